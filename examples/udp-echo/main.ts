@@ -1,0 +1,13 @@
+// UDP echo on RSS-aware workers: node dist/examples/udp-echo/main.js [port] [address]
+import { createServer } from 'freebsd-rss';
+
+const [port = '7007', host = '127.0.0.1'] = process.argv.slice(2);
+const server = createServer({
+  worker: new URL('./worker.js', import.meta.url),
+  udp: { port: Number(port), host },
+});
+await server.listen();
+console.log(`echoing on ${host}:${server.addresses[0]!.port}, steering ${server.steering}`);
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => void server.close());

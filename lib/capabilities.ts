@@ -1,0 +1,81 @@
+import { getSystemErrorName } from 'node:util';
+
+import { native, type NativeCapabilities } from './native.js';
+
+/** Outcome of trying a facility on the running kernel. */
+export interface Probe {
+  available: boolean;
+  /** Name of the error that trying gave ('ENOPROTOOPT', 'EPERM'), null when it is available. */
+  code: string | null;
+}
+
+/** What the running kernel can do, found out by trying, never by version numbers. */
+export interface Capabilities {
+  platform: 'freebsd' | 'linux' | 'stub';
+  /** Kernel release, as uname(3) has it. */
+  release: string;
+  /** sysctl net.inet.rss: FreeBSD with options RSS. */
+  rssConfig: Probe;
+  /** IP_RSS_LISTEN_BUCKET: FreeBSD 11 to 13 with options RSS. */
+  listenBucket: Probe;
+  /** IPV6_RSS_LISTEN_BUCKET. */
+  listenBucketV6: Probe;
+  /** IP_BINDMULTI: FreeBSD 11 to 13. */
+  bindMulti: Probe;
+  /** IP_BINDANY, on Linux IP_TRANSPARENT: privileged. */
+  bindAny: Probe;
+  reusePort: Probe;
+  /** SO_REUSEPORT_LB: FreeBSD 12 and later. */
+  reusePortLb: Probe;
+  /** TCP_REUSPORT_LB_NUMA: FreeBSD 13 and later. */
+  reusePortLbNuma: Probe;
+  /** SO_ATTACH_REUSEPORT_CBPF: Linux. */
+  reusePortBpf: Probe;
+  /** IP_RECVFLOWID: FreeBSD 11 and later. */
+  recvFlowId: Probe;
+  /** IP_RECVRSSBUCKETID: FreeBSD with options RSS. */
+  recvRssBucketId: Probe;
+  ipv6: Probe;
+  /** NUMA domains (sysctl vm.ndomains); 1 where there is no such thing. */
+  numaDomains: number;
+  /** netisr threads (net.isr.numthreads). With fewer than two, loopback traffic is not hashed. */
+  netisrThreads: number;
+  jailed: boolean;
+}
+
+type ProbeName = {
+  [K in keyof Capabilities]: Capabilities[K] extends Probe ? K : never;
+}[keyof Capabilities];
+
+const probeNames: readonly ProbeName[] = [
+  'rssConfig',
+  'listenBucket',
+  'listenBucketV6',
+  'bindMulti',
+  'bindAny',
+  'reusePort',
+  'reusePortLb',
+  'reusePortLbNuma',
+  'reusePortBpf',
+  'recvFlowId',
+  'recvRssBucketId',
+  'ipv6',
+];
+
+function toProbe(error: number): Probe {
+  return error === 0
+    ? { available: true, code: null }
+    : { available: false, code: getSystemErrorName(error) };
+}
+
+let cached: Readonly<Capabilities> | undefined;
+
+/** Capabilities of the running kernel, probed once per thread with sockets of its own. */
+export function capabilities(): Readonly<Capabilities> {
+  if (cached === undefined) {
+    const found: NativeCapabilities = native.capabilities();
+    const probes = Object.fromEntries(probeNames.map((name) => [name, toProbe(found[name])]));
+    cached = Object.freeze({ ...found, ...probes } as unknown as Capabilities);
+  }
+  return cached;
+}

@@ -1,0 +1,204 @@
+// The only module that loads the addon. Every native function is declared here; arguments are
+// validated by its callers, and failures come back as values, not as exceptions.
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+
+/** What a native function returns when it failed. errors.ts makes an Error of it. */
+export interface Failure {
+  errno: number;
+  syscall: string;
+  option?: string;
+  detail?: string;
+}
+
+export interface NativeRssConfig {
+  source: 'kernel' | 'virtual';
+  reason?: string;
+  buckets: number;
+  bits: number;
+  mask: number;
+  maxBits: number;
+  ncpus: number;
+  maxCpus: number;
+  baseCpu: number;
+  debug: number;
+  hashAlgorithm: 'toeplitz' | 'naive';
+  hashKey: Uint8Array;
+  hashKeyReadable: boolean;
+  udpHash: '2-tuple' | '4-tuple';
+  bucketMap: number[];
+}
+
+/** 0: it works on this kernel; otherwise -errno of trying. */
+export interface NativeCapabilities {
+  platform: 'freebsd' | 'linux' | 'stub';
+  release: string;
+  rssConfig: number;
+  listenBucket: number;
+  listenBucketV6: number;
+  bindMulti: number;
+  bindAny: number;
+  reusePort: number;
+  reusePortLb: number;
+  reusePortLbNuma: number;
+  reusePortBpf: number;
+  recvFlowId: number;
+  recvRssBucketId: number;
+  ipv6: number;
+  numaDomains: number;
+  netisrThreads: number;
+  jailed: boolean;
+}
+
+/** An owned descriptor: closed by close() or with its last reference, given away by release(). */
+export interface Descriptor {
+  number(): number;
+  release(): number;
+  close(): void;
+}
+
+export interface NativeListener {
+  host: string;
+  port: number;
+  family: 4 | 6;
+  descriptor: Descriptor;
+}
+
+export interface NativeFlow {
+  flowId: number;
+  hashType: string;
+  bucket: number;
+  source: 'kernel' | 'software';
+}
+
+/** Index: enum Steering of native/platform/platform.h. */
+export const steeringNumber = {
+  'listen-bucket': 0,
+  'reuseport-lb': 1,
+  'bpf-toeplitz': 2,
+  'bpf-cpu': 3,
+  single: 4,
+} as const;
+
+/** Index: enum SocketOption of native/platform/platform.h. */
+export const optionNumber = {
+  bindAny: 0,
+  bindMulti: 1,
+  listenBucket: 2,
+  reusePort: 3,
+  reusePortLb: 4,
+  reusePortLbNuma: 5,
+  recvFlowId: 6,
+  recvRssBucketId: 7,
+  recvDestination: 8,
+} as const;
+
+export interface WorkerPortSettings {
+  table: number;
+  worker: number;
+  handoff: boolean;
+  forward: boolean;
+  countMisdirected: boolean;
+  counters: Float64Array;
+  stride: number;
+  slotSize: number;
+}
+
+export interface WorkerPortViews {
+  slab: Uint8Array;
+  replySlab: Uint8Array;
+  connections: Uint32Array;
+  datagrams: Uint32Array;
+  replies: Uint32Array;
+}
+
+export interface WorkerPort {
+  addListener(fd: number): Failure | undefined;
+  addDatagramSocket(fd: number, endpoint: number, receive: boolean): Failure | undefined;
+  start(): Failure | undefined;
+  stopAccepting(): void;
+  close(): void;
+  take(row: number): number;
+  arrived(): void;
+  peer(row: number): DatagramAddress | undefined;
+  destination(row: number): DatagramAddress | undefined;
+  flush(replies: number): void;
+}
+
+export interface DatagramAddress {
+  address: string;
+  port: number;
+  family: 'IPv4' | 'IPv6';
+}
+
+export interface Native {
+  kernelRssConfig(): NativeRssConfig | Failure;
+  virtualRssConfig(cpus: number[], bits: number, reason: string): NativeRssConfig;
+  parseBucketMapping(text: string, buckets: number): number[] | Failure;
+  capabilities(): NativeCapabilities;
+  toeplitz(key: Uint8Array, bytes: Uint8Array): number;
+  hashTuple(
+    config: object,
+    tcp: boolean,
+    source: string,
+    sourcePort: number,
+    destination: string,
+    destinationPort: number,
+  ): NativeFlow | Failure;
+  hashTypeName(type: number): string;
+
+  processCpus(): number[] | Failure;
+  threadAffinity(): number[] | Failure;
+  setThreadAffinity(cpus: number[]): Failure | undefined;
+  currentCpu(): number;
+  parseCpuList(text: string): number[] | Failure;
+  formatCpuList(cpus: number[]): string;
+
+  openGroup(
+    options: object,
+    steering: number,
+    count: number,
+    buckets: number[],
+  ): NativeListener[] | Failure;
+  setSocketOption(fd: number, option: number, value: number): Failure | undefined;
+  getSocketOption(fd: number, option: number): number | Failure;
+  socketFlow(fd: number): { flowId: number; hashType: number } | Failure;
+  inspectSocket(
+    fd: number,
+  ):
+    | { protocol: 'tcp' | 'udp'; family: 4 | 6; listening: boolean; host: string; port: number }
+    | Failure;
+  attachToeplitz(
+    fd: number,
+    config: object,
+    udp: boolean,
+    bucketToListener: number[],
+  ): Failure | undefined;
+  attachCpu(fd: number, cpuToListener: number[]): Failure | undefined;
+
+  createSegment(size: number): { id: number; buffer: ArrayBuffer } | Failure;
+  openSegment(id: number): { id: number; buffer: ArrayBuffer } | Failure;
+  detachBuffer(buffer: ArrayBuffer): void;
+  waitOnWord(words: Int32Array, index: number, expected: number, timeoutMs: number): number;
+  wakeWord(words: Int32Array, index: number, count: number): number;
+
+  createBucketTable(config: object, bucketToWorker: number[], workers: number): number;
+  destroyBucketTable(id: number): void;
+  counterNames: string[];
+  counterStride: number;
+  datagramBatch: number;
+  WorkerPort: new (
+    settings: WorkerPortSettings,
+    views: WorkerPortViews,
+    onConnections: (count: number) => void,
+    onDatagrams: (count: number) => number,
+    onAcceptError: (errno: number) => void,
+  ) => WorkerPort;
+}
+
+const load = createRequire(import.meta.url)('bindings') as (options: object) => Native;
+
+export const native: Native = load({
+  bindings: 'freebsd_rss',
+  module_root: fileURLToPath(new URL('../..', import.meta.url)),
+});

@@ -1,0 +1,58 @@
+// The workers of a server: which CPU each is pinned to, and which buckets it serves. Pure.
+import { rangeError } from '../errors.js';
+import type { RssConfig } from './config.js';
+
+/** One per CPU of the configuration, one per bucket, or a number of them. */
+export type WorkersOption = 'cpu' | 'bucket' | number;
+
+export interface WorkerPlan {
+  workerIndex: number;
+  cpu: number;
+  buckets: number[];
+}
+
+function workerCpus(config: RssConfig, workers: WorkersOption, allowed: readonly number[]): number[] {
+  const mapped = [...new Set(config.bucketMap)].sort((a, b) => a - b);
+  const usable = mapped.filter((cpu) => allowed.includes(cpu));
+  // A kernel may map its buckets to CPUs that this process must not use; then its own have to do.
+  const cpus = usable.length > 0 ? usable : [...allowed];
+  if (workers === 'cpu') return cpus;
+  if (workers === 'bucket')
+    return config.bucketMap.map((cpu, bucket) =>
+      cpus.includes(cpu) ? cpu : cpus[bucket % cpus.length]!,
+    );
+  if (workers > config.buckets)
+    throw rangeError('workers', `at most the number of buckets, ${config.buckets}`, workers);
+  return Array.from({ length: workers }, (_, i) => cpus[i % cpus.length]!);
+}
+
+/**
+ * Plans the workers. A bucket goes to a worker on its own CPU when there is one, and to the least
+ * loaded of the candidates.
+ */
+export function planWorkers(
+  config: RssConfig,
+  workers: WorkersOption,
+  allowed: readonly number[],
+): WorkerPlan[] {
+  const plan: WorkerPlan[] = workerCpus(config, workers, allowed).map((cpu, workerIndex) => ({
+    workerIndex,
+    cpu,
+    buckets: [],
+  }));
+  config.bucketMap.forEach((cpu, bucket) => {
+    const local = plan.filter((worker) => worker.cpu === cpu);
+    const candidates = local.length > 0 ? local : plan;
+    candidates
+      .reduce((least, worker) => (worker.buckets.length < least.buckets.length ? worker : least))
+      .buckets.push(bucket);
+  });
+  return plan;
+}
+
+/** bucketOwners(plan)[bucket] is the index of the worker that serves it. */
+export function bucketOwners(plan: readonly WorkerPlan[]): number[] {
+  const owners: number[] = [];
+  for (const worker of plan) for (const bucket of worker.buckets) owners[bucket] = worker.workerIndex;
+  return owners;
+}

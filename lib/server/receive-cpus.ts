@@ -1,0 +1,68 @@
+// Linux: the CPUs that process incoming packets, from sysfs and procfs. A packet is processed where
+// its queue's interrupt is handled, or where receive packet steering (RPS) sends it; over loopback
+// that is the sender's CPU, so any.
+import { readdirSync, readFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import path from 'node:path';
+
+import { affinity } from '../affinity.js';
+
+function list(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return []; // absent in containers and without a bus device behind the interface
+  }
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch {
+    return '';
+  }
+}
+
+/** CPUs of a mask as the kernel prints it: hexadecimal words of 32 bits, highest first. */
+export function maskToCpus(mask: string): number[] {
+  const words = mask.split(',').reverse();
+  const cpus: number[] = [];
+  words.forEach((word, index) => {
+    const bits = Number.parseInt(word, 16);
+    for (let bit = 0; bit < 32; bit++) if ((bits / 2 ** bit) & 1) cpus.push(index * 32 + bit);
+  });
+  return cpus;
+}
+
+function interfaceCpus(name: string): number[] {
+  const device = path.join('/sys/class/net', name);
+  const steered = list(path.join(device, 'queues'))
+    .filter((queue) => queue.startsWith('rx-'))
+    .flatMap((queue) => maskToCpus(read(path.join(device, 'queues', queue, 'rps_cpus'))));
+  if (steered.length > 0) return steered;
+  // A virtio interface's interrupts belong to the bus device above it.
+  const irqs = ['device/msi_irqs', 'device/../msi_irqs'].flatMap((dir) =>
+    list(path.join(device, dir)),
+  );
+  return irqs.flatMap((irq) => {
+    const cpus = read(`/proc/irq/${irq}/effective_affinity_list`);
+    return cpus === '' ? [] : affinity.parse(cpus);
+  });
+}
+
+/** CPUs that process packets for these local addresses. `all` is what loopback counts as. */
+export function receivingCpus(hosts: readonly string[], all: readonly number[]): number[] {
+  const interfaces = Object.entries(networkInterfaces());
+  const names = new Set<string>();
+  for (const host of hosts) {
+    const anywhere = host === '::' || host === '0.0.0.0';
+    for (const [name, addresses] of interfaces) {
+      if (anywhere ? !addresses?.[0]?.internal : addresses?.some((a) => a.address === host))
+        names.add(name);
+    }
+    if (host.startsWith('127.') || host === '::1') names.add('lo');
+  }
+  const perInterface = [...names].map((name) => (name === 'lo' ? [...all] : interfaceCpus(name)));
+  // Every interface has to reach a CPU for its worker to be reached by all clients alike.
+  return all.filter((cpu) => perInterface.every((cpus) => cpus.includes(cpu)));
+}

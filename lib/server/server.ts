@@ -1,0 +1,334 @@
+import { EventEmitter, once } from 'node:events';
+
+import { affinity } from '../affinity.js';
+import { capabilities } from '../capabilities.js';
+import { abortError, RssError, unwrap } from '../errors.js';
+import { native } from '../native.js';
+import { type RssConfig, rssConfig } from '../rss/config.js';
+import { bucketOwners, planWorkers, type WorkerPlan } from '../rss/topology.js';
+import { ShmSegment } from '../shm.js';
+import { type Listener, openGroup, type Steering } from '../socket/listen.js';
+import { checkInteger, checkOptions } from '../validate.js';
+import { countersSize } from './layout.js';
+import type { WorkerInit } from './messages.js';
+import {
+  type CheckedOptions,
+  checkServerOptions,
+  type Endpoint,
+  type ServerOptions,
+} from './options.js';
+import { receivingCpus } from './receive-cpus.js';
+import { readStats, type ServerStats } from './stats.js';
+import { chooseSteering, cpuTable, decideHandoff, listenerOwners } from './steering.js';
+import { type ThreadExit, WorkerThread } from './worker-thread.js';
+
+export type { ServerOptions, TcpOptions, UdpOptions } from './options.js';
+
+export interface ServerAddress {
+  protocol: 'tcp' | 'udp';
+  address: string;
+  port: number;
+  family: 4 | 6;
+}
+
+export interface WorkerInfo extends WorkerPlan {
+  /** How many predecessors the worker has had. */
+  generation: number;
+  online: boolean;
+}
+
+/** Argument of 'worker-exit'. */
+export interface WorkerExit extends WorkerPlan {
+  generation: number;
+  /** Exit code of the thread. */
+  code: number;
+  /** What it threw, if anything. */
+  error: Error | undefined;
+}
+
+export interface CloseOptions {
+  /** Milliseconds that live connections get to end by themselves. Default 5,000. */
+  timeout?: number;
+  /** Ends the waiting at once. */
+  signal?: AbortSignal;
+}
+
+interface ServerEvents {
+  listening: [];
+  'worker-online': [WorkerInfo];
+  'worker-exit': [WorkerExit];
+  warning: [Error];
+  close: [];
+}
+
+/** Workers that have not ended by themselves this long after the close timeout are terminated. */
+const terminateAfterMs = 1000;
+
+/**
+ * A server whose worker threads each have their own listeners. Events: 'listening',
+ * 'worker-online', 'worker-exit' (a worker died and is being replaced), 'warning', 'close'.
+ */
+export class RssServer extends EventEmitter<ServerEvents> {
+  readonly #options: CheckedOptions;
+  #state: 'new' | 'starting' | 'listening' | 'closed' = 'new';
+  #config: RssConfig | undefined;
+  #plan: WorkerPlan[] = [];
+  #owners: number[] = [];
+  #steering: Steering | undefined;
+  #steeringReason = '';
+  #groups: { endpoint: Endpoint; listeners: Listener[] }[] = [];
+  #threads: WorkerThread[] = [];
+  #table: number | undefined;
+  #counters: ShmSegment | undefined;
+  #finalStats: ServerStats | undefined;
+  #closed: Promise<void> | undefined;
+  readonly #abandoned = new AbortController();
+
+  /** Use createServer(). */
+  constructor(options: ServerOptions) {
+    super();
+    this.#options = checkServerOptions(options);
+  }
+
+  get listening(): boolean {
+    return this.#state === 'listening';
+  }
+
+  /** The RSS configuration the server follows. */
+  get config(): RssConfig {
+    return this.#require(this.#config);
+  }
+
+  get steering(): Steering {
+    return this.#require(this.#steering);
+  }
+
+  /** Why this steering was chosen, for people. */
+  get steeringReason(): string {
+    this.#require(this.#steering);
+    return this.#steeringReason;
+  }
+
+  get workers(): WorkerInfo[] {
+    return this.#plan.map((plan) => this.#info(plan));
+  }
+
+  get addresses(): ServerAddress[] {
+    return this.#groups.map(({ listeners: [first] }) => ({
+      protocol: first!.protocol,
+      address: first!.host,
+      port: first!.port,
+      family: first!.family,
+    }));
+  }
+
+  /** Counters per bucket and per worker; after close() the last ones. */
+  stats(): ServerStats {
+    if (this.#finalStats !== undefined) return this.#finalStats;
+    const { bucketMap } = this.#require(this.#config);
+    const { buffer } = this.#require(this.#counters);
+    return readStats(buffer, this.#plan, bucketMap, this.#owners);
+  }
+
+  /**
+   * Opens the listeners and starts the workers; resolves when every one of them serves. Rejects
+   * with a system error that names address and port, with ENOTSUP for a steering that is not
+   * there, with ERR_RSS_WORKER_EXITED when a worker ends before it serves (its error is `cause`),
+   * and with AbortError. A server that failed to listen is closed.
+   */
+  async listen(options: { signal?: AbortSignal } = {}): Promise<this> {
+    checkOptions('listen()', options, ['signal']);
+    if (this.#state !== 'new')
+      throw new RssError('ERR_RSS_STATE', 'listen() has been called on this server already');
+    this.#state = 'starting';
+    try {
+      options.signal?.throwIfAborted();
+      this.#prepare();
+      await this.#startWorkers(options.signal);
+    } catch (error) {
+      await this.close({ timeout: 0 });
+      throw options.signal?.aborted === true ? abortError(options.signal) : error;
+    }
+    this.#state = 'listening';
+    this.emit('listening');
+    return this;
+  }
+
+  /**
+   * Stops accepting, gives live connections `timeout` milliseconds to end, then destroys them.
+   * Idempotent: later calls wait for the first; a later call's signal or timeout 0 hastens it.
+   */
+  close(options: CloseOptions = {}): Promise<void> {
+    checkOptions('close()', options, ['timeout', 'signal']);
+    const timeout = checkInteger('timeout', options.timeout ?? 5000, 0, 2 ** 31 - 1 - terminateAfterMs);
+    const { signal } = options;
+    const abandon = () => this.#abandoned.abort();
+    if (signal?.aborted || (timeout === 0 && this.#closed !== undefined)) abandon();
+    signal?.addEventListener('abort', abandon, { once: true });
+    this.#closed ??= this.#close(timeout);
+    return this.#closed.finally(() => signal?.removeEventListener('abort', abandon));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #require<T>(value: T | undefined): T {
+    if (value === undefined)
+      throw new RssError('ERR_RSS_STATE', 'the server has not begun to listen');
+    return value;
+  }
+
+  #info(plan: WorkerPlan): WorkerInfo {
+    const thread = this.#threads[plan.workerIndex];
+    return { ...plan, generation: thread?.generation ?? 0, online: thread?.online ?? false };
+  }
+
+  /** Configuration, plan, steering, listeners, table and counters: nothing that needs a worker. */
+  #prepare(): void {
+    const { endpoints, workers, virtual } = this.#options;
+    let config = rssConfig(virtual);
+    if (
+      config.source === 'virtual' &&
+      virtual.buckets === undefined &&
+      typeof workers === 'number' &&
+      workers > config.buckets
+    )
+      config = rssConfig({ ...virtual, buckets: 2 ** Math.ceil(Math.log2(workers)) });
+    const allowed = affinity.process();
+    this.#config = config;
+    this.#plan = planWorkers(config, workers, allowed);
+    this.#owners = bucketOwners(this.#plan);
+    const hosts = endpoints.map(({ options }) => options.host ?? '::');
+    const choice = chooseSteering({
+      steering: this.#options.steering,
+      capabilities: capabilities(),
+      plan: this.#plan,
+      receivingCpus: process.platform === 'linux' ? receivingCpus(hosts, allowed) : [],
+    });
+    this.#steering = choice.steering;
+    this.#steeringReason = choice.reason;
+    // Decided before a socket exists: it may throw.
+    decideHandoff(this.#options.handoff, choice.steering, config);
+    for (const endpoint of endpoints) this.#open(endpoint, choice.steering, config);
+    this.#table = native.createBucketTable(config, this.#owners, this.#plan.length);
+    this.#counters = ShmSegment.create({ size: countersSize(this.#plan.length, config.buckets) });
+  }
+
+  #open(endpoint: Endpoint, steering: Steering, config: RssConfig): void {
+    const members = listenerOwners(steering, this.#owners, this.#plan.length);
+    const buckets = config.bucketMap.map((_, bucket) => bucket);
+    const listeners = openGroup(endpoint.options, steering, members.length, buckets);
+    this.#groups.push({ endpoint, listeners });
+    const details = { address: listeners[0]!.host, port: listeners[0]!.port };
+    const udp = endpoint.protocol === 'udp';
+    if (steering === 'bpf-toeplitz')
+      unwrap(native.attachToeplitz(listeners[0]!.fd, config, udp, this.#owners), details);
+    if (steering === 'bpf-cpu') {
+      const cpus = Math.max(...affinity.process()) + 1;
+      unwrap(native.attachCpu(listeners[0]!.fd, cpuTable(this.#plan, cpus)), details);
+    }
+  }
+
+  #workerInit(plan: WorkerPlan): Omit<WorkerInit, 'generation'> {
+    const steering = this.steering;
+    const owners = listenerOwners(steering, this.#owners, this.#plan.length);
+    const listeners: number[] = [];
+    const datagramSockets: WorkerInit['datagramSockets'] = [];
+    let udpEndpoints = 0;
+    for (const { endpoint, listeners: members } of this.#groups) {
+      const mine = members.filter((_, i) => owners[i] === plan.workerIndex).map(({ fd }) => fd);
+      if (endpoint.protocol === 'tcp') {
+        listeners.push(...mine);
+        continue;
+      }
+      const index = udpEndpoints++;
+      for (const fd of mine) datagramSockets.push({ fd, endpoint: index, receive: true });
+      // Every worker can answer on every address: what it answers may have been forwarded to it.
+      if (mine.length === 0)
+        datagramSockets.push({ fd: members[0]!.fd, endpoint: index, receive: false });
+    }
+    return {
+      ...plan,
+      module: this.#options.worker,
+      workerData: this.#options.workerData,
+      workers: this.#plan.length,
+      config: this.config,
+      steering,
+      handoff: decideHandoff(this.#options.handoff, steering, this.config),
+      forward: this.#options.forward,
+      table: this.#require(this.#table),
+      counters: this.#require(this.#counters).id,
+      listeners,
+      datagramSockets,
+      datagramSize: this.#options.datagramSize,
+    };
+  }
+
+  #startWorkers(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      signal?.addEventListener('abort', () => reject(abortError(signal)), { once: true });
+      let waiting = this.#plan.length;
+      for (const plan of this.#plan) {
+        const thread = new WorkerThread(this.#workerInit(plan), {
+          online: () => {
+            this.emit('worker-online', this.#info(plan));
+            if (--waiting === 0) resolve();
+          },
+          warning: (message, code) => this.#warn(message, code),
+          exit: (exit) => {
+            this.#workerExited(plan, exit);
+            if (this.#state === 'starting') reject(exitError(plan, exit));
+          },
+        });
+        this.#threads.push(thread);
+        thread.start();
+      }
+    });
+  }
+
+  #workerExited(plan: WorkerPlan, { code, error }: ThreadExit): void {
+    this.emit('worker-exit', { ...this.#info(plan), code, error });
+  }
+
+  #warn(message: string, code: string): void {
+    this.emit('warning', Object.assign(new Error(message), { name: 'Warning', code }));
+  }
+
+  async #close(timeout: number): Promise<void> {
+    this.#state = 'closed';
+    const threads = this.#threads;
+    const deadline = AbortSignal.any([
+      this.#abandoned.signal,
+      AbortSignal.timeout(timeout + terminateAfterMs),
+    ]);
+    const orAbandoned = async (work: Promise<unknown>) => {
+      if (!deadline.aborted) await Promise.race([work, once(deadline, 'abort')]);
+    };
+    // Listeners are closed only when no worker would miss what is queued in them.
+    await orAbandoned(Promise.all(threads.map((thread) => thread.stopAccepting(timeout))));
+    for (const { listeners } of this.#groups) for (const listener of listeners) listener.close();
+    await orAbandoned(Promise.all(threads.map((thread) => thread.exited())));
+    await Promise.all(threads.map((thread) => thread.terminate()));
+    if (this.#counters !== undefined) {
+      this.#finalStats = this.stats();
+      this.#counters.close();
+    }
+    if (this.#table !== undefined) native.destroyBucketTable(this.#table);
+    this.emit('close');
+  }
+}
+
+function exitError(plan: WorkerPlan, { code, error }: ThreadExit): RssError {
+  return new RssError(
+    'ERR_RSS_WORKER_EXITED',
+    `worker ${plan.workerIndex} ended with code ${code} before it served` +
+      (error === undefined ? '' : `: ${error.message}`),
+    { cause: error },
+  );
+}
+
+/** Makes a server; listen() starts it. Throws TypeError and RangeError that name the option. */
+export function createServer(options: ServerOptions): RssServer {
+  return new RssServer(options);
+}

@@ -1,0 +1,64 @@
+// Reads the counters that workers keep in shared memory.
+import type { WorkerPlan } from '../rss/topology.js';
+import { type CounterName, counterNames, counterSlot, workerCounters } from './layout.js';
+
+/**
+ * Monotonic counters since the server started, over all generations of a worker.
+ * `accepted` connections were accepted for a bucket; those of them that reached another worker than
+ * the bucket's owner are `misdirected`, and either `handedOff` to the owner or served there.
+ * `served` is what the user's code was given. Bytes are payload; a TCP connection's are added when
+ * it ends. `requests` is the user's own count: context.countRequests().
+ */
+export type Counters = Record<CounterName, number>;
+
+export interface BucketStats extends Counters {
+  bucket: number;
+  cpu: number;
+  /** Index of the worker that owns the bucket. */
+  owner: number;
+}
+
+export interface WorkerStats extends Counters {
+  workerIndex: number;
+  cpu: number;
+  buckets: number[];
+}
+
+export interface ServerStats {
+  buckets: BucketStats[];
+  workers: WorkerStats[];
+  total: Counters;
+}
+
+function zero(): Counters {
+  return Object.fromEntries(counterNames.map((name) => [name, 0])) as Counters;
+}
+
+function add(to: Counters, rows: Float64Array, bucket: number): void {
+  for (const name of counterNames) to[name] += rows[counterSlot(bucket, name)]!;
+}
+
+export function readStats(
+  buffer: ArrayBuffer,
+  plan: readonly WorkerPlan[],
+  bucketMap: readonly number[],
+  owners: readonly number[],
+): ServerStats {
+  const buckets = bucketMap.map((cpu, bucket) => ({
+    bucket,
+    cpu,
+    owner: owners[bucket]!,
+    ...zero(),
+  }));
+  const workers = plan.map((worker) => ({ ...worker, ...zero() }));
+  const total = zero();
+  for (const worker of workers) {
+    const rows = workerCounters(buffer, worker.workerIndex, bucketMap.length);
+    for (const entry of buckets) {
+      add(entry, rows, entry.bucket);
+      add(worker, rows, entry.bucket);
+      add(total, rows, entry.bucket);
+    }
+  }
+  return { buckets, workers, total };
+}

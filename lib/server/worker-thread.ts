@@ -1,0 +1,120 @@
+// One worker's thread as the main thread sees it: started, restarted when it dies, closed.
+import { Worker } from 'node:worker_threads';
+
+import type { FromWorker, ToWorker, WorkerInit } from './messages.js';
+
+export interface ThreadExit {
+  code: number;
+  error: Error | undefined;
+}
+
+export interface ThreadEvents {
+  online(): void;
+  warning(message: string, code: string): void;
+  /** The thread died without having been asked to. Returns the delay to its restart in ms. */
+  exit(exit: ThreadExit, wasOnline: boolean): void;
+}
+
+const entry = new URL('../worker/thread.js', import.meta.url);
+
+/** First restart at once, then 100 ms, 200 ms, ... up to 5 s while the worker keeps dying young. */
+export function restartDelay(deaths: number): number {
+  return deaths <= 1 ? 0 : Math.min(100 * 2 ** (deaths - 2), 5000);
+}
+
+/** A worker that lived this long has its earlier deaths forgiven. */
+const stableMs = 10_000;
+
+export class WorkerThread {
+  readonly #init: Omit<WorkerInit, 'generation'>;
+  readonly #events: ThreadEvents;
+  #worker: Worker | undefined;
+  #generation = 0;
+  #deaths = 0;
+  #startedAt = 0;
+  #restart: NodeJS.Timeout | undefined;
+  #closing = false;
+  #online = false;
+  #stopped: Promise<void> | undefined;
+  #exited: Promise<void> = Promise.resolve();
+  #onStoppedAccepting: () => void = () => undefined;
+
+  constructor(init: Omit<WorkerInit, 'generation'>, events: ThreadEvents) {
+    this.#init = init;
+    this.#events = events;
+  }
+
+  get generation(): number {
+    return this.#generation;
+  }
+
+  get online(): boolean {
+    return this.#online;
+  }
+
+  start(): void {
+    const init: WorkerInit = { ...this.#init, generation: this.#generation };
+    const worker = new Worker(entry, { workerData: init, name: `rss-${init.workerIndex}` });
+    this.#worker = worker;
+    this.#startedAt = performance.now();
+    let error: Error | undefined;
+    worker.on('message', (message: FromWorker) => this.#receive(message));
+    worker.on('error', (cause: Error) => (error = cause));
+    this.#exited = new Promise((resolve) => {
+      worker.on('exit', (code) => {
+        this.#worker = undefined;
+        this.#onStoppedAccepting();
+        resolve();
+        if (!this.#closing) this.#died({ code, error });
+      });
+    });
+  }
+
+  /** Asks the worker to stop accepting and to drain. Resolves when it accepts no more. */
+  stopAccepting(timeout: number): Promise<void> {
+    this.#closing = true;
+    clearTimeout(this.#restart);
+    this.#stopped ??= new Promise((resolve) => {
+      if (this.#worker === undefined) return resolve();
+      this.#onStoppedAccepting = resolve;
+      this.#worker.postMessage({ type: 'close', timeout } satisfies ToWorker);
+      return undefined;
+    });
+    return this.#stopped;
+  }
+
+  /** Resolves when the thread has ended. */
+  exited(): Promise<void> {
+    return this.#exited;
+  }
+
+  /** Ends the thread wherever it is. */
+  async terminate(): Promise<void> {
+    this.#closing = true;
+    clearTimeout(this.#restart);
+    await this.#worker?.terminate();
+  }
+
+  #receive(message: FromWorker): void {
+    switch (message.type) {
+      case 'online':
+        this.#online = true;
+        return this.#events.online();
+      case 'warning':
+        return this.#events.warning(message.message, message.code);
+      case 'stopped-accepting':
+        return this.#onStoppedAccepting();
+    }
+  }
+
+  #died(exit: ThreadExit): void {
+    const wasOnline = this.#online;
+    this.#online = false;
+    if (performance.now() - this.#startedAt > stableMs) this.#deaths = 0;
+    this.#deaths++;
+    this.#events.exit(exit, wasOnline);
+    if (this.#closing) return; // the listener of the event closed the server
+    this.#generation++;
+    this.#restart = setTimeout(() => this.start(), restartDelay(this.#deaths));
+  }
+}

@@ -1,0 +1,163 @@
+import { RssError, unwrap } from '../errors.js';
+import { native, type NativeListener, steeringNumber } from '../native.js';
+import {
+  checkBoolean,
+  checkHost,
+  checkInteger,
+  checkOneOf,
+  checkOptions,
+  checkPort,
+} from '../validate.js';
+
+export type Protocol = 'tcp' | 'udp';
+
+/** How a connection or datagram reaches its worker. docs/design.md explains each. */
+export type Steering = keyof typeof steeringNumber;
+export const steerings = Object.keys(steeringNumber) as Steering[];
+
+export interface ListenerOptions {
+  /** Default 'tcp'. */
+  protocol?: Protocol;
+  /** An IP address. Default '::', dual stack; '0.0.0.0' where there is no IPv6. */
+  host?: string;
+  /** Default 0: the kernel chooses. */
+  port?: number;
+  /** Only IPv6 on an IPv6 address. Default false: v4-mapped peers too. */
+  ipv6Only?: boolean;
+  /** Length of the accept queue, capped by kern.ipc.soacceptqueue, net.core.somaxconn. */
+  backlog?: number;
+  /** IP_BINDANY, IP_TRANSPARENT: privileged. */
+  bindAny?: boolean;
+  /** SO_RCVBUF in bytes. */
+  receiveBuffer?: number;
+  /** SO_SNDBUF in bytes. */
+  sendBuffer?: number;
+  /**
+   * Makes the socket a member of a group on its address: 'reuseport-lb' sets SO_REUSEPORT_LB (Linux
+   * SO_REUSEPORT), 'listen-bucket' the options of FreeBSD 12 and 13 for `bucket`.
+   */
+  steering?: 'reuseport-lb' | 'listen-bucket';
+  bucket?: number;
+}
+
+/** A listening TCP socket or a bound UDP socket, owned until release() or close(). */
+export class Listener {
+  readonly protocol: Protocol;
+  readonly host: string;
+  readonly port: number;
+  readonly family: 4 | 6;
+  readonly #opened: NativeListener;
+  #state: 'open' | 'released' | 'closed' = 'open';
+
+  /** @internal */
+  constructor(protocol: Protocol, opened: NativeListener) {
+    this.protocol = protocol;
+    this.host = opened.host;
+    this.port = opened.port;
+    this.family = opened.family;
+    this.#opened = opened;
+  }
+
+  get closed(): boolean {
+    return this.#state === 'closed';
+  }
+
+  /** The descriptor's number, still owned by this object. Throws once released or closed. */
+  get fd(): number {
+    this.#checkOpen();
+    return this.#opened.descriptor.number();
+  }
+
+  /**
+   * Gives the descriptor away, for net.Server.listen({ fd }) or dgram.Socket.bind({ fd }), whose
+   * close() then closes it. A UDP socket must go to a dgram socket of the same family: Node does
+   * not check that.
+   */
+  release(): { fd: number; family: 4 | 6 } {
+    this.#checkOpen();
+    this.#state = 'released';
+    return { fd: this.#opened.descriptor.release(), family: this.family };
+  }
+
+  /** Closes the descriptor unless it has been released. Idempotent. */
+  close(): void {
+    if (this.#state !== 'open') return;
+    this.#state = 'closed';
+    this.#opened.descriptor.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #checkOpen(): void {
+    if (this.#state === 'released')
+      throw new RssError('ERR_RSS_RELEASED', 'the listener has been released');
+    if (this.#state === 'closed') throw new RssError('ERR_RSS_CLOSED', 'the listener is closed');
+  }
+}
+
+export const listenerOptionNames = [
+  'protocol',
+  'host',
+  'port',
+  'ipv6Only',
+  'backlog',
+  'bindAny',
+  'receiveBuffer',
+  'sendBuffer',
+  'steering',
+  'bucket',
+] as const;
+
+/** Validates everything but steering and bucket; returns what the native side takes. */
+export function checkListenerOptions(options: Omit<ListenerOptions, 'steering' | 'bucket'>): object {
+  return {
+    protocol: checkOneOf('protocol', options.protocol ?? 'tcp', ['tcp', 'udp']),
+    host: checkHost('host', options.host ?? '::'),
+    port: checkPort('port', options.port ?? 0),
+    ipv6Only: checkBoolean('ipv6Only', options.ipv6Only ?? false),
+    backlog: checkInteger('backlog', options.backlog ?? 4096, 1, 65535),
+    bindAny: checkBoolean('bindAny', options.bindAny ?? false),
+    receiveBuffer: checkInteger('receiveBuffer', options.receiveBuffer ?? 0, 0, 1 << 30),
+    sendBuffer: checkInteger('sendBuffer', options.sendBuffer ?? 0, 0, 1 << 30),
+  };
+}
+
+/** Opens a group of `count` listeners on one address; falls back to '0.0.0.0' as Node does. */
+export function openGroup(
+  options: Omit<ListenerOptions, 'steering' | 'bucket'>,
+  steering: Steering,
+  count: number,
+  buckets: number[],
+): Listener[] {
+  const protocol = options.protocol ?? 'tcp';
+  const open = (chosen: typeof options) =>
+    unwrap(
+      native.openGroup(checkListenerOptions(chosen), steeringNumber[steering], count, buckets),
+      { address: chosen.host ?? '::', port: chosen.port ?? 0 },
+    ).map((opened) => new Listener(protocol, opened));
+  if (options.host !== undefined) return open(options);
+  try {
+    return open(options);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'EAFNOSUPPORT' && code !== 'EADDRNOTAVAIL') throw error;
+    return open({ ...options, host: '0.0.0.0' });
+  }
+}
+
+/**
+ * Opens one socket: options, bind and, for TCP, listen in the order that the kernel needs. Throws
+ * system errors with `address` and `port`, TypeError and RangeError for the options.
+ */
+export function openListener(options: ListenerOptions = {}): Listener {
+  checkOptions('openListener()', options, listenerOptionNames);
+  const { steering, bucket, ...rest } = options;
+  const chosen =
+    steering === undefined
+      ? 'single'
+      : checkOneOf('steering', steering, ['reuseport-lb', 'listen-bucket']);
+  if (bucket !== undefined) checkInteger('bucket', bucket, 0, 127);
+  return openGroup(rest, chosen, 1, [bucket ?? 0])[0]!;
+}

@@ -1,0 +1,86 @@
+import { unwrap } from '../errors.js';
+import { native, optionNumber } from '../native.js';
+import type { HashType } from '../rss/hash.js';
+import { checkBoolean, checkFd, checkInteger } from '../validate.js';
+
+/** A socket option of one descriptor: read it, set it. Both throw system errors that name it. */
+export interface TypedOption<T> {
+  get(fd: number): T;
+  set(fd: number, value: T): void;
+}
+
+function flag(option: number): TypedOption<boolean> {
+  return {
+    get: (fd) => unwrap(native.getSocketOption(checkFd('fd', fd), option), { fd }) !== 0,
+    set: (fd, value) =>
+      unwrap(native.setSocketOption(checkFd('fd', fd), option, checkBoolean('value', value) ? 1 : 0), {
+        fd,
+      }),
+  };
+}
+
+/** What the kernel says of a connected TCP socket's flow. */
+export interface KernelFlow {
+  /** 32-bit hash, meaningful only with a hash type other than 'none' and 'opaque'. */
+  flowId: number;
+  hashType: HashType;
+}
+
+/**
+ * The socket options RSS-aware servers use. On an IPv6 socket the IPV6_ twin is used. Each throws
+ * ENOPROTOOPT on a kernel that lacks it: see capabilities().
+ */
+export const socketOptions = {
+  /** IP(V6)_BINDANY (FreeBSD), IP(V6)_TRANSPARENT (Linux): bind addresses the host does not own. */
+  bindAny: flag(optionNumber.bindAny),
+  /** IP(V6)_BINDMULTI (FreeBSD 11 to 13): several sockets on one address. Before bind. */
+  bindMulti: flag(optionNumber.bindMulti),
+  /** IP(V6)_RSS_LISTEN_BUCKET (FreeBSD 11 to 13, options RSS). Before bind; cannot be read. */
+  listenBucket: {
+    /** Throws RangeError outside 0..127, EINVAL past the kernel's buckets. */
+    set(fd: number, bucket: number): void {
+      unwrap(
+        native.setSocketOption(
+          checkFd('fd', fd),
+          optionNumber.listenBucket,
+          checkInteger('bucket', bucket, 0, 127),
+        ),
+        { fd, bucket },
+      );
+    },
+  },
+  reusePort: flag(optionNumber.reusePort),
+  /** SO_REUSEPORT_LB (FreeBSD 12 and later): the kernel balances over the sockets. Before bind. */
+  reusePortLb: flag(optionNumber.reusePortLb),
+  /** TCP_REUSPORT_LB_NUMA (FreeBSD 13 and later): a domain, -1 the current one, -2 none. */
+  reusePortLbNuma: {
+    get: (fd: number): number =>
+      unwrap(native.getSocketOption(checkFd('fd', fd), optionNumber.reusePortLbNuma), { fd }),
+    /** After bind: ENOENT on a socket that is in no load-balancing group. */
+    set(fd: number, domain: number): void {
+      unwrap(
+        native.setSocketOption(
+          checkFd('fd', fd),
+          optionNumber.reusePortLbNuma,
+          checkInteger('domain', domain, -2, 255),
+        ),
+        { fd },
+      );
+    },
+  } satisfies TypedOption<number>,
+  /** IP(V6)_RECVFLOWID. Delivered reliably only with recvDestination on as well. */
+  recvFlowId: flag(optionNumber.recvFlowId),
+  /** IP(V6)_RECVRSSBUCKETID. Delivered reliably only with recvDestination on as well. */
+  recvRssBucketId: flag(optionNumber.recvRssBucketId),
+  /** IP_RECVDSTADDR, IPV6_RECVPKTINFO (FreeBSD); IP_PKTINFO, IPV6_RECVPKTINFO (Linux). */
+  recvDestination: flag(optionNumber.recvDestination),
+  /**
+   * IP(V6)_FLOWID and IP(V6)_FLOWTYPE of a connected TCP socket. ENOPROTOOPT where the kernel
+   * keeps none (Linux). The bucket is bucketOf()'s, or flowId & mask when the type is an RSS hash:
+   * IPv4's IP_RSSBUCKETID reports bucket 0 for unhashed flows and is never asked.
+   */
+  flow(fd: number): KernelFlow {
+    const flow = unwrap(native.socketFlow(checkFd('fd', fd)), { fd });
+    return { flowId: flow.flowId, hashType: native.hashTypeName(flow.hashType) as HashType };
+  },
+};

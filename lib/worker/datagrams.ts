@@ -1,0 +1,174 @@
+// Datagrams in batches: a slab that the kernel's messages lie in, and tables that describe them.
+import { argumentTypeError, rangeError } from '../errors.js';
+import { type DatagramAddress, native, type WorkerPort } from '../native.js';
+import type { HashType } from '../rss/hash.js';
+
+export type { DatagramAddress } from '../native.js';
+
+// Words of a row; native/bindings/worker_port.cc writes them.
+const rowWords = 8;
+const replyWords = 4;
+const enum Column {
+  Offset = 0,
+  Length = 1,
+  Flags = 2,
+  Bucket = 3,
+  FlowId = 4,
+  HashType = 5,
+}
+const flagTruncated = 1;
+
+const inSlab = 0;
+const outSlab = 1;
+const replyRows = 1024;
+const replySlabSize = 256 * 1024;
+
+// A stride that is a power of two puts every datagram's head into the same few cache sets.
+const strideOf = (slotSize: number) => (Math.ceil(slotSize / 128) | 1) * 128;
+
+/** Memory shared with the native port. */
+export class DatagramMemory {
+  readonly stride: number;
+  readonly slab: Buffer;
+  readonly replySlab = Buffer.alloc(replySlabSize);
+  readonly rows = new Uint32Array(native.datagramBatch * rowWords);
+  readonly replies = new Uint32Array(replyRows * replyWords);
+
+  constructor(readonly slotSize: number) {
+    this.stride = strideOf(slotSize);
+    this.slab = Buffer.alloc(native.datagramBatch * this.stride);
+  }
+}
+
+/** Datagrams of one receive pass. Valid until the `datagrams` callback returns. */
+export class DatagramBatch {
+  /** Number of datagrams, 1 to 64. */
+  count = 0;
+  /** The memory all payloads lie in; offset(i) and length(i) say where. */
+  readonly bytes: Buffer;
+  readonly #rows: Uint32Array;
+  readonly #port: () => WorkerPort;
+
+  /** @internal */
+  constructor(memory: DatagramMemory, port: () => WorkerPort) {
+    this.bytes = memory.slab;
+    this.#rows = memory.rows;
+    this.#port = port;
+  }
+
+  offset(i: number): number {
+    return this.#rows[i * rowWords + Column.Offset]!;
+  }
+
+  length(i: number): number {
+    return this.#rows[i * rowWords + Column.Length]!;
+  }
+
+  /** True when the datagram was longer than `datagramSize` and has been cut. */
+  truncated(i: number): boolean {
+    return (this.#rows[i * rowWords + Column.Flags]! & flagTruncated) !== 0;
+  }
+
+  bucket(i: number): number {
+    return this.#rows[i * rowWords + Column.Bucket]!;
+  }
+
+  flowId(i: number): number {
+    return this.#rows[i * rowWords + Column.FlowId]!;
+  }
+
+  hashType(i: number): HashType {
+    return native.hashTypeName(this.#rows[i * rowWords + Column.HashType]!) as HashType;
+  }
+
+  /** A view of the payload; copy it to keep it. */
+  payload(i: number): Buffer {
+    this.#check(i);
+    return this.bytes.subarray(this.offset(i), this.offset(i) + this.length(i));
+  }
+
+  /** The sender, in text form: made on request, since most servers do not need it. */
+  peer(i: number): DatagramAddress {
+    this.#check(i);
+    return this.#port().peer(i)!;
+  }
+
+  /** The address the datagram reached; replies leave from it. */
+  destination(i: number): DatagramAddress {
+    this.#check(i);
+    return this.#port().destination(i)!;
+  }
+
+  #check(i: number): void {
+    if (!Number.isInteger(i) || i < 0 || i >= this.count)
+      throw rangeError('i', `an integer from 0 to ${this.count - 1}`, i);
+  }
+}
+
+/** Replies to the datagrams of a batch, sent together when the callback returns. */
+export class DatagramReplies {
+  /** Memory to write replies into, at the offsets reserve() gives. */
+  readonly bytes: Buffer;
+  readonly #replies: Uint32Array;
+  readonly #flush: (count: number) => void;
+  #count = 0;
+  #used = 0;
+
+  /** @internal */
+  constructor(memory: DatagramMemory, flush: (count: number) => void) {
+    this.bytes = memory.replySlab;
+    this.#replies = memory.replies;
+    this.#flush = flush;
+  }
+
+  /** Answers datagram i with a copy of `payload` (at most 65,507 bytes). */
+  send(i: number, payload: Uint8Array): void {
+    if (!(payload instanceof Uint8Array))
+      throw argumentTypeError('payload', 'a Uint8Array', payload);
+    const offset = this.reserve(payload.length);
+    this.bytes.set(payload, offset);
+    this.commit(i, offset, payload.length);
+  }
+
+  /** Answers datagram i with bytes of the batch itself: no copy is made. */
+  echo(i: number, offset: number, length: number): void {
+    this.#push(i, inSlab, offset, length);
+  }
+
+  /** Room for `length` bytes (at most 65,507): returns their offset in `bytes`. */
+  reserve(length: number): number {
+    if (length > 65507) throw rangeError('length', 'at most 65507', length);
+    if (this.#used + length > this.bytes.length) this.flush();
+    return this.#used;
+  }
+
+  /** Answers datagram i with bytes written at a reserved offset. */
+  commit(i: number, offset: number, length: number): void {
+    this.#used = Math.max(this.#used, offset + length);
+    this.#push(i, outSlab, offset, length);
+  }
+
+  /** Sends what has been collected; done for you at the end of the callback. */
+  flush(): void {
+    this.#flush(this.#count);
+    this.#count = 0;
+    this.#used = 0;
+  }
+
+  #push(i: number, slab: number, offset: number, length: number): void {
+    const at = this.#count * replyWords;
+    this.#replies[at] = i;
+    this.#replies[at + 1] = slab;
+    this.#replies[at + 2] = offset;
+    this.#replies[at + 3] = length;
+    if (++this.#count === replyRows) this.flush();
+  }
+
+  /** @internal Hands the collected rows to the port. */
+  take(): number {
+    const count = this.#count;
+    this.#count = 0;
+    this.#used = 0;
+    return count;
+  }
+}

@@ -1,0 +1,66 @@
+// What a worker module looks like.
+import type { Socket } from 'node:net';
+
+import { argumentTypeError } from '../errors.js';
+import type { RssConfig } from '../rss/config.js';
+import type { HashType } from '../rss/hash.js';
+import type { Steering } from '../socket/listen.js';
+import { checkFunction, checkOptions } from '../validate.js';
+import type { DatagramBatch, DatagramReplies } from './datagrams.js';
+
+/** A connection's place in the RSS configuration. */
+export interface Flow {
+  bucket: number;
+  flowId: number;
+  hashType: HashType;
+  /** 'kernel': the kernel's own hash of the flow. 'software': computed here. */
+  source: 'kernel' | 'software';
+}
+
+export interface WorkerContext {
+  readonly workerIndex: number;
+  /** Number of workers of the server. */
+  readonly workers: number;
+  /** How many predecessors this worker has had. */
+  readonly generation: number;
+  /** The CPU this thread is pinned to. */
+  readonly cpu: number;
+  /** Buckets that this worker owns. */
+  readonly buckets: readonly number[];
+  readonly steering: Steering;
+  readonly config: RssConfig;
+  /** createServer()'s workerData. */
+  readonly workerData: unknown;
+  /** Adds to the bucket's `requests` counter. */
+  countRequests(bucket: number, requests: number): void;
+}
+
+export interface WorkerDefinition {
+  /** Runs before the worker serves; a rejection ends the worker. */
+  start?(context: WorkerContext): void | Promise<void>;
+  /** An accepted connection, as an ordinary socket: any library works on it. */
+  connection?(socket: Socket, flow: Flow): void;
+  /** Up to 64 datagrams. The batch and its payloads are valid until the function returns. */
+  datagrams?(batch: DatagramBatch, replies: DatagramReplies): void;
+  /** Runs when the server closes, after accepting has stopped: end what is idle. */
+  stop?(): void | Promise<void>;
+}
+
+const marker = Symbol.for('freebsd-rss.worker');
+
+/** Marks the default export of a worker module. Throws TypeError for unknown or wrong members. */
+export function defineWorker(definition: WorkerDefinition): WorkerDefinition {
+  const names = ['start', 'connection', 'datagrams', 'stop'] as const;
+  checkOptions('defineWorker()', definition, names);
+  for (const name of names)
+    if (definition[name] !== undefined) checkFunction(name, definition[name]);
+  return Object.assign(Object.create({ [marker]: true }) as WorkerDefinition, definition);
+}
+
+/** The definition of a loaded worker module. */
+export function definitionOf(module: { default?: unknown }, name: string): WorkerDefinition {
+  const definition = module.default;
+  if (typeof definition !== 'object' || definition === null || !(marker in definition))
+    throw argumentTypeError(`default export of ${name}`, "defineWorker()'s result", definition);
+  return definition as WorkerDefinition;
+}

@@ -1,0 +1,162 @@
+// Entry of a worker thread: pins itself, adopts its sockets, loads the user's module, serves.
+import { Socket } from 'node:net';
+import path from 'node:path';
+import { getSystemErrorName } from 'node:util';
+import { pathToFileURL } from 'node:url';
+import { parentPort, workerData } from 'node:worker_threads';
+
+import { affinity } from '../affinity.js';
+import { argumentValueError, systemError, unwrap } from '../errors.js';
+import { native } from '../native.js';
+import type { HashType } from '../rss/hash.js';
+import { counterSlot, workerCounters } from '../server/layout.js';
+import type { FromWorker, ToWorker, WorkerInit } from '../server/messages.js';
+import { ShmSegment } from '../shm.js';
+import { DatagramBatch, DatagramMemory, DatagramReplies } from './datagrams.js';
+import { definitionOf, type Flow, type WorkerContext, type WorkerDefinition } from './define.js';
+
+const init = workerData as WorkerInit;
+// First of all, so that memory is allocated on this CPU's NUMA domain.
+affinity.set([init.cpu]);
+
+// Words of a row in the table of waiting connections; native/bindings/worker_port.cc writes them.
+const connectionWords = 4;
+const connectionRows = 256;
+const flagKernelFlow = 2;
+
+const main = parentPort!;
+const post = (message: FromWorker) => main.postMessage(message);
+
+const counters = workerCounters(
+  ShmSegment.open(init.counters).buffer,
+  init.workerIndex,
+  init.config.buckets,
+);
+const memory = new DatagramMemory(init.datagramSize);
+const connections = new Uint32Array(connectionRows * connectionWords);
+const sockets = new Set<Socket>();
+let definition: WorkerDefinition = {};
+
+const port = new native.WorkerPort(
+  {
+    table: init.table,
+    worker: init.workerIndex,
+    handoff: init.handoff,
+    forward: init.forward,
+    countMisdirected: init.steering !== 'bpf-cpu',
+    counters,
+    stride: memory.stride,
+    slotSize: memory.slotSize,
+  },
+  {
+    slab: memory.slab,
+    replySlab: memory.replySlab,
+    connections,
+    datagrams: memory.rows,
+    replies: memory.replies,
+  },
+  onConnections,
+  onDatagrams,
+  onAcceptError,
+);
+const batch = new DatagramBatch(memory, () => port);
+const replies = new DatagramReplies(memory, (count) => port.flush(count));
+
+function onConnections(count: number): void {
+  for (let i = 0; i < count; i++) {
+    const row = i * connectionWords;
+    const flow: Flow = {
+      bucket: connections[row]!,
+      flowId: connections[row + 1]!,
+      hashType: native.hashTypeName(connections[row + 2]!) as HashType,
+      source: (connections[row + 3]! & flagKernelFlow) === 0 ? 'software' : 'kernel',
+    };
+    const socket = new Socket({ fd: port.take(i), readable: true, writable: true });
+    port.arrived();
+    track(socket, flow.bucket);
+    definition.connection!(socket, flow);
+  }
+}
+
+function track(socket: Socket, bucket: number): void {
+  sockets.add(socket);
+  socket.once('close', () => {
+    sockets.delete(socket);
+    counters[counterSlot(bucket, 'bytesIn')]! += socket.bytesRead;
+    counters[counterSlot(bucket, 'bytesOut')]! += socket.bytesWritten;
+  });
+}
+
+function onDatagrams(count: number): number {
+  batch.count = count;
+  replies.take();
+  definition.datagrams!(batch, replies);
+  return replies.take();
+}
+
+function onAcceptError(errno: number): void {
+  post({
+    type: 'warning',
+    code: getSystemErrorName(errno),
+    message: `worker ${init.workerIndex}: ${systemError({ errno, syscall: 'accept' }).message}; accepting pauses`,
+  });
+}
+
+const context: WorkerContext = {
+  workerIndex: init.workerIndex,
+  workers: init.workers,
+  generation: init.generation,
+  cpu: init.cpu,
+  buckets: init.buckets,
+  steering: init.steering,
+  config: init.config,
+  workerData: init.workerData,
+  countRequests(bucket, requests) {
+    counters[counterSlot(bucket, 'requests')]! += requests;
+  },
+};
+
+async function load(): Promise<WorkerDefinition> {
+  const url = init.module.includes('://') ? init.module : pathToFileURL(path.resolve(init.module)).href;
+  const loaded = definitionOf((await import(url)) as { default?: unknown }, init.module);
+  if (init.listeners.length > 0 && loaded.connection === undefined)
+    throw argumentValueError(`"connection" is missing in ${init.module}, and the server has "tcp"`);
+  if (init.datagramSockets.length > 0 && loaded.datagrams === undefined)
+    throw argumentValueError(`"datagrams" is missing in ${init.module}, and the server has "udp"`);
+  return loaded;
+}
+
+async function start(): Promise<void> {
+  for (const fd of init.listeners) unwrap(port.addListener(fd), { fd });
+  for (const { fd, endpoint, receive } of init.datagramSockets)
+    unwrap(port.addDatagramSocket(fd, endpoint, receive), { fd });
+  definition = await load();
+  await definition.start?.(context);
+  unwrap(port.start());
+  post({ type: 'online' });
+}
+
+function drained(timeout: number): Promise<void> {
+  return new Promise((resolve) => {
+    const check = () => {
+      if (sockets.size === 0) resolve();
+    };
+    setTimeout(resolve, timeout);
+    for (const socket of sockets) socket.once('close', check);
+    check();
+  });
+}
+
+async function close(timeout: number): Promise<void> {
+  port.stopAccepting();
+  post({ type: 'stopped-accepting' });
+  await definition.stop?.();
+  await drained(timeout);
+  for (const socket of sockets) socket.destroy();
+  port.close();
+  // One turn for the sockets' close events, which add to the counters.
+  setImmediate(() => process.exit(0));
+}
+
+main.on('message', (message: ToWorker) => void close(message.timeout));
+await start();

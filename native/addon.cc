@@ -1,0 +1,14 @@
+// The addon's entry: loaded once per thread that uses it.
+#include "bindings/convert.h"
+
+static Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  rss::RegisterRss(env, exports);
+  rss::RegisterAffinity(env, exports);
+  rss::RegisterSocket(env, exports);
+  rss::RegisterShm(env, exports);
+  rss::RegisterBucketTable(env, exports);
+  rss::RegisterWorkerPort(env, exports);
+  return exports;
+}
+
+NODE_API_MODULE(freebsd_rss, Init)

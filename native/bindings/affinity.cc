@@ -1,0 +1,50 @@
+#include "bindings/convert.h"
+#include "platform/platform.h"
+
+namespace rss {
+namespace {
+
+Napi::Value ListOrFailure(Napi::Env env, const Result<CpuList>& cpus) {
+  return cpus.ok() ? Napi::Value(ToJs(env, cpus.value)) : ToJs(env, cpus.failure);
+}
+
+Napi::Value Process(const Napi::CallbackInfo& info) {
+  return ListOrFailure(info.Env(), ProcessCpus());
+}
+
+Napi::Value Get(const Napi::CallbackInfo& info) {
+  return ListOrFailure(info.Env(), ThreadAffinity());
+}
+
+Napi::Value Set(const Napi::CallbackInfo& info) {
+  CpuList cpus = IntsFromJs(info[0]);
+  Normalize(&cpus);
+  return StatusToJs(info.Env(), SetThreadAffinity(cpus));
+}
+
+Napi::Value Current(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), CurrentCpu());
+}
+
+Napi::Value Parse(const Napi::CallbackInfo& info) {
+  return ListOrFailure(info.Env(), ParseCpuList(TextFromJs(info[0])));
+}
+
+Napi::Value Format(const Napi::CallbackInfo& info) {
+  CpuList cpus = IntsFromJs(info[0]);
+  Normalize(&cpus);
+  return Napi::String::New(info.Env(), FormatCpuList(cpus));
+}
+
+}  // namespace
+
+void RegisterAffinity(Napi::Env env, Napi::Object exports) {
+  Export(env, exports, "processCpus", Process);
+  Export(env, exports, "threadAffinity", Get);
+  Export(env, exports, "setThreadAffinity", Set);
+  Export(env, exports, "currentCpu", Current);
+  Export(env, exports, "parseCpuList", Parse);
+  Export(env, exports, "formatCpuList", Format);
+}
+
+}  // namespace rss

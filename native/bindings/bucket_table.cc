@@ -1,0 +1,66 @@
+#include "bindings/bucket_table.h"
+
+#include <map>
+#include <mutex>
+
+#include "bindings/convert.h"
+#include "bindings/rss_config.h"
+#include "core/counters.h"
+
+namespace rss {
+namespace {
+
+struct Tables {
+  std::mutex mutex;
+  uint32_t next_id = 1;
+  std::map<uint32_t, std::shared_ptr<BucketTable>> by_id;
+};
+
+Tables& TheTables() {
+  static Tables* tables = new Tables;  // never destroyed: threads may outlive static objects
+  return *tables;
+}
+
+// createBucketTable(config, bucketToWorker, workers): its id
+Napi::Value Create(const Napi::CallbackInfo& info) {
+  auto table = std::make_shared<BucketTable>(RssConfigFromJs(info[0].As<Napi::Object>()),
+                                             IntsFromJs(info[1]), IntFromJs(info[2]));
+  Tables& tables = TheTables();
+  std::lock_guard<std::mutex> lock(tables.mutex);
+  uint32_t id = tables.next_id++;
+  tables.by_id[id] = std::move(table);
+  return Napi::Number::New(info.Env(), id);
+}
+
+// destroyBucketTable(id): closes what waits in its inboxes, once no port uses it any more
+Napi::Value Destroy(const Napi::CallbackInfo& info) {
+  std::shared_ptr<BucketTable> last;
+  Tables& tables = TheTables();
+  std::lock_guard<std::mutex> lock(tables.mutex);
+  auto found = tables.by_id.find(info[0].As<Napi::Number>().Uint32Value());
+  if (found != tables.by_id.end()) {
+    last = std::move(found->second);
+    tables.by_id.erase(found);
+  }
+  return info.Env().Undefined();
+}
+
+}  // namespace
+
+std::shared_ptr<BucketTable> FindBucketTable(uint32_t id) {
+  Tables& tables = TheTables();
+  std::lock_guard<std::mutex> lock(tables.mutex);
+  auto found = tables.by_id.find(id);
+  return found == tables.by_id.end() ? nullptr : found->second;
+}
+
+void RegisterBucketTable(Napi::Env env, Napi::Object exports) {
+  Export(env, exports, "createBucketTable", Create);
+  Export(env, exports, "destroyBucketTable", Destroy);
+  Napi::Array names = Napi::Array::New(env);
+  for (const char* name : kCounterNames) names.Set(names.Length(), name);
+  exports.Set("counterNames", names);
+  exports.Set("counterStride", static_cast<double>(kCounterStride));
+}
+
+}  // namespace rss

@@ -1,0 +1,52 @@
+#include "bindings/convert.h"
+
+#include "core/hash_type.h"
+
+namespace rss {
+
+Napi::Value ToJs(Napi::Env env, const Failure& failure) {
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("errno", failure.error);
+  out.Set("syscall", failure.syscall);
+  if (failure.option != nullptr) out.Set("option", failure.option);
+  if (!failure.detail.empty()) out.Set("detail", failure.detail);
+  return out;
+}
+
+Napi::Array ToJs(Napi::Env env, const std::vector<int>& numbers) {
+  Napi::Array out = Napi::Array::New(env, numbers.size());
+  for (uint32_t i = 0; i < numbers.size(); ++i) out.Set(i, numbers[i]);
+  return out;
+}
+
+Napi::Object ToJs(Napi::Env env, const Flow& flow) {
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("flowId", flow.flow_id);
+  out.Set("hashType", HashTypeName(flow.hash_type));
+  out.Set("bucket", flow.bucket);
+  out.Set("source", flow.from_kernel ? "kernel" : "software");
+  return out;
+}
+
+std::vector<int> IntsFromJs(Napi::Value value) {
+  std::vector<int> out;
+  Napi::Array array = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); ++i) out.push_back(IntFromJs(array.Get(i)));
+  return out;
+}
+
+std::string TextFromJs(Napi::Value value) { return value.As<Napi::String>().Utf8Value(); }
+
+int IntFromJs(Napi::Value value) {
+  return value.IsNumber() ? value.As<Napi::Number>().Int32Value() : 0;
+}
+
+Napi::Value StatusToJs(Napi::Env env, const Status& status) {
+  return status.ok() ? env.Undefined() : ToJs(env, status.failure);
+}
+
+void Export(Napi::Env env, Napi::Object exports, const char* name, NativeFunction function) {
+  exports.Set(name, Napi::Function::New(env, function, name));
+}
+
+}  // namespace rss

@@ -1,0 +1,38 @@
+// Between N-API values and the types of core. Arguments have been validated in lib/; what arrives
+// here has the right shape.
+#pragma once
+
+#include <napi.h>
+
+#include <string>
+#include <vector>
+
+#include "core/flow.h"
+#include "core/result.h"
+
+namespace rss {
+
+// { errno, syscall, option?, detail? }: what lib/errors.ts makes its Errors from.
+Napi::Value ToJs(Napi::Env env, const Failure& failure);
+Napi::Array ToJs(Napi::Env env, const std::vector<int>& numbers);
+Napi::Object ToJs(Napi::Env env, const Flow& flow);
+
+std::vector<int> IntsFromJs(Napi::Value value);
+std::string TextFromJs(Napi::Value value);
+int IntFromJs(Napi::Value value);
+
+// undefined, or the failure.
+Napi::Value StatusToJs(Napi::Env env, const Status& status);
+
+using NativeFunction = Napi::Value (*)(const Napi::CallbackInfo&);
+void Export(Napi::Env env, Napi::Object exports, const char* name, NativeFunction function);
+
+// Each topic registers its functions and classes.
+void RegisterRss(Napi::Env env, Napi::Object exports);
+void RegisterAffinity(Napi::Env env, Napi::Object exports);
+void RegisterSocket(Napi::Env env, Napi::Object exports);
+void RegisterShm(Napi::Env env, Napi::Object exports);
+void RegisterBucketTable(Napi::Env env, Napi::Object exports);
+void RegisterWorkerPort(Napi::Env env, Napi::Object exports);
+
+}  // namespace rss

@@ -1,0 +1,124 @@
+// Configuration, capabilities and hashing.
+#include <string.h>
+
+#include "bindings/convert.h"
+#include "bindings/rss_config.h"
+#include "core/hash_type.h"
+#include "platform/platform.h"
+
+namespace rss {
+
+Napi::Object ToJs(Napi::Env env, const RssConfig& config) {
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("source", config.kernel ? "kernel" : "virtual");
+  if (!config.kernel) out.Set("reason", config.reason);
+  out.Set("buckets", config.buckets());
+  out.Set("bits", config.bits);
+  out.Set("mask", config.mask());
+  out.Set("maxBits", config.max_bits);
+  out.Set("ncpus", config.ncpus);
+  out.Set("maxCpus", config.max_cpus);
+  out.Set("baseCpu", config.base_cpu);
+  out.Set("debug", config.debug);
+  out.Set("hashAlgorithm", config.algorithm == HashAlgorithm::kNaive ? "naive" : "toeplitz");
+  out.Set("hashKey", Napi::Buffer<uint8_t>::Copy(env, config.key.data(), config.key.size()));
+  out.Set("hashKeyReadable", config.key_readable);
+  out.Set("udpHash", config.udp_4tuple ? "4-tuple" : "2-tuple");
+  out.Set("bucketMap", ToJs(env, config.bucket_to_cpu));
+  return out;
+}
+
+RssConfig RssConfigFromJs(Napi::Object object) {
+  RssConfig config;
+  config.kernel = TextFromJs(object.Get("source")) == "kernel";
+  config.bits = IntFromJs(object.Get("bits"));
+  config.algorithm = TextFromJs(object.Get("hashAlgorithm")) == "naive" ? HashAlgorithm::kNaive
+                                                                        : HashAlgorithm::kToeplitz;
+  auto key = object.Get("hashKey").As<Napi::Uint8Array>();
+  if (key.ByteLength() == config.key.size())
+    memcpy(config.key.data(), key.Data(), config.key.size());
+  config.udp_4tuple = TextFromJs(object.Get("udpHash")) == "4-tuple";
+  config.bucket_to_cpu = IntsFromJs(object.Get("bucketMap"));
+  return config;
+}
+
+namespace {
+
+Napi::Value KernelRssConfig(const Napi::CallbackInfo& info) {
+  auto config = ReadKernelRssConfig();
+  return config.ok() ? Napi::Value(ToJs(info.Env(), config.value))
+                     : ToJs(info.Env(), config.failure);
+}
+
+// virtualRssConfig(cpus, bits, reason)
+Napi::Value VirtualConfig(const Napi::CallbackInfo& info) {
+  return ToJs(info.Env(), VirtualRssConfig(IntsFromJs(info[0]), IntFromJs(info[1]),
+                                           TextFromJs(info[2])));
+}
+
+Napi::Value BucketMapping(const Napi::CallbackInfo& info) {
+  auto cpus = ParseBucketMapping(TextFromJs(info[0]), IntFromJs(info[1]));
+  return cpus.ok() ? Napi::Value(ToJs(info.Env(), cpus.value)) : ToJs(info.Env(), cpus.failure);
+}
+
+Napi::Value GetCapabilities(const Napi::CallbackInfo& info) {
+  Capabilities c = ProbeCapabilities();
+  Napi::Object out = Napi::Object::New(info.Env());
+  out.Set("platform", c.platform);
+  out.Set("release", c.release);
+  out.Set("rssConfig", c.rss_config);
+  out.Set("listenBucket", c.listen_bucket);
+  out.Set("listenBucketV6", c.listen_bucket_v6);
+  out.Set("bindMulti", c.bind_multi);
+  out.Set("bindAny", c.bind_any);
+  out.Set("reusePort", c.reuse_port);
+  out.Set("reusePortLb", c.reuse_port_lb);
+  out.Set("reusePortLbNuma", c.reuse_port_lb_numa);
+  out.Set("reusePortBpf", c.reuse_port_bpf);
+  out.Set("recvFlowId", c.recv_flow_id);
+  out.Set("recvRssBucketId", c.recv_rss_bucket_id);
+  out.Set("ipv6", c.ipv6);
+  out.Set("numaDomains", c.numa_domains);
+  out.Set("netisrThreads", c.netisr_threads);
+  out.Set("jailed", c.jailed);
+  return out;
+}
+
+// toeplitz(key, bytes)
+Napi::Value Toeplitz(const Napi::CallbackInfo& info) {
+  auto key = info[0].As<Napi::Uint8Array>();
+  auto data = info[1].As<Napi::Uint8Array>();
+  return Napi::Number::New(
+      info.Env(), ToeplitzHash(key.Data(), key.ByteLength(), data.Data(), data.ByteLength()));
+}
+
+// hashTuple(config, tcp, source, sourcePort, destination, destinationPort)
+Napi::Value HashTuple(const Napi::CallbackInfo& info) {
+  FlowClassifier classifier(RssConfigFromJs(info[0].As<Napi::Object>()));
+  Transport transport = info[1].ToBoolean() ? Transport::kTcp : Transport::kUdp;
+  auto source = ParseAddress(TextFromJs(info[2]), static_cast<uint16_t>(IntFromJs(info[3])));
+  if (!source.ok()) return ToJs(info.Env(), source.failure);
+  auto destination = ParseAddress(TextFromJs(info[4]), static_cast<uint16_t>(IntFromJs(info[5])));
+  if (!destination.ok()) return ToJs(info.Env(), destination.failure);
+  if (source.value.Unmapped().family() != destination.value.Unmapped().family())
+    return ToJs(info.Env(), MakeFailure(EAFNOSUPPORT, "hash", "addresses of two families"));
+  return ToJs(info.Env(), classifier.Hash(transport, source.value, destination.value));
+}
+
+Napi::Value HashTypeText(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), HashTypeName(info[0].As<Napi::Number>().Uint32Value()));
+}
+
+}  // namespace
+
+void RegisterRss(Napi::Env env, Napi::Object exports) {
+  Export(env, exports, "kernelRssConfig", KernelRssConfig);
+  Export(env, exports, "virtualRssConfig", VirtualConfig);
+  Export(env, exports, "parseBucketMapping", BucketMapping);
+  Export(env, exports, "capabilities", GetCapabilities);
+  Export(env, exports, "toeplitz", Toeplitz);
+  Export(env, exports, "hashTuple", HashTuple);
+  Export(env, exports, "hashTypeName", HashTypeText);
+}
+
+}  // namespace rss

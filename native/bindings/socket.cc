@@ -1,0 +1,146 @@
+// Socket options, flows and listeners.
+#include "bindings/convert.h"
+#include "bindings/rss_config.h"
+#include "platform/platform.h"
+#include "platform/posix/accept.h"
+#include "platform/posix/listener.h"
+
+namespace rss {
+namespace {
+
+// An owned descriptor in JavaScript: closed by close(), by the garbage collector or with the
+// environment, unless release() has given the number away.
+class Descriptor : public Napi::ObjectWrap<Descriptor> {
+ public:
+  static Napi::Function Define(Napi::Env env) {
+    return DefineClass(env, "Descriptor",
+                       {InstanceMethod<&Descriptor::Number>("number"),
+                        InstanceMethod<&Descriptor::Release>("release"),
+                        InstanceMethod<&Descriptor::Close>("close")});
+  }
+  explicit Descriptor(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+    if (info.Length() > 0) fd_.reset(IntFromJs(info[0]));
+  }
+
+ private:
+  Napi::Value Number(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), fd_.get());
+  }
+  Napi::Value Release(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), fd_.release());
+  }
+  Napi::Value Close(const Napi::CallbackInfo& info) {
+    fd_.reset();
+    return info.Env().Undefined();
+  }
+  UniqueFd fd_;
+};
+
+Napi::Object ToJs(Napi::Env env, OpenedListener listener) {
+  // The constructor is not exported, so nobody can wrap a number that is not theirs.
+  auto* constructor = env.GetInstanceData<Napi::FunctionReference>();
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("host", listener.address.Host());
+  out.Set("port", listener.address.port());
+  out.Set("family", listener.address.family() == AF_INET ? 4 : 6);
+  out.Set("descriptor",
+          constructor->New({Napi::Number::New(env, listener.fd.release())}));
+  return out;
+}
+
+Result<ListenerOptions> OptionsFromJs(Napi::Object object) {
+  ListenerOptions options;
+  options.transport =
+      TextFromJs(object.Get("protocol")) == "udp" ? Transport::kUdp : Transport::kTcp;
+  auto address = ParseAddress(TextFromJs(object.Get("host")),
+                              static_cast<uint16_t>(IntFromJs(object.Get("port"))));
+  if (!address.ok()) return address.failure;
+  options.address = address.value;
+  options.ipv6_only = object.Get("ipv6Only").ToBoolean();
+  if (object.Get("backlog").IsNumber()) options.backlog = IntFromJs(object.Get("backlog"));
+  options.bind_any = object.Get("bindAny").ToBoolean();
+  options.receive_buffer = IntFromJs(object.Get("receiveBuffer"));
+  options.send_buffer = IntFromJs(object.Get("sendBuffer"));
+  return options;
+}
+
+// openGroup(options, steering, count, buckets): one listener per element of the returned array.
+Napi::Value Open(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  auto options = OptionsFromJs(info[0].As<Napi::Object>());
+  if (!options.ok()) return rss::ToJs(env, options.failure);
+  auto group = OpenGroup(options.value, static_cast<Steering>(IntFromJs(info[1])),
+                         IntFromJs(info[2]), IntsFromJs(info[3]));
+  if (!group.ok()) return rss::ToJs(env, group.failure);
+  Napi::Array out = Napi::Array::New(env, group.value.size());
+  for (uint32_t i = 0; i < group.value.size(); ++i)
+    out.Set(i, ToJs(env, std::move(group.value[i])));
+  return out;
+}
+
+Napi::Value SetSocketOption(const Napi::CallbackInfo& info) {
+  return StatusToJs(info.Env(), SetOption(IntFromJs(info[0]),
+                                          static_cast<SocketOption>(IntFromJs(info[1])),
+                                          IntFromJs(info[2])));
+}
+
+Napi::Value GetSocketOption(const Napi::CallbackInfo& info) {
+  auto value = GetOption(IntFromJs(info[0]), static_cast<SocketOption>(IntFromJs(info[1])));
+  return value.ok() ? Napi::Value(Napi::Number::New(info.Env(), value.value))
+                    : rss::ToJs(info.Env(), value.failure);
+}
+
+// socketFlow(fd): flow id and hash type as the kernel has them for a connected socket.
+Napi::Value SocketFlow(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  auto flow = GetKernelFlow(IntFromJs(info[0]));
+  if (!flow.ok()) return rss::ToJs(env, flow.failure);
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("flowId", flow.value.flow_id);
+  out.Set("hashType", flow.value.hash_type);
+  return out;
+}
+
+Napi::Value Inspect(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  auto kind = InspectSocket(IntFromJs(info[0]));
+  if (!kind.ok()) return rss::ToJs(env, kind.failure);
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("protocol", kind.value.transport == Transport::kTcp ? "tcp" : "udp");
+  out.Set("family", kind.value.family == AF_INET ? 4 : 6);
+  out.Set("listening", kind.value.listening);
+  out.Set("host", kind.value.address.Host());
+  out.Set("port", kind.value.address.port());
+  return out;
+}
+
+// attachToeplitz(fd, config, udp, bucketToListener)
+Napi::Value AttachToeplitz(const Napi::CallbackInfo& info) {
+  RssConfig config = RssConfigFromJs(info[1].As<Napi::Object>());
+  bool with_ports = !info[2].ToBoolean() || config.udp_4tuple;
+  return StatusToJs(info.Env(),
+                    AttachSteeringProgram(IntFromJs(info[0]),
+                                          ToeplitzProgram(config, with_ports,
+                                                          IntsFromJs(info[3]))));
+}
+
+// attachCpu(fd, cpuToListener)
+Napi::Value AttachCpu(const Napi::CallbackInfo& info) {
+  return StatusToJs(info.Env(), AttachSteeringProgram(IntFromJs(info[0]),
+                                                      CpuProgram(IntsFromJs(info[1]))));
+}
+
+}  // namespace
+
+void RegisterSocket(Napi::Env env, Napi::Object exports) {
+  env.SetInstanceData(new Napi::FunctionReference(Napi::Persistent(Descriptor::Define(env))));
+  Export(env, exports, "openGroup", Open);
+  Export(env, exports, "setSocketOption", SetSocketOption);
+  Export(env, exports, "getSocketOption", GetSocketOption);
+  Export(env, exports, "socketFlow", SocketFlow);
+  Export(env, exports, "inspectSocket", Inspect);
+  Export(env, exports, "attachToeplitz", AttachToeplitz);
+  Export(env, exports, "attachCpu", AttachCpu);
+}
+
+}  // namespace rss

@@ -1,0 +1,257 @@
+// WorkerPort for JavaScript: typed arrays in, one call per batch out.
+#include "engine/worker_port.h"
+
+#include <string.h>
+
+#include "bindings/bucket_table.h"
+#include "bindings/convert.h"
+#include "platform/posix/shm.h"
+
+namespace rss {
+namespace {
+
+// Words of a row in the tables that JavaScript reads and writes; lib/worker/rows.ts names them.
+constexpr size_t kConnectionWords = 4;  // bucket, flow id, hash type, flags
+constexpr size_t kDatagramWords = 8;  // offset, length, flags, bucket, flow id, hash type, endpoint
+constexpr size_t kReplyWords = 4;     // row, buffer, offset, length
+constexpr uint32_t kFlagTruncated = 1, kFlagKernelFlow = 2;
+constexpr uint32_t kInSlab = 0, kOutSlab = 1;
+
+template <typename T>
+struct View {  // a typed array that the port keeps alive
+  Napi::Reference<Napi::TypedArray> reference;
+  T* data = nullptr;
+  size_t length = 0;
+
+  void Hold(Napi::Value value) {
+    auto array = value.As<Napi::TypedArrayOf<T>>();
+    data = array.Data();
+    length = array.ElementLength();
+    reference = Napi::Persistent(value.As<Napi::TypedArray>());
+  }
+};
+
+class Port : public Napi::ObjectWrap<Port>, public PortSink {
+ public:
+  static Napi::Function Define(Napi::Env env) {
+    return DefineClass(
+        env, "WorkerPort",
+        {InstanceMethod<&Port::AddListener>("addListener"),
+         InstanceMethod<&Port::AddDatagramSocket>("addDatagramSocket"),
+         InstanceMethod<&Port::Start>("start"),
+         InstanceMethod<&Port::StopAccepting>("stopAccepting"), InstanceMethod<&Port::Close>("close"),
+         InstanceMethod<&Port::Take>("take"), InstanceMethod<&Port::Arrived>("arrived"),
+         InstanceMethod<&Port::Peer>("peer"), InstanceMethod<&Port::Destination>("destination"),
+         InstanceMethod<&Port::Flush>("flush")});
+  }
+
+  // new WorkerPort({ table, worker, handoff, forward, countMisdirected, counters, stride, slotSize },
+  //                { slab, replySlab, connections, datagrams, replies },
+  //                onConnections(count), onDatagrams(count) -> replies, onAcceptError(errno))
+  explicit Port(const Napi::CallbackInfo& info)
+      : ObjectWrap(info), env_(info.Env()), context_(info.Env(), "RssWorkerPort") {
+    auto settings = info[0].As<Napi::Object>();
+    auto views = info[1].As<Napi::Object>();
+    slab_.Hold(views.Get("slab"));
+    reply_slab_.Hold(views.Get("replySlab"));
+    connections_.Hold(views.Get("connections"));
+    datagrams_.Hold(views.Get("datagrams"));
+    replies_.Hold(views.Get("replies"));
+    counters_.Hold(settings.Get("counters"));
+    on_connections_ = Napi::Persistent(info[2].As<Napi::Function>());
+    on_datagrams_ = Napi::Persistent(info[3].As<Napi::Function>());
+    on_accept_error_ = Napi::Persistent(info[4].As<Napi::Function>());
+
+    PortOptions options;
+    options.worker = IntFromJs(settings.Get("worker"));
+    options.handoff = settings.Get("handoff").ToBoolean();
+    options.forward = settings.Get("forward").ToBoolean();
+    options.count_misdirected = settings.Get("countMisdirected").ToBoolean();
+    options.slab = slab_.data;
+    options.stride = static_cast<size_t>(IntFromJs(settings.Get("stride")));
+    options.slot_size = static_cast<size_t>(IntFromJs(settings.Get("slotSize")));
+    options.counters = reinterpret_cast<BucketCounters*>(counters_.data);
+    auto table = FindBucketTable(settings.Get("table").As<Napi::Number>().Uint32Value());
+    if (table == nullptr || slab_.length < kDatagramBatch * options.stride) {
+      Napi::TypeError::New(env_, "WorkerPort: no such bucket table, or the slab is too small")
+          .ThrowAsJavaScriptException();
+      return;
+    }
+    uv_loop_t* loop = nullptr;
+    napi_get_uv_event_loop(env_, &loop);
+    port_ = std::make_unique<WorkerPort>(loop, std::move(table), options, this);
+    // A libuv handle that is left open when its thread ends aborts the process.
+    napi_add_env_cleanup_hook(env_, CleanUp, this);
+    hooked_ = true;
+  }
+
+  ~Port() override {
+    if (hooked_) napi_remove_env_cleanup_hook(env_, CleanUp, this);
+    if (port_ != nullptr) port_->Close();
+  }
+
+  bool OnConnections(size_t count) override {
+    size_t rows = connections_.length / kConnectionWords;
+    if (count > rows) count = rows;
+    for (size_t i = 0; i < count; ++i) {
+      const Flow& flow = port_->flow(i);
+      uint32_t* row = connections_.data + i * kConnectionWords;
+      row[0] = static_cast<uint32_t>(flow.bucket);
+      row[1] = flow.flow_id;
+      row[2] = flow.hash_type;
+      row[3] = flow.from_kernel ? kFlagKernelFlow : 0;
+    }
+    return Call(on_connections_, static_cast<double>(count), nullptr);
+  }
+
+  void OnDatagrams(size_t count) override {
+    for (size_t i = 0; i < count; ++i) {
+      const DatagramRow& from = port_->row(i);
+      uint32_t* row = datagrams_.data + i * kDatagramWords;
+      row[0] = from.datagram.slot * static_cast<uint32_t>(stride());
+      row[1] = from.datagram.length;
+      row[2] = (from.datagram.truncated ? kFlagTruncated : 0) |
+               (from.flow.from_kernel ? kFlagKernelFlow : 0);
+      row[3] = static_cast<uint32_t>(from.flow.bucket);
+      row[4] = from.flow.flow_id;
+      row[5] = from.flow.hash_type;
+      row[6] = static_cast<uint32_t>(from.endpoint);
+    }
+    rows_ = count;
+    double replies = 0;
+    if (Call(on_datagrams_, static_cast<double>(count), &replies))
+      Send(static_cast<size_t>(replies));
+    rows_ = 0;
+  }
+
+  void OnAcceptError(int error) override { Call(on_accept_error_, error, nullptr); }
+
+ private:
+  static void CleanUp(void* self) {
+    auto* port = static_cast<Port*>(self);
+    port->hooked_ = false;
+    port->port_->Close();
+  }
+
+  size_t stride() const { return slab_.length / kDatagramBatch; }
+
+  // One callback, with microtasks and async hooks around it. Raw N-API calls, because an
+  // environment that is being torn down makes them fail, and that is no error here: false then.
+  bool Call(const Napi::FunctionReference& function, double argument, double* result) {
+    napi_handle_scope scope;
+    if (napi_open_handle_scope(env_, &scope) != napi_ok) return false;
+    napi_value callback = function.Value(), global, value, returned;
+    bool alive = napi_get_global(env_, &global) == napi_ok &&
+                 napi_create_double(env_, argument, &value) == napi_ok;
+    if (alive) {
+      napi_status status =
+          napi_make_callback(env_, context_, global, callback, 1, &value, &returned);
+      if (status == napi_ok) {
+        if (result != nullptr && napi_get_value_double(env_, returned, result) != napi_ok)
+          *result = 0;
+      } else {
+        alive = Report();
+      }
+    }
+    napi_close_handle_scope(env_, scope);
+    return alive;
+  }
+
+  // An exception of the user's code becomes an 'uncaughtException'.
+  bool Report() {
+    bool pending = false;
+    napi_value error;
+    if (napi_is_exception_pending(env_, &pending) != napi_ok || !pending) return false;
+    if (napi_get_and_clear_last_exception(env_, &error) != napi_ok) return false;
+    return napi_fatal_exception(env_, error) == napi_ok;
+  }
+
+  // Replies that point outside their buffers or at no row are left out: rows come from JavaScript.
+  void Send(size_t count) {
+    DatagramReply batch[kDatagramBatch];
+    size_t size = 0;
+    if (count > replies_.length / kReplyWords) count = replies_.length / kReplyWords;
+    for (size_t i = 0; i < count && port_ != nullptr; ++i) {
+      const uint32_t* words = replies_.data + i * kReplyWords;
+      const View<uint8_t>& buffer = words[1] == kInSlab ? slab_ : reply_slab_;
+      size_t offset = words[2], length = words[3];
+      if (words[0] >= rows_ || words[1] > kOutSlab || offset > buffer.length ||
+          length > buffer.length - offset)
+        continue;
+      batch[size++] = {words[0], buffer.data + offset, length};
+      if (size == kDatagramBatch) {
+        port_->Reply(batch, size);
+        size = 0;
+      }
+    }
+    if (size > 0) port_->Reply(batch, size);
+  }
+
+  Napi::Value AddListener(const Napi::CallbackInfo& info) {
+    return StatusToJs(info.Env(), port_->AddListener(IntFromJs(info[0])));
+  }
+  Napi::Value AddDatagramSocket(const Napi::CallbackInfo& info) {
+    return StatusToJs(info.Env(),
+                      port_->AddDatagramSocket(IntFromJs(info[0]), IntFromJs(info[1]),
+                                               info[2].ToBoolean()));
+  }
+  Napi::Value Start(const Napi::CallbackInfo& info) {
+    return StatusToJs(info.Env(), port_->Start());
+  }
+  Napi::Value StopAccepting(const Napi::CallbackInfo& info) {
+    port_->StopAccepting();
+    return info.Env().Undefined();
+  }
+  Napi::Value Close(const Napi::CallbackInfo& info) {
+    port_->Close();
+    return info.Env().Undefined();
+  }
+  Napi::Value Take(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), port_->Take(info[0].As<Napi::Number>().Uint32Value()));
+  }
+  Napi::Value Arrived(const Napi::CallbackInfo& info) {
+    port_->Arrived();
+    return info.Env().Undefined();
+  }
+  // flush(count): sends the first `count` reply rows now, because the table or the slab is full
+  Napi::Value Flush(const Napi::CallbackInfo& info) {
+    Send(info[0].As<Napi::Number>().Uint32Value());
+    return info.Env().Undefined();
+  }
+  Napi::Value Peer(const Napi::CallbackInfo& info) {
+    size_t i = info[0].As<Napi::Number>().Uint32Value();
+    if (i >= rows_) return info.Env().Undefined();
+    return AddressToJs(info.Env(), port_->row(i).datagram.peer);
+  }
+  Napi::Value Destination(const Napi::CallbackInfo& info) {
+    size_t i = info[0].As<Napi::Number>().Uint32Value();
+    if (i >= rows_) return info.Env().Undefined();
+    return AddressToJs(info.Env(), port_->destination(i));
+  }
+  static Napi::Value AddressToJs(Napi::Env env, const SocketAddress& address) {
+    Napi::Object out = Napi::Object::New(env);
+    out.Set("address", address.Host());
+    out.Set("port", address.port());
+    out.Set("family", address.family() == AF_INET ? "IPv4" : "IPv6");
+    return out;
+  }
+
+  napi_env env_;
+  Napi::AsyncContext context_;
+  View<uint8_t> slab_, reply_slab_;
+  View<uint32_t> connections_, datagrams_, replies_;
+  View<double> counters_;
+  Napi::FunctionReference on_connections_, on_datagrams_, on_accept_error_;
+  std::unique_ptr<WorkerPort> port_;
+  size_t rows_ = 0;
+  bool hooked_ = false;
+};
+
+}  // namespace
+
+void RegisterWorkerPort(Napi::Env env, Napi::Object exports) {
+  exports.Set("WorkerPort", Port::Define(env));
+  exports.Set("datagramBatch", kDatagramBatch);
+}
+
+}  // namespace rss

@@ -1,0 +1,91 @@
+#include "core/bucket_table.h"
+
+#include <iterator>
+
+namespace rss {
+namespace {
+
+template <typename T>
+void Take(std::deque<T>* from, size_t limit, std::vector<T>* to) {
+  while (!from->empty() && to->size() < limit) {
+    to->push_back(std::move(from->front()));
+    from->pop_front();
+  }
+}
+
+}  // namespace
+
+BucketTable::BucketTable(RssConfig config, const std::vector<int>& bucket_to_worker, int workers)
+    : classifier_(std::move(config)) {
+  for (int worker : bucket_to_worker) {
+    buckets_.push_back(std::make_unique<Bucket>());
+    buckets_.back()->owner = worker;
+  }
+  for (int i = 0; i < workers; ++i) wakers_.push_back(std::make_unique<Wakeup>());
+}
+
+void BucketTable::Attach(int worker, Waker* waker) {
+  std::lock_guard<std::mutex> lock(wakers_[worker]->mutex);
+  wakers_[worker]->waker = waker;
+  waker->Wake();
+}
+
+void BucketTable::Detach(int worker) {
+  std::lock_guard<std::mutex> lock(wakers_[worker]->mutex);
+  wakers_[worker]->waker = nullptr;
+}
+
+void BucketTable::Wake(int worker) {
+  std::lock_guard<std::mutex> lock(wakers_[worker]->mutex);
+  if (wakers_[worker]->waker != nullptr) wakers_[worker]->waker->Wake();
+}
+
+bool BucketTable::PushConnection(int bucket, Connection&& connection) {
+  Bucket& target = *buckets_[bucket];
+  {
+    std::lock_guard<std::mutex> lock(target.mutex);
+    if (target.connections.size() >= kMaxConnections) return false;
+    target.connections.push_back(std::move(connection));
+  }
+  Wake(owner(bucket));
+  return true;
+}
+
+bool BucketTable::PushDatagram(int bucket, ForwardedDatagram&& datagram) {
+  Bucket& target = *buckets_[bucket];
+  {
+    std::lock_guard<std::mutex> lock(target.mutex);
+    if (target.datagrams.size() >= kMaxDatagrams) return false;
+    target.datagrams.push_back(std::move(datagram));
+  }
+  Wake(owner(bucket));
+  return true;
+}
+
+void BucketTable::ReturnConnections(std::vector<Connection>&& connections) {
+  for (size_t i = connections.size(); i-- > 0;) {
+    int bucket = connections[i].flow.bucket;
+    Bucket& target = *buckets_[bucket];
+    {
+      std::lock_guard<std::mutex> lock(target.mutex);
+      target.connections.push_front(std::move(connections[i]));
+    }
+    Wake(owner(bucket));
+  }
+  connections.clear();
+}
+
+bool BucketTable::Drain(int worker, size_t limit, std::vector<Connection>* connections,
+                        std::vector<ForwardedDatagram>* datagrams) {
+  bool more = false;
+  for (auto& bucket : buckets_) {
+    if (bucket->owner.load(std::memory_order_relaxed) != worker) continue;
+    std::lock_guard<std::mutex> lock(bucket->mutex);
+    Take(&bucket->connections, limit, connections);
+    Take(&bucket->datagrams, limit, datagrams);
+    more = more || !bucket->connections.empty() || !bucket->datagrams.empty();
+  }
+  return more;
+}
+
+}  // namespace rss

@@ -1,0 +1,88 @@
+// Who owns each RSS bucket, and the inbox through which its flows reach the owner.
+//
+// A BucketTable belongs to the process, not to a worker: what waits in an inbox survives its
+// worker's death and is drained by the successor.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "core/flow.h"
+#include "core/unique_fd.h"
+
+namespace rss {
+
+struct Connection {
+  UniqueFd fd;
+  Flow flow;
+  SocketAddress peer;
+  SocketAddress local;
+};
+
+struct ForwardedDatagram {
+  Flow flow;
+  SocketAddress peer;
+  SocketAddress local;   // the address it was sent to
+  int endpoint = 0;      // which of the server's UDP addresses it came in by
+  bool truncated = false;
+  std::vector<uint8_t> payload;
+};
+
+// The owner's side of a wake-up: libuv's uv_async_t in the engine, a pipe or a flag in tests.
+// Called from any thread, under a lock that Detach() takes too.
+class Waker {
+ public:
+  virtual ~Waker() = default;
+  virtual void Wake() = 0;
+};
+
+class BucketTable {
+ public:
+  // Bounds of one bucket's inbox. Past them hand-off falls back to serving where it was accepted.
+  static constexpr size_t kMaxConnections = 4096;
+  static constexpr size_t kMaxDatagrams = 1024;
+
+  BucketTable(RssConfig config, const std::vector<int>& bucket_to_worker, int workers);
+
+  const FlowClassifier& classifier() const { return classifier_; }
+  int workers() const { return static_cast<int>(wakers_.size()); }
+  int owner(int bucket) const { return buckets_[bucket]->owner.load(std::memory_order_relaxed); }
+
+  // A worker announces itself, and is woken at once: something may have been waiting for it.
+  void Attach(int worker, Waker* waker);
+  void Detach(int worker);
+
+  // False when the inbox is full; the argument then is untouched.
+  bool PushConnection(int bucket, Connection&& connection);
+  bool PushDatagram(int bucket, ForwardedDatagram&& datagram);
+  // Gives back what a dying worker had taken and not delivered: first in the queue, never refused.
+  void ReturnConnections(std::vector<Connection>&& connections);
+
+  // Moves everything that waits for this worker's buckets, at most `limit` of each kind, to the
+  // ends of the two vectors. True when more is waiting.
+  bool Drain(int worker, size_t limit, std::vector<Connection>* connections,
+             std::vector<ForwardedDatagram>* datagrams);
+
+ private:
+  struct Bucket {
+    std::atomic<int> owner{0};
+    std::mutex mutex;
+    std::deque<Connection> connections;
+    std::deque<ForwardedDatagram> datagrams;
+  };
+  struct Wakeup {
+    std::mutex mutex;
+    Waker* waker = nullptr;
+  };
+
+  void Wake(int worker);
+
+  FlowClassifier classifier_;
+  std::vector<std::unique_ptr<Bucket>> buckets_;
+  std::vector<std::unique_ptr<Wakeup>> wakers_;
+};
+
+}  // namespace rss

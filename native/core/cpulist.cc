@@ -1,0 +1,66 @@
+#include "core/cpulist.h"
+
+#include <algorithm>
+#include <iterator>
+
+namespace rss {
+namespace {
+
+bool ParseNumber(const std::string& text, size_t* at, int* out) {
+  size_t start = *at;
+  long value = 0;
+  while (*at < text.size() && text[*at] >= '0' && text[*at] <= '9') {
+    value = value * 10 + (text[*at] - '0');
+    if (value > kMaxCpu) return false;
+    ++*at;
+  }
+  *out = static_cast<int>(value);
+  return *at > start;
+}
+
+}  // namespace
+
+void Normalize(CpuList* cpus) {
+  std::sort(cpus->begin(), cpus->end());
+  cpus->erase(std::unique(cpus->begin(), cpus->end()), cpus->end());
+}
+
+Result<CpuList> ParseCpuList(const std::string& text) {
+  CpuList cpus;
+  for (size_t at = 0; at <= text.size(); ++at) {
+    int first = 0;
+    if (!ParseNumber(text, &at, &first)) return MakeFailure(EINVAL, "", "CPU list \"" + text + "\"");
+    int last = first;
+    if (at < text.size() && text[at] == '-') {
+      ++at;
+      if (!ParseNumber(text, &at, &last) || last < first)
+        return MakeFailure(EINVAL, "", "CPU list \"" + text + "\"");
+    }
+    for (int cpu = first; cpu <= last; ++cpu) cpus.push_back(cpu);
+    if (at < text.size() && text[at] != ',')
+      return MakeFailure(EINVAL, "", "CPU list \"" + text + "\"");
+  }
+  Normalize(&cpus);
+  return cpus;
+}
+
+std::string FormatCpuList(const CpuList& cpus) {
+  std::string out;
+  for (size_t i = 0; i < cpus.size();) {
+    size_t end = i;
+    while (end + 1 < cpus.size() && cpus[end + 1] == cpus[end] + 1) ++end;
+    if (!out.empty()) out += ',';
+    out += std::to_string(cpus[i]);
+    if (end > i) out += '-' + std::to_string(cpus[end]);
+    i = end + 1;
+  }
+  return out;
+}
+
+CpuList Intersect(const CpuList& a, const CpuList& b) {
+  CpuList out;
+  std::set_intersection(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(out));
+  return out;
+}
+
+}  // namespace rss

@@ -1,0 +1,20 @@
+// CPU lists as people write them: "0-3,8". No limit on the number of a CPU but kMaxCpu.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/result.h"
+
+namespace rss {
+
+using CpuList = std::vector<int>;  // ascending, without duplicates
+
+constexpr int kMaxCpu = 65535;  // a bound against typing errors, far above any kernel's
+
+Result<CpuList> ParseCpuList(const std::string& text);
+std::string FormatCpuList(const CpuList& cpus);
+void Normalize(CpuList* cpus);
+CpuList Intersect(const CpuList& a, const CpuList& b);
+
+}  // namespace rss

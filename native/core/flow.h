@@ -1,0 +1,46 @@
+// Which RSS bucket a flow belongs to.
+#pragma once
+
+#include <stdint.h>
+
+#include "core/rss_config.h"
+
+namespace rss {
+
+enum class Transport { kTcp, kUdp };
+
+// What a kernel says of a flow: IP_FLOWID and IP_FLOWTYPE, by socket option or control message.
+struct KernelFlow {
+  uint32_t flow_id = 0;
+  uint32_t hash_type = 0;  // 0: the packet was not hashed
+};
+
+struct Flow {
+  uint32_t flow_id = 0;
+  uint32_t hash_type = 0;
+  int bucket = 0;
+  bool from_kernel = false;  // false: flow id and bucket are our own Toeplitz hash
+};
+
+// Knows a configuration and classifies flows with it. Immutable, so that all threads may share it.
+class FlowClassifier {
+ public:
+  explicit FlowClassifier(RssConfig config) : config_(std::move(config)), hasher_(config_.key, config_.algorithm) {}
+
+  const RssConfig& config() const { return config_; }
+
+  // The kernel's flow id counts when the buckets are the kernel's and the type says it is an RSS
+  // hash (FreeBSD's IPv4 IP_RSSBUCKETID reports bucket 0 for unhashed flows, so it is never asked).
+  // Everything else is hashed here, as RSS would have done.
+  Flow Classify(Transport transport, const KernelFlow& kernel, const SocketAddress& peer,
+                const SocketAddress& local) const;
+
+  // The software hash alone.
+  Flow Hash(Transport transport, const SocketAddress& peer, const SocketAddress& local) const;
+
+ private:
+  RssConfig config_;
+  RssHasher hasher_;
+};
+
+}  // namespace rss

@@ -1,0 +1,41 @@
+// How native functions report failure: a value, or -errno with the name of the call that failed.
+#pragma once
+
+#include <errno.h>
+
+#include <string>
+#include <utility>
+
+namespace rss {
+
+struct Failure {
+  int error = 0;                 // -errno; 0 means no failure
+  const char* syscall = "";      // static text: "bind", "setsockopt", ...
+  const char* option = nullptr;  // static text: "IP_BINDANY", ... where one is concerned
+  std::string detail;            // what else a person needs to know
+};
+
+// The one place where errno becomes a Failure.
+inline Failure LastError(const char* syscall, const char* option = nullptr) {
+  return Failure{-errno, syscall, option, {}};
+}
+
+inline Failure MakeFailure(int error, const char* syscall, std::string detail = {}) {
+  return Failure{-error, syscall, nullptr, std::move(detail)};
+}
+
+template <typename T>
+struct [[nodiscard]] Result {
+  T value{};
+  Failure failure{};
+
+  Result() = default;
+  Result(T v) : value(std::move(v)) {}
+  Result(Failure f) : failure(std::move(f)) {}
+  bool ok() const { return failure.error == 0; }
+};
+
+struct Nothing {};
+using Status = Result<Nothing>;
+
+}  // namespace rss

@@ -1,0 +1,39 @@
+// A libuv handle whose memory outlives its owner until libuv has closed it.
+#pragma once
+
+#include <uv.h>
+
+namespace rss {
+
+// H: uv_poll_t, uv_async_t, uv_timer_t. handle->data points at the owner while it lives.
+template <typename H>
+class Handle {
+ public:
+  explicit Handle(void* owner) : handle_(new H) { handle_->data = owner; }
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+  ~Handle() { Close(); }
+
+  H* get() { return handle_; }
+  H* operator->() { return handle_; }
+
+  // The caller's uv_*_init() succeeded: from now on libuv must close the handle.
+  void set_initialized() { initialized_ = true; }
+
+  void Close() {
+    if (handle_ == nullptr) return;
+    handle_->data = nullptr;
+    if (initialized_)
+      uv_close(reinterpret_cast<uv_handle_t*>(handle_),
+               [](uv_handle_t* h) { delete reinterpret_cast<H*>(h); });
+    else
+      delete handle_;
+    handle_ = nullptr;
+  }
+
+ private:
+  H* handle_;
+  bool initialized_ = false;
+};
+
+}  // namespace rss

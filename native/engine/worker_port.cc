@@ -1,0 +1,350 @@
+#include "engine/worker_port.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#include <algorithm>
+
+#include "platform/posix/accept.h"
+
+namespace rss {
+namespace {
+
+Failure UvFailure(int error, const char* call) { return Failure{error, call, nullptr, {}}; }
+
+bool CanBeSource(const SocketAddress& address) {
+  SocketAddress a = address.Unmapped();
+  if (a.family() == AF_INET6) return !IN6_IS_ADDR_MULTICAST(&a.v6.sin6_addr);
+  uint32_t host = ntohl(a.v4.sin_addr.s_addr);
+  return !IN_MULTICAST(host) && host != INADDR_BROADCAST;
+}
+
+}  // namespace
+
+WorkerPort::WorkerPort(uv_loop_t* loop, std::shared_ptr<BucketTable> table,
+                       const PortOptions& options, PortSink* sink)
+    : loop_(loop),
+      table_(std::move(table)),
+      options_(options),
+      sink_(sink),
+      wake_(this),
+      pause_(this),
+      received_(kDatagramBatch),
+      rows_(kDatagramBatch) {
+  uv_async_init(loop_, wake_.get(), [](uv_async_t* h) {
+    if (h->data != nullptr) static_cast<WorkerPort*>(h->data)->DrainInbox();
+  });
+  wake_.set_initialized();
+  uv_timer_init(loop_, pause_.get());
+  pause_.set_initialized();
+}
+
+void WorkerPort::Wake() { uv_async_send(wake_.get()); }
+
+Result<std::unique_ptr<WorkerPort::Socket>> WorkerPort::Adopt(int fd, Transport transport) {
+  auto kind = InspectSocket(fd);
+  if (!kind.ok()) return kind.failure;
+  if (kind.value.transport != transport)
+    return MakeFailure(EPROTOTYPE, "adopt",
+                       transport == Transport::kTcp ? "not a TCP socket" : "not a UDP socket");
+  if (transport == Transport::kTcp && !kind.value.listening)
+    return MakeFailure(EINVAL, "adopt", "not a listening socket");
+  UniqueFd own(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!own) return LastError("fcntl");
+  auto socket = std::make_unique<Socket>(this, std::move(own));
+  socket->address = kind.value.address;
+  int error = uv_poll_init(loop_, socket->poll.get(), socket->fd.get());
+  if (error != 0) return UvFailure(error, "uv_poll_init");
+  socket->poll.set_initialized();
+  return socket;
+}
+
+Status WorkerPort::AddListener(int fd) {
+  auto socket = Adopt(fd, Transport::kTcp);
+  if (!socket.ok()) return socket.failure;
+  listeners_.push_back(std::move(socket.value));
+  return Nothing{};
+}
+
+Status WorkerPort::AddDatagramSocket(int fd, int endpoint, bool receive) {
+  auto socket = Adopt(fd, Transport::kUdp);
+  if (!socket.ok()) return socket.failure;
+  Status status = EnableDatagramInfo(socket.value->fd.get());
+  if (!status.ok()) return status;
+  socket.value->endpoint = endpoint;
+  socket.value->receive = receive;
+  sockets_.push_back(std::move(socket.value));
+  return Nothing{};
+}
+
+Status WorkerPort::Start() {
+  for (auto& listener : listeners_) {
+    int error = uv_poll_start(listener->poll.get(), UV_READABLE, OnListenerReadable);
+    if (error != 0) return UvFailure(error, "uv_poll_start");
+  }
+  for (auto& socket : sockets_) {
+    if (!socket->receive) continue;
+    int error = uv_poll_start(socket->poll.get(), UV_READABLE, OnSocketReadable);
+    if (error != 0) return UvFailure(error, "uv_poll_start");
+  }
+  started_ = true;
+  table_->Attach(options_.worker, this);
+  return Nothing{};
+}
+
+void WorkerPort::Close() {
+  if (closed_) return;
+  closed_ = true;
+  if (started_) table_->Detach(options_.worker);
+  wake_.Close();
+  pause_.Close();
+  listeners_.clear();
+  sockets_.clear();
+  ready_.erase(std::remove_if(ready_.begin(), ready_.end(),
+                              [](const Connection& connection) { return !connection.fd; }),
+               ready_.end());
+  table_->ReturnConnections(std::move(ready_));
+  if (in_transit_.fd >= 0 && IsConnection(in_transit_.fd, in_transit_.peer, in_transit_.local))
+    UniqueFd abandoned(in_transit_.fd);
+}
+
+// --- Connections --------------------------------------------------------------------------------
+
+void WorkerPort::OnListenerReadable(uv_poll_t* poll, int, int) {
+  auto* listener = static_cast<Socket*>(poll->data);
+  if (listener == nullptr) return;
+  WorkerPort* port = listener->port;
+  port->Accept(listener, kAcceptsPerTurn);
+  port->DeliverConnections();
+}
+
+size_t WorkerPort::Accept(Socket* listener, size_t limit) {
+  size_t accepted = 0;
+  for (; accepted < limit; ++accepted) {
+    Connection connection;
+    int error = AcceptConnection(listener->fd.get(), &connection);
+    if (error == -EAGAIN || error == -EWOULDBLOCK) break;
+    if (error != 0) {
+      PauseAccepting(error);
+      break;
+    }
+    KernelFlow kernel;
+    if (table_->classifier().config().kernel) kernel = GetKernelFlow(connection.fd.get()).value;
+    connection.flow = table_->classifier().Classify(Transport::kTcp, kernel, connection.peer,
+                                                    connection.local);
+    int bucket = connection.flow.bucket;
+    BucketCounters& counter = counters(bucket);
+    counter.accepted += 1;
+    if (table_->owner(bucket) != options_.worker) {
+      if (options_.count_misdirected) counter.misdirected += 1;
+      if (options_.handoff) {
+        if (table_->PushConnection(bucket, std::move(connection))) {
+          counter.handed_off += 1;
+          continue;
+        }
+        counter.inbox_full += 1;
+      }
+    }
+    ready_.push_back(std::move(connection));
+  }
+  return accepted;
+}
+
+// Out of descriptors or memory: a listener that stays readable would spin the loop.
+void WorkerPort::PauseAccepting(int error) {
+  for (auto& listener : listeners_) uv_poll_stop(listener->poll.get());
+  uv_timer_start(
+      pause_.get(),
+      [](uv_timer_t* timer) {
+        if (timer->data != nullptr) static_cast<WorkerPort*>(timer->data)->ResumeAccepting();
+      },
+      kAcceptPauseMs, 0);
+  sink_->OnAcceptError(error);
+}
+
+void WorkerPort::ResumeAccepting() {
+  for (auto& listener : listeners_)
+    uv_poll_start(listener->poll.get(), UV_READABLE, OnListenerReadable);
+}
+
+int WorkerPort::Take(size_t i) {
+  if (i >= ready_.size() || !ready_[i].fd) return -EBADF;
+  Connection& connection = ready_[i];
+  counters(connection.flow.bucket).served += 1;
+  in_transit_.fd = connection.fd.get();
+  in_transit_.peer = connection.peer;
+  in_transit_.local = connection.local;
+  return connection.fd.release();
+}
+
+void WorkerPort::DeliverConnections() {
+  if (ready_.empty() || closed_) return;
+  bool alive = sink_->OnConnections(ready_.size());
+  if (closed_) return;
+  ready_.erase(std::remove_if(ready_.begin(), ready_.end(),
+                              [](const Connection& connection) { return !connection.fd; }),
+               ready_.end());
+  if (alive && !ready_.empty()) Wake();  // the callback threw half way, and the worker lives on
+}
+
+void WorkerPort::StopAccepting() {
+  for (auto& listener : listeners_) {
+    while (Accept(listener.get(), kAcceptsPerTurn) == kAcceptsPerTurn) {
+    }
+  }
+  listeners_.clear();
+  DeliverConnections();
+}
+
+// --- Inbox --------------------------------------------------------------------------------------
+
+void WorkerPort::DrainInbox() {
+  bool more = table_->Drain(options_.worker, kAcceptsPerTurn + ready_.size(), &ready_, &forwarded_);
+  DeliverConnections();
+  if (!closed_) DeliverForwarded();
+  if (!closed_ && more) Wake();
+}
+
+void WorkerPort::DeliverForwarded() {
+  size_t at = 0;
+  while (at < forwarded_.size() && !closed_) {
+    size_t count = 0;
+    for (; count < kDatagramBatch && at < forwarded_.size(); ++at, ++count) {
+      ForwardedDatagram& from = forwarded_[at];
+      DatagramRow& row = rows_[count];
+      row.flow = from.flow;
+      row.endpoint = from.endpoint;
+      row.datagram.slot = static_cast<uint32_t>(count);
+      row.datagram.length = static_cast<uint32_t>(from.payload.size());
+      row.datagram.truncated = from.truncated;
+      row.datagram.peer = from.peer;
+      row.datagram.info = DatagramInfo();
+      row.datagram.info.has_destination = from.local.family() != 0;
+      row.datagram.info.destination = from.local;
+      if (!from.payload.empty())
+        memcpy(options_.slab + count * options_.stride, from.payload.data(), from.payload.size());
+      counters(row.flow.bucket).datagrams_in += 1;
+      counters(row.flow.bucket).bytes_in += row.datagram.length;
+    }
+    sink_->OnDatagrams(count);
+  }
+  forwarded_.clear();
+}
+
+// --- Datagrams ----------------------------------------------------------------------------------
+
+void WorkerPort::OnSocketReadable(uv_poll_t* poll, int, int) {
+  auto* socket = static_cast<Socket*>(poll->data);
+  if (socket != nullptr) socket->port->ReceiveDatagrams(socket);
+}
+
+void WorkerPort::ReceiveDatagrams(Socket* socket) {
+  const FlowClassifier& classifier = table_->classifier();
+  for (int batch = 0; batch < kBatchesPerTurn; ++batch) {
+    int received = batcher_.Receive(socket->fd.get(), options_.slab, options_.stride,
+                                    options_.slot_size, received_.data());
+    if (received == -EAGAIN || received == -EWOULDBLOCK || received == 0) return;
+    if (received < 0) continue;  // a pending ICMP error: reading it has cleared it
+    size_t count = 0;
+    for (int i = 0; i < received; ++i) {
+      DatagramRow& row = rows_[count];
+      row.datagram = received_[i];
+      row.endpoint = socket->endpoint;
+      SocketAddress local = row.datagram.info.has_destination ? row.datagram.info.destination
+                                                              : socket->address;
+      local.set_port(socket->address.port());
+      row.flow = classifier.Classify(Transport::kUdp, row.datagram.info.flow, row.datagram.peer,
+                                     local);
+      BucketCounters& counter = counters(row.flow.bucket);
+      if (row.datagram.truncated) counter.datagrams_truncated += 1;
+      if (table_->owner(row.flow.bucket) != options_.worker) {
+        if (options_.count_misdirected) counter.misdirected += 1;
+        if (options_.forward && Forward(row, *socket)) continue;
+      }
+      counter.datagrams_in += 1;
+      counter.bytes_in += row.datagram.length;
+      ++count;
+    }
+    if (count > 0) sink_->OnDatagrams(count);
+    if (closed_ || received < kDatagramBatch) return;
+  }
+}
+
+bool WorkerPort::Forward(const DatagramRow& row, const Socket& socket) {
+  const uint8_t* payload = options_.slab + row.datagram.slot * options_.stride;
+  ForwardedDatagram datagram;
+  datagram.flow = row.flow;
+  datagram.peer = row.datagram.peer;
+  if (row.datagram.info.has_destination) datagram.local = row.datagram.info.destination;
+  datagram.endpoint = socket.endpoint;
+  datagram.truncated = row.datagram.truncated;
+  datagram.payload.assign(payload, payload + row.datagram.length);
+  BucketCounters& counter = counters(row.flow.bucket);
+  if (!table_->PushDatagram(row.flow.bucket, std::move(datagram))) {
+    counter.inbox_full += 1;
+    return false;
+  }
+  counter.datagrams_forwarded += 1;
+  return true;
+}
+
+WorkerPort::Socket* WorkerPort::SocketOf(int endpoint) const {
+  for (const auto& socket : sockets_)
+    if (socket->endpoint == endpoint) return socket.get();
+  return nullptr;
+}
+
+SocketAddress WorkerPort::destination(size_t i) const {
+  const DatagramRow& row = rows_[i];
+  const Socket* socket = SocketOf(row.endpoint);
+  SocketAddress local;
+  if (row.datagram.info.has_destination)
+    local = row.datagram.info.destination;
+  else if (socket != nullptr)
+    local = socket->address;
+  if (socket != nullptr) local.set_port(socket->address.port());
+  return local;
+}
+
+void WorkerPort::Reply(const DatagramReply* replies, size_t count) {
+  OutgoingDatagram batch[kDatagramBatch];
+  for (size_t at = 0; at < count;) {
+    int endpoint = rows_[replies[at].row].endpoint;
+    Socket* socket = SocketOf(endpoint);
+    int size = 0;
+    for (; size < kDatagramBatch && at + size < count; ++size) {
+      const DatagramRow& row = rows_[replies[at + size].row];
+      if (row.endpoint != endpoint) break;
+      const DatagramInfo& info = row.datagram.info;
+      OutgoingDatagram& out = batch[size];
+      out.data = replies[at + size].data;
+      out.length = replies[at + size].length;
+      out.peer = &row.datagram.peer;
+      bool named = socket != nullptr && socket->address.is_unspecified() && info.has_destination &&
+                   CanBeSource(info.destination);
+      out.source = named ? &info.destination : nullptr;
+    }
+    for (int done = 0; done < size;) {
+      int sent = socket == nullptr ? -EBADF
+                                   : batcher_.Send(socket->fd.get(), socket->address.family(),
+                                                   batch + done, size - done);
+      // A full buffer drops the rest, as UDP does; any other error is that one datagram's.
+      int dropped = sent >= 0 ? 0 : (sent == -EAGAIN || sent == -ENOBUFS) ? size - done : 1;
+      int moved = sent > 0 ? sent : 0;
+      for (int i = 0; i < moved + dropped; ++i) {
+        BucketCounters& counter = counters(rows_[replies[at + done + i].row].flow.bucket);
+        if (i < moved) {
+          counter.datagrams_out += 1;
+          counter.bytes_out += static_cast<double>(batch[done + i].length);
+        } else {
+          counter.datagrams_dropped += 1;
+        }
+      }
+      done += moved + dropped;
+      if (moved + dropped == 0) break;
+    }
+    at += size;
+  }
+}
+
+}  // namespace rss

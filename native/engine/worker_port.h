@@ -1,0 +1,135 @@
+// A worker's port to the network: its listeners, its UDP sockets, and the inbox of its buckets.
+//
+// Lives in the worker's thread, on its libuv loop. What it accepts it classifies; a flow of another
+// worker's bucket goes to that worker's inbox, everything else to the sink. Whatever the sink has
+// not taken when the worker dies goes back to the inbox, for the successor.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "core/bucket_table.h"
+#include "core/counters.h"
+#include "engine/handle.h"
+#include "platform/posix/datagrams.h"
+
+namespace rss {
+
+struct DatagramRow {
+  ReceivedDatagram datagram;
+  Flow flow;
+  int endpoint = 0;
+};
+
+struct DatagramReply {
+  uint32_t row = 0;  // the datagram that is answered
+  const uint8_t* data = nullptr;
+  size_t length = 0;
+};
+
+// The receiving side, implemented by the bindings.
+class PortSink {
+ public:
+  virtual ~PortSink() = default;
+  // Connections wait in the port; Take() them. False when JavaScript cannot run any more.
+  virtual bool OnConnections(size_t count) = 0;
+  // `count` rows wait in the port, their payloads in the slab; Reply() to them before returning.
+  virtual void OnDatagrams(size_t count) = 0;
+  // Accepting has been paused (descriptors or memory exhausted) or goes on again.
+  virtual void OnAcceptError(int error) = 0;
+};
+
+struct PortOptions {
+  int worker = 0;
+  bool handoff = false;            // give connections to their bucket's owner
+  bool forward = false;            // give datagrams to their bucket's owner
+  bool count_misdirected = true;   // false where the bucket does not choose the worker (bpf-cpu)
+  uint8_t* slab = nullptr;         // kDatagramBatch slots of `stride` bytes
+  size_t stride = 0;
+  size_t slot_size = 0;
+  BucketCounters* counters = nullptr;  // one per bucket, this worker's own
+};
+
+class WorkerPort final : public Waker {
+ public:
+  // Bounds of one turn of the loop, so that no socket starves another.
+  static constexpr size_t kAcceptsPerTurn = 64;
+  static constexpr int kBatchesPerTurn = 8;
+  static constexpr int kAcceptPauseMs = 100;
+
+  WorkerPort(uv_loop_t* loop, std::shared_ptr<BucketTable> table, const PortOptions& options,
+             PortSink* sink);
+  ~WorkerPort() override { Close(); }
+
+  // Both duplicate the descriptor: the caller's stays the caller's.
+  Status AddListener(int fd);
+  // `receive` false: a socket to answer forwarded datagrams from, which others read.
+  Status AddDatagramSocket(int fd, int endpoint, bool receive);
+
+  Status Start();
+  // Accepts what is queued, then closes the listeners. UDP and the inbox go on.
+  void StopAccepting();
+  // Closes everything; connections not taken go back to the inbox. Idempotent.
+  void Close();
+
+  // The i-th waiting connection's flow and descriptor. The descriptor is the caller's from then on;
+  // until Arrived() the port remembers it, in case the thread is terminated before it is wrapped.
+  const Flow& flow(size_t i) const { return ready_[i].flow; }
+  int Take(size_t i);
+  void Arrived() { in_transit_ = Transit(); }
+
+  const DatagramRow& row(size_t i) const { return rows_[i]; }
+  SocketAddress destination(size_t i) const;
+  void Reply(const DatagramReply* replies, size_t count);
+
+  BucketCounters& counters(int bucket) { return options_.counters[bucket]; }
+  void Wake() override;
+
+ private:
+  struct Socket {
+    Socket(WorkerPort* p, UniqueFd f) : port(p), fd(std::move(f)), poll(this) {}
+    WorkerPort* port;
+    UniqueFd fd;
+    SocketAddress address;
+    int endpoint = 0;
+    bool receive = true;
+    Handle<uv_poll_t> poll;  // closed before fd: members are destroyed in reverse order
+  };
+  struct Transit {
+    int fd = -1;
+    SocketAddress peer, local;
+  };
+  using Sockets = std::vector<std::unique_ptr<Socket>>;
+
+  Result<std::unique_ptr<Socket>> Adopt(int fd, Transport transport);
+  static void OnListenerReadable(uv_poll_t* poll, int status, int events);
+  static void OnSocketReadable(uv_poll_t* poll, int status, int events);
+  size_t Accept(Socket* listener, size_t limit);
+  void PauseAccepting(int error);
+  void ResumeAccepting();
+  void DeliverConnections();
+  void ReceiveDatagrams(Socket* socket);
+  bool Forward(const DatagramRow& row, const Socket& socket);
+  void DrainInbox();
+  void DeliverForwarded();
+  Socket* SocketOf(int endpoint) const;
+
+  uv_loop_t* loop_;
+  std::shared_ptr<BucketTable> table_;
+  PortOptions options_;
+  PortSink* sink_;
+  Handle<uv_async_t> wake_;
+  Handle<uv_timer_t> pause_;
+  Sockets listeners_;
+  Sockets sockets_;
+  std::vector<Connection> ready_;
+  std::vector<ForwardedDatagram> forwarded_;
+  Transit in_transit_;
+  DatagramBatcher batcher_;
+  std::vector<ReceivedDatagram> received_;
+  std::vector<DatagramRow> rows_;
+  bool started_ = false;
+  bool closed_ = false;
+};
+
+}  // namespace rss

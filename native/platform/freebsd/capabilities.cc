@@ -1,0 +1,63 @@
+#include <sys/types.h>
+// sys/sysctl.h needs sys/types.h first
+#include <sys/sysctl.h>
+#include <sys/utsname.h>
+
+#include "platform/platform.h"
+
+namespace rss {
+namespace {
+
+int Try(const UniqueFd& fd, SocketOption option, int value) {
+  return SetOption(fd.get(), option, value).failure.error;
+}
+
+int SysctlOr(const char* name, int otherwise) {
+  int value = 0;
+  size_t size = sizeof value;
+  return sysctlbyname(name, &value, &size, nullptr, 0) == 0 ? value : otherwise;
+}
+
+UniqueFd Scratch(int family, int type) { return UniqueFd(socket(family, type | SOCK_CLOEXEC, 0)); }
+
+// TCP_REUSPORT_LB_NUMA answers ENOENT until its socket is in a group, so it is tried on one.
+int TryLbNuma() {
+  UniqueFd fd = Scratch(AF_INET, SOCK_STREAM);
+  SocketAddress any;
+  any.v4.sin_family = AF_INET;
+  any.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  int error = Try(fd, SocketOption::kReusePortLb, 1);
+  if (error != 0) return error;
+  if (bind(fd.get(), &any.sa, any.length()) != 0) return -errno;
+  if (listen(fd.get(), 1) != 0) return -errno;  // main puts a socket into its group at listen(2)
+  return Try(fd, SocketOption::kReusePortLbNuma, -1);
+}
+
+}  // namespace
+
+Capabilities ProbeCapabilities() {
+  Capabilities c;
+  c.platform = "freebsd";
+  utsname name;
+  if (uname(&name) == 0) c.release = name.release;
+  c.rss_config = ReadKernelRssConfig().failure.error;
+  UniqueFd bucket = Scratch(AF_INET, SOCK_STREAM), bucket_v6 = Scratch(AF_INET6, SOCK_STREAM);
+  c.ipv6 = bucket_v6 ? 0 : -EAFNOSUPPORT;
+  c.listen_bucket = Try(bucket, SocketOption::kListenBucket, 0);
+  c.listen_bucket_v6 = bucket_v6 ? Try(bucket_v6, SocketOption::kListenBucket, 0) : c.ipv6;
+  UniqueFd tcp = Scratch(AF_INET, SOCK_STREAM), udp = Scratch(AF_INET, SOCK_DGRAM);
+  c.bind_multi = Try(tcp, SocketOption::kBindMulti, 1);
+  c.bind_any = Try(tcp, SocketOption::kBindAny, 1);
+  c.reuse_port = Try(tcp, SocketOption::kReusePort, 1);
+  c.reuse_port_lb = Try(tcp, SocketOption::kReusePortLb, 1);
+  c.reuse_port_lb_numa = TryLbNuma();
+  c.reuse_port_bpf = -ENOTSUP;
+  c.recv_flow_id = Try(udp, SocketOption::kRecvFlowId, 1);
+  c.recv_rss_bucket_id = Try(udp, SocketOption::kRecvRssBucketId, 1);
+  c.numa_domains = SysctlOr("vm.ndomains", 1);
+  c.netisr_threads = SysctlOr("net.isr.numthreads", 0);
+  c.jailed = SysctlOr("security.jail.jailed", 0) != 0;
+  return c;
+}
+
+}  // namespace rss

@@ -1,0 +1,24 @@
+// Socket options that some FreeBSD headers lack. The numbers never changed meaning (FreeBSD
+// sys/netinet/in.h, sys/netinet6/in6.h); whether a kernel has them is found out at run time.
+#pragma once
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+namespace rss {
+
+constexpr int kIpBindAny = 24, kIpv6BindAny = 64;
+constexpr int kIpBindMulti = 25, kIpv6BindMulti = 65;              // 11-13
+constexpr int kIpRssListenBucket = 26, kIpv6RssListenBucket = 66;  // 11-13, options RSS
+constexpr int kIpFlowId = 90, kIpv6FlowId = 67;
+constexpr int kIpFlowType = 91, kIpv6FlowType = 68;
+constexpr int kIpRssBucketId = 92, kIpv6RssBucketId = 69;          // options RSS
+constexpr int kIpRecvFlowId = 93, kIpv6RecvFlowId = 70;
+constexpr int kIpRecvRssBucketId = 94, kIpv6RecvRssBucketId = 71;  // options RSS
+constexpr int kSoReusePortLb = 0x00010000;                         // 12+
+constexpr int kSoDomain = 0x1019;                                  // 12+
+constexpr int kTcpReusePortLbNuma = 1026;                          // 13+
+constexpr int kNumaCurrentDomain = -1;                             // TCP_REUSPORT_LB_NUMA_CURDOM
+
+}  // namespace rss

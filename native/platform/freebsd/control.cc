@@ -1,0 +1,80 @@
+// Control messages: ip(4), ip6(4), udp(4); sys/netinet/ip_input.c ip_savecontrol(),
+// sys/netinet6/ip6_input.c ip6_savecontrol(). Flow fields are uint32_t in host order.
+#include <string.h>
+
+#include "platform/freebsd/constants.h"
+#include "platform/platform.h"
+
+namespace rss {
+namespace {
+
+template <typename T>
+size_t WriteControl(void* buffer, int level, int type, const T& payload) {
+  auto* header = static_cast<cmsghdr*>(buffer);
+  memset(buffer, 0, CMSG_SPACE(sizeof payload));
+  header->cmsg_level = level;
+  header->cmsg_type = type;
+  header->cmsg_len = CMSG_LEN(sizeof payload);
+  memcpy(CMSG_DATA(header), &payload, sizeof payload);
+  return CMSG_SPACE(sizeof payload);
+}
+
+template <typename T>
+T ReadControl(cmsghdr* header) {
+  T payload{};
+  if (header->cmsg_len >= CMSG_LEN(sizeof payload))
+    memcpy(&payload, CMSG_DATA(header), sizeof payload);
+  return payload;
+}
+
+}  // namespace
+
+Status EnableDatagramInfo(int fd) {
+  Status status = SetOption(fd, SocketOption::kRecvDestination, 1);
+  if (!status.ok()) return status;
+  // Absence of the flow options is data: datagrams are then hashed in software.
+  (void)SetOption(fd, SocketOption::kRecvFlowId, 1);
+  (void)SetOption(fd, SocketOption::kRecvRssBucketId, 1);
+  return Nothing{};
+}
+
+DatagramInfo ParseControl(const msghdr& message) {
+  DatagramInfo info;
+  for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
+    bool v4 = c->cmsg_level == IPPROTO_IP, v6 = c->cmsg_level == IPPROTO_IPV6;
+    int type = c->cmsg_type;
+    if (v4 && type == IP_RECVDSTADDR) {
+      info.destination.v4.sin_family = AF_INET;
+      info.destination.v4.sin_addr = ReadControl<in_addr>(c);
+      info.has_destination = true;
+    } else if (v6 && type == IPV6_PKTINFO) {
+      auto packet = ReadControl<in6_pktinfo>(c);
+      info.destination.v6.sin6_family = AF_INET6;
+      info.destination.v6.sin6_addr = packet.ipi6_addr;
+      if (IN6_IS_ADDR_LINKLOCAL(&packet.ipi6_addr))
+        info.destination.v6.sin6_scope_id = packet.ipi6_ifindex;
+      info.has_destination = true;
+    } else if ((v4 && type == kIpFlowId) || (v6 && type == kIpv6FlowId)) {
+      info.flow.flow_id = ReadControl<uint32_t>(c);
+    } else if ((v4 && type == kIpFlowType) || (v6 && type == kIpv6FlowType)) {
+      info.flow.hash_type = ReadControl<uint32_t>(c);
+    } else if ((v4 && type == kIpRssBucketId) || (v6 && type == kIpv6RssBucketId)) {
+      info.kernel_bucket = static_cast<int>(ReadControl<uint32_t>(c));
+    }
+  }
+  return info;
+}
+
+size_t BuildReplyControl(int, const SocketAddress& source, void* buffer) {
+  // udp6_send() hands datagrams to v4-mapped peers over to udp_send(), which reads IPPROTO_IP
+  // messages alone: so the address, not the socket, decides the level.
+  SocketAddress from = source.Unmapped();
+  if (from.family() == AF_INET)
+    return WriteControl(buffer, IPPROTO_IP, IP_SENDSRCADDR, from.v4.sin_addr);
+  in6_pktinfo packet{};
+  packet.ipi6_addr = from.v6.sin6_addr;
+  packet.ipi6_ifindex = from.v6.sin6_scope_id;
+  return WriteControl(buffer, IPPROTO_IPV6, IPV6_PKTINFO, packet);
+}
+
+}  // namespace rss

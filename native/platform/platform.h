@@ -1,0 +1,121 @@
+// THE platform interface: what each system must provide. One folder implements it per system
+// (freebsd, linux, stub); what FreeBSD and Linux share lies in posix. No N-API and no libuv here.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include <string>
+#include <vector>
+
+#include "core/bucket_table.h"
+#include "core/cpulist.h"
+#include "core/flow.h"
+#include "core/result.h"
+#include "core/reuseport_bpf.h"
+#include "core/rss_config.h"
+#include "core/unique_fd.h"
+
+namespace rss {
+
+// --- Configuration and capabilities -------------------------------------------------------------
+
+// The kernel's RSS configuration. ENOENT or ENOTSUP when there is none, with the reason in detail.
+Result<RssConfig> ReadKernelRssConfig();
+
+// Outcome of trying something: 0 it works, else -errno.
+struct Capabilities {
+  const char* platform = "";
+  std::string release;            // uname(3)
+  int rss_config = 0;             // net.inet.rss.buckets can be read
+  int listen_bucket = 0;          // IP_RSS_LISTEN_BUCKET
+  int listen_bucket_v6 = 0;       // IPV6_RSS_LISTEN_BUCKET
+  int bind_multi = 0;             // IP_BINDMULTI
+  int bind_any = 0;               // IP_BINDANY, Linux IP_TRANSPARENT
+  int reuse_port = 0;             // SO_REUSEPORT
+  int reuse_port_lb = 0;          // SO_REUSEPORT_LB
+  int reuse_port_lb_numa = 0;     // TCP_REUSPORT_LB_NUMA
+  int reuse_port_bpf = 0;         // SO_ATTACH_REUSEPORT_CBPF
+  int recv_flow_id = 0;           // IP_RECVFLOWID
+  int recv_rss_bucket_id = 0;     // IP_RECVRSSBUCKETID
+  int ipv6 = 0;                   // an IPv6 socket can be made
+  int numa_domains = 1;           // vm.ndomains
+  int netisr_threads = 0;         // net.isr.numthreads; 0 where there is no netisr
+  bool jailed = false;            // security.jail.jailed
+};
+Capabilities ProbeCapabilities();
+
+// --- CPUs ---------------------------------------------------------------------------------------
+
+// The CPUs that this process may use: cpuset(1), jail, taskset, container.
+Result<CpuList> ProcessCpus();
+// The CPUs that the calling thread may run on.
+Result<CpuList> ThreadAffinity();
+// Pins the calling thread. EINVAL names CPUs that the process may not use.
+Status SetThreadAffinity(const CpuList& cpus);
+// The CPU the calling thread is on, or -errno.
+int CurrentCpu();
+
+// --- Socket options -----------------------------------------------------------------------------
+
+enum class SocketOption {
+  kBindAny,          // IP(V6)_BINDANY; Linux IP(V6)_TRANSPARENT
+  kBindMulti,        // IP(V6)_BINDMULTI, FreeBSD 11-13
+  kListenBucket,     // IP(V6)_RSS_LISTEN_BUCKET, FreeBSD 11-13 with options RSS, set only
+  kReusePort,        // SO_REUSEPORT
+  kReusePortLb,      // SO_REUSEPORT_LB, FreeBSD 12+
+  kReusePortLbNuma,  // TCP_REUSPORT_LB_NUMA, FreeBSD 13+, after bind
+  kRecvFlowId,       // IP(V6)_RECVFLOWID, FreeBSD 11+
+  kRecvRssBucketId,  // IP(V6)_RECVRSSBUCKETID, FreeBSD 11+ with options RSS
+  kRecvDestination,  // IP_RECVDSTADDR and IPV6_RECVPKTINFO; Linux IP_PKTINFO
+};
+
+// ENOPROTOOPT where this system or kernel does not have the option.
+Status SetOption(int fd, SocketOption option, int value);
+Result<int> GetOption(int fd, SocketOption option);
+
+// Flow id and hash type of a connected TCP socket. ENOPROTOOPT where the kernel has none; type 0
+// when its packets were not hashed.
+Result<KernelFlow> GetKernelFlow(int fd);
+
+// --- Steering -----------------------------------------------------------------------------------
+
+enum class Steering { kListenBucket, kReusePortLb, kBpfToeplitz, kBpfCpu, kSingle };
+
+// Sets what a member of a group needs before bind(2). `bucket` counts for kListenBucket alone.
+Status PrepareGroupMember(int fd, Steering steering, int bucket);
+// Attaches a program to a group through any member. ENOTSUP outside Linux.
+Status AttachSteeringProgram(int fd, const BpfProgram& program);
+
+// --- Datagram batches ---------------------------------------------------------------------------
+
+// Room for one datagram's control messages, in and out, on both systems.
+constexpr size_t kControlSize = 256;
+
+struct DatagramInfo {
+  KernelFlow flow;
+  int kernel_bucket = -1;      // IP_RSSBUCKETID control message, -1 when absent
+  bool has_destination = false;
+  SocketAddress destination;   // address the datagram reached; its port is not set
+};
+
+// Asks for destination address, flow id, hash type and bucket with each datagram, as far as the
+// kernel has them. FreeBSD delivers flow messages reliably only beside the destination's.
+Status EnableDatagramInfo(int fd);
+DatagramInfo ParseControl(const msghdr& message);
+// Writes control messages that make a reply leave from `source`; returns their length, 0 for none.
+// `socket_family` is the family of the sending socket, which v4-mapped addresses differ from.
+size_t BuildReplyControl(int socket_family, const SocketAddress& source, void* buffer);
+
+// --- Shared memory and waiting ------------------------------------------------------------------
+
+// An anonymous POSIX shared memory object: SHM_ANON, or memfd_create(2).
+Result<UniqueFd> CreateAnonymousShm();
+// Sleeps while *address == expected, at most timeout_ms. 0 woken or changed, -ETIMEDOUT, -errno.
+// Works across processes: _umtx_op(2), futex(2).
+int WaitOnAddress(uint32_t* address, uint32_t expected, int timeout_ms);
+// Wakes at most `count` sleepers. Returns 0 or -errno.
+int WakeAddress(uint32_t* address, int count);
+
+}  // namespace rss

@@ -1,0 +1,53 @@
+#include "platform/posix/accept.h"
+
+#include <netinet/tcp.h>
+#include <sys/types.h>
+
+namespace rss {
+
+Result<SocketKind> InspectSocket(int fd) {
+  SocketKind kind;
+  int type = 0, listening = 0;
+  socklen_t length = sizeof type;
+  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0)
+    return LastError("getsockopt", "SO_TYPE");
+  length = sizeof kind.address.v6;
+  if (getsockname(fd, &kind.address.sa, &length) != 0) return LastError("getsockname");
+  kind.family = kind.address.family();
+  if (kind.family != AF_INET && kind.family != AF_INET6)
+    return MakeFailure(EPROTOTYPE, "getsockname", "not an IPv4 or IPv6 socket");
+  if (type != SOCK_STREAM && type != SOCK_DGRAM)
+    return MakeFailure(EPROTOTYPE, "getsockopt", "neither a TCP nor a UDP socket");
+  kind.transport = type == SOCK_STREAM ? Transport::kTcp : Transport::kUdp;
+  length = sizeof listening;
+  // FreeBSD answers ENOPROTOOPT or EINVAL for datagram sockets: not listening either.
+  if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0)
+    kind.listening = listening != 0;
+  return kind;
+}
+
+int AcceptConnection(int listener, Connection* out) {
+  socklen_t length = sizeof out->peer.v6;
+  int fd;
+  do {
+    fd = accept4(listener, &out->peer.sa, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    // A connection that was reset while it waited is the peer's loss, not the listener's error.
+  } while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
+  if (fd < 0) return -errno;
+  out->fd.reset(fd);
+  length = sizeof out->local.v6;
+  if (getsockname(fd, &out->local.sa, &length) != 0) out->local = SocketAddress();
+  int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  return 0;
+}
+
+bool IsConnection(int fd, const SocketAddress& peer, const SocketAddress& local) {
+  SocketAddress address;
+  socklen_t length = sizeof address.v6;
+  if (getpeername(fd, &address.sa, &length) != 0 || address != peer) return false;
+  length = sizeof address.v6;
+  return getsockname(fd, &address.sa, &length) == 0 && address == local;
+}
+
+}  // namespace rss

@@ -1,0 +1,26 @@
+// Accepts connections, and tells what a descriptor is.
+#pragma once
+
+#include "platform/platform.h"
+
+namespace rss {
+
+struct SocketKind {
+  Transport transport = Transport::kTcp;
+  int family = 0;
+  bool listening = false;
+  SocketAddress address;  // as getsockname(2) has it
+};
+
+// EBADF, ENOTSOCK, or EPROTOTYPE for a socket that is neither TCP nor UDP over IP.
+Result<SocketKind> InspectSocket(int fd);
+
+// accept4(2) with both addresses, non-blocking and close-on-exec, without Nagle's delay.
+// Returns 0 or -errno; the flow is left to the caller.
+int AcceptConnection(int listener, Connection* out);
+
+// True when `fd` is the connection between these two addresses. A number may have been closed and
+// reused by another thread; the addresses of a live connection are unique.
+bool IsConnection(int fd, const SocketAddress& peer, const SocketAddress& local);
+
+}  // namespace rss

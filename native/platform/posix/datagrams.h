@@ -1,0 +1,47 @@
+// Receives and sends UDP datagrams in batches: recvmmsg(2) and sendmmsg(2), which on FreeBSD are
+// loops in libc (fewer crossings into JavaScript, not into the kernel).
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "platform/platform.h"
+
+namespace rss {
+
+constexpr int kDatagramBatch = 64;
+
+struct ReceivedDatagram {
+  uint32_t slot = 0;
+  uint32_t length = 0;
+  bool truncated = false;
+  SocketAddress peer;
+  DatagramInfo info;
+};
+
+struct OutgoingDatagram {
+  const void* data = nullptr;
+  size_t length = 0;
+  const SocketAddress* peer = nullptr;
+  const SocketAddress* source = nullptr;  // null: the kernel chooses
+};
+
+// Reusable headers and control buffers, so that a batch allocates nothing.
+class DatagramBatcher {
+ public:
+  DatagramBatcher();
+  ~DatagramBatcher();
+
+  // Reads up to kDatagramBatch datagrams, the i-th into slab + i * stride (slot_size bytes of it).
+  // Returns their number or -errno; -EAGAIN when there are none.
+  int Receive(int fd, uint8_t* slab, size_t stride, size_t slot_size, ReceivedDatagram* out);
+
+  // Sends up to kDatagramBatch datagrams. Returns how many the kernel took, or -errno of the first.
+  int Send(int fd, int family, const OutgoingDatagram* datagrams, int count);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace rss

@@ -1,0 +1,91 @@
+#include "platform/posix/listener.h"
+
+#include <fcntl.h>
+#include <sys/types.h>
+
+namespace rss {
+namespace {
+
+Status SetInt(int fd, int level, int name, int value, const char* option) {
+  if (setsockopt(fd, level, name, &value, sizeof value) != 0)
+    return LastError("setsockopt", option);
+  return Nothing{};
+}
+
+Result<UniqueFd> OpenSocket(const ListenerOptions& options) {
+  bool tcp = options.transport == Transport::kTcp;
+  int family = options.address.family();
+  UniqueFd fd(socket(family, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return LastError("socket");
+  Status status = Nothing{};
+  if (tcp) {
+    status = SetInt(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR");
+    if (!status.ok()) return status.failure;
+  }
+  if (family == AF_INET6) {
+    status = SetInt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only, "IPV6_V6ONLY");
+    if (!status.ok()) return status.failure;
+  }
+  if (options.receive_buffer > 0) {
+    status = SetInt(fd.get(), SOL_SOCKET, SO_RCVBUF, options.receive_buffer, "SO_RCVBUF");
+    if (!status.ok()) return status.failure;
+  }
+  if (options.send_buffer > 0) {
+    status = SetInt(fd.get(), SOL_SOCKET, SO_SNDBUF, options.send_buffer, "SO_SNDBUF");
+    if (!status.ok()) return status.failure;
+  }
+  if (options.bind_any) {
+    status = SetOption(fd.get(), SocketOption::kBindAny, 1);
+    if (!status.ok()) return status.failure;
+  }
+  return fd;
+}
+
+Result<OpenedListener> Bind(UniqueFd fd, const SocketAddress& address) {
+  if (bind(fd.get(), &address.sa, address.length()) != 0) return LastError("bind");
+  OpenedListener opened;
+  socklen_t length = sizeof opened.address.v6;
+  if (getsockname(fd.get(), &opened.address.sa, &length) != 0) return LastError("getsockname");
+  opened.fd = std::move(fd);
+  return opened;
+}
+
+Status Listen(const OpenedListener& listener, const ListenerOptions& options) {
+  if (options.transport == Transport::kUdp) return Nothing{};
+  if (listen(listener.fd.get(), options.backlog) != 0) return LastError("listen");
+  return Nothing{};
+}
+
+}  // namespace
+
+Result<OpenedListener> OpenListener(const ListenerOptions& options) {
+  auto group = OpenGroup(options, Steering::kSingle, 1, {});
+  if (!group.ok()) return group.failure;
+  return std::move(group.value.front());
+}
+
+Result<std::vector<OpenedListener>> OpenGroup(const ListenerOptions& options, Steering steering,
+                                              int count, const std::vector<int>& buckets) {
+  std::vector<OpenedListener> group;
+  SocketAddress address = options.address;
+  for (int i = 0; i < count; ++i) {
+    auto socket = OpenSocket(options);
+    if (!socket.ok()) return socket.failure;
+    int bucket = steering == Steering::kListenBucket ? buckets[i] : 0;
+    if (steering != Steering::kSingle) {
+      Status status = PrepareGroupMember(socket.value.get(), steering, bucket);
+      if (!status.ok()) return status.failure;
+    }
+    auto bound = Bind(std::move(socket.value), address);
+    if (!bound.ok()) return bound.failure;
+    address.set_port(bound.value.address.port());
+    group.push_back(std::move(bound.value));
+  }
+  for (const OpenedListener& listener : group) {
+    Status status = Listen(listener, options);
+    if (!status.ok()) return status.failure;
+  }
+  return group;
+}
+
+}  // namespace rss

@@ -1,0 +1,35 @@
+// Opens the listening sockets of an address in the order of calls that each steering needs.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "platform/platform.h"
+
+namespace rss {
+
+struct ListenerOptions {
+  Transport transport = Transport::kTcp;
+  SocketAddress address;       // port 0: the kernel chooses
+  bool ipv6_only = false;      // false on an IPv6 address: dual stack
+  int backlog = 4096;          // the kernel caps it: kern.ipc.soacceptqueue, net.core.somaxconn
+  bool bind_any = false;       // privileged
+  int receive_buffer = 0;      // SO_RCVBUF and SO_SNDBUF in bytes; 0 leaves the system's default
+  int send_buffer = 0;
+};
+
+struct OpenedListener {
+  UniqueFd fd;
+  SocketAddress address;  // as getsockname(2) has it
+};
+
+// One socket without any steering.
+Result<OpenedListener> OpenListener(const ListenerOptions& options);
+
+// A group of `count` sockets on one address: bound, then for TCP set to listen, in index order
+// (Linux indexes a TCP group by listen(2), a UDP group by bind(2)). `buckets[i]` is member i's
+// bucket under kListenBucket; kSingle opens one socket. With port 0 the first bind chooses.
+Result<std::vector<OpenedListener>> OpenGroup(const ListenerOptions& options, Steering steering,
+                                              int count, const std::vector<int>& buckets);
+
+}  // namespace rss

@@ -1,0 +1,72 @@
+// Systems without an implementation: everything builds and loads, and says ENOTSUP.
+#include <sys/utsname.h>
+
+#include "platform/platform.h"
+#include "platform/posix/accept.h"
+#include "platform/posix/datagrams.h"
+#include "platform/posix/listener.h"
+#include "platform/posix/shm.h"
+
+namespace rss {
+namespace {
+
+Failure Unsupported(const char* what) {
+  return MakeFailure(ENOTSUP, what, "freebsd-rss serves FreeBSD and Linux");
+}
+
+}  // namespace
+
+Result<RssConfig> ReadKernelRssConfig() { return Unsupported("sysctlbyname"); }
+
+Capabilities ProbeCapabilities() {
+  Capabilities c;
+  c.platform = "stub";
+  utsname name;
+  if (uname(&name) == 0) c.release = name.release;
+  c.rss_config = c.listen_bucket = c.listen_bucket_v6 = c.bind_multi = c.bind_any = c.reuse_port =
+      c.reuse_port_lb = c.reuse_port_lb_numa = c.reuse_port_bpf = c.recv_flow_id =
+          c.recv_rss_bucket_id = c.ipv6 = -ENOTSUP;
+  return c;
+}
+
+Result<CpuList> ProcessCpus() { return Unsupported("getaffinity"); }
+Result<CpuList> ThreadAffinity() { return Unsupported("getaffinity"); }
+Status SetThreadAffinity(const CpuList&) { return Unsupported("setaffinity"); }
+int CurrentCpu() { return -ENOTSUP; }
+
+Status SetOption(int, SocketOption, int) { return Unsupported("setsockopt"); }
+Result<int> GetOption(int, SocketOption) { return Unsupported("getsockopt"); }
+Result<KernelFlow> GetKernelFlow(int) { return Unsupported("getsockopt"); }
+Status PrepareGroupMember(int, Steering, int) { return Unsupported("setsockopt"); }
+Status AttachSteeringProgram(int, const BpfProgram&) { return Unsupported("setsockopt"); }
+
+Status EnableDatagramInfo(int) { return Unsupported("setsockopt"); }
+DatagramInfo ParseControl(const msghdr&) { return {}; }
+size_t BuildReplyControl(int, const SocketAddress&, void*) { return 0; }
+
+Result<UniqueFd> CreateAnonymousShm() { return Unsupported("shm_open"); }
+int WaitOnAddress(uint32_t*, uint32_t, int) { return -ENOTSUP; }
+int WakeAddress(uint32_t*, int) { return -ENOTSUP; }
+
+Result<OpenedListener> OpenListener(const ListenerOptions&) { return Unsupported("socket"); }
+Result<std::vector<OpenedListener>> OpenGroup(const ListenerOptions&, Steering, int,
+                                              const std::vector<int>&) {
+  return Unsupported("socket");
+}
+Result<SocketKind> InspectSocket(int) { return Unsupported("getsockopt"); }
+int AcceptConnection(int, Connection*) { return -ENOTSUP; }
+bool IsConnection(int, const SocketAddress&, const SocketAddress&) { return false; }
+
+struct DatagramBatcher::State {};
+DatagramBatcher::DatagramBatcher() = default;
+DatagramBatcher::~DatagramBatcher() = default;
+int DatagramBatcher::Receive(int, uint8_t*, size_t, size_t, ReceivedDatagram*) { return -ENOTSUP; }
+int DatagramBatcher::Send(int, int, const OutgoingDatagram*, int) { return -ENOTSUP; }
+
+Segment::Segment(UniqueFd fd, uint8_t* data, size_t size)
+    : fd_(std::move(fd)), data_(data), size_(size), id_(0) {}
+Segment::~Segment() = default;
+Result<std::shared_ptr<Segment>> Segment::Create(size_t) { return Unsupported("shm_open"); }
+std::shared_ptr<Segment> Segment::Find(uint32_t) { return nullptr; }
+
+}  // namespace rss

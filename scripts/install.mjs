@@ -1,0 +1,68 @@
+// Builds the addon. Finds what it needs first, so that a missing tool is one clear line, and points
+// node-gyp at Node headers that are already on this machine before it would download any.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, realpathSync } from 'node:fs';
+import path from 'node:path';
+
+const root = path.resolve(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname), '..');
+const bsd = process.platform.endsWith('bsd');
+
+function runs(command) {
+  return spawnSync(command, ['--version'], { stdio: 'ignore' }).error === undefined;
+}
+
+function fail(line) {
+  console.error(`freebsd-rss: ${line}`);
+  process.exit(1);
+}
+
+/** Names the first missing build tool with the commands that bring it, or returns undefined. */
+function missingTool() {
+  const compilers = [process.env.CXX, 'c++', 'g++', 'clang++'].filter(Boolean);
+  const makes = bsd ? ['gmake'] : [process.env.MAKE, 'make', 'gmake'].filter(Boolean);
+  const pythons = [process.env.PYTHON, process.env.npm_config_python, 'python3', 'python'];
+  const tools = [
+    ['a C++17 compiler', compilers, 'g++', 'llvm'],
+    ['make', makes, 'make', 'gmake'],
+    ['python3', pythons.filter(Boolean), 'python3', 'python3'],
+  ];
+  for (const [name, commands, debian, freebsd] of tools) {
+    if (!commands.some(runs))
+      return `building the addon needs ${name}: apt-get install ${debian} (Debian), pkg install ${freebsd} (FreeBSD)`;
+  }
+  return undefined;
+}
+
+function headersMajor(prefix) {
+  const file = path.join(prefix, 'include/node/node_version.h');
+  if (!existsSync(file) || !existsSync(path.join(prefix, 'include/node/node_api.h')))
+    return undefined;
+  return /#define NODE_MAJOR_VERSION (\d+)/.exec(readFileSync(file, 'utf8'))?.[1];
+}
+
+/**
+ * A directory with include/node in it: beside the node binary, else the system's places. Headers of
+ * this Node's major version are preferred; another's will do, since the addon uses Node-API and
+ * libuv alone, whose binary interfaces do not change.
+ */
+function localHeaders() {
+  const binary = path.dirname(path.dirname(realpathSync(process.execPath)));
+  const found = [binary, '/usr', '/usr/local'].filter((prefix) => headersMajor(prefix) !== undefined);
+  const major = process.versions.node.split('.')[0];
+  return found.find((prefix) => headersMajor(prefix) === major) ?? found[0];
+}
+
+const missing = missingTool();
+if (missing !== undefined) fail(missing);
+
+const args = ['rebuild', '--jobs=max', '--loglevel=warn'];
+const configured = process.env.npm_config_nodedir ?? process.env.npm_package_config_node_gyp_nodedir;
+const headers = localHeaders();
+if (!configured && headers !== undefined) args.push(`--nodedir=${headers}`);
+
+const gyp = process.env.npm_config_node_gyp;
+const result = gyp
+  ? spawnSync(process.execPath, [gyp, ...args], { cwd: root, stdio: 'inherit' })
+  : spawnSync('node-gyp', args, { cwd: root, stdio: 'inherit' });
+if (result.error) fail('node-gyp was not found; run this through npm: npm run build');
+process.exit(result.status ?? 1);
