@@ -1,0 +1,577 @@
+// memcached's classic text protocol over bytes. Synchronous: requests in, responses out, no strings
+// and no objects on the way of get and set.
+import type { Clock } from '../store/clock.js';
+import { Item, keyLengthMask, itemHeader } from '../store/layout.js';
+import type { Shard } from '../store/shard.js';
+import type { Store } from '../store/store.js';
+import { counter, type Counters } from '../statistics.js';
+import type { Output } from './output.js';
+import * as reply from './replies.js';
+import type { Session } from './session.js';
+import { generalStats } from './stats.js';
+import { Tokens } from './tokens.js';
+
+export const version = '1.6.18-freebsd-rss';
+
+const newline = 10;
+const carriageReturn = 13;
+const space = 32;
+const longestKey = 250;
+/** Without a newline within this many bytes, only a get may go on. */
+const longestLine = 2048;
+const longestGet = 2 ** 20;
+
+type StoreMode = 'set' | 'add' | 'replace' | 'append' | 'prepend' | 'cas';
+
+export class Protocol {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #counters: Counters;
+  readonly #count: Float64Array;
+  readonly #out: Output;
+  readonly #workers: number;
+  readonly #tokens = new Tokens();
+  /** Values that append, prepend and incr build before they are stored. */
+  #scratch = Buffer.alloc(1024);
+  #session: Session | undefined;
+
+  constructor(store: Store, clock: Clock, counters: Counters, out: Output, workers: number) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#counters = counters;
+    this.#count = counters.row;
+    this.#out = out;
+    this.#workers = workers;
+  }
+
+  /**
+   * Runs the first request of bytes[start, end). Returns how many bytes it took; 0 when it is not
+   * complete, and then session.needed says how many it will take at least.
+   */
+  execute(bytes: Buffer, start: number, end: number, session: Session): number {
+    if (session.swallow > 0) {
+      const taken = Math.min(session.swallow, end - start);
+      session.swallow -= taken;
+      return taken;
+    }
+    session.needed = 1;
+    let at = start;
+    while (at < end && bytes[at] !== newline) at++;
+    if (at === end) return this.#longLine(bytes, start, end, session);
+    const next = at + 1;
+    const stop = at > start && bytes[at - 1] === carriageReturn ? at - 1 : at;
+    this.#session = session;
+    if (
+      stop - start > 4 &&
+      bytes[start] === 103 && // 'get '
+      bytes[start + 1] === 101 &&
+      bytes[start + 2] === 116 &&
+      bytes[start + 3] === space
+    ) {
+      this.#get(bytes, start + 4, stop, false, -1);
+      return next - start;
+    }
+    return this.#command(bytes, start, stop, next, end);
+  }
+
+  #longLine(bytes: Buffer, start: number, end: number, session: Session): number {
+    const length = end - start;
+    session.needed = length + 1;
+    if (length <= longestLine) return 0;
+    const word = bytes.toString('latin1', start, start + 5);
+    if (length <= longestGet && (word.startsWith('get ') || word === 'gets ')) return 0;
+    session.closing = true;
+    return length;
+  }
+
+  /** Any command but get. Returns the bytes taken, 0 when its value is not complete yet. */
+  #command(bytes: Buffer, start: number, stop: number, next: number, end: number): number {
+    const tokens = this.#tokens;
+    tokens.split(bytes, start, stop);
+    const { count } = tokens;
+    const name = count === 0 ? '' : tokens.text(0);
+    switch (name) {
+      case 'set':
+      case 'add':
+      case 'replace':
+      case 'append':
+      case 'prepend':
+        if (count !== 5 && count !== 6) break;
+        return this.#storage(name, start, next, end);
+      case 'cas':
+        if (count !== 6 && count !== 7) break;
+        return this.#storage(name, start, next, end);
+      case 'get':
+      case 'gets':
+        if (count < 2) break;
+        this.#get(bytes, tokens.end[0]!, stop, name === 'gets', -1);
+        return next - start;
+      case 'gat':
+      case 'gats':
+        if (count < 2) break;
+        this.#getAndTouch(bytes, stop, name === 'gats');
+        return next - start;
+      case 'incr':
+      case 'decr':
+        if (count !== 3 && count !== 4) break;
+        this.#arithmetic(name === 'incr');
+        return next - start;
+      case 'delete':
+        if (count < 2 || count > 4) break;
+        this.#delete();
+        return next - start;
+      case 'touch':
+        if (count !== 3 && count !== 4) break;
+        this.#touch();
+        return next - start;
+      case 'flush_all':
+        if (count > 3) break;
+        this.#flushAll();
+        return next - start;
+      case 'verbosity':
+        if (count < 2) break;
+        this.#verbosity();
+        return next - start;
+      case 'version':
+        this.#out.line(`VERSION ${version}`);
+        return next - start;
+      case 'stats':
+        this.#stats();
+        return next - start;
+      case 'quit':
+        this.#session!.closing = true;
+        return next - start;
+      case 'shutdown':
+        this.#out.text(reply.shutdownDisabled);
+        return next - start;
+    }
+    this.#out.text(reply.error);
+    return next - start;
+  }
+
+  #noreply(): boolean {
+    return this.#tokens.is(this.#tokens.count - 1, 'noreply');
+  }
+
+  #answer(text: Buffer): void {
+    if (!this.#noreply()) this.#out.text(text);
+  }
+
+  /** True when word 1 is a key; answers the error otherwise. */
+  #checkKey(): boolean {
+    if (this.#tokens.length(1) <= longestKey) return true;
+    this.#answer(reply.badFormat);
+    return false;
+  }
+
+  // --- Retrieval --------------------------------------------------------------------------------
+
+  /** Keys from bytes[at, stop). `expires` -1 leaves the items' expiry as it is. */
+  #get(bytes: Buffer, at: number, stop: number, withCas: boolean, expires: number): void {
+    const out = this.#out;
+    const begin = out.length;
+    let keys = 0;
+    let key = at;
+    for (;;) {
+      while (key < stop && bytes[key] === space) key++;
+      if (key === stop) break;
+      let keyEnd = key + 1;
+      while (keyEnd < stop && bytes[keyEnd] !== space) keyEnd++;
+      if (keyEnd - key > longestKey) {
+        out.length = begin;
+        out.text(reply.badFormat);
+        return;
+      }
+      keys++;
+      this.#getOne(bytes, key, keyEnd - key, withCas, expires);
+      key = keyEnd;
+    }
+    out.text(keys === 0 && expires < 0 ? reply.error : reply.end);
+  }
+
+  #getOne(bytes: Buffer, key: number, length: number, withCas: boolean, expires: number): void {
+    const hash = this.#store.hash(bytes, key, length);
+    const shard = this.#store.shard(hash);
+    const { now } = this.#clock;
+    const count = this.#count;
+    count[counter.cmd_get]!++;
+    if (expires >= 0) count[counter.cmd_touch]!++;
+    shard.lock();
+    try {
+      const item = shard.find(hash, bytes, key, length, now);
+      if (item === 0) {
+        count[counter.get_misses]!++;
+        if (expires >= 0) count[counter.touch_misses]!++;
+        return;
+      }
+      count[counter.get_hits]!++;
+      if (expires >= 0) {
+        count[counter.touch_hits]!++;
+        shard.words[(item >> 2) + Item.Expires] = expires;
+      }
+      shard.touch(item, now);
+      this.#writeItem(shard, item, withCas);
+    } finally {
+      shard.unlock();
+    }
+  }
+
+  /** VALUE <key> <flags> <bytes>[ <cas>]\r\n<data>\r\n, copied out under the shard's lock. */
+  #writeItem(shard: Shard, item: number, withCas: boolean): void {
+    const out = this.#out;
+    const { words } = shard;
+    const w = item >> 2;
+    const length = words[w + Item.Length]!;
+    out.text(reply.value);
+    out.copy(shard.bytes, item + itemHeader, words[w + Item.State]! & keyLengthMask);
+    out.byte(space);
+    out.number(words[w + Item.Flags]! >>> 0);
+    out.byte(space);
+    out.number(length);
+    if (withCas) {
+      out.byte(space);
+      out.number64(words[w + Item.CasHigh]!, words[w + Item.CasLow]!);
+    }
+    out.ensure(length + 4);
+    const { bytes } = out;
+    let at = out.length;
+    bytes[at++] = carriageReturn;
+    bytes[at++] = newline;
+    shard.readValue(item, bytes, at);
+    at += length;
+    bytes[at++] = carriageReturn;
+    bytes[at++] = newline;
+    out.length = at;
+  }
+
+  #getAndTouch(bytes: Buffer, stop: number, withCas: boolean): void {
+    const exptime = this.#tokens.signed(1);
+    if (Number.isNaN(exptime)) return this.#out.text(reply.badExptime);
+    return this.#get(bytes, this.#tokens.end[1]!, stop, withCas, this.#clock.expires(exptime));
+  }
+
+  // --- Storage ----------------------------------------------------------------------------------
+
+  #storage(mode: StoreMode, start: number, next: number, end: number): number {
+    const tokens = this.#tokens;
+    const { bytes } = tokens;
+    const flags = tokens.unsigned(2);
+    const exptime = tokens.signed(3);
+    const length = tokens.unsigned(4);
+    const unique = mode === 'cas' ? tokens.unsigned64(5) : 0n;
+    if (
+      tokens.length(1) > longestKey ||
+      flags < 0 ||
+      flags > 0xffffffff ||
+      Number.isNaN(exptime) ||
+      length < 0 ||
+      length > 0x7ffffffd ||
+      unique === undefined
+    ) {
+      this.#answer(reply.badFormat);
+      return next - start;
+    }
+    if (itemHeader + tokens.length(1) + length > this.#store.itemSize)
+      return this.#refuse(mode, reply.tooLarge, start, next, length);
+    if (end - next < length + 2) {
+      this.#session!.needed = next - start + length + 2;
+      return 0;
+    }
+    const taken = next - start + length + 2;
+    this.#count[counter.cmd_set]!++;
+    if (bytes[next + length] !== carriageReturn || bytes[next + length + 1] !== newline) {
+      this.#answer(reply.badChunk);
+      return taken;
+    }
+    const answer = this.#put(mode, flags, exptime, bytes, next, length, unique);
+    // Server errors are told even to who wants no reply.
+    if (answer === reply.noMemory || answer === reply.tooLarge) this.#out.text(answer);
+    else this.#answer(answer);
+    return taken;
+  }
+
+  /** Throws the value away, and for a set the old one too: stale data must not survive. */
+  #refuse(mode: StoreMode, text: Buffer, start: number, next: number, length: number): number {
+    const { bytes, start: starts } = this.#tokens;
+    this.#count[counter.store_too_large]!++;
+    this.#out.text(text);
+    this.#session!.swallow = length + 2;
+    if (mode === 'set') {
+      const key = starts[1]!;
+      const keyLength = this.#tokens.length(1);
+      const hash = this.#store.hash(bytes, key, keyLength);
+      const shard = this.#store.shard(hash);
+      shard.lock();
+      try {
+        const old = shard.find(hash, bytes, key, keyLength, this.#clock.now);
+        if (old !== 0) shard.remove(old);
+      } finally {
+        shard.unlock();
+      }
+    }
+    return next - start;
+  }
+
+  #put(
+    mode: StoreMode,
+    flags: number,
+    exptime: number,
+    value: Buffer,
+    at: number,
+    length: number,
+    unique: bigint,
+  ): Buffer {
+    const { bytes, start } = this.#tokens;
+    const key = start[1]!;
+    const keyLength = this.#tokens.length(1);
+    const hash = this.#store.hash(bytes, key, keyLength);
+    const shard = this.#store.shard(hash);
+    const { now } = this.#clock;
+    shard.lock();
+    try {
+      const old = shard.find(hash, bytes, key, keyLength, now);
+      const refusal = this.#mayStore(mode, shard, old, unique);
+      if (refusal !== undefined) return refusal;
+      let from = value;
+      let size = length;
+      let first = at;
+      let keptFlags = flags;
+      let expires = this.#clock.expires(exptime);
+      if (mode === 'append' || mode === 'prepend') {
+        const w = old >> 2;
+        keptFlags = shard.words[w + Item.Flags]!;
+        expires = shard.words[w + Item.Expires]!;
+        size += shard.words[w + Item.Length]!;
+        if (itemHeader + keyLength + size > this.#store.itemSize) return this.#noRoom(reply.tooLarge);
+        from = this.#joined(shard, old, value, at, length, mode === 'append');
+        first = 0;
+      }
+      const item = shard.allocate(hash, bytes, key, keyLength, size, now);
+      if (item === 0) {
+        const stale = shard.find(hash, bytes, key, keyLength, now);
+        if (mode === 'set' && stale !== 0) shard.remove(stale);
+        return this.#noRoom(reply.noMemory);
+      }
+      const w = item >> 2;
+      shard.words[w + Item.Flags] = keptFlags;
+      shard.words[w + Item.Expires] = expires;
+      shard.writeValue(item, 0, from, first, size);
+      // Making room may have evicted the old item.
+      const replaced = shard.find(hash, bytes, key, keyLength, now);
+      if (replaced !== 0) shard.remove(replaced);
+      shard.link(item);
+      return reply.stored;
+    } finally {
+      shard.unlock();
+    }
+  }
+
+  #noRoom(text: Buffer): Buffer {
+    this.#count[text === reply.tooLarge ? counter.store_too_large : counter.store_no_memory]!++;
+    return text;
+  }
+
+  /** The answer that refuses the store, or undefined. */
+  #mayStore(mode: StoreMode, shard: Shard, old: number, unique: bigint): Buffer | undefined {
+    switch (mode) {
+      case 'set':
+        return undefined;
+      case 'add':
+        return old === 0 ? undefined : reply.notStored;
+      case 'replace':
+      case 'append':
+      case 'prepend':
+        return old === 0 ? reply.notStored : undefined;
+      case 'cas':
+        return this.#checkCas(shard, old, unique);
+    }
+  }
+
+  #checkCas(shard: Shard, old: number, unique: bigint): Buffer | undefined {
+    const count = this.#count;
+    if (old === 0) {
+      count[counter.cas_misses]!++;
+      return reply.notFound;
+    }
+    const w = old >> 2;
+    const high = Number(unique >> 32n) | 0;
+    const low = Number(unique & 0xffffffffn) | 0;
+    if (shard.words[w + Item.CasHigh] === high && shard.words[w + Item.CasLow] === low) {
+      count[counter.cas_hits]!++;
+      return undefined;
+    }
+    count[counter.cas_badval]!++;
+    return reply.exists;
+  }
+
+  #joined(shard: Shard, old: number, value: Buffer, at: number, length: number, append: boolean): Buffer {
+    const oldLength = shard.words[(old >> 2) + Item.Length]!;
+    if (this.#scratch.length < oldLength + length)
+      this.#scratch = Buffer.allocUnsafeSlow((oldLength + length) * 2);
+    shard.readValue(old, this.#scratch, append ? 0 : length);
+    value.copy(this.#scratch, append ? oldLength : 0, at, at + length);
+    return this.#scratch;
+  }
+
+  // --- Everything else --------------------------------------------------------------------------
+
+  #arithmetic(increment: boolean): void {
+    if (!this.#checkKey()) return;
+    const delta = this.#tokens.unsigned64(2);
+    if (delta === undefined) return this.#answer(reply.badDelta);
+    const { bytes, start } = this.#tokens;
+    const key = start[1]!;
+    const keyLength = this.#tokens.length(1);
+    const hash = this.#store.hash(bytes, key, keyLength);
+    const shard = this.#store.shard(hash);
+    const count = this.#count;
+    shard.lock();
+    try {
+      const item = shard.find(hash, bytes, key, keyLength, this.#clock.now);
+      if (item === 0) {
+        count[increment ? counter.incr_misses : counter.decr_misses]!++;
+        return this.#answer(reply.notFound);
+      }
+      const length = shard.words[(item >> 2) + Item.Length]!;
+      const value = this.#numberIn(shard, item, length);
+      if (value === undefined) return this.#answer(reply.notNumeric);
+      count[increment ? counter.incr_hits : counter.decr_hits]!++;
+      const result = increment
+        ? BigInt.asUintN(64, value + delta)
+        : value > delta
+          ? value - delta
+          : 0n;
+      const text = result.toString();
+      if (!this.#writeNumber(shard, item, text, length, hash, key, keyLength))
+        return this.#out.text(reply.noMemory);
+      if (!this.#noreply()) this.#out.line(text);
+      return undefined;
+    } finally {
+      shard.unlock();
+    }
+  }
+
+  /** The value as a 64-bit number; trailing blanks are what a shorter result left. */
+  #numberIn(shard: Shard, item: number, length: number): bigint | undefined {
+    if (length > 20) return undefined;
+    shard.readValue(item, this.#scratch, 0);
+    const text = /^(\d+) *$/.exec(this.#scratch.toString('latin1', 0, length))?.[1];
+    if (text === undefined) return undefined;
+    const value = BigInt(text);
+    return value >> 64n === 0n ? value : undefined;
+  }
+
+  /** In place when the text fits, padded with blanks as memcached does; else as a new item. */
+  #writeNumber(
+    shard: Shard,
+    item: number,
+    text: string,
+    length: number,
+    hash: number,
+    key: number,
+    keyLength: number,
+  ): boolean {
+    const { bytes } = this.#tokens;
+    const { now } = this.#clock;
+    this.#scratch.write(text.padEnd(length), 0, 'latin1');
+    if (text.length <= length) {
+      shard.writeValue(item, 0, this.#scratch, 0, length);
+      shard.renew(item);
+      shard.touch(item, now);
+      return true;
+    }
+    const flags = shard.words[(item >> 2) + Item.Flags]!;
+    const expires = shard.words[(item >> 2) + Item.Expires]!;
+    const longer = shard.allocate(hash, bytes, key, keyLength, text.length, now);
+    if (longer === 0) return false;
+    shard.words[(longer >> 2) + Item.Flags] = flags;
+    shard.words[(longer >> 2) + Item.Expires] = expires;
+    shard.writeValue(longer, 0, this.#scratch, 0, text.length);
+    const old = shard.find(hash, bytes, key, keyLength, now);
+    if (old !== 0) shard.remove(old);
+    shard.link(longer);
+    return true;
+  }
+
+  /** Runs `work` on the item with the key of word 1 under its shard's lock; 0: there is none. */
+  #withItem(work: (shard: Shard, item: number) => void): void {
+    const { bytes, start } = this.#tokens;
+    const key = start[1]!;
+    const length = this.#tokens.length(1);
+    const hash = this.#store.hash(bytes, key, length);
+    const shard = this.#store.shard(hash);
+    shard.lock();
+    try {
+      work(shard, shard.find(hash, bytes, key, length, this.#clock.now));
+    } finally {
+      shard.unlock();
+    }
+  }
+
+  #delete(): void {
+    const tokens = this.#tokens;
+    if (!this.#checkKey()) return;
+    // Once there was a time argument; only 0 is left of it.
+    if (tokens.count > 2) {
+      const zero = tokens.is(2, '0');
+      if (!(tokens.count === 3 ? zero || this.#noreply() : zero && this.#noreply()))
+        return this.#out.text(reply.deleteUsage);
+    }
+    const count = this.#count;
+    this.#withItem((shard, item) => {
+      count[item === 0 ? counter.delete_misses : counter.delete_hits]!++;
+      if (item !== 0) shard.remove(item);
+      this.#answer(item === 0 ? reply.notFound : reply.deleted);
+    });
+  }
+
+  #touch(): void {
+    if (!this.#checkKey()) return;
+    const exptime = this.#tokens.signed(2);
+    if (Number.isNaN(exptime)) return this.#answer(reply.badExptime);
+    const expires = this.#clock.expires(exptime);
+    const count = this.#count;
+    count[counter.cmd_touch]!++;
+    this.#withItem((shard, item) => {
+      count[item === 0 ? counter.touch_misses : counter.touch_hits]!++;
+      if (item !== 0) {
+        shard.words[(item >> 2) + Item.Expires] = expires;
+        shard.touch(item, this.#clock.now);
+      }
+      this.#answer(item === 0 ? reply.notFound : reply.touched);
+    });
+  }
+
+  #flushAll(): void {
+    const tokens = this.#tokens;
+    const plain = tokens.count === 1 || (tokens.count === 2 && this.#noreply());
+    const delay = plain ? 0 : tokens.signed(1);
+    if (Number.isNaN(delay)) return this.#answer(reply.badExptime);
+    this.#count[counter.cmd_flush]!++;
+    const time = this.#clock.expires(delay);
+    this.#store.forEach((shard) => {
+      if (time <= this.#clock.now) shard.flush();
+      else shard.flushAt(time);
+    });
+    return this.#answer(reply.ok);
+  }
+
+  #verbosity(): void {
+    const valid = this.#tokens.is(1, 'noreply') || this.#tokens.unsigned(1) >= 0;
+    this.#answer(valid ? reply.ok : reply.badFormat);
+  }
+
+  #stats(): void {
+    const out = this.#out;
+    if (this.#tokens.count === 1) {
+      for (const [name, value] of generalStats(this.#store, this.#clock, this.#counters, this.#workers))
+        out.line(`STAT ${name} ${value}`);
+      out.text(reply.end);
+    } else if (this.#tokens.is(1, 'reset')) {
+      this.#counters.reset();
+      out.text(reply.reset);
+    } else {
+      out.text(reply.error);
+    }
+  }
+}

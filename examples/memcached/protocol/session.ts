@@ -1,0 +1,10 @@
+// One client's state between two reads.
+
+export class Session {
+  /** Bytes from the start of the unconsumed input that the next request needs at least. */
+  needed = 1;
+  /** Bytes of a refused value that are still to be thrown away. */
+  swallow = 0;
+  /** The client said quit, or has to be cut off. */
+  closing = false;
+}

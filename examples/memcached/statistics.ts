@@ -1,0 +1,66 @@
+// Counters of the protocol, one row per worker in shared memory: one writer each, any reader.
+import { ShmSegment } from 'freebsd-rss';
+
+export const counterNames = [
+  'curr_connections',
+  'total_connections',
+  'cmd_get',
+  'cmd_set',
+  'cmd_flush',
+  'cmd_touch',
+  'get_hits',
+  'get_misses',
+  'delete_misses',
+  'delete_hits',
+  'incr_misses',
+  'incr_hits',
+  'decr_misses',
+  'decr_hits',
+  'cas_misses',
+  'cas_hits',
+  'cas_badval',
+  'touch_hits',
+  'touch_misses',
+  'store_too_large',
+  'store_no_memory',
+  'bytes_read',
+  'bytes_written',
+] as const;
+
+export type CounterName = (typeof counterNames)[number];
+
+/** Slots of a worker's row. */
+export const counter = Object.fromEntries(counterNames.map((name, i) => [name, i])) as Record<
+  CounterName,
+  number
+>;
+
+const rowLength = Math.ceil(counterNames.length / 16) * 16; // whole cache lines
+
+export function createCounters(workers: number): ShmSegment {
+  return ShmSegment.create({ size: workers * rowLength * 8 });
+}
+
+export class Counters {
+  /** This worker's own row. */
+  readonly row: Float64Array;
+  readonly #all: Float64Array;
+
+  constructor(segment: number, workerIndex: number) {
+    this.#all = new Float64Array(ShmSegment.open(segment).buffer);
+    this.row = this.#all.subarray(workerIndex * rowLength, (workerIndex + 1) * rowLength);
+  }
+
+  /** Sum over all workers. */
+  total(name: CounterName): number {
+    let sum = 0;
+    for (let at = counter[name]; at < this.#all.length; at += rowLength) sum += this.#all[at]!;
+    return sum;
+  }
+
+  /** Zeroes everything but what counts the present. */
+  reset(): void {
+    for (let at = 0; at < this.#all.length; at++)
+      if (at % rowLength !== counter.curr_connections) this.#all[at] = 0;
+  }
+}

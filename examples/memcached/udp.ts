@@ -1,0 +1,57 @@
+// memcached's UDP frames: 8 bytes (request id, sequence number, datagrams in the message, 0) before
+// a request in one datagram; a response is cut into datagrams of at most 1,400 bytes.
+import type { DatagramBatch, DatagramReplies } from 'freebsd-rss/worker';
+
+import type { Output } from './protocol/output.js';
+import type { Protocol } from './protocol/protocol.js';
+import { Session } from './protocol/session.js';
+
+const headerSize = 8;
+const payloadSize = 1400 - headerSize;
+const mostDatagrams = 65535;
+
+/** Answers every request of a batch. Frames that are no request of one datagram are ignored. */
+export function serveDatagrams(
+  batch: DatagramBatch,
+  replies: DatagramReplies,
+  protocol: Protocol,
+  out: Output,
+  onRequests: (bucket: number, requests: number) => void,
+): void {
+  for (let i = 0; i < batch.count; i++) {
+    const start = batch.offset(i);
+    const length = batch.length(i);
+    const { bytes } = batch;
+    if (length <= headerSize || batch.truncated(i)) continue;
+    if (bytes.readUInt16BE(start + 2) !== 0 || bytes.readUInt16BE(start + 4) !== 1) continue;
+    const session = new Session();
+    const end = start + length;
+    let requests = 0;
+    for (let at = start + headerSize; at < end && !session.closing; ) {
+      const taken = protocol.execute(bytes, at, end, session);
+      if (taken === 0) break;
+      at += taken;
+      requests++;
+    }
+    onRequests(batch.bucket(i), requests);
+    reply(replies, i, bytes.readUInt16BE(start), out);
+    out.clear();
+  }
+}
+
+function reply(replies: DatagramReplies, i: number, requestId: number, out: Output): void {
+  const total = Math.ceil(out.length / payloadSize);
+  if (total > mostDatagrams) return;
+  for (let sequence = 0; sequence < total; sequence++) {
+    const from = sequence * payloadSize;
+    const size = Math.min(payloadSize, out.length - from);
+    const at = replies.reserve(headerSize + size);
+    const { bytes } = replies;
+    bytes.writeUInt16BE(requestId, at);
+    bytes.writeUInt16BE(sequence, at + 2);
+    bytes.writeUInt16BE(total, at + 4);
+    bytes.writeUInt16BE(0, at + 6);
+    out.bytes.copy(bytes, at + headerSize, from, from + size);
+    replies.commit(i, at, headerSize + size);
+  }
+}
