@@ -160,6 +160,7 @@ export interface Native {
     count: number,
     buckets: number[],
   ): NativeListener[] | Failure;
+  dualStackGroups(steering: number): boolean;
   setSocketOption(fd: number, option: number, value: number): Failure | undefined;
   getSocketOption(fd: number, option: number): number | Failure;
   socketFlow(fd: number): { flowId: number; hashType: number } | Failure;

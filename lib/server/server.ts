@@ -7,7 +7,7 @@ import { native } from '../native.js';
 import { type RssConfig, rssConfig } from '../rss/config.js';
 import { bucketOwners, planWorkers, type WorkerPlan } from '../rss/topology.js';
 import { ShmSegment } from '../shm.js';
-import { type Listener, openGroup, type Steering } from '../socket/listen.js';
+import { dualStackGroups, type Listener, openGroup, type Steering } from '../socket/listen.js';
 import { checkInteger, checkOptions } from '../validate.js';
 import { countersSize } from './layout.js';
 import type { WorkerInit } from './messages.js';
@@ -215,19 +215,35 @@ export class RssServer extends EventEmitter<ServerEvents> {
     this.#counters = ShmSegment.create({ size: countersSize(this.#plan.length, config.buckets) });
   }
 
+  /** Opens an address; as two groups where a dual-stack one would not be balanced. */
   #open(endpoint: Endpoint, steering: Steering, config: RssConfig): void {
+    const { options } = endpoint;
+    const dualStack = (options.host ?? '::') === '::' && options.ipv6Only !== true;
+    if (!dualStack || !capabilities().ipv6.available || dualStackGroups(steering)) {
+      this.#openGroup(endpoint, steering, config);
+      return;
+    }
+    const v6 = { ...options, host: '::', ipv6Only: true };
+    const { port } = this.#openGroup({ ...endpoint, options: v6 }, steering, config);
+    const v4 = { ...options, host: '0.0.0.0', port };
+    this.#openGroup({ ...endpoint, options: v4 }, steering, config);
+  }
+
+  #openGroup(endpoint: Endpoint, steering: Steering, config: RssConfig): Listener {
     const members = listenerOwners(steering, this.#owners, this.#plan.length);
     const buckets = config.bucketMap.map((_, bucket) => bucket);
     const listeners = openGroup(endpoint.options, steering, members.length, buckets);
     this.#groups.push({ endpoint, listeners });
-    const details = { address: listeners[0]!.host, port: listeners[0]!.port };
+    const first = listeners[0]!;
+    const details = { address: first.host, port: first.port };
     const udp = endpoint.protocol === 'udp';
     if (steering === 'bpf-toeplitz')
-      unwrap(native.attachToeplitz(listeners[0]!.fd, config, udp, this.#owners), details);
+      unwrap(native.attachToeplitz(first.fd, config, udp, this.#owners), details);
     if (steering === 'bpf-cpu') {
       const cpus = Math.max(...affinity.process()) + 1;
-      unwrap(native.attachCpu(listeners[0]!.fd, cpuTable(this.#plan, cpus)), details);
+      unwrap(native.attachCpu(first.fd, cpuTable(this.#plan, cpus)), details);
     }
+    return first;
   }
 
   #workerInit(plan: WorkerPlan): Omit<WorkerInit, 'generation'> {

@@ -147,6 +147,11 @@ export function openGroup(
   }
 }
 
+/** Whether one dual-stack group serves both families under this steering. */
+export function dualStackGroups(steering: Steering): boolean {
+  return native.dualStackGroups(steeringNumber[steering]);
+}
+
 /**
  * Opens one socket: options, bind and, for TCP, listen in the order that the kernel needs. Throws
  * system errors with `address` and `port`, TypeError and RangeError for the options.

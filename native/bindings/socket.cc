@@ -78,6 +78,11 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
   return out;
 }
 
+// dualStackGroups(steering)
+Napi::Value DualStack(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), DualStackGroups(static_cast<Steering>(IntFromJs(info[0]))));
+}
+
 Napi::Value SetSocketOption(const Napi::CallbackInfo& info) {
   return StatusToJs(info.Env(), SetOption(IntFromJs(info[0]),
                                           static_cast<SocketOption>(IntFromJs(info[1])),
@@ -135,6 +140,7 @@ Napi::Value AttachCpu(const Napi::CallbackInfo& info) {
 void RegisterSocket(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Napi::FunctionReference(Napi::Persistent(Descriptor::Define(env))));
   Export(env, exports, "openGroup", Open);
+  Export(env, exports, "dualStackGroups", DualStack);
   Export(env, exports, "setSocketOption", SetSocketOption);
   Export(env, exports, "getSocketOption", GetSocketOption);
   Export(env, exports, "socketFlow", SocketFlow);

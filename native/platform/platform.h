@@ -85,6 +85,9 @@ enum class Steering { kListenBucket, kReusePortLb, kBpfToeplitz, kBpfCpu, kSingl
 
 // Sets what a member of a group needs before bind(2). `bucket` counts for kListenBucket alone.
 Status PrepareGroupMember(int fd, Steering steering, int bucket);
+// Whether the members of a group may be dual-stack wildcard sockets. FreeBSD puts none of these into
+// a load-balancing group (in_pcbinslbgrouphash()): there IPv6 and IPv4 need a group each.
+bool DualStackGroups(Steering steering);
 // Attaches a program to a group through any member. ENOTSUP outside Linux.
 Status AttachSteeringProgram(int fd, const BpfProgram& program);
 

@@ -54,15 +54,20 @@ Status SetThreadAffinity(const CpuList& cpus) {
   if (cpus.empty()) return MakeFailure(EINVAL, "sched_setaffinity", "no CPU given");
   CpuMask mask(cpus.back() < 1024 ? 1024 : kMaxCpu + 1);
   for (int cpu : cpus) mask.Add(cpu);
-  if (sched_setaffinity(0, mask.size(), mask.get()) != 0) return LastError("sched_setaffinity");
+  auto before = ThreadAffinity();
+  if (sched_setaffinity(0, mask.size(), mask.get()) != 0) {
+    Failure failure = LastError("sched_setaffinity");
+    failure.detail = "CPUs " + FormatCpuList(cpus);
+    return failure;
+  }
   // The kernel drops CPUs silently that are absent or not allowed; a caller who named one has to
-  // hear of it.
+  // hear of it, and to find the thread as it was.
   auto granted = ThreadAffinity();
-  if (granted.ok() && granted.value != cpus)
-    return MakeFailure(EINVAL, "sched_setaffinity",
-                       "of CPUs " + FormatCpuList(cpus) + " only " +
-                           FormatCpuList(granted.value) + " may be used");
-  return Nothing{};
+  if (!granted.ok() || granted.value == cpus) return Nothing{};
+  if (before.ok()) (void)SetThreadAffinity(before.value);
+  return MakeFailure(EINVAL, "sched_setaffinity",
+                     "of CPUs " + FormatCpuList(cpus) + " only " + FormatCpuList(granted.value) +
+                         " may be used");
 }
 
 int CurrentCpu() {

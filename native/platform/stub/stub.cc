@@ -38,6 +38,7 @@ Status SetOption(int, SocketOption, int) { return Unsupported("setsockopt"); }
 Result<int> GetOption(int, SocketOption) { return Unsupported("getsockopt"); }
 Result<KernelFlow> GetKernelFlow(int) { return Unsupported("getsockopt"); }
 Status PrepareGroupMember(int, Steering, int) { return Unsupported("setsockopt"); }
+bool DualStackGroups(Steering) { return true; }
 Status AttachSteeringProgram(int, const BpfProgram&) { return Unsupported("setsockopt"); }
 
 Status EnableDatagramInfo(int) { return Unsupported("setsockopt"); }

@@ -1,0 +1,118 @@
+// The inboxes: order, bounds, what survives an owner, many threads at once.
+#include <fcntl.h>
+
+#include <atomic>
+#include <thread>
+
+#include "core/bucket_table.h"
+#include "test/check.h"
+
+namespace rss_test {
+namespace {
+
+using namespace rss;
+
+class Flag : public Waker {
+ public:
+  void Wake() override { ++count; }
+  std::atomic<int> count{0};
+};
+
+Connection Numbered(int bucket, uint32_t number) {
+  Connection connection;
+  connection.fd.reset(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  connection.flow.bucket = bucket;
+  connection.flow.flow_id = number;
+  return connection;
+}
+
+void TestLifetimes() {
+  BucketTable table(VirtualRssConfig({0, 1}, 2, ""), {0, 1, 0, 1}, 2);
+  Check(table.PushConnection(1, Numbered(1, 7)), "an inbox takes connections without an owner");
+  Flag first;
+  table.Attach(1, &first);
+  Check(first.count == 1, "an owner is woken when it attaches");
+  std::vector<Connection> got;
+  std::vector<ForwardedDatagram> datagrams;
+  bool more = table.Drain(1, 10, &got, &datagrams);
+  Check(!more && got.size() == 1 && got[0].flow.flow_id == 7 && got[0].fd,
+        "what waited is drained by the owner");
+  (void)table.PushConnection(3, Numbered(3, 8));
+  Check(first.count == 2, "a push wakes the owner");
+  table.Detach(1);
+  (void)table.PushConnection(3, Numbered(3, 9));
+  Check(first.count == 2, "a detached owner is not woken");
+  table.ReturnConnections(std::move(got));
+  got.clear();
+  more = table.Drain(1, 2, &got, &datagrams);
+  Check(more && got.size() == 2 && got[0].flow.flow_id == 7 && got[1].flow.flow_id == 8,
+        "a successor drains what its predecessor returned, at most the limit");
+  got.clear();
+  table.Drain(0, 10, &got, &datagrams);
+  Check(got.empty(), "other workers' buckets are left alone");
+}
+
+void TestBounds() {
+  BucketTable table(VirtualRssConfig({0}, 0, ""), {0}, 1);
+  size_t taken = 0;
+  for (size_t i = 0; i < BucketTable::kMaxDatagrams + 10; ++i) {
+    ForwardedDatagram datagram;
+    datagram.payload = {1, 2, 3};
+    if (table.PushDatagram(0, std::move(datagram)))
+      ++taken;
+    else
+      taken += datagram.payload.size() == 3 ? 0 : 100000;  // a refused one must be left as it was
+  }
+  Check(taken == BucketTable::kMaxDatagrams, "a full inbox refuses and leaves the datagram alone");
+}
+
+void TestThreads() {
+  BucketTable table(VirtualRssConfig({0, 1, 2, 3}, 3, ""), {0, 1, 2, 3, 0, 1, 2, 3}, 4);
+  constexpr int kPerThread = 5000;
+  std::atomic<int> refused{0}, drained{0};
+  std::atomic<bool> stop{false};
+  auto push = [&](int seed) {
+    for (int i = 0; i < kPerThread; ++i) {
+      ForwardedDatagram datagram;
+      datagram.flow.bucket = (seed + i) % 8;
+      if (!table.PushDatagram(datagram.flow.bucket, std::move(datagram))) ++refused;
+    }
+  };
+  auto drain = [&](int worker) {
+    Flag flag;
+    std::vector<Connection> connections;
+    std::vector<ForwardedDatagram> datagrams;
+    bool last = false;
+    for (;;) {
+      table.Attach(worker, &flag);
+      while (table.Drain(worker, 64, &connections, &datagrams)) {
+        drained += static_cast<int>(datagrams.size());
+        datagrams.clear();
+      }
+      drained += static_cast<int>(datagrams.size());
+      datagrams.clear();
+      table.Detach(worker);  // owners come and go while others push
+      if (last) return;
+      last = stop;
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) threads.emplace_back(drain, i);
+  std::vector<std::thread> pushers;
+  for (int i = 0; i < 4; ++i) pushers.emplace_back(push, i);
+  for (auto& thread : pushers) thread.join();
+  stop = true;
+  for (auto& thread : threads) thread.join();
+  Check(drained + refused == 4 * kPerThread, "4 threads push, 4 drain: nothing lost, nothing twice",
+        std::to_string(drained) + " drained, " + std::to_string(refused) + " refused");
+}
+
+}  // namespace
+
+void TestBucketTable() {
+  TestLifetimes();
+  TestBounds();
+  TestThreads();
+}
+
+}  // namespace rss_test

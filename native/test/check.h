@@ -1,0 +1,43 @@
+// One line per check, and a count at the end.
+#pragma once
+
+#include <string>
+
+#include "core/result.h"
+
+namespace rss_test {
+
+void Check(bool passed, const std::string& name, const std::string& detail = "");
+void Skip(const std::string& name, const std::string& reason);
+
+// "bind: errno 48 (Address already in use), IP_BINDMULTI, ..."
+std::string Describe(const rss::Failure& failure);
+
+template <typename T>
+bool CheckOk(const rss::Result<T>& result, const std::string& name) {
+  Check(result.ok(), name, Describe(result.failure));
+  return result.ok();
+}
+
+// True when the result failed with this errno; says what happened instead.
+template <typename T>
+void CheckFails(const rss::Result<T>& result, int error, const std::string& name) {
+  Check(result.failure.error == -error, name,
+        result.ok() ? "it succeeded" : Describe(result.failure));
+}
+
+int Summary();  // prints "N passed, N failed, N skipped"; the exit status
+
+// One file each.
+void TestCore();
+void TestSteeringPrograms();
+void TestBucketTable();
+void TestConfiguration();
+void TestAffinity();
+void TestOptions();
+void TestTcpGroups();
+void TestUdpGroups();
+void TestReplies();
+void TestSharedMemory();
+
+}  // namespace rss_test

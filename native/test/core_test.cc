@@ -1,0 +1,186 @@
+// Pure functions: hashing, parsing, derivation, classification.
+#include <string.h>
+
+#include <random>
+
+#include "core/flow.h"
+#include "core/hash_type.h"
+#include "test/check.h"
+
+namespace rss_test {
+namespace {
+
+using namespace rss;
+
+SocketAddress At(const char* host, uint16_t port) { return ParseAddress(host, port).value; }
+
+struct Vector {
+  const char* source;
+  uint16_t source_port;
+  const char* destination;
+  uint16_t destination_port;
+  uint32_t two_tuple;
+  uint32_t four_tuple;
+};
+
+// The Microsoft RSS verification suite, with its key, which is FreeBSD's default.
+const Vector kVectors[] = {
+    {"66.9.149.187", 2794, "161.142.100.80", 1766, 0x323e8fc2, 0x51ccc178},
+    {"199.92.111.2", 14230, "65.69.140.83", 4739, 0xd718262a, 0xc626b0ea},
+    {"24.19.198.95", 12898, "12.22.207.184", 38024, 0xd2d0a5de, 0x5c2b394a},
+    {"38.27.205.30", 48228, "209.142.163.6", 2217, 0x82989176, 0xafc7327f},
+    {"153.39.163.191", 44251, "202.188.127.2", 1303, 0x5d1809c5, 0x10e828a2},
+    {"3ffe:2501:200:1fff::7", 2794, "3ffe:2501:200:3::1", 1766, 0x2cc18cd5, 0x40207d3d},
+    {"3ffe:501:8::260:97ff:fe40:efab", 14230, "ff02::1", 4739, 0x0f0c461c, 0xdde51bbf},
+    {"3ffe:1900:4545:3:200:f8ff:fe21:67cf", 44251, "fe80::200:f8ff:fe21:67cf", 38024, 0x4b61e985,
+     0x02d1feef},
+};
+
+void TestToeplitz() {
+  RssHasher hasher;
+  for (const Vector& v : kVectors) {
+    for (bool ports : {false, true}) {
+      uint8_t tuple[kMaxTupleSize];
+      size_t size = TupleBytes(At(v.source, v.source_port), At(v.destination, v.destination_port),
+                               ports, tuple);
+      uint32_t expected = ports ? v.four_tuple : v.two_tuple;
+      std::string name = std::string(ports ? "toeplitz 4-tuple " : "toeplitz 2-tuple ") + v.source;
+      Check(hasher.Hash(tuple, size) == expected &&
+                ToeplitzHash(kDefaultKey.data(), kKeySize, tuple, size) == expected,
+            name);
+    }
+  }
+  std::mt19937 random(1);
+  bool equal = true;
+  for (int round = 0; round < 200; ++round) {
+    RssKey key;
+    for (auto& byte : key) byte = static_cast<uint8_t>(random());
+    uint8_t data[kMaxTupleSize];
+    for (auto& byte : data) byte = static_cast<uint8_t>(random());
+    size_t size = random() % (kMaxTupleSize + 1);
+    equal = equal && RssHasher(key).Hash(data, size) == ToeplitzHash(key.data(), kKeySize, data, size);
+  }
+  Check(equal, "toeplitz by table equals toeplitz by bit, 200 random keys");
+  uint8_t data[] = {1, 2, 250};
+  uint32_t sum = 0;
+  for (uint8_t byte : kDefaultKey) sum += byte;
+  Check(RssHasher(kDefaultKey, HashAlgorithm::kNaive).Hash(data, 3) == sum + 253, "naive hash");
+
+  uint8_t mapped[kMaxTupleSize], plain[kMaxTupleSize];
+  size_t size = TupleBytes(At("::ffff:66.9.149.187", 2794), At("::ffff:161.142.100.80", 1766), true,
+                           mapped);
+  TupleBytes(At("66.9.149.187", 2794), At("161.142.100.80", 1766), true, plain);
+  Check(size == 12 && memcmp(mapped, plain, 12) == 0, "v4-mapped addresses hash as IPv4");
+  Check(TupleBytes(At("::1", 1), At("127.0.0.1", 1), true, mapped) == 0, "mixed families: no tuple");
+}
+
+void TestBucketMapping() {
+  auto good = ParseBucketMapping("0:0 1:1 2:0 3:1", 4);
+  Check(good.ok() && good.value == std::vector<int>({0, 1, 0, 1}), "bucket_mapping");
+  Check(ParseBucketMapping("1:5 0:3", 2).value == std::vector<int>({3, 5}),
+        "bucket_mapping in any order");
+  std::string all;
+  for (int i = 0; i < 128; ++i)
+    all += (i == 0 ? "" : " ") + std::to_string(i) + ":" + std::to_string(i % 64);
+  auto most = ParseBucketMapping(all, 128);
+  Check(most.ok() && most.value.size() == 128 && most.value[127] == 63, "bucket_mapping, 128 buckets");
+  const char* const wrong[] = {"",          "0",          "0:",        ":0",       "0:0 ",
+                               " 0:0 1:1",  "0:0  1:1",   "0:0 0:1",   "0:0 2:1",  "0:0",
+                               "0:0 1:1\n", "0:0,1:1",    "0:0 1:-1",  "0:0 -1:1", "0:0 1:1 2:0",
+                               "0:0 1:x",   "0:0 1:1x",   "00:0 1:1",  "0x0:0 1:1", "0:0 1:99999",
+                               "0:0 1:1 ",  "0:0 1:4294967296"};
+  for (const char* text : wrong) {
+    auto result = ParseBucketMapping(text, 2);
+    std::string quoted = std::string("\"") + text + "\"";
+    Check(!result.ok() && result.failure.detail.find(quoted) != std::string::npos,
+          "bucket_mapping refused and quoted: " + quoted, result.failure.detail);
+  }
+}
+
+void TestVirtualConfig() {
+  // cpus -> buckets, from rss_init() in sys/net/rss_config.c
+  const int table[][2] = {{1, 1},   {2, 4},   {3, 8},    {4, 8},    {5, 16},  {8, 16},
+                          {9, 32},  {16, 32}, {17, 64},  {32, 64},  {33, 128}, {64, 128},
+                          {80, 128}};
+  for (const auto& row : table) {
+    CpuList cpus;
+    for (int i = 0; i < row[0]; ++i) cpus.push_back(i);
+    RssConfig config = VirtualRssConfig(cpus, -1, "");
+    bool map = true;
+    int used = row[0] < kMaxRssCpus ? row[0] : kMaxRssCpus;
+    for (int bucket = 0; bucket < config.buckets(); ++bucket)
+      map = map && config.bucket_to_cpu[bucket] == bucket % used;
+    Check(config.buckets() == row[1] && map,
+          "virtual configuration of " + std::to_string(row[0]) + " CPUs");
+  }
+  RssConfig config = VirtualRssConfig({4, 6, 300}, 3, "no sysctl");
+  Check(!config.kernel && config.reason == "no sysctl" && config.buckets() == 8 &&
+            config.bucket_to_cpu == std::vector<int>({4, 6, 300, 4, 6, 300, 4, 6}),
+        "virtual configuration over CPUs 4, 6 and 300 with 8 buckets");
+}
+
+void TestCpuList() {
+  auto cpus = ParseCpuList("0-3,8,300-302,2");
+  Check(cpus.ok() && cpus.value == CpuList({0, 1, 2, 3, 8, 300, 301, 302}), "CPU list");
+  Check(FormatCpuList({0, 1, 2, 3, 8, 300, 301}) == "0-3,8,300-301", "CPU list, formatted");
+  for (const char* text : {"", ",", "1-", "-1", "3-1", "1,,2", "1,", "a", "0x1", "99999", "1 ,2"})
+    Check(!ParseCpuList(text).ok(), std::string("CPU list refused: \"") + text + "\"");
+  Check(Intersect({0, 2, 500}, {1, 2, 500, 501}) == CpuList({2, 500}), "CPU lists intersected");
+}
+
+void TestAddresses() {
+  Check(At("127.0.0.1", 80).Host() == "127.0.0.1" && At("::1", 80).Host() == "::1" &&
+            At("::1", 80).port() == 80,
+        "addresses parsed and formatted");
+  for (const char* text : {"", "localhost", "1.2.3", "1.2.3.4.5", "::g", "::1%nosuchif", "[::1]"})
+    Check(!ParseAddress(text, 0).ok(), std::string("address refused: \"") + text + "\"");
+  Check(At("::ffff:10.0.0.1", 5).Unmapped() == At("10.0.0.1", 5), "v4-mapped address unmapped");
+  Check(At("10.0.0.1", 5) != At("10.0.0.1", 6) && At("10.0.0.1", 5) != At("10.0.0.2", 5),
+        "addresses compared");
+}
+
+void TestClassification() {
+  SocketAddress peer = At("66.9.149.187", 2794), local = At("161.142.100.80", 1766);
+  RssConfig kernel = VirtualRssConfig({0, 1, 2, 3}, 3, "");
+  kernel.kernel = true;
+  FlowClassifier classifier(kernel), virtual_one(VirtualRssConfig({0, 1, 2, 3}, 3, ""));
+  Flow flow = classifier.Classify(Transport::kTcp, {0x12345675, kHashTypeTcpIpv4}, peer, local);
+  Check(flow.from_kernel && flow.bucket == 5 && flow.flow_id == 0x12345675,
+        "a kernel hash decides the bucket");
+  flow = classifier.Classify(Transport::kTcp, {0x12345675, kHashTypeTcpIpv4 | kHashTypeInner}, peer,
+                             local);
+  Check(flow.from_kernel && flow.bucket == 5, "an inner-header hash too");
+  for (uint32_t type : {kHashTypeNone, kHashTypeOpaque, kHashTypeOpaqueHash, kHashTypeIpv6Ex,
+                        kHashTypeTcpIpv6Ex, kHashTypeUdpIpv6Ex, kHashTypeUdpIpv4Ex, 7u}) {
+    flow = classifier.Classify(Transport::kTcp, {0x12345675, type}, peer, local);
+    Check(!flow.from_kernel && flow.flow_id == 0x51ccc178 && flow.bucket == 0,
+          std::string("hash type ") + HashTypeName(type) + ": hashed in software");
+  }
+  flow = virtual_one.Classify(Transport::kTcp, {5, kHashTypeTcpIpv4}, peer, local);
+  Check(!flow.from_kernel && flow.flow_id == 0x51ccc178 && flow.hash_type == kHashTypeTcpIpv4,
+        "virtual buckets are always hashed in software");
+  flow = classifier.Hash(Transport::kUdp, peer, local);
+  Check(flow.flow_id == 0x323e8fc2 && flow.hash_type == kHashTypeIpv4, "UDP by 2-tuple");
+  RssConfig four = VirtualRssConfig({0}, 3, "");
+  four.udp_4tuple = true;
+  flow = FlowClassifier(four).Hash(Transport::kUdp, peer, local);
+  Check(flow.flow_id == 0x51ccc178 && flow.hash_type == kHashTypeUdpIpv4, "UDP by 4-tuple");
+  Check(std::string(HashTypeName(130 | 0x40)) == "tcp-ipv4" &&
+            std::string(HashTypeName(63)) == "opaque" &&
+            std::string(HashTypeName(191)) == "opaque-hash" &&
+            std::string(HashTypeName(9)) == "unknown",
+        "hash type names");
+}
+
+}  // namespace
+
+void TestCore() {
+  TestToeplitz();
+  TestBucketMapping();
+  TestVirtualConfig();
+  TestCpuList();
+  TestAddresses();
+  TestClassification();
+}
+
+}  // namespace rss_test

@@ -1,0 +1,169 @@
+// Configuration, CPUs, socket options, shared memory: what this kernel says of itself.
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <thread>
+
+#include "platform/platform.h"
+#include "platform/posix/accept.h"
+#include "platform/posix/shm.h"
+#include "test/check.h"
+
+namespace rss_test {
+namespace {
+
+using namespace rss;
+
+UniqueFd Socket(int family, int type) { return UniqueFd(socket(family, type | SOCK_CLOEXEC, 0)); }
+
+}  // namespace
+
+void TestConfiguration() {
+  Capabilities c = ProbeCapabilities();
+  printf("        %s %s: rss %d, listen bucket %d/%d, bindmulti %d, bindany %d, reuseport_lb %d, "
+         "lb_numa %d, bpf %d, recvflowid %d, recvrssbucketid %d, ipv6 %d, %d domain(s), "
+         "%d netisr thread(s)%s\n",
+         c.platform, c.release.c_str(), c.rss_config, c.listen_bucket, c.listen_bucket_v6,
+         c.bind_multi, c.bind_any, c.reuse_port_lb, c.reuse_port_lb_numa, c.reuse_port_bpf,
+         c.recv_flow_id, c.recv_rss_bucket_id, c.ipv6, c.numa_domains, c.netisr_threads,
+         c.jailed ? ", jailed" : "");
+  auto config = ReadKernelRssConfig();
+  if (!config.ok()) {
+    bool absent = config.failure.error == -ENOENT || config.failure.error == -ENOTSUP;
+    Check(absent && !config.failure.detail.empty() && c.rss_config == config.failure.error,
+          "no RSS configuration, and the reason is said", Describe(config.failure));
+    return;
+  }
+  const RssConfig& rss = config.value;
+  std::string map;
+  for (int cpu : rss.bucket_to_cpu) map += " " + std::to_string(cpu);
+  printf("        %d buckets on CPUs%s, hash %d, key %s\n", rss.buckets(), map.c_str(),
+         static_cast<int>(rss.algorithm), rss.key_readable ? "read" : "not readable");
+  Check(rss.kernel && c.rss_config == 0, "the kernel's RSS configuration");
+  auto cpus = ProcessCpus();
+  RssConfig derived = VirtualRssConfig(cpus.value, -1, "");
+  Check(static_cast<int>(cpus.value.size()) != rss.ncpus ||
+            (derived.bits == rss.bits && derived.bucket_to_cpu == rss.bucket_to_cpu),
+        "the virtual configuration is what this kernel derives");
+  Check(rss.key_readable == (geteuid() == 0), "the key is readable by root alone");
+  Check(rss.key == kDefaultKey, "the key is the default one");
+}
+
+void TestAffinity() {
+  auto process = ProcessCpus();
+  if (!CheckOk(process, "CPUs of the process: " + FormatCpuList(process.value))) return;
+  Check(!process.value.empty(), "the process may use a CPU");
+  std::thread([&] {
+    for (int cpu : process.value) {
+      std::string name = "pinned to CPU " + std::to_string(cpu);
+      if (!CheckOk(SetThreadAffinity({cpu}), name)) continue;
+      auto now = ThreadAffinity();
+      Check(now.ok() && now.value == CpuList({cpu}) && CurrentCpu() == cpu, name + ": it is there",
+            FormatCpuList(now.value) + ", on CPU " + std::to_string(CurrentCpu()));
+    }
+    Check(SetThreadAffinity(process.value).ok() && ThreadAffinity().value == process.value,
+          "unpinned again");
+    Check(!SetThreadAffinity({}).ok(), "no CPU at all is refused");
+    for (int absent : {63, 200, 300, 1500, 60000}) {
+      if (absent <= process.value.back()) continue;
+      auto status = SetThreadAffinity({absent});
+      Check(!status.ok() && status.failure.detail.find(std::to_string(absent)) != std::string::npos,
+            "absent CPU " + std::to_string(absent) + " is refused and named",
+            Describe(status.failure));
+      CpuList mixed = {process.value[0], absent};
+      Check(!SetThreadAffinity(mixed).ok(), "so is it beside a present one");
+    }
+  }).join();
+  Check(ProcessCpus().value == process.value, "a pinned thread leaves the process's CPUs alone");
+}
+
+void TestOptions() {
+  Capabilities c = ProbeCapabilities();
+  struct Row {
+    SocketOption option;
+    const char* name;
+    int expected;
+    bool readable;
+  };
+  for (int family : {AF_INET, AF_INET6}) {
+    if (family == AF_INET6 && c.ipv6 != 0) {
+      Skip("socket options, IPv6", "no IPv6");
+      continue;
+    }
+    const Row rows[] = {
+        {SocketOption::kBindAny, "BINDANY", c.bind_any, true},
+        {SocketOption::kBindMulti, "BINDMULTI", c.bind_multi, true},
+        {SocketOption::kListenBucket, "RSS_LISTEN_BUCKET", c.listen_bucket, false},
+        {SocketOption::kReusePort, "SO_REUSEPORT", c.reuse_port, true},
+        {SocketOption::kReusePortLb, "SO_REUSEPORT_LB", c.reuse_port_lb, true},
+        {SocketOption::kRecvFlowId, "RECVFLOWID", c.recv_flow_id, true},
+        {SocketOption::kRecvRssBucketId, "RECVRSSBUCKETID", c.recv_rss_bucket_id, true},
+        {SocketOption::kRecvDestination, "destination address", 0, true},
+    };
+    for (const Row& row : rows) {
+      bool listener = row.option == SocketOption::kListenBucket;
+      UniqueFd fd = Socket(family, listener ? SOCK_STREAM : SOCK_DGRAM);
+      std::string name = std::string(family == AF_INET ? "IPv4 " : "IPv6 ") + row.name;
+      auto set = SetOption(fd.get(), row.option, listener ? 0 : 1);
+      Check(set.failure.error == row.expected,
+            name + (row.expected == 0 ? " can be set" : " is refused as probed"),
+            Describe(set.failure));
+      if (!set.ok() || !row.readable) continue;
+      auto value = GetOption(fd.get(), row.option);
+      Check(value.ok() && value.value != 0, name + " reads back", Describe(value.failure));
+      Check(SetOption(fd.get(), row.option, 0).ok() && GetOption(fd.get(), row.option).value == 0,
+            name + " can be cleared");
+    }
+    if (c.listen_bucket == 0) {
+      int buckets = ReadKernelRssConfig().value.buckets();
+      UniqueFd fd = Socket(family, SOCK_STREAM);
+      CheckFails(SetOption(fd.get(), SocketOption::kListenBucket, buckets), EINVAL,
+                 "a bucket out of range is EINVAL");
+      CheckFails(GetOption(fd.get(), SocketOption::kListenBucket), ENOPROTOOPT,
+                 "the listen bucket cannot be read");
+    }
+  }
+  CheckFails(SetOption(-1, SocketOption::kReusePort, 1), EBADF, "an option of no descriptor is EBADF");
+  CheckFails(GetOption(-1, SocketOption::kReusePort), EBADF, "reading it too");
+  Check(!GetKernelFlow(-1).ok(), "the flow of no descriptor is an error");
+  CheckFails(InspectSocket(-1), EBADF, "no descriptor is no socket");
+  CheckFails(InspectSocket(UniqueFd(dup(0)).get()), ENOTSOCK, "a file is no socket");
+  UniqueFd local = Socket(AF_UNIX, SOCK_STREAM);
+  CheckFails(InspectSocket(local.get()), EPROTOTYPE, "a Unix socket is neither TCP nor UDP");
+}
+
+void TestSharedMemory() {
+  auto created = Segment::Create(1 << 20);
+  if (!CheckOk(created, "shared memory segment")) return;
+  std::shared_ptr<Segment> segment = created.value;
+  uint32_t id = segment->id();
+  Check(Segment::Find(id) == segment && Segment::Find(id + 1000) == nullptr,
+        "segments are found by id");
+  auto* words = reinterpret_cast<uint32_t*>(segment->data());
+  Check(words[0] == 0 && words[(1 << 18) - 1] == 0, "it is zeroed");
+
+  Check(WaitOnAddress(words, 1, 1000) == 0, "a wait for a value that has changed returns at once");
+  timespec before, after;
+  clock_gettime(CLOCK_MONOTONIC, &before);
+  int r = WaitOnAddress(words, 0, 50);
+  clock_gettime(CLOCK_MONOTONIC, &after);
+  double elapsed = (after.tv_sec - before.tv_sec) * 1e3 + (after.tv_nsec - before.tv_nsec) / 1e6;
+  Check(r == -ETIMEDOUT && elapsed >= 45, "a wait times out", std::to_string(r));
+  std::atomic<bool> woken{false};
+  std::thread sleeper([&] {
+    while (__atomic_load_n(words, __ATOMIC_SEQ_CST) == 0) WaitOnAddress(words, 0, 10000);
+    woken = true;
+  });
+  usleep(20000);
+  __atomic_store_n(words, 1u, __ATOMIC_SEQ_CST);
+  Check(WakeAddress(words, 1) == 0, "a sleeper is woken");
+  sleeper.join();
+  Check(woken, "and goes on");
+  segment.reset();
+  created.value.reset();
+  Check(Segment::Find(id) == nullptr, "the mapping ends with its last user");
+}
+
+}  // namespace rss_test
