@@ -155,6 +155,15 @@ export class RssServer extends EventEmitter<ServerEvents> {
   }
 
   /**
+   * Ends a worker wherever it is; its successor takes over what waits for it. Its connections are
+   * lost. Resolves when the thread has ended; 'worker-exit' has been emitted by then.
+   */
+  async terminateWorker(workerIndex: number): Promise<void> {
+    checkInteger('workerIndex', workerIndex, 0, this.#threads.length - 1);
+    await this.#threads[workerIndex]!.kill();
+  }
+
+  /**
    * Stops accepting, gives live connections `timeout` milliseconds to end, then destroys them.
    * Idempotent: later calls wait for the first; a later call's signal or timeout 0 hastens it.
    */

@@ -88,7 +88,12 @@ export class WorkerThread {
     return this.#exited;
   }
 
-  /** Ends the thread wherever it is. */
+  /** Ends the thread wherever it is; it is restarted as after any death. */
+  async kill(): Promise<void> {
+    await this.#worker?.terminate();
+  }
+
+  /** Ends the thread wherever it is, for good. */
   async terminate(): Promise<void> {
     this.#closing = true;
     clearTimeout(this.#restart);

@@ -1,0 +1,118 @@
+// Clients for the tests: one TCP connection or one datagram each, from a chosen source.
+import dgram from 'node:dgram';
+import { once } from 'node:events';
+import { fstatSync } from 'node:fs';
+import net from 'node:net';
+
+/** What fixtures/report-worker.ts answers. */
+export interface Report {
+  workerIndex: number;
+  generation: number;
+  cpu: number;
+  /** The CPU that the thread was on when it answered. */
+  currentCpu: number;
+  bucket: number;
+  flowId: number;
+  hashType: string;
+}
+
+export interface Answer {
+  report: Report;
+  source: string;
+  sourcePort: number;
+}
+
+export function randomLoopback(): string {
+  const byte = () => Math.floor(Math.random() * 256);
+  return `127.${byte()}.${byte()}.${1 + Math.floor(Math.random() * 254)}`;
+}
+
+/** A source for a family: random in 127/8, or ::1 with a port of the kernel's choice. */
+export function randomSource(host: string): string {
+  return host.includes(':') ? '::1' : randomLoopback();
+}
+
+/** One connection: sends a line, resolves with the line it gets back, then resets. */
+export function request(
+  options: net.TcpNetConnectOpts,
+  line = 'report',
+): Promise<{ text: string; source: string; sourcePort: number }> {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect(options);
+    let text = '';
+    socket.on('connect', () => socket.write(`${line}\n`));
+    socket.on('data', (chunk) => {
+      text += chunk.toString();
+      if (!text.endsWith('\n')) return;
+      resolve({ text, source: socket.localAddress!, sourcePort: socket.localPort! });
+      socket.resetAndDestroy();
+    });
+    socket.on('error', reject);
+    socket.on('close', () => reject(Object.assign(new Error('closed early'), { code: 'ECLOSED' })));
+  });
+}
+
+export async function report(options: net.TcpNetConnectOpts): Promise<Answer> {
+  const { text, source, sourcePort } = await request(options);
+  return { report: JSON.parse(text) as Report, source, sourcePort };
+}
+
+/** One datagram from a socket of its own; resolves with the answer and where it came from. */
+export async function datagram(
+  options: { host: string; port: number; localAddress: string },
+  payload: string | Uint8Array = 'report',
+): Promise<Answer & { from: string; text: string }> {
+  const socket = dgram.createSocket(options.host.includes(':') ? 'udp6' : 'udp4');
+  try {
+    socket.bind(0, options.localAddress);
+    await once(socket, 'listening');
+    const answered = once(socket, 'message', { signal: AbortSignal.timeout(10_000) });
+    socket.send(payload, options.port, options.host);
+    const [message, rinfo] = (await answered) as [Buffer, dgram.RemoteInfo];
+    const { address, port } = socket.address();
+    const text = message.toString();
+    const report = (text.startsWith('{') ? JSON.parse(text) : {}) as Report;
+    return { report, source: address, sourcePort: port, from: rinfo.address, text };
+  } finally {
+    socket.close();
+  }
+}
+
+/** Runs `work` for 0..count-1, at most `width` at a time. */
+export async function inParallel<T>(
+  count: number,
+  width: number,
+  work: (i: number) => Promise<T>,
+): Promise<T[]> {
+  const results: T[] = [];
+  let next = 0;
+  const lane = async () => {
+    while (next < count) {
+      const i = next++;
+      results[i] = await work(i);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(width, count) }, lane));
+  return results;
+}
+
+/** Number of open descriptors of this process, counted by trying each number. */
+export function openDescriptors(): number {
+  let open = 0;
+  for (let fd = 0; fd < 4096; fd++) {
+    try {
+      fstatSync(fd);
+      open++;
+    } catch {
+      // not open
+    }
+  }
+  return open;
+}
+
+/** Waits until the number of open descriptors is back; libuv closes some a turn later. */
+export async function settledDescriptors(expected: number): Promise<number> {
+  for (let i = 0; i < 40 && openDescriptors() !== expected; i++)
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  return openDescriptors();
+}
