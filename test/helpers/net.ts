@@ -1,4 +1,5 @@
 // Clients for the tests: one TCP connection or one datagram each, from a chosen source.
+import assert from 'node:assert/strict';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { fstatSync } from 'node:fs';
@@ -110,9 +111,10 @@ export function openDescriptors(): number {
   return open;
 }
 
-/** Waits until the number of open descriptors is back; libuv closes some a turn later. */
-export async function settledDescriptors(expected: number): Promise<number> {
-  for (let i = 0; i < 40 && openDescriptors() !== expected; i++)
+/** Fails when more descriptors are open than `before`; libuv closes some a turn later. */
+export async function assertNoLeak(before: number): Promise<void> {
+  for (let i = 0; i < 40 && openDescriptors() > before; i++)
     await new Promise((resolve) => setTimeout(resolve, 50));
-  return openDescriptors();
+  const now = openDescriptors();
+  assert.ok(now <= before, `${now} descriptors are open, ${before} were before`);
 }

@@ -1,0 +1,197 @@
+// The pieces by themselves, and every wrong way to treat a descriptor: errors, never an abort.
+import assert from 'node:assert/strict';
+import dgram from 'node:dgram';
+import { once } from 'node:events';
+import http from 'node:http';
+import net from 'node:net';
+import { describe, it } from 'node:test';
+
+import { openListener, socketOptions } from 'freebsd-rss';
+
+import { datagram, openDescriptors, assertNoLeak } from '../helpers/net.js';
+import { native } from '../../lib/native.js';
+
+const host = '127.0.0.1';
+
+describe('openListener', () => {
+  it('feeds net.Server.listen({ fd })', async () => {
+    const listener = openListener({ host });
+    const { port } = listener;
+    const server = net.createServer((socket) => socket.end('net'));
+    server.listen(listener.release());
+    await once(server, 'listening');
+    const socket = net.connect(port, host);
+    const [chunk] = (await once(socket, 'data')) as [Buffer];
+    assert.equal(chunk.toString(), 'net');
+    server.close();
+  });
+
+  it('feeds http.Server.listen({ fd })', async () => {
+    const listener = openListener({ host });
+    const { port } = listener;
+    const server = http.createServer((_, response) => response.end('http'));
+    server.listen(listener.release());
+    await once(server, 'listening');
+    const response = await fetch(`http://${host}:${port}/`);
+    assert.equal(await response.text(), 'http');
+    server.close();
+    server.closeAllConnections();
+  });
+
+  it('feeds dgram.Socket.bind({ fd })', async () => {
+    const listener = openListener({ protocol: 'udp', host });
+    const { port } = listener;
+    const socket = dgram.createSocket('udp4');
+    socket.on('message', (message, { port: to, address }) => socket.send(message, to, address));
+    socket.bind(listener.release());
+    const answer = await datagram({ host, port, localAddress: host }, 'ping');
+    assert.equal(answer.text, 'ping');
+    socket.close();
+  });
+
+  it('says where it listens', () => {
+    using listener = openListener({ host, port: 0 });
+    assert.ok(listener.port > 0);
+    assert.deepEqual([listener.host, listener.family, listener.protocol], [host, 4, 'tcp']);
+    assert.equal(listener.closed, false);
+  });
+
+  it('refuses bad options, and names address and port of failures', () => {
+    assert.throws(() => openListener({ hots: host } as never), /unknown option "hots".*"host"/);
+    assert.throws(() => openListener({ bucket: 128 }), { code: 'ERR_OUT_OF_RANGE' });
+    assert.throws(() => openListener({ steering: 'single' as never }), /"steering" must be one of/);
+    using taken = openListener({ host });
+    assert.throws(() => openListener({ host, port: taken.port }), {
+      code: 'EADDRINUSE',
+      address: host,
+      port: taken.port,
+    });
+    assert.throws(() => openListener({ host: '192.0.2.1' }), {
+      code: 'EADDRNOTAVAIL',
+      syscall: 'bind',
+      address: '192.0.2.1',
+    });
+  });
+
+  it('closes a listener that was forgotten', async () => {
+    const before = openDescriptors();
+    for (let i = 0; i < 50; i++) openListener({ host });
+    const gc = (globalThis as { gc?: () => void }).gc;
+    if (gc === undefined) {
+      const { setFlagsFromString } = await import('node:v8');
+      setFlagsFromString('--expose-gc');
+    }
+    const { runInNewContext } = await import('node:vm');
+    for (let i = 0; i < 20 && openDescriptors() > before; i++) {
+      (runInNewContext('gc') as () => void)();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    await assertNoLeak(before);
+  });
+});
+
+describe('wrong uses of a descriptor are errors', () => {
+  it('close() after release() leaves the new owner alone', async () => {
+    const listener = openListener({ host });
+    const { port } = listener;
+    const server = net.createServer((socket) => socket.end('alive'));
+    server.listen(listener.release());
+    await once(server, 'listening');
+    listener.close();
+    listener[Symbol.dispose]();
+    const [chunk] = (await once(net.connect(port, host), 'data')) as [Buffer];
+    assert.equal(chunk.toString(), 'alive');
+    server.close();
+  });
+
+  it('releasing twice, and using what is released or closed', () => {
+    const listener = openListener({ host });
+    const { fd } = listener.release();
+    assert.throws(() => listener.release(), { code: 'ERR_RSS_RELEASED' });
+    assert.throws(() => listener.fd, { code: 'ERR_RSS_RELEASED' });
+    new net.Socket({ fd }).destroy();
+    const closed = openListener({ host });
+    closed.close();
+    closed.close();
+    assert.throws(() => closed.release(), { code: 'ERR_RSS_CLOSED' });
+    assert.throws(() => closed.fd, { code: 'ERR_RSS_CLOSED' });
+  });
+
+  it('one descriptor in two servers of one loop', async () => {
+    const listener = openListener({ host });
+    const { fd } = listener.release();
+    const first = net.createServer();
+    first.listen({ fd });
+    await once(first, 'listening');
+    const second = net.createServer();
+    second.listen({ fd });
+    const [error] = (await once(second, 'error')) as [NodeJS.ErrnoException];
+    assert.equal(error.code, 'EEXIST');
+    first.close();
+  });
+
+  it('a UDP descriptor for net.Server, a TCP one for dgram', async () => {
+    using udp = openListener({ protocol: 'udp', host });
+    const server = net.createServer();
+    server.listen({ fd: udp.fd });
+    const [error] = (await once(server, 'error')) as [NodeJS.ErrnoException];
+    assert.equal(error.code, 'EINVAL');
+    using tcp = openListener({ host });
+    const socket = dgram.createSocket('udp4');
+    assert.throws(() => socket.bind({ fd: tcp.fd }), { code: 'ERR_INVALID_FD_TYPE' });
+    socket.close();
+  });
+
+  it('adopting a closed, unsuitable or foreign descriptor', () => {
+    const table = native.createBucketTable(native.virtualRssConfig([0], 0, ''), [0], 1);
+    const port = new native.WorkerPort(
+      {
+        table,
+        worker: 0,
+        handoff: false,
+        forward: false,
+        countMisdirected: true,
+        counters: new Float64Array(native.counterStride),
+        stride: 128,
+        slotSize: 128,
+      },
+      {
+        slab: new Uint8Array(128 * native.datagramBatch),
+        replySlab: new Uint8Array(128),
+        connections: new Uint32Array(4),
+        datagrams: new Uint32Array(8 * native.datagramBatch),
+        replies: new Uint32Array(4),
+      },
+      () => undefined,
+      () => 0,
+      () => undefined,
+    );
+    const before = openDescriptors();
+    using tcp = openListener({ host });
+    using udp = openListener({ protocol: 'udp', host });
+    const codes = [
+      port.addListener(tcp.fd + 1000),
+      port.addListener(-1),
+      port.addListener(udp.fd),
+      port.addDatagramSocket(tcp.fd, 0, true),
+      port.addListener(0),
+    ].map((failure) => (failure === undefined ? 'adopted' : failure.detail ?? failure.syscall));
+    assert.deepEqual(codes.slice(2, 4), ['not a TCP socket', 'not a UDP socket']);
+    assert.ok(codes.every((code) => code !== 'adopted'));
+    assert.equal(port.take(0), -(process.platform === 'linux' ? 9 : 9));
+    port.close();
+    port.close();
+    assert.equal(openDescriptors(), before + 2);
+    native.destroyBucketTable(table);
+  });
+
+  it('options of no socket, of a closed one, and of the wrong kind', () => {
+    const { reusePort, listenBucket, flow } = socketOptions;
+    assert.throws(() => reusePort.get(-1), { code: 'ERR_OUT_OF_RANGE' });
+    assert.throws(() => reusePort.get('3' as never), { code: 'ERR_INVALID_ARG_TYPE' });
+    assert.throws(() => reusePort.set(99_999, true), { code: 'EBADF', syscall: 'setsockopt', fd: 99_999 });
+    assert.throws(() => reusePort.set(0, 1 as never), { code: 'ERR_INVALID_ARG_TYPE' });
+    assert.throws(() => listenBucket.set(0, 128), { code: 'ERR_OUT_OF_RANGE' });
+    assert.throws(() => flow(99_999), { code: /EBADF|ENOPROTOOPT/ } as never);
+  });
+});

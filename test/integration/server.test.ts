@@ -1,0 +1,171 @@
+// The server's own life: starting, failing to start, closing, and what its options refuse.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import net from 'node:net';
+import { describe, it } from 'node:test';
+
+import { createServer, openListener, type ServerOptions } from 'freebsd-rss';
+
+import { inParallel, openDescriptors, report, assertNoLeak } from '../helpers/net.js';
+
+const fixture = (name: string) => new URL(`../fixtures/${name}.js`, import.meta.url);
+const worker = fixture('report-worker');
+const host = '127.0.0.1';
+
+describe('close()', () => {
+  it('is idempotent, leaves no descriptor, and frees the port', async () => {
+    const before = openDescriptors();
+    const server = createServer({ worker, tcp: { host }, udp: { host } });
+    await server.listen();
+    const { port } = server.addresses[0]!;
+    await report({ host, port });
+    const closed = once(server, 'close');
+    await Promise.all([server.close(), server.close()]);
+    await server.close();
+    await closed;
+    assert.equal(server.listening, false);
+    assert.equal(server.stats().total.served, 1, 'the last counters stay readable');
+    await assertNoLeak(before);
+    openListener({ host, port }).close();
+  });
+
+  it('gives connections their timeout, then destroys them', async () => {
+    const server = createServer({ worker, tcp: { host } });
+    await server.listen();
+    const socket = net.connect(server.addresses[0]!.port, host);
+    socket.write('report\n');
+    await once(socket, 'data');
+    const started = performance.now();
+    const ended = once(socket, 'close');
+    await server.close({ timeout: 300 });
+    await ended;
+    assert.ok(performance.now() - started >= 290);
+  });
+
+  it('a signal ends the waiting', async () => {
+    const server = createServer({ worker, tcp: { host } });
+    await server.listen();
+    const socket = net.connect(server.addresses[0]!.port, host);
+    socket.on('error', () => undefined);
+    socket.write('report\n');
+    await once(socket, 'data');
+    await server.close({ timeout: 60_000, signal: AbortSignal.timeout(100) });
+    socket.destroy();
+  });
+
+  it('serves what is queued before it stops accepting', async () => {
+    const server = createServer({ worker, tcp: { host }, workers: 1 });
+    await server.listen();
+    const { port } = server.addresses[0]!;
+    const answers = inParallel(50, 50, () => report({ host, port }));
+    await new Promise((resolve) => setImmediate(resolve));
+    await server.close();
+    assert.equal((await answers).length, 50);
+  });
+
+  it('works before listen(), and through Symbol.asyncDispose', async () => {
+    await createServer({ worker, tcp: {} }).close();
+    const server = createServer({ worker, tcp: { host } });
+    await server.listen();
+    await server[Symbol.asyncDispose]();
+    await assert.rejects(server.listen(), { code: 'ERR_RSS_STATE' });
+  });
+});
+
+describe('listen()', () => {
+  it('names address and port when they are taken', async () => {
+    const taken = openListener({ host });
+    const before = openDescriptors();
+    const server = createServer({ worker, tcp: { host, port: taken.port } });
+    await assert.rejects(server.listen(), {
+      code: 'EADDRINUSE',
+      syscall: /bind|listen/,
+      address: host,
+      port: taken.port,
+    } as never);
+    await assertNoLeak(before);
+    taken.close();
+  });
+
+  it('opens several addresses on one server', async () => {
+    const server = createServer({ worker, tcp: { host: ['127.0.0.1', '127.0.0.2'] } });
+    await server.listen();
+    for (const { address, port } of server.addresses) await report({ host: address, port });
+    assert.deepEqual(
+      server.addresses.map(({ address }) => address),
+      ['127.0.0.1', '127.0.0.2'],
+    );
+    await server.close({ timeout: 0 });
+  });
+
+  it('rejects with the cause when a worker cannot start', async () => {
+    const before = openDescriptors();
+    for (const [name, message] of [
+      ['no-such-worker', /Cannot find module/],
+      ['throwing-worker', /start failed/],
+      ['empty-worker', /defineWorker\(\)'s result/],
+    ] as const) {
+      const server = createServer({ worker: fixture(name), tcp: { host } });
+      const error = await server.listen().then(
+        () => undefined,
+        (reason: unknown) => reason as Error & { code: string },
+      );
+      assert.equal(error?.code, 'ERR_RSS_WORKER_EXITED');
+      assert.match((error.cause as Error).message, message);
+    }
+    await assertNoLeak(before);
+  });
+
+  it('wants the handlers that the options call for', async () => {
+    const server = createServer({ worker: fixture('http-worker'), udp: { host } });
+    await assert.rejects(server.listen(), (error: Error) => {
+      assert.match((error.cause as Error).message, /"datagrams" is missing/);
+      return true;
+    });
+  });
+
+  it('can be aborted', async () => {
+    const server = createServer({ worker, tcp: { host } });
+    const signal = AbortSignal.abort(new Error('changed my mind'));
+    await assert.rejects(server.listen({ signal }), { name: 'AbortError', code: 'ABORT_ERR' });
+    const other = createServer({ worker: fixture('slow-worker'), tcp: { host } });
+    await assert.rejects(other.listen({ signal: AbortSignal.timeout(200) }), { name: 'AbortError' });
+  });
+
+  it('rejects a steering that is not there with ENOTSUP and the reason', async () => {
+    const absent = process.platform === 'linux' ? 'listen-bucket' : 'bpf-toeplitz';
+    const server = createServer({ worker, tcp: { host }, steering: absent });
+    await assert.rejects(server.listen(), { code: 'ENOTSUP', message: new RegExp(`${absent}.*:`) });
+  });
+});
+
+describe('options', () => {
+  const refused: [Partial<ServerOptions> & Record<string, unknown>, RegExp, string][] = [
+    [{ worker: 3 as never }, /"worker" must be/, 'ERR_INVALID_ARG_TYPE'],
+    [{ tcp: undefined as never }, /needs "tcp" or "udp"/, 'ERR_INVALID_ARG_VALUE'],
+    [{ wokers: 2 }, /unknown option "wokers".*did you mean "workers"/, 'ERR_INVALID_ARG_VALUE'],
+    [{ tcp: { prot: 1 } as never }, /unknown option "prot" in "tcp".*"port"/, 'ERR_INVALID_ARG_VALUE'],
+    [{ tcp: { forward: true } as never }, /unknown option "forward"/, 'ERR_INVALID_ARG_VALUE'],
+    [{ tcp: { port: 65536 } }, /"port" must be .*65535, got 65536/, 'ERR_OUT_OF_RANGE'],
+    [{ tcp: { port: '80' as never } }, /"port" must be a number, got '80'/, 'ERR_INVALID_ARG_TYPE'],
+    [{ tcp: { host: 'localhost' } }, /"host" must be an IP address/, 'ERR_INVALID_ARG_VALUE'],
+    [{ tcp: { host: [] } }, /"host" must be/, 'ERR_INVALID_ARG_TYPE'],
+    [{ tcp: { backlog: 0 } }, /"backlog"/, 'ERR_OUT_OF_RANGE'],
+    [{ workers: 0 }, /"workers" must be an integer from 1 to 128/, 'ERR_OUT_OF_RANGE'],
+    [{ workers: 'cpus' as never }, /"workers" must be one of 'cpu', 'bucket'/, 'ERR_INVALID_ARG_VALUE'],
+    [{ steering: 'toeplitz' as never }, /"steering" must be one of/, 'ERR_INVALID_ARG_VALUE'],
+    [{ handoff: true as never }, /"handoff" must be one of/, 'ERR_INVALID_ARG_VALUE'],
+    [{ udp: { datagramSize: 70000 } }, /"datagramSize"/, 'ERR_OUT_OF_RANGE'],
+    [{ udp: { forward: 1 as never } }, /"forward" must be a boolean/, 'ERR_INVALID_ARG_TYPE'],
+  ];
+  for (const [wrong, message, code] of refused) {
+    it(`refuses ${JSON.stringify(wrong)}`, () => {
+      assert.throws(() => createServer({ worker, tcp: {}, ...wrong }), { message, code });
+    });
+  }
+
+  it('refuses buckets that are no power of two when it listens', async () => {
+    const server = createServer({ worker, tcp: {}, buckets: 3 });
+    await assert.rejects(server.listen(), { message: /"buckets" must be a power of two/ });
+  });
+});

@@ -1,0 +1,164 @@
+// Workers that die in every way, with traffic running: others are undisturbed, what waited is
+// answered by the successor, no descriptor stays open.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { describe, it } from 'node:test';
+
+import { bucketOf, createServer, type RssServer, type ServerOptions } from 'freebsd-rss';
+
+import { steerings } from '../helpers/features.js';
+import { inParallel, openDescriptors, randomLoopback, request, assertNoLeak } from '../helpers/net.js';
+
+const worker = new URL('../fixtures/report-worker.js', import.meta.url);
+const host = '127.0.0.1';
+const victim = 1;
+const clients = 16;
+const deaths = 3;
+
+const ways: Record<string, (server: RssServer) => Promise<unknown>> = {
+  throw: (server) => harm(server, 'throw'),
+  exit: (server) => harm(server, 'exit'),
+  terminate: (server) => server.terminateWorker(victim),
+};
+
+/** Tells the victim to end: connects until a connection of its own comes up. */
+async function harm(server: RssServer, command: string): Promise<void> {
+  const exited = once(server, 'worker-exit', { signal: AbortSignal.timeout(10_000) });
+  const { port } = server.addresses[0]!;
+  for (let met = false; !met; ) {
+    const options = { host, port, localAddress: randomLoopback() };
+    met = await request(options, `if-victim ${command}`).then(
+      () => false,
+      () => true, // the connection ended with the worker
+    );
+  }
+  await exited;
+}
+
+function options(steering: string): Partial<ServerOptions> {
+  const exactly = steering === 'bpf-toeplitz' || steering === 'bpf-cpu' ? {} : { handoff: 'always' as const };
+  const workers = steering === 'bpf-cpu' ? {} : { workers: 3, buckets: 8 };
+  return { steering: steering as never, ...workers, ...exactly };
+}
+
+/** Clients that connect without pause until stopped; counts what each met. */
+class Traffic {
+  answered = 0;
+  lost = 0;
+  readonly unexpected: unknown[] = [];
+  #stop = false;
+  readonly #done: Promise<unknown>;
+
+  constructor(server: RssServer, ownedByVictim: (source: string, port: number) => boolean) {
+    const { port } = server.addresses[0]!;
+    let next = 20_000;
+    this.#done = inParallel(clients, clients, async () => {
+      while (!this.#stop) {
+        const localAddress = randomLoopback();
+        const localPort = 20_000 + (next++ % 40_000);
+        try {
+          await request({ host, port, localAddress, localPort });
+          this.answered++;
+        } catch (error) {
+          const { code } = error as NodeJS.ErrnoException;
+          if (code === 'EADDRINUSE') continue; // our own source port, taken by something else
+          const reset = code === 'ECONNRESET' || code === 'ECLOSED' || code === 'EPIPE';
+          if (reset && ownedByVictim(localAddress, localPort)) this.lost++;
+          else this.unexpected.push(error);
+        }
+      }
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#stop = true;
+    await this.#done;
+  }
+}
+
+for (const steering of steerings) {
+  for (const [way, die] of Object.entries(ways)) {
+    describe(`${steering}, ${way}`, () => {
+      it('others are undisturbed, the successor serves, nothing leaks', async () => {
+        const before = openDescriptors();
+        const server = createServer({ worker, tcp: { host }, ...options(steering) });
+        await server.listen();
+        const { port } = server.addresses[0]!;
+        const owned = server.workers[victim]!.buckets;
+        const byCpu = steering === 'bpf-cpu';
+        const traffic = new Traffic(
+          server,
+          (source, sourcePort) =>
+            byCpu ||
+            owned.includes(
+              bucketOf(
+                { protocol: 'tcp', source, sourcePort, destination: host, destinationPort: port },
+                server.config,
+              ).bucket,
+            ),
+        );
+        for (let round = 1; round <= deaths; round++) {
+          await new Promise((resolve) => setTimeout(resolve, 150));
+          const online = once(server, 'worker-online', { signal: AbortSignal.timeout(10_000) });
+          await die(server);
+          const [info] = (await online) as [{ workerIndex: number; generation: number }];
+          assert.deepEqual(
+            { workerIndex: info.workerIndex, generation: info.generation },
+            { workerIndex: victim, generation: round },
+          );
+        }
+        await new Promise((resolve) => setTimeout(resolve, 150));
+        await traffic.stop();
+        assert.deepEqual(traffic.unexpected, []);
+        assert.ok(traffic.lost <= deaths * clients, `${traffic.lost} lost`);
+        assert.ok(traffic.answered > 100, `${traffic.answered} answered`);
+        const { workers } = server.stats();
+        assert.ok(workers.every(({ served }) => served > 0));
+        await server.close({ timeout: 0 });
+        await assertNoLeak(before);
+      });
+    });
+  }
+}
+
+describe('what waits for a dead worker', () => {
+  for (const steering of steerings) {
+    it(`${steering}: queued and handed-over connections are answered by the successor`, async () => {
+      const server = createServer({ worker, tcp: { host }, ...options(steering) });
+      await server.listen();
+      const { port } = server.addresses[0]!;
+      try {
+        // Worker 0 accepts for all under 'single': it must live for others to be handed anything.
+        const exited = once(server, 'worker-exit');
+        await blockAndExit(port);
+        const waiting = inParallel(60, 60, () =>
+          request({ host, port, localAddress: randomLoopback() }),
+        );
+        const [{ workerIndex }] = (await exited) as [{ workerIndex: number }];
+        assert.equal(workerIndex, victim);
+        const reports = (await waiting).map(
+          ({ text }) => JSON.parse(text) as { workerIndex: number; generation: number },
+        );
+        assert.equal(reports.length, 60);
+        const served = reports.filter((report) => report.workerIndex === victim);
+        assert.ok(served.length > 0, 'some waited for the victim');
+        assert.ok(served.every(({ generation }) => generation === 1));
+      } finally {
+        await server.close({ timeout: 0 });
+      }
+    });
+  }
+
+  /** Makes the victim sleep and then exit; returns while it sleeps. */
+  async function blockAndExit(port: number): Promise<void> {
+    for (let met = false; !met; ) {
+      const options = { host, port, localAddress: randomLoopback() };
+      const answered = request(options, 'if-victim block-exit 400').then(
+        () => true,
+        () => false,
+      );
+      const asleep = new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 150));
+      met = !(await Promise.race([answered, asleep]));
+    }
+  }
+});
