@@ -126,11 +126,13 @@ async function load(): Promise<WorkerDefinition> {
   return loaded;
 }
 
+const loading = load();
+
 async function start(): Promise<void> {
   for (const fd of init.listeners) unwrap(port.addListener(fd), { fd });
   for (const { fd, endpoint, receive } of init.datagramSockets)
     unwrap(port.addDatagramSocket(fd, endpoint, receive), { fd });
-  definition = await load();
+  definition = await loading;
   await definition.start?.(context);
   unwrap(port.start());
   post({ type: 'online' });
@@ -148,6 +150,8 @@ function drained(timeout: number): Promise<void> {
 }
 
 async function close(timeout: number): Promise<void> {
+  // Node leaks the descriptor of a module file that a thread was reading when it ended.
+  await loading.catch(() => undefined);
   port.stopAccepting();
   post({ type: 'stopped-accepting' });
   await definition.stop?.();

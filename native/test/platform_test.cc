@@ -1,4 +1,5 @@
 // Configuration, CPUs, socket options, shared memory: what this kernel says of itself.
+#include <fcntl.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -129,7 +130,8 @@ void TestOptions() {
   CheckFails(GetOption(-1, SocketOption::kReusePort), EBADF, "reading it too");
   Check(!GetKernelFlow(-1).ok(), "the flow of no descriptor is an error");
   CheckFails(InspectSocket(-1), EBADF, "no descriptor is no socket");
-  CheckFails(InspectSocket(UniqueFd(dup(0)).get()), ENOTSOCK, "a file is no socket");
+  CheckFails(InspectSocket(UniqueFd(open("/dev/null", O_RDONLY)).get()), ENOTSOCK,
+             "a file is no socket");
   UniqueFd local = Socket(AF_UNIX, SOCK_STREAM);
   CheckFails(InspectSocket(local.get()), EPROTOTYPE, "a Unix socket is neither TCP nor UDP");
 }
