@@ -241,7 +241,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
   #openGroup(endpoint: Endpoint, steering: Steering, config: RssConfig): Listener {
     const members = listenerOwners(steering, this.#owners, this.#plan.length);
     const buckets = config.bucketMap.map((_, bucket) => bucket);
-    const listeners = openGroup(endpoint.options, steering, members.length, buckets);
+    const listeners = openGroup(endpoint.options, steering, members.length, buckets, true);
     this.#groups.push({ endpoint, listeners });
     const first = listeners[0]!;
     const details = { address: first.host, port: first.port };

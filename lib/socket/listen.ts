@@ -124,17 +124,26 @@ export function checkListenerOptions(options: Omit<ListenerOptions, 'steering' |
   };
 }
 
-/** Opens a group of `count` listeners on one address; falls back to '0.0.0.0' as Node does. */
+/**
+ * Opens a group of `count` listeners on one address; falls back to '0.0.0.0' as Node does. With
+ * `unshared` a port is EADDRINUSE even if its present user would share it.
+ */
 export function openGroup(
   options: Omit<ListenerOptions, 'steering' | 'bucket'>,
   steering: Steering,
   count: number,
   buckets: number[],
+  unshared: boolean,
 ): Listener[] {
   const protocol = options.protocol ?? 'tcp';
   const open = (chosen: typeof options) =>
     unwrap(
-      native.openGroup(checkListenerOptions(chosen), steeringNumber[steering], count, buckets),
+      native.openGroup(
+        { ...checkListenerOptions(chosen), unshared },
+        steeringNumber[steering],
+        count,
+        buckets,
+      ),
       { address: chosen.host ?? '::', port: chosen.port ?? 0 },
     ).map((opened) => new Listener(protocol, opened));
   if (options.host !== undefined) return open(options);
@@ -164,5 +173,5 @@ export function openListener(options: ListenerOptions = {}): Listener {
       ? 'single'
       : checkOneOf('steering', steering, ['reuseport-lb', 'listen-bucket']);
   if (bucket !== undefined) checkInteger('bucket', bucket, 0, 127);
-  return openGroup(rest, chosen, 1, [bucket ?? 0])[0]!;
+  return openGroup(rest, chosen, 1, [bucket ?? 0], false)[0]!;
 }

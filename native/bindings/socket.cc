@@ -58,6 +58,7 @@ Result<ListenerOptions> OptionsFromJs(Napi::Object object) {
   options.address = address.value;
   options.ipv6_only = object.Get("ipv6Only").ToBoolean();
   if (object.Get("backlog").IsNumber()) options.backlog = IntFromJs(object.Get("backlog"));
+  options.unshared = object.Get("unshared").ToBoolean();
   options.bind_any = object.Get("bindAny").ToBoolean();
   options.receive_buffer = IntFromJs(object.Get("receiveBuffer"));
   options.send_buffer = IntFromJs(object.Get("sendBuffer"));

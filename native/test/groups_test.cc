@@ -271,6 +271,23 @@ void TestGroups(Transport transport) {
   }
 }
 
+// A port that another group has is refused, not shared.
+void TestTaken(Transport transport) {
+  Kernel kernel;
+  for (Steering steering : {Steering::kListenBucket, Steering::kReusePortLb, Steering::kBpfToeplitz}) {
+    if (!Unusable(steering, kernel, false).empty()) continue;
+    auto first = Open(kernel, transport, steering, kFamilies[0]);
+    if (!CheckOk(first, "a group to stand in the way")) continue;
+    ListenerOptions options;
+    options.transport = transport;
+    options.address = first.value[0].address;
+    options.unshared = true;
+    CheckFails(OpenGroup(options, steering, 1, {0}), EADDRINUSE,
+               std::string(transport == Transport::kTcp ? "TCP " : "UDP ") + NameOf(steering) +
+                   ": a second group on the port is EADDRINUSE");
+  }
+}
+
 void TestReply(const char* bind_host, const char* target_host) {
   std::string name = std::string("a reply from ") + bind_host + " leaves from " + target_host;
   ListenerOptions options;
@@ -305,9 +322,15 @@ void TestReply(const char* bind_host, const char* target_host) {
 
 }  // namespace
 
-void TestTcpGroups() { TestGroups(Transport::kTcp); }
+void TestTcpGroups() {
+  TestGroups(Transport::kTcp);
+  TestTaken(Transport::kTcp);
+}
 
-void TestUdpGroups() { TestGroups(Transport::kUdp); }
+void TestUdpGroups() {
+  TestGroups(Transport::kUdp);
+  TestTaken(Transport::kUdp);
+}
 
 void TestReplies() {
   TestReply("0.0.0.0", "127.0.0.1");

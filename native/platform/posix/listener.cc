@@ -56,6 +56,16 @@ Status Listen(const OpenedListener& listener, const ListenerOptions& options) {
   return Nothing{};
 }
 
+// A group's port may be shared by any process of the same user, which would take part of our
+// traffic, or have its own taken: a socket that shares with nobody finds out.
+Status CheckUnshared(const ListenerOptions& options) {
+  auto socket = OpenSocket(options);
+  if (!socket.ok()) return socket.failure;
+  auto bound = Bind(std::move(socket.value), options.address);
+  if (!bound.ok()) return bound.failure;
+  return Nothing{};
+}
+
 }  // namespace
 
 Result<OpenedListener> OpenListener(const ListenerOptions& options) {
@@ -68,6 +78,10 @@ Result<std::vector<OpenedListener>> OpenGroup(const ListenerOptions& options, St
                                               int count, const std::vector<int>& buckets) {
   std::vector<OpenedListener> group;
   SocketAddress address = options.address;
+  if (options.unshared && address.port() != 0) {
+    Status status = CheckUnshared(options);
+    if (!status.ok()) return status.failure;
+  }
   for (int i = 0; i < count; ++i) {
     auto socket = OpenSocket(options);
     if (!socket.ok()) return socket.failure;

@@ -1,0 +1,121 @@
+// Starts the example server, or the real memcached, as a child process.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import net from 'node:net';
+import { fileURLToPath } from 'node:url';
+
+const main = fileURLToPath(new URL('../../examples/memcached/main.js', import.meta.url));
+
+export interface Served {
+  port: number;
+  output(): string;
+  child: ChildProcess;
+  /** SIGTERM; resolves with the exit code. */
+  stop(): Promise<number | null>;
+}
+
+/** A port that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as net.AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+async function answering(port: number, child: ChildProcess): Promise<void> {
+  for (let i = 0; i < 400; i++) {
+    if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}`);
+    const socket = net.connect(port, '127.0.0.1');
+    const open = await once(socket, 'connect').then(
+      () => true,
+      () => false,
+    );
+    socket.destroy();
+    if (open) return;
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  throw new Error('the server does not answer');
+}
+
+async function serve(command: string, args: string[], port: number): Promise<Served> {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  const exited = once(child, 'exit') as Promise<[number | null]>;
+  await answering(port, child);
+  // The example says so when all its workers serve; connections may be queued before.
+  while (command === process.execPath && !output.includes('serving:')) await once(child.stdout, 'data');
+  return {
+    port,
+    child,
+    output: () => output,
+    async stop() {
+      child.kill('SIGTERM');
+      return (await exited)[0];
+    },
+  };
+}
+
+export async function serveExample(...args: string[]): Promise<Served> {
+  const port = await freePort();
+  return serve(process.execPath, [main, '-p', String(port), ...args], port);
+}
+
+export async function serveMemcached(...args: string[]): Promise<Served> {
+  const port = await freePort();
+  return serve('memcached', ['-u', 'root', '-l', '127.0.0.1', '-p', String(port), ...args], port);
+}
+
+/** A client that sends bytes and reads until `expected` of them have come, or the server closes. */
+export class RawClient {
+  readonly socket: net.Socket;
+  #received = Buffer.alloc(0);
+  #ended = false;
+  #wake: () => void = () => undefined;
+
+  constructor(port: number) {
+    this.socket = net.connect(port, '127.0.0.1');
+    this.socket.setNoDelay(true);
+    this.socket.on('data', (chunk) => {
+      this.#received = Buffer.concat([this.#received, chunk]);
+      this.#wake();
+    });
+    const end = () => {
+      this.#ended = true;
+      this.#wake();
+    };
+    this.socket.on('error', end);
+    this.socket.on('close', end);
+  }
+
+  send(bytes: string | Uint8Array): void {
+    this.socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes);
+  }
+
+  /** Everything up to and with `last`; what came before the end if the server closes first. */
+  async until(last: string): Promise<string> {
+    const marker = Buffer.from(last, 'latin1');
+    for (;;) {
+      const at = this.#received.indexOf(marker);
+      if (at >= 0 || this.#ended) {
+        const end = at >= 0 ? at + marker.length : this.#received.length;
+        const text = this.#received.toString('latin1', 0, end);
+        this.#received = this.#received.subarray(end);
+        return at >= 0 ? text : `${text}<closed>`;
+      }
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+
+  async ask(request: string, last = '\r\n'): Promise<string> {
+    this.send(request);
+    return this.until(last);
+  }
+
+  close(): void {
+    this.socket.destroy();
+  }
+}

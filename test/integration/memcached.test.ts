@@ -1,0 +1,205 @@
+// The example server as its users meet it: a process, with clients of every kind at once.
+import assert from 'node:assert/strict';
+import dgram from 'node:dgram';
+import { once } from 'node:events';
+import { spawnSync } from 'node:child_process';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+import { RawClient, serveExample } from '../helpers/memcached.js';
+
+const main = fileURLToPath(new URL('../../examples/memcached/main.js', import.meta.url));
+
+describe('the memcached example', () => {
+  it('says what it serves and how, and ends with 0', async () => {
+    const server = await serveExample('-t', '2', '-U', '0');
+    assert.match(server.output(), /^steering: +[a-z-]+ \(/m);
+    assert.match(server.output(), /^map: +0:\d+/m);
+    assert.match(server.output(), /^worker 1: CPU \d+, buckets/m);
+    assert.match(server.output(), new RegExp(`^serving: +tcp 127.0.0.1:${server.port}$`, 'm'));
+    const client = new RawClient(server.port);
+    assert.match(await client.ask('version\r\n'), /^VERSION 1\.6/);
+    assert.equal(await server.stop(), 0, 'an idle connection does not keep it');
+    client.close();
+  });
+
+  it('explains a wrong command line with status 64', () => {
+    const { status, stderr } = spawnSync(process.execPath, [main, '-p', 'nine'], { encoding: 'utf8' });
+    assert.equal(status, 64);
+    assert.match(stderr, /^memcached: -p must be a number from 0 to 65535, not "nine"/);
+    assert.equal(spawnSync(process.execPath, [main, '--help']).status, 0);
+  });
+
+  it('ends with 1 and one line when the port is taken', async () => {
+    const server = await serveExample('-t', '1');
+    const { status, stderr } = spawnSync(process.execPath, [main, '-p', String(server.port)], { encoding: 'utf8' });
+    assert.equal(status, 1);
+    assert.match(stderr, /^memcached: \w+ EADDRINUSE: .*127\.0\.0\.1:\d+\)\n$/);
+    await server.stop();
+  });
+
+  it('every key is seen on every connection', async () => {
+    const server = await serveExample('-t', '2');
+    const clients = Array.from({ length: 8 }, () => new RawClient(server.port));
+    for (const [i, client] of clients.entries())
+      assert.equal(await client.ask(`set key-${i} ${i} 0 2\r\nv${i}\r\n`), 'STORED\r\n');
+    for (const client of clients)
+      for (let i = 0; i < clients.length; i++)
+        assert.equal(
+          await client.ask(`get key-${i}\r\n`, 'END\r\n'),
+          `VALUE key-${i} ${i} 2\r\nv${i}\r\nEND\r\n`,
+        );
+    const stats = await clients[0]!.ask('stats\r\n', 'END\r\n');
+    assert.match(stats, /STAT curr_items 8\r\n/);
+    assert.match(stats, /STAT cmd_get 64\r\n/);
+    assert.match(stats, /STAT curr_connections [89]\r\n/);
+    for (const client of clients) client.close();
+    assert.equal(await server.stop(), 0);
+  });
+
+  it('2 workers set and get the same keys: no byte of another value, ever', async () => {
+    const server = await serveExample('-t', '2', '-m', '8');
+    const lengths = [1, 30, 700, 5000, 100_000];
+    const lane = async (id: number) => {
+      const client = new RawClient(server.port);
+      for (let round = 0; round < 150; round++) {
+        const key = `shared-${(round * 7 + id) % 5}`;
+        if ((round + id) % 3 === 0) {
+          const letter = String.fromCharCode(97 + ((round + id) % 26));
+          const value = letter.repeat(lengths[(round + id) % lengths.length]!);
+          assert.equal(await client.ask(`set ${key} 0 0 ${value.length}\r\n${value}\r\n`), 'STORED\r\n');
+        } else {
+          const answer = await client.ask(`get ${key}\r\n`, 'END\r\n');
+          const match = /^VALUE \S+ 0 (\d+)\r\n([a-z]*)\r\nEND\r\n$/.exec(answer);
+          if (answer === 'END\r\n') continue;
+          assert.ok(match, answer.slice(0, 60));
+          assert.equal(match[2]!.length, Number(match[1]));
+          assert.match(match[2]!, /^(.)\1*$/);
+        }
+      }
+      client.close();
+    };
+    await Promise.all(Array.from({ length: 12 }, (_, id) => lane(id)));
+    assert.equal(await server.stop(), 0);
+  });
+
+  it('counters are incremented atomically across workers', async () => {
+    const server = await serveExample('-t', '2');
+    const first = new RawClient(server.port);
+    await first.ask('set n 0 0 1\r\n0\r\n');
+    await Promise.all(
+      Array.from({ length: 6 }, async () => {
+        const client = new RawClient(server.port);
+        for (let i = 0; i < 200; i++) await client.ask('incr n 1\r\n');
+        client.close();
+      }),
+    );
+    assert.equal(await first.ask('get n\r\n', 'END\r\n'), 'VALUE n 0 4\r\n1200\r\nEND\r\n');
+    first.close();
+    await server.stop();
+  });
+
+  it('serves pipelined requests and 1 MiB values in small pieces', async () => {
+    const server = await serveExample('-t', '1');
+    const client = new RawClient(server.port);
+    client.send('set a 0 0 1\r\nx\r\n' + 'get a\r\n'.repeat(5000) + 'version\r\n');
+    const answers = await client.until('VERSION');
+    assert.equal(answers.split('VALUE a 0 1\r\nx\r\nEND\r\n').length, 5001);
+    await client.until('\r\n');
+    const value = 'm'.repeat(2 ** 20 - 100);
+    const bytes = Buffer.from(`set big 0 0 ${value.length}\r\n${value}\r\n`);
+    for (let at = 0; at < bytes.length; at += 1460) client.send(bytes.subarray(at, at + 1460));
+    assert.equal(await client.until('\r\n'), 'STORED\r\n');
+    const got = await client.ask('get big\r\n', 'END\r\n');
+    assert.equal(got, `VALUE big 0 ${value.length}\r\n${value}\r\nEND\r\n`);
+    client.close();
+    await server.stop();
+  });
+
+  it('a client that does not read is left waiting, and others are served', async () => {
+    const server = await serveExample('-t', '1');
+    const stuck = new RawClient(server.port);
+    const value = 'm'.repeat(500_000);
+    await stuck.ask(`set big 0 0 ${value.length}\r\n${value}\r\n`);
+    stuck.socket.pause();
+    stuck.send('get big\r\n'.repeat(60));
+    const other = new RawClient(server.port);
+    for (let i = 0; i < 100; i++) assert.match(await other.ask('version\r\n'), /^VERSION/);
+    stuck.socket.resume();
+    for (let i = 0; i < 60; i++) assert.equal((await stuck.until('END\r\n')).length, value.length + 27);
+    stuck.close();
+    other.close();
+    assert.equal(await server.stop(), 0);
+  });
+
+  it('speaks UDP in frames, and cuts long answers into datagrams', async () => {
+    const udpPort = 20_000 + Math.floor(Math.random() * 20_000);
+    const server = await serveExample('-t', '2', '-U', String(udpPort));
+    const socket = dgram.createSocket('udp4');
+    socket.bind(0, '127.0.0.1');
+    await once(socket, 'listening');
+    const frames = async (request: string, id: number): Promise<string> => {
+      const parts: string[] = [];
+      const done = new Promise<void>((resolve) => {
+        const receive = (message: Buffer) => {
+          assert.equal(message.readUInt16BE(0), id);
+          assert.ok(message.length <= 1400);
+          assert.equal(message.readUInt16BE(6), 0);
+          parts[message.readUInt16BE(2)] = message.toString('latin1', 8);
+          if (Object.keys(parts).length < message.readUInt16BE(4)) return;
+          socket.off('message', receive);
+          resolve();
+        };
+        socket.on('message', receive);
+      });
+      const header = Buffer.from([id >> 8, id & 255, 0, 0, 0, 1, 0, 0]);
+      socket.send([header, Buffer.from(request, 'latin1')], udpPort, '127.0.0.1');
+      await done;
+      return parts.join('');
+    };
+    assert.equal(await frames('set u 0 0 3\r\nudp\r\n', 1), 'STORED\r\n');
+    assert.equal(await frames('get u\r\n', 0xffff), 'VALUE u 0 3\r\nudp\r\nEND\r\n');
+    const client = new RawClient(server.port);
+    const value = 'v'.repeat(100_000);
+    await client.ask(`set big 0 0 ${value.length}\r\n${value}\r\n`);
+    assert.equal(await frames('get big\r\n', 7), `VALUE big 0 100000\r\n${value}\r\nEND\r\n`);
+    // No frames, more than one, and too short ones: ignored, and the server goes on.
+    for (const junk of [[], [1, 2, 3], [0, 1, 0, 0, 0, 2, 0, 0, 103], [0, 1, 0, 1, 0, 1, 0, 0, 103]])
+      socket.send(Buffer.from(junk), udpPort, '127.0.0.1');
+    assert.match(await frames('version\r\n', 9), /^VERSION/);
+    socket.close();
+    client.close();
+    assert.equal(await server.stop(), 0);
+  });
+
+  it('items expire within a second of their time', async () => {
+    const server = await serveExample('-t', '2');
+    const client = new RawClient(server.port);
+    await client.ask('set soon 0 2 1\r\nx\r\n');
+    assert.match(await client.ask('get soon\r\n', 'END\r\n'), /^VALUE/);
+    await new Promise((resolve) => setTimeout(resolve, 3100));
+    assert.equal(await client.ask('get soon\r\n', 'END\r\n'), 'END\r\n');
+    client.close();
+    await server.stop();
+  });
+
+  it('keeps within a small memory limit by evicting, or with -M by refusing', async () => {
+    const evicting = await serveExample('-t', '1', '-m', '1', '-I', '64k');
+    const refusing = await serveExample('-t', '1', '-m', '1', '-I', '64k', '-M');
+    const value = 'e'.repeat(1000);
+    for (const [server, expected] of [
+      [evicting, /^(STORED\r\n)+$/],
+      [refusing, /SERVER_ERROR out of memory storing object\r\n$/],
+    ] as const) {
+      const client = new RawClient(server.port);
+      let answers = '';
+      for (let i = 0; i < 2000; i++)
+        answers += await client.ask(`set k${i} 0 0 1000\r\n${value}\r\n`);
+      assert.match(answers, expected);
+      const stats = await client.ask('stats\r\n', 'END\r\n');
+      assert.ok(Number(/STAT bytes (\d+)/.exec(stats)?.[1]) < 2 ** 20);
+      client.close();
+      await server.stop();
+    }
+  });
+});

@@ -1,0 +1,156 @@
+// The protocol over bytes, without sockets: however the input is cut up, the answers are the same.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { Output } from '../../examples/memcached/protocol/output.js';
+import { Protocol } from '../../examples/memcached/protocol/protocol.js';
+import { Session } from '../../examples/memcached/protocol/session.js';
+import { Tokens } from '../../examples/memcached/protocol/tokens.js';
+import { Counters, createCounters } from '../../examples/memcached/statistics.js';
+import { Clock } from '../../examples/memcached/store/clock.js';
+import { Store, StoreMemory } from '../../examples/memcached/store/store.js';
+import { parseOptions, usage, UsageError } from '../../examples/memcached/options.js';
+
+function makeProtocol(): { protocol: Protocol; out: Output } {
+  const clock = new Clock();
+  const memory = new StoreMemory({ megabytes: 4, itemSize: 2 ** 20, evict: true }, clock);
+  const out = new Output();
+  const counters = new Counters(createCounters(1).id, 0);
+  return { protocol: new Protocol(new Store(memory.handle, 1), clock, counters, out, 1), out };
+}
+
+/** Feeds pieces as a socket would bring them, and honours session.needed. */
+function feed(pieces: Buffer[]): string {
+  const { protocol, out } = makeProtocol();
+  const session = new Session();
+  let input = Buffer.alloc(0);
+  for (const piece of pieces) {
+    input = Buffer.concat([input, piece]);
+    if (input.length < session.needed) continue;
+    let at = 0;
+    while (at < input.length && !session.closing) {
+      const taken = protocol.execute(input, at, input.length, session);
+      if (taken === 0) {
+        assert.ok(session.needed > input.length - at, 'it must ask for more than it has');
+        break;
+      }
+      at += taken;
+    }
+    input = input.subarray(at);
+  }
+  return out.take().toString('latin1');
+}
+
+const script = Buffer.from(
+  'set a 5 0 10\r\n01234\r\n789\r\nget a\r\nget a b\r\nappend a 0 0 2\r\nxy\r\ngets a\r\nincr a 1\r\n' +
+    'set big 0 0 2000000\r\n' +
+    'z'.repeat(300) +
+    '\r\n',
+  'latin1',
+);
+
+describe('input in pieces', () => {
+  const whole = feed([script]);
+
+  it('is understood whole', () => {
+    assert.match(whole, /^STORED\r\nVALUE a 5 10\r\n01234\r\n789\r\nEND\r\n/);
+    assert.match(whole, /VALUE a 5 12 \d+\r\n01234\r\n789xy\r\nEND\r\n/);
+    assert.match(whole, /SERVER_ERROR object too large for cache\r\n$/);
+  });
+
+  it('cut in two at every byte', () => {
+    for (let at = 1; at < script.length; at++)
+      assert.equal(feed([script.subarray(0, at), script.subarray(at)]), whole, `cut at ${at}`);
+  });
+
+  it('byte by byte', () => {
+    assert.equal(feed([...script].map((byte) => Buffer.from([byte]))), whole);
+  });
+});
+
+describe('Tokens', () => {
+  const tokens = new Tokens();
+  const split = (line: string) => {
+    const bytes = Buffer.from(line, 'latin1');
+    tokens.split(bytes, 0, bytes.length);
+  };
+
+  it('splits at blanks and counts', () => {
+    split('  set  key 1 ');
+    assert.deepEqual([tokens.count, tokens.text(0), tokens.text(1), tokens.text(2)], [3, 'set', 'key', '1']);
+    split('x '.repeat(40));
+    assert.equal(tokens.count, 40);
+    split('');
+    assert.equal(tokens.count, 0);
+  });
+
+  it('reads numbers strictly', () => {
+    split('12 -5 1x 18446744073709551615 18446744073709551616 - 007');
+    assert.equal(tokens.unsigned(0), 12);
+    assert.equal(tokens.unsigned(1), -1);
+    assert.equal(tokens.signed(1), -5);
+    assert.ok(Number.isNaN(tokens.signed(2)));
+    assert.equal(tokens.unsigned64(3), 18446744073709551615n);
+    assert.equal(tokens.unsigned64(4), undefined);
+    assert.ok(Number.isNaN(tokens.signed(5)));
+    assert.equal(tokens.unsigned(6), 7);
+    assert.equal(tokens.unsigned(7), -1);
+  });
+});
+
+describe('Output', () => {
+  it('writes numbers of every size', () => {
+    const out = new Output();
+    const numbers = [0, 9, 10, 99, 100, 4294967295, 999999999999, 2 ** 53 - 1];
+    for (const number of numbers) {
+      out.number(number);
+      out.byte(32);
+    }
+    out.number64(-1, -1);
+    out.byte(32);
+    out.number64(1, 0);
+    assert.equal(out.take().toString(), `${numbers.join(' ')} 18446744073709551615 4294967296`);
+  });
+
+  it('grows, and lets go of what a huge response took', () => {
+    const out = new Output();
+    for (let i = 0; i < 3000; i++) out.line('x'.repeat(1000));
+    assert.equal(out.take().length, 3000 * 1002);
+    assert.ok(out.bytes.length <= 64 * 1024);
+  });
+});
+
+describe('the command line', () => {
+  it('has memcached’s names and defaults', () => {
+    assert.deepEqual(parseOptions([], '1'), {
+      tcpPort: 11211,
+      udpPort: 0,
+      addresses: ['127.0.0.1'],
+      workers: 'cpu',
+      megabytes: 64,
+      itemSize: 2 ** 20,
+      evict: true,
+      verbose: 0,
+    });
+    assert.deepEqual(
+      parseOptions(['-p', '1', '-U', '2', '-l', '::1,127.0.0.2', '-l', '0.0.0.0', '-t', '3', '-m', '100', '-I', '64k', '-M', '-vv'], '1'),
+      {
+        tcpPort: 1,
+        udpPort: 2,
+        addresses: ['::1', '127.0.0.2', '0.0.0.0'],
+        workers: 3,
+        megabytes: 100,
+        itemSize: 65536,
+        evict: false,
+        verbose: 2,
+      },
+    );
+    assert.equal(parseOptions(['-h'], '1'), usage);
+    assert.match(parseOptions(['-V'], '7') as string, /7/);
+  });
+
+  for (const args of [['-p', 'x'], ['-p', '65536'], ['-t', '0'], ['-m', '0'], ['-I', '1'], ['-I', '129m'], ['-z'], ['extra'], ['-p', '0'], ['-m', '1', '-I', '1m']])
+    it(`refuses ${args.join(' ')}`, () => {
+      assert.throws(() => parseOptions(args, '1'), UsageError);
+    });
+});

@@ -1,0 +1,266 @@
+// The store against a model: random operations, every byte checked.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Worker } from 'node:worker_threads';
+
+import { ShmSegment } from 'freebsd-rss';
+
+import { Clock } from '../../examples/memcached/store/clock.js';
+import { chunkSizes, geometry, Head, Item } from '../../examples/memcached/store/layout.js';
+import { lockToken } from '../../examples/memcached/store/lock.js';
+import { Shard } from '../../examples/memcached/store/shard.js';
+import { shardCount, Store, StoreMemory } from '../../examples/memcached/store/store.js';
+
+const now = 10;
+
+/** Deterministic numbers, so that a failure can be met again (xorshift32). */
+function randomNumbers(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % below;
+  };
+}
+
+function hashOf(key: Buffer): number {
+  let h = 7;
+  for (const byte of key) h = Math.imul(h ^ byte, 0x5bd1e995) ^ (h >>> 15);
+  return h | 0;
+}
+
+function makeShard(size: number, evict: boolean): Shard {
+  const shard = new Shard(new ArrayBuffer(size), lockToken(0, 0), evict);
+  shard.format(1);
+  return shard;
+}
+
+function put(shard: Shard, key: Buffer, value: Buffer): boolean {
+  const hash = hashOf(key);
+  const item = shard.allocate(hash, key, 0, key.length, value.length, now);
+  const old = shard.find(hash, key, 0, key.length, now);
+  if (item === 0) {
+    if (old !== 0) shard.remove(old);
+    return false;
+  }
+  shard.writeValue(item, 0, value, 0, value.length);
+  if (old !== 0) shard.remove(old);
+  shard.link(item);
+  return true;
+}
+
+function get(shard: Shard, key: Buffer): Buffer | undefined {
+  const item = shard.find(hashOf(key), key, 0, key.length, now);
+  if (item === 0) return undefined;
+  shard.touch(item, now);
+  const value = Buffer.alloc(shard.words[(item >> 2) + Item.Length]!);
+  shard.readValue(item, value, 0);
+  return value;
+}
+
+function valueOf(random: (below: number) => number): Buffer {
+  const kinds = [40, 200, 3000, 70_000];
+  const value = Buffer.alloc(random(kinds[random(20) === 0 ? 3 : random(3)]!));
+  value.fill(`${random(1e9)}-`);
+  return value;
+}
+
+for (const [size, evict] of [
+  [2 ** 20, true],
+  [2 ** 22, true],
+  [2 ** 23, false],
+] as const) {
+  it(`a shard of ${size / 2 ** 20} MiB, ${evict ? 'evicting' : 'refusing'}: nothing stored is changed`, () => {
+    const shard = makeShard(size, evict);
+    const random = randomNumbers(size);
+    const model = new Map<string, Buffer>();
+    let refused = 0;
+    for (let step = 0; step < 60_000; step++) {
+      const key = Buffer.from(`key-${random(20_000)}`);
+      const name = key.toString();
+      const action = random(10);
+      if (action < 5) {
+        const value = valueOf(random);
+        if (put(shard, key, value)) model.set(name, value);
+        else {
+          refused++;
+          model.delete(name);
+        }
+      } else if (action < 9) {
+        const value = get(shard, key);
+        if (value === undefined) {
+          if (!evict) assert.equal(model.has(name), false, `${name} is lost`);
+          model.delete(name);
+        } else assert.ok(model.get(name)?.equals(value), `${name} is wrong`);
+      } else {
+        const item = shard.find(hashOf(key), key, 0, key.length, now);
+        if (item !== 0) shard.remove(item);
+        model.delete(name);
+      }
+    }
+    const { words } = shard;
+    if (evict) {
+      assert.ok(words[Head.Evictions]! > 0);
+      assert.equal(refused, 0);
+    } else {
+      assert.equal(words[Head.Evictions], 0);
+      assert.ok(refused > 0);
+    }
+    let live = 0;
+    for (let i = 0; i < 20_000; i++) if (get(shard, Buffer.from(`key-${i}`)) !== undefined) live++;
+    assert.equal(words[Head.Items], live);
+    assert.ok(words[Head.Bytes]! < size);
+  });
+}
+
+describe('the index', () => {
+  it('grows by one bucket a time, and finds everything', () => {
+    const shard = makeShard(2 ** 25, true);
+    const count = 200_000;
+    for (let i = 0; i < count; i++) assert.ok(put(shard, Buffer.from(`k${i}`), Buffer.from(`v${i}`)));
+    const buckets = (geometry(2 ** 25).pageSize / 4) * 2 ** shard.words[Head.IndexLevel]!;
+    assert.equal(buckets + shard.words[Head.IndexSplit]!, count);
+    for (let i = 0; i < count; i++) assert.equal(get(shard, Buffer.from(`k${i}`))?.toString(), `v${i}`);
+  });
+});
+
+describe('second chance', () => {
+  it('keeps what is being read', () => {
+    const shard = makeShard(2 ** 20, true);
+    const hot = Buffer.from('hot');
+    put(shard, hot, Buffer.alloc(100, 'h'));
+    for (let i = 0; i < 50_000; i++) {
+      put(shard, Buffer.from(`cold-${i}`), Buffer.alloc(100, 'c'));
+      if (i % 100 === 0) assert.ok(get(shard, hot), `evicted after ${i}`);
+    }
+  });
+});
+
+describe('expiry and flush', () => {
+  const key = Buffer.from('k');
+  const find = (shard: Shard, time: number) => shard.find(hashOf(key), key, 0, key.length, time);
+
+  it('an item is gone in the second it expires', () => {
+    const shard = makeShard(2 ** 20, true);
+    put(shard, key, Buffer.from('v'));
+    shard.words[(find(shard, now) >> 2) + Item.Expires] = 20;
+    assert.notEqual(find(shard, 19), 0);
+    assert.equal(find(shard, 20), 0);
+    assert.equal(shard.words[Head.Items], 0);
+  });
+
+  it('what is stored after a flush in the same second survives', () => {
+    const shard = makeShard(2 ** 20, true);
+    put(shard, key, Buffer.from('old'));
+    shard.flush();
+    assert.equal(find(shard, now), 0);
+    put(shard, key, Buffer.from('new'));
+    assert.equal(get(shard, key)?.toString(), 'new');
+  });
+
+  it('a delayed flush takes what was stored until then', () => {
+    const shard = makeShard(2 ** 20, true);
+    put(shard, key, Buffer.from('old'));
+    shard.flushAt(15);
+    assert.notEqual(find(shard, 14), 0);
+    assert.equal(find(shard, 15), 0);
+    put(shard, key, Buffer.from('new'));
+    assert.notEqual(find(shard, 16), 0);
+  });
+
+  it('exptimes mean what memcached says', () => {
+    const clock = new Clock();
+    const month = 60 * 60 * 24 * 30;
+    assert.equal(clock.expires(0), 0);
+    assert.equal(clock.expires(-1), 1);
+    assert.equal(clock.expires(10), clock.now + 10);
+    assert.equal(clock.expires(month), clock.now + month);
+    assert.equal(clock.expires(month + 1), 1, 'Unix time in 1970');
+    assert.equal(clock.expires(clock.epoch + clock.now + 50), clock.now + 50);
+  });
+});
+
+describe('the geometry', () => {
+  it('chunk sizes ascend to a whole page, and classes waste little', () => {
+    for (const page of [2 ** 14, 2 ** 16]) {
+      const sizes = chunkSizes(page);
+      assert.equal(sizes.at(-1), page);
+      for (let i = 1; i < sizes.length; i++) {
+        assert.ok(sizes[i]! > sizes[i - 1]!);
+        assert.equal(sizes[i]! % 8, 0);
+      }
+    }
+  });
+
+  it('shards are of several MiB each', () => {
+    assert.deepEqual([1, 8, 15, 16, 64, 1024, 16384].map((m) => shardCount(m * 2 ** 20)), [1, 1, 1, 2, 8, 64, 64]);
+  });
+});
+
+describe('the lock', () => {
+  const source = `
+    import { workerData, parentPort } from 'node:worker_threads';
+    const { Store } = await import(workerData.store);
+    const { lockToken } = await import(workerData.lock);
+    const store = new Store(workerData.handle, lockToken(workerData.index, 0));
+    const shard = store.shards[0];
+    if (workerData.rounds === 0) { shard.lock(); parentPort.postMessage('locked'); for (;;); }
+    for (let i = 0; i < workerData.rounds; i++) {
+      shard.lock();
+      const seen = shard.words[31];
+      for (let spin = 0; spin < 20; spin++);
+      shard.words[31] = seen + 1;
+      shard.unlock();
+    }
+    parentPort.postMessage('done');
+  `;
+  const thread = (handle: object, index: number, rounds: number) =>
+    new Worker(new URL(`data:text/javascript,${encodeURIComponent(source)}`), {
+      workerData: {
+        handle,
+        index,
+        rounds,
+        store: new URL('../../examples/memcached/store/store.js', import.meta.url).href,
+        lock: new URL('../../examples/memcached/store/lock.js', import.meta.url).href,
+      },
+    });
+  const said = (worker: Worker) =>
+    new Promise((resolve, reject) => {
+      worker.on('message', resolve);
+      worker.on('error', reject);
+    });
+
+  it('lets one thread in at a time', async () => {
+    const memory = new StoreMemory({ megabytes: 1, itemSize: 1024, evict: true }, new Clock());
+    const rounds = 200_000;
+    await Promise.all([0, 1, 2].map((index) => said(thread(memory.handle, index, rounds))));
+    const store = new Store(memory.handle, lockToken(9, 0));
+    assert.equal(store.shards[0]!.words[31], 3 * rounds);
+    memory.close();
+  });
+
+  it('of a dead worker is broken and its shard reset, and only then', async () => {
+    const memory = new StoreMemory({ megabytes: 1, itemSize: 1024, evict: true }, new Clock());
+    const holder = thread(memory.handle, 5, 0);
+    await said(holder);
+    assert.equal(memory.recover(lockToken(4, 0)), 0, 'another worker’s death');
+    assert.equal(memory.recover(lockToken(5, 1)), 0, 'another life of the worker');
+    const waiter = said(thread(memory.handle, 6, 1));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await holder.terminate();
+    assert.equal(memory.recover(lockToken(5, 0)), 1);
+    assert.equal(await waiter, 'done', 'who waited goes on');
+    const { words } = new Store(memory.handle, lockToken(9, 0)).shards[0]!;
+    assert.deepEqual([words[Head.Resets], words[Head.Items]], [1, 0]);
+    memory.close();
+  });
+});
+
+it('segments outlive close() of one user', () => {
+  const memory = new StoreMemory({ megabytes: 1, itemSize: 1024, evict: true }, new Clock());
+  const store = new Store(memory.handle, 1);
+  memory.close();
+  assert.notEqual(store.shards[0]!.words[Head.Seed], undefined);
+  ShmSegment.open(memory.handle.segments[0]!).close();
+});
