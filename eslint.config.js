@@ -11,5 +11,8 @@ export default tseslint.config(
       '@typescript-eslint/no-non-null-assertion': 'off',
     },
   },
-  { files: ['scripts/*.mjs'], languageOptions: { globals: { process: true, console: true, URL: true } } },
+  {
+    files: ['scripts/*.mjs'],
+    languageOptions: { globals: { process: true, console: true, URL: true } },
+  },
 );

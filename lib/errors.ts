@@ -26,10 +26,7 @@ export interface SystemError extends Error, ErrorDetails {
 
 /** Codes of this package's own errors. */
 export type RssErrorCode =
-  | 'ERR_RSS_CLOSED'
-  | 'ERR_RSS_RELEASED'
-  | 'ERR_RSS_STATE'
-  | 'ERR_RSS_WORKER_EXITED';
+  'ERR_RSS_CLOSED' | 'ERR_RSS_RELEASED' | 'ERR_RSS_STATE' | 'ERR_RSS_WORKER_EXITED';
 
 export class RssError extends Error {
   constructor(
@@ -46,7 +43,9 @@ function place(details: ErrorDetails): string {
   const { address, port, bucket, cpu, fd } = details;
   const parts: string[] = [];
   if (address !== undefined)
-    parts.push(port === undefined ? address : `${address.includes(':') ? `[${address}]` : address}:${port}`);
+    parts.push(
+      port === undefined ? address : `${address.includes(':') ? `[${address}]` : address}:${port}`,
+    );
   if (bucket !== undefined) parts.push(`bucket ${bucket}`);
   if (cpu !== undefined) parts.push(`CPU ${cpu}`);
   if (fd !== undefined) parts.push(`fd ${fd}`);

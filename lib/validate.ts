@@ -8,7 +8,11 @@ function distance(a: string, b: string): number {
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++)
-      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
+      next[j] = Math.min(
+        row[j]! + 1,
+        next[j - 1]! + 1,
+        row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1),
+      );
     row = next;
   }
   return row[b.length]!;
@@ -25,7 +29,8 @@ export function checkOptions<T extends object>(
   for (const key of Object.keys(options)) {
     if ((known as readonly string[]).includes(key)) continue;
     const nearest = [...known].sort(
-      (a, b) => distance(key.toLowerCase(), a.toLowerCase()) - distance(key.toLowerCase(), b.toLowerCase()),
+      (a, b) =>
+        distance(key.toLowerCase(), a.toLowerCase()) - distance(key.toLowerCase(), b.toLowerCase()),
     )[0];
     const hint =
       nearest !== undefined && distance(key.toLowerCase(), nearest.toLowerCase()) <= 3
@@ -49,9 +54,11 @@ export function checkBoolean(name: string, value: unknown): boolean {
 
 export function checkOneOf<T extends string>(name: string, value: unknown, known: readonly T[]): T {
   if (typeof value === 'string' && (known as readonly string[]).includes(value)) return value as T;
-  throw argumentValueError(`"${name}" must be one of ${known.map((k) => `'${k}'`).join(', ')}, got ${
-    typeof value === 'string' ? `'${value}'` : String(value)
-  }`);
+  throw argumentValueError(
+    `"${name}" must be one of ${known.map((k) => `'${k}'`).join(', ')}, got ${
+      typeof value === 'string' ? `'${value}'` : String(value)
+    }`,
+  );
 }
 
 export function checkPort(name: string, value: unknown): number {
@@ -61,7 +68,8 @@ export function checkPort(name: string, value: unknown): number {
 /** An IPv4 or IPv6 address in text, with an optional %zone. Host names are not resolved. */
 export function checkHost(name: string, value: unknown): string {
   if (typeof value !== 'string') throw argumentTypeError(name, 'an IP address', value);
-  if (isIP(value) === 0) throw argumentValueError(`"${name}" must be an IP address, got '${value}'`);
+  if (isIP(value) === 0)
+    throw argumentValueError(`"${name}" must be an IP address, got '${value}'`);
   return value;
 }
 

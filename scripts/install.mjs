@@ -4,7 +4,10 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 
-const root = path.resolve(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname), '..');
+const root = path.resolve(
+  import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname),
+  '..',
+);
 const bsd = process.platform.endsWith('bsd');
 
 function runs(command) {
@@ -47,7 +50,9 @@ function headersMajor(prefix) {
  */
 function localHeaders() {
   const binary = path.dirname(path.dirname(realpathSync(process.execPath)));
-  const found = [binary, '/usr', '/usr/local'].filter((prefix) => headersMajor(prefix) !== undefined);
+  const found = [binary, '/usr', '/usr/local'].filter(
+    (prefix) => headersMajor(prefix) !== undefined,
+  );
   const major = process.versions.node.split('.')[0];
   return found.find((prefix) => headersMajor(prefix) === major) ?? found[0];
 }
@@ -56,7 +61,8 @@ const missing = missingTool();
 if (missing !== undefined) fail(missing);
 
 const args = ['rebuild', '--jobs=max', '--loglevel=warn'];
-const configured = process.env.npm_config_nodedir ?? process.env.npm_package_config_node_gyp_nodedir;
+const configured =
+  process.env.npm_config_nodedir ?? process.env.npm_package_config_node_gyp_nodedir;
 const headers = localHeaders();
 if (!configured && headers !== undefined) args.push(`--nodedir=${headers}`);
 

@@ -22,7 +22,14 @@ function run(command, args) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-const flags = ['-std=c++17', '-O1', '-g', '-Wall', '-Wextra', ...(process.env.CXXFLAGS ?? '').split(' ')];
+const flags = [
+  '-std=c++17',
+  '-O1',
+  '-g',
+  '-Wall',
+  '-Wextra',
+  ...(process.env.CXXFLAGS ?? '').split(' '),
+];
 run(process.env.CXX ?? 'c++', [
   ...flags.filter(Boolean),
   '-I',

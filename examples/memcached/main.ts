@@ -31,7 +31,9 @@ function describe(server: RssServer): void {
   for (const { workerIndex, cpu, buckets: own } of server.workers)
     console.log(`worker ${workerIndex}: CPU ${cpu}, buckets ${own.join(' ')}`);
   for (const { protocol, address, port } of server.addresses)
-    console.log(`serving:  ${protocol} ${address.includes(':') ? `[${address}]` : address}:${port}`);
+    console.log(
+      `serving:  ${protocol} ${address.includes(':') ? `[${address}]` : address}:${port}`,
+    );
 }
 
 const mostWorkers = 128;

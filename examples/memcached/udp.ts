@@ -27,7 +27,7 @@ export function serveDatagrams(
     const session = new Session();
     const end = start + length;
     let requests = 0;
-    for (let at = start + headerSize; at < end && !session.closing; ) {
+    for (let at = start + headerSize; at < end && !session.closing;) {
       const taken = protocol.execute(bytes, at, end, session);
       if (taken === 0) break;
       at += taken;

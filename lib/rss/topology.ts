@@ -11,7 +11,11 @@ export interface WorkerPlan {
   buckets: number[];
 }
 
-function workerCpus(config: RssConfig, workers: WorkersOption, allowed: readonly number[]): number[] {
+function workerCpus(
+  config: RssConfig,
+  workers: WorkersOption,
+  allowed: readonly number[],
+): number[] {
   const mapped = [...new Set(config.bucketMap)].sort((a, b) => a - b);
   const usable = mapped.filter((cpu) => allowed.includes(cpu));
   // A kernel may map its buckets to CPUs that this process must not use; then its own have to do.
@@ -53,6 +57,7 @@ export function planWorkers(
 /** bucketOwners(plan)[bucket] is the index of the worker that serves it. */
 export function bucketOwners(plan: readonly WorkerPlan[]): number[] {
   const owners: number[] = [];
-  for (const worker of plan) for (const bucket of worker.buckets) owners[bucket] = worker.workerIndex;
+  for (const worker of plan)
+    for (const bucket of worker.buckets) owners[bucket] = worker.workerIndex;
   return owners;
 }

@@ -2,12 +2,19 @@
 import { argumentTypeError, argumentValueError } from '../errors.js';
 import type { VirtualOptions } from '../rss/config.js';
 import type { WorkersOption } from '../rss/topology.js';
-import { checkListenerOptions, type ListenerOptions, type Steering, steerings } from '../socket/listen.js';
+import {
+  checkListenerOptions,
+  type ListenerOptions,
+  type Steering,
+  steerings,
+} from '../socket/listen.js';
 import { checkBoolean, checkInteger, checkOneOf, checkOptions } from '../validate.js';
 import type { Handoff } from './steering.js';
 
-interface EndpointOptions
-  extends Omit<ListenerOptions, 'protocol' | 'host' | 'steering' | 'bucket'> {
+interface EndpointOptions extends Omit<
+  ListenerOptions,
+  'protocol' | 'host' | 'steering' | 'bucket'
+> {
   /** One or several IP addresses. Default '::', dual stack. */
   host?: string | string[];
 }
@@ -57,7 +64,15 @@ export interface CheckedOptions {
   workerData: unknown;
 }
 
-const endpointNames = ['host', 'port', 'ipv6Only', 'backlog', 'bindAny', 'receiveBuffer', 'sendBuffer'] as const;
+const endpointNames = [
+  'host',
+  'port',
+  'ipv6Only',
+  'backlog',
+  'bindAny',
+  'receiveBuffer',
+  'sendBuffer',
+] as const;
 
 function checkEndpoints(protocol: 'tcp' | 'udp', options: EndpointOptions): Endpoint[] {
   const { host, port, ipv6Only, backlog, bindAny, receiveBuffer, sendBuffer } = options;

@@ -169,7 +169,12 @@ export class RssServer extends EventEmitter<ServerEvents> {
    */
   close(options: CloseOptions = {}): Promise<void> {
     checkOptions('close()', options, ['timeout', 'signal']);
-    const timeout = checkInteger('timeout', options.timeout ?? 5000, 0, 2 ** 31 - 1 - terminateAfterMs);
+    const timeout = checkInteger(
+      'timeout',
+      options.timeout ?? 5000,
+      0,
+      2 ** 31 - 1 - terminateAfterMs,
+    );
     const { signal } = options;
     const abandon = () => this.#abandoned.abort();
     if (signal?.aborted || (timeout === 0 && this.#closed !== undefined)) abandon();

@@ -31,7 +31,8 @@ function judge(steering: Steering, request: SteeringRequest): Verdict {
   });
   switch (steering) {
     case 'listen-bucket':
-      if (!can.listenBucket.available) return missing('IP_RSS_LISTEN_BUCKET', can.listenBucket.code);
+      if (!can.listenBucket.available)
+        return missing('IP_RSS_LISTEN_BUCKET', can.listenBucket.code);
       if (!can.bindMulti.available) return missing('IP_BINDMULTI', can.bindMulti.code);
       return { usable: true, reason: 'the kernel chooses the listener by RSS bucket' };
     case 'reuseport-lb':
@@ -108,7 +109,11 @@ export function decideHandoff(handoff: Handoff, steering: Steering, config: RssC
 }
 
 /** Index of the worker that each member of a listener group belongs to. */
-export function listenerOwners(steering: Steering, owners: readonly number[], workers: number): number[] {
+export function listenerOwners(
+  steering: Steering,
+  owners: readonly number[],
+  workers: number,
+): number[] {
   if (steering === 'single') return [0];
   if (steering === 'listen-bucket') return [...owners];
   return Array.from({ length: workers }, (_, i) => i);

@@ -111,7 +111,9 @@ export const listenerOptionNames = [
 ] as const;
 
 /** Validates everything but steering and bucket; returns what the native side takes. */
-export function checkListenerOptions(options: Omit<ListenerOptions, 'steering' | 'bucket'>): object {
+export function checkListenerOptions(
+  options: Omit<ListenerOptions, 'steering' | 'bucket'>,
+): object {
   return {
     protocol: checkOneOf('protocol', options.protocol ?? 'tcp', ['tcp', 'udp']),
     host: checkHost('host', options.host ?? '::'),

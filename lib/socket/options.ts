@@ -13,9 +13,12 @@ function flag(option: number): TypedOption<boolean> {
   return {
     get: (fd) => unwrap(native.getSocketOption(checkFd('fd', fd), option), { fd }) !== 0,
     set: (fd, value) =>
-      unwrap(native.setSocketOption(checkFd('fd', fd), option, checkBoolean('value', value) ? 1 : 0), {
-        fd,
-      }),
+      unwrap(
+        native.setSocketOption(checkFd('fd', fd), option, checkBoolean('value', value) ? 1 : 0),
+        {
+          fd,
+        },
+      ),
   };
 }
 

@@ -117,7 +117,9 @@ const context: WorkerContext = {
 };
 
 async function load(): Promise<WorkerDefinition> {
-  const url = init.module.includes('://') ? init.module : pathToFileURL(path.resolve(init.module)).href;
+  const url = init.module.includes('://')
+    ? init.module
+    : pathToFileURL(path.resolve(init.module)).href;
   const loaded = definitionOf((await import(url)) as { default?: unknown }, init.module);
   if (init.listeners.length > 0 && loaded.connection === undefined)
     throw argumentValueError(`"connection" is missing in ${init.module}, and the server has "tcp"`);

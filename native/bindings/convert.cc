@@ -35,7 +35,9 @@ std::vector<int> IntsFromJs(Napi::Value value) {
   return out;
 }
 
-std::string TextFromJs(Napi::Value value) { return value.As<Napi::String>().Utf8Value(); }
+std::string TextFromJs(Napi::Value value) {
+  return value.As<Napi::String>().Utf8Value();
+}
 
 int IntFromJs(Napi::Value value) {
   return value.IsNumber() ? value.As<Napi::Number>().Int32Value() : 0;

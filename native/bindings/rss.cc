@@ -52,8 +52,8 @@ Napi::Value KernelRssConfig(const Napi::CallbackInfo& info) {
 
 // virtualRssConfig(cpus, bits, reason)
 Napi::Value VirtualConfig(const Napi::CallbackInfo& info) {
-  return ToJs(info.Env(), VirtualRssConfig(IntsFromJs(info[0]), IntFromJs(info[1]),
-                                           TextFromJs(info[2])));
+  return ToJs(info.Env(),
+              VirtualRssConfig(IntsFromJs(info[0]), IntFromJs(info[1]), TextFromJs(info[2])));
 }
 
 Napi::Value BucketMapping(const Napi::CallbackInfo& info) {

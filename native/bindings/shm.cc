@@ -1,6 +1,6 @@
 // Shared memory segments, and waiting on their words.
-#include "bindings/convert.h"
 #include "platform/posix/shm.h"
+#include "bindings/convert.h"
 
 namespace rss {
 namespace {
@@ -48,8 +48,7 @@ Napi::Value Wait(const Napi::CallbackInfo& info) {
 
 // wakeWord(int32array, index, count)
 Napi::Value WakeWord(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(),
-                           WakeAddress(WordOf(info[0], info[1]), IntFromJs(info[2])));
+  return Napi::Number::New(info.Env(), WakeAddress(WordOf(info[0], info[1]), IntFromJs(info[2])));
 }
 
 }  // namespace

@@ -43,8 +43,7 @@ Napi::Object ToJs(Napi::Env env, OpenedListener listener) {
   out.Set("host", listener.address.Host());
   out.Set("port", listener.address.port());
   out.Set("family", listener.address.family() == AF_INET ? 4 : 6);
-  out.Set("descriptor",
-          constructor->New({Napi::Number::New(env, listener.fd.release())}));
+  out.Set("descriptor", constructor->New({Napi::Number::New(env, listener.fd.release())}));
   return out;
 }
 
@@ -85,9 +84,9 @@ Napi::Value DualStack(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value SetSocketOption(const Napi::CallbackInfo& info) {
-  return StatusToJs(info.Env(), SetOption(IntFromJs(info[0]),
-                                          static_cast<SocketOption>(IntFromJs(info[1])),
-                                          IntFromJs(info[2])));
+  return StatusToJs(info.Env(),
+                    SetOption(IntFromJs(info[0]), static_cast<SocketOption>(IntFromJs(info[1])),
+                              IntFromJs(info[2])));
 }
 
 Napi::Value GetSocketOption(const Napi::CallbackInfo& info) {
@@ -124,16 +123,15 @@ Napi::Value Inspect(const Napi::CallbackInfo& info) {
 Napi::Value AttachToeplitz(const Napi::CallbackInfo& info) {
   RssConfig config = RssConfigFromJs(info[1].As<Napi::Object>());
   bool with_ports = !info[2].ToBoolean() || config.udp_4tuple;
-  return StatusToJs(info.Env(),
-                    AttachSteeringProgram(IntFromJs(info[0]),
-                                          ToeplitzProgram(config, with_ports,
-                                                          IntsFromJs(info[3]))));
+  return StatusToJs(
+      info.Env(), AttachSteeringProgram(IntFromJs(info[0]),
+                                        ToeplitzProgram(config, with_ports, IntsFromJs(info[3]))));
 }
 
 // attachCpu(fd, cpuToListener)
 Napi::Value AttachCpu(const Napi::CallbackInfo& info) {
-  return StatusToJs(info.Env(), AttachSteeringProgram(IntFromJs(info[0]),
-                                                      CpuProgram(IntsFromJs(info[1]))));
+  return StatusToJs(info.Env(),
+                    AttachSteeringProgram(IntFromJs(info[0]), CpuProgram(IntsFromJs(info[1]))));
 }
 
 }  // namespace

@@ -39,13 +39,14 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
         {InstanceMethod<&Port::AddListener>("addListener"),
          InstanceMethod<&Port::AddDatagramSocket>("addDatagramSocket"),
          InstanceMethod<&Port::Start>("start"),
-         InstanceMethod<&Port::StopAccepting>("stopAccepting"), InstanceMethod<&Port::Close>("close"),
-         InstanceMethod<&Port::Take>("take"), InstanceMethod<&Port::Arrived>("arrived"),
-         InstanceMethod<&Port::Peer>("peer"), InstanceMethod<&Port::Destination>("destination"),
-         InstanceMethod<&Port::Flush>("flush")});
+         InstanceMethod<&Port::StopAccepting>("stopAccepting"),
+         InstanceMethod<&Port::Close>("close"), InstanceMethod<&Port::Take>("take"),
+         InstanceMethod<&Port::Arrived>("arrived"), InstanceMethod<&Port::Peer>("peer"),
+         InstanceMethod<&Port::Destination>("destination"), InstanceMethod<&Port::Flush>("flush")});
   }
 
-  // new WorkerPort({ table, worker, handoff, forward, countMisdirected, counters, stride, slotSize },
+  // new WorkerPort({ table, worker, handoff, forward, countMisdirected, counters, stride, slotSize
+  // },
   //                { slab, replySlab, connections, datagrams, replies },
   //                onConnections(count), onDatagrams(count) -> replies, onAcceptError(errno))
   explicit Port(const Napi::CallbackInfo& info)
@@ -191,9 +192,8 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
     return StatusToJs(info.Env(), port_->AddListener(IntFromJs(info[0])));
   }
   Napi::Value AddDatagramSocket(const Napi::CallbackInfo& info) {
-    return StatusToJs(info.Env(),
-                      port_->AddDatagramSocket(IntFromJs(info[0]), IntFromJs(info[1]),
-                                               info[2].ToBoolean()));
+    return StatusToJs(info.Env(), port_->AddDatagramSocket(IntFromJs(info[0]), IntFromJs(info[1]),
+                                                           info[2].ToBoolean()));
   }
   Napi::Value Start(const Napi::CallbackInfo& info) {
     return StatusToJs(info.Env(), port_->Start());

@@ -37,8 +37,7 @@ SocketAddress SocketAddress::Unmapped() const {
 
 std::string SocketAddress::Host() const {
   char text[INET6_ADDRSTRLEN + 1 + IF_NAMESIZE] = "";
-  const void* bytes =
-      family() == AF_INET ? static_cast<const void*>(&v4.sin_addr) : &v6.sin6_addr;
+  const void* bytes = family() == AF_INET ? static_cast<const void*>(&v4.sin_addr) : &v6.sin6_addr;
   if (inet_ntop(family(), bytes, text, sizeof text) == nullptr) return "";
   std::string host = text;
   if (family() == AF_INET6 && v6.sin6_scope_id != 0) {

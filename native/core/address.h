@@ -31,7 +31,9 @@ struct SocketAddress {
 };
 
 bool operator==(const SocketAddress& a, const SocketAddress& b);
-inline bool operator!=(const SocketAddress& a, const SocketAddress& b) { return !(a == b); }
+inline bool operator!=(const SocketAddress& a, const SocketAddress& b) {
+  return !(a == b);
+}
 
 // Text form of an address, with an optional %zone on IPv6. Fails with EINVAL and the text.
 Result<SocketAddress> ParseAddress(const std::string& host, uint16_t port);

@@ -25,8 +25,8 @@ struct Connection {
 struct ForwardedDatagram {
   Flow flow;
   SocketAddress peer;
-  SocketAddress local;   // the address it was sent to
-  int endpoint = 0;      // which of the server's UDP addresses it came in by
+  SocketAddress local;  // the address it was sent to
+  int endpoint = 0;     // which of the server's UDP addresses it came in by
   bool truncated = false;
   std::vector<uint8_t> payload;
 };

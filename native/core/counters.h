@@ -8,28 +8,37 @@ namespace rss {
 // Doubles, because JavaScript reads and adds to them too: exact up to 2^53, and aligned 8-byte
 // stores do not tear on the systems we run on.
 struct BucketCounters {
-  double accepted;            // connections this worker accepted for the bucket
-  double served;              // connections it gave to the user's code
-  double handed_off;          // of those accepted, the ones given to the bucket's owner
-  double inbox_full;          // hand-offs and forwards that the owner's inbox had no room for
-  double misdirected;         // connections and datagrams read by a worker that is not the owner
-  double bytes_in;            // payload read, TCP and UDP
-  double bytes_out;           // payload written
-  double datagrams_in;        // datagrams given to the user's code
-  double datagrams_out;       // datagrams sent
-  double datagrams_forwarded; // datagrams given to the bucket's owner
-  double datagrams_truncated; // datagrams larger than the slot they were read into
-  double datagrams_dropped;   // replies that the kernel did not take
-  double requests;            // for the user's code to count in
+  double accepted;             // connections this worker accepted for the bucket
+  double served;               // connections it gave to the user's code
+  double handed_off;           // of those accepted, the ones given to the bucket's owner
+  double inbox_full;           // hand-offs and forwards that the owner's inbox had no room for
+  double misdirected;          // connections and datagrams read by a worker that is not the owner
+  double bytes_in;             // payload read, TCP and UDP
+  double bytes_out;            // payload written
+  double datagrams_in;         // datagrams given to the user's code
+  double datagrams_out;        // datagrams sent
+  double datagrams_forwarded;  // datagrams given to the bucket's owner
+  double datagrams_truncated;  // datagrams larger than the slot they were read into
+  double datagrams_dropped;    // replies that the kernel did not take
+  double requests;             // for the user's code to count in
   double reserved[3];
 };
 static_assert(sizeof(BucketCounters) == 128, "two cache lines, so that workers share none");
 
 // Names of the fields above, in order, for the readers in JavaScript.
-constexpr const char* kCounterNames[] = {
-    "accepted",     "served",        "handedOff",          "inboxFull",         "misdirected",
-    "bytesIn",      "bytesOut",      "datagramsIn",        "datagramsOut",      "datagramsForwarded",
-    "datagramsTruncated", "datagramsDropped", "requests"};
+constexpr const char* kCounterNames[] = {"accepted",
+                                         "served",
+                                         "handedOff",
+                                         "inboxFull",
+                                         "misdirected",
+                                         "bytesIn",
+                                         "bytesOut",
+                                         "datagramsIn",
+                                         "datagramsOut",
+                                         "datagramsForwarded",
+                                         "datagramsTruncated",
+                                         "datagramsDropped",
+                                         "requests"};
 constexpr size_t kCounterStride = sizeof(BucketCounters) / sizeof(double);
 
 }  // namespace rss

@@ -29,7 +29,8 @@ Result<CpuList> ParseCpuList(const std::string& text) {
   CpuList cpus;
   for (size_t at = 0; at <= text.size(); ++at) {
     int first = 0;
-    if (!ParseNumber(text, &at, &first)) return MakeFailure(EINVAL, "", "CPU list \"" + text + "\"");
+    if (!ParseNumber(text, &at, &first))
+      return MakeFailure(EINVAL, "", "CPU list \"" + text + "\"");
     int last = first;
     if (at < text.size() && text[at] == '-') {
       ++at;

@@ -25,7 +25,8 @@ struct Flow {
 // Knows a configuration and classifies flows with it. Immutable, so that all threads may share it.
 class FlowClassifier {
  public:
-  explicit FlowClassifier(RssConfig config) : config_(std::move(config)), hasher_(config_.key, config_.algorithm) {}
+  explicit FlowClassifier(RssConfig config)
+      : config_(std::move(config)), hasher_(config_.key, config_.algorithm) {}
 
   const RssConfig& config() const { return config_; }
 

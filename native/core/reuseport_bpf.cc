@@ -7,15 +7,15 @@ namespace {
 // generator compiles and is tested everywhere.
 constexpr uint16_t kLoadWord = 0x20, kLoadByte = 0x30, kLoadWordIndirect = 0x40,
                    kLoadImmediate = 0x00, kLoadScratch = 0x60, kLoadXScratch = 0x61,
-                   kLoadXHeaderLength = 0xb1, kStore = 0x02, kAnd = 0x54, kXorX = 0xac,
-                   kOrX = 0x4c, kShiftRight = 0x74, kShiftRightX = 0x7c, kShiftLeft = 0x64,
-                   kModulo = 0x94, kCopyAToX = 0x07, kJump = 0x05, kJumpEqual = 0x15,
-                   kJumpGreaterEqual = 0x35, kReturn = 0x06, kReturnA = 0x16;
+                   kLoadXHeaderLength = 0xb1, kStore = 0x02, kAnd = 0x54, kXorX = 0xac, kOrX = 0x4c,
+                   kShiftRight = 0x74, kShiftRightX = 0x7c, kShiftLeft = 0x64, kModulo = 0x94,
+                   kCopyAToX = 0x07, kJump = 0x05, kJumpEqual = 0x15, kJumpGreaterEqual = 0x35,
+                   kReturn = 0x06, kReturnA = 0x16;
 constexpr uint32_t kNet = 0xfff00000u;       // SKF_NET_OFF
 constexpr uint32_t kProtocol = 0xfffff000u;  // SKF_AD_OFF + SKF_AD_PROTOCOL
 constexpr uint32_t kCpu = 0xfffff000u + 36;  // SKF_AD_OFF + SKF_AD_CPU
 constexpr uint32_t kEthertypeIpv4 = 0x0800;
-constexpr uint32_t kResult = 15;             // scratch word that collects the hash bits
+constexpr uint32_t kResult = 15;  // scratch word that collects the hash bits
 
 void Emit(BpfProgram* program, uint16_t code, uint32_t k = 0) {
   program->push_back({code, 0, 0, k});

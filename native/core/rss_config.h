@@ -14,8 +14,8 @@ constexpr int kMaxBits = 7;  // RSS_MAXBITS: at most 128 buckets
 constexpr int kMaxRssCpus = 64;
 
 struct RssConfig {
-  bool kernel = false;   // false: a virtual configuration
-  std::string reason;    // of a virtual one: why the kernel's is not there
+  bool kernel = false;  // false: a virtual configuration
+  std::string reason;   // of a virtual one: why the kernel's is not there
   HashAlgorithm algorithm = HashAlgorithm::kToeplitz;
   RssKey key = kDefaultKey;
   bool key_readable = true;  // false: the default stands in for a key we may not read

@@ -10,7 +10,9 @@
 namespace rss {
 namespace {
 
-Failure UvFailure(int error, const char* call) { return Failure{error, call, nullptr, {}}; }
+Failure UvFailure(int error, const char* call) {
+  return Failure{error, call, nullptr, {}};
+}
 
 bool CanBeSource(const SocketAddress& address) {
   SocketAddress a = address.Unmapped();
@@ -39,7 +41,9 @@ WorkerPort::WorkerPort(uv_loop_t* loop, std::shared_ptr<BucketTable> table,
   pause_.set_initialized();
 }
 
-void WorkerPort::Wake() { uv_async_send(wake_.get()); }
+void WorkerPort::Wake() {
+  uv_async_send(wake_.get());
+}
 
 Result<std::unique_ptr<WorkerPort::Socket>> WorkerPort::Adopt(int fd, Transport transport) {
   auto kind = InspectSocket(fd);
@@ -130,8 +134,8 @@ size_t WorkerPort::Accept(Socket* listener, size_t limit) {
     }
     KernelFlow kernel;
     if (table_->classifier().config().kernel) kernel = GetKernelFlow(connection.fd.get()).value;
-    connection.flow = table_->classifier().Classify(Transport::kTcp, kernel, connection.peer,
-                                                    connection.local);
+    connection.flow =
+        table_->classifier().Classify(Transport::kTcp, kernel, connection.peer, connection.local);
     int bucket = connection.flow.bucket;
     BucketCounters& counter = counters(bucket);
     counter.accepted += 1;
@@ -250,11 +254,11 @@ void WorkerPort::ReceiveDatagrams(Socket* socket) {
       DatagramRow& row = rows_[count];
       row.datagram = received_[i];
       row.endpoint = socket->endpoint;
-      SocketAddress local = row.datagram.info.has_destination ? row.datagram.info.destination
-                                                              : socket->address;
+      SocketAddress local =
+          row.datagram.info.has_destination ? row.datagram.info.destination : socket->address;
       local.set_port(socket->address.port());
-      row.flow = classifier.Classify(Transport::kUdp, row.datagram.info.flow, row.datagram.peer,
-                                     local);
+      row.flow =
+          classifier.Classify(Transport::kUdp, row.datagram.info.flow, row.datagram.peer, local);
       BucketCounters& counter = counters(row.flow.bucket);
       if (row.datagram.truncated) counter.datagrams_truncated += 1;
       if (table_->owner(row.flow.bucket) != options_.worker) {

@@ -41,10 +41,10 @@ class PortSink {
 
 struct PortOptions {
   int worker = 0;
-  bool handoff = false;            // give connections to their bucket's owner
-  bool forward = false;            // give datagrams to their bucket's owner
-  bool count_misdirected = true;   // false where the bucket does not choose the worker (bpf-cpu)
-  uint8_t* slab = nullptr;         // kDatagramBatch slots of `stride` bytes
+  bool handoff = false;           // give connections to their bucket's owner
+  bool forward = false;           // give datagrams to their bucket's owner
+  bool count_misdirected = true;  // false where the bucket does not choose the worker (bpf-cpu)
+  uint8_t* slab = nullptr;        // kDatagramBatch slots of `stride` bytes
   size_t stride = 0;
   size_t slot_size = 0;
   BucketCounters* counters = nullptr;  // one per bucket, this worker's own

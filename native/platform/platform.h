@@ -27,22 +27,22 @@ Result<RssConfig> ReadKernelRssConfig();
 // Outcome of trying something: 0 it works, else -errno.
 struct Capabilities {
   const char* platform = "";
-  std::string release;            // uname(3)
-  int rss_config = 0;             // net.inet.rss.buckets can be read
-  int listen_bucket = 0;          // IP_RSS_LISTEN_BUCKET
-  int listen_bucket_v6 = 0;       // IPV6_RSS_LISTEN_BUCKET
-  int bind_multi = 0;             // IP_BINDMULTI
-  int bind_any = 0;               // IP_BINDANY, Linux IP_TRANSPARENT
-  int reuse_port = 0;             // SO_REUSEPORT
-  int reuse_port_lb = 0;          // SO_REUSEPORT_LB
-  int reuse_port_lb_numa = 0;     // TCP_REUSPORT_LB_NUMA
-  int reuse_port_bpf = 0;         // SO_ATTACH_REUSEPORT_CBPF
-  int recv_flow_id = 0;           // IP_RECVFLOWID
-  int recv_rss_bucket_id = 0;     // IP_RECVRSSBUCKETID
-  int ipv6 = 0;                   // an IPv6 socket can be made
-  int numa_domains = 1;           // vm.ndomains
-  int netisr_threads = 0;         // net.isr.numthreads; 0 where there is no netisr
-  bool jailed = false;            // security.jail.jailed
+  std::string release;         // uname(3)
+  int rss_config = 0;          // net.inet.rss.buckets can be read
+  int listen_bucket = 0;       // IP_RSS_LISTEN_BUCKET
+  int listen_bucket_v6 = 0;    // IPV6_RSS_LISTEN_BUCKET
+  int bind_multi = 0;          // IP_BINDMULTI
+  int bind_any = 0;            // IP_BINDANY, Linux IP_TRANSPARENT
+  int reuse_port = 0;          // SO_REUSEPORT
+  int reuse_port_lb = 0;       // SO_REUSEPORT_LB
+  int reuse_port_lb_numa = 0;  // TCP_REUSPORT_LB_NUMA
+  int reuse_port_bpf = 0;      // SO_ATTACH_REUSEPORT_CBPF
+  int recv_flow_id = 0;        // IP_RECVFLOWID
+  int recv_rss_bucket_id = 0;  // IP_RECVRSSBUCKETID
+  int ipv6 = 0;                // an IPv6 socket can be made
+  int numa_domains = 1;        // vm.ndomains
+  int netisr_threads = 0;      // net.isr.numthreads; 0 where there is no netisr
+  bool jailed = false;         // security.jail.jailed
 };
 Capabilities ProbeCapabilities();
 
@@ -85,8 +85,8 @@ enum class Steering { kListenBucket, kReusePortLb, kBpfToeplitz, kBpfCpu, kSingl
 
 // Sets what a member of a group needs before bind(2). `bucket` counts for kListenBucket alone.
 Status PrepareGroupMember(int fd, Steering steering, int bucket);
-// Whether the members of a group may be dual-stack wildcard sockets. FreeBSD puts none of these into
-// a load-balancing group (in_pcbinslbgrouphash()): there IPv6 and IPv4 need a group each.
+// Whether the members of a group may be dual-stack wildcard sockets. FreeBSD puts none of these
+// into a load-balancing group (in_pcbinslbgrouphash()): there IPv6 and IPv4 need a group each.
 bool DualStackGroups(Steering steering);
 // Attaches a program to a group through any member. ENOTSUP outside Linux.
 Status AttachSteeringProgram(int fd, const BpfProgram& program);
@@ -98,9 +98,9 @@ constexpr size_t kControlSize = 256;
 
 struct DatagramInfo {
   KernelFlow flow;
-  int kernel_bucket = -1;      // IP_RSSBUCKETID control message, -1 when absent
+  int kernel_bucket = -1;  // IP_RSSBUCKETID control message, -1 when absent
   bool has_destination = false;
-  SocketAddress destination;   // address the datagram reached; its port is not set
+  SocketAddress destination;  // address the datagram reached; its port is not set
 };
 
 // Asks for destination address, flow id, hash type and bucket with each datagram, as far as the

@@ -23,28 +23,74 @@ int64_t RunBpf(const rss::BpfProgram& program, const BpfPacket& packet) {
     const rss::BpfInstruction& in = program[pc];
     uint32_t k = in.k;
     switch (in.code) {
-      case 0x20: if (!Load(packet, k, 4, &a)) return -1; break;            // ld [k]
-      case 0x30: if (!Load(packet, k, 1, &a)) return -1; break;            // ldb [k]
-      case 0x40: if (!Load(packet, k + x, 4, &a)) return -1; break;        // ld [x + k]
-      case 0xb1: if (!Load(packet, k, 1, &x)) return -1; x = (x & 15) * 4; break;  // ldx 4*([k]&0xf)
-      case 0x00: a = k; break;                                             // ld #k
-      case 0x60: if (k > 15) return -1; a = memory[k]; break;              // ld M[k]
-      case 0x61: if (k > 15) return -1; x = memory[k]; break;              // ldx M[k]
-      case 0x02: if (k > 15) return -1; memory[k] = a; break;              // st M[k]
-      case 0x07: x = a; break;                                             // tax
-      case 0x54: a &= k; break;
-      case 0xac: a ^= x; break;
-      case 0x4c: a |= x; break;
-      case 0x64: a <<= k; break;
-      case 0x74: a >>= k; break;
-      case 0x7c: a = x < 32 ? a >> x : 0; break;
-      case 0x94: if (k == 0) return -1; a %= k; break;
-      case 0x05: pc += k; break;
-      case 0x15: pc += a == k ? in.jump_true : in.jump_false; break;
-      case 0x35: pc += a >= k ? in.jump_true : in.jump_false; break;
-      case 0x06: return k;
-      case 0x16: return a;
-      default: return -1;
+      case 0x20:
+        if (!Load(packet, k, 4, &a)) return -1;
+        break;  // ld [k]
+      case 0x30:
+        if (!Load(packet, k, 1, &a)) return -1;
+        break;  // ldb [k]
+      case 0x40:
+        if (!Load(packet, k + x, 4, &a)) return -1;
+        break;  // ld [x + k]
+      case 0xb1:
+        if (!Load(packet, k, 1, &x)) return -1;
+        x = (x & 15) * 4;
+        break;  // ldx 4*([k]&0xf)
+      case 0x00:
+        a = k;
+        break;  // ld #k
+      case 0x60:
+        if (k > 15) return -1;
+        a = memory[k];
+        break;  // ld M[k]
+      case 0x61:
+        if (k > 15) return -1;
+        x = memory[k];
+        break;  // ldx M[k]
+      case 0x02:
+        if (k > 15) return -1;
+        memory[k] = a;
+        break;  // st M[k]
+      case 0x07:
+        x = a;
+        break;  // tax
+      case 0x54:
+        a &= k;
+        break;
+      case 0xac:
+        a ^= x;
+        break;
+      case 0x4c:
+        a |= x;
+        break;
+      case 0x64:
+        a <<= k;
+        break;
+      case 0x74:
+        a >>= k;
+        break;
+      case 0x7c:
+        a = x < 32 ? a >> x : 0;
+        break;
+      case 0x94:
+        if (k == 0) return -1;
+        a %= k;
+        break;
+      case 0x05:
+        pc += k;
+        break;
+      case 0x15:
+        pc += a == k ? in.jump_true : in.jump_false;
+        break;
+      case 0x35:
+        pc += a >= k ? in.jump_true : in.jump_false;
+        break;
+      case 0x06:
+        return k;
+      case 0x16:
+        return a;
+      default:
+        return -1;
     }
   }
   return -1;

@@ -9,8 +9,8 @@
 namespace rss_test {
 
 struct BpfPacket {
-  uint32_t ethertype = 0;   // SKF_AD_PROTOCOL
-  uint32_t cpu = 0;         // SKF_AD_CPU
+  uint32_t ethertype = 0;            // SKF_AD_PROTOCOL
+  uint32_t cpu = 0;                  // SKF_AD_CPU
   const uint8_t* network = nullptr;  // SKF_NET_OFF: the IP header on
   size_t size = 0;
 };

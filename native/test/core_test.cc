@@ -12,7 +12,9 @@ namespace {
 
 using namespace rss;
 
-SocketAddress At(const char* host, uint16_t port) { return ParseAddress(host, port).value; }
+SocketAddress At(const char* host, uint16_t port) {
+  return ParseAddress(host, port).value;
+}
 
 struct Vector {
   const char* source;
@@ -58,7 +60,8 @@ void TestToeplitz() {
     uint8_t data[kMaxTupleSize];
     for (auto& byte : data) byte = static_cast<uint8_t>(random());
     size_t size = random() % (kMaxTupleSize + 1);
-    equal = equal && RssHasher(key).Hash(data, size) == ToeplitzHash(key.data(), kKeySize, data, size);
+    equal =
+        equal && RssHasher(key).Hash(data, size) == ToeplitzHash(key.data(), kKeySize, data, size);
   }
   Check(equal, "toeplitz by table equals toeplitz by bit, 200 random keys");
   uint8_t data[] = {1, 2, 250};
@@ -67,11 +70,12 @@ void TestToeplitz() {
   Check(RssHasher(kDefaultKey, HashAlgorithm::kNaive).Hash(data, 3) == sum + 253, "naive hash");
 
   uint8_t mapped[kMaxTupleSize], plain[kMaxTupleSize];
-  size_t size = TupleBytes(At("::ffff:66.9.149.187", 2794), At("::ffff:161.142.100.80", 1766), true,
-                           mapped);
+  size_t size =
+      TupleBytes(At("::ffff:66.9.149.187", 2794), At("::ffff:161.142.100.80", 1766), true, mapped);
   TupleBytes(At("66.9.149.187", 2794), At("161.142.100.80", 1766), true, plain);
   Check(size == 12 && memcmp(mapped, plain, 12) == 0, "v4-mapped addresses hash as IPv4");
-  Check(TupleBytes(At("::1", 1), At("127.0.0.1", 1), true, mapped) == 0, "mixed families: no tuple");
+  Check(TupleBytes(At("::1", 1), At("127.0.0.1", 1), true, mapped) == 0,
+        "mixed families: no tuple");
 }
 
 void TestBucketMapping() {
@@ -83,12 +87,30 @@ void TestBucketMapping() {
   for (int i = 0; i < 128; ++i)
     all += (i == 0 ? "" : " ") + std::to_string(i) + ":" + std::to_string(i % 64);
   auto most = ParseBucketMapping(all, 128);
-  Check(most.ok() && most.value.size() == 128 && most.value[127] == 63, "bucket_mapping, 128 buckets");
-  const char* const wrong[] = {"",          "0",          "0:",        ":0",       "0:0 ",
-                               " 0:0 1:1",  "0:0  1:1",   "0:0 0:1",   "0:0 2:1",  "0:0",
-                               "0:0 1:1\n", "0:0,1:1",    "0:0 1:-1",  "0:0 -1:1", "0:0 1:1 2:0",
-                               "0:0 1:x",   "0:0 1:1x",   "00:0 1:1",  "0x0:0 1:1", "0:0 1:99999",
-                               "0:0 1:1 ",  "0:0 1:4294967296"};
+  Check(most.ok() && most.value.size() == 128 && most.value[127] == 63,
+        "bucket_mapping, 128 buckets");
+  const char* const wrong[] = {"",
+                               "0",
+                               "0:",
+                               ":0",
+                               "0:0 ",
+                               " 0:0 1:1",
+                               "0:0  1:1",
+                               "0:0 0:1",
+                               "0:0 2:1",
+                               "0:0",
+                               "0:0 1:1\n",
+                               "0:0,1:1",
+                               "0:0 1:-1",
+                               "0:0 -1:1",
+                               "0:0 1:1 2:0",
+                               "0:0 1:x",
+                               "0:0 1:1x",
+                               "00:0 1:1",
+                               "0x0:0 1:1",
+                               "0:0 1:99999",
+                               "0:0 1:1 ",
+                               "0:0 1:4294967296"};
   for (const char* text : wrong) {
     auto result = ParseBucketMapping(text, 2);
     std::string quoted = std::string("\"") + text + "\"";
@@ -99,9 +121,8 @@ void TestBucketMapping() {
 
 void TestVirtualConfig() {
   // cpus -> buckets, from rss_init() in sys/net/rss_config.c
-  const int table[][2] = {{1, 1},   {2, 4},   {3, 8},    {4, 8},    {5, 16},  {8, 16},
-                          {9, 32},  {16, 32}, {17, 64},  {32, 64},  {33, 128}, {64, 128},
-                          {80, 128}};
+  const int table[][2] = {{1, 1},   {2, 4},   {3, 8},   {4, 8},    {5, 16},   {8, 16},  {9, 32},
+                          {16, 32}, {17, 64}, {32, 64}, {33, 128}, {64, 128}, {80, 128}};
   for (const auto& row : table) {
     CpuList cpus;
     for (int i = 0; i < row[0]; ++i) cpus.push_back(i);

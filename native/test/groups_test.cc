@@ -49,7 +49,8 @@ struct Kernel {
 };
 
 const char* NameOf(Steering steering) {
-  const char* const names[] = {"listen-bucket", "reuseport-lb", "bpf-toeplitz", "bpf-cpu", "single"};
+  const char* const names[] = {"listen-bucket", "reuseport-lb", "bpf-toeplitz", "bpf-cpu",
+                               "single"};
   return names[static_cast<int>(steering)];
 }
 
@@ -126,9 +127,9 @@ UniqueFd Client(const Family& family, int type, int number) {
 struct Tally {
   std::vector<int> per_listener;
   int lost = 0;
-  int hashed = 0;         // the kernel gave an RSS hash type
-  int hash_wrong = 0;     // ... and it was not the Toeplitz hash of the flow
-  int bucket_wrong = 0;   // the listener was not the bucket's
+  int hashed = 0;        // the kernel gave an RSS hash type
+  int hash_wrong = 0;    // ... and it was not the Toeplitz hash of the flow
+  int bucket_wrong = 0;  // the listener was not the bucket's
   int kernel_bucket_wrong = 0;
   int destination_wrong = 0;
   std::string error;
@@ -161,8 +162,7 @@ Tally RunTcp(const Kernel& kernel, const Family& family, std::vector<OpenedListe
     setsockopt(client.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     int listener = WaitReadable(group, 2000);
     Connection connection;
-    int error = listener < 0 ? -ETIMEDOUT
-                             : AcceptConnection(group[listener].fd.get(), &connection);
+    int error = listener < 0 ? -ETIMEDOUT : AcceptConnection(group[listener].fd.get(), &connection);
     if (error != 0) {
       tally.error = strerror(-error);
       ++tally.lost;
@@ -213,17 +213,20 @@ Tally RunUdp(const Kernel& kernel, const Family& family, std::vector<OpenedListe
 
 void Judge(const Kernel& kernel, Transport transport, Steering steering, const Family& family,
            const Tally& t) {
-  std::string name = std::string(transport == Transport::kTcp ? "TCP " : "UDP ") + NameOf(steering) +
-                     ", " + family.name;
+  std::string name = std::string(transport == Transport::kTcp ? "TCP " : "UDP ") +
+                     NameOf(steering) + ", " + family.name;
   bool udp = transport == Transport::kUdp;
-  Check(t.lost == 0 && t.error.empty(), name + ": all " + std::to_string(kFlows) + " arrive, " +
-            Counts(t.per_listener), std::to_string(t.lost) + " lost, " + t.error);
+  Check(t.lost == 0 && t.error.empty(),
+        name + ": all " + std::to_string(kFlows) + " arrive, " + Counts(t.per_listener),
+        std::to_string(t.lost) + " lost, " + t.error);
   if (udp)
     Check(t.destination_wrong == 0, name + ": the destination address comes with each",
           std::to_string(t.destination_wrong) + " without");
   if (kernel.rss) {
-    Check(t.hash_wrong == 0, name + ": the kernel's flow id is the Toeplitz hash, " +
-              std::to_string(t.hashed) + " hashed", std::to_string(t.hash_wrong) + " differ");
+    Check(t.hash_wrong == 0,
+          name + ": the kernel's flow id is the Toeplitz hash, " + std::to_string(t.hashed) +
+              " hashed",
+          std::to_string(t.hash_wrong) + " differ");
     if (udp)
       Check(t.kernel_bucket_wrong == 0, name + ": the bucket message is flow id & mask",
             std::to_string(t.kernel_bucket_wrong) + " differ");
@@ -274,7 +277,8 @@ void TestGroups(Transport transport) {
 // A port that another group has is refused, not shared.
 void TestTaken(Transport transport) {
   Kernel kernel;
-  for (Steering steering : {Steering::kListenBucket, Steering::kReusePortLb, Steering::kBpfToeplitz}) {
+  for (Steering steering :
+       {Steering::kListenBucket, Steering::kReusePortLb, Steering::kBpfToeplitz}) {
     if (!Unusable(steering, kernel, false).empty()) continue;
     auto first = Open(kernel, transport, steering, kFamilies[0]);
     if (!CheckOk(first, "a group to stand in the way")) continue;

@@ -17,19 +17,22 @@ namespace {
 
 using namespace rss;
 
-UniqueFd Socket(int family, int type) { return UniqueFd(socket(family, type | SOCK_CLOEXEC, 0)); }
+UniqueFd Socket(int family, int type) {
+  return UniqueFd(socket(family, type | SOCK_CLOEXEC, 0));
+}
 
 }  // namespace
 
 void TestConfiguration() {
   Capabilities c = ProbeCapabilities();
-  printf("        %s %s: rss %d, listen bucket %d/%d, bindmulti %d, bindany %d, reuseport_lb %d, "
-         "lb_numa %d, bpf %d, recvflowid %d, recvrssbucketid %d, ipv6 %d, %d domain(s), "
-         "%d netisr thread(s)%s\n",
-         c.platform, c.release.c_str(), c.rss_config, c.listen_bucket, c.listen_bucket_v6,
-         c.bind_multi, c.bind_any, c.reuse_port_lb, c.reuse_port_lb_numa, c.reuse_port_bpf,
-         c.recv_flow_id, c.recv_rss_bucket_id, c.ipv6, c.numa_domains, c.netisr_threads,
-         c.jailed ? ", jailed" : "");
+  printf(
+      "        %s %s: rss %d, listen bucket %d/%d, bindmulti %d, bindany %d, reuseport_lb %d, "
+      "lb_numa %d, bpf %d, recvflowid %d, recvrssbucketid %d, ipv6 %d, %d domain(s), "
+      "%d netisr thread(s)%s\n",
+      c.platform, c.release.c_str(), c.rss_config, c.listen_bucket, c.listen_bucket_v6,
+      c.bind_multi, c.bind_any, c.reuse_port_lb, c.reuse_port_lb_numa, c.reuse_port_bpf,
+      c.recv_flow_id, c.recv_rss_bucket_id, c.ipv6, c.numa_domains, c.netisr_threads,
+      c.jailed ? ", jailed" : "");
   auto config = ReadKernelRssConfig();
   if (!config.ok()) {
     bool absent = config.failure.error == -ENOENT || config.failure.error == -ENOTSUP;
@@ -126,7 +129,8 @@ void TestOptions() {
                  "the listen bucket cannot be read");
     }
   }
-  CheckFails(SetOption(-1, SocketOption::kReusePort, 1), EBADF, "an option of no descriptor is EBADF");
+  CheckFails(SetOption(-1, SocketOption::kReusePort, 1), EBADF,
+             "an option of no descriptor is EBADF");
   CheckFails(GetOption(-1, SocketOption::kReusePort), EBADF, "reading it too");
   Check(!GetKernelFlow(-1).ok(), "the flow of no descriptor is an error");
   CheckFails(InspectSocket(-1), EBADF, "no descriptor is no socket");

@@ -50,7 +50,7 @@ void TestProgram(std::mt19937& random, int bits, const char* shape) {
   for (auto& byte : config.key) byte = static_cast<uint8_t>(random());
   std::vector<int> table(config.buckets());
   for (size_t i = 0; i < table.size(); ++i)
-    table[i] = shape[0] == 'i' ? static_cast<int>(i)
+    table[i] = shape[0] == 'i'   ? static_cast<int>(i)
                : shape[0] == 'm' ? static_cast<int>(i % 3)
                                  : static_cast<int>(random() % 7);
   RssHasher hasher(config.key);
@@ -76,7 +76,8 @@ void TestProgram(std::mt19937& random, int bits, const char* shape) {
 void TestSteeringPrograms() {
   std::mt19937 random(20140517);
   for (int bits : {0, 1, 2, 3, 5, 7})
-    for (const char* shape : {"identity", "modulo", "random table"}) TestProgram(random, bits, shape);
+    for (const char* shape : {"identity", "modulo", "random table"})
+      TestProgram(random, bits, shape);
   std::vector<int> cpus(300);
   for (auto& worker : cpus) worker = static_cast<int>(random() % 5);
   BpfProgram program = CpuProgram(cpus);

@@ -32,10 +32,13 @@ const scripts: Record<string, string> = {
   'incr wraps at 64 bits':
     'set a 0 0 20\r\n18446744073709551615\r\nincr a 1\r\nget a\r\nset a 0 0 20\r\n18446744073709551614\r\n' +
     'incr a 1\r\nget a\r\nincr a 18446744073709551616\r\nset a 0 0 1\r\n9\r\nincr a 1\r\nget a\r\n',
-  touch: 'set a 0 0 1\r\nx\r\ntouch a 100\r\ntouch n 100\r\ntouch a x\r\ntouch a\r\ntouch a -1\r\nget a\r\n',
+  touch:
+    'set a 0 0 1\r\nx\r\ntouch a 100\r\ntouch n 100\r\ntouch a x\r\ntouch a\r\ntouch a -1\r\nget a\r\n',
   gat: 'set a 3 0 1\r\nx\r\ngat 100 a\r\ngat 100 a n a\r\ngat x a\r\ngat 0\r\ngat\r\n',
-  'expired at once': 'set a 0 -1 1\r\nx\r\nget a\r\nset a 0 100 1\r\nx\r\nget a\r\nset a 0 2592001 1\r\nx\r\nget a\r\n',
-  flush_all: 'set a 0 0 1\r\nx\r\nflush_all\r\nget a\r\nflush_all 0\r\nflush_all x\r\nflush_all -1\r\nflush_all 100\r\nflush_all 1 2 3\r\n',
+  'expired at once':
+    'set a 0 -1 1\r\nx\r\nget a\r\nset a 0 100 1\r\nx\r\nget a\r\nset a 0 2592001 1\r\nx\r\nget a\r\n',
+  flush_all:
+    'set a 0 0 1\r\nx\r\nflush_all\r\nget a\r\nflush_all 0\r\nflush_all x\r\nflush_all -1\r\nflush_all 100\r\nflush_all 1 2 3\r\n',
   'wrong lines':
     'bogus\r\n\r\nget\r\nget \r\ngets\r\nset\r\nset a\r\nset a 0 0\r\nset a 1 2 3 4 5 6\r\nGET a\r\nverbosity\r\n' +
     'verbosity x\r\nverbosity 2\r\nversion x\r\nshutdown\r\n',

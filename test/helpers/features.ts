@@ -27,7 +27,8 @@ export function testIf(
   body: (t: TestContext) => Promise<void> | void,
 ): void {
   const feature = missing?.split(' ')[0] ?? '';
-  if (missing !== undefined && !required.has(feature)) test(name, { skip: missing }, () => undefined);
+  if (missing !== undefined && !required.has(feature))
+    test(name, { skip: missing }, () => undefined);
   else if (missing !== undefined)
     test(name, () => {
       throw new Error(`required, but missing: ${missing}`);

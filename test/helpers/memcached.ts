@@ -47,7 +47,8 @@ async function serve(command: string, args: string[], port: number): Promise<Ser
   const exited = once(child, 'exit') as Promise<[number | null]>;
   await answering(port, child);
   // The example says so when all its workers serve; connections may be queued before.
-  while (command === process.execPath && !output.includes('serving:')) await once(child.stdout, 'data');
+  while (command === process.execPath && !output.includes('serving:'))
+    await once(child.stdout, 'data');
   return {
     port,
     child,

@@ -175,7 +175,7 @@ describe('wrong uses of a descriptor are errors', () => {
       port.addListener(udp.fd),
       port.addDatagramSocket(tcp.fd, 0, true),
       port.addListener(0),
-    ].map((failure) => (failure === undefined ? 'adopted' : failure.detail ?? failure.syscall));
+    ].map((failure) => (failure === undefined ? 'adopted' : (failure.detail ?? failure.syscall)));
     assert.deepEqual(codes.slice(2, 4), ['not a TCP socket', 'not a UDP socket']);
     assert.ok(codes.every((code) => code !== 'adopted'));
     assert.equal(port.take(0), -(process.platform === 'linux' ? 9 : 9));
@@ -189,7 +189,11 @@ describe('wrong uses of a descriptor are errors', () => {
     const { reusePort, listenBucket, flow } = socketOptions;
     assert.throws(() => reusePort.get(-1), { code: 'ERR_OUT_OF_RANGE' });
     assert.throws(() => reusePort.get('3' as never), { code: 'ERR_INVALID_ARG_TYPE' });
-    assert.throws(() => reusePort.set(99_999, true), { code: 'EBADF', syscall: 'setsockopt', fd: 99_999 });
+    assert.throws(() => reusePort.set(99_999, true), {
+      code: 'EBADF',
+      syscall: 'setsockopt',
+      fd: 99_999,
+    });
     assert.throws(() => reusePort.set(0, 1 as never), { code: 'ERR_INVALID_ARG_TYPE' });
     assert.throws(() => listenBucket.set(0, 128), { code: 'ERR_OUT_OF_RANGE' });
     assert.throws(() => flow(99_999), { code: /EBADF|ENOPROTOOPT/ } as never);

@@ -24,7 +24,9 @@ describe('the memcached example', () => {
   });
 
   it('explains a wrong command line with status 64', () => {
-    const { status, stderr } = spawnSync(process.execPath, [main, '-p', 'nine'], { encoding: 'utf8' });
+    const { status, stderr } = spawnSync(process.execPath, [main, '-p', 'nine'], {
+      encoding: 'utf8',
+    });
     assert.equal(status, 64);
     assert.match(stderr, /^memcached: -p must be a number from 0 to 65535, not "nine"/);
     assert.equal(spawnSync(process.execPath, [main, '--help']).status, 0);
@@ -32,7 +34,9 @@ describe('the memcached example', () => {
 
   it('ends with 1 and one line when the port is taken', async () => {
     const server = await serveExample('-t', '1');
-    const { status, stderr } = spawnSync(process.execPath, [main, '-p', String(server.port)], { encoding: 'utf8' });
+    const { status, stderr } = spawnSync(process.execPath, [main, '-p', String(server.port)], {
+      encoding: 'utf8',
+    });
     assert.equal(status, 1);
     assert.match(stderr, /^memcached: \w+ EADDRINUSE: .*127\.0\.0\.1:\d+\)\n$/);
     await server.stop();
@@ -67,7 +71,10 @@ describe('the memcached example', () => {
         if ((round + id) % 3 === 0) {
           const letter = String.fromCharCode(97 + ((round + id) % 26));
           const value = letter.repeat(lengths[(round + id) % lengths.length]!);
-          assert.equal(await client.ask(`set ${key} 0 0 ${value.length}\r\n${value}\r\n`), 'STORED\r\n');
+          assert.equal(
+            await client.ask(`set ${key} 0 0 ${value.length}\r\n${value}\r\n`),
+            'STORED\r\n',
+          );
         } else {
           const answer = await client.ask(`get ${key}\r\n`, 'END\r\n');
           const match = /^VALUE \S+ 0 (\d+)\r\n([a-z]*)\r\nEND\r\n$/.exec(answer);
@@ -126,7 +133,8 @@ describe('the memcached example', () => {
     const other = new RawClient(server.port);
     for (let i = 0; i < 100; i++) assert.match(await other.ask('version\r\n'), /^VERSION/);
     stuck.socket.resume();
-    for (let i = 0; i < 60; i++) assert.equal((await stuck.until('END\r\n')).length, value.length + 27);
+    for (let i = 0; i < 60; i++)
+      assert.equal((await stuck.until('END\r\n')).length, value.length + 27);
     stuck.close();
     other.close();
     assert.equal(await server.stop(), 0);
@@ -164,7 +172,12 @@ describe('the memcached example', () => {
     await client.ask(`set big 0 0 ${value.length}\r\n${value}\r\n`);
     assert.equal(await frames('get big\r\n', 7), `VALUE big 0 100000\r\n${value}\r\nEND\r\n`);
     // No frames, more than one, and too short ones: ignored, and the server goes on.
-    for (const junk of [[], [1, 2, 3], [0, 1, 0, 0, 0, 2, 0, 0, 103], [0, 1, 0, 1, 0, 1, 0, 0, 103]])
+    for (const junk of [
+      [],
+      [1, 2, 3],
+      [0, 1, 0, 0, 0, 2, 0, 0, 103],
+      [0, 1, 0, 1, 0, 1, 0, 0, 103],
+    ])
       socket.send(Buffer.from(junk), udpPort, '127.0.0.1');
     assert.match(await frames('version\r\n', 9), /^VERSION/);
     socket.close();

@@ -129,7 +129,9 @@ describe('listen()', () => {
     const signal = AbortSignal.abort(new Error('changed my mind'));
     await assert.rejects(server.listen({ signal }), { name: 'AbortError', code: 'ABORT_ERR' });
     const other = createServer({ worker: fixture('slow-worker'), tcp: { host } });
-    await assert.rejects(other.listen({ signal: AbortSignal.timeout(200) }), { name: 'AbortError' });
+    await assert.rejects(other.listen({ signal: AbortSignal.timeout(200) }), {
+      name: 'AbortError',
+    });
   });
 
   it('rejects a steering that is not there with ENOTSUP and the reason', async () => {
@@ -144,7 +146,11 @@ describe('options', () => {
     [{ worker: 3 as never }, /"worker" must be/, 'ERR_INVALID_ARG_TYPE'],
     [{ tcp: undefined as never }, /needs "tcp" or "udp"/, 'ERR_INVALID_ARG_VALUE'],
     [{ wokers: 2 }, /unknown option "wokers".*did you mean "workers"/, 'ERR_INVALID_ARG_VALUE'],
-    [{ tcp: { prot: 1 } as never }, /unknown option "prot" in "tcp".*"port"/, 'ERR_INVALID_ARG_VALUE'],
+    [
+      { tcp: { prot: 1 } as never },
+      /unknown option "prot" in "tcp".*"port"/,
+      'ERR_INVALID_ARG_VALUE',
+    ],
     [{ tcp: { forward: true } as never }, /unknown option "forward"/, 'ERR_INVALID_ARG_VALUE'],
     [{ tcp: { port: 65536 } }, /"port" must be .*65535, got 65536/, 'ERR_OUT_OF_RANGE'],
     [{ tcp: { port: '80' as never } }, /"port" must be a number, got '80'/, 'ERR_INVALID_ARG_TYPE'],
@@ -152,7 +158,11 @@ describe('options', () => {
     [{ tcp: { host: [] } }, /"host" must be/, 'ERR_INVALID_ARG_TYPE'],
     [{ tcp: { backlog: 0 } }, /"backlog"/, 'ERR_OUT_OF_RANGE'],
     [{ workers: 0 }, /"workers" must be an integer from 1 to 128/, 'ERR_OUT_OF_RANGE'],
-    [{ workers: 'cpus' as never }, /"workers" must be one of 'cpu', 'bucket'/, 'ERR_INVALID_ARG_VALUE'],
+    [
+      { workers: 'cpus' as never },
+      /"workers" must be one of 'cpu', 'bucket'/,
+      'ERR_INVALID_ARG_VALUE',
+    ],
     [{ steering: 'toeplitz' as never }, /"steering" must be one of/, 'ERR_INVALID_ARG_VALUE'],
     [{ handoff: true as never }, /"handoff" must be one of/, 'ERR_INVALID_ARG_VALUE'],
     [{ udp: { datagramSize: 70000 } }, /"datagramSize"/, 'ERR_OUT_OF_RANGE'],

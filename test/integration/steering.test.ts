@@ -33,7 +33,13 @@ function exact(steering: Steering): Partial<ServerOptions> {
   };
 }
 
-function expectOwner(server: RssServer, protocol: 'tcp' | 'udp', host: string, port: number, answer: Answer): void {
+function expectOwner(
+  server: RssServer,
+  protocol: 'tcp' | 'udp',
+  host: string,
+  port: number,
+  answer: Answer,
+): void {
   const { report: got, source, sourcePort } = answer;
   const tuple = { protocol, source, sourcePort, destination: host, destinationPort: port };
   const expected = bucketOf(tuple, server.config);
@@ -150,7 +156,10 @@ describe('the seeds’ model', () => {
       const { bucketMap, buckets } = server.config;
       assert.equal(server.workers.length, buckets);
       server.workers.forEach((info, i) =>
-        assert.deepEqual({ buckets: info.buckets, cpu: info.cpu }, { buckets: [i], cpu: bucketMap[i] }),
+        assert.deepEqual(
+          { buckets: info.buckets, cpu: info.cpu },
+          { buckets: [i], cpu: bucketMap[i] },
+        ),
       );
     } finally {
       await server.close({ timeout: 0 });

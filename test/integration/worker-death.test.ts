@@ -7,7 +7,13 @@ import { describe, it } from 'node:test';
 import { bucketOf, createServer, type RssServer, type ServerOptions } from 'freebsd-rss';
 
 import { steerings } from '../helpers/features.js';
-import { inParallel, openDescriptors, randomLoopback, request, assertNoLeak } from '../helpers/net.js';
+import {
+  inParallel,
+  openDescriptors,
+  randomLoopback,
+  request,
+  assertNoLeak,
+} from '../helpers/net.js';
 
 const worker = new URL('../fixtures/report-worker.js', import.meta.url);
 const host = '127.0.0.1';
@@ -25,7 +31,7 @@ const ways: Record<string, (server: RssServer) => Promise<unknown>> = {
 async function harm(server: RssServer, command: string): Promise<void> {
   const exited = once(server, 'worker-exit', { signal: AbortSignal.timeout(10_000) });
   const { port } = server.addresses[0]!;
-  for (let met = false; !met; ) {
+  for (let met = false; !met;) {
     const options = { host, port, localAddress: randomLoopback() };
     met = await request(options, `if-victim ${command}`).then(
       () => false,
@@ -36,7 +42,8 @@ async function harm(server: RssServer, command: string): Promise<void> {
 }
 
 function options(steering: string): Partial<ServerOptions> {
-  const exactly = steering === 'bpf-toeplitz' || steering === 'bpf-cpu' ? {} : { handoff: 'always' as const };
+  const exactly =
+    steering === 'bpf-toeplitz' || steering === 'bpf-cpu' ? {} : { handoff: 'always' as const };
   const workers = steering === 'bpf-cpu' ? {} : { workers: 3, buckets: 8 };
   return { steering: steering as never, ...workers, ...exactly };
 }
@@ -151,7 +158,7 @@ describe('what waits for a dead worker', () => {
 
   /** Makes the victim sleep and then exit; returns while it sleeps. */
   async function blockAndExit(port: number): Promise<void> {
-    for (let met = false; !met; ) {
+    for (let met = false; !met;) {
       const options = { host, port, localAddress: randomLoopback() };
       const answered = request(options, 'if-victim block-exit 400').then(
         () => true,

@@ -17,7 +17,10 @@ describe('system errors', () => {
       { errno: -errno.EADDRINUSE, syscall: 'bind', option: 'IP_BINDMULTI' },
       { address: '::1', port: 80, bucket: 3 },
     );
-    assert.equal(error.message, 'bind EADDRINUSE: address already in use (IP_BINDMULTI, [::1]:80, bucket 3)');
+    assert.equal(
+      error.message,
+      'bind EADDRINUSE: address already in use (IP_BINDMULTI, [::1]:80, bucket 3)',
+    );
     const { code, syscall, option, address, port, bucket } = error;
     assert.deepEqual(
       { code, errno: error.errno, syscall, option, address, port, bucket },
@@ -41,7 +44,10 @@ describe('system errors', () => {
 
   it('abort as Node does', () => {
     const error = abortError(AbortSignal.abort('why'));
-    assert.deepEqual([error.name, (error as never)['code'], error.cause], ['AbortError', 'ABORT_ERR', 'why']);
+    assert.deepEqual(
+      [error.name, (error as never)['code'], error.cause],
+      ['AbortError', 'ABORT_ERR', 'why'],
+    );
   });
 });
 
@@ -59,7 +65,10 @@ describe('affinity', () => {
 
 describe('defineWorker', () => {
   it('refuses unknown and wrong members', () => {
-    assert.throws(() => defineWorker({ conection() {} } as never), /unknown option "conection".*"connection"/);
+    assert.throws(
+      () => defineWorker({ conection() {} } as never),
+      /unknown option "conection".*"connection"/,
+    );
     assert.throws(() => defineWorker({ stop: 3 as never }), { code: 'ERR_INVALID_ARG_TYPE' });
     assert.throws(() => serveHttp({} as never), { code: 'ERR_INVALID_ARG_TYPE' });
   });

@@ -77,7 +77,10 @@ describe('Tokens', () => {
 
   it('splits at blanks and counts', () => {
     split('  set  key 1 ');
-    assert.deepEqual([tokens.count, tokens.text(0), tokens.text(1), tokens.text(2)], [3, 'set', 'key', '1']);
+    assert.deepEqual(
+      [tokens.count, tokens.text(0), tokens.text(1), tokens.text(2)],
+      [3, 'set', 'key', '1'],
+    );
     split('x '.repeat(40));
     assert.equal(tokens.count, 40);
     split('');
@@ -133,7 +136,27 @@ describe('the command line', () => {
       verbose: 0,
     });
     assert.deepEqual(
-      parseOptions(['-p', '1', '-U', '2', '-l', '::1,127.0.0.2', '-l', '0.0.0.0', '-t', '3', '-m', '100', '-I', '64k', '-M', '-vv'], '1'),
+      parseOptions(
+        [
+          '-p',
+          '1',
+          '-U',
+          '2',
+          '-l',
+          '::1,127.0.0.2',
+          '-l',
+          '0.0.0.0',
+          '-t',
+          '3',
+          '-m',
+          '100',
+          '-I',
+          '64k',
+          '-M',
+          '-vv',
+        ],
+        '1',
+      ),
       {
         tcpPort: 1,
         udpPort: 2,
@@ -149,7 +172,18 @@ describe('the command line', () => {
     assert.match(parseOptions(['-V'], '7') as string, /7/);
   });
 
-  for (const args of [['-p', 'x'], ['-p', '65536'], ['-t', '0'], ['-m', '0'], ['-I', '1'], ['-I', '129m'], ['-z'], ['extra'], ['-p', '0'], ['-m', '1', '-I', '1m']])
+  for (const args of [
+    ['-p', 'x'],
+    ['-p', '65536'],
+    ['-t', '0'],
+    ['-m', '0'],
+    ['-I', '1'],
+    ['-I', '129m'],
+    ['-z'],
+    ['extra'],
+    ['-p', '0'],
+    ['-m', '1', '-I', '1m'],
+  ])
     it(`refuses ${args.join(' ')}`, () => {
       assert.throws(() => parseOptions(args, '1'), UsageError);
     });

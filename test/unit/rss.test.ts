@@ -27,7 +27,8 @@ const vectors: [string, number, string, number, number, number][] = [
   ],
 ];
 
-const virtual = (cpus: number[], bits = -1): RssConfig => native.virtualRssConfig(cpus, bits, 'test');
+const virtual = (cpus: number[], bits = -1): RssConfig =>
+  native.virtualRssConfig(cpus, bits, 'test');
 
 describe('bucketOf', () => {
   const config = virtual([0, 1, 2, 3]);
@@ -57,9 +58,18 @@ describe('bucketOf', () => {
   });
 
   it('refuses what is no tuple', () => {
-    const tuple = { protocol: 'tcp', source: '1.2.3.4', sourcePort: 1, destination: '1.2.3.4', destinationPort: 1 };
+    const tuple = {
+      protocol: 'tcp',
+      source: '1.2.3.4',
+      sourcePort: 1,
+      destination: '1.2.3.4',
+      destinationPort: 1,
+    };
     const wrong = (change: object) => () => bucketOf({ ...tuple, ...change } as never, config);
-    assert.throws(wrong({ protocol: 'sctp' }), /"protocol" must be one of 'tcp', 'udp', got 'sctp'/);
+    assert.throws(
+      wrong({ protocol: 'sctp' }),
+      /"protocol" must be one of 'tcp', 'udp', got 'sctp'/,
+    );
     assert.throws(wrong({ source: 'host' }), { code: 'ERR_INVALID_ARG_VALUE' });
     assert.throws(wrong({ sourcePort: -1 }), { code: 'ERR_OUT_OF_RANGE', name: 'RangeError' });
     assert.throws(wrong({ destination: '::1' }), { code: 'EAFNOSUPPORT' });
@@ -86,13 +96,17 @@ describe('rssConfig', () => {
     }
   });
 
-  it('follows choices where the configuration is virtual', { skip: rssConfig().source === 'kernel' ? 'the kernel has its own configuration' : false }, () => {
-    const config = rssConfig({ buckets: 64, udpHash: '2-tuple' });
-    assert.deepEqual([config.buckets, config.bits, config.udpHash], [64, 6, '2-tuple']);
-    assert.throws(() => rssConfig({ buckets: 48 }), /"buckets" must be a power of two, got 48/);
-    assert.throws(() => rssConfig({ buckets: 256 }), { code: 'ERR_OUT_OF_RANGE' });
-    assert.throws(() => rssConfig({ bits: 3 } as never), /unknown option "bits"/);
-  });
+  it(
+    'follows choices where the configuration is virtual',
+    { skip: rssConfig().source === 'kernel' ? 'the kernel has its own configuration' : false },
+    () => {
+      const config = rssConfig({ buckets: 64, udpHash: '2-tuple' });
+      assert.deepEqual([config.buckets, config.bits, config.udpHash], [64, 6, '2-tuple']);
+      assert.throws(() => rssConfig({ buckets: 48 }), /"buckets" must be a power of two, got 48/);
+      assert.throws(() => rssConfig({ buckets: 256 }), { code: 'ERR_OUT_OF_RANGE' });
+      assert.throws(() => rssConfig({ bits: 3 } as never), /unknown option "bits"/);
+    },
+  );
 
   it('quotes a bucket mapping that makes no sense', () => {
     const failure = native.parseBucketMapping('0:0 0:1', 2);

@@ -54,7 +54,11 @@ const kernels = {
   '14 RSS': record({ rssConfig: yes, recvRssBucketId: yes }),
   '11 GENERIC': record({ bindMulti: yes, reusePortLb: no, reusePortLbNuma: no }),
   Linux: record({ platform: 'linux', reusePortLb: no, reusePortBpf: yes, recvFlowId: no }),
-  'Linux without BPF': record({ platform: 'linux', reusePortLb: no, reusePortBpf: { available: false, code: 'EPERM' } }),
+  'Linux without BPF': record({
+    platform: 'linux',
+    reusePortLb: no,
+    reusePortBpf: { available: false, code: 'EPERM' },
+  }),
 };
 const plan = [
   { workerIndex: 0, cpu: 0, buckets: [0, 2] },
@@ -137,7 +141,9 @@ describe('what follows from the steering', () => {
     assert.equal(decideHandoff('never', 'reuseport-lb', kernel), false);
     assert.equal(decideHandoff('auto', 'single', virtual), true);
     assert.equal(decideHandoff('auto', 'bpf-cpu', virtual), false);
-    assert.throws(() => decideHandoff('always', 'bpf-cpu', virtual), { code: 'ERR_INVALID_ARG_VALUE' });
+    assert.throws(() => decideHandoff('always', 'bpf-cpu', virtual), {
+      code: 'ERR_INVALID_ARG_VALUE',
+    });
   });
 
   it('gives each member of a group its worker', () => {

@@ -118,10 +118,12 @@ describe('the index', () => {
   it('grows by one bucket a time, and finds everything', () => {
     const shard = makeShard(2 ** 25, true);
     const count = 200_000;
-    for (let i = 0; i < count; i++) assert.ok(put(shard, Buffer.from(`k${i}`), Buffer.from(`v${i}`)));
+    for (let i = 0; i < count; i++)
+      assert.ok(put(shard, Buffer.from(`k${i}`), Buffer.from(`v${i}`)));
     const buckets = (geometry(2 ** 25).pageSize / 4) * 2 ** shard.words[Head.IndexLevel]!;
     assert.equal(buckets + shard.words[Head.IndexSplit]!, count);
-    for (let i = 0; i < count; i++) assert.equal(get(shard, Buffer.from(`k${i}`))?.toString(), `v${i}`);
+    for (let i = 0; i < count; i++)
+      assert.equal(get(shard, Buffer.from(`k${i}`))?.toString(), `v${i}`);
   });
 });
 
@@ -194,7 +196,10 @@ describe('the geometry', () => {
   });
 
   it('shards are of several MiB each', () => {
-    assert.deepEqual([1, 8, 15, 16, 64, 1024, 16384].map((m) => shardCount(m * 2 ** 20)), [1, 1, 1, 2, 8, 64, 64]);
+    assert.deepEqual(
+      [1, 8, 15, 16, 64, 1024, 16384].map((m) => shardCount(m * 2 ** 20)),
+      [1, 1, 1, 2, 8, 64, 64],
+    );
   });
 });
 

@@ -342,7 +342,8 @@ export class Protocol {
         keptFlags = shard.words[w + Item.Flags]!;
         expires = shard.words[w + Item.Expires]!;
         size += shard.words[w + Item.Length]!;
-        if (itemHeader + keyLength + size > this.#store.itemSize) return this.#noRoom(reply.tooLarge);
+        if (itemHeader + keyLength + size > this.#store.itemSize)
+          return this.#noRoom(reply.tooLarge);
         from = this.#joined(shard, old, value, at, length, mode === 'append');
         first = 0;
       }
@@ -404,7 +405,14 @@ export class Protocol {
     return reply.exists;
   }
 
-  #joined(shard: Shard, old: number, value: Buffer, at: number, length: number, append: boolean): Buffer {
+  #joined(
+    shard: Shard,
+    old: number,
+    value: Buffer,
+    at: number,
+    length: number,
+    append: boolean,
+  ): Buffer {
     const oldLength = shard.words[(old >> 2) + Item.Length]!;
     if (this.#scratch.length < oldLength + length)
       this.#scratch = Buffer.allocUnsafeSlow((oldLength + length) * 2);
@@ -564,7 +572,12 @@ export class Protocol {
   #stats(): void {
     const out = this.#out;
     if (this.#tokens.count === 1) {
-      for (const [name, value] of generalStats(this.#store, this.#clock, this.#counters, this.#workers))
+      for (const [name, value] of generalStats(
+        this.#store,
+        this.#clock,
+        this.#counters,
+        this.#workers,
+      ))
         out.line(`STAT ${name} ${value}`);
       out.text(reply.end);
     } else if (this.#tokens.is(1, 'reset')) {

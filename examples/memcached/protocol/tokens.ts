@@ -17,7 +17,7 @@ export class Tokens {
   split(bytes: Buffer, start: number, end: number): void {
     this.bytes = bytes;
     this.count = 0;
-    for (let at = start; at < end; ) {
+    for (let at = start; at < end;) {
       while (at < end && bytes[at] === space) at++;
       if (at === end) return;
       const first = at;

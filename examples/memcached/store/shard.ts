@@ -151,7 +151,7 @@ export class Shard {
     words[w + Item.State] = stateItem | keyLength;
     for (let i = 0, at = head + itemHeader; i < keyLength; i++) bytes[at + i] = key[start + i]!;
     let rest = valueLength - (this.#sizeOf(head) - itemHeader - keyLength);
-    for (let last = w; rest > 0; ) {
+    for (let last = w; rest > 0;) {
       const more = this.#chunk(itemHeader + rest, head);
       if (more === 0) {
         this.#free(head);
@@ -204,7 +204,9 @@ export class Shard {
   }
 
   #footprint(w: number): number {
-    return itemHeader + (this.words[w + Item.State]! & keyLengthMask) + this.words[w + Item.Length]!;
+    return (
+      itemHeader + (this.words[w + Item.State]! & keyLengthMask) + this.words[w + Item.Length]!
+    );
   }
 
   // --- Values -----------------------------------------------------------------------------------
@@ -239,7 +241,7 @@ export class Shard {
       return;
     }
     let more = words[w + Item.More]!;
-    for (let done = 0; done < length; ) {
+    for (let done = 0; done < length;) {
       if (room <= 0) {
         at = more + itemHeader - room;
         room += this.#sizeOf(more) - itemHeader;
@@ -298,7 +300,7 @@ export class Shard {
   #splitBucket(from: number, to: number, mask: number): void {
     const { words } = this;
     const target = this.#slotOf(to);
-    for (let at = this.#slotOf(from); words[at] !== 0; ) {
+    for (let at = this.#slotOf(from); words[at] !== 0;) {
       const item = words[at]!;
       const next = (item >> 2) + Item.Next;
       if ((words[(item >> 2) + Item.Hash]! & mask) === from) {
@@ -412,7 +414,10 @@ export class Shard {
     const { words } = this;
     let largest = c;
     for (let other = 0; other < this.#g.classes.length; other++)
-      if (words[this.#classWord(other) + Class.Pages]! > words[this.#classWord(largest) + Class.Pages]!)
+      if (
+        words[this.#classWord(other) + Class.Pages]! >
+        words[this.#classWord(largest) + Class.Pages]!
+      )
         largest = other;
     if (words[this.#classWord(c) + Class.Pages] === 0) return this.#stealPage(largest, c, keep);
     return this.#evictOne(c, keep);
@@ -489,7 +494,7 @@ export class Shard {
   /** Puts the chunks of an item on the free lists of their classes. */
   #free(item: number): void {
     const { words } = this;
-    for (let chunk = item; chunk !== 0; ) {
+    for (let chunk = item; chunk !== 0;) {
       const w = chunk >> 2;
       const more = words[w + Item.More]!;
       const k = this.#classWord(words[this.#pageEntry(this.#pageOf(chunk))]! - 1);

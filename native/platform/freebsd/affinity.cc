@@ -37,9 +37,13 @@ Result<CpuList> Affinity(cpulevel_t level, cpuwhich_t which) {
 
 // The union of the threads' sets (kern_cpuset.c): as long as one thread is not pinned, that is what
 // cpuset(1), rc.conf's name_cpuset or the jail left to the process.
-Result<CpuList> ProcessCpus() { return Affinity(CPU_LEVEL_WHICH, CPU_WHICH_PID); }
+Result<CpuList> ProcessCpus() {
+  return Affinity(CPU_LEVEL_WHICH, CPU_WHICH_PID);
+}
 
-Result<CpuList> ThreadAffinity() { return Affinity(CPU_LEVEL_WHICH, CPU_WHICH_TID); }
+Result<CpuList> ThreadAffinity() {
+  return Affinity(CPU_LEVEL_WHICH, CPU_WHICH_TID);
+}
 
 Status SetThreadAffinity(const CpuList& cpus) {
   if (cpus.empty()) return MakeFailure(EINVAL, "cpuset_setaffinity", "no CPU given");

@@ -18,7 +18,9 @@ int SysctlOr(const char* name, int otherwise) {
   return sysctlbyname(name, &value, &size, nullptr, 0) == 0 ? value : otherwise;
 }
 
-UniqueFd Scratch(int family, int type) { return UniqueFd(socket(family, type | SOCK_CLOEXEC, 0)); }
+UniqueFd Scratch(int family, int type) {
+  return UniqueFd(socket(family, type | SOCK_CLOEXEC, 0));
+}
 
 // TCP_REUSPORT_LB_NUMA answers ENOENT until its socket is in a group, so it is tried on one.
 int TryLbNuma() {

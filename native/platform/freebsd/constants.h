@@ -13,7 +13,7 @@ constexpr int kIpBindMulti = 25, kIpv6BindMulti = 65;              // 11-13
 constexpr int kIpRssListenBucket = 26, kIpv6RssListenBucket = 66;  // 11-13, options RSS
 constexpr int kIpFlowId = 90, kIpv6FlowId = 67;
 constexpr int kIpFlowType = 91, kIpv6FlowType = 68;
-constexpr int kIpRssBucketId = 92, kIpv6RssBucketId = 69;          // options RSS
+constexpr int kIpRssBucketId = 92, kIpv6RssBucketId = 69;  // options RSS
 constexpr int kIpRecvFlowId = 93, kIpv6RecvFlowId = 70;
 constexpr int kIpRecvRssBucketId = 94, kIpv6RecvRssBucketId = 71;  // options RSS
 constexpr int kSoReusePortLb = 0x00010000;                         // 12+

@@ -100,7 +100,9 @@ Status PrepareGroupMember(int fd, Steering steering, int bucket) {
   return SetOption(fd, SocketOption::kListenBucket, bucket);
 }
 
-bool DualStackGroups(Steering steering) { return steering != Steering::kReusePortLb; }
+bool DualStackGroups(Steering steering) {
+  return steering != Steering::kReusePortLb;
+}
 
 Status AttachSteeringProgram(int, const BpfProgram&) {
   return Failure{-ENOTSUP, "setsockopt", "SO_ATTACH_REUSEPORT_CBPF", {}};

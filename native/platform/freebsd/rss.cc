@@ -75,8 +75,8 @@ Result<RssConfig> ReadKernelRssConfig() {
   if (!cpus.ok()) return cpus.failure;
   config.bucket_to_cpu = cpus.value;
   config.key_readable = ReadKey(&config.key);
-  config.algorithm = ReadIntOr("net.inet.rss.hashalgo", 2) == 1 ? HashAlgorithm::kNaive
-                                                                : HashAlgorithm::kToeplitz;
+  config.algorithm =
+      ReadIntOr("net.inet.rss.hashalgo", 2) == 1 ? HashAlgorithm::kNaive : HashAlgorithm::kToeplitz;
   config.max_bits = ReadIntOr("net.inet.rss.maxbits", kMaxBits);
   config.ncpus = ReadIntOr("net.inet.rss.ncpus", 1);
   config.max_cpus = ReadIntOr("net.inet.rss.maxcpus", kMaxRssCpus);

@@ -11,8 +11,8 @@ namespace rss {
 int WaitOnAddress(uint32_t* address, uint32_t expected, int timeout_ms) {
   timespec timeout{timeout_ms / 1000, (timeout_ms % 1000) * 1000000L};
   // uaddr carries the size of the timeout, uaddr2 the timeout itself.
-  int r = _umtx_op(address, UMTX_OP_WAIT_UINT, expected,
-                   reinterpret_cast<void*>(sizeof timeout), &timeout);
+  int r = _umtx_op(address, UMTX_OP_WAIT_UINT, expected, reinterpret_cast<void*>(sizeof timeout),
+                   &timeout);
   if (r == 0 || errno == EINTR) return 0;
   return -errno;
 }

@@ -10,9 +10,7 @@ namespace {
 
 class CpuMask {
  public:
-  explicit CpuMask(size_t cpus) : cpus_(cpus), set_(CPU_ALLOC(cpus)) {
-    CPU_ZERO_S(size(), set_);
-  }
+  explicit CpuMask(size_t cpus) : cpus_(cpus), set_(CPU_ALLOC(cpus)) { CPU_ZERO_S(size(), set_); }
   ~CpuMask() { CPU_FREE(set_); }
   CpuMask(const CpuMask&) = delete;
   CpuMask& operator=(const CpuMask&) = delete;
@@ -46,9 +44,13 @@ Result<CpuList> Affinity(pid_t thread) {
 
 // The main thread's mask: what taskset(1), a cpuset or a container gave the process. Threads that
 // pin themselves leave it as it is.
-Result<CpuList> ProcessCpus() { return Affinity(getpid()); }
+Result<CpuList> ProcessCpus() {
+  return Affinity(getpid());
+}
 
-Result<CpuList> ThreadAffinity() { return Affinity(0); }
+Result<CpuList> ThreadAffinity() {
+  return Affinity(0);
+}
 
 Status SetThreadAffinity(const CpuList& cpus) {
   if (cpus.empty()) return MakeFailure(EINVAL, "sched_setaffinity", "no CPU given");
@@ -65,9 +67,9 @@ Status SetThreadAffinity(const CpuList& cpus) {
   auto granted = ThreadAffinity();
   if (!granted.ok() || granted.value == cpus) return Nothing{};
   if (before.ok()) (void)SetThreadAffinity(before.value);
-  return MakeFailure(EINVAL, "sched_setaffinity",
-                     "of CPUs " + FormatCpuList(cpus) + " only " + FormatCpuList(granted.value) +
-                         " may be used");
+  return MakeFailure(
+      EINVAL, "sched_setaffinity",
+      "of CPUs " + FormatCpuList(cpus) + " only " + FormatCpuList(granted.value) + " may be used");
 }
 
 int CurrentCpu() {

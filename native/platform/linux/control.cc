@@ -20,7 +20,9 @@ size_t WriteControl(void* buffer, int level, int type, const T& payload) {
 
 }  // namespace
 
-Status EnableDatagramInfo(int fd) { return SetOption(fd, SocketOption::kRecvDestination, 1); }
+Status EnableDatagramInfo(int fd) {
+  return SetOption(fd, SocketOption::kRecvDestination, 1);
+}
 
 DatagramInfo ParseControl(const msghdr& message) {
   DatagramInfo info;

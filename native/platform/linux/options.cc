@@ -86,7 +86,9 @@ Status PrepareGroupMember(int fd, Steering steering, int) {
   return SetOption(fd, SocketOption::kReusePort, 1);
 }
 
-bool DualStackGroups(Steering) { return true; }
+bool DualStackGroups(Steering) {
+  return true;
+}
 
 Status AttachSteeringProgram(int fd, const BpfProgram& program) {
   static_assert(sizeof(BpfInstruction) == sizeof(sock_filter), "same layout");

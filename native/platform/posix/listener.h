@@ -10,12 +10,12 @@ namespace rss {
 
 struct ListenerOptions {
   Transport transport = Transport::kTcp;
-  SocketAddress address;       // port 0: the kernel chooses
-  bool ipv6_only = false;      // false on an IPv6 address: dual stack
-  int backlog = 4096;          // the kernel caps it: kern.ipc.soacceptqueue, net.core.somaxconn
-  bool bind_any = false;       // privileged
-  bool unshared = false;       // EADDRINUSE for a port that anyone has bound, sharing or not
-  int receive_buffer = 0;      // SO_RCVBUF and SO_SNDBUF in bytes; 0 leaves the system's default
+  SocketAddress address;   // port 0: the kernel chooses
+  bool ipv6_only = false;  // false on an IPv6 address: dual stack
+  int backlog = 4096;      // the kernel caps it: kern.ipc.soacceptqueue, net.core.somaxconn
+  bool bind_any = false;   // privileged
+  bool unshared = false;   // EADDRINUSE for a port that anyone has bound, sharing or not
+  int receive_buffer = 0;  // SO_RCVBUF and SO_SNDBUF in bytes; 0 leaves the system's default
   int send_buffer = 0;
 };
 

@@ -41,8 +41,7 @@ Result<std::shared_ptr<Segment>> Segment::Create(size_t size) {
   if (ftruncate(fd.value.get(), static_cast<off_t>(size)) != 0) return LastError("ftruncate");
   void* data = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.value.get(), 0);
   if (data == MAP_FAILED) return LastError("mmap");
-  auto segment =
-      std::make_shared<Segment>(std::move(fd.value), static_cast<uint8_t*>(data), size);
+  auto segment = std::make_shared<Segment>(std::move(fd.value), static_cast<uint8_t*>(data), size);
   Registry& registry = TheRegistry();
   std::lock_guard<std::mutex> lock(registry.mutex);
   registry.segments[segment->id()] = segment;

@@ -16,7 +16,9 @@ Failure Unsupported(const char* what) {
 
 }  // namespace
 
-Result<RssConfig> ReadKernelRssConfig() { return Unsupported("sysctlbyname"); }
+Result<RssConfig> ReadKernelRssConfig() {
+  return Unsupported("sysctlbyname");
+}
 
 Capabilities ProbeCapabilities() {
   Capabilities c;
@@ -29,45 +31,93 @@ Capabilities ProbeCapabilities() {
   return c;
 }
 
-Result<CpuList> ProcessCpus() { return Unsupported("getaffinity"); }
-Result<CpuList> ThreadAffinity() { return Unsupported("getaffinity"); }
-Status SetThreadAffinity(const CpuList&) { return Unsupported("setaffinity"); }
-int CurrentCpu() { return -ENOTSUP; }
+Result<CpuList> ProcessCpus() {
+  return Unsupported("getaffinity");
+}
+Result<CpuList> ThreadAffinity() {
+  return Unsupported("getaffinity");
+}
+Status SetThreadAffinity(const CpuList&) {
+  return Unsupported("setaffinity");
+}
+int CurrentCpu() {
+  return -ENOTSUP;
+}
 
-Status SetOption(int, SocketOption, int) { return Unsupported("setsockopt"); }
-Result<int> GetOption(int, SocketOption) { return Unsupported("getsockopt"); }
-Result<KernelFlow> GetKernelFlow(int) { return Unsupported("getsockopt"); }
-Status PrepareGroupMember(int, Steering, int) { return Unsupported("setsockopt"); }
-bool DualStackGroups(Steering) { return true; }
-Status AttachSteeringProgram(int, const BpfProgram&) { return Unsupported("setsockopt"); }
+Status SetOption(int, SocketOption, int) {
+  return Unsupported("setsockopt");
+}
+Result<int> GetOption(int, SocketOption) {
+  return Unsupported("getsockopt");
+}
+Result<KernelFlow> GetKernelFlow(int) {
+  return Unsupported("getsockopt");
+}
+Status PrepareGroupMember(int, Steering, int) {
+  return Unsupported("setsockopt");
+}
+bool DualStackGroups(Steering) {
+  return true;
+}
+Status AttachSteeringProgram(int, const BpfProgram&) {
+  return Unsupported("setsockopt");
+}
 
-Status EnableDatagramInfo(int) { return Unsupported("setsockopt"); }
-DatagramInfo ParseControl(const msghdr&) { return {}; }
-size_t BuildReplyControl(int, const SocketAddress&, void*) { return 0; }
+Status EnableDatagramInfo(int) {
+  return Unsupported("setsockopt");
+}
+DatagramInfo ParseControl(const msghdr&) {
+  return {};
+}
+size_t BuildReplyControl(int, const SocketAddress&, void*) {
+  return 0;
+}
 
-Result<UniqueFd> CreateAnonymousShm() { return Unsupported("shm_open"); }
-int WaitOnAddress(uint32_t*, uint32_t, int) { return -ENOTSUP; }
-int WakeAddress(uint32_t*, int) { return -ENOTSUP; }
+Result<UniqueFd> CreateAnonymousShm() {
+  return Unsupported("shm_open");
+}
+int WaitOnAddress(uint32_t*, uint32_t, int) {
+  return -ENOTSUP;
+}
+int WakeAddress(uint32_t*, int) {
+  return -ENOTSUP;
+}
 
-Result<OpenedListener> OpenListener(const ListenerOptions&) { return Unsupported("socket"); }
+Result<OpenedListener> OpenListener(const ListenerOptions&) {
+  return Unsupported("socket");
+}
 Result<std::vector<OpenedListener>> OpenGroup(const ListenerOptions&, Steering, int,
                                               const std::vector<int>&) {
   return Unsupported("socket");
 }
-Result<SocketKind> InspectSocket(int) { return Unsupported("getsockopt"); }
-int AcceptConnection(int, Connection*) { return -ENOTSUP; }
-bool IsConnection(int, const SocketAddress&, const SocketAddress&) { return false; }
+Result<SocketKind> InspectSocket(int) {
+  return Unsupported("getsockopt");
+}
+int AcceptConnection(int, Connection*) {
+  return -ENOTSUP;
+}
+bool IsConnection(int, const SocketAddress&, const SocketAddress&) {
+  return false;
+}
 
 struct DatagramBatcher::State {};
 DatagramBatcher::DatagramBatcher() = default;
 DatagramBatcher::~DatagramBatcher() = default;
-int DatagramBatcher::Receive(int, uint8_t*, size_t, size_t, ReceivedDatagram*) { return -ENOTSUP; }
-int DatagramBatcher::Send(int, int, const OutgoingDatagram*, int) { return -ENOTSUP; }
+int DatagramBatcher::Receive(int, uint8_t*, size_t, size_t, ReceivedDatagram*) {
+  return -ENOTSUP;
+}
+int DatagramBatcher::Send(int, int, const OutgoingDatagram*, int) {
+  return -ENOTSUP;
+}
 
 Segment::Segment(UniqueFd fd, uint8_t* data, size_t size)
     : fd_(std::move(fd)), data_(data), size_(size), id_(0) {}
 Segment::~Segment() = default;
-Result<std::shared_ptr<Segment>> Segment::Create(size_t) { return Unsupported("shm_open"); }
-std::shared_ptr<Segment> Segment::Find(uint32_t) { return nullptr; }
+Result<std::shared_ptr<Segment>> Segment::Create(size_t) {
+  return Unsupported("shm_open");
+}
+std::shared_ptr<Segment> Segment::Find(uint32_t) {
+  return nullptr;
+}
 
 }  // namespace rss

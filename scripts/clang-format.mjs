@@ -1,0 +1,14 @@
+// Formats native/ with clang-format; --check only tells what is not formatted.
+import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import path from 'node:path';
+
+process.chdir(path.resolve(path.dirname(new URL(import.meta.url).pathname), '..'));
+
+const files = readdirSync('native', { recursive: true })
+  .filter((name) => /\.(cc|h)$/.test(name))
+  .map((name) => path.join('native', name));
+const mode = process.argv.includes('--check') ? ['--dry-run', '-Werror'] : ['-i'];
+const { status, error } = spawnSync('clang-format', [...mode, ...files], { stdio: 'inherit' });
+if (error) console.error(`clang-format: ${error.message} (apt-get install clang-format)`);
+process.exit(status ?? 1);
