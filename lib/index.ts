@@ -3,7 +3,14 @@ export { affinity, type CpuSet } from './affinity.js';
 export { type Capabilities, capabilities, type Probe } from './capabilities.js';
 export { RssError, type RssErrorCode, type SystemError } from './errors.js';
 export { type RssConfig, rssConfig, type VirtualOptions } from './rss/config.js';
-export { bucketOf, type HashType, toeplitz, type Tuple, type TupleHash } from './rss/hash.js';
+export {
+  bucketOf,
+  type Flow,
+  type HashType,
+  toeplitz,
+  type Tuple,
+  type TupleHash,
+} from './rss/hash.js';
 export type { WorkersOption } from './rss/topology.js';
 export { serveHttp } from './http.js';
 export {
@@ -19,5 +26,5 @@ export {
 } from './server/server.js';
 export type { BucketStats, Counters, ServerStats, WorkerStats } from './server/stats.js';
 export { Listener, type ListenerOptions, openListener, type Steering } from './socket/listen.js';
-export { type KernelFlow, socketOptions, type TypedOption } from './socket/options.js';
+export { socketOptions, type TypedOption } from './socket/options.js';
 export { maxSegmentSize, ShmSegment, waitOn, wake } from './shm.js';

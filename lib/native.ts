@@ -163,7 +163,7 @@ export interface Native {
   dualStackGroups(steering: number): boolean;
   setSocketOption(fd: number, option: number, value: number): Failure | undefined;
   getSocketOption(fd: number, option: number): number | Failure;
-  socketFlow(fd: number): { flowId: number; hashType: number } | Failure;
+  socketFlow(fd: number, config: object): NativeFlow | Failure;
   inspectSocket(
     fd: number,
   ):

@@ -20,6 +20,15 @@ export type HashType =
   | 'opaque-hash'
   | 'unknown';
 
+/** A flow's place in the RSS configuration. */
+export interface Flow {
+  bucket: number;
+  flowId: number;
+  hashType: HashType;
+  /** 'kernel': the kernel's own hash of the flow. 'software': computed here. */
+  source: 'kernel' | 'software';
+}
+
 /** A received packet's addresses: the source is the remote end. */
 export interface Tuple {
   protocol: 'tcp' | 'udp';

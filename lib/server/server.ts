@@ -10,6 +10,7 @@ import { ShmSegment } from '../shm.js';
 import { dualStackGroups, type Listener, openGroup, type Steering } from '../socket/listen.js';
 import { checkInteger, checkOptions } from '../validate.js';
 import { countersSize } from './layout.js';
+import { watchIdle } from './idle-watch.js';
 import type { WorkerInit } from './messages.js';
 import {
   type CheckedOptions,
@@ -82,6 +83,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
   #counters: ShmSegment | undefined;
   #finalStats: ServerStats | undefined;
   #closed: Promise<void> | undefined;
+  #stopWatch: () => void = () => undefined;
   readonly #abandoned = new AbortController();
 
   /** Use createServer(). */
@@ -150,6 +152,14 @@ export class RssServer extends EventEmitter<ServerEvents> {
       throw options.signal?.aborted === true ? abortError(options.signal) : error;
     }
     this.#state = 'listening';
+    this.#stopWatch = watchIdle(
+      () => this.stats(),
+      (index) =>
+        this.#warn(
+          `worker ${index} gets no flows under steering '${this.steering}'`,
+          'RSS_IDLE_WORKER',
+        ),
+    );
     this.emit('listening');
     return this;
   }
@@ -327,6 +337,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
 
   async #close(timeout: number): Promise<void> {
     this.#state = 'closed';
+    this.#stopWatch();
     const threads = this.#threads;
     const deadline = AbortSignal.any([
       this.#abandoned.signal,

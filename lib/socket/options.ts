@@ -1,6 +1,7 @@
 import { unwrap } from '../errors.js';
 import { native, optionNumber } from '../native.js';
-import type { HashType } from '../rss/hash.js';
+import { type RssConfig, rssConfig } from '../rss/config.js';
+import type { Flow } from '../rss/hash.js';
 import { checkBoolean, checkFd, checkInteger } from '../validate.js';
 
 /** A socket option of one descriptor: read it, set it. Both throw system errors that name it. */
@@ -20,13 +21,6 @@ function flag(option: number): TypedOption<boolean> {
         },
       ),
   };
-}
-
-/** What the kernel says of a connected TCP socket's flow. */
-export interface KernelFlow {
-  /** 32-bit hash, meaningful only with a hash type other than 'none' and 'opaque'. */
-  flowId: number;
-  hashType: HashType;
 }
 
 /**
@@ -78,12 +72,11 @@ export const socketOptions = {
   /** IP_RECVDSTADDR, IPV6_RECVPKTINFO (FreeBSD); IP_PKTINFO, IPV6_RECVPKTINFO (Linux). */
   recvDestination: flag(optionNumber.recvDestination),
   /**
-   * IP(V6)_FLOWID and IP(V6)_FLOWTYPE of a connected TCP socket. ENOPROTOOPT where the kernel
-   * keeps none (Linux). The bucket is bucketOf()'s, or flowId & mask when the type is an RSS hash:
-   * IPv4's IP_RSSBUCKETID reports bucket 0 for unhashed flows and is never asked.
+   * Where a connected socket's flow belongs: by IP(V6)_FLOWID and IP(V6)_FLOWTYPE when the kernel
+   * has hashed it with the configuration's key, else hashed here. IPv4's IP_RSSBUCKETID is never
+   * asked, since it reports bucket 0 for unhashed flows. Throws ENOTCONN for an unconnected socket.
    */
-  flow(fd: number): KernelFlow {
-    const flow = unwrap(native.socketFlow(checkFd('fd', fd)), { fd });
-    return { flowId: flow.flowId, hashType: native.hashTypeName(flow.hashType) as HashType };
+  flow(fd: number, config: RssConfig = rssConfig()): Flow {
+    return unwrap(native.socketFlow(checkFd('fd', fd), config), { fd }) as Flow;
   },
 };

@@ -3,19 +3,10 @@ import type { Socket } from 'node:net';
 
 import { argumentTypeError } from '../errors.js';
 import type { RssConfig } from '../rss/config.js';
-import type { HashType } from '../rss/hash.js';
+import type { Flow } from '../rss/hash.js';
 import type { Steering } from '../socket/listen.js';
 import { checkFunction, checkOptions } from '../validate.js';
 import type { DatagramBatch, DatagramReplies } from './datagrams.js';
-
-/** A connection's place in the RSS configuration. */
-export interface Flow {
-  bucket: number;
-  flowId: number;
-  hashType: HashType;
-  /** 'kernel': the kernel's own hash of the flow. 'software': computed here. */
-  source: 'kernel' | 'software';
-}
 
 export interface WorkerContext {
   readonly workerIndex: number;

@@ -8,12 +8,12 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { affinity } from '../affinity.js';
 import { argumentValueError, systemError, unwrap } from '../errors.js';
 import { native } from '../native.js';
-import type { HashType } from '../rss/hash.js';
+import type { Flow, HashType } from '../rss/hash.js';
 import { counterSlot, workerCounters } from '../server/layout.js';
 import type { FromWorker, ToWorker, WorkerInit } from '../server/messages.js';
 import { ShmSegment } from '../shm.js';
 import { DatagramBatch, DatagramMemory, DatagramReplies } from './datagrams.js';
-import { definitionOf, type Flow, type WorkerContext, type WorkerDefinition } from './define.js';
+import { definitionOf, type WorkerContext, type WorkerDefinition } from './define.js';
 
 const init = workerData as WorkerInit;
 // First of all, so that memory is allocated on this CPU's NUMA domain.

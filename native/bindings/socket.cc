@@ -95,15 +95,12 @@ Napi::Value GetSocketOption(const Napi::CallbackInfo& info) {
                     : rss::ToJs(info.Env(), value.failure);
 }
 
-// socketFlow(fd): flow id and hash type as the kernel has them for a connected socket.
+// socketFlow(fd, config): where a connected socket's flow belongs
 Napi::Value SocketFlow(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  auto flow = GetKernelFlow(IntFromJs(info[0]));
-  if (!flow.ok()) return rss::ToJs(env, flow.failure);
-  Napi::Object out = Napi::Object::New(env);
-  out.Set("flowId", flow.value.flow_id);
-  out.Set("hashType", flow.value.hash_type);
-  return out;
+  auto flow = ConnectedFlow(IntFromJs(info[0]),
+                            FlowClassifier(RssConfigFromJs(info[1].As<Napi::Object>())));
+  return flow.ok() ? Napi::Value(rss::ToJs(info.Env(), flow.value))
+                   : rss::ToJs(info.Env(), flow.failure);
 }
 
 Napi::Value Inspect(const Napi::CallbackInfo& info) {

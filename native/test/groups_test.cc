@@ -170,6 +170,12 @@ Tally RunTcp(const Kernel& kernel, const Family& family, std::vector<OpenedListe
     }
     auto flow = GetKernelFlow(connection.fd.get());
     Count(&tally, kernel, Transport::kTcp, flow.value, connection.peer, connection.local, listener);
+    auto connected = ConnectedFlow(connection.fd.get(), kernel.classifier);
+    Flow expected =
+        kernel.classifier.Classify(Transport::kTcp, flow.value, connection.peer, connection.local);
+    if (!connected.ok() || connected.value.bucket != expected.bucket ||
+        connected.value.flow_id != expected.flow_id)
+      tally.error = "ConnectedFlow";
     if (!IsConnection(connection.fd.get(), connection.peer, connection.local) ||
         IsConnection(client.get(), connection.peer, connection.local))
       tally.error = "IsConnection";

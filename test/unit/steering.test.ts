@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 
 import type { Capabilities, Probe, RssConfig } from 'freebsd-rss';
 
+import { idleWorkers } from '../../lib/server/idle-watch.js';
 import { maskToCpus, receivingCpus } from '../../lib/server/receive-cpus.js';
 import {
   chooseSteering,
@@ -159,6 +160,19 @@ describe('what follows from the steering', () => {
       { workerIndex: 1, cpu: 6, buckets: [] },
     ];
     assert.deepEqual(cpuTable(workers, 8), [0, 0, 0, 0, 1, 1, 1, 1]);
+  });
+});
+
+describe('idle workers', () => {
+  const stats = (...served: number[]) =>
+    ({
+      workers: served.map((n, workerIndex) => ({ workerIndex, served: n, datagramsIn: 0 })),
+    }) as never;
+
+  it('are those without a flow when the others have had plenty', () => {
+    assert.deepEqual(idleWorkers(stats(5000, 0, 3000)), [1]);
+    assert.deepEqual(idleWorkers(stats(900, 0)), []);
+    assert.deepEqual(idleWorkers(stats(5000, 1)), []);
   });
 });
 

@@ -42,6 +42,18 @@ int AcceptConnection(int listener, Connection* out) {
   return 0;
 }
 
+Result<Flow> ConnectedFlow(int fd, const FlowClassifier& classifier) {
+  auto kind = InspectSocket(fd);
+  if (!kind.ok()) return kind.failure;
+  SocketAddress peer;
+  socklen_t length = sizeof peer.v6;
+  if (getpeername(fd, &peer.sa, &length) != 0) return LastError("getpeername");
+  KernelFlow kernel;
+  if (classifier.config().kernel && kind.value.transport == Transport::kTcp)
+    kernel = GetKernelFlow(fd).value;
+  return classifier.Classify(kind.value.transport, kernel, peer, kind.value.address);
+}
+
 bool IsConnection(int fd, const SocketAddress& peer, const SocketAddress& local) {
   SocketAddress address;
   socklen_t length = sizeof address.v6;

@@ -19,6 +19,10 @@ Result<SocketKind> InspectSocket(int fd);
 // Returns 0 or -errno; the flow is left to the caller.
 int AcceptConnection(int listener, Connection* out);
 
+// The flow of a connected socket: as the kernel hashed it, else in software. A UDP socket's kernel
+// options describe no peer (FreeBSD: hash type 63, a counter), so UDP is always hashed here.
+Result<Flow> ConnectedFlow(int fd, const FlowClassifier& classifier);
+
 // True when `fd` is the connection between these two addresses. A number may have been closed and
 // reused by another thread; the addresses of a live connection are unique.
 bool IsConnection(int fd, const SocketAddress& peer, const SocketAddress& local);

@@ -96,6 +96,9 @@ Result<SocketKind> InspectSocket(int) {
 int AcceptConnection(int, Connection*) {
   return -ENOTSUP;
 }
+Result<Flow> ConnectedFlow(int, const FlowClassifier&) {
+  return Unsupported("getpeername");
+}
 bool IsConnection(int, const SocketAddress&, const SocketAddress&) {
   return false;
 }
