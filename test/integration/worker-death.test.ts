@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
 
-import { bucketOf, createServer, type RssServer, type ServerOptions } from 'freebsd-rss';
+import { affinity, bucketOf, createServer, type RssServer, type ServerOptions } from 'freebsd-rss';
 
 import { steerings } from '../helpers/features.js';
 import {
@@ -27,17 +27,30 @@ const ways: Record<string, (server: RssServer) => Promise<unknown>> = {
   terminate: (server) => server.terminateWorker(victim),
 };
 
+/** Under bpf-cpu a connection reaches the worker on the CPU that it is made on. */
+async function towardsVictim<T>(server: RssServer, work: () => Promise<T>): Promise<T> {
+  const cpus = affinity.get();
+  if (server.steering === 'bpf-cpu') affinity.set([server.workers[victim]!.cpu]);
+  try {
+    return await work();
+  } finally {
+    affinity.set(cpus);
+  }
+}
+
 /** Tells the victim to end: connects until a connection of its own comes up. */
 async function harm(server: RssServer, command: string): Promise<void> {
   const exited = once(server, 'worker-exit', { signal: AbortSignal.timeout(10_000) });
   const { port } = server.addresses[0]!;
-  for (let met = false; !met;) {
-    const options = { host, port, localAddress: randomLoopback() };
-    met = await request(options, `if-victim ${command}`).then(
-      () => false,
-      () => true, // the connection ended with the worker
-    );
-  }
+  await towardsVictim(server, async () => {
+    for (let met = false; !met;) {
+      const options = { host, port, localAddress: randomLoopback() };
+      met = await request(options, `if-victim ${command}`).then(
+        () => false,
+        () => true, // the connection ended with the worker
+      );
+    }
+  });
   await exited;
 }
 
@@ -137,13 +150,16 @@ describe('what waits for a dead worker', () => {
       try {
         // Worker 0 accepts for all under 'single': it must live for others to be handed anything.
         const exited = once(server, 'worker-exit');
-        await blockAndExit(port);
-        const waiting = inParallel(60, 60, () =>
-          request({ host, port, localAddress: randomLoopback() }),
-        );
-        const [{ workerIndex }] = (await exited) as [{ workerIndex: number }];
-        assert.equal(workerIndex, victim);
-        const reports = (await waiting).map(
+        const waiting = await towardsVictim(server, async () => {
+          await blockAndExit(port);
+          const requests = inParallel(60, 60, () =>
+            request({ host, port, localAddress: randomLoopback() }),
+          );
+          const [{ workerIndex }] = (await exited) as [{ workerIndex: number }];
+          assert.equal(workerIndex, victim);
+          return requests;
+        });
+        const reports = waiting.map(
           ({ text }) => JSON.parse(text) as { workerIndex: number; generation: number },
         );
         assert.equal(reports.length, 60);
