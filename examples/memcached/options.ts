@@ -1,4 +1,5 @@
 // The command line, with memcached's own option names.
+import { isIP } from 'node:net';
 import { parseArgs } from 'node:util';
 
 export interface Options {
@@ -20,7 +21,8 @@ export const usage = `A memcached-style server on RSS-aware workers.
                              with commas (default 127.0.0.1)
   -t, --threads=NUM          workers (default one per CPU)
   -m, --memory-limit=NUM     item memory in megabytes (default 64)
-  -I, --max-item-size=SIZE   largest item, with k or m (default 1m)
+  -I, --max-item-size=SIZE   largest item, with k or m (default 1m,
+                             or a quarter of -m)
   -M, --disable-evictions    refuse new items when the memory is full
   -v, --verbose              say more, may be repeated
   -V, --version              print the version
@@ -58,7 +60,7 @@ export function parseOptions(args: string[], version: string): Options | string 
         listen: { type: 'string', short: 'l', multiple: true, default: ['127.0.0.1'] },
         threads: { type: 'string', short: 't' },
         'memory-limit': { type: 'string', short: 'm', default: '64' },
-        'max-item-size': { type: 'string', short: 'I', default: '1m' },
+        'max-item-size': { type: 'string', short: 'I' },
         'disable-evictions': { type: 'boolean', short: 'M', default: false },
         verbose: { type: 'boolean', short: 'v', multiple: true, default: [] },
         version: { type: 'boolean', short: 'V', default: false },
@@ -70,19 +72,23 @@ export function parseOptions(args: string[], version: string): Options | string 
   }
   if (values.help) return usage;
   if (values.version) return `freebsd-rss memcached ${version}\n`;
+  const megabytes = number('-m', values['memory-limit'], 1, 65536);
+  const mostItem = (megabytes * 2 ** 20) / 4;
+  const itemSize = values['max-item-size'];
   const options: Options = {
     tcpPort: number('-p', values.port, 0, 65535),
     udpPort: number('-U', values['udp-port'], 0, 65535),
     addresses: values.listen.flatMap((list) => list.split(',')),
     workers: values.threads === undefined ? 'cpu' : number('-t', values.threads, 1, 128),
-    megabytes: number('-m', values['memory-limit'], 1, 65536),
-    itemSize: size(values['max-item-size']),
+    megabytes,
+    itemSize: itemSize === undefined ? Math.min(2 ** 20, mostItem) : size(itemSize),
     evict: !values['disable-evictions'],
     verbose: values.verbose.length,
   };
   if (options.tcpPort === 0 && options.udpPort === 0)
     throw new UsageError('-p and -U are both 0: nothing to serve');
-  if (options.itemSize > (options.megabytes * 2 ** 20) / 2)
-    throw new UsageError('-I must be at most half of -m');
+  for (const address of options.addresses)
+    if (isIP(address) === 0) throw new UsageError(`-l must be an IP address, not "${address}"`);
+  if (options.itemSize > mostItem) throw new UsageError('-I must be at most a quarter of -m');
   return options;
 }

@@ -8,7 +8,9 @@ import { Session } from './protocol/session.js';
 
 const headerSize = 8;
 const payloadSize = 1400 - headerSize;
-const mostDatagrams = 65535;
+/** A response beyond this is refused: one request must not bring thousands of datagrams. */
+const mostOutput = 2 ** 21;
+const tooLarge = 'SERVER_ERROR response too large for UDP';
 
 /** Answers every request of a batch. Frames that are no request of one datagram are ignored. */
 export function serveDatagrams(
@@ -27,11 +29,15 @@ export function serveDatagrams(
     const session = new Session();
     const end = start + length;
     let requests = 0;
-    for (let at = start + headerSize; at < end && !session.closing;) {
+    for (let at = start + headerSize; at < end && !session.closing && out.length <= mostOutput;) {
       const taken = protocol.execute(bytes, at, end, session);
       if (taken === 0) break;
       at += taken;
       requests++;
+    }
+    if (out.length > mostOutput) {
+      out.clear();
+      out.line(tooLarge);
     }
     onRequests(batch.bucket(i), requests);
     reply(replies, i, bytes.readUInt16BE(start), out);
@@ -41,7 +47,6 @@ export function serveDatagrams(
 
 function reply(replies: DatagramReplies, i: number, requestId: number, out: Output): void {
   const total = Math.ceil(out.length / payloadSize);
-  if (total > mostDatagrams) return;
   for (let sequence = 0; sequence < total; sequence++) {
     const from = sequence * payloadSize;
     const size = Math.min(payloadSize, out.length - from);

@@ -1,11 +1,9 @@
 // One worker: the protocol on its connections and datagrams, over the store that all workers share.
-import type { Socket } from 'node:net';
-
 import { defineWorker, type WorkerContext } from 'freebsd-rss/worker';
 
 import { Output } from './protocol/output.js';
 import { Protocol } from './protocol/protocol.js';
-import { Counters } from './statistics.js';
+import { counter, Counters } from './statistics.js';
 import { Clock } from './store/clock.js';
 import { lockToken } from './store/lock.js';
 import { Store, type StoreHandle } from './store/store.js';
@@ -19,7 +17,7 @@ export interface WorkerData {
 }
 
 const out = new Output();
-const clients = new Set<Socket>();
+const clients = new Set<TcpClient>();
 let context: WorkerContext;
 let protocol: Protocol;
 let counters: Counters;
@@ -33,7 +31,7 @@ export default defineWorker({
     verbose = data.verbose;
     clock = new Clock(data.store.epoch);
     counters = new Counters(data.counters, context.workerIndex);
-    counters.row[0] = 0; // a predecessor's connections ended with it
+    counters.row[counter.curr_connections] = 0; // a predecessor's connections ended with it
     const store = new Store(data.store, lockToken(context.workerIndex, context.generation));
     protocol = new Protocol(store, clock, counters, out, context.workers);
     // Expiry needs whole seconds; half of one keeps the error below that.
@@ -43,11 +41,11 @@ export default defineWorker({
   connection(socket, flow) {
     if (verbose > 0)
       console.error(`worker ${context.workerIndex}: connection in bucket ${flow.bucket}`);
-    clients.add(socket);
-    socket.once('close', () => clients.delete(socket));
-    new TcpClient(socket, protocol, out, counters.row, (requests) =>
+    const client = new TcpClient(socket, { protocol, out, count: counters.row }, (requests) =>
       context.countRequests(flow.bucket, requests),
     );
+    clients.add(client);
+    socket.once('close', () => clients.delete(client));
   },
 
   datagrams(batch, replies) {
@@ -57,7 +55,6 @@ export default defineWorker({
   },
 
   stop() {
-    // Every complete request has been answered by now: what is left is idle.
-    for (const socket of clients) socket.end();
+    for (const client of clients) client.stop();
   },
 });

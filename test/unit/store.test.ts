@@ -6,7 +6,13 @@ import { Worker } from 'node:worker_threads';
 import { ShmSegment } from 'freebsd-rss';
 
 import { Clock } from '../../examples/memcached/store/clock.js';
-import { chunkSizes, geometry, Head, Item } from '../../examples/memcached/store/layout.js';
+import {
+  chunkSizes,
+  geometry,
+  Head,
+  Item,
+  Statistic,
+} from '../../examples/memcached/store/layout.js';
 import { lockToken } from '../../examples/memcached/store/lock.js';
 import { Shard } from '../../examples/memcached/store/shard.js';
 import { shardCount, Store, StoreMemory } from '../../examples/memcached/store/store.js';
@@ -38,7 +44,7 @@ function makeShard(size: number, evict: boolean): Shard {
 
 function put(shard: Shard, key: Buffer, value: Buffer): boolean {
   const hash = hashOf(key);
-  const item = shard.allocate(hash, key, 0, key.length, value.length, now);
+  const item = shard.allocate(hash, key, 0, key.length, value.length, 0, 0, now);
   const old = shard.find(hash, key, 0, key.length, now);
   if (item === 0) {
     if (old !== 0) shard.remove(old);
@@ -53,7 +59,7 @@ function put(shard: Shard, key: Buffer, value: Buffer): boolean {
 function get(shard: Shard, key: Buffer): Buffer | undefined {
   const item = shard.find(hashOf(key), key, 0, key.length, now);
   if (item === 0) return undefined;
-  shard.touch(item, now);
+  shard.touch(item);
   const value = Buffer.alloc(shard.words[(item >> 2) + Item.Length]!);
   shard.readValue(item, value, 0);
   return value;
@@ -101,10 +107,10 @@ for (const [size, evict] of [
     }
     const { words } = shard;
     if (evict) {
-      assert.ok(words[Head.Evictions]! > 0);
+      assert.ok(shard.statistics[Statistic.Evicted]! > 0);
       assert.equal(refused, 0);
     } else {
-      assert.equal(words[Head.Evictions], 0);
+      assert.equal(shard.statistics[Statistic.Evicted], 0);
       assert.ok(refused > 0);
     }
     let live = 0;
@@ -113,6 +119,63 @@ for (const [size, evict] of [
     assert.ok(words[Head.Bytes]! < size);
   });
 }
+
+describe('when the sizes of values change', () => {
+  const fill = (shard: Shard, prefix: string, count: number, size: number): number => {
+    let stored = 0;
+    for (let i = 0; i < count; i++)
+      if (put(shard, Buffer.from(`${prefix}${i}`), Buffer.alloc(size, prefix))) stored++;
+    return stored;
+  };
+  const live = (shard: Shard, prefix: string, count: number): number => {
+    let found = 0;
+    for (let i = 0; i < count; i++)
+      if (get(shard, Buffer.from(`${prefix}${i}`)) !== undefined) found++;
+    return found;
+  };
+
+  for (const size of [100_000, 500_000, 1_000_000, 65_536, 66_000])
+    it(`a shard full of small values takes values of ${size} bytes`, () => {
+      const shard = makeShard(2 ** 23, true);
+      fill(shard, 'small', 100_000, 100);
+      assert.equal(fill(shard, 'large', 20, size), 20);
+      assert.ok(live(shard, 'large', 20) >= 4);
+    });
+
+  it('small values get the pages of large ones that nobody wants', () => {
+    const shard = makeShard(2 ** 23, true);
+    fill(shard, 'idle', 8000, 1000);
+    fill(shard, 'tiny', 200_000, 20);
+    assert.ok(live(shard, 'tiny', 200_000) > 50_000);
+  });
+
+  it('what cannot fit is refused, and nothing else is lost for it', () => {
+    const shard = makeShard(2 ** 20, true);
+    fill(shard, 'kept', 100, 100);
+    assert.equal(fill(shard, 'huge', 1, 600_000), 0);
+    assert.equal(live(shard, 'kept', 100), 100);
+  });
+
+  it('without eviction, deleted and expired items make room for others', () => {
+    const shard = makeShard(2 ** 20, false);
+    const count = fill(shard, 'first', 100_000, 500);
+    assert.ok(count < 100_000);
+    for (let i = 0; i < count; i++) {
+      const key = Buffer.from(`first${i}`);
+      shard.remove(shard.find(hashOf(key), key, 0, key.length, now));
+    }
+    assert.equal(fill(shard, 'second', 100, 3000), 100, 'pages of deleted items');
+    shard.clear();
+    assert.equal(fill(shard, 'third', 100, 5000), 100, 'after flush_all');
+    fill(shard, 'third', 1000, 500);
+    for (let i = 0; i < 1000; i++) {
+      const key = Buffer.from(`third${i}`);
+      const item = shard.find(hashOf(key), key, 0, key.length, now);
+      if (item !== 0) shard.setExpires(item, 1);
+    }
+    assert.equal(fill(shard, 'fourth', 100, 500), 100, 'expired items');
+  });
+});
 
 describe('the index', () => {
   it('grows by one bucket a time, and finds everything', () => {
@@ -155,7 +218,7 @@ describe('expiry and flush', () => {
   it('what is stored after a flush in the same second survives', () => {
     const shard = makeShard(2 ** 20, true);
     put(shard, key, Buffer.from('old'));
-    shard.flush();
+    shard.clear();
     assert.equal(find(shard, now), 0);
     put(shard, key, Buffer.from('new'));
     assert.equal(get(shard, key)?.toString(), 'new');
@@ -164,7 +227,7 @@ describe('expiry and flush', () => {
   it('a delayed flush takes what was stored until then', () => {
     const shard = makeShard(2 ** 20, true);
     put(shard, key, Buffer.from('old'));
-    shard.flushAt(15);
+    shard.clearAt(15);
     assert.notEqual(find(shard, 14), 0);
     assert.equal(find(shard, 15), 0);
     put(shard, key, Buffer.from('new'));
@@ -197,7 +260,7 @@ describe('the geometry', () => {
 
   it('shards are of several MiB each', () => {
     assert.deepEqual(
-      [1, 8, 15, 16, 64, 1024, 16384].map((m) => shardCount(m * 2 ** 20)),
+      [1, 8, 15, 16, 64, 1024, 16384].map((m) => shardCount(m * 2 ** 20, 2 ** 20)),
       [1, 1, 1, 2, 8, 64, 64],
     );
   });

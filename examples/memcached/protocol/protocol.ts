@@ -17,9 +17,22 @@ const newline = 10;
 const carriageReturn = 13;
 const space = 32;
 const longestKey = 250;
+/** Digits and blanks of a value that incr looks at. */
+const longestNumber = 64;
 /** Without a newline within this many bytes, only a get may go on. */
 const longestLine = 2048;
 const longestGet = 2 ** 20;
+/** Responses beyond this go out before more of the input is looked at. */
+export const enoughOutput = 256 * 1024;
+
+function hasLongKey(bytes: Buffer, at: number, stop: number): boolean {
+  for (let key = at; key < stop; key++) {
+    const first = key;
+    while (key < stop && bytes[key] !== space) key++;
+    if (key - first > longestKey) return true;
+  }
+  return false;
+}
 
 type StoreMode = 'set' | 'add' | 'replace' | 'append' | 'prepend' | 'cas';
 
@@ -61,6 +74,8 @@ export class Protocol {
     const next = at + 1;
     const stop = at > start && bytes[at - 1] === carriageReturn ? at - 1 : at;
     this.#session = session;
+    if (session.getting)
+      return this.#get(bytes, start, start, stop, next, session.withCas, session.expires);
     if (
       stop - start > 4 &&
       bytes[start] === 103 && // 'get '
@@ -68,8 +83,7 @@ export class Protocol {
       bytes[start + 2] === 116 &&
       bytes[start + 3] === space
     ) {
-      this.#get(bytes, start + 4, stop, false, -1);
-      return next - start;
+      return this.#get(bytes, start, start + 4, stop, next, false, -1);
     }
     return this.#command(bytes, start, stop, next, end);
   }
@@ -104,13 +118,11 @@ export class Protocol {
       case 'get':
       case 'gets':
         if (count < 2) break;
-        this.#get(bytes, tokens.end[0]!, stop, name === 'gets', -1);
-        return next - start;
+        return this.#get(bytes, start, tokens.end[0]!, stop, next, name === 'gets', -1);
       case 'gat':
       case 'gats':
         if (count < 2) break;
-        this.#getAndTouch(bytes, stop, name === 'gats');
-        return next - start;
+        return this.#getAndTouch(start, stop, next, name === 'gats');
       case 'incr':
       case 'decr':
         if (count !== 3 && count !== 4) break;
@@ -145,7 +157,10 @@ export class Protocol {
         this.#out.text(reply.shutdownDisabled);
         return next - start;
     }
-    this.#out.text(reply.error);
+    // A web browser, or something worse, that speaks to the wrong port.
+    if (count > 0 && tokens.text(Math.min(count, 16) - 1).startsWith('HTTP/'))
+      this.#session!.closing = true;
+    else this.#out.text(reply.error);
     return next - start;
   }
 
@@ -166,27 +181,45 @@ export class Protocol {
 
   // --- Retrieval --------------------------------------------------------------------------------
 
-  /** Keys from bytes[at, stop). `expires` -1 leaves the items' expiry as it is. */
-  #get(bytes: Buffer, at: number, stop: number, withCas: boolean, expires: number): void {
+  /**
+   * Answers the keys in bytes[at, stop) of the line bytes[start, next). `expires` -1 leaves the
+   * items' expiry as it is. When the answers become many, it stops behind a key and returns what has
+   * been taken; the session goes on from there.
+   */
+  #get(
+    bytes: Buffer,
+    start: number,
+    at: number,
+    stop: number,
+    next: number,
+    withCas: boolean,
+    expires: number,
+  ): number {
     const out = this.#out;
-    const begin = out.length;
-    let keys = 0;
-    let key = at;
-    for (;;) {
+    const session = this.#session!;
+    let keys = session.getting ? 1 : 0;
+    if (stop - at > longestKey && hasLongKey(bytes, at, stop)) {
+      out.text(reply.badFormat);
+      return next - start;
+    }
+    session.getting = false;
+    for (let key = at; ;) {
       while (key < stop && bytes[key] === space) key++;
       if (key === stop) break;
+      if (out.length >= enoughOutput) {
+        session.getting = true;
+        session.withCas = withCas;
+        session.expires = expires;
+        return key - start;
+      }
       let keyEnd = key + 1;
       while (keyEnd < stop && bytes[keyEnd] !== space) keyEnd++;
-      if (keyEnd - key > longestKey) {
-        out.length = begin;
-        out.text(reply.badFormat);
-        return;
-      }
       keys++;
       this.#getOne(bytes, key, keyEnd - key, withCas, expires);
       key = keyEnd;
     }
     out.text(keys === 0 && expires < 0 ? reply.error : reply.end);
+    return next - start;
   }
 
   #getOne(bytes: Buffer, key: number, length: number, withCas: boolean, expires: number): void {
@@ -207,9 +240,9 @@ export class Protocol {
       count[counter.get_hits]!++;
       if (expires >= 0) {
         count[counter.touch_hits]!++;
-        shard.words[(item >> 2) + Item.Expires] = expires;
+        shard.setExpires(item, expires);
       }
-      shard.touch(item, now);
+      shard.touch(item);
       this.#writeItem(shard, item, withCas);
     } finally {
       shard.unlock();
@@ -244,10 +277,15 @@ export class Protocol {
     out.length = at;
   }
 
-  #getAndTouch(bytes: Buffer, stop: number, withCas: boolean): void {
-    const exptime = this.#tokens.signed(1);
-    if (Number.isNaN(exptime)) return this.#out.text(reply.badExptime);
-    return this.#get(bytes, this.#tokens.end[1]!, stop, withCas, this.#clock.expires(exptime));
+  #getAndTouch(start: number, stop: number, next: number, withCas: boolean): number {
+    const tokens = this.#tokens;
+    const exptime = tokens.signed(1);
+    if (Number.isNaN(exptime)) {
+      this.#out.text(reply.badExptime);
+      return next - start;
+    }
+    const expires = this.#clock.expires(exptime);
+    return this.#get(tokens.bytes, start, tokens.end[1]!, stop, next, withCas, expires);
   }
 
   // --- Storage ----------------------------------------------------------------------------------
@@ -283,32 +321,19 @@ export class Protocol {
       this.#answer(reply.badChunk);
       return taken;
     }
-    const answer = this.#put(mode, flags, exptime, bytes, next, length, unique);
-    // Server errors are told even to who wants no reply.
-    if (answer === reply.noMemory || answer === reply.tooLarge) this.#out.text(answer);
-    else this.#answer(answer);
+    this.#answer(this.#put(mode, flags, exptime, bytes, next, length, unique));
     return taken;
   }
 
   /** Throws the value away, and for a set the old one too: stale data must not survive. */
   #refuse(mode: StoreMode, text: Buffer, start: number, next: number, length: number): number {
-    const { bytes, start: starts } = this.#tokens;
     this.#count[counter.store_too_large]!++;
-    this.#out.text(text);
+    this.#answer(text);
     this.#session!.swallow = length + 2;
-    if (mode === 'set') {
-      const key = starts[1]!;
-      const keyLength = this.#tokens.length(1);
-      const hash = this.#store.hash(bytes, key, keyLength);
-      const shard = this.#store.shard(hash);
-      shard.lock();
-      try {
-        const old = shard.find(hash, bytes, key, keyLength, this.#clock.now);
-        if (old !== 0) shard.remove(old);
-      } finally {
-        shard.unlock();
-      }
-    }
+    if (mode === 'set')
+      this.#withItem((shard, item) => {
+        if (item !== 0) shard.remove(item);
+      });
     return next - start;
   }
 
@@ -347,20 +372,14 @@ export class Protocol {
         from = this.#joined(shard, old, value, at, length, mode === 'append');
         first = 0;
       }
-      const item = shard.allocate(hash, bytes, key, keyLength, size, now);
+      const item = shard.allocate(hash, bytes, key, keyLength, size, keptFlags, expires, now);
       if (item === 0) {
         const stale = shard.find(hash, bytes, key, keyLength, now);
         if (mode === 'set' && stale !== 0) shard.remove(stale);
         return this.#noRoom(reply.noMemory);
       }
-      const w = item >> 2;
-      shard.words[w + Item.Flags] = keptFlags;
-      shard.words[w + Item.Expires] = expires;
       shard.writeValue(item, 0, from, first, size);
-      // Making room may have evicted the old item.
-      const replaced = shard.find(hash, bytes, key, keyLength, now);
-      if (replaced !== 0) shard.remove(replaced);
-      shard.link(item);
+      shard.replace(item, bytes, key, keyLength, now);
       return reply.stored;
     } finally {
       shard.unlock();
@@ -427,82 +446,62 @@ export class Protocol {
     if (!this.#checkKey()) return;
     const delta = this.#tokens.unsigned64(2);
     if (delta === undefined) return this.#answer(reply.badDelta);
-    const { bytes, start } = this.#tokens;
-    const key = start[1]!;
-    const keyLength = this.#tokens.length(1);
-    const hash = this.#store.hash(bytes, key, keyLength);
-    const shard = this.#store.shard(hash);
     const count = this.#count;
-    shard.lock();
-    try {
-      const item = shard.find(hash, bytes, key, keyLength, this.#clock.now);
+    this.#withItem((shard, item, hash) => {
       if (item === 0) {
         count[increment ? counter.incr_misses : counter.decr_misses]!++;
         return this.#answer(reply.notFound);
       }
-      const length = shard.words[(item >> 2) + Item.Length]!;
-      const value = this.#numberIn(shard, item, length);
+      const value = this.#numberIn(shard, item);
       if (value === undefined) return this.#answer(reply.notNumeric);
       count[increment ? counter.incr_hits : counter.decr_hits]!++;
-      const result = increment
-        ? BigInt.asUintN(64, value + delta)
-        : value > delta
-          ? value - delta
-          : 0n;
-      const text = result.toString();
-      if (!this.#writeNumber(shard, item, text, length, hash, key, keyLength))
-        return this.#out.text(reply.noMemory);
+      const less = value > delta ? value - delta : 0n;
+      const text = (increment ? BigInt.asUintN(64, value + delta) : less).toString();
+      if (!this.#writeNumber(shard, item, hash, text)) return this.#answer(reply.noMemory);
       if (!this.#noreply()) this.#out.line(text);
       return undefined;
-    } finally {
-      shard.unlock();
-    }
+    });
   }
 
-  /** The value as a 64-bit number; trailing blanks are what a shorter result left. */
-  #numberIn(shard: Shard, item: number, length: number): bigint | undefined {
-    if (length > 20) return undefined;
+  /** The number that the value begins with; blanks behind it are what a shorter result left. */
+  #numberIn(shard: Shard, item: number): bigint | undefined {
+    const length = shard.words[(item >> 2) + Item.Length]!;
+    if (length > this.#scratch.length) return undefined;
     shard.readValue(item, this.#scratch, 0);
-    const text = /^(\d+) *$/.exec(this.#scratch.toString('latin1', 0, length))?.[1];
-    if (text === undefined) return undefined;
-    const value = BigInt(text);
-    return value >> 64n === 0n ? value : undefined;
+    const text = /^\s*\+?(\d{1,20})(?:\s|$)/.exec(
+      this.#scratch.toString('latin1', 0, Math.min(length, longestNumber)),
+    )?.[1];
+    const value = BigInt(text ?? -1);
+    return BigInt.asUintN(64, value) === value ? value : undefined;
   }
 
   /** In place when the text fits, padded with blanks as memcached does; else as a new item. */
-  #writeNumber(
-    shard: Shard,
-    item: number,
-    text: string,
-    length: number,
-    hash: number,
-    key: number,
-    keyLength: number,
-  ): boolean {
-    const { bytes } = this.#tokens;
-    const { now } = this.#clock;
+  #writeNumber(shard: Shard, item: number, hash: number, text: string): boolean {
+    const { words } = shard;
+    const w = item >> 2;
+    const length = words[w + Item.Length]!;
     this.#scratch.write(text.padEnd(length), 0, 'latin1');
     if (text.length <= length) {
       shard.writeValue(item, 0, this.#scratch, 0, length);
       shard.renew(item);
-      shard.touch(item, now);
+      shard.touch(item);
       return true;
     }
-    const flags = shard.words[(item >> 2) + Item.Flags]!;
-    const expires = shard.words[(item >> 2) + Item.Expires]!;
-    const longer = shard.allocate(hash, bytes, key, keyLength, text.length, now);
+    const { bytes, start } = this.#tokens;
+    const key = start[1]!;
+    const keyLength = this.#tokens.length(1);
+    const flags = words[w + Item.Flags]!;
+    const expires = words[w + Item.Expires]!;
+    const { now } = this.#clock;
+    const longer = shard.allocate(hash, bytes, key, keyLength, text.length, flags, expires, now);
     if (longer === 0) return false;
-    shard.words[(longer >> 2) + Item.Flags] = flags;
-    shard.words[(longer >> 2) + Item.Expires] = expires;
     shard.writeValue(longer, 0, this.#scratch, 0, text.length);
-    const old = shard.find(hash, bytes, key, keyLength, now);
-    if (old !== 0) shard.remove(old);
-    shard.link(longer);
+    shard.replace(longer, bytes, key, keyLength, now);
     return true;
   }
 
   /** Runs `work` on the item with the key of word 1 under its shard's lock; 0: there is none. */
-  #withItem(work: (shard: Shard, item: number) => void): void {
+  #withItem(work: (shard: Shard, item: number, hash: number) => void): void {
     const { bytes, start } = this.#tokens;
     const key = start[1]!;
     const length = this.#tokens.length(1);
@@ -510,7 +509,7 @@ export class Protocol {
     const shard = this.#store.shard(hash);
     shard.lock();
     try {
-      work(shard, shard.find(hash, bytes, key, length, this.#clock.now));
+      work(shard, shard.find(hash, bytes, key, length, this.#clock.now), hash);
     } finally {
       shard.unlock();
     }
@@ -543,8 +542,8 @@ export class Protocol {
     this.#withItem((shard, item) => {
       count[item === 0 ? counter.touch_misses : counter.touch_hits]!++;
       if (item !== 0) {
-        shard.words[(item >> 2) + Item.Expires] = expires;
-        shard.touch(item, this.#clock.now);
+        shard.setExpires(item, expires);
+        shard.touch(item);
       }
       this.#answer(item === 0 ? reply.notFound : reply.touched);
     });
@@ -558,8 +557,8 @@ export class Protocol {
     this.#count[counter.cmd_flush]!++;
     const time = this.#clock.expires(delay);
     this.#store.forEach((shard) => {
-      if (time <= this.#clock.now) shard.flush();
-      else shard.flushAt(time);
+      if (time <= this.#clock.now) shard.clear();
+      else shard.clearAt(time);
     });
     return this.#answer(reply.ok);
   }

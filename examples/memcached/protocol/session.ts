@@ -5,6 +5,11 @@ export class Session {
   needed = 1;
   /** Bytes of a refused value that are still to be thrown away. */
   swallow = 0;
+  /** The input goes on with keys of a get whose answers so far were many. */
+  getting = false;
+  /** Of that get: answers carry CAS numbers; the new expiry, -1 for none. */
+  withCas = false;
+  expires = -1;
   /** The client said quit, or has to be cut off. */
   closing = false;
 }

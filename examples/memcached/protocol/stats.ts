@@ -1,7 +1,7 @@
 // The general statistics, summed over all workers and shards.
 import { counterNames, type Counters } from '../statistics.js';
 import type { Clock } from '../store/clock.js';
-import { Head } from '../store/layout.js';
+import { Head, Statistic } from '../store/layout.js';
 import type { Store } from '../store/store.js';
 import { version } from './protocol.js';
 
@@ -11,17 +11,15 @@ export function generalStats(
   counters: Counters,
   workers: number,
 ): [string, string | number][] {
-  const sum = { items: 0, total: 0, bytes: 0, evictions: 0, expired: 0, unfetched: 0, resets: 0 };
-  let expiredUnfetched = 0;
-  store.forEach(({ words }) => {
-    sum.items += words[Head.Items]!;
-    sum.total += words[Head.TotalItems]!;
-    sum.bytes += words[Head.Bytes]!;
-    sum.evictions += words[Head.Evictions]!;
-    sum.unfetched += words[Head.EvictedUnfetched]!;
-    sum.expired += words[Head.Expired]!;
-    expiredUnfetched += words[Head.ExpiredUnfetched]!;
-    sum.resets += words[Head.Resets]!;
+  let items = 0;
+  let bytes = 0;
+  let resets = 0;
+  const sums = new Float64Array(Statistic.Count);
+  store.forEach(({ words, statistics }) => {
+    items += words[Head.Items]!;
+    bytes += words[Head.Bytes]!;
+    resets += words[Head.Resets]!;
+    for (let i = 0; i < sums.length; i++) sums[i]! += statistics[i]!;
   });
   clock.tick();
   const usage = process.resourceUsage();
@@ -36,13 +34,13 @@ export function generalStats(
     ...counterNames.map((name): [string, number] => [name, counters.total(name)]),
     ['limit_maxbytes', store.limit],
     ['threads', workers],
-    ['bytes', sum.bytes],
-    ['curr_items', sum.items],
-    ['total_items', sum.total],
-    ['evictions', sum.evictions],
-    ['evicted_unfetched', sum.unfetched],
-    ['reclaimed', sum.expired],
-    ['expired_unfetched', expiredUnfetched],
-    ['shard_resets', sum.resets],
+    ['bytes', bytes],
+    ['curr_items', items],
+    ['total_items', sums[Statistic.Stored]!],
+    ['evictions', sums[Statistic.Evicted]!],
+    ['evicted_unfetched', sums[Statistic.EvictedUnfetched]!],
+    ['reclaimed', sums[Statistic.Expired]!],
+    ['expired_unfetched', sums[Statistic.ExpiredUnfetched]!],
+    ['shard_resets', resets],
   ];
 }

@@ -3,6 +3,7 @@
 const space = 32;
 const zero = 48;
 const minus = 45;
+const plus = 43;
 
 /** More words than any command but get has; get reads its keys by itself. */
 const most = 16;
@@ -42,15 +43,17 @@ export class Tokens {
     return i < this.count && this.length(i) === word.length && this.text(i) === word;
   }
 
-  /** A decimal number up to 2^53 without a sign, or -1. */
+  /** A decimal number up to 10^15 with an optional plus, as strtoul(3) reads it, or -1. */
   unsigned(i: number): number {
-    const from = this.start[i]!;
+    if (i >= this.count) return -1;
     const to = this.end[i]!;
-    if (i >= this.count || from === to || to - from > 15) return -1;
+    let at = this.start[i]!;
+    if (this.bytes[at] === plus) at++;
+    if (at === to) return -1;
     let value = 0;
-    for (let at = from; at < to; at++) {
+    for (; at < to; at++) {
       const digit = this.bytes[at]! - zero;
-      if (digit < 0 || digit > 9) return -1;
+      if (digit < 0 || digit > 9 || value > 1e15) return -1;
       value = value * 10 + digit;
     }
     return value;
@@ -70,10 +73,8 @@ export class Tokens {
 
   /** An unsigned 64-bit number, or undefined. */
   unsigned64(i: number): bigint | undefined {
-    if (i >= this.count || this.length(i) > 20) return undefined;
-    const text = this.text(i);
-    if (!/^\d+$/.test(text)) return undefined;
-    const value = BigInt(text);
-    return value >> 64n === 0n ? value : undefined;
+    const text = i < this.count ? /^\+?0*(\d{1,20})$/.exec(this.text(i))?.[1] : undefined;
+    const value = BigInt(text ?? -1);
+    return BigInt.asUintN(64, value) === value ? value : undefined;
   }
 }

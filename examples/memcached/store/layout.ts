@@ -1,47 +1,62 @@
 // What lies where in a shard's memory: header words, tables per page and per slab class, pages.
 // Offsets of items are byte offsets into the shard, multiples of 8; 0 is no item.
 
-/** Words of the shard's header. */
+/** Words of the shard's header. What stands before Reset survives a reset of the shard. */
 export const enum Head {
   Lock = 0,
-  Seed = 1, // of the key hash, so that clients cannot choose colliding keys
+  Seed = 1, // of the key hash
   Resets = 2, // how often a dead worker's lock was broken
   CasLow = 3,
   CasHigh = 4,
-  FlushCasLow = 5, // items up to this CAS are dead
-  FlushCasHigh = 6,
-  FlushAt = 7, // time of a delayed flush_all, 0 none
-  Items = 8,
-  Bytes = 9, // of keys, values and headers
-  TotalItems = 10,
-  Evictions = 11,
-  EvictedUnfetched = 12,
-  Expired = 13,
-  ExpiredUnfetched = 14,
-  FreePages = 15, // head of the list of free pages, as page number + 1
-  UsedPages = 16, // pages ever taken from the end
-  IndexLevel = 17,
-  IndexSplit = 18,
-  Words = 32,
+  Reset = 5,
+  FlushAt = 5, // time of a delayed flush_all, 0 none
+  Items = 6,
+  Bytes = 7, // of keys, values and headers
+  FreePages = 8, // head of the list of free pages, as page number + 1
+  UsedPages = 9, // pages ever taken from the end
+  IndexLevel = 10,
+  IndexSplit = 11,
+  Words = 64,
 }
 
-/** Words of a slab class. */
+/** Statistics of a shard: doubles, since they only ever grow. In the header, from this byte on. */
+export const statisticsOffset = 128;
+export const enum Statistic {
+  Stored = 0,
+  Evicted = 1,
+  EvictedUnfetched = 2,
+  Expired = 3,
+  ExpiredUnfetched = 4,
+  Count = 8,
+}
+
+/** Words of a slab class. Pages are given as page number + 1, 0 is none. */
 export const enum Class {
-  Free = 0, // first free chunk
-  Pages = 1, // number of pages
-  FirstPage = 2, // circular list of its pages, as page number + 1
-  BumpPage = 3, // page that is still being cut into chunks, as page number + 1
-  BumpNext = 4, // number of the next chunk to cut
-  HandPage = 5, // the clock's hand: page number + 1
-  HandChunk = 6, // and chunk in it
-  Used = 7, // chunks in use
+  Pages = 0, // number of pages
+  Partial = 1, // first of the pages with room, a list
+  HandPage = 2, // the clock's hand, in the circle of all its pages
+  HandChunk = 3, // and the chunk in that page
+  Pressure = 4, // evictions, halved now and then
+  Words = 5,
+}
+
+/** Words of a page. */
+export const enum Page {
+  Class = 0, // class + 1; 0: free, or of the index
+  Next = 1, // in the circle of its class, or the list of free pages
+  Previous = 2,
+  Used = 3, // chunks in use
+  Free = 4, // first free chunk, a list
+  Cut = 5, // chunks cut so far: no page is cut up at once
+  PartialNext = 6,
+  PartialPrevious = 7,
   Words = 8,
 }
 
 /** Words of a chunk that is an item, or the continuation of one. */
 export const enum Item {
   Next = 0, // in its hash chain; a free chunk's next; a continuation's first chunk
-  Hash = 1, // a free chunk's previous
+  Hash = 1,
   Expires = 2, // seconds of the server's clock, 0 never
   Flags = 3,
   CasLow = 4,
@@ -49,8 +64,7 @@ export const enum Item {
   Length = 6, // of the value
   State = 7, // key length and the bits below
   More = 8, // next continuation chunk
-  Accessed = 9, // seconds of the server's clock
-  Words = 10,
+  Words = 9,
 }
 export const itemHeader = Item.Words * 4;
 
@@ -92,7 +106,7 @@ export function geometry(size: number): Geometry {
   const classTable = Head.Words;
   const pageTable = classTable + classes.length * Class.Words;
   const most = Math.floor(size / pageSize);
-  const directory = pageTable + most * 2; // a page's class and its neighbour
+  const directory = pageTable + most * Page.Words;
   const firstPage = Math.ceil(((directory + most) * 4) / 4096) * 4096;
   const pages = Math.floor((size - firstPage) / pageSize);
   return { pageSize, pages, classes, classTable, pageTable, directory, firstPage };

@@ -9,20 +9,28 @@ import {
   Item,
   itemHeader,
   keyLengthMask,
+  Page,
   stateFetched,
   stateItem,
   stateMore,
   stateReferenced,
+  Statistic,
+  statisticsOffset,
 } from './layout.js';
 
 /** The clock's hand looks at this many chunks before it evicts one that was used recently. */
 const clockSteps = 64;
+/** And at this many at most to find one that has expired, where nothing may be evicted. */
+const expirySteps = 256;
 /** Copies up to this length are faster as a loop than as a call. */
 const loopCopy = 64;
+/** No item may take a larger part of a shard. */
+const mostOfShard = 0.5;
 
 export class Shard {
   readonly words: Int32Array;
   readonly bytes: Buffer;
+  readonly statistics: Float64Array;
   readonly #g: Geometry;
   readonly #token: number;
   readonly #bucketsPerPage: number;
@@ -32,6 +40,7 @@ export class Shard {
   constructor(buffer: ArrayBuffer, token: number, evict: boolean) {
     this.words = new Int32Array(buffer);
     this.bytes = Buffer.from(buffer);
+    this.statistics = new Float64Array(buffer, statisticsOffset, Statistic.Count);
     this.#token = token;
     this.#evict = evict;
     this.#g = geometry(buffer.byteLength);
@@ -43,11 +52,17 @@ export class Shard {
     }
   }
 
-  /** First use of the memory, or after its owner died inside the lock. The lock is held. */
+  /** First use of the memory. */
   format(seed: number): void {
-    this.words.fill(0, Head.CasLow, this.#g.firstPage >> 2);
     this.words[Head.Seed] = seed;
-    this.#growIndex();
+    this.clear();
+  }
+
+  /** Removes all items at once. CAS numbers go on: none is given out twice. The lock is held. */
+  clear(): void {
+    this.words.fill(0, Head.Reset, statisticsOffset >> 2);
+    this.words.fill(0, Head.Words, this.#g.firstPage >> 2);
+    this.#growIndex(0);
   }
 
   lock(): void {
@@ -62,7 +77,8 @@ export class Shard {
   recover(token: number): boolean {
     if (!isHeldBy(this.words, Head.Lock, token)) return false;
     this.words[Head.Resets]!++;
-    this.format(this.words[Head.Seed]!);
+    this.words[Head.CasHigh]!++; // it may have died between the two words of a number
+    this.clear();
     breakLock(this.words, Head.Lock);
     return true;
   }
@@ -72,7 +88,7 @@ export class Shard {
   /** The live item with this key, or 0. An expired one is removed on the way. */
   find(hash: number, key: Uint8Array, start: number, length: number, now: number): number {
     const { words } = this;
-    if (words[Head.FlushAt] !== 0 && now >= words[Head.FlushAt]!) this.flush();
+    if (words[Head.FlushAt] !== 0 && now >= words[Head.FlushAt]!) this.clear();
     let item = words[this.#slot(hash)]!;
     while (item !== 0) {
       const w = item >> 2;
@@ -89,42 +105,28 @@ export class Shard {
   }
 
   #live(item: number, now: number): boolean {
-    const { words } = this;
+    const { words, statistics } = this;
     const w = item >> 2;
-    const expires = words[w + Item.Expires]!;
-    const expired = expires !== 0 && expires <= now;
-    if (!expired && !this.#flushed(w)) return true;
-    words[Head.Expired]!++;
-    if ((words[w + Item.State]! & stateFetched) === 0) words[Head.ExpiredUnfetched]!++;
+    if (!this.#expired(w, now)) return true;
+    statistics[Statistic.Expired]!++;
+    if ((words[w + Item.State]! & stateFetched) === 0) statistics[Statistic.ExpiredUnfetched]!++;
     this.remove(item);
     return false;
   }
 
-  #flushed(w: number): boolean {
-    const { words } = this;
-    const high = words[w + Item.CasHigh]! >>> 0;
-    const flushHigh = words[Head.FlushCasHigh]! >>> 0;
-    if (high !== flushHigh) return high < flushHigh;
-    return words[w + Item.CasLow]! >>> 0 <= words[Head.FlushCasLow]! >>> 0;
+  #expired(w: number, now: number): boolean {
+    const expires = this.words[w + Item.Expires]!;
+    return expires !== 0 && expires <= now;
   }
 
-  /** Makes everything stored so far dead; the memory comes back as it is met. */
-  flush(): void {
-    const { words } = this;
-    words[Head.FlushCasLow] = words[Head.CasLow]!;
-    words[Head.FlushCasHigh] = words[Head.CasHigh]!;
-    words[Head.FlushAt] = 0;
-  }
-
-  flushAt(time: number): void {
+  /** All items go at that second of the server's clock. */
+  clearAt(time: number): void {
     this.words[Head.FlushAt] = time;
   }
 
   /** Marks an item as used. */
-  touch(item: number, now: number): void {
-    const w = item >> 2;
-    this.words[w + Item.State]! |= stateReferenced | stateFetched;
-    this.words[w + Item.Accessed] = now;
+  touch(item: number): void {
+    this.words[(item >> 2) + Item.State]! |= stateReferenced | stateFetched;
   }
 
   /**
@@ -137,9 +139,12 @@ export class Shard {
     start: number,
     keyLength: number,
     valueLength: number,
+    flags: number,
+    expires: number,
     now: number,
   ): number {
-    const head = this.#chunk(itemHeader + keyLength + valueLength);
+    if (valueLength > this.#g.pages * this.#g.pageSize * mostOfShard) return 0;
+    const head = this.#chunk(itemHeader + keyLength + valueLength, 0, now);
     if (head === 0) return 0;
     const { words, bytes } = this;
     const w = head >> 2;
@@ -147,12 +152,13 @@ export class Shard {
     words[w + Item.Hash] = hash;
     words[w + Item.Length] = valueLength;
     words[w + Item.More] = 0;
-    words[w + Item.Accessed] = now;
+    words[w + Item.Expires] = expires;
+    words[w + Item.Flags] = flags;
     words[w + Item.State] = stateItem | keyLength;
     for (let i = 0, at = head + itemHeader; i < keyLength; i++) bytes[at + i] = key[start + i]!;
     let rest = valueLength - (this.#sizeOf(head) - itemHeader - keyLength);
     for (let last = w; rest > 0;) {
-      const more = this.#chunk(itemHeader + rest, head);
+      const more = this.#chunk(itemHeader + rest, head, now);
       if (more === 0) {
         this.#free(head);
         return 0;
@@ -176,9 +182,20 @@ export class Shard {
     words[w + Item.Next] = words[slot]!;
     words[slot] = item;
     words[Head.Items]!++;
-    words[Head.TotalItems]!++;
+    this.statistics[Statistic.Stored]!++;
     words[Head.Bytes]! += this.#footprint(w);
-    this.#growIndex();
+    this.#growIndex(item);
+  }
+
+  /** Puts an allocated item in the place of the one that has its key now. */
+  replace(item: number, key: Uint8Array, start: number, length: number, now: number): void {
+    const old = this.find(this.words[(item >> 2) + Item.Hash]!, key, start, length, now);
+    if (old !== 0) this.remove(old);
+    this.link(item);
+  }
+
+  setExpires(item: number, expires: number): void {
+    this.words[(item >> 2) + Item.Expires] = expires;
   }
 
   /** Gives an item a new CAS number. */
@@ -273,7 +290,7 @@ export class Shard {
   }
 
   /** Splits one bucket when items outnumber buckets. Without a page for it, chains get longer. */
-  #growIndex(): void {
+  #growIndex(keep: number): void {
     const { words } = this;
     const size = this.#bucketsPerPage << words[Head.IndexLevel]!;
     const split = words[Head.IndexSplit]!;
@@ -282,8 +299,9 @@ export class Shard {
     const added = first ? 0 : size + split;
     const entry = this.#g.directory + ((added / this.#bucketsPerPage) | 0);
     if (words[entry] === 0) {
-      const page = this.#takePage();
-      if (page === 0) return;
+      const crowded = words[Head.Items]! > 2 * added;
+      if (!this.#hasPage() && !(crowded && this.#evict && this.#freePage(-1, keep))) return;
+      const page = this.#pageStart(this.#takePage());
       words.fill(0, page >> 2, (page >> 2) + this.#bucketsPerPage);
       words[entry] = page;
     }
@@ -316,19 +334,20 @@ export class Shard {
   // --- Pages and slab classes --------------------------------------------------------------------
 
   #sizeOf(chunk: number): number {
-    return this.#g.classes[this.words[this.#pageEntry(this.#pageOf(chunk))]! - 1]!;
+    return this.#g.classes[this.words[this.#page(this.#pageOf(chunk)) + Page.Class]! - 1]!;
   }
 
   #pageOf(chunk: number): number {
     return ((chunk - this.#g.firstPage) / this.#g.pageSize) | 0;
   }
 
-  /** Word of the page table: the page's class + 1; the next word is its neighbour in a list. */
-  #pageEntry(page: number): number {
-    return this.#g.pageTable + page * 2;
+  /** First word of a page's entry. */
+  #page(page: number): number {
+    return this.#g.pageTable + page * Page.Words;
   }
 
-  #classWord(c: number): number {
+  /** First word of a class's entry. */
+  #class(c: number): number {
     return this.#g.classTable + c * Class.Words;
   }
 
@@ -336,114 +355,163 @@ export class Shard {
     return this.#g.firstPage + page * this.#g.pageSize;
   }
 
-  /** Byte offset of a free page, or 0. */
+  #chunksPerPage(c: number): number {
+    return (this.#g.pageSize / this.#g.classes[c]!) | 0;
+  }
+
+  #hasPage(): boolean {
+    return this.words[Head.FreePages] !== 0 || this.words[Head.UsedPages]! < this.#g.pages;
+  }
+
+  /** Number of a free page; there is one. */
   #takePage(): number {
     const { words } = this;
     const free = words[Head.FreePages]!;
-    if (free !== 0) {
-      words[Head.FreePages] = words[this.#pageEntry(free - 1) + 1]!;
-      return this.#pageStart(free - 1);
-    }
-    if (words[Head.UsedPages]! >= this.#g.pages) return 0;
-    return this.#pageStart(words[Head.UsedPages]!++);
+    if (free === 0) return words[Head.UsedPages]!++;
+    words[Head.FreePages] = words[this.#page(free - 1) + Page.Next]!;
+    return free - 1;
   }
 
   /** A chunk for `size` bytes, or the largest there is. 0: no memory. Spares the item `keep`. */
-  #chunk(size: number, keep = 0): number {
+  #chunk(size: number, keep: number, now: number): number {
     const c = this.#classOf[Math.min((size + 7) >> 3, this.#classOf.length - 1)]!;
-    const k = this.#classWord(c);
+    const k = this.#class(c);
     const { words } = this;
-    for (;;) {
-      const free = words[k + Class.Free]!;
-      if (free !== 0) {
-        this.#unlinkFree(k, free);
-        words[k + Class.Used]!++;
-        return free;
-      }
-      if (words[k + Class.BumpPage] !== 0) {
-        words[k + Class.Used]!++;
-        return this.#cutChunk(c, k);
-      }
-      const page = this.#takePage();
-      if (page !== 0) this.#addPage(c, this.#pageOf(page));
-      else if (!this.#evict || !this.#makeRoom(c, keep)) return 0;
+    while (words[k + Class.Partial] === 0) {
+      if (this.#hasPage()) this.#addPage(c, this.#takePage());
+      else if (!this.#makeRoom(c, keep, now)) return 0;
     }
-  }
-
-  #unlinkFree(k: number, chunk: number): void {
-    const { words } = this;
-    const next = words[(chunk >> 2) + Item.Next]!;
-    const previous = words[(chunk >> 2) + Item.Hash]!;
-    if (next !== 0) words[(next >> 2) + Item.Hash] = previous;
-    if (previous !== 0) words[(previous >> 2) + Item.Next] = next;
-    else words[k + Class.Free] = next;
-  }
-
-  /** The next chunk of a page that is not wholly in use yet: no page is cut up at once. */
-  #cutChunk(c: number, k: number): number {
-    const { words } = this;
-    const size = this.#g.classes[c]!;
-    const number = words[k + Class.BumpNext]!++;
-    const chunk = this.#pageStart(words[k + Class.BumpPage]! - 1) + number * size;
-    if ((number + 2) * size > this.#g.pageSize) words[k + Class.BumpPage] = 0;
+    const page = words[k + Class.Partial]! - 1;
+    const p = this.#page(page);
+    words[p + Page.Used]!++;
+    let chunk = words[p + Page.Free]!;
+    if (chunk !== 0) words[p + Page.Free] = words[(chunk >> 2) + Item.Next]!;
+    else chunk = this.#pageStart(page) + words[p + Page.Cut]!++ * this.#g.classes[c]!;
+    if (words[p + Page.Free] === 0 && words[p + Page.Cut] === this.#chunksPerPage(c))
+      this.#leavePartial(k, p);
     return chunk;
   }
 
+  /** Gives an empty page to a class, behind the hand in the circle of its pages. */
   #addPage(c: number, page: number): void {
     const { words } = this;
-    const k = this.#classWord(c);
-    const entry = this.#pageEntry(page);
-    words[entry] = c + 1;
-    const first = words[k + Class.FirstPage]!;
-    if (first === 0) {
-      words[entry + 1] = page + 1;
-      words[k + Class.FirstPage] = page + 1;
+    const k = this.#class(c);
+    const p = this.#page(page);
+    words.fill(0, p, p + Page.Words);
+    words[p + Page.Class] = c + 1;
+    const hand = words[k + Class.HandPage]!;
+    const next = hand === 0 ? page + 1 : hand;
+    const previous = hand === 0 ? page + 1 : words[this.#page(hand - 1) + Page.Previous]!;
+    words[p + Page.Next] = next;
+    words[p + Page.Previous] = previous;
+    words[this.#page(next - 1) + Page.Previous] = page + 1;
+    words[this.#page(previous - 1) + Page.Next] = page + 1;
+    if (hand === 0) {
       words[k + Class.HandPage] = page + 1;
       words[k + Class.HandChunk] = 0;
-    } else {
-      words[entry + 1] = words[this.#pageEntry(first - 1) + 1]!;
-      words[this.#pageEntry(first - 1) + 1] = page + 1;
     }
     words[k + Class.Pages]!++;
-    words[k + Class.BumpPage] = page + 1;
-    words[k + Class.BumpNext] = 0;
+    this.#joinPartial(k, p, page);
   }
 
-  /** Frees a chunk of the class by eviction, or gives the class a page of the largest one. */
-  #makeRoom(c: number, keep: number): boolean {
+  /** Takes an empty page from its class and puts it on the list of free pages. */
+  #releasePage(k: number, p: number, page: number): void {
     const { words } = this;
-    let largest = c;
-    for (let other = 0; other < this.#g.classes.length; other++)
-      if (
-        words[this.#classWord(other) + Class.Pages]! >
-        words[this.#classWord(largest) + Class.Pages]!
-      )
-        largest = other;
-    if (words[this.#classWord(c) + Class.Pages] === 0) return this.#stealPage(largest, c, keep);
-    return this.#evictOne(c, keep);
+    const next = words[p + Page.Next]!;
+    const previous = words[p + Page.Previous]!;
+    words[this.#page(next - 1) + Page.Previous] = previous;
+    words[this.#page(previous - 1) + Page.Next] = next;
+    if (words[k + Class.HandPage] === page + 1) {
+      words[k + Class.HandPage] = next === page + 1 ? 0 : next;
+      words[k + Class.HandChunk] = 0;
+    }
+    this.#leavePartial(k, p);
+    words[k + Class.Pages]!--;
+    words[p + Page.Class] = 0;
+    words[p + Page.Next] = words[Head.FreePages]!;
+    words[Head.FreePages] = page + 1;
   }
 
-  /** Second chance: the hand clears the mark of what was used, and evicts what was not. */
-  #evictOne(c: number, keep: number): boolean {
+  #joinPartial(k: number, p: number, page: number): void {
     const { words } = this;
-    const k = this.#classWord(c);
-    const size = this.#g.classes[c]!;
-    const perPage = Math.floor(this.#g.pageSize / size);
-    const most = words[k + Class.Pages]! * perPage + clockSteps;
-    for (let step = 0; step < most; step++) {
+    const first = words[k + Class.Partial]!;
+    words[p + Page.PartialNext] = first;
+    words[p + Page.PartialPrevious] = 0;
+    if (first !== 0) words[this.#page(first - 1) + Page.PartialPrevious] = page + 1;
+    words[k + Class.Partial] = page + 1;
+  }
+
+  #leavePartial(k: number, p: number): void {
+    const { words } = this;
+    const next = words[p + Page.PartialNext]!;
+    const previous = words[p + Page.PartialPrevious]!;
+    if (next !== 0) words[this.#page(next - 1) + Page.PartialPrevious] = previous;
+    if (previous !== 0) words[this.#page(previous - 1) + Page.PartialNext] = next;
+    else words[k + Class.Partial] = next;
+  }
+
+  /** Frees the chunks of an item; pages that become empty are anybody's again. */
+  #free(item: number): void {
+    const { words } = this;
+    for (let chunk = item; chunk !== 0;) {
+      const w = chunk >> 2;
+      const more = words[w + Item.More]!;
+      const page = this.#pageOf(chunk);
+      const p = this.#page(page);
+      const c = words[p + Page.Class]! - 1;
+      const k = this.#class(c);
+      const full = words[p + Page.Free] === 0 && words[p + Page.Cut] === this.#chunksPerPage(c);
+      words[w + Item.State] = 0;
+      words[w + Item.Next] = words[p + Page.Free]!;
+      words[p + Page.Free] = chunk;
+      if (full) this.#joinPartial(k, p, page);
+      if (--words[p + Page.Used]! === 0) this.#releasePage(k, p, page);
+      chunk = more;
+    }
+  }
+
+  // --- Eviction ---------------------------------------------------------------------------------
+
+  /** Frees a chunk of the class, or a page. */
+  #makeRoom(c: number, keep: number, now: number): boolean {
+    if (!this.#evict) return this.#sweep(c, keep, now, expirySteps, false);
+    const { words } = this;
+    const k = this.#class(c);
+    const pressure = ++words[k + Class.Pressure]!;
+    // Once in a page's worth of evictions: does another class sit on pages that it needs less?
+    if (pressure % this.#chunksPerPage(c) === 0 && this.#rebalance(c, keep)) return true;
+    const most = words[k + Class.Pages]! * this.#chunksPerPage(c) + clockSteps;
+    return this.#sweep(c, keep, now, most, true) || this.#freePage(c, keep);
+  }
+
+  /**
+   * Second chance: the hand takes what has expired, clears the mark of what was used, and, if it
+   * may evict, takes the first that has none.
+   */
+  #sweep(c: number, keep: number, now: number, steps: number, evict: boolean): boolean {
+    const { words } = this;
+    const k = this.#class(c);
+    const perPage = this.#chunksPerPage(c);
+    for (let step = 0; step < steps && words[k + Class.HandPage] !== 0; step++) {
       const page = words[k + Class.HandPage]! - 1;
-      const chunk = this.#pageStart(page) + words[k + Class.HandChunk]! * size;
-      if (++words[k + Class.HandChunk]! >= perPage) {
+      const number = words[k + Class.HandChunk]!;
+      if (number + 1 < words[this.#page(page) + Page.Cut]! && number + 1 < perPage) {
+        words[k + Class.HandChunk] = number + 1;
+      } else {
         words[k + Class.HandChunk] = 0;
-        words[k + Class.HandPage] = words[this.#pageEntry(page) + 1]!;
+        words[k + Class.HandPage] = words[this.#page(page) + Page.Next]!;
       }
-      const state = words[(chunk >> 2) + Item.State]!;
-      if ((state & (stateItem | stateMore)) === 0) continue;
-      const item = (state & stateItem) !== 0 ? chunk : words[(chunk >> 2) + Item.Next]!;
-      if (item === keep) continue;
-      const w = (item >> 2) + Item.State;
-      if ((words[w]! & stateReferenced) !== 0 && step < clockSteps) {
-        words[w]! &= ~stateReferenced;
+      const chunk = this.#pageStart(page) + number * this.#g.classes[c]!;
+      const item = number < words[this.#page(page) + Page.Cut]! ? this.#itemOf(chunk) : 0;
+      if (item === 0 || item === keep) continue;
+      const w = item >> 2;
+      if (this.#expired(w, now)) {
+        this.#live(item, now);
+        return true;
+      }
+      if (!evict) continue;
+      if ((words[w + Item.State]! & stateReferenced) !== 0 && step < clockSteps) {
+        words[w + Item.State]! &= ~stateReferenced;
         continue;
       }
       this.#evictItem(item);
@@ -452,60 +520,76 @@ export class Shard {
     return false;
   }
 
+  /** The item that a chunk belongs to, 0 for a free one. */
+  #itemOf(chunk: number): number {
+    const state = this.words[(chunk >> 2) + Item.State]!;
+    if ((state & stateItem) !== 0) return chunk;
+    return (state & stateMore) !== 0 ? this.words[(chunk >> 2) + Item.Next]! : 0;
+  }
+
   #evictItem(item: number): void {
-    const { words } = this;
-    words[Head.Evictions]!++;
-    if ((words[(item >> 2) + Item.State]! & stateFetched) === 0) words[Head.EvictedUnfetched]!++;
+    const { statistics } = this;
+    statistics[Statistic.Evicted]!++;
+    if ((this.words[(item >> 2) + Item.State]! & stateFetched) === 0)
+      statistics[Statistic.EvictedUnfetched]!++;
     this.remove(item);
   }
 
-  /** Empties one page of class `from` and gives it to class `to`. */
-  #stealPage(from: number, to: number, keep: number): boolean {
+  /** Frees a page of the slowest class of those with more pages, if it turns over far slower. */
+  #rebalance(c: number, keep: number): boolean {
     const { words } = this;
-    const k = this.#classWord(from);
-    if (from === to || words[k + Class.Pages]! === 0) return false;
-    // The page behind the first: its predecessor in the circle is known. Alone, it is the first.
-    const first = words[k + Class.FirstPage]! - 1;
-    const page = words[this.#pageEntry(first) + 1]! - 1;
-    const size = this.#g.classes[from]!;
-    const perPage = Math.floor(this.#g.pageSize / size);
-    const cut = words[k + Class.BumpPage] === page + 1 ? words[k + Class.BumpNext]! : perPage;
-    for (let i = 0; i < cut; i++) {
-      const chunk = this.#pageStart(page) + i * size;
-      const state = words[(chunk >> 2) + Item.State]!;
-      const item = (state & stateMore) !== 0 ? words[(chunk >> 2) + Item.Next]! : chunk;
-      if (item === keep) return false;
-      if ((state & (stateItem | stateMore)) !== 0) this.#evictItem(item);
-      this.#unlinkFree(k, chunk);
+    const turnover = (other: number) =>
+      words[this.#class(other) + Class.Pressure]! /
+      (words[this.#class(other) + Class.Pages]! * this.#chunksPerPage(other));
+    let calmest = c;
+    for (let other = 0; other < this.#g.classes.length; other++) {
+      const more = words[this.#class(other) + Class.Pages]! > words[this.#class(c) + Class.Pages]!;
+      if (more && turnover(other) < turnover(calmest)) calmest = other;
     }
-    if (words[k + Class.BumpPage] === page + 1) words[k + Class.BumpPage] = 0;
-    const next = words[this.#pageEntry(page) + 1]!;
-    words[this.#pageEntry(first) + 1] = next;
-    if (page === first) words[k + Class.FirstPage] = 0;
-    if (words[k + Class.HandPage] === page + 1) {
-      words[k + Class.HandPage] = page === first ? 0 : next;
-      words[k + Class.HandChunk] = 0;
-    }
-    words[k + Class.Pages]!--;
-    this.#addPage(to, page);
-    return true;
+    const worthwhile = calmest !== c && turnover(calmest) * 2 < turnover(c);
+    for (let other = 0; other < this.#g.classes.length; other++)
+      words[this.#class(other) + Class.Pressure]! >>= 1;
+    return worthwhile && this.#freePageOf(calmest, keep);
   }
 
-  /** Puts the chunks of an item on the free lists of their classes. */
-  #free(item: number): void {
+  /** Empties a page of any class but `c`, those with most pages first. */
+  #freePage(c: number, keep: number): boolean {
     const { words } = this;
-    for (let chunk = item; chunk !== 0;) {
-      const w = chunk >> 2;
-      const more = words[w + Item.More]!;
-      const k = this.#classWord(words[this.#pageEntry(this.#pageOf(chunk))]! - 1);
-      const head = words[k + Class.Free]!;
-      words[w + Item.State] = 0;
-      words[w + Item.Next] = head;
-      words[w + Item.Hash] = 0;
-      if (head !== 0) words[(head >> 2) + Item.Hash] = chunk;
-      words[k + Class.Free] = chunk;
-      words[k + Class.Used]!--;
-      chunk = more;
+    for (let most = Infinity; ;) {
+      let next = 0;
+      for (let other = 0; other < this.#g.classes.length; other++) {
+        const pages = words[this.#class(other) + Class.Pages]!;
+        if (other !== c && pages < most && pages > next) next = pages;
+      }
+      if (next === 0) return false;
+      for (let other = 0; other < this.#g.classes.length; other++)
+        if (other !== c && words[this.#class(other) + Class.Pages] === next)
+          if (this.#freePageOf(other, keep)) return true;
+      most = next;
     }
+  }
+
+  /** Evicts all items of one page, from the hand on the first without a chunk of `keep`. */
+  #freePageOf(c: number, keep: number): boolean {
+    const { words } = this;
+    const k = this.#class(c);
+    let page = words[k + Class.HandPage]! - 1;
+    for (let i = words[k + Class.Pages]!; i > 0; i--) {
+      const start = this.#pageStart(page);
+      const cut = words[this.#page(page) + Page.Cut]!;
+      const size = this.#g.classes[c]!;
+      let spared = true;
+      for (let n = 0; n < cut && keep !== 0 && spared; n++)
+        spared = this.#itemOf(start + n * size) !== keep;
+      if (spared) {
+        for (let n = 0; n < cut; n++) {
+          const item = this.#itemOf(start + n * size);
+          if (item !== 0) this.#evictItem(item);
+        }
+        return true;
+      }
+      page = words[this.#page(page) + Page.Next]! - 1;
+    }
+    return false;
   }
 }

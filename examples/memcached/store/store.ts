@@ -30,10 +30,14 @@ export interface StoreOptions {
 const shardSize = 8 * 2 ** 20;
 const mostShards = 64;
 
-/** Shards for a memory limit: one for a small store, otherwise a power of two of several MiB each. */
-export function shardCount(bytes: number): number {
+/**
+ * Shards for a memory limit: one for a small store, otherwise a power of two of several MiB each,
+ * and each large enough for several of the largest items.
+ */
+export function shardCount(bytes: number, itemSize: number): number {
+  const size = Math.max(shardSize, 4 * itemSize);
   let shards = 1;
-  while (shards < mostShards && bytes / (shards * 2) >= shardSize) shards *= 2;
+  while (shards < mostShards && bytes / (shards * 2) >= size) shards *= 2;
   return shards;
 }
 
@@ -44,7 +48,7 @@ export class StoreMemory {
 
   constructor({ megabytes, itemSize, evict }: StoreOptions, clock: Clock) {
     const limit = megabytes * 2 ** 20;
-    const shards = shardCount(limit);
+    const shards = shardCount(limit, itemSize);
     const seed = randomInt(2 ** 31);
     this.#segments = Array.from({ length: shards }, () =>
       ShmSegment.create({ size: Math.floor(limit / shards / 4096) * 4096 }),
@@ -80,7 +84,7 @@ export class Store {
     this.#seed = this.shards[0]!.words[Head.Seed]!;
   }
 
-  /** Hash of a key. The seed is the process's secret: clients cannot choose colliding keys. */
+  /** Hash of a key. The seed is this process's own, so that colliding keys are hard to choose. */
   hash(key: Uint8Array, start: number, length: number): number {
     let h = this.#seed ^ length;
     for (let i = start, end = start + length; i < end; i++) {
