@@ -1,7 +1,8 @@
 // The same bytes to memcached and to the example: the same answers.
 import assert from 'node:assert/strict';
+import { test } from 'node:test';
 
-import { missingTool, testIf } from '../helpers/features.js';
+import { skipWithout } from '../helpers/features.js';
 import { RawClient, type Served, serveExample, serveMemcached } from '../helpers/memcached.js';
 
 const longKey = 'k'.repeat(250);
@@ -60,6 +61,13 @@ const scripts: Record<string, string> = {
   'large value': `set a 0 0 1000000\r\n${'0123456789'.repeat(100_000)}\r\nget a\r\n`,
   'many keys': `set a 0 0 1\r\nx\r\nget ${'a n '.repeat(3000)}\r\n`,
   'quit ends it': 'version\r\nquit\r\nversion\r\n',
+  'numbers with a sign':
+    'set a +1 0 1\r\n5\r\nget a\r\nincr a +5\r\nset a 0000000000000000000001 0 1\r\nx\r\nget a\r\n',
+  'incr of what begins with a number':
+    'set a 0 0 6\r\n12 abc\r\nincr a 1\r\nset a 0 0 2\r\n 5\r\nincr a 1\r\nset a 0 0 25\r\n5                        \r\nincr a 1\r\n' +
+    'set a 0 0 5\r\n12abc\r\nincr a 1\r\nset a 0 0 0\r\n\r\nincr a 1\r\n',
+  'too large, no reply': `set a 0 0 ${megabyte.length} noreply\r\n${megabyte}\r\n`,
+  'a web browser': 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n',
   'endless line': 'x'.repeat(4096),
 };
 
@@ -77,7 +85,7 @@ async function run(port: number, script: string): Promise<string> {
   return text.replace(/VERSION .*/g, 'VERSION');
 }
 
-testIf(missingTool('memcached'), 'answers equal those of memcached', async (t) => {
+test('answers equal those of memcached', { skip: skipWithout('memcached') }, async (t) => {
   let real: Served | undefined;
   let ours: Served | undefined;
   try {

@@ -1,14 +1,15 @@
 // libmemcached's memccapable: every ASCII check, with one and with several workers.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { test } from 'node:test';
 
-import { missingTool, testIf } from '../helpers/features.js';
+import { skipWithout } from '../helpers/features.js';
 import { serveExample } from '../helpers/memcached.js';
 
 for (const workers of ['1', '2', '4']) {
-  testIf(
-    missingTool('memccapable'),
+  test(
     `memccapable -a passes 27 of 27 with -t ${workers}`,
+    { skip: skipWithout('memccapable') },
     async () => {
       const server = await serveExample('-t', workers);
       const result = spawnSync(

@@ -1,10 +1,18 @@
 // Starts the example server, or the real memcached, as a child process.
 import { type ChildProcess, spawn } from 'node:child_process';
+import dgram from 'node:dgram';
 import { once } from 'node:events';
 import net from 'node:net';
+import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const main = fileURLToPath(new URL('../../examples/memcached/main.js', import.meta.url));
+
+// What a failed test leaves behind ends with its file.
+const children = new Set<ChildProcess>();
+after(() => {
+  for (const child of children) child.kill('SIGKILL');
+});
 
 export interface Served {
   port: number;
@@ -41,14 +49,18 @@ async function answering(port: number, child: ChildProcess): Promise<void> {
 
 async function serve(command: string, args: string[], port: number): Promise<Served> {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  children.add(child);
+  child.once('exit', () => children.delete(child));
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
   const exited = once(child, 'exit') as Promise<[number | null]>;
   await answering(port, child);
   // The example says so when all its workers serve; connections may be queued before.
-  while (command === process.execPath && !output.includes('serving:'))
-    await once(child.stdout, 'data');
+  while (command === process.execPath && !output.includes('serving:')) {
+    const ended = await Promise.race([once(child.stdout, 'data').then(() => false), exited]);
+    if (ended !== false) throw new Error(`the server ended: ${output}`);
+  }
   return {
     port,
     child,
@@ -58,6 +70,15 @@ async function serve(command: string, args: string[], port: number): Promise<Ser
       return (await exited)[0];
     },
   };
+}
+
+/** A UDP port that was free a moment ago. */
+export async function freeUdpPort(): Promise<number> {
+  const socket = dgram.createSocket('udp4').bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const { port } = socket.address();
+  socket.close();
+  return port;
 }
 
 export async function serveExample(...args: string[]): Promise<Served> {

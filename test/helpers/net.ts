@@ -48,6 +48,7 @@ export function request(
       resolve({ text, source: socket.localAddress!, sourcePort: socket.localPort! });
       socket.resetAndDestroy();
     });
+    socket.setTimeout(20_000, () => socket.destroy(new Error('no answer within 20 s')));
     socket.on('error', reject);
     socket.on('close', () => reject(Object.assign(new Error('closed early'), { code: 'ECLOSED' })));
   });

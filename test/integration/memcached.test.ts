@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { RawClient, serveExample } from '../helpers/memcached.js';
+import { freeUdpPort, RawClient, serveExample } from '../helpers/memcached.js';
 
 const main = fileURLToPath(new URL('../../examples/memcached/main.js', import.meta.url));
 
@@ -44,7 +44,7 @@ describe('the memcached example', () => {
 
   it('every key is seen on every connection', async () => {
     const server = await serveExample('-t', '2');
-    const clients = Array.from({ length: 8 }, () => new RawClient(server.port));
+    const clients = Array.from({ length: 16 }, () => new RawClient(server.port));
     for (const [i, client] of clients.entries())
       assert.equal(await client.ask(`set key-${i} ${i} 0 2\r\nv${i}\r\n`), 'STORED\r\n');
     for (const client of clients)
@@ -54,9 +54,9 @@ describe('the memcached example', () => {
           `VALUE key-${i} ${i} 2\r\nv${i}\r\nEND\r\n`,
         );
     const stats = await clients[0]!.ask('stats\r\n', 'END\r\n');
-    assert.match(stats, /STAT curr_items 8\r\n/);
-    assert.match(stats, /STAT cmd_get 64\r\n/);
-    assert.match(stats, /STAT curr_connections [89]\r\n/);
+    assert.match(stats, /STAT curr_items 16\r\n/);
+    assert.match(stats, /STAT cmd_get 256\r\n/);
+    assert.match(stats, /STAT curr_connections 1[67]\r\n/);
     for (const client of clients) client.close();
     assert.equal(await server.stop(), 0);
   });
@@ -132,6 +132,9 @@ describe('the memcached example', () => {
     stuck.send('get big\r\n'.repeat(60));
     const other = new RawClient(server.port);
     for (let i = 0; i < 100; i++) assert.match(await other.ask('version\r\n'), /^VERSION/);
+    const stats = await other.ask('stats\r\n', 'END\r\n');
+    const written = Number(/STAT bytes_written (\d+)/.exec(stats)?.[1]);
+    assert.ok(written < 15_000_000, `${written} bytes of 30 MB are kept for who does not read`);
     stuck.socket.resume();
     for (let i = 0; i < 60; i++)
       assert.equal((await stuck.until('END\r\n')).length, value.length + 27);
@@ -140,15 +143,63 @@ describe('the memcached example', () => {
     assert.equal(await server.stop(), 0);
   });
 
+  it('answers all that came before the client closed its side', async () => {
+    const server = await serveExample('-t', '1');
+    const client = new RawClient(server.port);
+    const value = 'h'.repeat(500_000);
+    await client.ask(`set half 0 0 ${value.length}\r\n${value}\r\n`);
+    client.send('get half\r\n'.repeat(40));
+    client.socket.end();
+    for (let i = 0; i < 40; i++)
+      assert.equal((await client.until('END\r\n')).length, value.length + 28);
+    assert.equal(await client.until('never'), '<closed>');
+    await server.stop();
+  });
+
+  it('answers what was asked before it was told to end', async () => {
+    const server = await serveExample('-t', '1');
+    const client = new RawClient(server.port);
+    const value = 's'.repeat(500_000);
+    await client.ask(`set stop 0 0 ${value.length}\r\n${value}\r\n`);
+    client.send('get stop\r\n'.repeat(40));
+    await client.until('VALUE');
+    const stopped = server.stop();
+    for (let i = 0; i < 40; i++) await client.until('END\r\n');
+    assert.equal(await stopped, 0);
+    client.close();
+  });
+
+  it('a get whose answers are many is answered as the client reads', async () => {
+    const server = await serveExample('-t', '1');
+    const client = new RawClient(server.port);
+    const value = 'g'.repeat(500_000);
+    await client.ask(`set g 0 0 ${value.length}\r\n${value}\r\n`);
+    client.socket.pause();
+    client.send(`get${' g'.repeat(60)}\r\n`);
+    const other = new RawClient(server.port);
+    await other.ask('version\r\n');
+    const stats = await other.ask('stats\r\n', 'END\r\n');
+    assert.ok(Number(/STAT bytes_written (\d+)/.exec(stats)?.[1]) < 15_000_000);
+    client.socket.resume();
+    const answers = await client.until('END\r\n');
+    assert.equal(answers.length, 60 * (value.length + 20) + 5);
+    client.close();
+    other.close();
+    await server.stop();
+  });
+
   it('speaks UDP in frames, and cuts long answers into datagrams', async () => {
-    const udpPort = 20_000 + Math.floor(Math.random() * 20_000);
+    const udpPort = await freeUdpPort();
     const server = await serveExample('-t', '2', '-U', String(udpPort));
     const socket = dgram.createSocket('udp4');
     socket.bind(0, '127.0.0.1');
     await once(socket, 'listening');
     const frames = async (request: string, id: number): Promise<string> => {
       const parts: string[] = [];
-      const done = new Promise<void>((resolve) => {
+      const done = new Promise<void>((resolve, reject) => {
+        AbortSignal.timeout(10_000).addEventListener('abort', () =>
+          reject(new Error('datagrams lost')),
+        );
         const receive = (message: Buffer) => {
           assert.equal(message.readUInt16BE(0), id);
           assert.ok(message.length <= 1400);

@@ -8,7 +8,7 @@ import { it } from 'node:test';
 
 function install(...tools: string[]): { status: number | null; stderr: string } {
   const directory = mkdtempSync(path.join(tmpdir(), 'rss-install-'));
-  for (const tool of tools) symlinkSync('/bin/true', path.join(directory, tool));
+  for (const tool of tools) symlinkSync(process.execPath, path.join(directory, tool));
   const env = { PATH: directory };
   const result = spawnSync(process.execPath, ['scripts/install.mjs'], { env, encoding: 'utf8' });
   rmSync(directory, { recursive: true });

@@ -11,17 +11,16 @@ import { Clock } from '../../examples/memcached/store/clock.js';
 import { Store, StoreMemory } from '../../examples/memcached/store/store.js';
 import { parseOptions, usage, UsageError } from '../../examples/memcached/options.js';
 
-function makeProtocol(): { protocol: Protocol; out: Output } {
-  const clock = new Clock();
-  const memory = new StoreMemory({ megabytes: 4, itemSize: 2 ** 20, evict: true }, clock);
-  const out = new Output();
-  const counters = new Counters(createCounters(1).id, 0);
-  return { protocol: new Protocol(new Store(memory.handle, 1), clock, counters, out, 1), out };
-}
+const clock = new Clock();
+const memory = new StoreMemory({ megabytes: 4, itemSize: 2 ** 20, evict: true }, clock);
+const store = new Store(memory.handle, 1);
+const out = new Output();
+const counters = new Counters(createCounters(1).id, 0);
+const protocol = new Protocol(store, clock, counters, out, 1);
 
 /** Feeds pieces as a socket would bring them, and honours session.needed. */
 function feed(pieces: Buffer[]): string {
-  const { protocol, out } = makeProtocol();
+  store.forEach((shard) => shard.clear());
   const session = new Session();
   let input = Buffer.alloc(0);
   for (const piece of pieces) {
@@ -42,7 +41,7 @@ function feed(pieces: Buffer[]): string {
 }
 
 const script = Buffer.from(
-  'set a 5 0 10\r\n01234\r\n789\r\nget a\r\nget a b\r\nappend a 0 0 2\r\nxy\r\ngets a\r\nincr a 1\r\n' +
+  'set a 5 0 10\r\n01234\r\n789\r\nget a\r\nget a b\r\nappend a 0 0 2\r\nxy\r\nget a\r\nincr a 1\r\n' +
     'set big 0 0 2000000\r\n' +
     'z'.repeat(300) +
     '\r\n',
@@ -54,7 +53,7 @@ describe('input in pieces', () => {
 
   it('is understood whole', () => {
     assert.match(whole, /^STORED\r\nVALUE a 5 10\r\n01234\r\n789\r\nEND\r\n/);
-    assert.match(whole, /VALUE a 5 12 \d+\r\n01234\r\n789xy\r\nEND\r\n/);
+    assert.match(whole, /VALUE a 5 12\r\n01234\r\n789xy\r\nEND\r\n/);
     assert.match(whole, /SERVER_ERROR object too large for cache\r\n$/);
   });
 
