@@ -19,7 +19,7 @@ export interface HttpHandlers {
  * of Node 20 to 26, so it is started here.
  */
 export function serveHttp(server: HttpServer): HttpHandlers {
-  if (typeof server !== 'object' || typeof server.closeIdleConnections !== 'function')
+  if (typeof server?.closeIdleConnections !== 'function')
     throw argumentTypeError('server', 'a node:http or node:https server', server);
   server.emit('listening');
   return {

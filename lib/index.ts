@@ -26,5 +26,5 @@ export {
 } from './server/server.js';
 export type { BucketStats, Counters, ServerStats, WorkerStats } from './server/stats.js';
 export { Listener, type ListenerOptions, openListener, type Steering } from './socket/listen.js';
-export { socketOptions, type TypedOption } from './socket/options.js';
+export { socketOptions, type SocketReference, type TypedOption } from './socket/options.js';
 export { maxSegmentSize, ShmSegment, waitOn, wake } from './shm.js';

@@ -117,6 +117,7 @@ export interface WorkerPort {
   addDatagramSocket(fd: number, endpoint: number, receive: boolean): Failure | undefined;
   start(): Failure | undefined;
   stopAccepting(): void;
+  drain(): boolean;
   close(): void;
   take(row: number): number;
   arrived(): void;

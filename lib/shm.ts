@@ -1,4 +1,4 @@
-import { RssError, systemError, unwrap } from './errors.js';
+import { argumentTypeError, RssError, systemError, unwrap } from './errors.js';
 import { native } from './native.js';
 import { checkInteger, checkOptions } from './validate.js';
 
@@ -71,6 +71,11 @@ export class ShmSegment {
   }
 }
 
+function checkWord(words: Int32Array, index: number): void {
+  if (!(words instanceof Int32Array)) throw argumentTypeError('words', 'an Int32Array', words);
+  checkInteger('index', index, 0, words.length - 1);
+}
+
 /**
  * Sleeps while words[index] is `expected`, at most `timeoutMs` (1 to 60,000) milliseconds: futex(2),
  * _umtx_op(2). Blocks the thread. Returns false on timeout; may wake early, so check the word again.
@@ -81,7 +86,7 @@ export function waitOn(
   expected: number,
   timeoutMs: number,
 ): boolean {
-  checkInteger('index', index, 0, words.length - 1);
+  checkWord(words, index);
   checkInteger('timeoutMs', timeoutMs, 1, 60_000);
   const errno = native.waitOnWord(words, index, expected, timeoutMs);
   if (errno === 0) return true;
@@ -92,7 +97,7 @@ export function waitOn(
 
 /** Wakes at most `count` threads that sleep in waitOn() on words[index]. */
 export function wake(words: Int32Array, index: number, count: number): void {
-  checkInteger('index', index, 0, words.length - 1);
+  checkWord(words, index);
   checkInteger('count', count, 1, 0x7fffffff);
   const errno = native.wakeWord(words, index, count);
   if (errno !== 0) throw systemError({ errno, syscall: 'wake' });

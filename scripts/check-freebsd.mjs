@@ -5,8 +5,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync } from '
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 
-process.chdir(path.resolve(path.dirname(new URL(import.meta.url).pathname), '..'));
+process.chdir(path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..'));
 
 const zig = (process.env.ZIG ?? 'python3 -m ziglang').split(' ');
 if (spawnSync(zig[0], [...zig.slice(1), 'version'], { stdio: 'ignore' }).status !== 0) {

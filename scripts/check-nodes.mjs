@@ -3,8 +3,9 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 
-process.chdir(path.resolve(path.dirname(new URL(import.meta.url).pathname), '..'));
+process.chdir(path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..'));
 
 const majors = process.argv.length > 2 ? process.argv.slice(2) : ['22', '24', '26'];
 const tests = readdirSync('dist/test/integration')

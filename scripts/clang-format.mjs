@@ -2,8 +2,9 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 
-process.chdir(path.resolve(path.dirname(new URL(import.meta.url).pathname), '..'));
+process.chdir(path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..'));
 
 const files = readdirSync('native', { recursive: true })
   .filter((name) => /\.(cc|h)$/.test(name))

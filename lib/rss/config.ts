@@ -1,5 +1,5 @@
 import { affinity } from '../affinity.js';
-import { isFailure, rangeError, systemError } from '../errors.js';
+import { argumentTypeError, isFailure, rangeError, systemError } from '../errors.js';
 import { native } from '../native.js';
 import { checkInteger, checkOneOf, checkOptions } from '../validate.js';
 
@@ -39,13 +39,11 @@ export interface VirtualOptions {
   udpHash?: '2-tuple' | '4-tuple';
 }
 
-/**
- * Reads the kernel's RSS configuration. Kernels without one (every default kernel) are no error: a
- * virtual configuration over the CPUs that this process may use takes its place. Throws when the
- * kernel's values make no sense, quoting them.
- */
-export function rssConfig(options: VirtualOptions = {}): RssConfig {
-  checkOptions('rssConfig()', options, ['buckets', 'udpHash']);
+/** @internal bits is -1 for FreeBSD's own number. */
+export function checkVirtualOptions(options: VirtualOptions): {
+  bits: number;
+  udpHash: '2-tuple' | '4-tuple';
+} {
   let bits = -1;
   if (options.buckets !== undefined) {
     bits = Math.log2(checkInteger('buckets', options.buckets, 1, 128));
@@ -55,12 +53,35 @@ export function rssConfig(options: VirtualOptions = {}): RssConfig {
     options.udpHash === undefined
       ? '4-tuple'
       : checkOneOf('udpHash', options.udpHash, ['2-tuple', '4-tuple']);
+  return { bits, udpHash };
+}
+
+/**
+ * Reads the kernel's RSS configuration. Kernels without one (every default kernel) are no error: a
+ * virtual configuration over the CPUs that this process may use takes its place. Throws when the
+ * kernel's values make no sense, quoting them.
+ */
+export function rssConfig(options: VirtualOptions = {}): RssConfig {
+  checkOptions('rssConfig()', options, ['buckets', 'udpHash']);
+  const { bits, udpHash } = checkVirtualOptions(options);
   const kernel = native.kernelRssConfig();
   if (!isFailure(kernel)) return Object.freeze(kernel);
   const error = systemError(kernel);
   if (error.code !== 'ENOENT' && error.code !== 'ENOTSUP') throw error;
   const derived = native.virtualRssConfig(allowedCpus(), bits, kernel.detail ?? error.message);
   return Object.freeze({ ...derived, udpHash });
+}
+
+/** A configuration that somebody may have put together by hand. */
+export function checkConfig(config: RssConfig): RssConfig {
+  if (typeof config !== 'object' || config === null)
+    throw argumentTypeError('config', "rssConfig()'s result", config);
+  const bits = checkInteger('config.bits', config.bits, 0, 7);
+  if (!(config.hashKey instanceof Uint8Array) || config.hashKey.length !== 40)
+    throw argumentTypeError('config.hashKey', 'a Uint8Array of 40 bytes', config.hashKey);
+  if (!Array.isArray(config.bucketMap) || config.bucketMap.length !== 2 ** bits)
+    throw argumentTypeError('config.bucketMap', `an array of ${2 ** bits} CPUs`, config.bucketMap);
+  return config;
 }
 
 function allowedCpus(): number[] {

@@ -1,7 +1,7 @@
 import { argumentTypeError, unwrap } from '../errors.js';
 import { native } from '../native.js';
 import { checkHost, checkOneOf, checkOptions, checkPort } from '../validate.js';
-import { type RssConfig, rssConfig } from './config.js';
+import { checkConfig, type RssConfig, rssConfig } from './config.js';
 
 /** FreeBSD's names for what was hashed (M_HASHTYPE_RSS_*), as flows report them. */
 export type HashType =
@@ -66,7 +66,7 @@ export function bucketOf(tuple: Tuple, config: RssConfig = rssConfig()): TupleHa
   ]);
   const flow = unwrap(
     native.hashTuple(
-      config,
+      checkConfig(config),
       checkOneOf('protocol', tuple.protocol, ['tcp', 'udp']) === 'tcp',
       checkHost('source', tuple.source),
       checkPort('sourcePort', tuple.sourcePort),

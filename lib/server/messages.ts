@@ -35,7 +35,11 @@ export interface WorkerInit {
   datagramSize: number;
 }
 
-export type ToWorker = { type: 'close'; timeout: number };
+/**
+ * A server closes in two steps, so that what one worker hands over while it stops accepting is still
+ * served by the other: all stop accepting, then all drain.
+ */
+export type ToWorker = { type: 'stop-accepting' } | { type: 'drain'; timeout: number };
 
 export type FromWorker =
   | { type: 'online' }

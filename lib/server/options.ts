@@ -1,6 +1,6 @@
 // createServer()'s options, validated and with their defaults.
 import { argumentTypeError, argumentValueError } from '../errors.js';
-import type { VirtualOptions } from '../rss/config.js';
+import { checkVirtualOptions, type VirtualOptions } from '../rss/config.js';
 import type { WorkersOption } from '../rss/topology.js';
 import {
   checkListenerOptions,
@@ -120,6 +120,11 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
     throw argumentValueError('createServer() needs "tcp" or "udp"');
   if (tcp !== undefined) checkOptions('"tcp"', tcp, endpointNames);
   if (udp !== undefined) checkOptions('"udp"', udp, [...endpointNames, 'forward', 'datagramSize']);
+  const virtual: VirtualOptions = {
+    ...(buckets === undefined ? {} : { buckets }),
+    ...(udpHash === undefined ? {} : { udpHash }),
+  };
+  checkVirtualOptions(virtual);
   return {
     worker: checkModule(options.worker),
     endpoints: [
@@ -129,10 +134,7 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
     workers: checkWorkers(options.workers ?? 'cpu'),
     steering: checkOneOf('steering', options.steering ?? 'auto', ['auto', ...steerings]),
     handoff: checkOneOf('handoff', options.handoff ?? 'auto', ['auto', 'always', 'never']),
-    virtual: {
-      ...(buckets === undefined ? {} : { buckets }),
-      ...(udpHash === undefined ? {} : { udpHash }),
-    },
+    virtual,
     forward: checkBoolean('forward', udp?.forward ?? false),
     datagramSize: checkInteger('datagramSize', udp?.datagramSize ?? 1536, 64, 65507),
     workerData: options.workerData,

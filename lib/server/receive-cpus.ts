@@ -40,13 +40,16 @@ function interfaceCpus(name: string): number[] {
     .filter((queue) => queue.startsWith('rx-'))
     .flatMap((queue) => maskToCpus(read(path.join(device, 'queues', queue, 'rps_cpus'))));
   if (steered.length > 0) return steered;
-  // A virtio interface's interrupts belong to the bus device above it.
-  const irqs = ['device/msi_irqs', 'device/../msi_irqs'].flatMap((dir) =>
-    list(path.join(device, dir)),
-  );
+  // A virtio interface's interrupts belong to the bus device above it: not path.join(), which would
+  // take the link and the dots for nothing.
+  const irqs = ['device/msi_irqs', 'device/../msi_irqs'].flatMap((dir) => list(`${device}/${dir}`));
   return irqs.flatMap((irq) => {
+    // Interrupts that are not for received packets: virtio0-config, virtio0-output.0, eth0-tx-1.
+    const other = list(`/proc/irq/${irq}`).some((name) =>
+      /config|control|ctrl|output|-tx/.test(name),
+    );
     const cpus = read(`/proc/irq/${irq}/effective_affinity_list`);
-    return cpus === '' ? [] : affinity.parse(cpus);
+    return other || cpus === '' ? [] : affinity.parse(cpus);
   });
 }
 

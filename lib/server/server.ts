@@ -2,12 +2,18 @@ import { EventEmitter, once } from 'node:events';
 
 import { affinity } from '../affinity.js';
 import { capabilities } from '../capabilities.js';
-import { abortError, RssError, unwrap } from '../errors.js';
+import { abortError, argumentTypeError, RssError, unwrap } from '../errors.js';
 import { native } from '../native.js';
 import { type RssConfig, rssConfig } from '../rss/config.js';
 import { bucketOwners, planWorkers, type WorkerPlan } from '../rss/topology.js';
 import { ShmSegment } from '../shm.js';
-import { dualStackGroups, type Listener, openGroup, type Steering } from '../socket/listen.js';
+import {
+  dualStackGroups,
+  type Listener,
+  numberOf,
+  openGroup,
+  type Steering,
+} from '../socket/listen.js';
 import { checkInteger, checkOptions } from '../validate.js';
 import { countersSize } from './layout.js';
 import { watchIdle } from './idle-watch.js';
@@ -84,6 +90,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
   #finalStats: ServerStats | undefined;
   #closed: Promise<void> | undefined;
   #stopWatch: () => void = () => undefined;
+  #failStart: (reason: unknown) => void = () => undefined;
   readonly #abandoned = new AbortController();
 
   /** Use createServer(). */
@@ -147,6 +154,8 @@ export class RssServer extends EventEmitter<ServerEvents> {
       options.signal?.throwIfAborted();
       this.#prepare();
       await this.#startWorkers(options.signal);
+      // close() may have been called meanwhile.
+      if (this.#closed !== undefined) throw closedWhileStarting();
     } catch (error) {
       await this.close({ timeout: 0 });
       throw options.signal?.aborted === true ? abortError(options.signal) : error;
@@ -169,6 +178,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
    * lost. Resolves when the thread has ended; 'worker-exit' has been emitted by then.
    */
   async terminateWorker(workerIndex: number): Promise<void> {
+    this.#require(this.#steering);
     checkInteger('workerIndex', workerIndex, 0, this.#threads.length - 1);
     await this.#threads[workerIndex]!.kill();
   }
@@ -186,6 +196,8 @@ export class RssServer extends EventEmitter<ServerEvents> {
       2 ** 31 - 1 - terminateAfterMs,
     );
     const { signal } = options;
+    if (signal !== undefined && !(signal instanceof AbortSignal))
+      throw argumentTypeError('signal', 'an AbortSignal', signal);
     const abandon = () => this.#abandoned.abort();
     if (signal?.aborted || (timeout === 0 && this.#closed !== undefined)) abandon();
     signal?.addEventListener('abort', abandon, { once: true });
@@ -262,10 +274,10 @@ export class RssServer extends EventEmitter<ServerEvents> {
     const details = { address: first.host, port: first.port };
     const udp = endpoint.protocol === 'udp';
     if (steering === 'bpf-toeplitz')
-      unwrap(native.attachToeplitz(first.fd, config, udp, this.#owners), details);
+      unwrap(native.attachToeplitz(numberOf(first), config, udp, this.#owners), details);
     if (steering === 'bpf-cpu') {
       const cpus = Math.max(...affinity.process()) + 1;
-      unwrap(native.attachCpu(first.fd, cpuTable(this.#plan, cpus)), details);
+      unwrap(native.attachCpu(numberOf(first), cpuTable(this.#plan, cpus)), details);
     }
     return first;
   }
@@ -277,7 +289,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
     const datagramSockets: WorkerInit['datagramSockets'] = [];
     let udpEndpoints = 0;
     for (const { endpoint, listeners: members } of this.#groups) {
-      const mine = members.filter((_, i) => owners[i] === plan.workerIndex).map(({ fd }) => fd);
+      const mine = members.filter((_, i) => owners[i] === plan.workerIndex).map(numberOf);
       if (endpoint.protocol === 'tcp') {
         listeners.push(...mine);
         continue;
@@ -286,7 +298,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
       for (const fd of mine) datagramSockets.push({ fd, endpoint: index, receive: true });
       // Every worker can answer on every address: what it answers may have been forwarded to it.
       if (mine.length === 0)
-        datagramSockets.push({ fd: members[0]!.fd, endpoint: index, receive: false });
+        datagramSockets.push({ fd: numberOf(members[0]!), endpoint: index, receive: false });
     }
     return {
       ...plan,
@@ -306,8 +318,10 @@ export class RssServer extends EventEmitter<ServerEvents> {
   }
 
   #startWorkers(signal: AbortSignal | undefined): Promise<void> {
-    return new Promise((resolve, reject) => {
-      signal?.addEventListener('abort', () => reject(abortError(signal)), { once: true });
+    const abort = () => this.#failStart(signal?.reason);
+    signal?.addEventListener('abort', abort, { once: true });
+    return new Promise<void>((resolve, reject) => {
+      this.#failStart = reject;
       let waiting = this.#plan.length;
       for (const plan of this.#plan) {
         const thread = new WorkerThread(this.#workerInit(plan), {
@@ -317,18 +331,14 @@ export class RssServer extends EventEmitter<ServerEvents> {
           },
           warning: (message, code) => this.#warn(message, code),
           exit: (exit) => {
-            this.#workerExited(plan, exit);
-            if (this.#state === 'starting') reject(exitError(plan, exit));
+            this.emit('worker-exit', { ...this.#info(plan), ...exit });
+            reject(exitError(plan, exit));
           },
         });
         this.#threads.push(thread);
         thread.start();
       }
-    });
-  }
-
-  #workerExited(plan: WorkerPlan, { code, error }: ThreadExit): void {
-    this.emit('worker-exit', { ...this.#info(plan), code, error });
+    }).finally(() => signal?.removeEventListener('abort', abort));
   }
 
   #warn(message: string, code: string): void {
@@ -338,6 +348,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
   async #close(timeout: number): Promise<void> {
     this.#state = 'closed';
     this.#stopWatch();
+    this.#failStart(closedWhileStarting());
     const threads = this.#threads;
     const deadline = AbortSignal.any([
       this.#abandoned.signal,
@@ -346,9 +357,9 @@ export class RssServer extends EventEmitter<ServerEvents> {
     const orAbandoned = async (work: Promise<unknown>) => {
       if (!deadline.aborted) await Promise.race([work, once(deadline, 'abort')]);
     };
-    // Listeners are closed only when no worker would miss what is queued in them.
-    await orAbandoned(Promise.all(threads.map((thread) => thread.stopAccepting(timeout))));
+    await orAbandoned(Promise.all(threads.map((thread) => thread.stopAccepting())));
     for (const { listeners } of this.#groups) for (const listener of listeners) listener.close();
+    for (const thread of threads) thread.drain(timeout);
     await orAbandoned(Promise.all(threads.map((thread) => thread.exited())));
     await Promise.all(threads.map((thread) => thread.terminate()));
     if (this.#counters !== undefined) {
@@ -358,6 +369,10 @@ export class RssServer extends EventEmitter<ServerEvents> {
     if (this.#table !== undefined) native.destroyBucketTable(this.#table);
     this.emit('close');
   }
+}
+
+function closedWhileStarting(): RssError {
+  return new RssError('ERR_RSS_CLOSED', 'the server was closed while it was starting');
 }
 
 function exitError(plan: WorkerPlan, { code, error }: ThreadExit): RssError {

@@ -41,6 +41,12 @@ function judge(steering: Steering, request: SteeringRequest): Verdict {
           ? { usable: true, reason: "SO_REUSEPORT: the kernel's own hash" }
           : missing('SO_REUSEPORT', can.reusePort.code);
       if (!can.reusePortLb.available) return missing('SO_REUSEPORT_LB', can.reusePortLb.code);
+      // Ignored in jails until 13.3 (d93ec8cb in stable/13).
+      if (can.jailed && Number.parseFloat(can.release) < 13.3)
+        return {
+          usable: false,
+          reason: 'SO_REUSEPORT_LB does not work in a jail before FreeBSD 13.3',
+        };
       if (can.listenBucket.available)
         return {
           usable: false,

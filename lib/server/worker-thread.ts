@@ -11,8 +11,8 @@ export interface ThreadExit {
 export interface ThreadEvents {
   online(): void;
   warning(message: string, code: string): void;
-  /** The thread died without having been asked to. Returns the delay to its restart in ms. */
-  exit(exit: ThreadExit, wasOnline: boolean): void;
+  /** The thread died without having been asked to; it will be restarted. */
+  exit(exit: ThreadExit): void;
 }
 
 const entry = new URL('../worker/thread.js', import.meta.url);
@@ -35,7 +35,7 @@ export class WorkerThread {
   #restart: NodeJS.Timeout | undefined;
   #closing = false;
   #online = false;
-  #stopped: Promise<void> | undefined;
+  #wasOnline = false;
   #exited: Promise<void> = Promise.resolve();
   #onStoppedAccepting: () => void = () => undefined;
 
@@ -53,6 +53,7 @@ export class WorkerThread {
   }
 
   start(): void {
+    this.#restart = undefined;
     const init: WorkerInit = { ...this.#init, generation: this.#generation };
     const worker = new Worker(entry, { workerData: init, name: `rss-${init.workerIndex}` });
     this.#worker = worker;
@@ -66,21 +67,40 @@ export class WorkerThread {
         this.#onStoppedAccepting();
         resolve();
         if (!this.#closing) this.#died({ code, error });
+        else if (error !== undefined)
+          this.#events.warning(
+            `a worker failed while closing: ${error.message}`,
+            'RSS_CLOSE_FAILED',
+          );
       });
     });
   }
 
-  /** Asks the worker to stop accepting and to drain. Resolves when it accepts no more. */
-  stopAccepting(timeout: number): Promise<void> {
+  /**
+   * Asks the worker to accept what is queued and then no more; resolves when it has. A worker that is
+   * about to be restarted is started for it: connections wait for its successor.
+   */
+  stopAccepting(): Promise<void> {
     this.#closing = true;
+    if (this.#restart !== undefined && this.#wasOnline) {
+      clearTimeout(this.#restart);
+      this.start();
+    }
     clearTimeout(this.#restart);
-    this.#stopped ??= new Promise((resolve) => {
+    return new Promise((resolve) => {
       if (this.#worker === undefined) return resolve();
       this.#onStoppedAccepting = resolve;
-      this.#worker.postMessage({ type: 'close', timeout } satisfies ToWorker);
-      return undefined;
+      return this.#send({ type: 'stop-accepting' });
     });
-    return this.#stopped;
+  }
+
+  /** Asks the worker to serve what it has, for `timeout` ms at most, and to end. */
+  drain(timeout: number): void {
+    this.#send({ type: 'drain', timeout });
+  }
+
+  #send(message: ToWorker): void {
+    this.#worker?.postMessage(message);
   }
 
   /** Resolves when the thread has ended. */
@@ -113,11 +133,11 @@ export class WorkerThread {
   }
 
   #died(exit: ThreadExit): void {
-    const wasOnline = this.#online;
+    this.#wasOnline = this.#online;
     this.#online = false;
     if (performance.now() - this.#startedAt > stableMs) this.#deaths = 0;
     this.#deaths++;
-    this.#events.exit(exit, wasOnline);
+    this.#events.exit(exit);
     if (this.#closing) return; // the listener of the event closed the server
     this.#generation++;
     this.#restart = setTimeout(() => this.start(), restartDelay(this.#deaths));

@@ -1,4 +1,4 @@
-import { RssError, unwrap } from '../errors.js';
+import { argumentValueError, RssError, unwrap } from '../errors.js';
 import { native, type NativeListener, steeringNumber } from '../native.js';
 import {
   checkBoolean,
@@ -40,6 +40,12 @@ export interface ListenerOptions {
   bucket?: number;
 }
 
+/**
+ * The number of a descriptor that its listener still owns: not public, because a number that two owners
+ * use ends in the process's abort. Throws once the listener is released or closed.
+ */
+export let numberOf: (listener: Listener) => number;
+
 /** A listening TCP socket or a bound UDP socket, owned until release() or close(). */
 export class Listener {
   readonly protocol: Protocol;
@@ -62,10 +68,11 @@ export class Listener {
     return this.#state === 'closed';
   }
 
-  /** The descriptor's number, still owned by this object. Throws once released or closed. */
-  get fd(): number {
-    this.#checkOpen();
-    return this.#opened.descriptor.number();
+  static {
+    numberOf = (listener) => {
+      listener.#checkOpen();
+      return listener.#opened.descriptor.number();
+    };
   }
 
   /**
@@ -174,6 +181,8 @@ export function openListener(options: ListenerOptions = {}): Listener {
     steering === undefined
       ? 'single'
       : checkOneOf('steering', steering, ['reuseport-lb', 'listen-bucket']);
+  if ((steering === 'listen-bucket') !== (bucket !== undefined))
+    throw argumentValueError('"bucket" and steering \'listen-bucket\' go together');
   if (bucket !== undefined) checkInteger('bucket', bucket, 0, 127);
   return openGroup(rest, chosen, 1, [bucket ?? 0], false)[0]!;
 }

@@ -1,25 +1,37 @@
 import { unwrap } from '../errors.js';
 import { native, optionNumber } from '../native.js';
-import { type RssConfig, rssConfig } from '../rss/config.js';
+import { checkConfig, type RssConfig, rssConfig } from '../rss/config.js';
 import type { Flow } from '../rss/hash.js';
 import { checkBoolean, checkFd, checkInteger } from '../validate.js';
+import { Listener, numberOf } from './listen.js';
 
-/** A socket option of one descriptor: read it, set it. Both throw system errors that name it. */
+/** A listener of this package, or the number of any descriptor. */
+export type SocketReference = Listener | number;
+
+/** A socket option: read it, set it. Both throw system errors that name it. */
 export interface TypedOption<T> {
-  get(fd: number): T;
-  set(fd: number, value: T): void;
+  get(socket: SocketReference): T;
+  set(socket: SocketReference, value: T): void;
+}
+
+function fdOf(socket: SocketReference): number {
+  return socket instanceof Listener ? numberOf(socket) : checkFd('fd', socket);
+}
+
+function setOption(socket: SocketReference, option: number, value: number, details = {}): void {
+  const fd = fdOf(socket);
+  unwrap(native.setSocketOption(fd, option, value), { fd, ...details });
 }
 
 function flag(option: number): TypedOption<boolean> {
   return {
-    get: (fd) => unwrap(native.getSocketOption(checkFd('fd', fd), option), { fd }) !== 0,
-    set: (fd, value) =>
-      unwrap(
-        native.setSocketOption(checkFd('fd', fd), option, checkBoolean('value', value) ? 1 : 0),
-        {
-          fd,
-        },
-      ),
+    get(socket) {
+      const fd = fdOf(socket);
+      return unwrap(native.getSocketOption(fd, option), { fd }) !== 0;
+    },
+    set(socket, value) {
+      setOption(socket, option, checkBoolean('value', value) ? 1 : 0);
+    },
   };
 }
 
@@ -35,36 +47,21 @@ export const socketOptions = {
   /** IP(V6)_RSS_LISTEN_BUCKET (FreeBSD 11 to 13, options RSS). Before bind; cannot be read. */
   listenBucket: {
     /** Throws RangeError outside 0..127, EINVAL past the kernel's buckets. */
-    set(fd: number, bucket: number): void {
-      unwrap(
-        native.setSocketOption(
-          checkFd('fd', fd),
-          optionNumber.listenBucket,
-          checkInteger('bucket', bucket, 0, 127),
-        ),
-        { fd, bucket },
-      );
+    set(socket: SocketReference, bucket: number): void {
+      checkInteger('bucket', bucket, 0, 127);
+      setOption(socket, optionNumber.listenBucket, bucket, { bucket });
     },
   },
   reusePort: flag(optionNumber.reusePort),
   /** SO_REUSEPORT_LB (FreeBSD 12 and later): the kernel balances over the sockets. Before bind. */
   reusePortLb: flag(optionNumber.reusePortLb),
-  /** TCP_REUSPORT_LB_NUMA (FreeBSD 13 and later): a domain, -1 the current one, -2 none. */
+  /** TCP_REUSPORT_LB_NUMA (FreeBSD 13 and later). The kernel does not let it be read. */
   reusePortLbNuma: {
-    get: (fd: number): number =>
-      unwrap(native.getSocketOption(checkFd('fd', fd), optionNumber.reusePortLbNuma), { fd }),
-    /** After bind: ENOENT on a socket that is in no load-balancing group. */
-    set(fd: number, domain: number): void {
-      unwrap(
-        native.setSocketOption(
-          checkFd('fd', fd),
-          optionNumber.reusePortLbNuma,
-          checkInteger('domain', domain, -2, 255),
-        ),
-        { fd },
-      );
+    /** A domain, -1 the current one, -2 none. After bind: ENOENT on a socket that is in no group. */
+    set(socket: SocketReference, domain: number): void {
+      setOption(socket, optionNumber.reusePortLbNuma, checkInteger('domain', domain, -2, 255));
     },
-  } satisfies TypedOption<number>,
+  },
   /** IP(V6)_RECVFLOWID. Delivered reliably only with recvDestination on as well. */
   recvFlowId: flag(optionNumber.recvFlowId),
   /** IP(V6)_RECVRSSBUCKETID. Delivered reliably only with recvDestination on as well. */
@@ -76,7 +73,8 @@ export const socketOptions = {
    * has hashed it with the configuration's key, else hashed here. IPv4's IP_RSSBUCKETID is never
    * asked, since it reports bucket 0 for unhashed flows. Throws ENOTCONN for an unconnected socket.
    */
-  flow(fd: number, config: RssConfig = rssConfig()): Flow {
-    return unwrap(native.socketFlow(checkFd('fd', fd), config), { fd }) as Flow;
+  flow(socket: SocketReference, config: RssConfig = rssConfig()): Flow {
+    const fd = fdOf(socket);
+    return unwrap(native.socketFlow(fd, checkConfig(config)), { fd }) as Flow;
   },
 };

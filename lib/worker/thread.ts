@@ -16,13 +16,16 @@ import { DatagramBatch, DatagramMemory, DatagramReplies } from './datagrams.js';
 import { definitionOf, type WorkerContext, type WorkerDefinition } from './define.js';
 
 const init = workerData as WorkerInit;
-// First of all, so that memory is allocated on this CPU's NUMA domain.
+// Before the worker's own memory is allocated, so that it lies in this CPU's NUMA domain.
 affinity.set([init.cpu]);
 
 // Words of a row in the table of waiting connections; native/bindings/worker_port.cc writes them.
 const connectionWords = 4;
 const connectionRows = 256;
 const flagKernelFlow = 2;
+
+/** Bytes of live connections reach the counters this often. */
+const accountEveryMs = 1000;
 
 const main = parentPort!;
 const post = (message: FromWorker) => main.postMessage(message);
@@ -34,7 +37,13 @@ const counters = workerCounters(
 );
 const memory = new DatagramMemory(init.datagramSize);
 const connections = new Uint32Array(connectionRows * connectionWords);
-const sockets = new Set<Socket>();
+interface SocketBytes {
+  in: number;
+  out: number;
+  slotIn: number;
+  slotOut: number;
+}
+const sockets = new Map<Socket, SocketBytes>();
 let definition: WorkerDefinition = {};
 
 const port = new native.WorkerPort(
@@ -78,14 +87,28 @@ function onConnections(count: number): void {
   }
 }
 
+/** Adds what the socket has moved since it was last looked at. */
+function account(socket: Socket, bytes: SocketBytes): void {
+  counters[bytes.slotIn]! += socket.bytesRead - bytes.in;
+  counters[bytes.slotOut]! += socket.bytesWritten - bytes.out;
+  bytes.in = socket.bytesRead;
+  bytes.out = socket.bytesWritten;
+}
+
 function track(socket: Socket, bucket: number): void {
-  sockets.add(socket);
+  const slotIn = counterSlot(bucket, 'bytesIn');
+  const bytes = { in: 0, out: 0, slotIn, slotOut: counterSlot(bucket, 'bytesOut') };
+  sockets.set(socket, bytes);
   socket.once('close', () => {
+    account(socket, bytes);
     sockets.delete(socket);
-    counters[counterSlot(bucket, 'bytesIn')]! += socket.bytesRead;
-    counters[counterSlot(bucket, 'bytesOut')]! += socket.bytesWritten;
+    finishWhenDrained();
   });
 }
+
+setInterval(() => {
+  for (const [socket, bytes] of sockets) account(socket, bytes);
+}, accountEveryMs).unref();
 
 function onDatagrams(count: number): number {
   batch.count = count;
@@ -128,41 +151,58 @@ async function load(): Promise<WorkerDefinition> {
   return loaded;
 }
 
-const loading = load();
+let serving = false;
 
 async function start(): Promise<void> {
   for (const fd of init.listeners) unwrap(port.addListener(fd), { fd });
   for (const { fd, endpoint, receive } of init.datagramSockets)
     unwrap(port.addDatagramSocket(fd, endpoint, receive), { fd });
-  definition = await loading;
+  definition = await load();
   await definition.start?.(context);
   unwrap(port.start());
+  serving = true;
   post({ type: 'online' });
 }
 
-function drained(timeout: number): Promise<void> {
-  return new Promise((resolve) => {
-    const check = () => {
-      if (sockets.size === 0) resolve();
-    };
-    setTimeout(resolve, timeout);
-    for (const socket of sockets) socket.once('close', check);
-    check();
-  });
+let draining = false;
+
+/** Ends the thread once nothing is left to serve. */
+function finishWhenDrained(): void {
+  if (!draining || sockets.size > 0) return;
+  if (port.drain() && sockets.size === 0) finish();
+  else if (sockets.size === 0) setImmediate(finishWhenDrained);
 }
 
-async function close(timeout: number): Promise<void> {
-  // Node leaks the descriptor of a module file that a thread was reading when it ended.
-  await loading.catch(() => undefined);
-  port.stopAccepting();
-  post({ type: 'stopped-accepting' });
-  await definition.stop?.();
-  await drained(timeout);
-  for (const socket of sockets) socket.destroy();
+function finish(): void {
+  for (const [socket, bytes] of sockets) {
+    account(socket, bytes);
+    socket.destroy();
+  }
   port.close();
-  // One turn for the sockets' close events, which add to the counters.
-  setImmediate(() => process.exit(0));
+  process.exit(0);
 }
 
-main.on('message', (message: ToWorker) => void close(message.timeout));
-await start();
+async function drain(timeout: number): Promise<void> {
+  port.drain();
+  setTimeout(finish, timeout);
+  try {
+    await definition.stop?.();
+  } catch (error) {
+    const message = `worker ${init.workerIndex}: stop() failed: ${(error as Error).message}`;
+    post({ type: 'warning', code: 'RSS_STOP_FAILED', message });
+  }
+  draining = true;
+  finishWhenDrained();
+}
+
+main.on('message', (message: ToWorker) => {
+  // Both wait for start(): connections must not come before it, and Node leaks the descriptor of a
+  // module file that a thread was reading when it ended.
+  void started.finally(() => {
+    if (message.type === 'drain') return drain(message.timeout);
+    if (serving) port.stopAccepting();
+    return post({ type: 'stopped-accepting' });
+  });
+});
+const started = start();
+await started;

@@ -30,13 +30,18 @@ Napi::Object ToJs(Napi::Env env, const Flow& flow) {
 
 std::vector<int> IntsFromJs(Napi::Value value) {
   std::vector<int> out;
+  if (!value.IsArray()) return out;
   Napi::Array array = value.As<Napi::Array>();
   for (uint32_t i = 0; i < array.Length(); ++i) out.push_back(IntFromJs(array.Get(i)));
   return out;
 }
 
 std::string TextFromJs(Napi::Value value) {
-  return value.As<Napi::String>().Utf8Value();
+  return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
+}
+
+bool BoolFromJs(Napi::Value value) {
+  return value.IsBoolean() && value.As<Napi::Boolean>().Value();
 }
 
 int IntFromJs(Napi::Value value) {

@@ -17,9 +17,30 @@ Napi::Value ToJs(Napi::Env env, const Failure& failure);
 Napi::Array ToJs(Napi::Env env, const std::vector<int>& numbers);
 Napi::Object ToJs(Napi::Env env, const Flow& flow);
 
+// A thread that is being terminated reads every property as an empty Value, and what node-addon-api
+// does with one of these ends the process: so each of these takes it for 0, "", false or no bytes.
 std::vector<int> IntsFromJs(Napi::Value value);
 std::string TextFromJs(Napi::Value value);
 int IntFromJs(Napi::Value value);
+bool BoolFromJs(Napi::Value value);
+
+template <typename T>
+struct Elements {
+  T* data = nullptr;
+  size_t length = 0;
+};
+
+template <typename T>
+Elements<T> ElementsFromJs(Napi::Value value) {
+  Elements<T> out;
+  void* data = nullptr;
+  if (value.IsTypedArray() && napi_get_typedarray_info(value.Env(), value, nullptr, &out.length,
+                                                       &data, nullptr, nullptr) == napi_ok)
+    out.data = static_cast<T*>(data);
+  else
+    out.length = 0;
+  return out;
+}
 
 // undefined, or the failure.
 Napi::Value StatusToJs(Napi::Env env, const Status& status);

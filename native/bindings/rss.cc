@@ -1,6 +1,8 @@
 // Configuration, capabilities and hashing.
 #include <string.h>
 
+#include <algorithm>
+
 #include "bindings/convert.h"
 #include "bindings/rss_config.h"
 #include "core/hash_type.h"
@@ -31,12 +33,11 @@ Napi::Object ToJs(Napi::Env env, const RssConfig& config) {
 RssConfig RssConfigFromJs(Napi::Object object) {
   RssConfig config;
   config.kernel = TextFromJs(object.Get("source")) == "kernel";
-  config.bits = IntFromJs(object.Get("bits"));
+  config.bits = std::min(std::max(IntFromJs(object.Get("bits")), 0), kMaxBits);
   config.algorithm = TextFromJs(object.Get("hashAlgorithm")) == "naive" ? HashAlgorithm::kNaive
                                                                         : HashAlgorithm::kToeplitz;
-  auto key = object.Get("hashKey").As<Napi::Uint8Array>();
-  if (key.ByteLength() == config.key.size())
-    memcpy(config.key.data(), key.Data(), config.key.size());
+  auto key = ElementsFromJs<uint8_t>(object.Get("hashKey"));
+  if (key.length == config.key.size()) memcpy(config.key.data(), key.data, config.key.size());
   config.udp_4tuple = TextFromJs(object.Get("udpHash")) == "4-tuple";
   config.bucket_to_cpu = IntsFromJs(object.Get("bucketMap"));
   return config;
@@ -86,16 +87,14 @@ Napi::Value GetCapabilities(const Napi::CallbackInfo& info) {
 
 // toeplitz(key, bytes)
 Napi::Value Toeplitz(const Napi::CallbackInfo& info) {
-  auto key = info[0].As<Napi::Uint8Array>();
-  auto data = info[1].As<Napi::Uint8Array>();
-  return Napi::Number::New(
-      info.Env(), ToeplitzHash(key.Data(), key.ByteLength(), data.Data(), data.ByteLength()));
+  auto key = ElementsFromJs<uint8_t>(info[0]), data = ElementsFromJs<uint8_t>(info[1]);
+  return Napi::Number::New(info.Env(), ToeplitzHash(key.data, key.length, data.data, data.length));
 }
 
 // hashTuple(config, tcp, source, sourcePort, destination, destinationPort)
 Napi::Value HashTuple(const Napi::CallbackInfo& info) {
   FlowClassifier classifier(RssConfigFromJs(info[0].As<Napi::Object>()));
-  Transport transport = info[1].ToBoolean() ? Transport::kTcp : Transport::kUdp;
+  Transport transport = BoolFromJs(info[1]) ? Transport::kTcp : Transport::kUdp;
   auto source = ParseAddress(TextFromJs(info[2]), static_cast<uint16_t>(IntFromJs(info[3])));
   if (!source.ok()) return ToJs(info.Env(), source.failure);
   auto destination = ParseAddress(TextFromJs(info[4]), static_cast<uint16_t>(IntFromJs(info[5])));
@@ -106,7 +105,7 @@ Napi::Value HashTuple(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value HashTypeText(const Napi::CallbackInfo& info) {
-  return Napi::String::New(info.Env(), HashTypeName(info[0].As<Napi::Number>().Uint32Value()));
+  return Napi::String::New(info.Env(), HashTypeName(static_cast<uint32_t>(IntFromJs(info[0]))));
 }
 
 }  // namespace

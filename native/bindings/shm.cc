@@ -8,11 +8,16 @@ namespace {
 // The ArrayBuffer keeps the mapping, so that views stay valid for as long as JavaScript has them.
 Napi::Value ToJs(Napi::Env env, std::shared_ptr<Segment> segment) {
   auto* holder = new std::shared_ptr<Segment>(segment);
+  Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(
+      env, segment->data(), segment->size(),
+      [](Napi::Env, void*, std::shared_ptr<Segment>* h) { delete h; }, holder);
   Napi::Object out = Napi::Object::New(env);
+  if (buffer.IsEmpty()) {  // the thread is being terminated
+    delete holder;
+    return out;
+  }
   out.Set("id", segment->id());
-  out.Set("buffer", Napi::ArrayBuffer::New(
-                        env, segment->data(), segment->size(),
-                        [](Napi::Env, void*, std::shared_ptr<Segment>* h) { delete h; }, holder));
+  out.Set("buffer", buffer);
   return out;
 }
 

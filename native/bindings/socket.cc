@@ -18,9 +18,8 @@ class Descriptor : public Napi::ObjectWrap<Descriptor> {
                         InstanceMethod<&Descriptor::Release>("release"),
                         InstanceMethod<&Descriptor::Close>("close")});
   }
-  explicit Descriptor(const Napi::CallbackInfo& info) : ObjectWrap(info) {
-    if (info.Length() > 0) fd_.reset(IntFromJs(info[0]));
-  }
+  explicit Descriptor(const Napi::CallbackInfo& info) : ObjectWrap(info) {}
+  void Own(UniqueFd fd) { fd_ = std::move(fd); }
 
  private:
   Napi::Value Number(const Napi::CallbackInfo& info) {
@@ -40,10 +39,14 @@ Napi::Object ToJs(Napi::Env env, OpenedListener listener) {
   // The constructor is not exported, so nobody can wrap a number that is not theirs.
   auto* constructor = env.GetInstanceData<Napi::FunctionReference>();
   Napi::Object out = Napi::Object::New(env);
+  Napi::Object descriptor = constructor->New({});
+  Descriptor* owner = descriptor.IsEmpty() ? nullptr : Descriptor::Unwrap(descriptor);
+  if (owner == nullptr) return out;  // the thread is being terminated
+  owner->Own(std::move(listener.fd));
   out.Set("host", listener.address.Host());
   out.Set("port", listener.address.port());
   out.Set("family", listener.address.family() == AF_INET ? 4 : 6);
-  out.Set("descriptor", constructor->New({Napi::Number::New(env, listener.fd.release())}));
+  out.Set("descriptor", descriptor);
   return out;
 }
 
@@ -55,10 +58,10 @@ Result<ListenerOptions> OptionsFromJs(Napi::Object object) {
                               static_cast<uint16_t>(IntFromJs(object.Get("port"))));
   if (!address.ok()) return address.failure;
   options.address = address.value;
-  options.ipv6_only = object.Get("ipv6Only").ToBoolean();
-  if (object.Get("backlog").IsNumber()) options.backlog = IntFromJs(object.Get("backlog"));
-  options.unshared = object.Get("unshared").ToBoolean();
-  options.bind_any = object.Get("bindAny").ToBoolean();
+  options.ipv6_only = BoolFromJs(object.Get("ipv6Only"));
+  options.backlog = IntFromJs(object.Get("backlog"));
+  options.unshared = BoolFromJs(object.Get("unshared"));
+  options.bind_any = BoolFromJs(object.Get("bindAny"));
   options.receive_buffer = IntFromJs(object.Get("receiveBuffer"));
   options.send_buffer = IntFromJs(object.Get("sendBuffer"));
   return options;
@@ -119,7 +122,7 @@ Napi::Value Inspect(const Napi::CallbackInfo& info) {
 // attachToeplitz(fd, config, udp, bucketToListener)
 Napi::Value AttachToeplitz(const Napi::CallbackInfo& info) {
   RssConfig config = RssConfigFromJs(info[1].As<Napi::Object>());
-  bool with_ports = !info[2].ToBoolean() || config.udp_4tuple;
+  bool with_ports = !BoolFromJs(info[2]) || config.udp_4tuple;
   return StatusToJs(
       info.Env(), AttachSteeringProgram(IntFromJs(info[0]),
                                         ToeplitzProgram(config, with_ports, IntsFromJs(info[3]))));

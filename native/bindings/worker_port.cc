@@ -10,10 +10,11 @@
 namespace rss {
 namespace {
 
-// Words of a row in the tables that JavaScript reads and writes; lib/worker/rows.ts names them.
+// Words of a row in the tables that JavaScript reads and writes: lib/worker/thread.ts and
+// lib/worker/datagrams.ts name them.
 constexpr size_t kConnectionWords = 4;  // bucket, flow id, hash type, flags
-constexpr size_t kDatagramWords = 8;  // offset, length, flags, bucket, flow id, hash type, endpoint
-constexpr size_t kReplyWords = 4;     // row, buffer, offset, length
+constexpr size_t kDatagramWords = 8;    // offset, length, flags, bucket, flow id, hash type
+constexpr size_t kReplyWords = 4;       // row, buffer, offset, length
 constexpr uint32_t kFlagTruncated = 1, kFlagKernelFlow = 2;
 constexpr uint32_t kInSlab = 0, kOutSlab = 1;
 
@@ -23,11 +24,14 @@ struct View {  // a typed array that the port keeps alive
   T* data = nullptr;
   size_t length = 0;
 
-  void Hold(Napi::Value value) {
-    auto array = value.As<Napi::TypedArrayOf<T>>();
-    data = array.Data();
-    length = array.ElementLength();
+  // False when it is too short, or none.
+  bool Hold(Napi::Value value, size_t least) {
+    auto elements = ElementsFromJs<T>(value);
+    data = elements.data;
+    length = elements.length;
+    if (data == nullptr || length < least) return false;
     reference = Napi::Persistent(value.As<Napi::TypedArray>());
+    return true;
   }
 };
 
@@ -40,44 +44,44 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
          InstanceMethod<&Port::AddDatagramSocket>("addDatagramSocket"),
          InstanceMethod<&Port::Start>("start"),
          InstanceMethod<&Port::StopAccepting>("stopAccepting"),
-         InstanceMethod<&Port::Close>("close"), InstanceMethod<&Port::Take>("take"),
-         InstanceMethod<&Port::Arrived>("arrived"), InstanceMethod<&Port::Peer>("peer"),
-         InstanceMethod<&Port::Destination>("destination"), InstanceMethod<&Port::Flush>("flush")});
+         InstanceMethod<&Port::Drain>("drain"), InstanceMethod<&Port::Close>("close"),
+         InstanceMethod<&Port::Take>("take"), InstanceMethod<&Port::Arrived>("arrived"),
+         InstanceMethod<&Port::Peer>("peer"), InstanceMethod<&Port::Destination>("destination"),
+         InstanceMethod<&Port::Flush>("flush")});
   }
 
-  // new WorkerPort({ table, worker, handoff, forward, countMisdirected, counters, stride, slotSize
-  // },
-  //                { slab, replySlab, connections, datagrams, replies },
-  //                onConnections(count), onDatagrams(count) -> replies, onAcceptError(errno))
+  // new WorkerPort(settings, views, onConnections(count), onDatagrams(count): replies,
+  // onAcceptError(errno)): see lib/native.ts
   explicit Port(const Napi::CallbackInfo& info)
       : ObjectWrap(info), env_(info.Env()), context_(info.Env(), "RssWorkerPort") {
     auto settings = info[0].As<Napi::Object>();
     auto views = info[1].As<Napi::Object>();
-    slab_.Hold(views.Get("slab"));
-    reply_slab_.Hold(views.Get("replySlab"));
-    connections_.Hold(views.Get("connections"));
-    datagrams_.Hold(views.Get("datagrams"));
-    replies_.Hold(views.Get("replies"));
-    counters_.Hold(settings.Get("counters"));
-    on_connections_ = Napi::Persistent(info[2].As<Napi::Function>());
-    on_datagrams_ = Napi::Persistent(info[3].As<Napi::Function>());
-    on_accept_error_ = Napi::Persistent(info[4].As<Napi::Function>());
-
     PortOptions options;
     options.worker = IntFromJs(settings.Get("worker"));
-    options.handoff = settings.Get("handoff").ToBoolean();
-    options.forward = settings.Get("forward").ToBoolean();
-    options.count_misdirected = settings.Get("countMisdirected").ToBoolean();
-    options.slab = slab_.data;
+    options.handoff = BoolFromJs(settings.Get("handoff"));
+    options.forward = BoolFromJs(settings.Get("forward"));
+    options.count_misdirected = BoolFromJs(settings.Get("countMisdirected"));
     options.stride = static_cast<size_t>(IntFromJs(settings.Get("stride")));
     options.slot_size = static_cast<size_t>(IntFromJs(settings.Get("slotSize")));
-    options.counters = reinterpret_cast<BucketCounters*>(counters_.data);
-    auto table = FindBucketTable(settings.Get("table").As<Napi::Number>().Uint32Value());
-    if (table == nullptr || slab_.length < kDatagramBatch * options.stride) {
-      Napi::TypeError::New(env_, "WorkerPort: no such bucket table, or the slab is too small")
+    auto table = FindBucketTable(static_cast<uint32_t>(IntFromJs(settings.Get("table"))));
+    size_t buckets = table == nullptr ? 0 : table->classifier().config().buckets();
+    bool valid = table != nullptr && options.slot_size <= options.stride &&
+                 slab_.Hold(views.Get("slab"), kDatagramBatch * options.stride) &&
+                 reply_slab_.Hold(views.Get("replySlab"), 0) &&
+                 connections_.Hold(views.Get("connections"), kConnectionWords) &&
+                 datagrams_.Hold(views.Get("datagrams"), kDatagramBatch * kDatagramWords) &&
+                 replies_.Hold(views.Get("replies"), kReplyWords) &&
+                 counters_.Hold(settings.Get("counters"), buckets * kCounterStride);
+    if (!valid) {
+      Napi::TypeError::New(env_, "WorkerPort: no such bucket table, or a view is too small")
           .ThrowAsJavaScriptException();
       return;
     }
+    on_connections_ = Napi::Persistent(info[2].As<Napi::Function>());
+    on_datagrams_ = Napi::Persistent(info[3].As<Napi::Function>());
+    on_accept_error_ = Napi::Persistent(info[4].As<Napi::Function>());
+    options.slab = slab_.data;
+    options.counters = reinterpret_cast<BucketCounters*>(counters_.data);
     uv_loop_t* loop = nullptr;
     napi_get_uv_event_loop(env_, &loop);
     port_ = std::make_unique<WorkerPort>(loop, std::move(table), options, this);
@@ -116,7 +120,6 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
       row[3] = static_cast<uint32_t>(from.flow.bucket);
       row[4] = from.flow.flow_id;
       row[5] = from.flow.hash_type;
-      row[6] = static_cast<uint32_t>(from.endpoint);
     }
     rows_ = count;
     double replies = 0;
@@ -172,7 +175,7 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
     DatagramReply batch[kDatagramBatch];
     size_t size = 0;
     if (count > replies_.length / kReplyWords) count = replies_.length / kReplyWords;
-    for (size_t i = 0; i < count && port_ != nullptr; ++i) {
+    for (size_t i = 0; i < count; ++i) {
       const uint32_t* words = replies_.data + i * kReplyWords;
       const View<uint8_t>& buffer = words[1] == kInSlab ? slab_ : reply_slab_;
       size_t offset = words[2], length = words[3];
@@ -193,7 +196,7 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
   }
   Napi::Value AddDatagramSocket(const Napi::CallbackInfo& info) {
     return StatusToJs(info.Env(), port_->AddDatagramSocket(IntFromJs(info[0]), IntFromJs(info[1]),
-                                                           info[2].ToBoolean()));
+                                                           BoolFromJs(info[2])));
   }
   Napi::Value Start(const Napi::CallbackInfo& info) {
     return StatusToJs(info.Env(), port_->Start());
@@ -201,6 +204,10 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
   Napi::Value StopAccepting(const Napi::CallbackInfo& info) {
     port_->StopAccepting();
     return info.Env().Undefined();
+  }
+  // drain(): takes what waits in the inbox; true when nothing waits any more
+  Napi::Value Drain(const Napi::CallbackInfo& info) {
+    return Napi::Boolean::New(info.Env(), port_->Drain());
   }
   Napi::Value Close(const Napi::CallbackInfo& info) {
     port_->Close();

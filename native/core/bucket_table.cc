@@ -78,7 +78,9 @@ void BucketTable::ReturnConnections(std::vector<Connection>&& connections) {
 bool BucketTable::Drain(int worker, size_t limit, std::vector<Connection>* connections,
                         std::vector<ForwardedDatagram>* datagrams) {
   bool more = false;
-  for (auto& bucket : buckets_) {
+  size_t first = wakers_[worker]->next_bucket++;
+  for (size_t i = 0; i < buckets_.size(); ++i) {
+    auto& bucket = buckets_[(first + i) % buckets_.size()];
     if (bucket->owner.load(std::memory_order_relaxed) != worker) continue;
     std::lock_guard<std::mutex> lock(bucket->mutex);
     Take(&bucket->connections, limit, connections);

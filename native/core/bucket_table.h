@@ -76,6 +76,7 @@ class BucketTable {
   struct Wakeup {
     std::mutex mutex;
     Waker* waker = nullptr;
+    size_t next_bucket = 0;  // where the next drain begins, so that no bucket starves another
   };
 
   void Wake(int worker);

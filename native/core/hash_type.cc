@@ -3,7 +3,6 @@
 namespace rss {
 
 uint32_t StripInner(uint32_t type) {
-  if (type == kHashTypeOpaque || type == kHashTypeOpaqueHash) return type;
   return type & ~kHashTypeInner;
 }
 

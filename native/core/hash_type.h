@@ -21,7 +21,7 @@ constexpr uint32_t kHashTypeOpaqueHash = 191;
 
 constexpr uint32_t kHashTypeInner = 0x40;  // FreeBSD 14: the hash is of an inner header
 
-// The type without FreeBSD 14's inner-header bit; OPAQUE and OPAQUE_HASH stay what they are.
+// The type without FreeBSD 14's inner-header bit.
 uint32_t StripInner(uint32_t type);
 
 // "tcp-ipv4", "ipv6", "none", "opaque", ...; "unknown" for a number this file does not know.

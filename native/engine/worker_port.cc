@@ -46,6 +46,7 @@ void WorkerPort::Wake() {
 }
 
 Result<std::unique_ptr<WorkerPort::Socket>> WorkerPort::Adopt(int fd, Transport transport) {
+  if (closed_) return MakeFailure(EBADF, "adopt", "the port is closed");
   auto kind = InspectSocket(fd);
   if (!kind.ok()) return kind.failure;
   if (kind.value.transport != transport)
@@ -82,6 +83,7 @@ Status WorkerPort::AddDatagramSocket(int fd, int endpoint, bool receive) {
 }
 
 Status WorkerPort::Start() {
+  if (closed_) return MakeFailure(EBADF, "start", "the port is closed");
   for (auto& listener : listeners_) {
     int error = uv_poll_start(listener->poll.get(), UV_READABLE, OnListenerReadable);
     if (error != 0) return UvFailure(error, "uv_poll_start");
@@ -114,10 +116,12 @@ void WorkerPort::Close() {
 
 // --- Connections --------------------------------------------------------------------------------
 
-void WorkerPort::OnListenerReadable(uv_poll_t* poll, int, int) {
+void WorkerPort::OnListenerReadable(uv_poll_t* poll, int status, int) {
   auto* listener = static_cast<Socket*>(poll->data);
   if (listener == nullptr) return;
   WorkerPort* port = listener->port;
+  // libuv stops a handle on POLLERR; reading the socket clears the error.
+  if (status < 0) uv_poll_start(poll, UV_READABLE, OnListenerReadable);
   port->Accept(listener, kAcceptsPerTurn);
   port->DeliverConnections();
 }
@@ -203,10 +207,15 @@ void WorkerPort::StopAccepting() {
 // --- Inbox --------------------------------------------------------------------------------------
 
 void WorkerPort::DrainInbox() {
+  if (!Drain() && !closed_) Wake();
+}
+
+bool WorkerPort::Drain() {
+  if (closed_ || !started_) return true;
   bool more = table_->Drain(options_.worker, kAcceptsPerTurn + ready_.size(), &ready_, &forwarded_);
   DeliverConnections();
   if (!closed_) DeliverForwarded();
-  if (!closed_ && more) Wake();
+  return !more && ready_.empty();
 }
 
 void WorkerPort::DeliverForwarded() {
@@ -237,9 +246,11 @@ void WorkerPort::DeliverForwarded() {
 
 // --- Datagrams ----------------------------------------------------------------------------------
 
-void WorkerPort::OnSocketReadable(uv_poll_t* poll, int, int) {
+void WorkerPort::OnSocketReadable(uv_poll_t* poll, int status, int) {
   auto* socket = static_cast<Socket*>(poll->data);
-  if (socket != nullptr) socket->port->ReceiveDatagrams(socket);
+  if (socket == nullptr) return;
+  if (status < 0) uv_poll_start(poll, UV_READABLE, OnSocketReadable);
+  socket->port->ReceiveDatagrams(socket);
 }
 
 void WorkerPort::ReceiveDatagrams(Socket* socket) {
@@ -329,9 +340,8 @@ void WorkerPort::Reply(const DatagramReply* replies, size_t count) {
       out.source = named ? &info.destination : nullptr;
     }
     for (int done = 0; done < size;) {
-      int sent = socket == nullptr ? -EBADF
-                                   : batcher_.Send(socket->fd.get(), socket->address.family(),
-                                                   batch + done, size - done);
+      int sent =
+          socket == nullptr ? -EBADF : batcher_.Send(socket->fd.get(), batch + done, size - done);
       // A full buffer drops the rest, as UDP does; any other error is that one datagram's.
       int dropped = sent >= 0 ? 0 : (sent == -EAGAIN || sent == -ENOBUFS) ? size - done : 1;
       int moved = sent > 0 ? sent : 0;

@@ -1,8 +1,8 @@
 // A worker's port to the network: its listeners, its UDP sockets, and the inbox of its buckets.
 //
 // Lives in the worker's thread, on its libuv loop. What it accepts it classifies; a flow of another
-// worker's bucket goes to that worker's inbox, everything else to the sink. Whatever the sink has
-// not taken when the worker dies goes back to the inbox, for the successor.
+// worker's bucket goes to that worker's inbox, everything else to the sink. Connections that the
+// sink has not taken when the worker dies go back to their bucket's inbox.
 #pragma once
 
 #include <memory>
@@ -35,7 +35,7 @@ class PortSink {
   virtual bool OnConnections(size_t count) = 0;
   // `count` rows wait in the port, their payloads in the slab; Reply() to them before returning.
   virtual void OnDatagrams(size_t count) = 0;
-  // Accepting has been paused (descriptors or memory exhausted) or goes on again.
+  // Accepting pauses for kAcceptPauseMs: descriptors or memory are exhausted.
   virtual void OnAcceptError(int error) = 0;
 };
 
@@ -69,6 +69,8 @@ class WorkerPort final : public Waker {
   Status Start();
   // Accepts what is queued, then closes the listeners. UDP and the inbox go on.
   void StopAccepting();
+  // Delivers what waits in the inbox. True when nothing waits any more.
+  bool Drain();
   // Closes everything; connections not taken go back to the inbox. Idempotent.
   void Close();
 

@@ -108,8 +108,7 @@ struct DatagramInfo {
 Status EnableDatagramInfo(int fd);
 DatagramInfo ParseControl(const msghdr& message);
 // Writes control messages that make a reply leave from `source`; returns their length, 0 for none.
-// `socket_family` is the family of the sending socket, which v4-mapped addresses differ from.
-size_t BuildReplyControl(int socket_family, const SocketAddress& source, void* buffer);
+size_t BuildReplyControl(const SocketAddress& source, void* buffer);
 
 // --- Shared memory and waiting ------------------------------------------------------------------
 

@@ -318,7 +318,7 @@ void TestReply(const char* bind_host, const char* target_host) {
   int count = batcher.Receive(server.value.fd.get(), slab.data(), 128, 100, received.data());
   if (count != 1) return Check(false, name, "received " + std::to_string(count));
   OutgoingDatagram reply{slab.data(), 4, &received[0].peer, &received[0].info.destination};
-  int sent = batcher.Send(server.value.fd.get(), server.value.address.family(), &reply, 1);
+  int sent = batcher.Send(server.value.fd.get(), &reply, 1);
   wait.fd = client.get();
   poll(&wait, 1, 2000);
   SocketAddress from;

@@ -37,11 +37,15 @@ export function randomSource(host: string): string {
 export function request(
   options: net.TcpNetConnectOpts,
   line = 'report',
+  onConnect: () => void = () => undefined,
 ): Promise<{ text: string; source: string; sourcePort: number }> {
   return new Promise((resolve, reject) => {
     const socket = net.connect(options);
     let text = '';
-    socket.on('connect', () => socket.write(`${line}\n`));
+    socket.on('connect', () => {
+      socket.write(`${line}\n`);
+      onConnect();
+    });
     socket.on('data', (chunk) => {
       text += chunk.toString();
       if (!text.endsWith('\n')) return;
@@ -54,8 +58,11 @@ export function request(
   });
 }
 
-export async function report(options: net.TcpNetConnectOpts): Promise<Answer> {
-  const { text, source, sourcePort } = await request(options);
+export async function report(
+  options: net.TcpNetConnectOpts,
+  onConnect?: () => void,
+): Promise<Answer> {
+  const { text, source, sourcePort } = await request(options, 'report', onConnect);
   return { report: JSON.parse(text) as Report, source, sourcePort };
 }
 

@@ -13,6 +13,7 @@ import { openListener, socketOptions } from 'freebsd-rss';
 
 import { datagram, openDescriptors, assertNoLeak } from '../helpers/net.js';
 import { native } from '../../lib/native.js';
+import { numberOf } from '../../lib/socket/listen.js';
 
 const host = '127.0.0.1';
 
@@ -61,7 +62,11 @@ describe('openListener', () => {
 
   it('refuses bad options, and names address and port of failures', () => {
     assert.throws(() => openListener({ hots: host } as never), /unknown option "hots".*"host"/);
-    assert.throws(() => openListener({ bucket: 128 }), { code: 'ERR_OUT_OF_RANGE' });
+    assert.throws(() => openListener({ steering: 'listen-bucket', bucket: 128 }), {
+      code: 'ERR_OUT_OF_RANGE',
+    });
+    assert.throws(() => openListener({ bucket: 3 }), /go together/);
+    assert.throws(() => openListener({ steering: 'listen-bucket' }), /go together/);
     assert.throws(() => openListener({ steering: 'single' as never }), /"steering" must be one of/);
     using taken = openListener({ host });
     assert.throws(() => openListener({ host, port: taken.port }), {
@@ -106,13 +111,13 @@ describe('wrong uses of a descriptor are errors', () => {
     const listener = openListener({ host });
     const { fd } = listener.release();
     assert.throws(() => listener.release(), { code: 'ERR_RSS_RELEASED' });
-    assert.throws(() => listener.fd, { code: 'ERR_RSS_RELEASED' });
+    assert.throws(() => socketOptions.reusePort.get(listener), { code: 'ERR_RSS_RELEASED' });
     new net.Socket({ fd }).destroy();
     const closed = openListener({ host });
     closed.close();
     closed.close();
     assert.throws(() => closed.release(), { code: 'ERR_RSS_CLOSED' });
-    assert.throws(() => closed.fd, { code: 'ERR_RSS_CLOSED' });
+    assert.throws(() => socketOptions.reusePort.get(closed), { code: 'ERR_RSS_CLOSED' });
   });
 
   it('one descriptor in two servers of one loop', async () => {
@@ -129,14 +134,15 @@ describe('wrong uses of a descriptor are errors', () => {
   });
 
   it('a UDP descriptor for net.Server, a TCP one for dgram', async () => {
-    using udp = openListener({ protocol: 'udp', host });
+    const udp = openListener({ protocol: 'udp', host });
     const server = net.createServer();
-    server.listen({ fd: udp.fd });
+    server.listen(udp.release());
     const [error] = (await once(server, 'error')) as [NodeJS.ErrnoException];
     assert.equal(error.code, 'EINVAL');
-    using tcp = openListener({ host });
+    const tcp = openListener({ host });
     const socket = dgram.createSocket('udp4');
-    assert.throws(() => socket.bind({ fd: tcp.fd }), { code: 'ERR_INVALID_FD_TYPE' });
+    const { fd } = tcp.release();
+    assert.throws(() => socket.bind({ fd }), { code: 'ERR_INVALID_FD_TYPE' });
     socket.close();
   });
 
@@ -168,10 +174,10 @@ describe('wrong uses of a descriptor are errors', () => {
     using tcp = openListener({ host });
     using udp = openListener({ protocol: 'udp', host });
     const codes = [
-      port.addListener(tcp.fd + 1000),
+      port.addListener(numberOf(tcp) + 1000),
       port.addListener(-1),
-      port.addListener(udp.fd),
-      port.addDatagramSocket(tcp.fd, 0, true),
+      port.addListener(numberOf(udp)),
+      port.addDatagramSocket(numberOf(tcp), 0, true),
       port.addListener(0),
     ].map((failure) => (failure === undefined ? 'adopted' : (failure.detail ?? failure.syscall)));
     assert.deepEqual(codes.slice(2, 4), ['not a TCP socket', 'not a UDP socket']);
@@ -179,6 +185,8 @@ describe('wrong uses of a descriptor are errors', () => {
     assert.equal(port.take(0), -os.constants.errno.EBADF);
     port.close();
     port.close();
+    assert.equal(port.start()?.detail, 'the port is closed');
+    assert.equal(port.addListener(numberOf(tcp))?.detail, 'the port is closed');
     assert.equal(openDescriptors(), before + 2);
     native.destroyBucketTable(table);
   });
@@ -196,6 +204,6 @@ describe('wrong uses of a descriptor are errors', () => {
     assert.throws(() => listenBucket.set(0, 128), { code: 'ERR_OUT_OF_RANGE' });
     assert.throws(() => flow(99_999), { code: 'EBADF', fd: 99_999 });
     using unconnected = openListener({ host });
-    assert.throws(() => flow(unconnected.fd), { code: 'ENOTCONN' });
+    assert.throws(() => flow(unconnected), { code: 'ENOTCONN' });
   });
 });

@@ -6,7 +6,15 @@ import { describe, it } from 'node:test';
 
 import { createServer, openListener, type ServerOptions } from 'freebsd-rss';
 
-import { inParallel, openDescriptors, report, assertNoLeak } from '../helpers/net.js';
+import { skipWithout } from '../helpers/features.js';
+
+import {
+  assertNoLeak,
+  inParallel,
+  openDescriptors,
+  randomLoopback,
+  report,
+} from '../helpers/net.js';
 
 const fixture = (name: string) => new URL(`../fixtures/${name}.js`, import.meta.url);
 const worker = fixture('report-worker');
@@ -61,6 +69,64 @@ describe('close()', () => {
     await new Promise((resolve) => setImmediate(resolve));
     await server.close();
     assert.equal((await answers).length, 50);
+  });
+
+  for (const steering of ['single', 'reuseport-lb'] as const)
+    it(
+      `${steering}: serves what is handed over while it closes`,
+      { skip: skipWithout(steering) },
+      async () => {
+        const server = createServer({
+          worker,
+          tcp: { host },
+          workers: 3,
+          buckets: 8,
+          steering,
+          handoff: 'always',
+        });
+        await server.listen();
+        const { port } = server.addresses[0]!;
+        let connected = 0;
+        const answers = inParallel(120, 120, () =>
+          report({ host, port, localAddress: randomLoopback() }, () => connected++),
+        );
+        while (connected < 120) await new Promise((resolve) => setImmediate(resolve));
+        await server.close({ timeout: 10_000 });
+        assert.equal((await answers).length, 120);
+      },
+    );
+
+  it('a failing stop() does not cut connections, and is told', async () => {
+    const server = createServer({
+      worker: fixture('failing-stop-worker'),
+      tcp: { host },
+      workers: 1,
+    });
+    await server.listen();
+    const warned = once(server, 'warning');
+    const socket = net.connect(server.addresses[0]!.port, host);
+    socket.write('hello');
+    await once(socket, 'data');
+    const closed = server.close({ timeout: 3000 });
+    const [warning] = (await warned) as [Error & { code: string }];
+    assert.equal(warning.code, 'RSS_STOP_FAILED');
+    socket.write('again');
+    assert.equal((await once(socket, 'data')).toString(), 'again');
+    socket.destroy();
+    await closed;
+    const { bytesIn, bytesOut } = server.stats().total;
+    assert.deepEqual({ bytesIn, bytesOut }, { bytesIn: 10, bytesOut: 10 });
+  });
+
+  it('rejects a listen() that is under way', async () => {
+    for (const name of ['report-worker', 'slow-worker']) {
+      const server = createServer({ worker: fixture(name), tcp: { host } });
+      const listening = server.listen();
+      const closed = server.close({ timeout: 0 });
+      await assert.rejects(listening, { code: 'ERR_RSS_CLOSED' });
+      assert.equal(server.listening, false);
+      await closed;
+    }
   });
 
   it('works before listen(), and through Symbol.asyncDispose', async () => {
@@ -174,8 +240,19 @@ describe('options', () => {
     });
   }
 
-  it('refuses buckets that are no power of two when it listens', async () => {
-    const server = createServer({ worker, tcp: {}, buckets: 3 });
-    await assert.rejects(server.listen(), { message: /"buckets" must be a power of two/ });
+  it('refuses what else it is given', async () => {
+    assert.throws(
+      () => createServer({ worker, tcp: {}, buckets: 3 }),
+      /"buckets" must be a power of two/,
+    );
+    assert.throws(
+      () => createServer({ worker, tcp: {}, udpHash: 'x' as never }),
+      /"udpHash" must be/,
+    );
+    const server = createServer({ worker, tcp: {} });
+    assert.throws(() => server.close({ signal: 5 as never }), { code: 'ERR_INVALID_ARG_TYPE' });
+    assert.throws(() => server.close({ timeout: -1 }), { code: 'ERR_OUT_OF_RANGE' });
+    await assert.rejects(server.terminateWorker(0), { code: 'ERR_RSS_STATE' });
+    assert.throws(() => server.stats(), { code: 'ERR_RSS_STATE' });
   });
 });

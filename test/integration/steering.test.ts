@@ -129,13 +129,16 @@ describe('bpf-cpu', { skip: skipWithout('bpf-cpu') }, () => {
         for (const cpu of cpus) {
           affinity.set([cpu]); // connect(2) and sendto(2) run on this thread
           const localAddress = randomSource(family.connect);
-          const answers = await inParallel(flows / cpus.length, 32, async (i) =>
-            i % 2 === 0
-              ? report({ host: family.connect, port: tcp!, localAddress })
-              : datagram({ host: family.connect, port: udp!, localAddress }),
-          );
-          for (const { report: got } of answers)
-            assert.deepEqual({ cpu: got.cpu, now: got.currentCpu }, { cpu, now: cpu });
+          for (const [port, client] of [
+            [tcp!, report],
+            [udp!, datagram],
+          ] as const) {
+            const answers = await inParallel<Answer>(flows / cpus.length, 32, () =>
+              client({ host: family.connect, port, localAddress }),
+            );
+            for (const { report: got } of answers)
+              assert.deepEqual({ cpu: got.cpu, now: got.currentCpu }, { cpu, now: cpu });
+          }
         }
         assert.equal(server.stats().total.misdirected, 0);
       } finally {

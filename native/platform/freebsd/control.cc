@@ -65,7 +65,7 @@ DatagramInfo ParseControl(const msghdr& message) {
   return info;
 }
 
-size_t BuildReplyControl(int, const SocketAddress& source, void* buffer) {
+size_t BuildReplyControl(const SocketAddress& source, void* buffer) {
   // udp6_send() hands datagrams to v4-mapped peers over to udp_send(), which reads IPPROTO_IP
   // messages alone: so the address, not the socket, decides the level.
   SocketAddress from = source.Unmapped();

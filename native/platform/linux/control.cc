@@ -47,7 +47,7 @@ DatagramInfo ParseControl(const msghdr& message) {
   return info;
 }
 
-size_t BuildReplyControl(int, const SocketAddress& source, void* buffer) {
+size_t BuildReplyControl(const SocketAddress& source, void* buffer) {
   SocketAddress from = source.Unmapped();
   if (from.family() == AF_INET) {  // on a dual-stack socket too: Linux reads both levels there
     in_pktinfo packet{};

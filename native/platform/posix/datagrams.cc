@@ -54,7 +54,7 @@ int DatagramBatcher::Receive(int fd, uint8_t* slab, size_t stride, size_t slot_s
   return count;
 }
 
-int DatagramBatcher::Send(int fd, int family, const OutgoingDatagram* datagrams, int count) {
+int DatagramBatcher::Send(int fd, const OutgoingDatagram* datagrams, int count) {
   State& s = *state_;
   if (count > kDatagramBatch) count = kDatagramBatch;
   for (int i = 0; i < count; ++i) {
@@ -66,7 +66,7 @@ int DatagramBatcher::Send(int fd, int family, const OutgoingDatagram* datagrams,
     header.msg_iovlen = 1;
     size_t control = datagrams[i].source == nullptr
                          ? 0
-                         : BuildReplyControl(family, *datagrams[i].source, s.send_control[i]);
+                         : BuildReplyControl(*datagrams[i].source, s.send_control[i]);
     header.msg_control = control == 0 ? nullptr : s.send_control[i];
     header.msg_controllen = static_cast<socklen_t>(control);
   }

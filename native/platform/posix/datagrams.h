@@ -37,7 +37,7 @@ class DatagramBatcher {
   int Receive(int fd, uint8_t* slab, size_t stride, size_t slot_size, ReceivedDatagram* out);
 
   // Sends up to kDatagramBatch datagrams. Returns how many the kernel took, or -errno of the first.
-  int Send(int fd, int family, const OutgoingDatagram* datagrams, int count);
+  int Send(int fd, const OutgoingDatagram* datagrams, int count);
 
  private:
   struct State;

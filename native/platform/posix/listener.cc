@@ -57,13 +57,14 @@ Status Listen(const OpenedListener& listener, const ListenerOptions& options) {
 }
 
 // A group's port may be shared by any process of the same user, which would take part of our
-// traffic, or have its own taken: a socket that shares with nobody finds out.
-Status CheckUnshared(const ListenerOptions& options) {
+// traffic, or have its own taken (Linux even gives such a port to a UDP socket that asks for any).
+// A socket that shares with nobody finds out. Returns the port it got.
+Result<int> FindUnsharedPort(const ListenerOptions& options) {
   auto socket = OpenSocket(options);
   if (!socket.ok()) return socket.failure;
   auto bound = Bind(std::move(socket.value), options.address);
   if (!bound.ok()) return bound.failure;
-  return Nothing{};
+  return bound.value.address.port();
 }
 
 }  // namespace
@@ -78,9 +79,10 @@ Result<std::vector<OpenedListener>> OpenGroup(const ListenerOptions& options, St
                                               int count, const std::vector<int>& buckets) {
   std::vector<OpenedListener> group;
   SocketAddress address = options.address;
-  if (options.unshared && address.port() != 0) {
-    Status status = CheckUnshared(options);
-    if (!status.ok()) return status.failure;
+  if (options.unshared) {
+    auto port = FindUnsharedPort(options);
+    if (!port.ok()) return port.failure;
+    address.set_port(static_cast<uint16_t>(port.value));
   }
   for (int i = 0; i < count; ++i) {
     auto socket = OpenSocket(options);

@@ -69,7 +69,7 @@ Status EnableDatagramInfo(int) {
 DatagramInfo ParseControl(const msghdr&) {
   return {};
 }
-size_t BuildReplyControl(int, const SocketAddress&, void*) {
+size_t BuildReplyControl(const SocketAddress&, void*) {
   return 0;
 }
 
@@ -109,7 +109,7 @@ DatagramBatcher::~DatagramBatcher() = default;
 int DatagramBatcher::Receive(int, uint8_t*, size_t, size_t, ReceivedDatagram*) {
   return -ENOTSUP;
 }
-int DatagramBatcher::Send(int, int, const OutgoingDatagram*, int) {
+int DatagramBatcher::Send(int, const OutgoingDatagram*, int) {
   return -ENOTSUP;
 }
 

@@ -1,0 +1,62 @@
+// A thread may be terminated inside any call of the addon: the process must live.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Worker } from 'node:worker_threads';
+
+import { assertNoLeak, openDescriptors } from '../helpers/net.js';
+
+const rounds = 25;
+
+const calls = {
+  bucketOf:
+    "rss.bucketOf({ protocol: 'tcp', source: '1.2.3.4', sourcePort: 1, destination: '1.2.3.4', destinationPort: 2 })",
+  rssConfig: 'rss.rssConfig()',
+  openListener: "rss.openListener({ host: '127.0.0.1' }).close()",
+  affinity: 'rss.affinity.set(rss.affinity.get())',
+  capabilities: 'rss.capabilities()',
+  segment: 'rss.ShmSegment.create({ size: 4096 }).close()',
+  toeplitz: 'rss.toeplitz(key, key)',
+  workerPort: `new native.WorkerPort(
+    { table: workerData.table, worker: 0, handoff: false, forward: false, countMisdirected: true,
+      counters: new Float64Array(native.counterStride), stride: 128, slotSize: 128 },
+    { slab: new Uint8Array(128 * native.datagramBatch), replySlab: new Uint8Array(128),
+      connections: new Uint32Array(4), datagrams: new Uint32Array(8 * native.datagramBatch),
+      replies: new Uint32Array(4) },
+    () => {}, () => 0, () => {},
+  ).close()`,
+};
+
+describe('terminate() in the middle of', () => {
+  for (const [name, call] of Object.entries(calls)) {
+    it(name, async () => {
+      const { native } = await import('../../lib/native.js');
+      const table = native.createBucketTable(native.virtualRssConfig([0], 0, ''), [0], 1);
+      const source = `
+        import { parentPort, workerData } from 'node:worker_threads';
+        const rss = await import(workerData.library);
+        const { native } = await import(workerData.native);
+        const key = new Uint8Array(40);
+        parentPort.postMessage('ready');
+        for (;;) ${call};
+      `;
+      const before = openDescriptors();
+      for (let round = 0; round < rounds; round++) {
+        const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(source)}`), {
+          workerData: {
+            table,
+            library: import.meta.resolve('freebsd-rss'),
+            native: new URL('../../lib/native.js', import.meta.url).href,
+          },
+        });
+        await new Promise((resolve, reject) => {
+          worker.once('message', resolve);
+          worker.once('error', reject);
+        });
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * 5));
+        assert.equal(await worker.terminate(), 1);
+      }
+      native.destroyBucketTable(table);
+      await assertNoLeak(before + 1);
+    });
+  }
+});
