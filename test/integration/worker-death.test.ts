@@ -1,10 +1,18 @@
 // Workers that die in every way, with traffic running: others are undisturbed, what waited is
 // answered by the successor, no descriptor stays open.
 import assert from 'node:assert/strict';
+import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
 
-import { affinity, bucketOf, createServer, type RssServer, type ServerOptions } from 'freebsd-rss';
+import {
+  affinity,
+  bucketOf,
+  createServer,
+  type RssServer,
+  type ServerAddress,
+  type ServerOptions,
+} from 'freebsd-rss';
 
 import { skipWithout, steerings } from '../helpers/features.js';
 import {
@@ -13,6 +21,7 @@ import {
   randomLoopback,
   request,
   assertNoLeak,
+  datagram,
 } from '../helpers/net.js';
 
 const worker = new URL('../fixtures/report-worker.js', import.meta.url);
@@ -96,14 +105,39 @@ class Traffic {
   }
 }
 
+/** Datagrams without pause; a dying worker may lose some of them. */
+class Flood {
+  answered = 0;
+  readonly #socket = dgram.createSocket('udp4');
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(port: number) {
+    this.#socket.on('message', () => this.answered++);
+    this.#timer = setInterval(() => {
+      for (let i = 0; i < 20; i++) this.#socket.send('report', port, host);
+    }, 2);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#socket.close();
+  }
+}
+
 for (const steering of steerings) {
   for (const [way, die] of Object.entries(ways)) {
     describe(`${steering}, ${way}`, { skip: skipWithout(steering) }, () => {
       it('others are undisturbed, the successor serves, nothing leaks', async () => {
         const before = openDescriptors();
-        const server = createServer({ worker, tcp: { host }, ...options(steering) });
+        const server = createServer({
+          worker,
+          tcp: { host },
+          udp: { host, forward: true },
+          ...options(steering),
+        });
         await server.listen();
-        const { port } = server.addresses[0]!;
+        const [{ port }, { port: udpPort }] = server.addresses as [ServerAddress, ServerAddress];
+        const flood = new Flood(udpPort);
         const owned = server.workers[victim]!.buckets;
         const byCpu = steering === 'bpf-cpu';
         const traffic = new Traffic(
@@ -129,6 +163,11 @@ for (const steering of steerings) {
         }
         await new Promise((resolve) => setTimeout(resolve, 150));
         await traffic.stop();
+        flood.stop();
+        assert.ok(flood.answered > 0);
+        await inParallel(64, 8, () =>
+          datagram({ host, port: udpPort, localAddress: randomLoopback() }),
+        );
         assert.deepEqual(traffic.unexpected, []);
         assert.ok(traffic.lost <= deaths * clients, `${traffic.lost} lost`);
         assert.ok(traffic.answered > 100, `${traffic.answered} answered`);

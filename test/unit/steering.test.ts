@@ -20,7 +20,7 @@ const no: Probe = { available: false, code: 'ENOPROTOOPT' };
 function record(changes: Partial<Capabilities>): Capabilities {
   return {
     platform: 'freebsd',
-    release: 'test',
+    release: '14.0-STABLE',
     rssConfig: { available: false, code: 'ENOENT' },
     listenBucket: no,
     listenBucketV6: no,
@@ -52,6 +52,8 @@ const kernels = {
     recvRssBucketId: yes,
   }),
   '14 GENERIC': record({}),
+  '12 in a jail': record({ release: '12.4-RELEASE', jailed: true, bindMulti: yes }),
+  '14 in a jail': record({ release: '14.0-RELEASE-p3', jailed: true }),
   '14 RSS': record({ rssConfig: yes, recvRssBucketId: yes }),
   '11 GENERIC': record({ bindMulti: yes, reusePortLb: no, reusePortLbNuma: no }),
   Linux: record({ platform: 'linux', reusePortLb: no, reusePortBpf: yes, recvFlowId: no }),
@@ -82,6 +84,8 @@ describe("steering 'auto'", () => {
     ['14 GENERIC', 'reuseport-lb'],
     ['14 RSS', 'reuseport-lb'],
     ['11 GENERIC', 'single'],
+    ['12 in a jail', 'single'],
+    ['14 in a jail', 'reuseport-lb'],
     ['Linux', 'bpf-toeplitz'],
     ['Linux without BPF', 'single'],
   ];
@@ -124,6 +128,7 @@ describe('a named steering', () => {
     ['11 GENERIC', 'reuseport-lb', /SO_REUSEPORT_LB: ENOPROTOOPT/],
     ['14 GENERIC', 'bpf-toeplitz', /SO_ATTACH_REUSEPORT_CBPF: ENOTSUP/],
     ['Linux', 'listen-bucket', /IP_RSS_LISTEN_BUCKET/],
+    ['12 in a jail', 'reuseport-lb', /does not work in a jail before FreeBSD 13\.3/],
   ];
   for (const [kernel, steering, message] of refused)
     it(`${steering} on ${kernel} is ENOTSUP with the reason`, () => {
