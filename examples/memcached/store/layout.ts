@@ -1,14 +1,13 @@
 // What lies where in a shard's memory: header words, tables per page and per slab class, pages.
 // Offsets of items are byte offsets into the shard, multiples of 8; 0 is no item.
 
-/** Words of the shard's header. What stands before Reset survives a reset of the shard. */
+/** Words of the shard's header. What stands before FlushAt survives a reset of the shard. */
 export const enum Head {
   Lock = 0,
   Seed = 1, // of the key hash
   Resets = 2, // how often a dead worker's lock was broken
   CasLow = 3,
   CasHigh = 4,
-  Reset = 5,
   FlushAt = 5, // time of a delayed flush_all, 0 none
   Items = 6,
   Bytes = 7, // of keys, values and headers

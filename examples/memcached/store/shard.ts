@@ -60,7 +60,7 @@ export class Shard {
 
   /** Removes all items at once. CAS numbers go on: none is given out twice. The lock is held. */
   clear(): void {
-    this.words.fill(0, Head.Reset, statisticsOffset >> 2);
+    this.words.fill(0, Head.FlushAt, statisticsOffset >> 2);
     this.words.fill(0, Head.Words, this.#g.firstPage >> 2);
     this.#growIndex(0);
   }
