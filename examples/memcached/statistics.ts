@@ -1,4 +1,5 @@
-// Counters of the protocol, one row per worker in shared memory: one writer each, any reader.
+// Counters of the protocol, one row per worker in shared memory. Each worker counts in its own;
+// `stats reset` zeroes them all, and may miss what is being counted at that moment.
 import { ShmSegment } from 'freebsd-rss';
 
 export const counterNames = [

@@ -111,7 +111,8 @@ export function decideHandoff(handoff: Handoff, steering: Steering, config: RssC
   }
   if (handoff !== 'auto') return handoff === 'always';
   // Virtual buckets buy no locality; but behind a single listener only hand-off spreads the load.
-  return steering === 'single' || config.source === 'kernel';
+  // Under bpf-toeplitz only what was queued before the program was attached is elsewhere.
+  return steering === 'single' || steering === 'bpf-toeplitz' || config.source === 'kernel';
 }
 
 /** Index of the worker that each member of a listener group belongs to. */

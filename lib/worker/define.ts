@@ -29,7 +29,10 @@ export interface WorkerContext {
 export interface WorkerDefinition {
   /** Runs before the worker serves; a rejection ends the worker. */
   start?(context: WorkerContext): void | Promise<void>;
-  /** An accepted connection, as an ordinary socket: any library works on it. */
+  /**
+   * An accepted connection, as an ordinary socket: any library works on it. Nagle's delay is off
+   * (TCP_NODELAY).
+   */
   connection?(socket: Socket, flow: Flow): void;
   /** Up to 64 datagrams. The batch and its payloads are valid until the function returns. */
   datagrams?(batch: DatagramBatch, replies: DatagramReplies): void;

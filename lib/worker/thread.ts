@@ -1,7 +1,6 @@
 // Entry of a worker thread: pins itself, adopts its sockets, loads the user's module, serves.
 import { Socket } from 'node:net';
 import path from 'node:path';
-import { getSystemErrorName } from 'node:util';
 import { pathToFileURL } from 'node:url';
 import { parentPort, workerData } from 'node:worker_threads';
 
@@ -26,6 +25,8 @@ const flagKernelFlow = 2;
 
 /** Bytes of live connections reach the counters this often. */
 const accountEveryMs = 1000;
+/** Accepting may pause many times a second while descriptors are exhausted. */
+const tellAcceptErrorEveryMs = 10_000;
 
 const main = parentPort!;
 const post = (message: FromWorker) => main.postMessage(message);
@@ -117,11 +118,16 @@ function onDatagrams(count: number): number {
   return replies.take();
 }
 
+let toldAcceptError = -Infinity;
+
 function onAcceptError(errno: number): void {
+  if (performance.now() - toldAcceptError < tellAcceptErrorEveryMs) return;
+  toldAcceptError = performance.now();
+  const { code, message } = systemError({ errno, syscall: 'accept' });
   post({
     type: 'warning',
-    code: getSystemErrorName(errno),
-    message: `worker ${init.workerIndex}: ${systemError({ errno, syscall: 'accept' }).message}; accepting pauses`,
+    code,
+    message: `worker ${init.workerIndex}: ${message}; accepting pauses`,
   });
 }
 

@@ -4,21 +4,16 @@
 #include <iterator>
 
 namespace rss {
-namespace {
-
-bool ParseNumber(const std::string& text, size_t* at, int* out) {
+bool ParseDecimal(const std::string& text, size_t* at, int* out) {
   size_t start = *at;
-  long value = 0;
+  *out = 0;
   while (*at < text.size() && text[*at] >= '0' && text[*at] <= '9') {
-    value = value * 10 + (text[*at] - '0');
-    if (value > kMaxCpu) return false;
+    *out = *out * 10 + (text[*at] - '0');
+    if (*out > kMaxCpu) return false;
     ++*at;
   }
-  *out = static_cast<int>(value);
   return *at > start;
 }
-
-}  // namespace
 
 void Normalize(CpuList* cpus) {
   std::sort(cpus->begin(), cpus->end());
@@ -29,12 +24,12 @@ Result<CpuList> ParseCpuList(const std::string& text) {
   CpuList cpus;
   for (size_t at = 0; at <= text.size(); ++at) {
     int first = 0;
-    if (!ParseNumber(text, &at, &first))
+    if (!ParseDecimal(text, &at, &first))
       return MakeFailure(EINVAL, "", "CPU list \"" + text + "\"");
     int last = first;
     if (at < text.size() && text[at] == '-') {
       ++at;
-      if (!ParseNumber(text, &at, &last) || last < first)
+      if (!ParseDecimal(text, &at, &last) || last < first)
         return MakeFailure(EINVAL, "", "CPU list \"" + text + "\"");
     }
     for (int cpu = first; cpu <= last; ++cpu) cpus.push_back(cpu);

@@ -12,6 +12,9 @@ using CpuList = std::vector<int>;  // ascending, without duplicates
 
 constexpr int kMaxCpu = 65535;  // a bound against typing errors, far above any kernel's
 
+// Reads digits of text from *at on and moves it past them. False without digits, or past kMaxCpu.
+bool ParseDecimal(const std::string& text, size_t* at, int* out);
+
 Result<CpuList> ParseCpuList(const std::string& text);
 std::string FormatCpuList(const CpuList& cpus);
 void Normalize(CpuList* cpus);

@@ -5,18 +5,10 @@
 namespace rss {
 namespace {
 
-// A decimal number without sign or leading zeros, at most 65535. Moves *at past it.
+// A number as the kernel prints it: without leading zeros.
 bool ParseField(const std::string& text, size_t* at, int* out) {
   size_t start = *at;
-  int value = 0;
-  while (*at < text.size() && text[*at] >= '0' && text[*at] <= '9') {
-    value = value * 10 + (text[*at] - '0');
-    if (value > kMaxCpu) return false;
-    ++*at;
-  }
-  size_t digits = *at - start;
-  *out = value;
-  return digits == 1 || (digits > 1 && text[start] != '0');
+  return ParseDecimal(text, at, out) && (*at - start == 1 || text[start] != '0');
 }
 
 }  // namespace

@@ -46,12 +46,15 @@ describe('the memcached example', () => {
     const server = await serveExample('-t', '2');
     const clients = Array.from({ length: 16 }, () => new RawClient(server.port));
     for (const [i, client] of clients.entries())
-      assert.equal(await client.ask(`set key-${i} ${i} 0 2\r\nv${i}\r\n`), 'STORED\r\n');
+      assert.equal(
+        await client.ask(`set key-${i} ${i} 0 2\r\nv${i.toString(16)}\r\n`),
+        'STORED\r\n',
+      );
     for (const client of clients)
       for (let i = 0; i < clients.length; i++)
         assert.equal(
           await client.ask(`get key-${i}\r\n`, 'END\r\n'),
-          `VALUE key-${i} ${i} 2\r\nv${i}\r\nEND\r\n`,
+          `VALUE key-${i} ${i} 2\r\nv${i.toString(16)}\r\nEND\r\n`,
         );
     const stats = await clients[0]!.ask('stats\r\n', 'END\r\n');
     assert.match(stats, /STAT curr_items 16\r\n/);

@@ -147,6 +147,7 @@ describe('what follows from the steering', () => {
     assert.equal(decideHandoff('never', 'reuseport-lb', kernel), false);
     assert.equal(decideHandoff('auto', 'single', virtual), true);
     assert.equal(decideHandoff('auto', 'bpf-cpu', virtual), false);
+    assert.equal(decideHandoff('auto', 'bpf-toeplitz', virtual), true);
     assert.throws(() => decideHandoff('always', 'bpf-cpu', virtual), {
       code: 'ERR_INVALID_ARG_VALUE',
     });

@@ -1,34 +1,10 @@
 // Control messages: ip(4), ip6(4), udp(4); sys/netinet/ip_input.c ip_savecontrol(),
 // sys/netinet6/ip6_input.c ip6_savecontrol(). Flow fields are uint32_t in host order.
-#include <string.h>
-
+#include "platform/posix/control.h"
 #include "platform/freebsd/constants.h"
 #include "platform/platform.h"
 
 namespace rss {
-namespace {
-
-template <typename T>
-size_t WriteControl(void* buffer, int level, int type, const T& payload) {
-  auto* header = static_cast<cmsghdr*>(buffer);
-  memset(buffer, 0, CMSG_SPACE(sizeof payload));
-  header->cmsg_level = level;
-  header->cmsg_type = type;
-  header->cmsg_len = CMSG_LEN(sizeof payload);
-  memcpy(CMSG_DATA(header), &payload, sizeof payload);
-  return CMSG_SPACE(sizeof payload);
-}
-
-template <typename T>
-T ReadControl(cmsghdr* header) {
-  T payload{};
-  if (header->cmsg_len >= CMSG_LEN(sizeof payload))
-    memcpy(&payload, CMSG_DATA(header), sizeof payload);
-  return payload;
-}
-
-}  // namespace
-
 Status EnableDatagramInfo(int fd) {
   Status status = SetOption(fd, SocketOption::kRecvDestination, 1);
   if (!status.ok()) return status;

@@ -42,8 +42,8 @@ Result<CpuList> Affinity(pid_t thread) {
 
 }  // namespace
 
-// The main thread's mask: what taskset(1), a cpuset or a container gave the process. Threads that
-// pin themselves leave it as it is.
+// The main thread's mask: what taskset(1), a cpuset or a container gave the process. A program that
+// pins its main thread narrows it.
 Result<CpuList> ProcessCpus() {
   return Affinity(getpid());
 }
