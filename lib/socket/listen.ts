@@ -1,3 +1,5 @@
+import type { Socket as DatagramSocket } from 'node:dgram';
+
 import { argumentValueError, RssError, unwrap } from '../errors.js';
 import { native, type NativeListener, steeringNumber } from '../native.js';
 import {
@@ -76,9 +78,20 @@ export class Listener {
   }
 
   /**
-   * Gives the descriptor away, for net.Server.listen({ fd }) or dgram.Socket.bind({ fd }), whose
-   * close() then closes it. A UDP socket must go to a dgram socket of the same family: Node does
-   * not check that.
+   * Gives the descriptor to a dgram socket. Throws when it is of the other family, which Node itself
+   * would accept in silence.
+   */
+  bindTo(socket: DatagramSocket): void {
+    const { type } = socket as unknown as { type?: string };
+    if (this.protocol !== 'udp' || type !== `udp${this.family}`)
+      throw argumentValueError(
+        `a ${type ?? typeof socket} socket cannot have a ${this.protocol}${this.family} descriptor`,
+      );
+    socket.bind(this.release());
+  }
+
+  /**
+   * Gives the descriptor away, for net.Server.listen({ fd }), whose close() then closes it.
    */
   release(): { fd: number; family: 4 | 6 } {
     this.#checkOpen();

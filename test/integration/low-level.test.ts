@@ -42,12 +42,12 @@ describe('openListener', () => {
     server.closeAllConnections();
   });
 
-  it('feeds dgram.Socket.bind({ fd })', async () => {
+  it('feeds a dgram socket', async () => {
     const listener = openListener({ protocol: 'udp', host });
     const { port } = listener;
     const socket = dgram.createSocket('udp4');
     socket.on('message', (message, { port: to, address }) => socket.send(message, to, address));
-    socket.bind(listener.release());
+    listener.bindTo(socket);
     const answer = await datagram({ host, port, localAddress: host }, 'ping');
     assert.equal(answer.text, 'ping');
     socket.close();
@@ -144,6 +144,19 @@ describe('wrong uses of a descriptor are errors', () => {
     const { fd } = tcp.release();
     assert.throws(() => socket.bind({ fd }), { code: 'ERR_INVALID_FD_TYPE' });
     socket.close();
+  });
+
+  it('a dgram socket of the other family', () => {
+    using listener = openListener({ protocol: 'udp', host });
+    const socket = dgram.createSocket('udp6');
+    assert.throws(() => listener.bindTo(socket), {
+      code: 'ERR_INVALID_ARG_VALUE',
+      message: 'a udp6 socket cannot have a udp4 descriptor',
+    });
+    socket.close();
+    using tcp = openListener({ host });
+    assert.throws(() => tcp.bindTo({} as never), { code: 'ERR_INVALID_ARG_VALUE' });
+    assert.equal(listener.closed, false);
   });
 
   it('adopting a closed, unsuitable or foreign descriptor', () => {

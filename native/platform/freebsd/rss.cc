@@ -85,6 +85,8 @@ Result<RssConfig> ReadKernelRssConfig() {
   config.udp_4tuple = ReadIntOr("net.inet.rss.udp_4tuple", 0) != 0;  // 16-CURRENT
   if (static_cast<uint32_t>(ReadIntOr("net.inet.rss.mask", config.mask())) != config.mask())
     return MakeFailure(EINVAL, "sysctlbyname", "net.inet.rss.mask does not fit buckets");
+  if (ReadIntOr("net.inet.rss.bits", config.bits) != config.bits)
+    return MakeFailure(EINVAL, "sysctlbyname", "net.inet.rss.bits does not fit buckets");
   return config;
 }
 
