@@ -2,6 +2,8 @@
 #pragma once
 
 #include <string.h>
+#include <sys/types.h>
+// sys/socket.h's CMSG macros need sys/types.h on FreeBSD
 #include <sys/socket.h>
 
 namespace rss {
