@@ -1,4 +1,3 @@
-import { affinity } from '../affinity.js';
 import { argumentTypeError, isFailure, rangeError, systemError } from '../errors.js';
 import { native } from '../native.js';
 import { checkInteger, checkOneOf, checkOptions } from '../validate.js';
@@ -86,5 +85,5 @@ export function checkConfig(config: RssConfig): RssConfig {
 
 function allowedCpus(): number[] {
   const cpus = native.processCpus();
-  return isFailure(cpus) ? [0] : affinity.process();
+  return isFailure(cpus) ? [0] : cpus;
 }

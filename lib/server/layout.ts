@@ -34,7 +34,12 @@ export function workerCounters(
   return new Float64Array(buffer, workerIndex * buckets * row, buckets * stride);
 }
 
+const positions = Object.fromEntries(counterNames.map((name, i) => [name, i])) as Record<
+  CounterName,
+  number
+>;
+
 /** Where a counter of a bucket lies in its worker's rows. */
 export function counterSlot(bucket: number, name: CounterName): number {
-  return bucket * stride + counterNames.indexOf(name);
+  return bucket * stride + positions[name];
 }

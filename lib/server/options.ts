@@ -74,13 +74,7 @@ const endpointNames = [
   'sendBuffer',
 ] as const;
 
-function checkEndpoints(protocol: 'tcp' | 'udp', options: EndpointOptions): Endpoint[] {
-  const { host, port, ipv6Only, backlog, bindAny, receiveBuffer, sendBuffer } = options;
-  const common = Object.fromEntries(
-    Object.entries({ port, ipv6Only, backlog, bindAny, receiveBuffer, sendBuffer }).filter(
-      ([, value]) => value !== undefined,
-    ),
-  );
+function checkEndpoints(protocol: 'tcp' | 'udp', { host, ...common }: EndpointOptions): Endpoint[] {
   const hosts = host === undefined || typeof host === 'string' ? [host] : host;
   if (!Array.isArray(hosts) || hosts.length === 0)
     throw argumentTypeError('host', 'an IP address or a list of them', host);
@@ -120,6 +114,7 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
     throw argumentValueError('createServer() needs "tcp" or "udp"');
   if (tcp !== undefined) checkOptions('"tcp"', tcp, endpointNames);
   if (udp !== undefined) checkOptions('"udp"', udp, [...endpointNames, 'forward', 'datagramSize']);
+  const { forward, datagramSize, ...udpEndpoint } = udp ?? {};
   const virtual: VirtualOptions = {
     ...(buckets === undefined ? {} : { buckets }),
     ...(udpHash === undefined ? {} : { udpHash }),
@@ -129,14 +124,14 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
     worker: checkModule(options.worker),
     endpoints: [
       ...(tcp === undefined ? [] : checkEndpoints('tcp', tcp)),
-      ...(udp === undefined ? [] : checkEndpoints('udp', udp)),
+      ...(udp === undefined ? [] : checkEndpoints('udp', udpEndpoint)),
     ],
     workers: checkWorkers(options.workers ?? 'cpu'),
     steering: checkOneOf('steering', options.steering ?? 'auto', ['auto', ...steerings]),
     handoff: checkOneOf('handoff', options.handoff ?? 'auto', ['auto', 'always', 'never']),
     virtual,
-    forward: checkBoolean('forward', udp?.forward ?? false),
-    datagramSize: checkInteger('datagramSize', udp?.datagramSize ?? 1536, 64, 65507),
+    forward: checkBoolean('forward', forward ?? false),
+    datagramSize: checkInteger('datagramSize', datagramSize ?? 1536, 64, 65507),
     workerData: options.workerData,
   };
 }

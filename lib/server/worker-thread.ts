@@ -82,11 +82,8 @@ export class WorkerThread {
    */
   stopAccepting(): Promise<void> {
     this.#closing = true;
-    if (this.#restart !== undefined && this.#wasOnline) {
-      clearTimeout(this.#restart);
-      this.start();
-    }
     clearTimeout(this.#restart);
+    if (this.#restart !== undefined && this.#wasOnline) this.start();
     return new Promise((resolve) => {
       if (this.#worker === undefined) return resolve();
       this.#onStoppedAccepting = resolve;
@@ -117,7 +114,7 @@ export class WorkerThread {
   async terminate(): Promise<void> {
     this.#closing = true;
     clearTimeout(this.#restart);
-    await this.#worker?.terminate();
+    await this.kill();
   }
 
   #receive(message: FromWorker): void {

@@ -17,10 +17,7 @@ export class Output {
 
   /** Appends a constant. */
   text(text: Buffer): void {
-    this.ensure(text.length);
-    const { bytes } = this;
-    for (let i = 0, at = this.length; i < text.length; i++) bytes[at + i] = text[i]!;
-    this.length += text.length;
+    this.copy(text, 0, text.length);
   }
 
   /** Appends text of any kind: not for hot paths. */

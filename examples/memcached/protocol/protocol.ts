@@ -310,7 +310,7 @@ export class Protocol {
       return next - start;
     }
     if (itemHeader + tokens.length(1) + length > this.#store.itemSize)
-      return this.#refuse(mode, reply.tooLarge, start, next, length);
+      return this.#refuse(mode, start, next, length);
     if (end - next < length + 2) {
       this.#session!.needed = next - start + length + 2;
       return 0;
@@ -325,10 +325,9 @@ export class Protocol {
     return taken;
   }
 
-  /** Throws the value away, and for a set the old one too: stale data must not survive. */
-  #refuse(mode: StoreMode, text: Buffer, start: number, next: number, length: number): number {
-    this.#count[counter.store_too_large]!++;
-    this.#answer(text);
+  /** A value that is too large: throws it away, and for a set the old one too: stale data must not survive. */
+  #refuse(mode: StoreMode, start: number, next: number, length: number): number {
+    this.#answer(this.#noRoom(reply.tooLarge));
     this.#session!.swallow = length + 2;
     if (mode === 'set')
       this.#withItem((shard, item) => {
