@@ -19,8 +19,10 @@ export {
   type CloseOptions,
   type ServerAddress,
   type ServerOptions,
+  type StreamOptions,
   type TcpOptions,
   type UdpOptions,
+  type UnixOptions,
   type WorkerExit,
   type WorkerInfo,
 } from './server/server.js';

@@ -93,9 +93,54 @@ export const optionNumber = {
   recvDestination: 8,
 } as const;
 
+export interface StreamEngineSettings {
+  table: number;
+  maxInput: number;
+  maxQueued: number;
+  idleTimeout: number;
+  allowHalfOpen: boolean;
+  counters: Float64Array;
+}
+
+/** Rows: native/core/stream_rows.h. */
+export interface StreamEngineViews {
+  slab: Uint8Array;
+  inputs: Uint32Array;
+  outputs: Uint32Array;
+  opened: Uint32Array;
+  closed: Uint32Array;
+  /** One word: the number of output rows that wait for onTurn() to return, or for flush(). */
+  pending: Uint32Array;
+}
+
+export interface StreamEngine {
+  addBuffer(bytes: Uint8Array): number;
+  flush(): void;
+  connectTcp(address: string, port: number): number | Failure;
+  connectUnix(path: string): number | Failure;
+  detach(connection: number): { fd: number; input: Buffer; output: Buffer } | Failure;
+  /** Without addresses for Unix sockets. */
+  addresses(connection: number): { local?: SocketAddress; peer?: SocketAddress } | Failure;
+  endAll(): void;
+  close(): void;
+  connections(): number;
+  statistics(): {
+    connections: number;
+    queued: number;
+    callbacks: number;
+    reads: number;
+    writes: number;
+    shortWrites: number;
+    turns: number;
+  };
+}
+
 export interface WorkerPortSettings {
   table: number;
   worker: number;
+  homeBucket: number;
+  /** Takes the connections in onConnections' place. */
+  streams: StreamEngine | undefined;
   handoff: boolean;
   forward: boolean;
   countMisdirected: boolean;
@@ -121,12 +166,12 @@ export interface WorkerPort {
   close(): void;
   take(row: number): number;
   arrived(): void;
-  peer(row: number): DatagramAddress | undefined;
-  destination(row: number): DatagramAddress | undefined;
+  peer(row: number): SocketAddress | undefined;
+  destination(row: number): SocketAddress | undefined;
   flush(replies: number): void;
 }
 
-export interface DatagramAddress {
+export interface SocketAddress {
   address: string;
   port: number;
   family: 'IPv4' | 'IPv6';
@@ -161,6 +206,7 @@ export interface Native {
     count: number,
     buckets: number[],
   ): NativeListener[] | Failure;
+  listenUnix(path: string, mode: number, backlog: number): Descriptor | Failure;
   dualStackGroups(steering: number): boolean;
   setSocketOption(fd: number, option: number, value: number): Failure | undefined;
   getSocketOption(fd: number, option: number): number | Failure;
@@ -189,6 +235,12 @@ export interface Native {
   counterNames: string[];
   counterStride: number;
   datagramBatch: number;
+  streamReadSize: number;
+  StreamEngine: new (
+    settings: StreamEngineSettings,
+    views: StreamEngineViews,
+    onTurn: (opened: number, inputs: number, closed: number) => void,
+  ) => StreamEngine;
   WorkerPort: new (
     settings: WorkerPortSettings,
     views: WorkerPortViews,

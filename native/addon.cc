@@ -7,6 +7,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   rss::RegisterSocket(env, exports);
   rss::RegisterShm(env, exports);
   rss::RegisterBucketTable(env, exports);
+  rss::RegisterStreamEngine(env, exports);
   rss::RegisterWorkerPort(env, exports);
   return exports;
 }

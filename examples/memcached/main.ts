@@ -37,6 +37,8 @@ function describe(server: RssServer): void {
 }
 
 const mostWorkers = 128;
+/** Of a get with many keys: more than memcached's clients send. */
+const longestLine = 2 ** 20;
 const options = readOptions();
 const memory = new StoreMemory(options, new Clock());
 const counters = createCounters(mostWorkers);
@@ -50,6 +52,11 @@ const server = createServer({
   worker: new URL('./worker.js', import.meta.url),
   ...(options.tcpPort === 0 ? {} : { tcp: { port: options.tcpPort, host } }),
   ...(options.udpPort === 0 ? {} : { udp: { port: options.udpPort, host } }),
+  stream: {
+    // A request is a line and a value; an answer carries a little more than the value.
+    maxInput: options.itemSize + longestLine,
+    outputSize: Math.max(2 ** 20, options.itemSize + longestLine),
+  },
   workers: options.workers,
   workerData,
 });

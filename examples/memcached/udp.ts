@@ -36,12 +36,12 @@ export function serveDatagrams(
       requests++;
     }
     if (out.length > mostOutput) {
-      out.clear();
+      out.rewind();
       out.line(tooLarge);
     }
     onRequests(batch.bucket(i), requests);
     reply(replies, i, bytes.readUInt16BE(start), out);
-    out.clear();
+    out.rewind();
   }
 }
 

@@ -7,7 +7,7 @@ import { counter, Counters } from './statistics.js';
 import { Clock } from './store/clock.js';
 import { lockToken } from './store/lock.js';
 import { Store, type StoreHandle } from './store/store.js';
-import { TcpClient } from './tcp.js';
+import { StreamClients } from './streams.js';
 import { serveDatagrams } from './udp.js';
 
 export interface WorkerData {
@@ -16,10 +16,10 @@ export interface WorkerData {
   verbose: number;
 }
 
-const out = new Output();
-const clients = new Set<TcpClient>();
+let clients: StreamClients;
+let datagramProtocol: Protocol;
+const datagramAnswers = new Output();
 let context: WorkerContext;
-let protocol: Protocol;
 let counters: Counters;
 let clock: Clock;
 let verbose = 0;
@@ -33,28 +33,30 @@ export default defineWorker({
     counters = new Counters(data.counters, context.workerIndex);
     counters.row[counter.curr_connections] = 0; // a predecessor's connections ended with it
     const store = new Store(data.store, lockToken(context.workerIndex, context.generation));
-    protocol = new Protocol(store, clock, counters, out, context.workers);
+    const protocolOn = (answers: Output) =>
+      new Protocol(store, clock, counters, answers, context.workers);
+    const answers = new Output(context.streams.out.bytes, () => clients.full());
+    clients = new StreamClients(protocolOn(answers), answers, counters.row, context.countRequests);
+    datagramProtocol = protocolOn(datagramAnswers);
     // Expiry needs whole seconds; half of one keeps the error below that.
     setInterval(() => clock.tick(), 500).unref();
   },
 
-  connection(socket, flow) {
-    if (verbose > 0)
-      console.error(`worker ${context.workerIndex}: connection in bucket ${flow.bucket}`);
-    const client = new TcpClient(socket, { protocol, out, count: counters.row }, (requests) =>
-      context.countRequests(flow.bucket, requests),
-    );
-    clients.add(client);
-    socket.once('close', () => clients.delete(client));
+  stream: {
+    open(connection, flow) {
+      if (verbose > 0)
+        console.error(`worker ${context.workerIndex}: connection in bucket ${flow.bucket}`);
+      clients.open(connection);
+    },
+    data(batch, out) {
+      clients.data(batch, out);
+    },
+    close() {
+      clients.close();
+    },
   },
 
   datagrams(batch, replies) {
-    serveDatagrams(batch, replies, protocol, out, (bucket, requests) =>
-      context.countRequests(bucket, requests),
-    );
-  },
-
-  stop() {
-    for (const client of clients) client.stop();
+    serveDatagrams(batch, replies, datagramProtocol, datagramAnswers, context.countRequests);
   },
 });

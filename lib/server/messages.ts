@@ -11,6 +11,16 @@ export interface DatagramSocketInit {
   receive: boolean;
 }
 
+/** What the stream engine is set to; createServer()'s `stream`. */
+export interface StreamSettings {
+  maxInput: number;
+  maxQueued: number;
+  outputSize: number;
+  /** Milliseconds, 0 none. */
+  idleTimeout: number;
+  allowHalfOpen: boolean;
+}
+
 /** workerData of a worker thread. */
 export interface WorkerInit {
   module: string;
@@ -33,6 +43,7 @@ export interface WorkerInit {
   listeners: number[];
   datagramSockets: DatagramSocketInit[];
   datagramSize: number;
+  stream: StreamSettings;
 }
 
 /**

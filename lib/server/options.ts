@@ -9,6 +9,7 @@ import {
   steerings,
 } from '../socket/listen.js';
 import { checkBoolean, checkInteger, checkOneOf, checkOptions } from '../validate.js';
+import type { StreamSettings } from './messages.js';
 import type { Handoff } from './steering.js';
 
 interface EndpointOptions extends Omit<
@@ -28,11 +29,40 @@ export interface UdpOptions extends EndpointOptions {
   datagramSize?: number;
 }
 
+export interface UnixOptions {
+  /** The socket file, made by listen() and removed by close(). One left by a dead server is replaced. */
+  path: string;
+  /** Its permissions. Default 0o700. */
+  mode?: number;
+  /** Length of the accept queue. Default 4,096. */
+  backlog?: number;
+}
+
+/** For workers with `stream`. */
+export interface StreamOptions {
+  /** Largest request, in bytes: the most that consume() may ask for. Default 1 MiB, at most 1 GiB. */
+  maxInput?: number;
+  /**
+   * Bytes that may wait for a peer that does not read; past them the next output closes the
+   * connection with ENOBUFS. Nothing is read from a connection whose output waits. Default 16 MiB.
+   */
+  maxQueued?: number;
+  /** Bytes that StreamOutput.reserve() gives at most. Default 1 MiB, at most 1 GiB. */
+  outputSize?: number;
+  /** Milliseconds without a byte in or out that close a connection with ETIMEDOUT. Default 0: none. */
+  idleTimeout?: number;
+  /** Keep connections whose peer has closed its side until they are ended. Default false. */
+  allowHalfOpen?: boolean;
+}
+
 export interface ServerOptions {
   /** The worker module, whose default export is defineWorker()'s result. */
   worker: string | URL;
   tcp?: TcpOptions;
   udp?: UdpOptions;
+  /** A Unix socket, whose connections any worker may get. */
+  unix?: UnixOptions;
+  stream?: StreamOptions;
   /** 'cpu' (default): one worker per CPU of the configuration. 'bucket': one per bucket. */
   workers?: WorkersOption;
   /** Default 'auto'. A named one that the kernel does not have rejects listen() with ENOTSUP. */
@@ -55,6 +85,8 @@ export interface Endpoint {
 export interface CheckedOptions {
   worker: string;
   endpoints: Endpoint[];
+  unix: Required<UnixOptions> | undefined;
+  stream: StreamSettings;
   workers: WorkersOption;
   steering: Steering | 'auto';
   handoff: Handoff;
@@ -85,6 +117,30 @@ function checkEndpoints(protocol: 'tcp' | 'udp', { host, ...common }: EndpointOp
   });
 }
 
+function checkUnix(options: UnixOptions): Required<UnixOptions> {
+  checkOptions('"unix"', options, ['path', 'mode', 'backlog']);
+  const { path, mode, backlog } = options;
+  if (typeof path !== 'string' || path === '') throw argumentTypeError('path', 'a path', path);
+  return {
+    path,
+    mode: checkInteger('mode', mode ?? 0o700, 0, 0o777),
+    backlog: checkInteger('backlog', backlog ?? 4096, 1, 65535),
+  };
+}
+
+function checkStream(options: StreamOptions): StreamSettings {
+  const names = ['maxInput', 'maxQueued', 'outputSize', 'idleTimeout', 'allowHalfOpen'] as const;
+  checkOptions('"stream"', options, names);
+  const most = 2 ** 30;
+  return {
+    maxInput: checkInteger('maxInput', options.maxInput ?? 2 ** 20, 1, most),
+    maxQueued: checkInteger('maxQueued', options.maxQueued ?? 2 ** 24, 0, most),
+    outputSize: checkInteger('outputSize', options.outputSize ?? 2 ** 20, 1, most),
+    idleTimeout: checkInteger('idleTimeout', options.idleTimeout ?? 0, 0, 2 ** 31 - 1),
+    allowHalfOpen: checkBoolean('allowHalfOpen', options.allowHalfOpen ?? false),
+  };
+}
+
 function checkModule(worker: unknown): string {
   if (worker instanceof URL) return worker.href;
   if (typeof worker === 'string' && worker !== '') return worker;
@@ -102,6 +158,8 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
     'worker',
     'tcp',
     'udp',
+    'unix',
+    'stream',
     'workers',
     'steering',
     'handoff',
@@ -109,9 +167,9 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
     'udpHash',
     'workerData',
   ]);
-  const { tcp, udp, buckets, udpHash } = options;
-  if (tcp === undefined && udp === undefined)
-    throw argumentValueError('createServer() needs "tcp" or "udp"');
+  const { tcp, udp, unix, buckets, udpHash } = options;
+  if (tcp === undefined && udp === undefined && unix === undefined)
+    throw argumentValueError('createServer() needs "tcp", "udp" or "unix"');
   if (tcp !== undefined) checkOptions('"tcp"', tcp, endpointNames);
   if (udp !== undefined) checkOptions('"udp"', udp, [...endpointNames, 'forward', 'datagramSize']);
   const { forward, datagramSize, ...udpEndpoint } = udp ?? {};
@@ -126,6 +184,8 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
       ...(tcp === undefined ? [] : checkEndpoints('tcp', tcp)),
       ...(udp === undefined ? [] : checkEndpoints('udp', udpEndpoint)),
     ],
+    unix: unix === undefined ? undefined : checkUnix(unix),
+    stream: checkStream(options.stream ?? {}),
     workers: checkWorkers(options.workers ?? 'cpu'),
     steering: checkOneOf('steering', options.steering ?? 'auto', ['auto', ...steerings]),
     handoff: checkOneOf('handoff', options.handoff ?? 'auto', ['auto', 'always', 'never']),

@@ -14,6 +14,7 @@ import {
   openGroup,
   type Steering,
 } from '../socket/listen.js';
+import { UnixListener } from '../socket/unix.js';
 import { checkInteger, checkOptions } from '../validate.js';
 import { countersSize } from './layout.js';
 import { watchIdle } from './idle-watch.js';
@@ -29,7 +30,13 @@ import { readStats, type ServerStats } from './stats.js';
 import { chooseSteering, cpuTable, decideHandoff, listenerOwners } from './steering.js';
 import { type ThreadExit, WorkerThread } from './worker-thread.js';
 
-export type { ServerOptions, TcpOptions, UdpOptions } from './options.js';
+export type {
+  ServerOptions,
+  StreamOptions,
+  TcpOptions,
+  UdpOptions,
+  UnixOptions,
+} from './options.js';
 
 export interface ServerAddress {
   protocol: 'tcp' | 'udp';
@@ -84,6 +91,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
   #steering: Steering | undefined;
   #steeringReason = '';
   #groups: { endpoint: Endpoint; listeners: Listener[] }[] = [];
+  #unix: UnixListener | undefined;
   #threads: WorkerThread[] = [];
   #table: number | undefined;
   #counters: ShmSegment | undefined;
@@ -247,6 +255,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
     // Decided before a socket exists: it may throw.
     decideHandoff(this.#options.handoff, choice.steering, config);
     for (const endpoint of endpoints) this.#open(endpoint, choice.steering, config);
+    if (this.#options.unix !== undefined) this.#unix = new UnixListener(this.#options.unix);
     this.#table = native.createBucketTable(config, this.#owners, this.#plan.length);
     this.#counters = ShmSegment.create({ size: countersSize(this.#plan.length, config.buckets) });
   }
@@ -300,6 +309,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
       if (mine.length === 0)
         datagramSockets.push({ fd: numberOf(members[0]!), endpoint: index, receive: false });
     }
+    if (this.#unix !== undefined) listeners.push(this.#unix.fd);
     return {
       ...plan,
       module: this.#options.worker,
@@ -314,6 +324,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
       listeners,
       datagramSockets,
       datagramSize: this.#options.datagramSize,
+      stream: this.#options.stream,
     };
   }
 
@@ -359,6 +370,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
     };
     await orAbandoned(Promise.all(threads.map((thread) => thread.stopAccepting())));
     for (const { listeners } of this.#groups) for (const listener of listeners) listener.close();
+    this.#unix?.close();
     for (const thread of threads) thread.drain(timeout);
     await orAbandoned(Promise.all(threads.map((thread) => thread.exited())));
     await Promise.all(threads.map((thread) => thread.terminate()));

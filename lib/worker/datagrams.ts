@@ -1,9 +1,9 @@
 // Datagrams in batches: a slab that the kernel's messages lie in, and tables that describe them.
 import { argumentTypeError, rangeError } from '../errors.js';
-import { type DatagramAddress, native, type WorkerPort } from '../native.js';
+import { type SocketAddress, native, type WorkerPort } from '../native.js';
 import type { HashType } from '../rss/hash.js';
 
-export type { DatagramAddress } from '../native.js';
+export type { SocketAddress } from '../native.js';
 
 // Words of a row; native/bindings/worker_port.cc writes them.
 const rowWords = 8;
@@ -88,13 +88,13 @@ export class DatagramBatch {
   }
 
   /** The sender, in text form: made on request, since most servers do not need it. */
-  peer(i: number): DatagramAddress {
+  peer(i: number): SocketAddress {
     this.#check(i);
     return this.#port().peer(i)!;
   }
 
   /** The address the datagram reached; replies leave from it. */
-  destination(i: number): DatagramAddress {
+  destination(i: number): SocketAddress {
     this.#check(i);
     return this.#port().destination(i)!;
   }

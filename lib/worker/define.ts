@@ -1,12 +1,13 @@
 // What a worker module looks like.
 import type { Socket } from 'node:net';
 
-import { argumentTypeError } from '../errors.js';
+import { argumentTypeError, argumentValueError } from '../errors.js';
 import type { RssConfig } from '../rss/config.js';
 import type { Flow } from '../rss/hash.js';
 import type { Steering } from '../socket/listen.js';
 import { checkFunction, checkOptions } from '../validate.js';
 import type { DatagramBatch, DatagramReplies } from './datagrams.js';
+import type { StreamHandlers, Streams } from './streams.js';
 
 export interface WorkerContext {
   readonly workerIndex: number;
@@ -22,6 +23,8 @@ export interface WorkerContext {
   readonly config: RssConfig;
   /** createServer()'s workerData. */
   readonly workerData: unknown;
+  /** The connections that `stream` serves, and those of its connect(). */
+  readonly streams: Streams;
   /** Adds to the bucket's `requests` counter. */
   countRequests(bucket: number, requests: number): void;
 }
@@ -34,6 +37,11 @@ export interface WorkerDefinition {
    * (TCP_NODELAY).
    */
   connection?(socket: Socket, flow: Flow): void;
+  /**
+   * In its place: connections in batches, at the speed of C. perConnection() makes handlers that
+   * take one connection at a time.
+   */
+  stream?: StreamHandlers;
   /** Up to 64 datagrams. The batch and its payloads are valid until the function returns. */
   datagrams?(batch: DatagramBatch, replies: DatagramReplies): void;
   /** Runs when the server closes, after accepting has stopped: end what is idle. */
@@ -45,9 +53,18 @@ const marker = Symbol.for('freebsd-rss.worker');
 /** Marks the default export of a worker module. Throws TypeError for unknown or wrong members. */
 export function defineWorker(definition: WorkerDefinition): WorkerDefinition {
   const names = ['start', 'connection', 'datagrams', 'stop'] as const;
-  checkOptions('defineWorker()', definition, names);
+  checkOptions('defineWorker()', definition, [...names, 'stream']);
   for (const name of names)
     if (definition[name] !== undefined) checkFunction(name, definition[name]);
+  const { connection, stream } = definition;
+  if (stream !== undefined) {
+    if (connection !== undefined)
+      throw argumentValueError('defineWorker() takes "connection" or "stream", not both');
+    checkOptions('"stream"', stream, ['open', 'data', 'close']);
+    checkFunction('data', stream.data);
+    for (const name of ['open', 'close'] as const)
+      if (stream[name] !== undefined) checkFunction(name, stream[name]);
+  }
   return Object.assign(Object.create({ [marker]: true }) as WorkerDefinition, definition);
 }
 

@@ -1,5 +1,14 @@
 // Public surface of 'freebsd-rss/worker': what a worker module imports.
 export { serveHttp } from '../http.js';
-export type { DatagramAddress, DatagramBatch, DatagramReplies } from './datagrams.js';
+export type { SocketAddress, DatagramBatch, DatagramReplies } from './datagrams.js';
 export type { Flow } from '../rss/hash.js';
 export { defineWorker, type WorkerContext, type WorkerDefinition } from './define.js';
+export {
+  type ConnectionHandlers,
+  type DatagramHandler,
+  perConnection,
+  perDatagram,
+  StreamConnection,
+} from './per-item.js';
+export { slotOf, type StreamBatch, type StreamOutput } from './stream.js';
+export type { ConnectOptions, StreamHandlers, Streams, StreamStatistics } from './streams.js';

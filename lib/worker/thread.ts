@@ -1,30 +1,23 @@
-// Entry of a worker thread: pins itself, adopts its sockets, loads the user's module, serves.
-import { Socket } from 'node:net';
+// Entry of a worker thread: pins itself, loads the user's module, adopts its sockets, serves.
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parentPort, workerData } from 'node:worker_threads';
 
 import { affinity } from '../affinity.js';
-import { argumentValueError, systemError, unwrap } from '../errors.js';
-import { native } from '../native.js';
-import type { Flow, HashType } from '../rss/hash.js';
+import { argumentValueError, RssError, systemError, unwrap } from '../errors.js';
+import { native, type WorkerPort } from '../native.js';
 import { counterSlot, workerCounters } from '../server/layout.js';
 import type { FromWorker, ToWorker, WorkerInit } from '../server/messages.js';
 import { ShmSegment } from '../shm.js';
 import { DatagramBatch, DatagramMemory, DatagramReplies } from './datagrams.js';
 import { definitionOf, type WorkerContext, type WorkerDefinition } from './define.js';
+import { Sockets } from './sockets.js';
+import { Streams } from './streams.js';
 
 const init = workerData as WorkerInit;
 // Before the worker's own memory is allocated, so that it lies in this CPU's NUMA domain.
 affinity.set([init.cpu]);
 
-// Words of a row in the table of waiting connections; native/bindings/worker_port.cc writes them.
-const connectionWords = 4;
-const connectionRows = 256;
-const flagKernelFlow = 2;
-
-/** Bytes of live connections reach the counters this often. */
-const accountEveryMs = 1000;
 /** Accepting may pause many times a second while descriptors are exhausted. */
 const tellAcceptErrorEveryMs = 10_000;
 
@@ -36,86 +29,62 @@ const counters = workerCounters(
   init.workerIndex,
   init.config.buckets,
 );
-const memory = new DatagramMemory(init.datagramSize);
-const connections = new Uint32Array(connectionRows * connectionWords);
-interface SocketBytes {
-  in: number;
-  out: number;
-  slotIn: number;
-  slotOut: number;
-}
-const sockets = new Map<Socket, SocketBytes>();
-let definition: WorkerDefinition = {};
+const sockets = new Sockets(counters, finishWhenDrained);
+let streams: Streams | undefined;
+let port: WorkerPort | undefined;
 
-const port = new native.WorkerPort(
-  {
-    table: init.table,
-    worker: init.workerIndex,
-    handoff: init.handoff,
-    forward: init.forward,
-    countMisdirected: init.steering !== 'bpf-cpu',
-    counters,
-    stride: memory.stride,
-    slotSize: memory.slotSize,
-  },
-  {
-    slab: memory.slab,
-    replySlab: memory.replySlab,
-    connections,
-    datagrams: memory.rows,
-    replies: memory.replies,
-  },
-  onConnections,
-  onDatagrams,
-  onAcceptError,
-);
-const batch = new DatagramBatch(memory, () => port);
-const replies = new DatagramReplies(memory, (count) => port.flush(count));
-
-function onConnections(count: number): void {
-  for (let i = 0; i < count; i++) {
-    const row = i * connectionWords;
-    const flow: Flow = {
-      bucket: connections[row]!,
-      flowId: connections[row + 1]!,
-      hashType: native.hashTypeName(connections[row + 2]!) as HashType,
-      source: (connections[row + 3]! & flagKernelFlow) === 0 ? 'software' : 'kernel',
-    };
-    const socket = new Socket({ fd: port.take(i), readable: true, writable: true });
-    port.arrived();
-    track(socket, flow.bucket);
-    definition.connection!(socket, flow);
-  }
+async function load(): Promise<WorkerDefinition> {
+  const url = init.module.includes('://')
+    ? init.module
+    : pathToFileURL(path.resolve(init.module)).href;
+  const loaded = definitionOf((await import(url)) as { default?: unknown }, init.module);
+  const { connection, stream, datagrams } = loaded;
+  if (init.listeners.length > 0 && connection === undefined && stream === undefined)
+    throw argumentValueError(
+      `"connection" or "stream" is missing in ${init.module}, and the server has "tcp" or "unix"`,
+    );
+  if (init.datagramSockets.length > 0 && datagrams === undefined)
+    throw argumentValueError(`"datagrams" is missing in ${init.module}, and the server has "udp"`);
+  return loaded;
 }
 
-/** Adds what the socket has moved since it was last looked at. */
-function account(socket: Socket, bytes: SocketBytes): void {
-  counters[bytes.slotIn]! += socket.bytesRead - bytes.in;
-  counters[bytes.slotOut]! += socket.bytesWritten - bytes.out;
-  bytes.in = socket.bytesRead;
-  bytes.out = socket.bytesWritten;
-}
-
-function track(socket: Socket, bucket: number): void {
-  const slotIn = counterSlot(bucket, 'bytesIn');
-  const bytes = { in: 0, out: 0, slotIn, slotOut: counterSlot(bucket, 'bytesOut') };
-  sockets.set(socket, bytes);
-  socket.once('close', () => {
-    account(socket, bytes);
-    sockets.delete(socket);
-    finishWhenDrained();
-  });
-}
-
-setInterval(() => {
-  for (const [socket, bytes] of sockets) account(socket, bytes);
-}, accountEveryMs).unref();
-
-function onDatagrams(count: number): number {
-  batch.count = count;
-  replies.take();
-  definition.datagrams!(batch, replies);
-  return replies.take();
+function openPort(definition: WorkerDefinition): WorkerPort {
+  const memory = new DatagramMemory(init.datagramSize);
+  const opened: WorkerPort = new native.WorkerPort(
+    {
+      table: init.table,
+      worker: init.workerIndex,
+      homeBucket: init.buckets[0]!,
+      streams: streams?.engine,
+      handoff: init.handoff,
+      forward: init.forward,
+      countMisdirected: init.steering !== 'bpf-cpu',
+      counters,
+      stride: memory.stride,
+      slotSize: memory.slotSize,
+    },
+    {
+      slab: memory.slab,
+      replySlab: memory.replySlab,
+      connections: sockets.rows,
+      datagrams: memory.rows,
+      replies: memory.replies,
+    },
+    (count) => sockets.open(opened, count, definition.connection!.bind(definition)),
+    (count) => {
+      batch.count = count;
+      replies.take();
+      definition.datagrams!(batch, replies);
+      return replies.take();
+    },
+    onAcceptError,
+  );
+  const batch = new DatagramBatch(memory, () => opened);
+  const replies = new DatagramReplies(memory, (count) => opened.flush(count));
+  for (const fd of init.listeners) unwrap(opened.addListener(fd), { fd });
+  for (const { fd, endpoint, receive } of init.datagramSockets)
+    unwrap(opened.addDatagramSocket(fd, endpoint, receive), { fd });
+  return opened;
 }
 
 let toldAcceptError = -Infinity;
@@ -140,56 +109,55 @@ const context: WorkerContext = {
   steering: init.steering,
   config: init.config,
   workerData: init.workerData,
+  get streams() {
+    if (streams === undefined) throw new RssError('ERR_RSS_STATE', 'the worker has no "stream"');
+    return streams;
+  },
   countRequests(bucket, requests) {
     counters[counterSlot(bucket, 'requests')]! += requests;
   },
 };
 
-async function load(): Promise<WorkerDefinition> {
-  const url = init.module.includes('://')
-    ? init.module
-    : pathToFileURL(path.resolve(init.module)).href;
-  const loaded = definitionOf((await import(url)) as { default?: unknown }, init.module);
-  if (init.listeners.length > 0 && loaded.connection === undefined)
-    throw argumentValueError(`"connection" is missing in ${init.module}, and the server has "tcp"`);
-  if (init.datagramSockets.length > 0 && loaded.datagrams === undefined)
-    throw argumentValueError(`"datagrams" is missing in ${init.module}, and the server has "udp"`);
-  return loaded;
-}
-
-let serving = false;
+let definition: WorkerDefinition = {};
 
 async function start(): Promise<void> {
-  for (const fd of init.listeners) unwrap(port.addListener(fd), { fd });
-  for (const { fd, endpoint, receive } of init.datagramSockets)
-    unwrap(port.addDatagramSocket(fd, endpoint, receive), { fd });
   definition = await load();
+  const { stream } = definition;
+  if (stream !== undefined)
+    streams = new Streams(
+      stream,
+      { table: init.table, counters },
+      init.stream,
+      finishWhenDrained,
+    );
+  const opened = openPort(definition);
   await definition.start?.(context);
-  unwrap(port.start());
-  serving = true;
+  unwrap(opened.start());
+  port = opened;
   post({ type: 'online' });
 }
 
 let draining = false;
 
+const served = () => sockets.size + (streams?.connections ?? 0);
+
 /** Ends the thread once nothing is left to serve. */
 function finishWhenDrained(): void {
-  if (!draining || sockets.size > 0) return;
-  if (port.drain() && sockets.size === 0) finish();
-  else if (sockets.size === 0) setImmediate(finishWhenDrained);
+  if (!draining || served() > 0) return;
+  const drained = port?.drain() ?? true;
+  if (drained && served() === 0) finish();
+  else if (served() === 0) setImmediate(finishWhenDrained);
 }
 
 function finish(): void {
-  for (const [socket, bytes] of sockets) {
-    account(socket, bytes);
-    socket.destroy();
-  }
-  port.close();
+  sockets.destroy();
+  port?.close();
+  streams?.engine.close();
   process.exit(0);
 }
 
 async function drain(timeout: number): Promise<void> {
-  port.drain();
+  port?.drain();
   setTimeout(finish, timeout);
   try {
     await definition.stop?.();
@@ -197,6 +165,7 @@ async function drain(timeout: number): Promise<void> {
     const message = `worker ${init.workerIndex}: stop() failed: ${(error as Error).message}`;
     post({ type: 'warning', code: 'RSS_STOP_FAILED', message });
   }
+  streams?.engine.endAll();
   draining = true;
   finishWhenDrained();
 }
@@ -206,7 +175,7 @@ main.on('message', (message: ToWorker) => {
   // module file that a thread was reading when it ended.
   void started.finally(() => {
     if (message.type === 'drain') return drain(message.timeout);
-    if (serving) port.stopAccepting();
+    port?.stopAccepting();
     return post({ type: 'stopped-accepting' });
   });
 });

@@ -28,6 +28,14 @@ Napi::Object ToJs(Napi::Env env, const Flow& flow) {
   return out;
 }
 
+Napi::Object ToJs(Napi::Env env, const SocketAddress& address) {
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("address", address.Host());
+  out.Set("port", address.port());
+  out.Set("family", address.family() == AF_INET ? "IPv4" : "IPv6");
+  return out;
+}
+
 std::vector<int> IntsFromJs(Napi::Value value) {
   std::vector<int> out;
   if (!value.IsArray()) return out;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/address.h"
 #include "core/flow.h"
 #include "core/result.h"
 
@@ -16,6 +17,7 @@ namespace rss {
 Napi::Value ToJs(Napi::Env env, const Failure& failure);
 Napi::Array ToJs(Napi::Env env, const std::vector<int>& numbers);
 Napi::Object ToJs(Napi::Env env, const Flow& flow);
+Napi::Object ToJs(Napi::Env env, const SocketAddress& address);  // as net.Socket.address() has it
 
 // A thread that is being terminated reads every property as an empty Value, and what node-addon-api
 // does with one of these ends the process: so each of these takes it for 0, "", false or no bytes.
@@ -54,6 +56,7 @@ void RegisterAffinity(Napi::Env env, Napi::Object exports);
 void RegisterSocket(Napi::Env env, Napi::Object exports);
 void RegisterShm(Napi::Env env, Napi::Object exports);
 void RegisterBucketTable(Napi::Env env, Napi::Object exports);
+void RegisterStreamEngine(Napi::Env env, Napi::Object exports);
 void RegisterWorkerPort(Napi::Env env, Napi::Object exports);
 
 }  // namespace rss

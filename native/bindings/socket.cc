@@ -4,6 +4,7 @@
 #include "platform/platform.h"
 #include "platform/posix/accept.h"
 #include "platform/posix/listener.h"
+#include "platform/posix/stream.h"
 
 namespace rss {
 namespace {
@@ -35,18 +36,22 @@ class Descriptor : public Napi::ObjectWrap<Descriptor> {
   UniqueFd fd_;
 };
 
-Napi::Object ToJs(Napi::Env env, OpenedListener listener) {
+Napi::Value ToJs(Napi::Env env, UniqueFd fd) {
   // The constructor is not exported, so nobody can wrap a number that is not theirs.
   auto* constructor = env.GetInstanceData<Napi::FunctionReference>();
-  Napi::Object out = Napi::Object::New(env);
   Napi::Object descriptor = constructor->New({});
   Descriptor* owner = descriptor.IsEmpty() ? nullptr : Descriptor::Unwrap(descriptor);
-  if (owner == nullptr) return out;  // the thread is being terminated
-  owner->Own(std::move(listener.fd));
+  if (owner == nullptr) return env.Undefined();  // the thread is being terminated
+  owner->Own(std::move(fd));
+  return descriptor;
+}
+
+Napi::Object ToJs(Napi::Env env, OpenedListener listener) {
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("descriptor", ToJs(env, std::move(listener.fd)));
   out.Set("host", listener.address.Host());
   out.Set("port", listener.address.port());
   out.Set("family", listener.address.family() == AF_INET ? 4 : 6);
-  out.Set("descriptor", descriptor);
   return out;
 }
 
@@ -108,7 +113,7 @@ Napi::Value SocketFlow(const Napi::CallbackInfo& info) {
 
 Napi::Value Inspect(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  auto kind = InspectSocket(IntFromJs(info[0]));
+  auto kind = InspectIpSocket(IntFromJs(info[0]));
   if (!kind.ok()) return rss::ToJs(env, kind.failure);
   Napi::Object out = Napi::Object::New(env);
   out.Set("protocol", kind.value.transport == Transport::kTcp ? "tcp" : "udp");
@@ -117,6 +122,13 @@ Napi::Value Inspect(const Napi::CallbackInfo& info) {
   out.Set("host", kind.value.address.Host());
   out.Set("port", kind.value.address.port());
   return out;
+}
+
+// listenUnix(path, mode, backlog): a descriptor
+Napi::Value OpenUnix(const Napi::CallbackInfo& info) {
+  auto fd = ListenUnix(TextFromJs(info[0]), IntFromJs(info[1]), IntFromJs(info[2]));
+  if (!fd.ok()) return rss::ToJs(info.Env(), fd.failure);
+  return ToJs(info.Env(), std::move(fd.value));
 }
 
 // attachToeplitz(fd, config, udp, bucketToListener)
@@ -139,6 +151,7 @@ Napi::Value AttachCpu(const Napi::CallbackInfo& info) {
 void RegisterSocket(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Napi::FunctionReference(Napi::Persistent(Descriptor::Define(env))));
   Export(env, exports, "openGroup", Open);
+  Export(env, exports, "listenUnix", OpenUnix);
   Export(env, exports, "dualStackGroups", DualStack);
   Export(env, exports, "setSocketOption", SetSocketOption);
   Export(env, exports, "getSocketOption", GetSocketOption);

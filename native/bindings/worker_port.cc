@@ -4,7 +4,8 @@
 #include <string.h>
 
 #include "bindings/bucket_table.h"
-#include "bindings/convert.h"
+#include "bindings/callback.h"
+#include "bindings/stream_engine.h"
 #include "platform/posix/shm.h"
 
 namespace rss {
@@ -17,23 +18,6 @@ constexpr size_t kDatagramWords = 8;    // offset, length, flags, bucket, flow i
 constexpr size_t kReplyWords = 4;       // row, buffer, offset, length
 constexpr uint32_t kFlagTruncated = 1, kFlagKernelFlow = 2;
 constexpr uint32_t kInSlab = 0, kOutSlab = 1;
-
-template <typename T>
-struct View {  // a typed array that the port keeps alive
-  Napi::Reference<Napi::TypedArray> reference;
-  T* data = nullptr;
-  size_t length = 0;
-
-  // False when it is too short, or none.
-  bool Hold(Napi::Value value, size_t least) {
-    auto elements = ElementsFromJs<T>(value);
-    data = elements.data;
-    length = elements.length;
-    if (data == nullptr || length < least) return false;
-    reference = Napi::Persistent(value.As<Napi::TypedArray>());
-    return true;
-  }
-};
 
 class Port : public Napi::ObjectWrap<Port>, public PortSink {
  public:
@@ -53,11 +37,12 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
   // new WorkerPort(settings, views, onConnections(count), onDatagrams(count): replies,
   // onAcceptError(errno)): see lib/native.ts
   explicit Port(const Napi::CallbackInfo& info)
-      : ObjectWrap(info), env_(info.Env()), context_(info.Env(), "RssWorkerPort") {
+      : ObjectWrap(info), env_(info.Env()), callback_(info.Env(), "RssWorkerPort") {
     auto settings = info[0].As<Napi::Object>();
     auto views = info[1].As<Napi::Object>();
     PortOptions options;
     options.worker = IntFromJs(settings.Get("worker"));
+    options.home_bucket = IntFromJs(settings.Get("homeBucket"));
     options.handoff = BoolFromJs(settings.Get("handoff"));
     options.forward = BoolFromJs(settings.Get("forward"));
     options.count_misdirected = BoolFromJs(settings.Get("countMisdirected"));
@@ -82,6 +67,8 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
     on_accept_error_ = Napi::Persistent(info[4].As<Napi::Function>());
     options.slab = slab_.data;
     options.counters = reinterpret_cast<BucketCounters*>(counters_.data);
+    // Made before the port, so its clean-up hook runs after the port's.
+    options.streams = StreamEngineFromJs(settings.Get("streams"));
     uv_loop_t* loop = nullptr;
     napi_get_uv_event_loop(env_, &loop);
     port_ = std::make_unique<WorkerPort>(loop, std::move(table), options, this);
@@ -106,7 +93,8 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
       row[2] = flow.hash_type;
       row[3] = flow.from_kernel ? kFlagKernelFlow : 0;
     }
-    return Call(on_connections_, static_cast<double>(count), nullptr);
+    double argument = static_cast<double>(count);
+    return callback_.Call(on_connections_, &argument, 1);
   }
 
   void OnDatagrams(size_t count) override {
@@ -122,13 +110,16 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
       row[5] = from.flow.hash_type;
     }
     rows_ = count;
-    double replies = 0;
-    if (Call(on_datagrams_, static_cast<double>(count), &replies))
+    double argument = static_cast<double>(count), replies = 0;
+    if (callback_.Call(on_datagrams_, &argument, 1, &replies))
       Send(static_cast<size_t>(replies));
     rows_ = 0;
   }
 
-  void OnAcceptError(int error) override { Call(on_accept_error_, error, nullptr); }
+  void OnAcceptError(int error) override {
+    double argument = error;
+    callback_.Call(on_accept_error_, &argument, 1);
+  }
 
  private:
   static void CleanUp(void* self) {
@@ -138,37 +129,6 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
   }
 
   size_t stride() const { return slab_.length / kDatagramBatch; }
-
-  // One callback, with microtasks and async hooks around it. Raw N-API calls, because an
-  // environment that is being torn down makes them fail, and that is no error here: false then.
-  bool Call(const Napi::FunctionReference& function, double argument, double* result) {
-    napi_handle_scope scope;
-    if (napi_open_handle_scope(env_, &scope) != napi_ok) return false;
-    napi_value callback = function.Value(), global, value, returned;
-    bool alive = napi_get_global(env_, &global) == napi_ok &&
-                 napi_create_double(env_, argument, &value) == napi_ok;
-    if (alive) {
-      napi_status status =
-          napi_make_callback(env_, context_, global, callback, 1, &value, &returned);
-      if (status == napi_ok) {
-        if (result != nullptr && napi_get_value_double(env_, returned, result) != napi_ok)
-          *result = 0;
-      } else {
-        alive = Report();
-      }
-    }
-    napi_close_handle_scope(env_, scope);
-    return alive;
-  }
-
-  // An exception of the user's code becomes an 'uncaughtException'.
-  bool Report() {
-    bool pending = false;
-    napi_value error;
-    if (napi_is_exception_pending(env_, &pending) != napi_ok || !pending) return false;
-    if (napi_get_and_clear_last_exception(env_, &error) != napi_ok) return false;
-    return napi_fatal_exception(env_, error) == napi_ok;
-  }
 
   // Replies that point outside their buffers or at no row are left out: rows come from JavaScript.
   void Send(size_t count) {
@@ -228,23 +188,15 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
   Napi::Value Peer(const Napi::CallbackInfo& info) {
     size_t i = info[0].As<Napi::Number>().Uint32Value();
     if (i >= rows_) return info.Env().Undefined();
-    return AddressToJs(info.Env(), port_->row(i).datagram.peer);
+    return ToJs(info.Env(), port_->row(i).datagram.peer);
   }
   Napi::Value Destination(const Napi::CallbackInfo& info) {
     size_t i = info[0].As<Napi::Number>().Uint32Value();
     if (i >= rows_) return info.Env().Undefined();
-    return AddressToJs(info.Env(), port_->destination(i));
+    return ToJs(info.Env(), port_->destination(i));
   }
-  static Napi::Value AddressToJs(Napi::Env env, const SocketAddress& address) {
-    Napi::Object out = Napi::Object::New(env);
-    out.Set("address", address.Host());
-    out.Set("port", address.port());
-    out.Set("family", address.family() == AF_INET ? "IPv4" : "IPv6");
-    return out;
-  }
-
   napi_env env_;
-  Napi::AsyncContext context_;
+  Callback callback_;
   View<uint8_t> slab_, reply_slab_;
   View<uint32_t> connections_, datagrams_, replies_;
   View<double> counters_;

@@ -58,6 +58,7 @@ Result<std::unique_ptr<WorkerPort::Socket>> WorkerPort::Adopt(int fd, Transport 
   if (!own) return LastError("fcntl");
   auto socket = std::make_unique<Socket>(this, std::move(own));
   socket->address = kind.value.address;
+  socket->local = kind.value.family == AF_UNIX;
   int error = uv_poll_init(loop_, socket->poll.get(), socket->fd.get());
   if (error != 0) return UvFailure(error, "uv_poll_init");
   socket->poll.set_initialized();
@@ -136,26 +137,33 @@ size_t WorkerPort::Accept(Socket* listener, size_t limit) {
       PauseAccepting(error);
       break;
     }
-    KernelFlow kernel;
-    if (table_->classifier().config().kernel) kernel = GetKernelFlow(connection.fd.get()).value;
-    connection.flow =
-        table_->classifier().Classify(Transport::kTcp, kernel, connection.peer, connection.local);
-    int bucket = connection.flow.bucket;
-    BucketCounters& counter = counters(bucket);
-    counter.accepted += 1;
-    if (table_->owner(bucket) != options_.worker) {
-      if (options_.count_misdirected) counter.misdirected += 1;
-      if (options_.handoff) {
-        if (table_->PushConnection(bucket, std::move(connection))) {
-          counter.handed_off += 1;
-          continue;
-        }
-        counter.inbox_full += 1;
-      }
+    if (listener->local) {
+      connection.flow.bucket = options_.home_bucket;
+    } else {
+      KernelFlow kernel;
+      if (table_->classifier().config().kernel) kernel = GetKernelFlow(connection.fd.get()).value;
+      connection.flow =
+          table_->classifier().Classify(Transport::kTcp, kernel, connection.peer, connection.local);
     }
-    ready_.push_back(std::move(connection));
+    counters(connection.flow.bucket).accepted += 1;
+    if (!HandOver(&connection)) ready_.push_back(std::move(connection));
   }
   return accepted;
+}
+
+// Gives a connection of another worker's bucket to that worker; false when it is to be served here.
+bool WorkerPort::HandOver(Connection* connection) {
+  int bucket = connection->flow.bucket;
+  BucketCounters& counter = counters(bucket);
+  if (table_->owner(bucket) == options_.worker) return false;
+  if (options_.count_misdirected) counter.misdirected += 1;
+  if (!options_.handoff) return false;
+  if (table_->PushConnection(bucket, std::move(*connection))) {
+    counter.handed_off += 1;
+    return true;
+  }
+  counter.inbox_full += 1;
+  return false;
 }
 
 // Out of descriptors or memory: a listener that stays readable would spin the loop.
@@ -187,6 +195,13 @@ int WorkerPort::Take(size_t i) {
 
 void WorkerPort::DeliverConnections() {
   if (ready_.empty() || closed_) return;
+  if (options_.streams != nullptr) {
+    for (Connection& connection : ready_) {
+      counters(connection.flow.bucket).served += 1;
+      options_.streams->Open(std::move(connection));
+    }
+    return ready_.clear();
+  }
   bool alive = sink_->OnConnections(ready_.size());
   if (closed_) return;
   ready_.erase(std::remove_if(ready_.begin(), ready_.end(),

@@ -1,8 +1,9 @@
 // A worker's port to the network: its listeners, its UDP sockets, and the inbox of its buckets.
 //
 // Lives in the worker's thread, on its libuv loop. What it accepts it classifies; a flow of another
-// worker's bucket goes to that worker's inbox, everything else to the sink. Connections that the
-// sink has not taken when the worker dies go back to their bucket's inbox.
+// worker's bucket goes to that worker's inbox, everything else to the stream engine or, for JavaScript
+// to make sockets of, to the sink. Connections that the sink has not taken when the worker dies go
+// back to their bucket's inbox.
 #pragma once
 
 #include <memory>
@@ -11,6 +12,7 @@
 #include "core/bucket_table.h"
 #include "core/counters.h"
 #include "engine/handle.h"
+#include "engine/stream_engine.h"
 #include "platform/posix/datagrams.h"
 
 namespace rss {
@@ -41,6 +43,7 @@ class PortSink {
 
 struct PortOptions {
   int worker = 0;
+  int home_bucket = 0;            // one of its own: where connections without a flow are counted
   bool handoff = false;           // give connections to their bucket's owner
   bool forward = false;           // give datagrams to their bucket's owner
   bool count_misdirected = true;  // false where the bucket does not choose the worker (bpf-cpu)
@@ -48,6 +51,7 @@ struct PortOptions {
   size_t stride = 0;
   size_t slot_size = 0;
   BucketCounters* counters = nullptr;  // one per bucket, this worker's own
+  StreamEngine* streams = nullptr;     // takes the connections in the sink's place; outlives the port
 };
 
 class WorkerPort final : public Waker {
@@ -95,6 +99,7 @@ class WorkerPort final : public Waker {
     SocketAddress address;
     int endpoint = 0;
     bool receive = true;
+    bool local = false;  // a Unix socket: its connections have no flow
     Handle<uv_poll_t> poll;  // closed before fd: members are destroyed in reverse order
   };
   struct Transit {
@@ -107,6 +112,7 @@ class WorkerPort final : public Waker {
   static void OnListenerReadable(uv_poll_t* poll, int status, int events);
   static void OnSocketReadable(uv_poll_t* poll, int status, int events);
   size_t Accept(Socket* listener, size_t limit);
+  bool HandOver(Connection* connection);
   void PauseAccepting(int error);
   void ResumeAccepting();
   void DeliverConnections();

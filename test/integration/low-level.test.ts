@@ -165,6 +165,8 @@ describe('wrong uses of a descriptor are errors', () => {
       {
         table,
         worker: 0,
+        homeBucket: 0,
+        streams: undefined,
         handoff: false,
         forward: false,
         countMisdirected: true,

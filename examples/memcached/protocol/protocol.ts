@@ -267,14 +267,14 @@ export class Protocol {
     }
     out.ensure(length + 4);
     const { bytes } = out;
-    let at = out.length;
+    let at = out.end;
     bytes[at++] = carriageReturn;
     bytes[at++] = newline;
     shard.readValue(item, bytes, at);
     at += length;
     bytes[at++] = carriageReturn;
     bytes[at++] = newline;
-    out.length = at;
+    out.end = at;
   }
 
   #getAndTouch(start: number, stop: number, next: number, withCas: boolean): number {

@@ -14,7 +14,8 @@ Result<SocketKind> InspectSocket(int fd) {
   length = sizeof kind.address.v6;
   if (getsockname(fd, &kind.address.sa, &length) != 0) return LastError("getsockname");
   kind.family = kind.address.family();
-  if (kind.family != AF_INET && kind.family != AF_INET6)
+  bool local = kind.family == AF_UNIX && type == SOCK_STREAM;
+  if (!local && kind.family != AF_INET && kind.family != AF_INET6)
     return MakeFailure(EPROTOTYPE, "getsockname", "not an IPv4 or IPv6 socket");
   if (type != SOCK_STREAM && type != SOCK_DGRAM)
     return MakeFailure(EPROTOTYPE, "getsockopt", "neither a TCP nor a UDP socket");
@@ -23,6 +24,13 @@ Result<SocketKind> InspectSocket(int fd) {
   // FreeBSD answers ENOPROTOOPT or EINVAL for datagram sockets: not listening either.
   if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0)
     kind.listening = listening != 0;
+  return kind;
+}
+
+Result<SocketKind> InspectIpSocket(int fd) {
+  auto kind = InspectSocket(fd);
+  if (kind.ok() && kind.value.family == AF_UNIX)
+    return MakeFailure(EPROTOTYPE, "getsockname", "not an IPv4 or IPv6 socket");
   return kind;
 }
 
@@ -37,13 +45,11 @@ int AcceptConnection(int listener, Connection* out) {
   out->fd.reset(fd);
   length = sizeof out->local.v6;
   if (getsockname(fd, &out->local.sa, &length) != 0) out->local = SocketAddress();
-  int on = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   return 0;
 }
 
 Result<Flow> ConnectedFlow(int fd, const FlowClassifier& classifier) {
-  auto kind = InspectSocket(fd);
+  auto kind = InspectIpSocket(fd);
   if (!kind.ok()) return kind.failure;
   SocketAddress peer;
   socklen_t length = sizeof peer.v6;

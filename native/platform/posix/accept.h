@@ -12,10 +12,13 @@ struct SocketKind {
   SocketAddress address;  // as getsockname(2) has it
 };
 
-// EBADF, ENOTSOCK, or EPROTOTYPE for a socket that is neither TCP nor UDP over IP.
+// EBADF, ENOTSOCK, or EPROTOTYPE for a socket that is neither TCP, nor UDP, nor a Unix stream socket,
+// whose family is AF_UNIX and transport kTcp.
 Result<SocketKind> InspectSocket(int fd);
+// EPROTOTYPE for a Unix socket too.
+Result<SocketKind> InspectIpSocket(int fd);
 
-// accept4(2) with both addresses, non-blocking and close-on-exec, without Nagle's delay.
+// accept4(2) with both addresses, non-blocking and close-on-exec.
 // Returns 0 or -errno; the flow is left to the caller.
 int AcceptConnection(int listener, Connection* out);
 

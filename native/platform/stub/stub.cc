@@ -6,6 +6,7 @@
 #include "platform/posix/datagrams.h"
 #include "platform/posix/listener.h"
 #include "platform/posix/shm.h"
+#include "platform/posix/stream.h"
 
 namespace rss {
 namespace {
@@ -29,6 +30,31 @@ Capabilities ProbeCapabilities() {
       c.reuse_port_lb = c.reuse_port_lb_numa = c.reuse_port_bpf = c.recv_flow_id =
           c.recv_rss_bucket_id = c.ipv6 = -ENOTSUP;
   return c;
+}
+
+Result<SocketKind> InspectIpSocket(int) {
+  return Unsupported("getsockname");
+}
+ssize_t ReceiveStream(int, void*, size_t) {
+  return -ENOTSUP;
+}
+ssize_t SendStream(int, const iovec*, int) {
+  return -ENOTSUP;
+}
+Result<UniqueFd> ConnectTcp(const SocketAddress&) {
+  return Unsupported("connect");
+}
+Result<UniqueFd> ConnectUnix(const std::string&) {
+  return Unsupported("connect");
+}
+int ConnectError(int) {
+  return -ENOTSUP;
+}
+Status Endpoints(int, SocketAddress*, SocketAddress*) {
+  return Unsupported("getsockname");
+}
+Result<UniqueFd> ListenUnix(const std::string&, int, int) {
+  return Unsupported("listen");
 }
 
 Result<CpuList> ProcessCpus() {

@@ -1,0 +1,272 @@
+// Stream connections in batches: a slab that input lies in, and tables of rows for both directions.
+import { argumentTypeError, rangeError } from '../errors.js';
+import { native, type StreamEngineViews } from '../native.js';
+
+// Words of a row; native/core/stream_rows.h defines them.
+const enum Input {
+  Connection = 0,
+  Offset = 1,
+  Length = 2,
+  Flags = 3,
+  Bucket = 4,
+  Consumed = 5,
+  Needed = 6,
+  Words = 8,
+}
+const enum Output {
+  Connection = 0,
+  Buffer = 1,
+  Offset = 2,
+  Length = 3,
+  Words = 4,
+}
+const flagEnded = 1;
+const untouched = 0xffffffff;
+const inSlab = 0;
+const outSlab = 1;
+const endRow = 0xffffffff;
+const destroyRow = 0xfffffffe;
+
+/** Rows of one batch: few enough that the first is not answered late, and lies in cache still. */
+const inputRows = 64;
+const outputRows = 1024;
+const eventRows = 256;
+export const openedWords = 8;
+export const closedWords = 2;
+
+/** Bytes of the slab beyond the largest request: what a batch of small ones shares. */
+const slabSize = 1024 * 1024;
+
+const slotMask = 0xfffff;
+
+/**
+ * The slot of a connection: below 2^20, and unique among the connections that are open. For tables
+ * of your own.
+ */
+export function slotOf(connection: number): number {
+  return connection & slotMask;
+}
+
+/** Memory shared with the native engine. */
+export class StreamMemory implements StreamEngineViews {
+  readonly slab: Buffer;
+  readonly outSlab: Buffer;
+  readonly inputs = new Uint32Array(inputRows * Input.Words);
+  readonly outputs = new Uint32Array(outputRows * Output.Words);
+  readonly opened = new Uint32Array(eventRows * openedWords);
+  readonly closed = new Uint32Array(eventRows * closedWords);
+  readonly pending = new Uint32Array(1);
+
+  constructor(maxInput: number, outputSize: number) {
+    this.slab = Buffer.alloc(maxInput + native.streamReadSize + slabSize);
+    this.outSlab = Buffer.alloc(outputSize);
+  }
+}
+
+/**
+ * Input of up to 64 connections, one row each. Valid until the `data` callback returns: the bytes
+ * are overwritten by what comes next.
+ */
+export class StreamBatch {
+  /** Number of rows. */
+  count = 0;
+  /** The memory all input lies in; offset(i) and length(i) say where. */
+  readonly bytes: Buffer;
+  readonly #rows: Uint32Array;
+
+  /** @internal */
+  constructor(memory: StreamMemory) {
+    this.bytes = memory.slab;
+    this.#rows = memory.inputs;
+  }
+
+  /** The connection that row i is of: what StreamOutput takes. */
+  connection(i: number): number {
+    return this.#rows[i * Input.Words + Input.Connection]!;
+  }
+
+  offset(i: number): number {
+    return this.#rows[i * Input.Words + Input.Offset]!;
+  }
+
+  /** What was not consumed before, and what has come since. */
+  length(i: number): number {
+    return this.#rows[i * Input.Words + Input.Length]!;
+  }
+
+  /** The connection's RSS bucket. */
+  bucket(i: number): number {
+    return this.#rows[i * Input.Words + Input.Bucket]!;
+  }
+
+  /**
+   * True when the peer has closed its side: nothing follows these bytes, of which there may be none.
+   * Unless the server has `allowHalfOpen`, the connection ends once its output has been sent.
+   */
+  ended(i: number): boolean {
+    return (this.#rows[i * Input.Words + Input.Flags]! & flagEnded) !== 0;
+  }
+
+  /** A view of row i's bytes; copy it to keep it. */
+  payload(i: number): Buffer {
+    return this.bytes.subarray(this.offset(i), this.offset(i) + this.length(i));
+  }
+
+  /**
+   * Says that the first `bytes` of row i are done with; a row without a word is consumed whole. The
+   * rest is offered again once there are `needed` bytes from its first on, at most `maxInput`, else
+   * the connection is closed with EMSGSIZE. Without `needed`: as soon as any byte comes.
+   */
+  consume(i: number, bytes: number, needed = 0): void {
+    const at = i * Input.Words;
+    this.#rows[at + Input.Consumed] = bytes;
+    this.#rows[at + Input.Needed] = needed;
+  }
+
+  /**
+   * Consumes `bytes` of row i and asks for the rest in the next turn: it holds more to do, and
+   * others are to have their turn first, or the peer has to read what it was sent.
+   */
+  postpone(i: number, bytes: number): void {
+    this.consume(i, bytes, 1);
+  }
+
+  /** @internal The connections whose rows nobody has consumed. */
+  unconsumed(): number[] {
+    const connections = [];
+    for (let i = 0; i < this.count; i++)
+      if (this.#rows[i * Input.Words + Input.Consumed] === untouched)
+        connections.push(this.connection(i));
+    return connections;
+  }
+}
+
+/**
+ * Output to any connections of this worker, sent together when the callback returns, in order;
+ * outside of the callbacks, when the current microtask ends. Output to a connection that has gone is
+ * dropped.
+ */
+export class StreamOutput {
+  /** Memory to write output into, at the offsets that reserve() gives. */
+  readonly bytes: Buffer;
+  readonly #rows: Uint32Array;
+  readonly #pending: Uint32Array;
+  readonly #send: () => void;
+  #count = 0;
+  #used = 0;
+  #inTurn = false;
+  #scheduled = false;
+
+  /** @internal */
+  constructor(memory: StreamMemory, send: () => void) {
+    this.bytes = memory.outSlab;
+    this.#rows = memory.outputs;
+    this.#pending = memory.pending;
+    this.#send = send;
+  }
+
+  /** Sends a copy of `payload`. */
+  send(connection: number, payload: Uint8Array): void {
+    if (!(payload instanceof Uint8Array))
+      throw argumentTypeError('payload', 'a Uint8Array', payload);
+    for (let from = 0; from < payload.length;) {
+      const part = Math.min(payload.length - from, this.bytes.length);
+      const at = this.reserve(part);
+      this.bytes.set(payload.subarray(from, from + part), at);
+      this.commit(connection, at, part);
+      from += part;
+    }
+  }
+
+  /** Sends bytes of the batch itself: no copy is made. */
+  echo(connection: number, offset: number, length: number): void {
+    this.#push(connection, inSlab, offset, length);
+  }
+
+  /**
+   * Sends bytes of a buffer that Streams.addBuffer() has registered: no copy is made, so they must
+   * not change before the callback, or flush(), returns.
+   */
+  refer(connection: number, buffer: number, offset: number, length: number): void {
+    this.#push(connection, buffer, offset, length);
+  }
+
+  /** Room for `length` bytes, at most `outputSize`: returns their offset in `bytes`. */
+  reserve(length: number): number {
+    if (length > this.bytes.length)
+      throw rangeError('length', `at most ${this.bytes.length} (outputSize)`, length);
+    if (this.#used + length > this.bytes.length) this.flush();
+    return this.#used;
+  }
+
+  /** Sends bytes written at a reserved offset. */
+  commit(connection: number, offset: number, length: number): void {
+    this.#used = Math.max(this.#used, offset + length);
+    this.#push(connection, outSlab, offset, length);
+  }
+
+  /** Ends the connection once its output has been sent. What the peer still sends is thrown away. */
+  end(connection: number): void {
+    this.#push(connection, endRow, 0, 0);
+  }
+
+  /** Closes the connection at once; output that waits for its peer is lost. */
+  destroy(connection: number): void {
+    this.#push(connection, destroyRow, 0, 0);
+  }
+
+  /** Sends what has been collected now. */
+  flush(): void {
+    this.#hand();
+    this.#send();
+  }
+
+  #push(connection: number, buffer: number, offset: number, length: number): void {
+    const rows = this.#rows;
+    const at = this.#count * Output.Words;
+    rows[at + Output.Connection] = connection;
+    rows[at + Output.Buffer] = buffer;
+    rows[at + Output.Offset] = offset;
+    rows[at + Output.Length] = length;
+    if (++this.#count === outputRows) this.flush();
+    else if (!this.#inTurn && !this.#scheduled) this.#schedule();
+  }
+
+  #schedule(): void {
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      this.flush();
+    });
+  }
+
+  #hand(): void {
+    this.#pending[0] = this.#count;
+    this.#count = 0;
+    this.#used = 0;
+  }
+
+  /** @internal From here to endTurn() rows are collected for the engine to take. */
+  beginTurn(): void {
+    this.#inTurn = true;
+  }
+
+  /** @internal */
+  endTurn(): void {
+    this.#hand();
+    this.#inTurn = false;
+  }
+
+  /** @internal Takes back what has been collected for a connection, and closes it. */
+  revoke(connection: number): void {
+    const rows = this.#rows;
+    let kept = 0;
+    for (let i = 0; i < this.#count; i++) {
+      const at = i * Output.Words;
+      if (rows[at + Output.Connection] === connection) continue;
+      rows.copyWithin(kept++ * Output.Words, at, at + Output.Words);
+    }
+    this.#count = kept;
+    this.destroy(connection);
+  }
+}

@@ -1,0 +1,36 @@
+#include "bindings/callback.h"
+
+namespace rss {
+
+// Raw N-API calls, because an environment that is being torn down makes them fail, and that is no
+// error here.
+bool Callback::Call(const Napi::FunctionReference& function, const double* arguments, size_t count,
+                    double* result) {
+  constexpr size_t kMost = 4;
+  napi_handle_scope scope;
+  if (napi_open_handle_scope(env_, &scope) != napi_ok) return false;
+  napi_value callback = function.Value(), global, returned, values[kMost];
+  bool alive = napi_get_global(env_, &global) == napi_ok;
+  for (size_t i = 0; i < count && alive; ++i)
+    alive = napi_create_double(env_, arguments[i], &values[i]) == napi_ok;
+  if (alive) {
+    napi_status status =
+        napi_make_callback(env_, context_, global, callback, count, values, &returned);
+    if (status != napi_ok)
+      alive = Report();
+    else if (result != nullptr && napi_get_value_double(env_, returned, result) != napi_ok)
+      *result = 0;
+  }
+  napi_close_handle_scope(env_, scope);
+  return alive;
+}
+
+bool Callback::Report() {
+  bool pending = false;
+  napi_value error;
+  if (napi_is_exception_pending(env_, &pending) != napi_ok || !pending) return false;
+  if (napi_get_and_clear_last_exception(env_, &error) != napi_ok) return false;
+  return napi_fatal_exception(env_, error) == napi_ok;
+}
+
+}  // namespace rss

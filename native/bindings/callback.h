@@ -1,0 +1,43 @@
+// What the engines' bindings share: memory lent by JavaScript, and calls into it.
+#pragma once
+
+#include "bindings/convert.h"
+
+namespace rss {
+
+// A typed array that a native object keeps alive.
+template <typename T>
+struct View {
+  Napi::Reference<Napi::TypedArray> reference;
+  T* data = nullptr;
+  size_t length = 0;
+
+  // False when it is too short, or none.
+  bool Hold(Napi::Value value, size_t least) {
+    auto elements = ElementsFromJs<T>(value);
+    data = elements.data;
+    length = elements.length;
+    if (data == nullptr || length < least) return false;
+    reference = Napi::Persistent(value.As<Napi::TypedArray>());
+    return true;
+  }
+};
+
+// Calls JavaScript from the event loop, with microtasks and async hooks around each call.
+class Callback {
+ public:
+  Callback(Napi::Env env, const char* name) : env_(env), context_(env, name) {}
+
+  // False when JavaScript cannot run any more. An exception of the user's code becomes an
+  // 'uncaughtException'; true then, if the thread lives on.
+  bool Call(const Napi::FunctionReference& function, const double* arguments, size_t count,
+            double* result = nullptr);
+
+ private:
+  bool Report();
+
+  napi_env env_;
+  Napi::AsyncContext context_;
+};
+
+}  // namespace rss

@@ -1,0 +1,204 @@
+// StreamEngine for JavaScript: tables of rows both ways, one call per turn.
+#include "bindings/stream_engine.h"
+
+#include <algorithm>
+
+#include "bindings/bucket_table.h"
+#include "bindings/callback.h"
+#include "engine/stream_engine.h"
+
+namespace rss {
+namespace {
+
+class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
+ public:
+  static Napi::Function Define(Napi::Env env) {
+    return DefineClass(
+        env, "StreamEngine",
+        {InstanceMethod<&Streams::AddBuffer>("addBuffer"), InstanceMethod<&Streams::Flush>("flush"),
+         InstanceMethod<&Streams::ConnectTcp>("connectTcp"),
+         InstanceMethod<&Streams::ConnectUnix>("connectUnix"),
+         InstanceMethod<&Streams::Detach>("detach"),
+         InstanceMethod<&Streams::Addresses>("addresses"),
+         InstanceMethod<&Streams::EndAll>("endAll"), InstanceMethod<&Streams::Close>("close"),
+         InstanceMethod<&Streams::Connections>("connections"),
+         InstanceMethod<&Streams::Statistics>("statistics")});
+  }
+
+  // new StreamEngine(settings, views, onTurn(opened, inputs, closed)): see lib/native.ts
+  explicit Streams(const Napi::CallbackInfo& info)
+      : ObjectWrap(info), env_(info.Env()), callback_(info.Env(), "RssStreamEngine") {
+    auto settings = info[0].As<Napi::Object>();
+    auto views = info[1].As<Napi::Object>();
+    StreamOptions options;
+    auto table = FindBucketTable(static_cast<uint32_t>(IntFromJs(settings.Get("table"))));
+    size_t buckets = table == nullptr ? 0 : table->classifier().config().buckets();
+    options.max_input = static_cast<size_t>(IntFromJs(settings.Get("maxInput")));
+    options.max_queued = static_cast<size_t>(IntFromJs(settings.Get("maxQueued")));
+    options.idle_timeout = static_cast<uint64_t>(IntFromJs(settings.Get("idleTimeout")));
+    options.half_open = BoolFromJs(settings.Get("allowHalfOpen"));
+    bool valid = table != nullptr &&
+                 slab_.Hold(views.Get("slab"), options.max_input + StreamEngine::kReadSize) &&
+                 inputs_.Hold(views.Get("inputs"), sizeof(InputRow) / 4) &&
+                 outputs_.Hold(views.Get("outputs"), sizeof(OutputRow) / 4) &&
+                 opened_.Hold(views.Get("opened"), sizeof(OpenedRow) / 4) &&
+                 closed_.Hold(views.Get("closed"), sizeof(ClosedRow) / 4) &&
+                 pending_.Hold(views.Get("pending"), 1) &&
+                 counters_.Hold(settings.Get("counters"), buckets * kCounterStride);
+    if (!valid) {
+      Napi::TypeError::New(env_, "StreamEngine: no such bucket table, or a view is too small")
+          .ThrowAsJavaScriptException();
+      return;
+    }
+    on_turn_ = Napi::Persistent(info[2].As<Napi::Function>());
+    options.slab = slab_.data;
+    options.slab_size = slab_.length;
+    options.inputs = reinterpret_cast<InputRow*>(inputs_.data);
+    options.input_rows = inputs_.length / (sizeof(InputRow) / 4);
+    options.opened = reinterpret_cast<OpenedRow*>(opened_.data);
+    options.closed = reinterpret_cast<ClosedRow*>(closed_.data);
+    options.event_rows = std::min(opened_.length / (sizeof(OpenedRow) / 4),
+                                  closed_.length / (sizeof(ClosedRow) / 4));
+    options.counters = reinterpret_cast<BucketCounters*>(counters_.data);
+    uv_loop_t* loop = nullptr;
+    napi_get_uv_event_loop(env_, &loop);
+    engine_ = std::make_unique<StreamEngine>(loop, std::move(table), options, this);
+    engine_->AddBuffer(slab_.data, slab_.length);  // OutputRow::kInSlab
+    // A libuv handle that is left open when its thread ends aborts the process.
+    napi_add_env_cleanup_hook(env_, CleanUp, this);
+    hooked_ = true;
+  }
+
+  ~Streams() override {
+    if (hooked_) napi_remove_env_cleanup_hook(env_, CleanUp, this);
+    if (engine_ != nullptr) engine_->Close();
+  }
+
+  StreamEngine* engine() { return engine_.get(); }
+
+  void OnTurn(size_t opened, size_t inputs, size_t closed) override {
+    double arguments[] = {static_cast<double>(opened), static_cast<double>(inputs),
+                          static_cast<double>(closed)};
+    if (callback_.Call(on_turn_, arguments, 3)) Send();
+  }
+
+ private:
+  static void CleanUp(void* self) {
+    auto* streams = static_cast<Streams*>(self);
+    streams->hooked_ = false;
+    streams->engine_->Close();
+  }
+
+  // Sends the rows that JavaScript has collected: their number stands in `pending`, so that they
+  // are known after an exception too.
+  void Send() {
+    size_t count = std::min<size_t>(pending_.data[0], outputs_.length / (sizeof(OutputRow) / 4));
+    pending_.data[0] = 0;
+    engine_->Flush(reinterpret_cast<const OutputRow*>(outputs_.data), count);
+  }
+
+  Napi::Value Flush(const Napi::CallbackInfo& info) {
+    Send();
+    return info.Env().Undefined();
+  }
+
+  // addBuffer(uint8array): its index for output rows; kept alive as long as the engine
+  Napi::Value AddBuffer(const Napi::CallbackInfo& info) {
+    lent_.emplace_back();
+    if (!lent_.back().Hold(info[0], 0)) {
+      lent_.pop_back();
+      return info.Env().Undefined();
+    }
+    return Napi::Number::New(info.Env(),
+                             engine_->AddBuffer(lent_.back().data, lent_.back().length));
+  }
+
+  Napi::Value Connected(Napi::Env env, Result<UniqueFd> socket) {
+    auto id = engine_->Connect(std::move(socket));
+    if (!id.ok()) return ToJs(env, id.failure);
+    return Napi::Number::New(env, id.value);
+  }
+
+  // connectTcp(address, port), connectUnix(path): the connection's id, or a failure
+  Napi::Value ConnectTcp(const Napi::CallbackInfo& info) {
+    auto peer = ParseAddress(TextFromJs(info[0]), static_cast<uint16_t>(IntFromJs(info[1])));
+    if (!peer.ok()) return ToJs(info.Env(), peer.failure);
+    return Connected(info.Env(), rss::ConnectTcp(peer.value));
+  }
+  Napi::Value ConnectUnix(const Napi::CallbackInfo& info) {
+    return Connected(info.Env(), rss::ConnectUnix(TextFromJs(info[0])));
+  }
+
+  // detach(id): { fd, input, output }, or a failure. The descriptor is the caller's.
+  Napi::Value Detach(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    UniqueFd fd;
+    ByteQueue input, output;
+    if (!engine_->Detach(static_cast<uint32_t>(IntFromJs(info[0])), &fd, &input, &output))
+      return ToJs(env, MakeFailure(ENOTCONN, "detach", "the connection has ended"));
+    Napi::Object out = Napi::Object::New(env);
+    out.Set("input", Napi::Buffer<uint8_t>::Copy(env, input.data(), input.size()));
+    out.Set("output", Napi::Buffer<uint8_t>::Copy(env, output.data(), output.size()));
+    out.Set("fd", fd.release());
+    return out;
+  }
+
+  // addresses(id): { local, peer }, or a failure
+  Napi::Value Addresses(const Napi::CallbackInfo& info) {
+    SocketAddress local, peer;
+    Status status = engine_->Addresses(static_cast<uint32_t>(IntFromJs(info[0])), &local, &peer);
+    if (!status.ok()) return ToJs(info.Env(), status.failure);
+    Napi::Object out = Napi::Object::New(info.Env());
+    if (local.family() == AF_UNIX) return out;
+    out.Set("local", ToJs(info.Env(), local));
+    out.Set("peer", ToJs(info.Env(), peer));
+    return out;
+  }
+
+  Napi::Value EndAll(const Napi::CallbackInfo& info) {
+    engine_->EndAll();
+    return info.Env().Undefined();
+  }
+  Napi::Value Close(const Napi::CallbackInfo& info) {
+    engine_->Close();
+    return info.Env().Undefined();
+  }
+  Napi::Value Connections(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), static_cast<double>(engine_->connections()));
+  }
+  Napi::Value Statistics(const Napi::CallbackInfo& info) {
+    StreamStatistics now = engine_->statistics();
+    Napi::Object out = Napi::Object::New(info.Env());
+    out.Set("connections", now.connections);
+    out.Set("queued", now.queued);
+    out.Set("callbacks", now.callbacks);
+    out.Set("reads", now.reads);
+    out.Set("writes", now.writes);
+    out.Set("shortWrites", now.short_writes);
+    out.Set("turns", now.turns);
+    return out;
+  }
+
+  napi_env env_;
+  Callback callback_;
+  View<uint8_t> slab_;
+  View<uint32_t> inputs_, outputs_, opened_, closed_, pending_;
+  View<double> counters_;
+  std::vector<View<uint8_t>> lent_;
+  Napi::FunctionReference on_turn_;
+  std::unique_ptr<StreamEngine> engine_;
+  bool hooked_ = false;
+};
+
+}  // namespace
+
+StreamEngine* StreamEngineFromJs(Napi::Value value) {
+  return value.IsObject() ? Streams::Unwrap(value.As<Napi::Object>())->engine() : nullptr;
+}
+
+void RegisterStreamEngine(Napi::Env env, Napi::Object exports) {
+  exports.Set("StreamEngine", Streams::Define(env));
+  exports.Set("streamReadSize", static_cast<double>(StreamEngine::kReadSize));
+}
+
+}  // namespace rss

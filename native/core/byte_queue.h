@@ -1,0 +1,32 @@
+// Bytes that wait: of a request that is not complete, or for a peer that does not read.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <memory>
+
+namespace rss {
+
+// Appended at the end, consumed from the front. Holds no memory while it is empty, so that an idle
+// connection costs nothing.
+class ByteQueue {
+ public:
+  size_t size() const { return end_ - begin_; }
+  bool empty() const { return begin_ == end_; }
+  const uint8_t* data() const { return bytes_.get() + begin_; }
+
+  // Room for `count` bytes at the end; Commit() what has been written there.
+  uint8_t* Reserve(size_t count);
+  void Commit(size_t count) { end_ += count; }
+  void Append(const void* bytes, size_t count);
+  void Consume(size_t count);
+
+ private:
+  std::unique_ptr<uint8_t[]> bytes_;
+  size_t begin_ = 0;
+  size_t end_ = 0;
+  size_t capacity_ = 0;
+};
+
+}  // namespace rss

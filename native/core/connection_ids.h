@@ -1,0 +1,47 @@
+// Names of connections: a slot, so that tables can be indexed by it, and a generation, so that who
+// writes to a connection that has gone does not reach the one that came after it.
+#pragma once
+
+#include <stdint.h>
+
+#include <deque>
+#include <vector>
+
+namespace rss {
+
+class ConnectionIds {
+ public:
+  // 31 bits in all: small integers for V8.
+  static constexpr uint32_t kSlotBits = 20;
+  static constexpr uint32_t kGenerationBits = 11;
+  static constexpr uint32_t kSlots = 1u << kSlotBits;
+  // A slot rests until so many others have been freed: together with the generations a late write
+  // would have to be 64 * 2,047 connections late to be misdelivered.
+  static constexpr size_t kResting = 64;
+
+  static constexpr uint32_t SlotOf(uint32_t id) { return id & (kSlots - 1); }
+
+  // Never 0, which therefore names no connection; 0 when every slot is taken.
+  uint32_t Allocate() {
+    uint32_t slot;
+    if (free_.size() > kResting || generations_.size() == kSlots) {
+      if (free_.empty()) return 0;
+      slot = free_.front();
+      free_.pop_front();
+    } else {
+      slot = static_cast<uint32_t>(generations_.size());
+      generations_.push_back(0);
+    }
+    uint16_t& generation = generations_[slot];
+    generation = static_cast<uint16_t>(generation % ((1u << kGenerationBits) - 1) + 1);
+    return static_cast<uint32_t>(generation) << kSlotBits | slot;
+  }
+
+  void Free(uint32_t id) { free_.push_back(SlotOf(id)); }
+
+ private:
+  std::vector<uint16_t> generations_;  // by slot
+  std::deque<uint32_t> free_;          // first in, first out
+};
+
+}  // namespace rss

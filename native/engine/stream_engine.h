@@ -1,0 +1,185 @@
+// Serves stream connections in batches: one uv_poll_t per connection whose callback receives at once
+// into a slab, one uv_check_t that makes the one JavaScript call of the turn.
+//
+// A level-triggered descriptor that is left ready makes libuv call again and again, so a callback
+// always reads. What JavaScript does not consume stays in the connection; a connection that has more
+// complete requests than were consumed gets no new readiness event, and is carried over: offered
+// again in the next turn, which an active uv_idle_t keeps from sleeping.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/bucket_table.h"
+#include "core/byte_queue.h"
+#include "core/connection_ids.h"
+#include "core/counters.h"
+#include "core/stream_rows.h"
+#include "engine/handle.h"
+#include "platform/posix/stream.h"
+
+namespace rss {
+
+class StreamEngine;
+
+struct StreamConnection {
+  StreamConnection(StreamEngine* e, uint32_t name, UniqueFd descriptor)
+      : engine(e), id(name), fd(std::move(descriptor)), poll(this) {}
+
+  StreamEngine* engine;
+  uint32_t id;
+  int bucket = 0;
+  UniqueFd fd;
+  Handle<uv_poll_t> poll;  // closed before fd: members are destroyed in reverse order
+  ByteQueue input;         // not consumed
+  ByteQueue output;        // not taken by the kernel; while there is any, nothing is read
+  uint32_t needed = 0;     // bytes of input before it is offered again
+  int events = 0;          // what the poll handle waits for
+  bool connecting = false;
+  bool offered = false;    // has a row in the table
+  bool carried = false;    // is on the carry-over list
+  bool ended = false;      // the peer has closed its side
+  bool draining = false;   // the server stops: answer what has come, then finish
+  bool finishing = false;  // takes no more input or output; ends when its output is sent
+  bool lingering = false;  // our side is closed; input is thrown away until the peer's is too
+};
+
+// What a turn has to tell. The rows lie in the tables of StreamOptions.
+class StreamSink {
+ public:
+  virtual ~StreamSink() = default;
+  virtual void OnTurn(size_t opened, size_t inputs, size_t closed) = 0;
+};
+
+struct StreamOptions {
+  uint8_t* slab = nullptr;  // input is read into it, anew each turn
+  size_t slab_size = 0;     // at least max_input + kReadSize
+  InputRow* inputs = nullptr;
+  size_t input_rows = 0;
+  OpenedRow* opened = nullptr;
+  ClosedRow* closed = nullptr;
+  size_t event_rows = 0;           // of `opened`, and of `closed`
+  size_t max_input = 0;            // largest request in bytes
+  size_t max_queued = 0;           // output that waits for a peer, in bytes, beyond which it is closed
+  uint64_t idle_timeout = 0;       // milliseconds, 0 none
+  bool half_open = false;          // a peer that closed its side does not end the connection
+  BucketCounters* counters = nullptr;  // one per bucket, this worker's own
+};
+
+// Since the engine was made; `connections` and `queued` now.
+struct StreamStatistics {
+  double connections = 0;
+  double queued = 0;     // bytes of output that wait for their peers
+  double callbacks = 0;  // of poll handles
+  double reads = 0;
+  double writes = 0;
+  double short_writes = 0;
+  double turns = 0;  // calls of the sink
+};
+
+class StreamEngine {
+ public:
+  // Read at most so much of a connection in one turn: when it begins a request, and when it goes on
+  // with a large one.
+  static constexpr size_t kReadSize = 16 * 1024;
+  static constexpr size_t kLargeReadSize = 256 * 1024;
+  static constexpr uint64_t kLingerMs = 5000;
+
+  StreamEngine(uv_loop_t* loop, std::shared_ptr<BucketTable> table, const StreamOptions& options,
+               StreamSink* sink);
+  ~StreamEngine() { Close(); }
+
+  // Takes a connected socket. It is closed at once when there are too many (2^20).
+  void Open(Connection&& connection);
+  // Begins to connect; the connection is reported as opened, or as closed with its error.
+  Result<uint32_t> Connect(Result<UniqueFd> socket);
+  // Sends output, in the order of its rows. Rows of connections that have gone are dropped.
+  void Flush(const OutputRow* rows, size_t count);
+  // A source of output: its index for OutputRow::buffer. The memory must outlive the engine.
+  uint32_t AddBuffer(const uint8_t* data, size_t size);
+
+  // Takes a connection out of the engine without closing it: its descriptor, what has been read and
+  // not been offered or consumed, and what has not been sent. False when it has gone.
+  bool Detach(uint32_t id, UniqueFd* fd, ByteQueue* input, ByteQueue* output);
+  Status Addresses(uint32_t id, SocketAddress* local, SocketAddress* peer) const;
+
+  // Answers what has come, then ends every connection; those to come too.
+  void EndAll();
+  // Closes everything, without a word. Idempotent.
+  void Close();
+
+  size_t connections() const { return connections_; }
+  StreamStatistics statistics() const;
+
+ private:
+  struct Buffer {
+    const uint8_t* data;
+    size_t size;
+  };
+
+  StreamConnection* Find(uint32_t id) const {
+    uint32_t slot = ConnectionIds::SlotOf(id);
+    StreamConnection* c = slot < slots_.size() ? slots_[slot].get() : nullptr;
+    return c != nullptr && c->id == id ? c : nullptr;
+  }
+
+  Result<StreamConnection*> Add(UniqueFd fd);
+  void Report(StreamConnection* c, const Flow& flow);
+  void OnConnected(StreamConnection* c);
+  static void OnPoll(uv_poll_t* poll, int status, int events);
+  void UpdatePoll(StreamConnection* c);
+
+  void Receive(uint32_t id);
+  void Discard(StreamConnection* c);
+  void Offer(uint32_t id);
+  bool MakeRoom(uint32_t id, size_t bytes);
+  void AddRow(StreamConnection* c, size_t length);
+  bool CanGoOn(const StreamConnection* c) const;
+  void Carry(StreamConnection* c);
+  void ServeCarriedOver();
+
+  void OnCheck();
+  void RunTurn();
+  void Settle(const InputRow& row);
+  void Schedule();
+
+  size_t FlushOne(const OutputRow* rows, size_t count);
+  void Send(StreamConnection* c, iovec* parts, int count, size_t total);
+  void SendQueued(StreamConnection* c);
+  void Finish(StreamConnection* c);
+  void Linger(StreamConnection* c);
+  void Remove(StreamConnection* c, int error);
+
+  void Active(const StreamConnection* c);
+  void WatchTimeouts();
+  void CheckTimeouts();
+
+  uv_loop_t* loop_;
+  std::shared_ptr<BucketTable> table_;
+  StreamOptions options_;
+  StreamSink* sink_;
+  Handle<uv_check_t> check_;
+  Handle<uv_idle_t> idle_;
+  Handle<uv_timer_t> timer_;
+
+  ConnectionIds ids_;
+  std::vector<std::unique_ptr<StreamConnection>> slots_;
+  std::vector<uint64_t> active_;  // by slot: uv_now() of the last byte, apart so that a scan is cheap
+  size_t connections_ = 0;
+  size_t lingering_ = 0;
+
+  size_t rows_ = 0;       // in options_.inputs
+  size_t slab_used_ = 0;
+  bool in_turn_ = false;
+  bool ending_ = false;
+  bool closed_ = false;
+  std::vector<OpenedRow> opened_;
+  std::vector<ClosedRow> gone_;
+  std::vector<uint32_t> carried_;
+  std::vector<Buffer> buffers_;
+  std::unique_ptr<uint8_t[]> scratch_;  // kReadSize
+  StreamStatistics statistics_;
+};
+
+}  // namespace rss

@@ -1,0 +1,31 @@
+// Reads, writes and connects stream sockets without blocking: TCP and Unix.
+#pragma once
+
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include <string>
+
+#include "platform/platform.h"
+
+namespace rss {
+
+// Bytes read, 0 at the end of the stream, or -errno; -EAGAIN when there are none.
+ssize_t ReceiveStream(int fd, void* buffer, size_t size);
+// Bytes written, or -errno; -EAGAIN when the kernel takes none.
+ssize_t SendStream(int fd, const iovec* parts, int count);
+
+// A socket on its way to a peer: writable once it is connected, or has failed.
+Result<UniqueFd> ConnectTcp(const SocketAddress& peer);
+Result<UniqueFd> ConnectUnix(const std::string& path);
+// What became of it: 0, or -errno.
+int ConnectError(int fd);
+
+// Both ends of a connection.
+Status Endpoints(int fd, SocketAddress* local, SocketAddress* peer);
+
+// A listening Unix socket with the permissions `mode`. A socket file that nobody listens on any more
+// is replaced; EADDRINUSE when somebody does, or when it is no socket.
+Result<UniqueFd> ListenUnix(const std::string& path, int mode, int backlog);
+
+}  // namespace rss
