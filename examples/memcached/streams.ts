@@ -1,6 +1,7 @@
 // The protocol on stream connections, a batch at a time.
 import { slotOf, type StreamBatch, type StreamOutput } from 'freebsd-rss/worker';
 
+import { Memory } from './memory.js';
 import type { Output } from './protocol/output.js';
 import { enoughOutput, type Protocol } from './protocol/protocol.js';
 import { Session } from './protocol/session.js';
@@ -14,6 +15,7 @@ export class StreamClients {
   readonly #onRequests: (bucket: number, requests: number) => void;
   /** By the connection's slot. */
   readonly #sessions: Session[] = [];
+  #input: Memory | undefined;
   #out: StreamOutput | undefined;
   #connection = 0;
 
@@ -42,6 +44,7 @@ export class StreamClients {
 
   data(batch: StreamBatch, out: StreamOutput): void {
     this.#out = out;
+    this.#input ??= new Memory(batch.bytes);
     this.#answers.rewind();
     for (let i = 0; i < batch.count; i++) this.#serve(batch, out, i);
   }
@@ -59,14 +62,14 @@ export class StreamClients {
     const connection = batch.connection(i);
     const session = this.#sessions[slotOf(connection)]!;
     this.#connection = connection;
-    const { bytes } = batch;
+    const input = this.#input!;
     const start = batch.offset(i);
     const end = start + batch.length(i);
     let at = start;
     let requests = 0;
     let written = 0;
     while (at < end) {
-      const taken = protocol.execute(bytes, at, end, session);
+      const taken = protocol.execute(input, at, end, session);
       if (taken === 0) break;
       at += taken;
       requests++;

@@ -2,6 +2,7 @@
 // a request in one datagram; a response is cut into datagrams of at most 1,400 bytes.
 import type { DatagramBatch, DatagramReplies } from 'freebsd-rss/worker';
 
+import { Memory } from './memory.js';
 import type { Output } from './protocol/output.js';
 import type { Protocol } from './protocol/protocol.js';
 import { Session } from './protocol/session.js';
@@ -20,6 +21,7 @@ export function serveDatagrams(
   out: Output,
   onRequests: (bucket: number, requests: number) => void,
 ): void {
+  const input = new Memory(batch.bytes);
   for (let i = 0; i < batch.count; i++) {
     const start = batch.offset(i);
     const length = batch.length(i);
@@ -30,7 +32,7 @@ export function serveDatagrams(
     const end = start + length;
     let requests = 0;
     for (let at = start + headerSize; at < end && !session.closing && out.length <= mostOutput;) {
-      const taken = protocol.execute(bytes, at, end, session);
+      const taken = protocol.execute(input, at, end, session);
       if (taken === 0) break;
       at += taken;
       requests++;
@@ -56,7 +58,7 @@ function reply(replies: DatagramReplies, i: number, requestId: number, out: Outp
     bytes.writeUInt16BE(sequence, at + 2);
     bytes.writeUInt16BE(total, at + 4);
     bytes.writeUInt16BE(0, at + 6);
-    out.bytes.copy(bytes, at + headerSize, from, from + size);
+    out.memory.bytes.copy(bytes, at + headerSize, from, from + size);
     replies.commit(i, at, headerSize + size);
   }
 }

@@ -116,9 +116,10 @@ void StreamEngine::UpdatePoll(StreamConnection* c) {
   if (c->connecting || !c->output.empty())
     events = UV_WRITABLE;
   else if (!c->ended && !CanGoOn(c))  // what has been read comes first
-    events = UV_READABLE;
+    events = UV_READABLE | UV_DISCONNECT;
   if (events == c->events) return;
   c->events = events;
+  c->edge = false;  // libuv registers level-triggered
   if (events == 0)
     uv_poll_stop(c->poll.get());
   else
@@ -139,8 +140,10 @@ void StreamEngine::OnPoll(uv_poll_t* poll, int status, int events) {
     engine->OnConnected(c);
   else if ((events & UV_WRITABLE) != 0)
     engine->SendQueued(c);
-  else
+  else {
+    if ((events & UV_DISCONNECT) != 0) c->hung_up = true;
     engine->Receive(c->id);
+  }
 }
 
 // --- Input ------------------------------------------------------------------------------------------
@@ -174,21 +177,30 @@ void StreamEngine::Receive(uint32_t id) {
   if (Find(id)->lingering) return Discard(Find(id));
   if (!MakeRoom(id, kReadSize)) return;
   StreamConnection* c = Find(id);
+  // Not at once: many connections make one request only.
+  if (c->returning && !c->edge) c->edge = WatchEdges(uv_backend_fd(loop_), c->fd.get());
+  c->returning = true;
   statistics_.reads += 1;
+  size_t size = kReadSize;
   ssize_t received;
   if (c->input.empty()) {
-    received = ReceiveStream(c->fd.get(), options_.slab + slab_used_, kReadSize);
+    received = ReceiveStream(c->fd.get(), options_.slab + slab_used_, size);
     if (received > 0) AddRow(c, static_cast<size_t>(received));
   } else {
     size_t missing = c->needed > c->input.size() ? c->needed - c->input.size() : 0;
-    size_t size = std::min(std::max(missing, kReadSize), kLargeReadSize);
+    size = std::min(std::max(missing, kReadSize), kLargeReadSize);
     received = ReceiveStream(c->fd.get(), c->input.Reserve(size), size);
     if (received > 0) c->input.Commit(static_cast<size_t>(received));
   }
+  // A stream that gave less than it was asked for had no more then (epoll(7)).
+  c->unread = c->edge && received > 0 && (c->hung_up || static_cast<size_t>(received) == size);
   if (received > 0) {
     options_.counters[c->bucket].bytes_in += static_cast<double>(received);
     Active(c);
-    if (CanGoOn(c)) Offer(id);
+    if (CanGoOn(c))
+      Offer(id);
+    else if (c->unread && !c->offered)
+      Carry(c);
   } else if (received == 0) {
     c->ended = true;
     UpdatePoll(c);
@@ -239,7 +251,7 @@ void StreamEngine::ServeCarriedOver() {
       Offer(id);
     else if (c->ended)
       Finish(c);
-    else if (c->draining)
+    else if (c->draining || c->unread)
       Receive(id);
   }
 }
@@ -301,7 +313,7 @@ void StreamEngine::Settle(const InputRow& row) {
   c->input.Append(options_.slab + row.offset + consumed, rest);
   if (row.needed == 0) c->needed = static_cast<uint32_t>(rest + 1);
   if (c->needed > options_.max_input) return Remove(c, -EMSGSIZE);
-  if (CanGoOn(c) || c->draining)
+  if (CanGoOn(c) || c->draining || c->unread)
     Carry(c);
   else if (c->ended && !options_.half_open)
     return Finish(c);
@@ -435,6 +447,8 @@ void StreamEngine::Linger(StreamConnection* c) {
   ++lingering_;
   Active(c);
   WatchTimeouts();
+  c->input.Consume(c->input.size());
+  c->events = 0;  // level-triggered again, whatever has been told before
   UpdatePoll(c);
 }
 

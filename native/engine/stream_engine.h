@@ -36,6 +36,10 @@ struct StreamConnection {
   ByteQueue output;        // not taken by the kernel; while there is any, nothing is read
   uint32_t needed = 0;     // bytes of input before it is offered again
   int events = 0;          // what the poll handle waits for
+  bool edge = false;       // and is told of once, not for as long as it holds: see WatchEdges()
+  bool returning = false;  // has been read before
+  bool hung_up = false;    // the end of its input is known to be there
+  bool unread = false;     // there may be input in the kernel that no event will tell of
   bool connecting = false;
   bool offered = false;    // has a row in the table
   bool carried = false;    // is on the carry-over list

@@ -110,6 +110,13 @@ DatagramInfo ParseControl(const msghdr& message);
 // Writes control messages that make a reply leave from `source`; returns their length, 0 for none.
 size_t BuildReplyControl(const SocketAddress& source, void* buffer);
 
+// --- Readiness ----------------------------------------------------------------------------------
+
+// Has an event queue (libuv's epoll(7) descriptor) tell of new input on `fd` once, instead of in every
+// round until it is read, which costs the kernel two looks at the socket per round. The reader then
+// has to read until there is nothing. False where that is not done; then nothing has changed.
+bool WatchEdges(int queue, int fd);
+
 // --- Shared memory and waiting ------------------------------------------------------------------
 
 // An anonymous POSIX shared memory object: SHM_ANON, or memfd_create(2).

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import { Memory } from '../../examples/memcached/memory.js';
 import { Output } from '../../examples/memcached/protocol/output.js';
 import { Protocol } from '../../examples/memcached/protocol/protocol.js';
 import { Session } from '../../examples/memcached/protocol/session.js';
@@ -20,7 +21,7 @@ const protocol = new Protocol(store, clock, counters, out, 1);
 
 /** What has been written, and the output empty again. */
 function taken(from: Output): Buffer {
-  const bytes = Buffer.from(from.bytes.subarray(from.begin, from.end));
+  const bytes = Buffer.from(from.memory.bytes.subarray(from.begin, from.end));
   from.rewind();
   return bytes;
 }
@@ -35,7 +36,7 @@ function feed(pieces: Buffer[]): string {
     if (input.length < session.needed) continue;
     let at = 0;
     while (at < input.length && !session.closing) {
-      const done = protocol.execute(input, at, input.length, session);
+      const done = protocol.execute(new Memory(input), at, input.length, session);
       if (done === 0) {
         assert.ok(session.needed > input.length - at, 'it must ask for more than it has');
         break;
@@ -78,7 +79,7 @@ describe('Tokens', () => {
   const tokens = new Tokens();
   const split = (line: string) => {
     const bytes = Buffer.from(line, 'latin1');
-    tokens.split(bytes, 0, bytes.length);
+    tokens.split(new Memory(bytes), 0, bytes.length);
   };
 
   it('splits at blanks and counts', () => {
@@ -110,22 +111,17 @@ describe('Tokens', () => {
 describe('Output', () => {
   it('writes numbers of every size', () => {
     const out = new Output();
-    const numbers = [0, 9, 10, 99, 100, 4294967295, 999999999999, 2 ** 53 - 1];
-    for (const number of numbers) {
-      out.number(number);
-      out.byte(32);
-    }
     out.number64(-1, -1);
     out.byte(32);
     out.number64(1, 0);
-    assert.equal(taken(out).toString(), `${numbers.join(' ')} 18446744073709551615 4294967296`);
+    assert.equal(taken(out).toString(), '18446744073709551615 4294967296');
   });
 
   it('grows, and lets go of what a huge response took', () => {
     const out = new Output();
     for (let i = 0; i < 3000; i++) out.line('x'.repeat(1000));
     assert.equal(taken(out).length, 3000 * 1002);
-    assert.ok(out.bytes.length <= 64 * 1024);
+    assert.ok(out.memory.bytes.length <= 64 * 1024);
   });
 });
 

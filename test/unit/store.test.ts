@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads';
 
 import { ShmSegment } from 'freebsd-rss';
 
+import { Memory } from '../../examples/memcached/memory.js';
 import { Clock } from '../../examples/memcached/store/clock.js';
 import {
   chunkSizes,
@@ -30,6 +31,10 @@ function randomNumbers(seed: number): (below: number) => number {
   };
 }
 
+function find(shard: Shard, key: Buffer, time = now): number {
+  return shard.find(hashOf(key), new Memory(key), 0, key.length, time);
+}
+
 function hashOf(key: Buffer): number {
   let h = 7;
   for (const byte of key) h = Math.imul(h ^ byte, 0x5bd1e995) ^ (h >>> 15);
@@ -44,24 +49,24 @@ function makeShard(size: number, evict: boolean): Shard {
 
 function put(shard: Shard, key: Buffer, value: Buffer): boolean {
   const hash = hashOf(key);
-  const item = shard.allocate(hash, key, 0, key.length, value.length, 0, 0, now);
-  const old = shard.find(hash, key, 0, key.length, now);
+  const item = shard.allocate(hash, new Memory(key), 0, key.length, value.length, 0, 0, now);
+  const old = find(shard, key);
   if (item === 0) {
     if (old !== 0) shard.remove(old);
     return false;
   }
-  shard.writeValue(item, 0, value, 0, value.length);
+  shard.writeValue(item, new Memory(value), 0);
   if (old !== 0) shard.remove(old);
   shard.link(item);
   return true;
 }
 
 function get(shard: Shard, key: Buffer): Buffer | undefined {
-  const item = shard.find(hashOf(key), key, 0, key.length, now);
+  const item = find(shard, key);
   if (item === 0) return undefined;
   shard.touch(item);
   const value = Buffer.alloc(shard.words[(item >> 2) + Item.Length]!);
-  shard.readValue(item, value, 0);
+  shard.readValue(item, new Memory(value), 0);
   return value;
 }
 
@@ -100,7 +105,7 @@ for (const [size, evict] of [
           model.delete(name);
         } else assert.ok(model.get(name)?.equals(value), `${name} is wrong`);
       } else {
-        const item = shard.find(hashOf(key), key, 0, key.length, now);
+        const item = find(shard, key);
         if (item !== 0) shard.remove(item);
         model.delete(name);
       }
@@ -162,7 +167,7 @@ describe('when the sizes of values change', () => {
     assert.ok(count < 100_000);
     for (let i = 0; i < count; i++) {
       const key = Buffer.from(`first${i}`);
-      shard.remove(shard.find(hashOf(key), key, 0, key.length, now));
+      shard.remove(find(shard, key));
     }
     assert.equal(fill(shard, 'second', 100, 3000), 100, 'pages of deleted items');
     shard.clear();
@@ -170,7 +175,7 @@ describe('when the sizes of values change', () => {
     fill(shard, 'third', 1000, 500);
     for (let i = 0; i < 1000; i++) {
       const key = Buffer.from(`third${i}`);
-      const item = shard.find(hashOf(key), key, 0, key.length, now);
+      const item = find(shard, key);
       if (item !== 0) shard.setExpires(item, 1);
     }
     assert.equal(fill(shard, 'fourth', 100, 500), 100, 'expired items');
@@ -204,14 +209,14 @@ describe('second chance', () => {
 
 describe('expiry and flush', () => {
   const key = Buffer.from('k');
-  const find = (shard: Shard, time: number) => shard.find(hashOf(key), key, 0, key.length, time);
+  const findAt = (shard: Shard, time: number) => find(shard, key, time);
 
   it('an item is gone in the second it expires', () => {
     const shard = makeShard(2 ** 20, true);
     put(shard, key, Buffer.from('v'));
-    shard.words[(find(shard, now) >> 2) + Item.Expires] = 20;
-    assert.notEqual(find(shard, 19), 0);
-    assert.equal(find(shard, 20), 0);
+    shard.words[(findAt(shard, now) >> 2) + Item.Expires] = 20;
+    assert.notEqual(findAt(shard, 19), 0);
+    assert.equal(findAt(shard, 20), 0);
     assert.equal(shard.words[Head.Items], 0);
   });
 
@@ -219,7 +224,7 @@ describe('expiry and flush', () => {
     const shard = makeShard(2 ** 20, true);
     put(shard, key, Buffer.from('old'));
     shard.clear();
-    assert.equal(find(shard, now), 0);
+    assert.equal(findAt(shard, now), 0);
     put(shard, key, Buffer.from('new'));
     assert.equal(get(shard, key)?.toString(), 'new');
   });
@@ -228,10 +233,10 @@ describe('expiry and flush', () => {
     const shard = makeShard(2 ** 20, true);
     put(shard, key, Buffer.from('old'));
     shard.clearAt(15);
-    assert.notEqual(find(shard, 14), 0);
-    assert.equal(find(shard, 15), 0);
+    assert.notEqual(findAt(shard, 14), 0);
+    assert.equal(findAt(shard, 15), 0);
     put(shard, key, Buffer.from('new'));
-    assert.notEqual(find(shard, 16), 0);
+    assert.notEqual(findAt(shard, 16), 0);
   });
 
   it('exptimes mean what memcached says', () => {

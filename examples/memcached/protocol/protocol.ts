@@ -1,7 +1,8 @@
 // memcached's classic text protocol over bytes. Synchronous: requests in, responses out, no strings
 // and no objects on the way of get and set.
+import { copy, Memory, wordOf } from '../memory.js';
 import type { Clock } from '../store/clock.js';
-import { Item, keyLengthMask, itemHeader } from '../store/layout.js';
+import { Item, itemHeader } from '../store/layout.js';
 import type { Shard } from '../store/shard.js';
 import type { Store } from '../store/store.js';
 import { counter, type Counters } from '../statistics.js';
@@ -12,6 +13,10 @@ import { generalStats } from './stats.js';
 import { Tokens } from './tokens.js';
 
 export const version = '1.6.18-freebsd-rss';
+
+const getWord = wordOf('get ');
+const valueWord = wordOf('VALU');
+const eSpace = 0x4520; // 'E ', of 'VALUE '
 
 const newline = 10;
 const carriageReturn = 13;
@@ -45,7 +50,7 @@ export class Protocol {
   readonly #workers: number;
   readonly #tokens = new Tokens();
   /** Values that append, prepend and incr build before they are stored. */
-  #scratch = Buffer.alloc(1024);
+  #scratch = new Memory(Buffer.alloc(1024));
   #session: Session | undefined;
 
   constructor(store: Store, clock: Clock, counters: Counters, out: Output, workers: number) {
@@ -58,10 +63,12 @@ export class Protocol {
   }
 
   /**
-   * Runs the first request of bytes[start, end). Returns how many bytes it took; 0 when it is not
+   * Runs the first request of input[start, end). Returns how many bytes it took; 0 when it is not
    * complete, and then session.needed says how many it will take at least.
    */
-  execute(bytes: Buffer, start: number, end: number, session: Session): number {
+  execute(input: Memory, start: number, end: number, session: Session): number {
+    const { bytes } = input;
+    this.#session = session;
     if (session.swallow > 0) {
       const taken = Math.min(session.swallow, end - start);
       session.swallow -= taken;
@@ -73,19 +80,11 @@ export class Protocol {
     if (at === end) return this.#longLine(bytes, start, end, session);
     const next = at + 1;
     const stop = at > start && bytes[at - 1] === carriageReturn ? at - 1 : at;
-    this.#session = session;
     if (session.getting)
-      return this.#get(bytes, start, start, stop, next, session.withCas, session.expires);
-    if (
-      stop - start > 4 &&
-      bytes[start] === 103 && // 'get '
-      bytes[start + 1] === 101 &&
-      bytes[start + 2] === 116 &&
-      bytes[start + 3] === space
-    ) {
-      return this.#get(bytes, start, start + 4, stop, next, false, -1);
-    }
-    return this.#command(bytes, start, stop, next, end);
+      return this.#get(input, start, start, stop, next, session.withCas, session.expires);
+    if (stop - start > 4 && input.view.getInt32(start, true) === getWord)
+      return this.#get(input, start, start + 4, stop, next, false, -1);
+    return this.#command(input, start, stop, next, end);
   }
 
   #longLine(bytes: Buffer, start: number, end: number, session: Session): number {
@@ -99,9 +98,9 @@ export class Protocol {
   }
 
   /** Any command but get. Returns the bytes taken, 0 when its value is not complete yet. */
-  #command(bytes: Buffer, start: number, stop: number, next: number, end: number): number {
+  #command(input: Memory, start: number, stop: number, next: number, end: number): number {
     const tokens = this.#tokens;
-    tokens.split(bytes, start, stop);
+    tokens.split(input, start, stop);
     const { count } = tokens;
     const name = count === 0 ? '' : tokens.text(0);
     switch (name) {
@@ -118,7 +117,7 @@ export class Protocol {
       case 'get':
       case 'gets':
         if (count < 2) break;
-        return this.#get(bytes, start, tokens.end[0]!, stop, next, name === 'gets', -1);
+        return this.#get(input, start, tokens.end[0]!, stop, next, name === 'gets', -1);
       case 'gat':
       case 'gats':
         if (count < 2) break;
@@ -168,7 +167,7 @@ export class Protocol {
     return this.#tokens.is(this.#tokens.count - 1, 'noreply');
   }
 
-  #answer(text: Buffer): void {
+  #answer(text: Memory): void {
     if (!this.#noreply()) this.#out.text(text);
   }
 
@@ -187,7 +186,7 @@ export class Protocol {
    * been taken; the session goes on from there.
    */
   #get(
-    bytes: Buffer,
+    input: Memory,
     start: number,
     at: number,
     stop: number,
@@ -195,6 +194,7 @@ export class Protocol {
     withCas: boolean,
     expires: number,
   ): number {
+    const { bytes } = input;
     const out = this.#out;
     const session = this.#session!;
     let keys = session.getting ? 1 : 0;
@@ -215,15 +215,15 @@ export class Protocol {
       let keyEnd = key + 1;
       while (keyEnd < stop && bytes[keyEnd] !== space) keyEnd++;
       keys++;
-      this.#getOne(bytes, key, keyEnd - key, withCas, expires);
+      this.#getOne(input, key, keyEnd - key, withCas, expires);
       key = keyEnd;
     }
     out.text(keys === 0 && expires < 0 ? reply.error : reply.end);
     return next - start;
   }
 
-  #getOne(bytes: Buffer, key: number, length: number, withCas: boolean, expires: number): void {
-    const hash = this.#store.hash(bytes, key, length);
+  #getOne(input: Memory, key: number, length: number, withCas: boolean, expires: number): void {
+    const hash = this.#store.hash(input, key, length);
     const shard = this.#store.shard(hash);
     const { now } = this.#clock;
     const count = this.#count;
@@ -231,7 +231,7 @@ export class Protocol {
     if (expires >= 0) count[counter.cmd_touch]!++;
     shard.lock();
     try {
-      const item = shard.find(hash, bytes, key, length, now);
+      const item = shard.find(hash, input, key, length, now);
       if (item === 0) {
         count[counter.get_misses]!++;
         if (expires >= 0) count[counter.touch_misses]!++;
@@ -252,29 +252,32 @@ export class Protocol {
   /** VALUE <key> <flags> <bytes>[ <cas>]\r\n<data>\r\n, copied out under the shard's lock. */
   #writeItem(shard: Shard, item: number, withCas: boolean): void {
     const out = this.#out;
-    const { words } = shard;
+    const length = shard.textLength(item);
+    out.ensure(6 + length);
+    const { view } = out.memory;
+    const at = out.end;
+    view.setInt32(at, valueWord, true);
+    view.setUint16(at + 4, eSpace);
+    if (withCas) return this.#writeItemWithCas(shard, item, length);
+    shard.readText(item, length, out.memory, at + 6);
+    out.end = at + 6 + length;
+    return undefined;
+  }
+
+  #writeItemWithCas(shard: Shard, item: number, length: number): void {
+    const out = this.#out;
     const w = item >> 2;
-    const length = words[w + Item.Length]!;
-    out.text(reply.value);
-    out.copy(shard.bytes, item + itemHeader, words[w + Item.State]! & keyLengthMask);
+    const valueLength = shard.words[w + Item.Length]!;
+    const line = length - valueLength - 4;
+    shard.readText(item, line, out.memory, out.end + 6);
+    out.end += 6 + line;
     out.byte(space);
-    out.number(words[w + Item.Flags]! >>> 0);
-    out.byte(space);
-    out.number(length);
-    if (withCas) {
-      out.byte(space);
-      out.number64(words[w + Item.CasHigh]!, words[w + Item.CasLow]!);
-    }
-    out.ensure(length + 4);
-    const { bytes } = out;
-    let at = out.end;
-    bytes[at++] = carriageReturn;
-    bytes[at++] = newline;
-    shard.readValue(item, bytes, at);
-    at += length;
-    bytes[at++] = carriageReturn;
-    bytes[at++] = newline;
-    out.end = at;
+    out.number64(shard.words[w + Item.CasHigh]!, shard.words[w + Item.CasLow]!);
+    out.line('');
+    out.ensure(valueLength + 2);
+    shard.readValue(item, out.memory, out.end);
+    out.end += valueLength;
+    out.line('');
   }
 
   #getAndTouch(start: number, stop: number, next: number, withCas: boolean): number {
@@ -285,14 +288,15 @@ export class Protocol {
       return next - start;
     }
     const expires = this.#clock.expires(exptime);
-    return this.#get(tokens.bytes, start, tokens.end[1]!, stop, next, withCas, expires);
+    return this.#get(tokens.input, start, tokens.end[1]!, stop, next, withCas, expires);
   }
 
   // --- Storage ----------------------------------------------------------------------------------
 
   #storage(mode: StoreMode, start: number, next: number, end: number): number {
     const tokens = this.#tokens;
-    const { bytes } = tokens;
+    const { input } = tokens;
+    const { bytes } = input;
     const flags = tokens.unsigned(2);
     const exptime = tokens.signed(3);
     const length = tokens.unsigned(4);
@@ -321,7 +325,7 @@ export class Protocol {
       this.#answer(reply.badChunk);
       return taken;
     }
-    this.#answer(this.#put(mode, flags, exptime, bytes, next, length, unique));
+    this.#answer(this.#put(mode, flags, exptime, input, next, length, unique));
     return taken;
   }
 
@@ -340,20 +344,20 @@ export class Protocol {
     mode: StoreMode,
     flags: number,
     exptime: number,
-    value: Buffer,
+    value: Memory,
     at: number,
     length: number,
     unique: bigint,
-  ): Buffer {
-    const { bytes, start } = this.#tokens;
+  ): Memory {
+    const { input, start } = this.#tokens;
     const key = start[1]!;
     const keyLength = this.#tokens.length(1);
-    const hash = this.#store.hash(bytes, key, keyLength);
+    const hash = this.#store.hash(input, key, keyLength);
     const shard = this.#store.shard(hash);
     const { now } = this.#clock;
     shard.lock();
     try {
-      const old = shard.find(hash, bytes, key, keyLength, now);
+      const old = shard.find(hash, input, key, keyLength, now);
       const refusal = this.#mayStore(mode, shard, old, unique);
       if (refusal !== undefined) return refusal;
       let from = value;
@@ -371,27 +375,31 @@ export class Protocol {
         from = this.#joined(shard, old, value, at, length, mode === 'append');
         first = 0;
       }
-      const item = shard.allocate(hash, bytes, key, keyLength, size, keptFlags, expires, now);
+      if (old !== 0 && shard.reuse(old, size, keptFlags, expires)) {
+        shard.writeValue(old, from, first);
+        return reply.stored;
+      }
+      const item = shard.allocate(hash, input, key, keyLength, size, keptFlags, expires, now);
       if (item === 0) {
-        const stale = shard.find(hash, bytes, key, keyLength, now);
+        const stale = shard.find(hash, input, key, keyLength, now);
         if (mode === 'set' && stale !== 0) shard.remove(stale);
         return this.#noRoom(reply.noMemory);
       }
-      shard.writeValue(item, 0, from, first, size);
-      shard.replace(item, bytes, key, keyLength, now);
+      shard.writeValue(item, from, first);
+      shard.replace(item, input, key, keyLength, now);
       return reply.stored;
     } finally {
       shard.unlock();
     }
   }
 
-  #noRoom(text: Buffer): Buffer {
+  #noRoom(text: Memory): Memory {
     this.#count[text === reply.tooLarge ? counter.store_too_large : counter.store_no_memory]!++;
     return text;
   }
 
   /** The answer that refuses the store, or undefined. */
-  #mayStore(mode: StoreMode, shard: Shard, old: number, unique: bigint): Buffer | undefined {
+  #mayStore(mode: StoreMode, shard: Shard, old: number, unique: bigint): Memory | undefined {
     switch (mode) {
       case 'set':
         return undefined;
@@ -406,7 +414,7 @@ export class Protocol {
     }
   }
 
-  #checkCas(shard: Shard, old: number, unique: bigint): Buffer | undefined {
+  #checkCas(shard: Shard, old: number, unique: bigint): Memory | undefined {
     const count = this.#count;
     if (old === 0) {
       count[counter.cas_misses]!++;
@@ -426,16 +434,16 @@ export class Protocol {
   #joined(
     shard: Shard,
     old: number,
-    value: Buffer,
+    value: Memory,
     at: number,
     length: number,
     append: boolean,
-  ): Buffer {
+  ): Memory {
     const oldLength = shard.words[(old >> 2) + Item.Length]!;
-    if (this.#scratch.length < oldLength + length)
-      this.#scratch = Buffer.allocUnsafeSlow((oldLength + length) * 2);
+    if (this.#scratch.bytes.length < oldLength + length)
+      this.#scratch = new Memory(Buffer.allocUnsafeSlow((oldLength + length) * 2));
     shard.readValue(old, this.#scratch, append ? 0 : length);
-    value.copy(this.#scratch, append ? oldLength : 0, at, at + length);
+    copy(value, at, this.#scratch, append ? oldLength : 0, length);
     return this.#scratch;
   }
 
@@ -465,10 +473,10 @@ export class Protocol {
   /** The number that the value begins with; blanks behind it are what a shorter result left. */
   #numberIn(shard: Shard, item: number): bigint | undefined {
     const length = shard.words[(item >> 2) + Item.Length]!;
-    if (length > this.#scratch.length) return undefined;
+    if (length > this.#scratch.bytes.length) return undefined;
     shard.readValue(item, this.#scratch, 0);
     const text = /^\s*\+?(\d{1,20})(?:\s|$)/.exec(
-      this.#scratch.toString('latin1', 0, Math.min(length, longestNumber)),
+      this.#scratch.bytes.toString('latin1', 0, Math.min(length, longestNumber)),
     )?.[1];
     const value = BigInt(text ?? -1);
     return BigInt.asUintN(64, value) === value ? value : undefined;
@@ -479,36 +487,36 @@ export class Protocol {
     const { words } = shard;
     const w = item >> 2;
     const length = words[w + Item.Length]!;
-    this.#scratch.write(text.padEnd(length), 0, 'latin1');
+    this.#scratch.bytes.write(text.padEnd(length), 0, 'latin1');
     if (text.length <= length) {
-      shard.writeValue(item, 0, this.#scratch, 0, length);
+      shard.writeValue(item, this.#scratch, 0);
       shard.renew(item);
       shard.touch(item);
       return true;
     }
-    const { bytes, start } = this.#tokens;
+    const { input, start } = this.#tokens;
     const key = start[1]!;
     const keyLength = this.#tokens.length(1);
     const flags = words[w + Item.Flags]!;
     const expires = words[w + Item.Expires]!;
     const { now } = this.#clock;
-    const longer = shard.allocate(hash, bytes, key, keyLength, text.length, flags, expires, now);
+    const longer = shard.allocate(hash, input, key, keyLength, text.length, flags, expires, now);
     if (longer === 0) return false;
-    shard.writeValue(longer, 0, this.#scratch, 0, text.length);
-    shard.replace(longer, bytes, key, keyLength, now);
+    shard.writeValue(longer, this.#scratch, 0);
+    shard.replace(longer, input, key, keyLength, now);
     return true;
   }
 
   /** Runs `work` on the item with the key of word 1 under its shard's lock; 0: there is none. */
   #withItem(work: (shard: Shard, item: number, hash: number) => void): void {
-    const { bytes, start } = this.#tokens;
+    const { input, start } = this.#tokens;
     const key = start[1]!;
     const length = this.#tokens.length(1);
-    const hash = this.#store.hash(bytes, key, length);
+    const hash = this.#store.hash(input, key, length);
     const shard = this.#store.shard(hash);
     shard.lock();
     try {
-      work(shard, shard.find(hash, bytes, key, length, this.#clock.now), hash);
+      work(shard, shard.find(hash, input, key, length, this.#clock.now), hash);
     } finally {
       shard.unlock();
     }

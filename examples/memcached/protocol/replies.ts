@@ -1,6 +1,8 @@
 // Fixed responses of the protocol (memcached's doc/protocol.txt), as bytes.
 
-const line = (text: string) => Buffer.from(`${text}\r\n`, 'latin1');
+import { Memory } from '../memory.js';
+
+const line = (text: string) => new Memory(Buffer.from(`${text}\r\n`, 'latin1'));
 
 export const stored = line('STORED');
 export const notStored = line('NOT_STORED');
@@ -23,5 +25,3 @@ export const deleteUsage = line(
 export const tooLarge = line('SERVER_ERROR object too large for cache');
 export const noMemory = line('SERVER_ERROR out of memory storing object');
 export const shutdownDisabled = line('ERROR: shutdown not enabled');
-
-export const value = Buffer.from('VALUE ', 'latin1');

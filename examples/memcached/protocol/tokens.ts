@@ -1,5 +1,7 @@
 // Words of a command line, as offsets into the bytes they came in: no strings are made.
 
+import { Memory } from '../memory.js';
+
 const space = 32;
 const zero = 48;
 const minus = 45;
@@ -12,11 +14,13 @@ export class Tokens {
   count = 0;
   readonly start = new Int32Array(most);
   readonly end = new Int32Array(most);
-  bytes: Buffer = Buffer.alloc(0);
+  /** What they lie in. */
+  input = new Memory(Buffer.alloc(0));
 
-  /** Splits bytes[start, end) at spaces. Words past the sixteenth are left out but counted. */
-  split(bytes: Buffer, start: number, end: number): void {
-    this.bytes = bytes;
+  /** Splits input[start, end) at spaces. Words past the sixteenth are left out but counted. */
+  split(input: Memory, start: number, end: number): void {
+    this.input = input;
+    const { bytes } = input;
     this.count = 0;
     for (let at = start; at < end;) {
       while (at < end && bytes[at] === space) at++;
@@ -36,7 +40,7 @@ export class Tokens {
   }
 
   text(i: number): string {
-    return this.bytes.toString('latin1', this.start[i], this.end[i]);
+    return this.input.bytes.toString('latin1', this.start[i], this.end[i]);
   }
 
   is(i: number, word: string): boolean {
@@ -48,11 +52,11 @@ export class Tokens {
     if (i >= this.count) return -1;
     const to = this.end[i]!;
     let at = this.start[i]!;
-    if (this.bytes[at] === plus) at++;
+    if (this.input.bytes[at] === plus) at++;
     if (at === to) return -1;
     let value = 0;
     for (; at < to; at++) {
-      const digit = this.bytes[at]! - zero;
+      const digit = this.input.bytes[at]! - zero;
       if (digit < 0 || digit > 9 || value > 1e15) return -1;
       value = value * 10 + digit;
     }
@@ -61,7 +65,7 @@ export class Tokens {
 
   /** A decimal number with an optional minus, or NaN. */
   signed(i: number): number {
-    if (i >= this.count || this.bytes[this.start[i]!] !== minus) {
+    if (i >= this.count || this.input.bytes[this.start[i]!] !== minus) {
       const value = this.unsigned(i);
       return value < 0 ? Number.NaN : value;
     }

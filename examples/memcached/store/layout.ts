@@ -1,5 +1,8 @@
 // What lies where in a shard's memory: header words, tables per page and per slab class, pages.
 // Offsets of items are byte offsets into the shard, multiples of 8; 0 is no item.
+//
+// Behind an item's words stands its text, as a get answers it after "VALUE ":
+// <key> <flags> <length>\r\n<value>\r\n
 
 /** Words of the shard's header. What stands before FlushAt survives a reset of the shard. */
 export const enum Head {
@@ -67,12 +70,15 @@ export const enum Item {
 }
 export const itemHeader = Item.Words * 4;
 
-/** Bits of Item.State above the key's length. */
+/** Bits of Item.State above the key's length; at the top, the length of " <flags> <length>\r\n". */
 export const keyLengthMask = 0xff;
 export const stateItem = 1 << 8;
 export const stateMore = 1 << 9; // a continuation
 export const stateReferenced = 1 << 10; // used since the clock's hand last passed
 export const stateFetched = 1 << 11;
+export const suffixShift = 12;
+/** " 4294967295 2147483647\r\n" */
+export const longestSuffix = 24;
 
 const growth = 1.25;
 const smallestChunk = 64;

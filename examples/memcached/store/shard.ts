@@ -1,5 +1,6 @@
 // One shard of the store: a hash index and slab classes in shared memory, for whoever holds its
 // lock. Single-threaded code over typed arrays; nothing here allocates on the JavaScript heap.
+import { copy, equal, Memory } from '../memory.js';
 import { acquire, breakLock, isHeldBy, release } from './lock.js';
 import {
   Class,
@@ -16,20 +17,45 @@ import {
   stateReferenced,
   Statistic,
   statisticsOffset,
+  suffixShift,
 } from './layout.js';
 
 /** The clock's hand looks at this many chunks before it evicts one that was used recently. */
 const clockSteps = 64;
 /** And at this many at most to find one that has expired, where nothing may be evicted. */
 const expirySteps = 256;
-/** Copies up to this length are faster as a loop than as a call. */
-const loopCopy = 64;
+const space = 32;
+const crlf = 0x0d0a;
 /** No item may take a larger part of a shard. */
 const mostOfShard = 0.5;
 
+const ending = new Memory(Buffer.from('\r\n'));
+
+function digitsOf(value: number): number {
+  let digits = 1;
+  for (let power = 10; power <= value; power *= 10) digits++;
+  return digits;
+}
+
+function suffixLength(flags: number, valueLength: number): number {
+  return 4 + digitsOf(flags >>> 0) + digitsOf(valueLength);
+}
+
+/** Writes an unsigned number of up to 32 bits; returns where the next byte goes. */
+function writeNumber(view: DataView, at: number, value: number): number {
+  let rest = value >>> 0;
+  const end = at + digitsOf(rest);
+  for (let to = end - 1; to >= at; to--) {
+    const next = (rest / 10) >>> 0;
+    view.setUint8(to, 48 + rest - next * 10);
+    rest = next;
+  }
+  return end;
+}
+
 export class Shard {
   readonly words: Int32Array;
-  readonly bytes: Buffer;
+  readonly memory: Memory;
   readonly statistics: Float64Array;
   readonly #g: Geometry;
   readonly #token: number;
@@ -39,7 +65,7 @@ export class Shard {
 
   constructor(buffer: ArrayBuffer, token: number, evict: boolean) {
     this.words = new Int32Array(buffer);
-    this.bytes = Buffer.from(buffer);
+    this.memory = new Memory(Buffer.from(buffer));
     this.statistics = new Float64Array(buffer, statisticsOffset, Statistic.Count);
     this.#token = token;
     this.#evict = evict;
@@ -86,19 +112,18 @@ export class Shard {
   // --- Items ------------------------------------------------------------------------------------
 
   /** The live item with this key, or 0. An expired one is removed on the way. */
-  find(hash: number, key: Uint8Array, start: number, length: number, now: number): number {
+  find(hash: number, key: Memory, start: number, length: number, now: number): number {
     const { words } = this;
     if (words[Head.FlushAt] !== 0 && now >= words[Head.FlushAt]!) this.clear();
     let item = words[this.#slot(hash)]!;
     while (item !== 0) {
       const w = item >> 2;
-      if (words[w + Item.Hash] === hash && (words[w + Item.State]! & keyLengthMask) === length) {
-        const { bytes } = this;
-        const at = item + itemHeader;
-        let i = 0;
-        while (i < length && bytes[at + i] === key[start + i]) i++;
-        if (i === length) return this.#live(item, now) ? item : 0;
-      }
+      if (
+        words[w + Item.Hash] === hash &&
+        (words[w + Item.State]! & keyLengthMask) === length &&
+        equal(this.memory, item + itemHeader, key, start, length)
+      )
+        return this.#live(item, now) ? item : 0;
       item = words[w + Item.Next]!;
     }
     return 0;
@@ -135,7 +160,7 @@ export class Shard {
    */
   allocate(
     hash: number,
-    key: Uint8Array,
+    key: Memory,
     start: number,
     keyLength: number,
     valueLength: number,
@@ -144,19 +169,18 @@ export class Shard {
     now: number,
   ): number {
     if (valueLength > this.#g.pages * this.#g.pageSize * mostOfShard) return 0;
-    const head = this.#chunk(itemHeader + keyLength + valueLength, 0, now);
+    const suffix = suffixLength(flags, valueLength);
+    const text = keyLength + suffix + valueLength + 2;
+    const head = this.#chunk(itemHeader + text, 0, now);
     if (head === 0) return 0;
-    const { words, bytes } = this;
+    const { words } = this;
     const w = head >> 2;
     words[w + Item.Next] = 0;
     words[w + Item.Hash] = hash;
-    words[w + Item.Length] = valueLength;
     words[w + Item.More] = 0;
-    words[w + Item.Expires] = expires;
-    words[w + Item.Flags] = flags;
-    words[w + Item.State] = stateItem | keyLength;
-    for (let i = 0, at = head + itemHeader; i < keyLength; i++) bytes[at + i] = key[start + i]!;
-    let rest = valueLength - (this.#sizeOf(head) - itemHeader - keyLength);
+    copy(key, start, this.memory, head + itemHeader, keyLength);
+    this.#describe(head, keyLength, suffix, valueLength, flags, expires);
+    let rest = itemHeader + text - this.#sizeOf(head);
     for (let last = w; rest > 0;) {
       const more = this.#chunk(itemHeader + rest, head, now);
       if (more === 0) {
@@ -171,6 +195,49 @@ export class Shard {
       rest -= this.#sizeOf(more) - itemHeader;
     }
     return head;
+  }
+
+  /**
+   * Turns an item into one with the same key and another value, yet to be written, if that needs a
+   * chunk of the same size.
+   */
+  reuse(item: number, valueLength: number, flags: number, expires: number): boolean {
+    const { words } = this;
+    const w = item >> 2;
+    if (words[w + Item.More] !== 0) return false;
+    const keyLength = words[w + Item.State]! & keyLengthMask;
+    const suffix = suffixLength(flags, valueLength);
+    const size = itemHeader + keyLength + suffix + valueLength + 2;
+    const chunk = this.#sizeOf(item);
+    if (size > chunk || this.#g.classes[this.#classOf[(size + 7) >> 3]!] !== chunk) return false;
+    words[Head.Bytes]! += size - this.#footprint(w);
+    this.statistics[Statistic.Stored]!++;
+    this.#describe(item, keyLength, suffix, valueLength, flags, expires);
+    this.renew(item);
+    return true;
+  }
+
+  #describe(
+    item: number,
+    keyLength: number,
+    suffix: number,
+    valueLength: number,
+    flags: number,
+    expires: number,
+  ): void {
+    const { words } = this;
+    const { view } = this.memory;
+    const w = item >> 2;
+    words[w + Item.Length] = valueLength;
+    words[w + Item.Expires] = expires;
+    words[w + Item.Flags] = flags;
+    words[w + Item.State] = stateItem | keyLength | (suffix << suffixShift);
+    let at = item + itemHeader + keyLength;
+    view.setUint8(at, space);
+    at = writeNumber(view, at + 1, flags);
+    view.setUint8(at, space);
+    at = writeNumber(view, at + 1, valueLength);
+    view.setUint16(at, crlf);
   }
 
   /** Puts an allocated item into the index, with a new CAS number. */
@@ -188,7 +255,7 @@ export class Shard {
   }
 
   /** Puts an allocated item in the place of the one that has its key now. */
-  replace(item: number, key: Uint8Array, start: number, length: number, now: number): void {
+  replace(item: number, key: Memory, start: number, length: number, now: number): void {
     const old = this.find(this.words[(item >> 2) + Item.Hash]!, key, start, length, now);
     if (old !== 0) this.remove(old);
     this.link(item);
@@ -221,55 +288,75 @@ export class Shard {
   }
 
   #footprint(w: number): number {
-    return (
-      itemHeader + (this.words[w + Item.State]! & keyLengthMask) + this.words[w + Item.Length]!
-    );
+    return itemHeader + this.textLength(w << 2);
   }
 
-  // --- Values -----------------------------------------------------------------------------------
+  // --- Texts ------------------------------------------------------------------------------------
+
+  /** Length of <key> <flags> <length>\r\n<value>\r\n. */
+  textLength(item: number): number {
+    return this.#valueStart(item) + this.words[(item >> 2) + Item.Length]! + 2;
+  }
+
+  /** Where in the text the value begins. */
+  #valueStart(item: number): number {
+    const state = this.words[(item >> 2) + Item.State]!;
+    return (state & keyLengthMask) + (state >>> suffixShift);
+  }
+
+  /** Copies the item's text, `length` bytes of it, to `to` at `at`. */
+  readText(item: number, length: number, to: Memory, at: number): void {
+    if (this.words[(item >> 2) + Item.More] === 0)
+      copy(this.memory, item + itemHeader, to, at, length);
+    else this.#transfer(item, 0, length, to, at, false);
+  }
 
   /** Copies the item's value to `to` at `at`. */
-  readValue(item: number, to: Buffer, at: number): void {
-    const { words, bytes } = this;
-    const w = item >> 2;
-    const length = words[w + Item.Length]!;
-    const from = item + itemHeader + (words[w + Item.State]! & keyLengthMask);
-    if (length <= loopCopy && words[w + Item.More] === 0) {
-      for (let i = 0; i < length; i++) to[at + i] = bytes[from + i]!;
-      return;
-    }
-    let done = Math.min(length, item + this.#sizeOf(item) - from);
-    bytes.copy(to, at, from, from + done);
-    for (let more = words[w + Item.More]!; done < length; more = words[(more >> 2) + Item.More]!) {
-      const part = Math.min(length - done, this.#sizeOf(more) - itemHeader);
-      bytes.copy(to, at + done, more + itemHeader, more + itemHeader + part);
-      done += part;
+  readValue(item: number, to: Memory, at: number): void {
+    const length = this.words[(item >> 2) + Item.Length]!;
+    this.#transfer(item, this.#valueStart(item), length, to, at, false);
+  }
+
+  /** Sets the item's value to `from` at `at`, as long as it has been allocated for. */
+  writeValue(item: number, from: Memory, at: number): void {
+    const length = this.words[(item >> 2) + Item.Length]!;
+    const start = this.#valueStart(item);
+    if (this.words[(item >> 2) + Item.More] === 0) {
+      const to = item + itemHeader + start;
+      copy(from, at, this.memory, to, length);
+      this.memory.view.setUint16(to + length, crlf);
+    } else {
+      this.#transfer(item, start, length, from, at, true);
+      this.#transfer(item, start + length, 2, ending, 0, true);
     }
   }
 
-  /** Copies `length` bytes of `from` into the item's value at position `position`. */
-  writeValue(item: number, position: number, from: Buffer, start: number, length: number): void {
-    const { words, bytes } = this;
-    const w = item >> 2;
-    let at = item + itemHeader + (words[w + Item.State]! & keyLengthMask) + position;
-    let room = item + this.#sizeOf(item) - at;
-    if (length <= loopCopy && length <= room) {
-      for (let i = 0; i < length; i++) bytes[at + i] = from[start + i]!;
-      return;
-    }
-    let more = words[w + Item.More]!;
+  /** Copies `length` bytes from `position` of the text on, out of its chunks or into them. */
+  #transfer(
+    item: number,
+    position: number,
+    length: number,
+    other: Memory,
+    at: number,
+    inwards: boolean,
+  ): void {
+    const { words, memory } = this;
+    let chunk = item;
+    let start = item + itemHeader + position;
+    let room = item + this.#sizeOf(item) - start;
     for (let done = 0; done < length;) {
       if (room <= 0) {
-        at = more + itemHeader - room;
-        room += this.#sizeOf(more) - itemHeader;
-        more = words[(more >> 2) + Item.More]!;
+        chunk = words[(chunk >> 2) + Item.More]!;
+        start = chunk + itemHeader - room;
+        room += this.#sizeOf(chunk) - itemHeader;
         continue;
       }
       const part = Math.min(room, length - done);
-      from.copy(bytes, at, start + done, start + done + part);
+      if (inwards) copy(other, at + done, memory, start, part);
+      else copy(memory, start, other, at + done, part);
       done += part;
+      start += part;
       room -= part;
-      at += part;
     }
   }
 

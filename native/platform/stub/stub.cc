@@ -57,6 +57,10 @@ Result<UniqueFd> ListenUnix(const std::string&, int, int) {
   return Unsupported("listen");
 }
 
+bool WatchEdges(int, int) {
+  return false;
+}
+
 Result<CpuList> ProcessCpus() {
   return Unsupported("getaffinity");
 }

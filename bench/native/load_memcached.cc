@@ -1,0 +1,249 @@
+// Load on a memcached server over TCP: `connections` of them, each with one request in flight, or
+// `depth` pipelined ones. Every answer is compared with the expected bytes.
+//
+//   load_memcached port=N pid=N work=get|multiget|set|mixed|none [connections=50] [depth=1] [keys=16]
+//                  [seconds=1] [cpu=1] [spin=1] [preload=1]
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <string_view>
+
+#include "keys.h"
+#include "measure.h"
+
+namespace {
+
+using namespace bench;
+
+int Connect(uint16_t port) {
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  int on = 1;
+  if (fd < 0 || connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+    Fail("connect");
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  return fd;
+}
+
+void SendAll(int fd, std::string_view bytes) {
+  for (size_t sent = 0; sent < bytes.size();) {
+    ssize_t n = send(fd, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+    if (n <= 0) Fail("send");
+    sent += static_cast<size_t>(n);
+  }
+}
+
+std::string Set(unsigned n) {
+  return "set " + KeyOf(n) + " 0 0 32\r\n" + ValueOf(n) + "\r\n";
+}
+
+void Preload(uint16_t port) {
+  int fd = Connect(port);
+  char buffer[65536];
+  constexpr unsigned kBatch = 100;
+  for (unsigned n = 0; n < kKeys; n += kBatch) {
+    std::string requests;
+    for (unsigned i = 0; i < kBatch; ++i) requests += Set(n + i);
+    SendAll(fd, requests);
+    for (size_t got = 0; got < kBatch * strlen("STORED\r\n");) {
+      ssize_t r = recv(fd, buffer, sizeof buffer, 0);
+      if (r <= 0) Fail("preload");
+      got += static_cast<size_t>(r);
+    }
+  }
+  close(fd);
+}
+
+// Requests and answers are made beforehand, so that a client's own work is small. A single get or set
+// is not even copied.
+class Requests {
+ public:
+  Requests(const std::string& work, unsigned depth, unsigned keys)
+      : multi_(work == "multiget"),
+        set_percent_(work == "set" ? 100 : work == "mixed" ? 10 : 0),
+        depth_(depth),
+        keys_(keys) {
+    for (unsigned n = 0; n < kKeys; ++n) {
+      gets_ += "get " + KeyOf(n) + "\r\n";
+      sets_ += Set(n);
+      items_.append(ItemOf(n)).append(kEnd);
+    }
+  }
+  unsigned operations() const { return multi_ ? 1 : depth_; }
+
+  // The next request, valid until the next call, and what has to be answered.
+  std::string_view Next(std::string* own, std::string_view* expected) {
+    request_.clear();
+    own->clear();
+    if (multi_) {
+      request_ += "get";
+      for (unsigned i = 0; i < keys_; ++i) {
+        unsigned n = random_.Next() % kKeys;
+        request_ += Part(gets_, n).substr(3, 10);
+        own->append(Part(items_, n).substr(0, Part(items_, n).size() - kEnd.size()));
+      }
+      request_ += "\r\n";
+      own->append(kEnd);
+    } else if (depth_ == 1) {
+      unsigned n = random_.Next() % kKeys;
+      bool set = IsSet();
+      *expected = set ? kStored : Part(items_, n);
+      return Part(set ? sets_ : gets_, n);
+    }
+    for (unsigned i = 0; i < depth_ && !multi_; ++i) {
+      unsigned n = random_.Next() % kKeys;
+      bool set = IsSet();
+      request_ += Part(set ? sets_ : gets_, n);
+      own->append(set ? kStored : Part(items_, n));
+    }
+    *expected = *own;
+    return request_;
+  }
+
+ private:
+  static constexpr std::string_view kEnd = "END\r\n", kStored = "STORED\r\n";
+
+  // The n-th of the equally long pieces.
+  static std::string_view Part(const std::string& all, unsigned n) {
+    size_t length = all.size() / kKeys;
+    return std::string_view(all).substr(n * length, length);
+  }
+  bool IsSet() { return set_percent_ > 0 && random_.Next() % 100 < set_percent_; }
+
+  bool multi_;
+  unsigned set_percent_, depth_, keys_;
+  std::string gets_, sets_, items_, request_;
+  Random random_;
+};
+
+struct Client {
+  int fd = -1;
+  std::string own;            // backs `expected` where that is not ready made
+  std::string_view expected;  // still to come
+  double asked = 0;
+  size_t previous = 0, next = 0;  // in order of asking
+};
+
+// The connections, in the order in which they were asked: a server answers about in that order, so
+// that the oldest few are all that is looked at. poll(2) without waiting takes no lock of the socket
+// and leaves nothing on it to be woken: this client costs a server less than epoll(7) does.
+class Load {
+ public:
+  Load(Requests* requests, Measurement* measurement, uint16_t port, size_t connections)
+      : requests_(requests), measurement_(measurement), clients_(connections + 1) {
+    for (size_t i = 1; i <= connections; ++i) clients_[i].fd = Connect(port);
+  }
+
+  void Run(bool spin) {
+    double now = Now();
+    for (size_t i = 1; i < clients_.size(); ++i) Ask(i, now);
+    spin ? Spin() : Wait();
+  }
+
+ private:
+  static constexpr size_t kHead = 0;  // of the list
+  static constexpr size_t kOldest = 16;
+
+  void Spin() {
+    pollfd oldest[kOldest];
+    for (double now; measurement_->Poll(now = Now(), operations_);) {
+      if (Receive(clients_[kHead].next)) continue;
+      nfds_t count = 0;
+      size_t index[kOldest];
+      for (size_t i = clients_[kHead].next; i != kHead && count < kOldest; i = clients_[i].next) {
+        index[count] = i;
+        oldest[count++] = {clients_[i].fd, POLLIN, 0};
+      }
+      if (poll(oldest, count, 0) <= 0) {
+        measurement_->idle += Now() - now;
+        continue;
+      }
+      for (nfds_t i = 0; i < count; ++i)
+        if (oldest[i].revents != 0) Receive(index[i]);
+    }
+  }
+
+  // For clients that share a CPU with a server.
+  void Wait() {
+    int poll = epoll_create1(0);
+    for (size_t i = 1; i < clients_.size(); ++i) {
+      epoll_event event{};
+      event.events = EPOLLIN | EPOLLET;
+      event.data.u64 = i;
+      if (epoll_ctl(poll, EPOLL_CTL_ADD, clients_[i].fd, &event) != 0) Fail("epoll_ctl");
+    }
+    constexpr int kEvents = 64;
+    epoll_event events[kEvents];
+    while (measurement_->Poll(Now(), operations_)) {
+      int ready = epoll_wait(poll, events, kEvents, 100);
+      for (int i = 0; i < ready; ++i) Receive(events[i].data.u64);
+    }
+  }
+
+  void Ask(size_t i, double now) {
+    Client& client = clients_[i];
+    std::string_view request = requests_->Next(&client.own, &client.expected);
+    client.asked = now;
+    client.previous = clients_[kHead].previous;
+    client.next = kHead;
+    clients_[client.previous].next = i;
+    clients_[kHead].previous = i;
+    SendAll(client.fd, request);
+  }
+
+  // False when nothing had come.
+  bool Receive(size_t i) {
+    static char buffer[256 * 1024];
+    Client& client = clients_[i];
+    ssize_t received = recv(client.fd, buffer, sizeof buffer, MSG_DONTWAIT);
+    if (received < 0 && errno == EAGAIN) return false;
+    if (received <= 0) Fail("the server has closed a connection");
+    std::string_view got(buffer, static_cast<size_t>(received));
+    if (client.expected.substr(0, got.size()) != got) ++measurement_->bad;
+    client.expected.remove_prefix(std::min(got.size(), client.expected.size()));
+    if (!client.expected.empty()) return true;
+    double now = Now();
+    measurement_->latencies.Add(now - client.asked);
+    operations_ += requests_->operations();
+    clients_[client.previous].next = client.next;
+    clients_[client.next].previous = client.previous;
+    Ask(i, now);
+    return true;
+  }
+
+  Requests* requests_;
+  Measurement* measurement_;
+  std::vector<Client> clients_;
+  uint64_t operations_ = 0;
+};
+
+}  // namespace
+
+int main(int count, char** words) {
+  Arguments arguments(count, words);
+  auto port = static_cast<uint16_t>(arguments.Number("port", 11211));
+  int pid = static_cast<int>(arguments.Number("pid", 0));
+  std::string work = arguments.Text("work", "get");
+  auto connections = static_cast<size_t>(arguments.Number("connections", 50));
+  auto depth = static_cast<unsigned>(arguments.Number("depth", 1));
+  auto keys = static_cast<unsigned>(arguments.Number("keys", 16));
+  double seconds = arguments.Number("seconds", 1);
+  bool spin = arguments.Number("spin", 1) != 0;
+  bool preload = arguments.Number("preload", 1) != 0;
+  PinTo(static_cast<int>(arguments.Number("cpu", 1)));
+  arguments.End();
+
+  if (preload) Preload(port);
+  if (work == "none") return 0;
+  Requests requests(work, depth, keys);
+  Measurement measurement(pid, seconds);
+  Load(&requests, &measurement, port, connections).Run(spin);
+  return 0;
+}

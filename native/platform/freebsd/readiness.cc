@@ -1,0 +1,10 @@
+// kqueue(2) looks at a socket once per round either way.
+#include "platform/platform.h"
+
+namespace rss {
+
+bool WatchEdges(int, int) {
+  return false;
+}
+
+}  // namespace rss
