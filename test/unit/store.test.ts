@@ -7,6 +7,7 @@ import { ShmSegment } from 'freebsd-rss';
 
 import { Memory } from '../../examples/memcached/memory.js';
 import { Clock } from '../../examples/memcached/store/clock.js';
+import { Key } from '../../examples/memcached/store/key.js';
 import {
   chunkSizes,
   geometry,
@@ -32,13 +33,13 @@ function randomNumbers(seed: number): (below: number) => number {
 }
 
 function find(shard: Shard, key: Buffer, time = now): number {
-  return shard.find(hashOf(key), new Memory(key), 0, key.length, time);
+  return shard.find(keyOf(key), time);
 }
 
-function hashOf(key: Buffer): number {
-  let h = 7;
-  for (const byte of key) h = Math.imul(h ^ byte, 0x5bd1e995) ^ (h >>> 15);
-  return h | 0;
+function keyOf(bytes: Buffer): Key {
+  const key = new Key(7);
+  key.set(new Memory(bytes), 0, bytes.length);
+  return key;
 }
 
 function makeShard(size: number, evict: boolean): Shard {
@@ -48,8 +49,7 @@ function makeShard(size: number, evict: boolean): Shard {
 }
 
 function put(shard: Shard, key: Buffer, value: Buffer): boolean {
-  const hash = hashOf(key);
-  const item = shard.allocate(hash, new Memory(key), 0, key.length, value.length, 0, 0, now);
+  const item = shard.allocate(keyOf(key), value.length, 0, 0, now);
   const old = find(shard, key);
   if (item === 0) {
     if (old !== 0) shard.remove(old);

@@ -27,7 +27,11 @@ export class Output {
 
   /** Makes room for `more` bytes behind what is there. */
   ensure(more: number): void {
-    if (this.end + more > this.memory.bytes.length) this.#makeRoom(more);
+    if (!this.hasRoom(more)) this.#makeRoom(more);
+  }
+
+  hasRoom(bytes: number): boolean {
+    return this.end + bytes <= this.memory.bytes.length;
   }
 
   #makeRoom(more: number): void {

@@ -3,6 +3,7 @@
 import { copy, Memory, wordOf } from '../memory.js';
 import type { Clock } from '../store/clock.js';
 import { Item, itemHeader } from '../store/layout.js';
+import { Key } from '../store/key.js';
 import type { Shard } from '../store/shard.js';
 import type { Store } from '../store/store.js';
 import { counter, type Counters } from '../statistics.js';
@@ -15,12 +16,18 @@ import { Tokens } from './tokens.js';
 export const version = '1.6.18-freebsd-rss';
 
 const getWord = wordOf('get ');
+const setWord = wordOf('set ');
 const valueWord = wordOf('VALU');
 const eSpace = 0x4520; // 'E ', of 'VALUE '
+
+/** Room for anything but an item's text: names, numbers, line ends. */
+const leastRoom = 64;
 
 const newline = 10;
 const carriageReturn = 13;
 const space = 32;
+const zero = 48;
+const crlf = 0x0d0a;
 const longestKey = 250;
 /** Digits and blanks of a value that incr looks at. */
 const longestNumber = 64;
@@ -49,12 +56,16 @@ export class Protocol {
   readonly #out: Output;
   readonly #workers: number;
   readonly #tokens = new Tokens();
+  /** The one that the command is about. */
+  readonly #key: Key;
   /** Values that append, prepend and incr build before they are stored. */
   #scratch = new Memory(Buffer.alloc(1024));
   #session: Session | undefined;
+  #number = 0;
 
   constructor(store: Store, clock: Clock, counters: Counters, out: Output, workers: number) {
     this.#store = store;
+    this.#key = new Key(store.seed);
     this.#clock = clock;
     this.#counters = counters;
     this.#count = counters.row;
@@ -75,6 +86,17 @@ export class Protocol {
       return taken;
     }
     session.needed = 1;
+    // What most requests are is recognised before their line's end has been looked for.
+    if (end - start > 8 && !session.getting) {
+      const word = input.view.getInt32(start, true);
+      if (word === getWord && bytes[end - 1] === newline) {
+        const taken = this.#plainGet(input, start, end);
+        if (taken > 0) return taken;
+      } else if (word === setWord) {
+        const taken = this.#plainSet(input, start, end);
+        if (taken >= 0) return taken;
+      }
+    }
     let at = start;
     while (at < end && bytes[at] !== newline) at++;
     if (at === end) return this.#longLine(bytes, start, end, session);
@@ -82,8 +104,6 @@ export class Protocol {
     const stop = at > start && bytes[at - 1] === carriageReturn ? at - 1 : at;
     if (session.getting)
       return this.#get(input, start, start, stop, next, session.withCas, session.expires);
-    if (stop - start > 4 && input.view.getInt32(start, true) === getWord)
-      return this.#get(input, start, start + 4, stop, next, false, -1);
     return this.#command(input, start, stop, next, end);
   }
 
@@ -178,6 +198,12 @@ export class Protocol {
     return false;
   }
 
+  /** Word 1 is the key. */
+  #takeKey(): void {
+    const { input, start } = this.#tokens;
+    this.#key.set(input, start[1]!, this.#tokens.length(1));
+  }
+
   // --- Retrieval --------------------------------------------------------------------------------
 
   /**
@@ -206,58 +232,65 @@ export class Protocol {
     for (let key = at; ;) {
       while (key < stop && bytes[key] === space) key++;
       if (key === stop) break;
-      if (out.length >= enoughOutput) {
-        session.getting = true;
-        session.withCas = withCas;
-        session.expires = expires;
-        return key - start;
-      }
+      if (out.length >= enoughOutput) return this.#pauseGet(key - start, withCas, expires);
       let keyEnd = key + 1;
       while (keyEnd < stop && bytes[keyEnd] !== space) keyEnd++;
       keys++;
-      this.#getOne(input, key, keyEnd - key, withCas, expires);
+      this.#key.set(input, key, keyEnd - key);
+      this.#getOne(withCas, expires);
       key = keyEnd;
     }
     out.text(keys === 0 && expires < 0 ? reply.error : reply.end);
     return next - start;
   }
 
-  #getOne(input: Memory, key: number, length: number, withCas: boolean, expires: number): void {
-    const hash = this.#store.hash(input, key, length);
-    const shard = this.#store.shard(hash);
-    const { now } = this.#clock;
+  /** Answers #key; nothing for a miss. */
+  #getOne(withCas: boolean, expires: number): void {
+    for (let room = leastRoom; room > 0;) {
+      this.#out.ensure(room); // outside of the lock: it may mean to send
+      room = this.#tryGet(withCas, expires);
+    }
+  }
+
+  /** Returns the room that the answer needs where there is less. */
+  #tryGet(withCas: boolean, expires: number): number {
+    const key = this.#key;
+    const shard = this.#store.shard(key.hash);
     const count = this.#count;
-    count[counter.cmd_get]!++;
-    if (expires >= 0) count[counter.cmd_touch]!++;
     shard.lock();
     try {
-      const item = shard.find(hash, input, key, length, now);
-      if (item === 0) {
-        count[counter.get_misses]!++;
-        if (expires >= 0) count[counter.touch_misses]!++;
-        return;
+      const item = shard.find(key, this.#clock.now);
+      if (item !== 0) {
+        const room = shard.textLength(item) + leastRoom;
+        if (!this.#out.hasRoom(room)) return room;
       }
-      count[counter.get_hits]!++;
-      if (expires >= 0) {
-        count[counter.touch_hits]!++;
-        shard.setExpires(item, expires);
-      }
+      count[counter.cmd_get]!++;
+      count[item === 0 ? counter.get_misses : counter.get_hits]!++;
+      if (expires >= 0) this.#countTouch(shard, item, expires);
+      if (item === 0) return 0;
       shard.touch(item);
       this.#writeItem(shard, item, withCas);
+      return 0;
     } finally {
       shard.unlock();
     }
   }
 
+  #countTouch(shard: Shard, item: number, expires: number): void {
+    const count = this.#count;
+    count[counter.cmd_touch]!++;
+    count[item === 0 ? counter.touch_misses : counter.touch_hits]!++;
+    if (item !== 0) shard.setExpires(item, expires);
+  }
+
   /** VALUE <key> <flags> <bytes>[ <cas>]\r\n<data>\r\n, copied out under the shard's lock. */
   #writeItem(shard: Shard, item: number, withCas: boolean): void {
     const out = this.#out;
-    const length = shard.textLength(item);
-    out.ensure(6 + length);
     const { view } = out.memory;
     const at = out.end;
     view.setInt32(at, valueWord, true);
     view.setUint16(at + 4, eSpace);
+    const length = shard.textLength(item);
     if (withCas) return this.#writeItemWithCas(shard, item, length);
     shard.readText(item, length, out.memory, at + 6);
     out.end = at + 6 + length;
@@ -274,7 +307,6 @@ export class Protocol {
     out.byte(space);
     out.number64(shard.words[w + Item.CasHigh]!, shard.words[w + Item.CasLow]!);
     out.line('');
-    out.ensure(valueLength + 2);
     shard.readValue(item, out.memory, out.end);
     out.end += valueLength;
     out.line('');
@@ -289,6 +321,43 @@ export class Protocol {
     }
     const expires = this.#clock.expires(exptime);
     return this.#get(tokens.input, start, tokens.end[1]!, stop, next, withCas, expires);
+  }
+
+  /**
+   * 'get' with its keys, if they are short and set apart by single blanks, and the line is complete,
+   * as that of input ending in a newline is. Returns 0 and leaves it to #get() otherwise.
+   */
+  #plainGet(input: Memory, start: number, end: number): number {
+    const key = this.#key;
+    const { view } = input;
+    const out = this.#out;
+    const { begin, end: written } = out;
+    for (let at = start + 4; ;) {
+      const stop = key.scan(input, at, end);
+      const after = view.getUint8(stop);
+      const last = after === carriageReturn && view.getUint8(stop + 1) === newline;
+      if (key.length - 1 >>> 0 >= longestKey || (after !== space && !last)) {
+        // What has gone out already cannot be taken back; it was right.
+        if (out.begin === begin) out.end = written;
+        return 0;
+      }
+      this.#getOne(false, -1);
+      if (last) {
+        out.text(reply.end);
+        return stop + 2 - start;
+      }
+      at = stop + 1;
+      if (out.length >= enoughOutput) return this.#pauseGet(at - start, false, -1);
+    }
+  }
+
+  /** The answers have become many: the rest of the keys is looked at when they have been sent. */
+  #pauseGet(taken: number, withCas: boolean, expires: number): number {
+    const session = this.#session!;
+    session.getting = true;
+    session.withCas = withCas;
+    session.expires = expires;
+    return taken;
   }
 
   // --- Storage ----------------------------------------------------------------------------------
@@ -325,8 +394,58 @@ export class Protocol {
       this.#answer(reply.badChunk);
       return taken;
     }
+    this.#takeKey();
     this.#answer(this.#put(mode, flags, exptime, input, next, length, unique));
     return taken;
+  }
+
+  /**
+   * 'set' with a plain number for each of its words, and no other ones. Returns -1 and leaves it to
+   * #storage() otherwise.
+   */
+  #plainSet(input: Memory, start: number, end: number): number {
+    const key = this.#key;
+    const { view } = input;
+    // A key, three blanks, three digits and the line's end at least; a number is looked at while
+    // there is a byte behind it.
+    let at = key.scan(input, start + 4, end - 1);
+    if (key.length - 1 >>> 0 >= longestKey || view.getUint8(at) !== space) return -1;
+    at = this.#plainNumber(view, at + 1, end - 1);
+    const flags = this.#number;
+    if (at < 0 || view.getUint8(at) !== space) return -1;
+    at = this.#plainNumber(view, at + 1, end - 1);
+    const exptime = this.#number;
+    if (at < 0 || view.getUint8(at) !== space) return -1;
+    at = this.#plainNumber(view, at + 1, end - 1);
+    const length = this.#number;
+    if (at < 0 || view.getUint16(at) !== crlf) return -1;
+    if (itemHeader + key.length + length > this.#store.itemSize) return -1;
+    const value = at + 2;
+    const taken = value + length + 2 - start;
+    if (start + taken > end) {
+      this.#session!.needed = taken;
+      return 0;
+    }
+    this.#count[counter.cmd_set]!++;
+    this.#out.text(
+      view.getUint16(value + length) === crlf
+        ? this.#put('set', flags, exptime, input, value, length, 0n)
+        : reply.badChunk,
+    );
+    return taken;
+  }
+
+  /** Reads up to nine digits before `end` into #number; returns where they end, -1 without any. */
+  #plainNumber(view: DataView, at: number, end: number): number {
+    let number = 0;
+    let i = at;
+    for (; i < end; i++) {
+      const digit = view.getUint8(i) - zero;
+      if (digit < 0 || digit > 9) break;
+      number = number * 10 + digit;
+    }
+    this.#number = number;
+    return i === at || i === end || i - at > 9 ? -1 : i;
   }
 
   /** A value that is too large: throws it away, and for a set the old one too: stale data must not survive. */
@@ -349,15 +468,12 @@ export class Protocol {
     length: number,
     unique: bigint,
   ): Memory {
-    const { input, start } = this.#tokens;
-    const key = start[1]!;
-    const keyLength = this.#tokens.length(1);
-    const hash = this.#store.hash(input, key, keyLength);
-    const shard = this.#store.shard(hash);
+    const key = this.#key;
+    const shard = this.#store.shard(key.hash);
     const { now } = this.#clock;
     shard.lock();
     try {
-      const old = shard.find(hash, input, key, keyLength, now);
+      const old = shard.find(key, now);
       const refusal = this.#mayStore(mode, shard, old, unique);
       if (refusal !== undefined) return refusal;
       let from = value;
@@ -370,7 +486,7 @@ export class Protocol {
         keptFlags = shard.words[w + Item.Flags]!;
         expires = shard.words[w + Item.Expires]!;
         size += shard.words[w + Item.Length]!;
-        if (itemHeader + keyLength + size > this.#store.itemSize)
+        if (itemHeader + key.length + size > this.#store.itemSize)
           return this.#noRoom(reply.tooLarge);
         from = this.#joined(shard, old, value, at, length, mode === 'append');
         first = 0;
@@ -379,14 +495,14 @@ export class Protocol {
         shard.writeValue(old, from, first);
         return reply.stored;
       }
-      const item = shard.allocate(hash, input, key, keyLength, size, keptFlags, expires, now);
+      const item = shard.allocate(key, size, keptFlags, expires, now);
       if (item === 0) {
-        const stale = shard.find(hash, input, key, keyLength, now);
+        const stale = shard.find(key, now);
         if (mode === 'set' && stale !== 0) shard.remove(stale);
         return this.#noRoom(reply.noMemory);
       }
       shard.writeValue(item, from, first);
-      shard.replace(item, input, key, keyLength, now);
+      shard.replace(item, key, now);
       return reply.stored;
     } finally {
       shard.unlock();
@@ -454,7 +570,7 @@ export class Protocol {
     const delta = this.#tokens.unsigned64(2);
     if (delta === undefined) return this.#answer(reply.badDelta);
     const count = this.#count;
-    this.#withItem((shard, item, hash) => {
+    this.#withItem((shard, item) => {
       if (item === 0) {
         count[increment ? counter.incr_misses : counter.decr_misses]!++;
         return this.#answer(reply.notFound);
@@ -464,7 +580,7 @@ export class Protocol {
       count[increment ? counter.incr_hits : counter.decr_hits]!++;
       const less = value > delta ? value - delta : 0n;
       const text = (increment ? BigInt.asUintN(64, value + delta) : less).toString();
-      if (!this.#writeNumber(shard, item, hash, text)) return this.#answer(reply.noMemory);
+      if (!this.#writeNumber(shard, item, text)) return this.#answer(reply.noMemory);
       if (!this.#noreply()) this.#out.line(text);
       return undefined;
     });
@@ -483,7 +599,7 @@ export class Protocol {
   }
 
   /** In place when the text fits, padded with blanks as memcached does; else as a new item. */
-  #writeNumber(shard: Shard, item: number, hash: number, text: string): boolean {
+  #writeNumber(shard: Shard, item: number, text: string): boolean {
     const { words } = shard;
     const w = item >> 2;
     const length = words[w + Item.Length]!;
@@ -494,29 +610,23 @@ export class Protocol {
       shard.touch(item);
       return true;
     }
-    const { input, start } = this.#tokens;
-    const key = start[1]!;
-    const keyLength = this.#tokens.length(1);
     const flags = words[w + Item.Flags]!;
     const expires = words[w + Item.Expires]!;
     const { now } = this.#clock;
-    const longer = shard.allocate(hash, input, key, keyLength, text.length, flags, expires, now);
+    const longer = shard.allocate(this.#key, text.length, flags, expires, now);
     if (longer === 0) return false;
     shard.writeValue(longer, this.#scratch, 0);
-    shard.replace(longer, input, key, keyLength, now);
+    shard.replace(longer, this.#key, now);
     return true;
   }
 
   /** Runs `work` on the item with the key of word 1 under its shard's lock; 0: there is none. */
-  #withItem(work: (shard: Shard, item: number, hash: number) => void): void {
-    const { input, start } = this.#tokens;
-    const key = start[1]!;
-    const length = this.#tokens.length(1);
-    const hash = this.#store.hash(input, key, length);
-    const shard = this.#store.shard(hash);
+  #withItem(work: (shard: Shard, item: number) => void): void {
+    this.#takeKey();
+    const shard = this.#store.shard(this.#key.hash);
     shard.lock();
     try {
-      work(shard, shard.find(hash, input, key, length, this.#clock.now), hash);
+      work(shard, shard.find(this.#key, this.#clock.now));
     } finally {
       shard.unlock();
     }

@@ -1,6 +1,7 @@
 // One shard of the store: a hash index and slab classes in shared memory, for whoever holds its
 // lock. Single-threaded code over typed arrays; nothing here allocates on the JavaScript heap.
 import { copy, equal, Memory } from '../memory.js';
+import type { Key } from './key.js';
 import { acquire, breakLock, isHeldBy, release } from './lock.js';
 import {
   Class,
@@ -112,8 +113,9 @@ export class Shard {
   // --- Items ------------------------------------------------------------------------------------
 
   /** The live item with this key, or 0. An expired one is removed on the way. */
-  find(hash: number, key: Memory, start: number, length: number, now: number): number {
+  find(key: Key, now: number): number {
     const { words } = this;
+    const { hash, length } = key;
     if (words[Head.FlushAt] !== 0 && now >= words[Head.FlushAt]!) this.clear();
     let item = words[this.#slot(hash)]!;
     while (item !== 0) {
@@ -121,7 +123,7 @@ export class Shard {
       if (
         words[w + Item.Hash] === hash &&
         (words[w + Item.State]! & keyLengthMask) === length &&
-        equal(this.memory, item + itemHeader, key, start, length)
+        equal(this.memory, item + itemHeader, key.input, key.at, length)
       )
         return this.#live(item, now) ? item : 0;
       item = words[w + Item.Next]!;
@@ -159,10 +161,7 @@ export class Shard {
    * from before are void.
    */
   allocate(
-    hash: number,
-    key: Memory,
-    start: number,
-    keyLength: number,
+    key: Key,
     valueLength: number,
     flags: number,
     expires: number,
@@ -170,16 +169,16 @@ export class Shard {
   ): number {
     if (valueLength > this.#g.pages * this.#g.pageSize * mostOfShard) return 0;
     const suffix = suffixLength(flags, valueLength);
-    const text = keyLength + suffix + valueLength + 2;
+    const text = key.length + suffix + valueLength + 2;
     const head = this.#chunk(itemHeader + text, 0, now);
     if (head === 0) return 0;
     const { words } = this;
     const w = head >> 2;
     words[w + Item.Next] = 0;
-    words[w + Item.Hash] = hash;
+    words[w + Item.Hash] = key.hash;
     words[w + Item.More] = 0;
-    copy(key, start, this.memory, head + itemHeader, keyLength);
-    this.#describe(head, keyLength, suffix, valueLength, flags, expires);
+    copy(key.input, key.at, this.memory, head + itemHeader, key.length);
+    this.#describe(head, key.length, suffix, valueLength, flags, expires);
     let rest = itemHeader + text - this.#sizeOf(head);
     for (let last = w; rest > 0;) {
       const more = this.#chunk(itemHeader + rest, head, now);
@@ -255,8 +254,8 @@ export class Shard {
   }
 
   /** Puts an allocated item in the place of the one that has its key now. */
-  replace(item: number, key: Memory, start: number, length: number, now: number): void {
-    const old = this.find(this.words[(item >> 2) + Item.Hash]!, key, start, length, now);
+  replace(item: number, key: Key, now: number): void {
+    const old = this.find(key, now);
     if (old !== 0) this.remove(old);
     this.link(item);
   }

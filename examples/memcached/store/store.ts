@@ -4,7 +4,6 @@ import { randomInt } from 'node:crypto';
 
 import { ShmSegment } from 'freebsd-rss';
 
-import type { Memory } from '../memory.js';
 import type { Clock } from './clock.js';
 import { Head } from './layout.js';
 import { Shard } from './shard.js';
@@ -69,23 +68,12 @@ export class StoreMemory {
   }
 }
 
-/** The steps of a key's hash: four bytes at a time, then single ones. */
-function mix(h: number, word: number): number {
-  const next = Math.imul(h ^ word, 0x5bd1e995);
-  return next ^ (next >>> 15);
-}
-
-function finish(h: number): number {
-  let x = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
-  x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
-  return x ^ (x >>> 16);
-}
-
 /** A thread's view of the store. */
 export class Store {
   readonly itemSize: number;
   readonly limit: number;
   readonly shards: Shard[];
+  /** Of the keys' hashes. */
   readonly seed: number;
 
   constructor(handle: StoreHandle, token: number) {
@@ -95,17 +83,6 @@ export class Store {
       (id) => new Shard(ShmSegment.open(id).buffer, token, handle.evict),
     );
     this.seed = this.shards[0]!.words[Head.Seed]!;
-  }
-
-  /** Hash of a key. The seed is this process's own, so that colliding keys are hard to choose. */
-  hash(key: Memory, start: number, length: number): number {
-    const { view } = key;
-    const end = start + length;
-    let h = this.seed ^ length;
-    let at = start;
-    for (; at + 4 <= end; at += 4) h = mix(h, view.getInt32(at, true));
-    for (; at < end; at++) h = mix(h, view.getUint8(at));
-    return finish(h);
   }
 
   /** The shard of a hash: by its high bits, since the index uses the low ones. */

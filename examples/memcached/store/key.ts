@@ -1,0 +1,67 @@
+// The key that a command is about: where it lies, and its hash.
+import { Memory } from '../memory.js';
+
+const afterSpace = 0x21;
+/** Bytes below 0x21 of a word: `(word - lows) & ~word & highs` is 0 if it has none. */
+const lows = 0x21212121;
+const highs = 0x80808080;
+
+export class Key {
+  input = new Memory(Buffer.alloc(0));
+  at = 0;
+  length = 0;
+  hash = 0;
+  readonly #seed: number;
+
+  /** The seed is the process's own, so that colliding keys are hard to choose. */
+  constructor(seed: number) {
+    this.#seed = seed;
+  }
+
+  set(input: Memory, at: number, length: number): void {
+    const { view } = input;
+    const stop = at + length;
+    let h = this.#seed;
+    let i = at;
+    for (; i + 4 <= stop; i += 4) h = mix(h, view.getInt32(i, true));
+    for (; i < stop; i++) h = mix(h, view.getUint8(i));
+    this.#found(input, at, stop, h);
+  }
+
+  /**
+   * Takes the key that begins at `at`, up to the first blank or control character, or to `end`. Returns
+   * where that is.
+   */
+  scan(input: Memory, at: number, end: number): number {
+    const { view } = input;
+    let h = this.#seed;
+    let i = at;
+    for (; i + 4 <= end; i += 4) {
+      const word = view.getInt32(i, true);
+      if (((word - lows) & ~word & highs) !== 0) break;
+      h = mix(h, word);
+    }
+    for (; i < end; i++) {
+      const byte = view.getUint8(i);
+      if (byte < afterSpace) break;
+      h = mix(h, byte);
+    }
+    this.#found(input, at, i, h);
+    return i;
+  }
+
+  #found(input: Memory, at: number, stop: number, h: number): void {
+    this.input = input;
+    this.at = at;
+    this.length = stop - at;
+    let x = h ^ this.length;
+    x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
+    x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
+    this.hash = x ^ (x >>> 16);
+  }
+}
+
+function mix(h: number, word: number): number {
+  const next = Math.imul(h ^ word, 0x5bd1e995);
+  return next ^ (next >>> 15);
+}
