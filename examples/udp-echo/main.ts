@@ -4,7 +4,7 @@ import { createServer } from 'freebsd-rss';
 const [port = '7007', host = '127.0.0.1'] = process.argv.slice(2);
 const server = createServer({
   worker: new URL('./worker.js', import.meta.url),
-  udp: { port: Number(port), host },
+  udp: { port: Number(port), host, receiveBuffer: 4 << 20, sendBuffer: 4 << 20 },
 });
 await server.listen();
 console.log(`echoing on ${host}:${server.addresses[0]!.port}, steering ${server.steering}`);

@@ -99,11 +99,11 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
 
   void OnDatagrams(size_t count) override {
     for (size_t i = 0; i < count; ++i) {
-      const DatagramRow& from = port_->row(i);
+      const ReceivedDatagram& from = port_->row(i);
       uint32_t* row = datagrams_.data + i * kDatagramWords;
-      row[0] = from.datagram.slot * static_cast<uint32_t>(stride());
-      row[1] = from.datagram.length;
-      row[2] = (from.datagram.truncated ? kFlagTruncated : 0) |
+      row[0] = from.slot * static_cast<uint32_t>(stride());
+      row[1] = from.length;
+      row[2] = (from.truncated ? kFlagTruncated : 0) |
                (from.flow.from_kernel ? kFlagKernelFlow : 0);
       row[3] = static_cast<uint32_t>(from.flow.bucket);
       row[4] = from.flow.flow_id;
@@ -188,7 +188,7 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
   Napi::Value Peer(const Napi::CallbackInfo& info) {
     size_t i = info[0].As<Napi::Number>().Uint32Value();
     if (i >= rows_) return info.Env().Undefined();
-    return ToJs(info.Env(), port_->row(i).datagram.peer);
+    return ToJs(info.Env(), port_->row(i).peer);
   }
   Napi::Value Destination(const Napi::CallbackInfo& info) {
     size_t i = info[0].As<Napi::Number>().Uint32Value();

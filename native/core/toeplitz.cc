@@ -27,6 +27,14 @@ uint32_t ToeplitzHash(const uint8_t* key, size_t key_size, const uint8_t* data, 
 
 size_t TupleBytes(const SocketAddress& source, const SocketAddress& destination, bool with_ports,
                   uint8_t out[kMaxTupleSize]) {
+  if (source.family() == AF_INET && destination.family() == AF_INET) {
+    memcpy(out, &source.v4.sin_addr, 4);
+    memcpy(out + 4, &destination.v4.sin_addr, 4);
+    if (!with_ports) return 8;
+    memcpy(out + 8, &source.v4.sin_port, 2);
+    memcpy(out + 10, &destination.v4.sin_port, 2);
+    return 12;
+  }
   SocketAddress from = source.Unmapped(), to = destination.Unmapped();
   if (from.family() != to.family()) return 0;
   bool v4 = from.family() == AF_INET;

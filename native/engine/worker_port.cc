@@ -31,7 +31,6 @@ WorkerPort::WorkerPort(uv_loop_t* loop, std::shared_ptr<BucketTable> table,
       sink_(sink),
       wake_(this),
       pause_(this),
-      received_(kDatagramBatch),
       rows_(kDatagramBatch) {
   uv_async_init(loop_, wake_.get(), [](uv_async_t* h) {
     if (h->data != nullptr) static_cast<WorkerPort*>(h->data)->DrainInbox();
@@ -75,7 +74,8 @@ Status WorkerPort::AddListener(int fd) {
 Status WorkerPort::AddDatagramSocket(int fd, int endpoint, bool receive) {
   auto socket = Adopt(fd, Transport::kUdp);
   if (!socket.ok()) return socket.failure;
-  Status status = EnableDatagramInfo(socket.value->fd.get());
+  bool bound = !socket.value->address.is_unspecified();
+  Status status = EnableDatagramInfo(socket.value->fd.get(), bound);
   if (!status.ok()) return status;
   socket.value->endpoint = endpoint;
   socket.value->receive = receive;
@@ -239,20 +239,20 @@ void WorkerPort::DeliverForwarded() {
     size_t count = 0;
     for (; count < kDatagramBatch && at < forwarded_.size(); ++at, ++count) {
       ForwardedDatagram& from = forwarded_[at];
-      DatagramRow& row = rows_[count];
+      ReceivedDatagram& row = rows_[count];
       row.flow = from.flow;
       row.endpoint = from.endpoint;
-      row.datagram.slot = static_cast<uint32_t>(count);
-      row.datagram.length = static_cast<uint32_t>(from.payload.size());
-      row.datagram.truncated = from.truncated;
-      row.datagram.peer = from.peer;
-      row.datagram.info = DatagramInfo();
-      row.datagram.info.has_destination = from.local.family() != 0;
-      row.datagram.info.destination = from.local;
+      row.slot = static_cast<uint32_t>(count);
+      row.length = static_cast<uint32_t>(from.payload.size());
+      row.truncated = from.truncated;
+      row.peer = from.peer;
+      row.info = DatagramInfo();
+      row.info.has_destination = from.local.family() != 0;
+      row.info.destination = from.local;
       if (!from.payload.empty())
         memcpy(options_.slab + count * options_.stride, from.payload.data(), from.payload.size());
       counters(row.flow.bucket).datagrams_in += 1;
-      counters(row.flow.bucket).bytes_in += row.datagram.length;
+      counters(row.flow.bucket).bytes_in += row.length;
     }
     sink_->OnDatagrams(count);
   }
@@ -272,27 +272,28 @@ void WorkerPort::ReceiveDatagrams(Socket* socket) {
   const FlowClassifier& classifier = table_->classifier();
   for (int batch = 0; batch < kBatchesPerTurn; ++batch) {
     int received = batcher_.Receive(socket->fd.get(), options_.slab, options_.stride,
-                                    options_.slot_size, received_.data());
+                                    options_.slot_size, rows_.data());
     if (received == -EAGAIN || received == -EWOULDBLOCK || received == 0) return;
     if (received < 0) continue;  // a pending ICMP error: reading it has cleared it
     size_t count = 0;
+    SocketAddress local = socket->address;
     for (int i = 0; i < received; ++i) {
-      DatagramRow& row = rows_[count];
-      row.datagram = received_[i];
+      ReceivedDatagram& row = rows_[i];
       row.endpoint = socket->endpoint;
-      SocketAddress local =
-          row.datagram.info.has_destination ? row.datagram.info.destination : socket->address;
-      local.set_port(socket->address.port());
-      row.flow =
-          classifier.Classify(Transport::kUdp, row.datagram.info.flow, row.datagram.peer, local);
+      if (row.info.has_destination) {
+        local = row.info.destination;
+        local.set_port(socket->address.port());
+      }
+      row.flow = classifier.Classify(Transport::kUdp, row.info.flow, row.peer, local);
       BucketCounters& counter = counters(row.flow.bucket);
-      if (row.datagram.truncated) counter.datagrams_truncated += 1;
+      if (row.truncated) counter.datagrams_truncated += 1;
       if (table_->owner(row.flow.bucket) != options_.worker) {
         if (options_.count_misdirected) counter.misdirected += 1;
         if (options_.forward && Forward(row, *socket)) continue;
       }
       counter.datagrams_in += 1;
-      counter.bytes_in += row.datagram.length;
+      counter.bytes_in += row.length;
+      if (count != static_cast<size_t>(i)) rows_[count] = row;
       ++count;
     }
     if (count > 0) sink_->OnDatagrams(count);
@@ -300,15 +301,15 @@ void WorkerPort::ReceiveDatagrams(Socket* socket) {
   }
 }
 
-bool WorkerPort::Forward(const DatagramRow& row, const Socket& socket) {
-  const uint8_t* payload = options_.slab + row.datagram.slot * options_.stride;
+bool WorkerPort::Forward(const ReceivedDatagram& row, const Socket& socket) {
+  const uint8_t* payload = options_.slab + row.slot * options_.stride;
   ForwardedDatagram datagram;
   datagram.flow = row.flow;
-  datagram.peer = row.datagram.peer;
-  if (row.datagram.info.has_destination) datagram.local = row.datagram.info.destination;
+  datagram.peer = row.peer;
+  if (row.info.has_destination) datagram.local = row.info.destination;
   datagram.endpoint = socket.endpoint;
-  datagram.truncated = row.datagram.truncated;
-  datagram.payload.assign(payload, payload + row.datagram.length);
+  datagram.truncated = row.truncated;
+  datagram.payload.assign(payload, payload + row.length);
   BucketCounters& counter = counters(row.flow.bucket);
   if (!table_->PushDatagram(row.flow.bucket, std::move(datagram))) {
     counter.inbox_full += 1;
@@ -325,11 +326,11 @@ WorkerPort::Socket* WorkerPort::SocketOf(int endpoint) const {
 }
 
 SocketAddress WorkerPort::destination(size_t i) const {
-  const DatagramRow& row = rows_[i];
+  const ReceivedDatagram& row = rows_[i];
   const Socket* socket = SocketOf(row.endpoint);
   SocketAddress local;
-  if (row.datagram.info.has_destination)
-    local = row.datagram.info.destination;
+  if (row.info.has_destination)
+    local = row.info.destination;
   else if (socket != nullptr)
     local = socket->address;
   if (socket != nullptr) local.set_port(socket->address.port());
@@ -343,16 +344,17 @@ void WorkerPort::Reply(const DatagramReply* replies, size_t count) {
     Socket* socket = SocketOf(endpoint);
     int size = 0;
     for (; size < kDatagramBatch && at + size < count; ++size) {
-      const DatagramRow& row = rows_[replies[at + size].row];
+      const ReceivedDatagram& row = rows_[replies[at + size].row];
       if (row.endpoint != endpoint) break;
-      const DatagramInfo& info = row.datagram.info;
+      const DatagramInfo& info = row.info;
       OutgoingDatagram& out = batch[size];
       out.data = replies[at + size].data;
       out.length = replies[at + size].length;
-      out.peer = &row.datagram.peer;
+      out.peer = &row.peer;
       bool named = socket != nullptr && socket->address.is_unspecified() && info.has_destination &&
                    CanBeSource(info.destination);
       out.source = named ? &info.destination : nullptr;
+      out.flow = info.flow;
     }
     for (int done = 0; done < size;) {
       int sent =

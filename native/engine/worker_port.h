@@ -17,12 +17,6 @@
 
 namespace rss {
 
-struct DatagramRow {
-  ReceivedDatagram datagram;
-  Flow flow;
-  int endpoint = 0;
-};
-
 struct DatagramReply {
   uint32_t row = 0;  // the datagram that is answered
   const uint8_t* data = nullptr;
@@ -84,7 +78,7 @@ class WorkerPort final : public Waker {
   int Take(size_t i);
   void Arrived() { in_transit_ = Transit(); }
 
-  const DatagramRow& row(size_t i) const { return rows_[i]; }
+  const ReceivedDatagram& row(size_t i) const { return rows_[i]; }
   SocketAddress destination(size_t i) const;
   void Reply(const DatagramReply* replies, size_t count);
 
@@ -117,7 +111,7 @@ class WorkerPort final : public Waker {
   void ResumeAccepting();
   void DeliverConnections();
   void ReceiveDatagrams(Socket* socket);
-  bool Forward(const DatagramRow& row, const Socket& socket);
+  bool Forward(const ReceivedDatagram& row, const Socket& socket);
   void DrainInbox();
   void DeliverForwarded();
   Socket* SocketOf(int endpoint) const;
@@ -134,8 +128,7 @@ class WorkerPort final : public Waker {
   std::vector<ForwardedDatagram> forwarded_;
   Transit in_transit_;
   DatagramBatcher batcher_;
-  std::vector<ReceivedDatagram> received_;
-  std::vector<DatagramRow> rows_;
+  std::vector<ReceivedDatagram> rows_;
   bool started_ = false;
   bool closed_ = false;
 };

@@ -104,11 +104,14 @@ struct DatagramInfo {
 };
 
 // Asks for destination address, flow id, hash type and bucket with each datagram, as far as the
-// kernel has them. FreeBSD delivers flow messages reliably only beside the destination's.
-Status EnableDatagramInfo(int fd);
+// kernel has them. `bound` says that the socket has one address, which then need not be told; but
+// FreeBSD delivers flow messages reliably only beside the destination's.
+Status EnableDatagramInfo(int fd, bool bound);
 DatagramInfo ParseControl(const msghdr& message);
-// Writes control messages that make a reply leave from `source`; returns their length, 0 for none.
-size_t BuildReplyControl(const SocketAddress& source, void* buffer);
+// Writes control messages that make a reply to `peer` leave from `source`, if that is not null, and,
+// where the kernel takes it, on the transmit queue of its flow; returns their length, 0 for none.
+size_t BuildReplyControl(const SocketAddress* source, const SocketAddress& peer,
+                         const KernelFlow& flow, void* buffer);
 
 // --- Readiness ----------------------------------------------------------------------------------
 

@@ -187,7 +187,7 @@ Tally RunUdp(const Kernel& kernel, const Family& family, std::vector<OpenedListe
   Tally tally;
   tally.per_listener.resize(group.size());
   for (auto& member : group) {
-    Status status = EnableDatagramInfo(member.fd.get());
+    Status status = EnableDatagramInfo(member.fd.get(), false);
     if (!status.ok()) tally.error = Describe(status.failure);
   }
   DatagramBatcher batcher;
@@ -305,7 +305,7 @@ void TestReply(const char* bind_host, const char* target_host) {
   options.address = ParseAddress(bind_host, 0).value;
   auto server = OpenListener(options);
   if (!server.ok()) return Skip(name, Describe(server.failure));
-  (void)EnableDatagramInfo(server.value.fd.get());
+  (void)EnableDatagramInfo(server.value.fd.get(), false);
   SocketAddress target = ParseAddress(target_host, server.value.address.port()).value;
   UniqueFd client(socket(target.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (sendto(client.get(), "ping", 4, 0, &target.sa, target.length()) != 4)
@@ -317,7 +317,12 @@ void TestReply(const char* bind_host, const char* target_host) {
   std::vector<ReceivedDatagram> received(kDatagramBatch);
   int count = batcher.Receive(server.value.fd.get(), slab.data(), 128, 100, received.data());
   if (count != 1) return Check(false, name, "received " + std::to_string(count));
-  OutgoingDatagram reply{slab.data(), 4, &received[0].peer, &received[0].info.destination};
+  OutgoingDatagram reply;
+  reply.data = slab.data();
+  reply.length = 4;
+  reply.peer = &received[0].peer;
+  reply.source = &received[0].info.destination;
+  reply.flow = received[0].info.flow;
   int sent = batcher.Send(server.value.fd.get(), &reply, 1);
   wait.fd = client.get();
   poll(&wait, 1, 2000);

@@ -137,7 +137,7 @@ void TestOptions() {
   CheckFails(InspectSocket(UniqueFd(open("/dev/null", O_RDONLY)).get()), ENOTSOCK,
              "a file is no socket");
   UniqueFd local = Socket(AF_UNIX, SOCK_STREAM);
-  CheckFails(InspectSocket(local.get()), EPROTOTYPE, "a Unix socket is neither TCP nor UDP");
+  CheckFails(InspectIpSocket(local.get()), EPROTOTYPE, "a Unix socket is neither TCP nor UDP");
 }
 
 void TestSharedMemory() {

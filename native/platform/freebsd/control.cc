@@ -5,7 +5,7 @@
 #include "platform/platform.h"
 
 namespace rss {
-Status EnableDatagramInfo(int fd) {
+Status EnableDatagramInfo(int fd, bool) {
   Status status = SetOption(fd, SocketOption::kRecvDestination, 1);
   if (!status.ok()) return status;
   // Absence of the flow options is data: datagrams are then hashed in software.
@@ -41,7 +41,9 @@ DatagramInfo ParseControl(const msghdr& message) {
   return info;
 }
 
-size_t BuildReplyControl(const SocketAddress& source, void* buffer) {
+namespace {
+
+size_t BuildSource(const SocketAddress& source, void* buffer) {
   // udp6_send() hands datagrams to v4-mapped peers over to udp_send(), which reads IPPROTO_IP
   // messages alone: so the address, not the socket, decides the level.
   SocketAddress from = source.Unmapped();
@@ -51,6 +53,20 @@ size_t BuildReplyControl(const SocketAddress& source, void* buffer) {
   packet.ipi6_addr = from.v6.sin6_addr;
   packet.ipi6_ifindex = from.v6.sin6_scope_id;
   return WriteControl(buffer, IPPROTO_IPV6, IPV6_PKTINFO, packet);
+}
+
+}  // namespace
+
+size_t BuildReplyControl(const SocketAddress* source, const SocketAddress& peer,
+                         const KernelFlow& flow, void* buffer) {
+  auto* at = static_cast<char*>(buffer);
+  if (source != nullptr) at += BuildSource(*source, at);
+  // udp_output() takes the flow, IPv4 only, whether or not the kernel has RSS.
+  if (flow.hash_type != 0 && peer.family() == AF_INET) {
+    at += WriteControl(at, IPPROTO_IP, kIpFlowId, flow.flow_id);
+    at += WriteControl(at, IPPROTO_IP, kIpFlowType, flow.hash_type);
+  }
+  return static_cast<size_t>(at - static_cast<char*>(buffer));
 }
 
 }  // namespace rss

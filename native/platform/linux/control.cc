@@ -4,7 +4,8 @@
 #include "platform/platform.h"
 
 namespace rss {
-Status EnableDatagramInfo(int fd) {
+Status EnableDatagramInfo(int fd, bool bound) {
+  if (bound) return Nothing{};
   return SetOption(fd, SocketOption::kRecvDestination, 1);
 }
 
@@ -29,8 +30,10 @@ DatagramInfo ParseControl(const msghdr& message) {
   return info;
 }
 
-size_t BuildReplyControl(const SocketAddress& source, void* buffer) {
-  SocketAddress from = source.Unmapped();
+size_t BuildReplyControl(const SocketAddress* source, const SocketAddress&, const KernelFlow&,
+                         void* buffer) {
+  if (source == nullptr) return 0;
+  SocketAddress from = source->Unmapped();
   if (from.family() == AF_INET) {  // on a dual-stack socket too: Linux reads both levels there
     in_pktinfo packet{};
     packet.ipi_spec_dst = from.v4.sin_addr;

@@ -6,9 +6,9 @@
 namespace rss {
 
 struct DatagramBatcher::State {
+  int used = kDatagramBatch;  // headers of `receive` that are not as they should be
   mmsghdr receive[kDatagramBatch];
   iovec receive_iov[kDatagramBatch];
-  SocketAddress peers[kDatagramBatch];
   mmsghdr send[kDatagramBatch];
   iovec send_iov[kDatagramBatch];
   alignas(cmsghdr) char receive_control[kDatagramBatch][kControlSize];
@@ -25,11 +25,12 @@ DatagramBatcher::~DatagramBatcher() = default;
 int DatagramBatcher::Receive(int fd, uint8_t* slab, size_t stride, size_t slot_size,
                              ReceivedDatagram* out) {
   State& s = *state_;
-  for (int i = 0; i < kDatagramBatch; ++i) {
+  // The kernel changes the headers it uses; the others are as they were.
+  for (int i = 0; i < s.used; ++i) {
     s.receive_iov[i] = {slab + i * stride, slot_size};
     msghdr& header = s.receive[i].msg_hdr;
-    header.msg_name = &s.peers[i].sa;
-    header.msg_namelen = sizeof s.peers[i].v6;
+    header.msg_name = &out[i].peer.sa;
+    header.msg_namelen = sizeof out[i].peer.v6;
     header.msg_iov = &s.receive_iov[i];
     header.msg_iovlen = 1;
     header.msg_control = s.receive_control[i];
@@ -41,6 +42,7 @@ int DatagramBatcher::Receive(int fd, uint8_t* slab, size_t stride, size_t slot_s
   do {
     count = static_cast<int>(recvmmsg(fd, s.receive, kDatagramBatch, MSG_DONTWAIT, nullptr));
   } while (count < 0 && errno == EINTR);
+  s.used = count < 0 ? 1 : count;
   if (count < 0) return -errno;
   for (int i = 0; i < count; ++i) {
     const msghdr& header = s.receive[i].msg_hdr;
@@ -48,8 +50,7 @@ int DatagramBatcher::Receive(int fd, uint8_t* slab, size_t stride, size_t slot_s
     out[i].length = s.receive[i].msg_len;
     out[i].truncated = (header.msg_flags & MSG_TRUNC) != 0;
     if (out[i].length > slot_size) out[i].length = static_cast<uint32_t>(slot_size);
-    out[i].peer = s.peers[i];
-    out[i].info = ParseControl(header);
+    out[i].info = header.msg_controllen == 0 ? DatagramInfo() : ParseControl(header);
   }
   return count;
 }
@@ -64,9 +65,8 @@ int DatagramBatcher::Send(int fd, const OutgoingDatagram* datagrams, int count) 
     header.msg_namelen = datagrams[i].peer->length();
     header.msg_iov = &s.send_iov[i];
     header.msg_iovlen = 1;
-    size_t control = datagrams[i].source == nullptr
-                         ? 0
-                         : BuildReplyControl(*datagrams[i].source, s.send_control[i]);
+    size_t control = BuildReplyControl(datagrams[i].source, *datagrams[i].peer, datagrams[i].flow,
+                                       s.send_control[i]);
     header.msg_control = control == 0 ? nullptr : s.send_control[i];
     header.msg_controllen = static_cast<socklen_t>(control);
   }

@@ -17,6 +17,8 @@ struct ReceivedDatagram {
   bool truncated = false;
   SocketAddress peer;
   DatagramInfo info;
+  Flow flow;         // for the caller to fill in, as is
+  int endpoint = 0;  // which of its sockets it was
 };
 
 struct OutgoingDatagram {
@@ -24,6 +26,7 @@ struct OutgoingDatagram {
   size_t length = 0;
   const SocketAddress* peer = nullptr;
   const SocketAddress* source = nullptr;  // null: the kernel chooses
+  KernelFlow flow;                        // of the datagram that is answered
 };
 
 // Reusable headers and control buffers, so that a batch allocates nothing.
@@ -32,7 +35,8 @@ class DatagramBatcher {
   DatagramBatcher();
   ~DatagramBatcher();
 
-  // Reads up to kDatagramBatch datagrams, the i-th into slab + i * stride (slot_size bytes of it).
+  // Reads up to kDatagramBatch datagrams, the i-th into slab + i * stride (slot_size bytes of it), and
+  // describes it in out[i]: the same slab and rows at every call.
   // Returns their number or -errno; -EAGAIN when there are none.
   int Receive(int fd, uint8_t* slab, size_t stride, size_t slot_size, ReceivedDatagram* out);
 

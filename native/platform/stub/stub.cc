@@ -93,13 +93,13 @@ Status AttachSteeringProgram(int, const BpfProgram&) {
   return Unsupported("setsockopt");
 }
 
-Status EnableDatagramInfo(int) {
+Status EnableDatagramInfo(int, bool) {
   return Unsupported("setsockopt");
 }
 DatagramInfo ParseControl(const msghdr&) {
   return {};
 }
-size_t BuildReplyControl(const SocketAddress&, void*) {
+size_t BuildReplyControl(const SocketAddress*, const SocketAddress&, const KernelFlow&, void*) {
   return 0;
 }
 
