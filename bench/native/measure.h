@@ -70,7 +70,8 @@ inline double OwnCpu() {
   return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
 }
 
-// CPU seconds of a process, over its live threads (proc(5), schedstat: nanoseconds).
+// CPU seconds of a process and its children, over their live threads (proc(5), schedstat:
+// nanoseconds).
 inline double CpuOf(int pid) {
   std::string folder = "/proc/" + std::to_string(pid) + "/task";
   DIR* directory = opendir(folder.c_str());
@@ -82,6 +83,10 @@ inline double CpuOf(int pid) {
     if (file == nullptr) continue;
     unsigned long long nanoseconds = 0;
     if (fscanf(file, "%llu", &nanoseconds) == 1) seconds += static_cast<double>(nanoseconds) * 1e-9;
+    fclose(file);
+    file = fopen((folder + "/" + entry->d_name + "/children").c_str(), "r");
+    if (file == nullptr) continue;
+    for (int child; fscanf(file, "%d", &child) == 1;) seconds += CpuOf(child);
     fclose(file);
   }
   closedir(directory);

@@ -1,0 +1,30 @@
+// The C++ programs of the bench: load clients and ceilings, built when their sources are newer.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const sources = path.join(root, 'bench/native');
+const binaries = path.join(root, 'build/bench');
+
+const modified = (file: string) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+
+/** Path of a program of bench/native, built if need be. */
+export function native(name: string): string {
+  const binary = path.join(binaries, name);
+  const newest = Math.max(
+    ...readdirSync(sources)
+      .filter((file) => file.endsWith('.h') || file === `${name}.cc`)
+      .map((file) => modified(path.join(sources, file))),
+  );
+  if (modified(binary) > newest) return binary;
+  mkdirSync(binaries, { recursive: true });
+  const flags = ['-std=c++17', '-O2', '-Wall', '-Wextra'];
+  const source = path.join(sources, `${name}.cc`);
+  const { status } = spawnSync(process.env['CXX'] ?? 'c++', [...flags, '-o', binary, source], {
+    stdio: 'inherit',
+  });
+  if (status !== 0) throw new Error(`${source} does not compile`);
+  return binary;
+}
