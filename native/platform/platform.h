@@ -113,6 +113,11 @@ DatagramInfo ParseControl(const msghdr& message);
 size_t BuildReplyControl(const SocketAddress* source, const SocketAddress& peer,
                          const KernelFlow& flow, void* buffer);
 
+// Has the kernel cut a message of several equally long datagrams to one peer apart, which passes
+// through its layers once instead of for each: writes the control message, returns its length. 0 where
+// there is no such thing.
+size_t BuildSegmentControl(uint16_t datagram_size, void* buffer);
+
 // --- Readiness ----------------------------------------------------------------------------------
 
 // Has an event queue (libuv's epoll(7) descriptor) tell of new input on `fd` once, instead of in every

@@ -69,4 +69,8 @@ size_t BuildReplyControl(const SocketAddress* source, const SocketAddress& peer,
   return static_cast<size_t>(at - static_cast<char*>(buffer));
 }
 
+size_t BuildSegmentControl(uint16_t, void*) {
+  return 0;
+}
+
 }  // namespace rss

@@ -4,6 +4,12 @@
 #include "platform/platform.h"
 
 namespace rss {
+namespace {
+
+constexpr int kUdpSegment = 103;  // UDP_SEGMENT, Linux 4.18; older headers lack it
+
+}  // namespace
+
 Status EnableDatagramInfo(int fd, bool bound) {
   if (bound) return Nothing{};
   return SetOption(fd, SocketOption::kRecvDestination, 1);
@@ -43,6 +49,10 @@ size_t BuildReplyControl(const SocketAddress* source, const SocketAddress&, cons
   packet.ipi6_addr = from.v6.sin6_addr;
   packet.ipi6_ifindex = from.v6.sin6_scope_id;
   return WriteControl(buffer, IPPROTO_IPV6, IPV6_PKTINFO, packet);
+}
+
+size_t BuildSegmentControl(uint16_t datagram_size, void* buffer) {
+  return WriteControl(buffer, IPPROTO_UDP, kUdpSegment, datagram_size);
 }
 
 }  // namespace rss

@@ -5,12 +5,42 @@
 
 namespace rss {
 
+namespace {
+
+// Larger ones might not fit the path's MTU, which segments must; the total is one message's.
+constexpr size_t kLargestSegment = 1400, kLargestMessage = 65000;
+
+bool SameWay(const OutgoingDatagram& a, const OutgoingDatagram& b) {
+  if (a.peer != b.peer && *a.peer != *b.peer) return false;
+  if (a.source == b.source) return true;
+  return a.source != nullptr && b.source != nullptr && *a.source == *b.source;
+}
+
+// How many of these, from the first on, can be one message: equally long, but for a shorter last one.
+int SegmentsOf(const OutgoingDatagram* datagrams, int count) {
+  size_t size = datagrams[0].length, total = size;
+  if (size == 0 || size > kLargestSegment) return 1;
+  int run = 1;
+  for (; run < count; ++run) {
+    size_t length = datagrams[run].length;
+    total += length;
+    if (length == 0 || length > size || total > kLargestMessage) break;
+    if (!SameWay(datagrams[0], datagrams[run])) break;
+    if (length < size) return run + 1;
+  }
+  return run;
+}
+
+}  // namespace
+
 struct DatagramBatcher::State {
   int used = kDatagramBatch;  // headers of `receive` that are not as they should be
   mmsghdr receive[kDatagramBatch];
   iovec receive_iov[kDatagramBatch];
   mmsghdr send[kDatagramBatch];
   iovec send_iov[kDatagramBatch];
+  int send_first[kDatagramBatch + 1];  // datagram that a message begins with
+  bool segments = true;                // not refused so far
   alignas(cmsghdr) char receive_control[kDatagramBatch][kControlSize];
   alignas(cmsghdr) char send_control[kDatagramBatch][kControlSize];
 };
@@ -58,23 +88,41 @@ int DatagramBatcher::Receive(int fd, uint8_t* slab, size_t stride, size_t slot_s
 int DatagramBatcher::Send(int fd, const OutgoingDatagram* datagrams, int count) {
   State& s = *state_;
   if (count > kDatagramBatch) count = kDatagramBatch;
-  for (int i = 0; i < count; ++i) {
-    s.send_iov[i] = {const_cast<void*>(datagrams[i].data), datagrams[i].length};
-    msghdr& header = s.send[i].msg_hdr;
-    header.msg_name = const_cast<sockaddr*>(&datagrams[i].peer->sa);
-    header.msg_namelen = datagrams[i].peer->length();
-    header.msg_iov = &s.send_iov[i];
-    header.msg_iovlen = 1;
-    size_t control = BuildReplyControl(datagrams[i].source, *datagrams[i].peer, datagrams[i].flow,
-                                       s.send_control[i]);
-    header.msg_control = control == 0 ? nullptr : s.send_control[i];
-    header.msg_controllen = static_cast<socklen_t>(control);
+  unsigned messages = 0;
+  for (int at = 0; at < count; ++messages) {
+    const OutgoingDatagram& first = datagrams[at];
+    msghdr& header = s.send[messages].msg_hdr;
+    char* control = s.send_control[messages];
+    size_t length = BuildReplyControl(first.source, *first.peer, first.flow, control);
+    int run = s.segments ? SegmentsOf(datagrams + at, count - at) : 1;
+    if (run > 1) {
+      size_t more = BuildSegmentControl(static_cast<uint16_t>(first.length), control + length);
+      if (more == 0) s.segments = false, run = 1;
+      length += more;
+    }
+    header.msg_name = const_cast<sockaddr*>(&first.peer->sa);
+    header.msg_namelen = first.peer->length();
+    header.msg_iov = &s.send_iov[at];
+    header.msg_iovlen = static_cast<decltype(header.msg_iovlen)>(run);
+    header.msg_control = length == 0 ? nullptr : control;
+    header.msg_controllen = static_cast<socklen_t>(length);
+    s.send_first[messages] = at;
+    for (int i = at; i < at + run; ++i)
+      s.send_iov[i] = {const_cast<void*>(datagrams[i].data), datagrams[i].length};
+    at += run;
   }
+  s.send_first[messages] = count;
   int sent;
   do {
-    sent = static_cast<int>(sendmmsg(fd, s.send, static_cast<unsigned>(count), MSG_DONTWAIT));
+    sent = static_cast<int>(sendmmsg(fd, s.send, messages, MSG_DONTWAIT));
   } while (sent < 0 && errno == EINTR);
-  return sent < 0 ? -errno : sent;
+  if (sent >= 0) return s.send_first[sent];
+  int error = -errno;
+  // A kernel before 4.18, a device that cannot, or a smaller MTU.
+  bool refused = s.send_first[1] > 1 && (error == -EINVAL || error == -EIO);
+  if (!refused) return error;
+  s.segments = false;
+  return Send(fd, datagrams, count);
 }
 
 }  // namespace rss

@@ -57,6 +57,9 @@ Result<UniqueFd> ListenUnix(const std::string&, int, int) {
   return Unsupported("listen");
 }
 
+size_t BuildSegmentControl(uint16_t, void*) {
+  return 0;
+}
 bool WatchEdges(int, int) {
   return false;
 }
