@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 #include <string>
 #include <vector>
@@ -117,6 +118,13 @@ size_t BuildReplyControl(const SocketAddress* source, const SocketAddress& peer,
 // through its layers once instead of for each: writes the control message, returns its length. 0 where
 // there is no such thing.
 size_t BuildSegmentControl(uint16_t datagram_size, void* buffer);
+
+// --- Stream sockets -----------------------------------------------------------------------------
+
+// recv(2) and send(2) that neither wait nor raise SIGPIPE: -1 with errno. On Linux not through the C
+// library, where each is a cancellation point of pthread_cancel(3) that costs more than its call.
+ssize_t ReceiveNow(int fd, void* buffer, size_t size);
+ssize_t SendNow(int fd, const void* bytes, size_t size);
 
 // --- Readiness ----------------------------------------------------------------------------------
 

@@ -260,16 +260,14 @@ export class Protocol {
     shard.lock();
     try {
       const item = shard.find(key, this.#clock.now);
-      if (item !== 0) {
-        const room = shard.textLength(item) + leastRoom;
-        if (!this.#out.hasRoom(room)) return room;
-      }
+      const length = item === 0 ? 0 : shard.textLength(item);
+      if (!this.#out.hasRoom(length + leastRoom)) return length + leastRoom;
       count[counter.cmd_get]!++;
       count[item === 0 ? counter.get_misses : counter.get_hits]!++;
       if (expires >= 0) this.#countTouch(shard, item, expires);
       if (item === 0) return 0;
       shard.touch(item);
-      this.#writeItem(shard, item, withCas);
+      this.#writeItem(shard, item, length, withCas);
       return 0;
     } finally {
       shard.unlock();
@@ -284,13 +282,12 @@ export class Protocol {
   }
 
   /** VALUE <key> <flags> <bytes>[ <cas>]\r\n<data>\r\n, copied out under the shard's lock. */
-  #writeItem(shard: Shard, item: number, withCas: boolean): void {
+  #writeItem(shard: Shard, item: number, length: number, withCas: boolean): void {
     const out = this.#out;
     const { view } = out.memory;
     const at = out.end;
     view.setInt32(at, valueWord, true);
     view.setUint16(at + 4, eSpace);
-    const length = shard.textLength(item);
     if (withCas) return this.#writeItemWithCas(shard, item, length);
     shard.readText(item, length, out.memory, at + 6);
     out.end = at + 6 + length;

@@ -153,7 +153,10 @@ export class Shard {
 
   /** Marks an item as used. */
   touch(item: number): void {
-    this.words[(item >> 2) + Item.State]! |= stateReferenced | stateFetched;
+    const { words } = this;
+    const state = words[(item >> 2) + Item.State]!;
+    const used = state | stateReferenced | stateFetched;
+    if (used !== state) words[(item >> 2) + Item.State] = used; // the memory may stay unchanged
   }
 
   /**

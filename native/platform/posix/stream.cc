@@ -41,22 +41,21 @@ bool IsAbandoned(const std::string& path, const sockaddr_un& address) {
 ssize_t ReceiveStream(int fd, void* buffer, size_t size) {
   ssize_t received;
   do {
-    received = recv(fd, buffer, size, MSG_DONTWAIT);
+    received = ReceiveNow(fd, buffer, size);
   } while (received < 0 && errno == EINTR);
   return received < 0 ? -errno : received;
 }
 
 ssize_t SendStream(int fd, const iovec* parts, int count) {
-  constexpr int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
   ssize_t sent;
   do {
     if (count == 1) {
-      sent = send(fd, parts[0].iov_base, parts[0].iov_len, flags);
+      sent = SendNow(fd, parts[0].iov_base, parts[0].iov_len);
     } else {
       msghdr message{};
       message.msg_iov = const_cast<iovec*>(parts);
       message.msg_iovlen = static_cast<decltype(message.msg_iovlen)>(count);
-      sent = sendmsg(fd, &message, flags);
+      sent = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
   } while (sent < 0 && errno == EINTR);
   if (sent >= 0) return sent;

@@ -60,6 +60,14 @@ Result<UniqueFd> ListenUnix(const std::string&, int, int) {
 size_t BuildSegmentControl(uint16_t, void*) {
   return 0;
 }
+ssize_t ReceiveNow(int, void*, size_t) {
+  errno = ENOTSUP;
+  return -1;
+}
+ssize_t SendNow(int, const void*, size_t) {
+  errno = ENOTSUP;
+  return -1;
+}
 bool WatchEdges(int, int) {
   return false;
 }
