@@ -29,4 +29,5 @@ export {
 export type { BucketStats, Counters, ServerStats, WorkerStats } from './server/stats.js';
 export { Listener, type ListenerOptions, openListener, type Steering } from './socket/listen.js';
 export { socketOptions, type SocketReference, type TypedOption } from './socket/options.js';
+export { OwnerLock } from './lock.js';
 export { maxSegmentSize, ShmSegment, waitOn, wake } from './shm.js';

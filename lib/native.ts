@@ -95,6 +95,7 @@ export const optionNumber = {
 
 export interface StreamEngineSettings {
   table: number;
+  worker: number;
   maxInput: number;
   maxQueued: number;
   idleTimeout: number;
@@ -118,6 +119,8 @@ export interface StreamEngine {
   flush(): void;
   connectTcp(address: string, port: number): number | Failure;
   connectUnix(path: string): number | Failure;
+  retire(): number;
+  passed(ticket: number): boolean;
   detach(connection: number): { fd: number; input: Buffer; output: Buffer } | Failure;
   /** Without addresses for Unix sockets. */
   addresses(connection: number): { local?: SocketAddress; peer?: SocketAddress } | Failure;
@@ -229,6 +232,8 @@ export interface Native {
   detachBuffer(buffer: ArrayBuffer): void;
   waitOnWord(words: Int32Array, index: number, expected: number, timeoutMs: number): number;
   wakeWord(words: Int32Array, index: number, count: number): number;
+  acquireLock(words: Int32Array, index: number, token: number): void;
+  breakLock(words: Int32Array, index: number): void;
 
   createBucketTable(config: object, bucketToWorker: number[], workers: number): number;
   destroyBucketTable(id: number): void;

@@ -11,7 +11,7 @@ import {
 import { native, type SocketAddress, type StreamEngineSettings } from '../native.js';
 import type { Flow, HashType } from '../rss/hash.js';
 import type { StreamSettings } from '../server/messages.js';
-import { checkHost, checkOptions, checkPort } from '../validate.js';
+import { checkHost, checkInteger, checkOptions, checkPort } from '../validate.js';
 import { closedWords, openedWords, StreamBatch, StreamMemory, StreamOutput } from './stream.js';
 
 /** What a worker does with its connections, in batches: the form for speed. */
@@ -121,6 +121,19 @@ export class Streams {
   addBuffer(bytes: Uint8Array): number {
     if (!(bytes instanceof Uint8Array)) throw argumentTypeError('bytes', 'a Uint8Array', bytes);
     return this.#engine.addBuffer(bytes);
+  }
+
+  /**
+   * For memory that several workers send from by refer(): first make a piece of it impossible to find,
+   * then take a ticket, and reuse the piece once reusable() says so: when every worker has ended the
+   * turn in which it may have found it still. For pieces that are found in callbacks alone.
+   */
+  retire(): number {
+    return this.#engine.retire();
+  }
+
+  reusable(ticket: number): boolean {
+    return this.#engine.passed(checkInteger('ticket', ticket, 1, Number.MAX_SAFE_INTEGER));
   }
 
   /** Both ends of a connection; undefined for a Unix socket's. Throws ENOTCONN. */

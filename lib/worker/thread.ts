@@ -126,7 +126,7 @@ async function start(): Promise<void> {
   if (stream !== undefined)
     streams = new Streams(
       stream,
-      { table: init.table, counters },
+      { table: init.table, worker: init.workerIndex, counters },
       init.stream,
       finishWhenDrained,
     );

@@ -1,6 +1,7 @@
-// Shared memory segments, and waiting on their words.
+// Shared memory segments, waiting on their words, and the lock made of one.
 #include "platform/posix/shm.h"
 #include "bindings/convert.h"
+#include "core/owner_lock.h"
 
 namespace rss {
 namespace {
@@ -56,6 +57,22 @@ Napi::Value WakeWord(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), WakeAddress(WordOf(info[0], info[1]), IntFromJs(info[2])));
 }
 
+OwnerLock LockOf(const Napi::CallbackInfo& info) {
+  return OwnerLock(WordOf(info[0], info[1]), WaitOnAddress, WakeAddress);
+}
+
+// acquireLock(int32array, index, token)
+Napi::Value AcquireLock(const Napi::CallbackInfo& info) {
+  LockOf(info).Acquire(static_cast<uint32_t>(IntFromJs(info[2])));
+  return info.Env().Undefined();
+}
+
+// breakLock(int32array, index)
+Napi::Value BreakLock(const Napi::CallbackInfo& info) {
+  LockOf(info).Break();
+  return info.Env().Undefined();
+}
+
 }  // namespace
 
 void RegisterShm(Napi::Env env, Napi::Object exports) {
@@ -64,6 +81,8 @@ void RegisterShm(Napi::Env env, Napi::Object exports) {
   Export(env, exports, "detachBuffer", Detach);
   Export(env, exports, "waitOnWord", Wait);
   Export(env, exports, "wakeWord", WakeWord);
+  Export(env, exports, "acquireLock", AcquireLock);
+  Export(env, exports, "breakLock", BreakLock);
 }
 
 }  // namespace rss

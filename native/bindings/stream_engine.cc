@@ -18,6 +18,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
         {InstanceMethod<&Streams::AddBuffer>("addBuffer"), InstanceMethod<&Streams::Flush>("flush"),
          InstanceMethod<&Streams::ConnectTcp>("connectTcp"),
          InstanceMethod<&Streams::ConnectUnix>("connectUnix"),
+         InstanceMethod<&Streams::Retire>("retire"), InstanceMethod<&Streams::Passed>("passed"),
          InstanceMethod<&Streams::Detach>("detach"),
          InstanceMethod<&Streams::Addresses>("addresses"),
          InstanceMethod<&Streams::EndAll>("endAll"), InstanceMethod<&Streams::Close>("close"),
@@ -33,11 +34,12 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     StreamOptions options;
     auto table = FindBucketTable(static_cast<uint32_t>(IntFromJs(settings.Get("table"))));
     size_t buckets = table == nullptr ? 0 : table->classifier().config().buckets();
+    options.worker = static_cast<size_t>(IntFromJs(settings.Get("worker")));
     options.max_input = static_cast<size_t>(IntFromJs(settings.Get("maxInput")));
     options.max_queued = static_cast<size_t>(IntFromJs(settings.Get("maxQueued")));
     options.idle_timeout = static_cast<uint64_t>(IntFromJs(settings.Get("idleTimeout")));
     options.half_open = BoolFromJs(settings.Get("allowHalfOpen"));
-    bool valid = table != nullptr &&
+    bool valid = table != nullptr && options.worker < static_cast<size_t>(table->workers()) &&
                  slab_.Hold(views.Get("slab"), options.max_input + StreamEngine::kReadSize) &&
                  inputs_.Hold(views.Get("inputs"), sizeof(InputRow) / 4) &&
                  outputs_.Hold(views.Get("outputs"), sizeof(OutputRow) / 4) &&
@@ -127,6 +129,15 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
   }
   Napi::Value ConnectUnix(const Napi::CallbackInfo& info) {
     return Connected(info.Env(), rss::ConnectUnix(TextFromJs(info[0])));
+  }
+
+  // retire(): a ticket; passed(ticket): whether every worker's turn from before it has ended
+  Napi::Value Retire(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), static_cast<double>(engine_->epochs().Retire()));
+  }
+  Napi::Value Passed(const Napi::CallbackInfo& info) {
+    auto ticket = static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
+    return Napi::Boolean::New(info.Env(), engine_->epochs().Passed(ticket));
   }
 
   // detach(id): { fd, input, output }, or a failure. The descriptor is the caller's.

@@ -16,7 +16,7 @@ void Take(std::deque<T>* from, size_t limit, std::vector<T>* to) {
 }  // namespace
 
 BucketTable::BucketTable(RssConfig config, const std::vector<int>& bucket_to_worker, int workers)
-    : classifier_(std::move(config)) {
+    : classifier_(std::move(config)), epochs_(static_cast<size_t>(workers)) {
   for (int worker : bucket_to_worker) {
     buckets_.push_back(std::make_unique<Bucket>());
     buckets_.back()->owner = worker;

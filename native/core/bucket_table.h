@@ -10,6 +10,7 @@
 #include <mutex>
 #include <vector>
 
+#include "core/epochs.h"
 #include "core/flow.h"
 #include "core/unique_fd.h"
 
@@ -51,6 +52,9 @@ class BucketTable {
   int workers() const { return static_cast<int>(wakers_.size()); }
   int owner(int bucket) const { return buckets_[bucket]->owner.load(std::memory_order_relaxed); }
 
+  // The turns of the workers' stream engines.
+  Epochs& epochs() { return epochs_; }
+
   // A worker announces itself, and is woken at once: something may have been waiting for it.
   void Attach(int worker, Waker* waker);
   void Detach(int worker);
@@ -84,6 +88,7 @@ class BucketTable {
   FlowClassifier classifier_;
   std::vector<std::unique_ptr<Bucket>> buckets_;
   std::vector<std::unique_ptr<Wakeup>> wakers_;
+  Epochs epochs_;
 };
 
 }  // namespace rss

@@ -33,6 +33,7 @@ StreamEngine::StreamEngine(uv_loop_t* loop, std::shared_ptr<BucketTable> table,
 void StreamEngine::Close() {
   if (closed_) return;
   closed_ = true;
+  epochs().Leave(options_.worker);
   check_.Close();
   idle_.Close();
   timer_.Close();
@@ -273,6 +274,7 @@ void StreamEngine::OnCheck() {
 void StreamEngine::RunTurn() {
   if (in_turn_) return;
   in_turn_ = true;
+  epochs().Enter(options_.worker);
   // A connection is told of before its data is: all openings, then the rows, then the ends.
   size_t opened;
   for (;;) {
@@ -291,6 +293,7 @@ void StreamEngine::RunTurn() {
   statistics_.turns += 1;
   sink_->OnTurn(opened, rows, gone);
   if (closed_) return;
+  epochs().Leave(options_.worker);
   for (size_t i = 0; i < rows; ++i) Settle(options_.inputs[i]);
   // Only now: who keeps tables by slot has heard of the end.
   for (size_t i = 0; i < gone; ++i) ids_.Free(options_.closed[i].connection);

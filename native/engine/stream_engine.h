@@ -57,6 +57,7 @@ class StreamSink {
 };
 
 struct StreamOptions {
+  size_t worker = 0;        // of the bucket table's
   uint8_t* slab = nullptr;  // input is read into it, anew each turn
   size_t slab_size = 0;     // at least max_input + kReadSize
   InputRow* inputs = nullptr;
@@ -102,6 +103,9 @@ class StreamEngine {
   void Flush(const OutputRow* rows, size_t count);
   // A source of output: its index for OutputRow::buffer. The memory must outlive the engine.
   uint32_t AddBuffer(const uint8_t* data, size_t size);
+
+  // Which worker's turns are waited for before memory that rows refer to is used again.
+  Epochs& epochs() { return table_->epochs(); }
 
   // Takes a connection out of the engine without closing it: its descriptor, what has been read and
   // not been offered or consumed, and what has not been sent. False when it has gone.

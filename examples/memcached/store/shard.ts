@@ -1,8 +1,9 @@
 // One shard of the store: a hash index and slab classes in shared memory, for whoever holds its
 // lock. Single-threaded code over typed arrays; nothing here allocates on the JavaScript heap.
+import { OwnerLock } from 'freebsd-rss';
+
 import { copy, equal, Memory } from '../memory.js';
 import type { Key } from './key.js';
-import { acquire, breakLock, isHeldBy, release } from './lock.js';
 import {
   Class,
   type Geometry,
@@ -59,7 +60,7 @@ export class Shard {
   readonly memory: Memory;
   readonly statistics: Float64Array;
   readonly #g: Geometry;
-  readonly #token: number;
+  readonly #lock: OwnerLock;
   readonly #bucketsPerPage: number;
   readonly #classOf: Uint8Array; // by size in units of 8 bytes
   readonly #evict: boolean;
@@ -68,7 +69,7 @@ export class Shard {
     this.words = new Int32Array(buffer);
     this.memory = new Memory(Buffer.from(buffer));
     this.statistics = new Float64Array(buffer, statisticsOffset, Statistic.Count);
-    this.#token = token;
+    this.#lock = new OwnerLock(this.words, Head.Lock, token);
     this.#evict = evict;
     this.#g = geometry(buffer.byteLength);
     this.#bucketsPerPage = this.#g.pageSize / 4;
@@ -93,20 +94,20 @@ export class Shard {
   }
 
   lock(): void {
-    acquire(this.words, Head.Lock, this.#token);
+    this.#lock.acquire();
   }
 
   unlock(): void {
-    release(this.words, Head.Lock);
+    this.#lock.release();
   }
 
   /** Resets the shard if the worker with this token died while it held the lock. */
   recover(token: number): boolean {
-    if (!isHeldBy(this.words, Head.Lock, token)) return false;
+    if (!this.#lock.isHeldBy(token)) return false;
     this.words[Head.Resets]!++;
     this.words[Head.CasHigh]!++; // it may have died between the two words of a number
     this.clear();
-    breakLock(this.words, Head.Lock);
+    this.#lock.break();
     return true;
   }
 

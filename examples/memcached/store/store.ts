@@ -27,6 +27,9 @@ export interface StoreOptions {
   evict: boolean;
 }
 
+/** Lock token of who makes and mends shards; no worker's. */
+const mainThread = 0xff;
+
 const shardSize = 8 * 2 ** 20;
 const mostShards = 64;
 
@@ -53,14 +56,14 @@ export class StoreMemory {
     this.#segments = Array.from({ length: shards }, () =>
       ShmSegment.create({ size: Math.floor(limit / shards / 4096) * 4096 }),
     );
-    for (const { buffer } of this.#segments) new Shard(buffer, 0, evict).format(seed);
+    for (const { buffer } of this.#segments) new Shard(buffer, mainThread, evict).format(seed);
     const segments = this.#segments.map(({ id }) => id);
     this.handle = { segments, epoch: clock.epoch, evict, itemSize, limit };
   }
 
   /** Resets the shards that a dead worker left locked; returns how many. */
   recover(token: number): number {
-    return this.#segments.filter(({ buffer }) => new Shard(buffer, 0, true).recover(token)).length;
+    return this.#segments.filter(({ buffer }) => new Shard(buffer, mainThread, true).recover(token)).length;
   }
 
   close(): void {

@@ -1,0 +1,69 @@
+// A lock in shared memory that names its owner: one word, 0 or the owner's token, with a bit for those
+// who sleep.
+//
+// Held for a few hundred nanoseconds, so a short spin is nearly always enough; then the thread sleeps
+// in the kernel. A thread can be terminated at any instruction, inside the lock too: the token says
+// whose it is, and Break() frees it once somebody knows that this owner is dead.
+#pragma once
+
+#include <stdint.h>
+
+#include <atomic>
+
+namespace rss {
+
+class OwnerLock {
+ public:
+  static constexpr uint32_t kContended = 1u << 29;
+  static constexpr int kSpins = 200;
+  static constexpr int kSleepMs = 50;
+
+  // futex(2), _umtx_op(2): sleeps while *address == expected; wakes `count` sleepers.
+  using WaitCall = int (*)(uint32_t* address, uint32_t expected, int timeout_ms);
+  using WakeCall = int (*)(uint32_t* address, int count);
+
+  OwnerLock(uint32_t* word, WaitCall wait, WakeCall wake)
+      : word_(reinterpret_cast<std::atomic<uint32_t>*>(word)), wait_(wait), wake_(wake) {}
+
+  // `token`: below 2^29, not 0.
+  void Acquire(uint32_t token) {
+    for (int i = 0; i < kSpins; ++i) {
+      uint32_t free = 0;
+      if (word_->load(std::memory_order_relaxed) == 0 &&
+          word_->compare_exchange_weak(free, token, std::memory_order_acquire))
+        return;
+    }
+    // From here on the bit stays set: who has slept cannot know whether others still do.
+    for (;;) {
+      uint32_t seen = 0;
+      if (word_->compare_exchange_strong(seen, token | kContended, std::memory_order_acquire))
+        return;
+      uint32_t marked = seen | kContended;
+      if (seen == marked || word_->compare_exchange_strong(seen, marked))
+        wait_(reinterpret_cast<uint32_t*>(word_), marked, kSleepMs);
+    }
+  }
+
+  void Release() {
+    uint32_t seen = word_->exchange(0, std::memory_order_release);
+    if ((seen & kContended) != 0) wake_(reinterpret_cast<uint32_t*>(word_), 1);
+  }
+
+  bool IsHeldBy(uint32_t token) const { return (word_->load() & ~kContended) == token; }
+
+  // Frees a dead owner's lock.
+  void Break() {
+    word_->store(0);
+    wake_(reinterpret_cast<uint32_t*>(word_), INT32_MAX);
+  }
+
+ private:
+  std::atomic<uint32_t>* word_;
+  WaitCall wait_;
+  WakeCall wake_;
+};
+
+static_assert(sizeof(std::atomic<uint32_t>) == 4 && std::atomic<uint32_t>::is_always_lock_free,
+              "the word is shared with JavaScript's Atomics");
+
+}  // namespace rss
