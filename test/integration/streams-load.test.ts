@@ -1,0 +1,129 @@
+// Many connections: bounded work per turn, little memory for idle ones, nothing lost when slab, table or
+// descriptors run out.
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+import { inParallel } from '../helpers/net.js';
+import { echoOf, eventually, request, serveStreams, StreamClient } from '../helpers/streams.js';
+
+const connectAll = (server: Parameters<typeof StreamClient.to>[0], count: number) =>
+  inParallel(count, 100, () => StreamClient.to(server));
+
+async function ended(child: ChildProcess): Promise<void> {
+  child.stdin!.end();
+  await once(child, 'exit');
+}
+
+describe('many connections', () => {
+  for (const count of [1000, 4000]) {
+    it(`${count} ready at once: at most two callbacks for each, batches of at most 64`, async () => {
+      await using server = await serveStreams();
+      const clients = await connectAll(server, count);
+      const control = await StreamClient.to(server);
+      const before = await control.statistics();
+      const rounds = 5;
+      for (let round = 0; round < rounds; round++) {
+        const payload = randomBytes(64);
+        for (const client of clients) client.socket.write(echoOf(payload));
+        const answers = await Promise.all(clients.map((client) => client.read(64)));
+        assert.ok(answers.every((answer) => answer.equals(payload)));
+      }
+      const after = await control.statistics();
+      const callbacks = after.callbacks - before.callbacks;
+      assert.ok(callbacks <= 2 * rounds * count, `${callbacks} callbacks`);
+      assert.ok(after.turns - before.turns < rounds * count, 'requests share turns');
+      assert.ok(after.largestBatch > 1 && after.largestBatch <= 64);
+      for (const client of clients) client.close();
+      control.close();
+    });
+  }
+
+  it('10,000 idle ones take at most 1 KiB of memory each', async () => {
+    await using server = await serveStreams();
+    const control = await StreamClient.to(server);
+    const count = 10_000;
+    const script = fileURLToPath(new URL('../fixtures/idle-clients.js', import.meta.url));
+    const { port } = server.addresses[0]!;
+    const warmUp = spawn(process.execPath, [script, String(port), '500'], { stdio: 'pipe' });
+    await once(warmUp.stdout, 'data');
+    await ended(warmUp);
+    assert.ok(await eventually(async () => (await control.statistics()).connections === 1));
+    const { rss } = await control.statistics();
+    const clients = spawn(process.execPath, [script, String(port), String(count)], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    await once(clients.stdout, 'data');
+    assert.ok(await eventually(async () => (await control.statistics()).connections === count + 1));
+    const each = ((await control.statistics()).rss - rss) / count;
+    assert.ok(each <= 1024, `${each.toFixed(0)} bytes each`);
+    const payload = randomBytes(100);
+    assert.deepEqual(await control.echo(payload), payload);
+    await ended(clients);
+    assert.ok(await eventually(async () => (await control.statistics()).connections === 1));
+    control.close();
+  });
+});
+
+describe('what runs out', () => {
+  it('slab and table in one turn: 300 connections with 16 KiB each', async () => {
+    await using server = await serveStreams();
+    const clients = await connectAll(server, 300);
+    const payload = randomBytes(16 * 1024);
+    for (let round = 0; round < 3; round++) {
+      for (const client of clients) client.socket.write(echoOf(payload));
+      const answers = await Promise.all(clients.map((client) => client.read(payload.length)));
+      assert.ok(answers.every((answer) => answer.equals(payload)));
+    }
+    for (const client of clients) client.close();
+  });
+
+  it('descriptors: accepting pauses without spinning, and goes on when there are some', async () => {
+    const script = fileURLToPath(new URL('../fixtures/few-descriptors.js', import.meta.url));
+    const child = spawn('sh', ['-c', `ulimit -n 60; exec "${process.execPath}" "${script}"`], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    const [line] = (await once(child.stdout, 'data')) as [Buffer];
+    const port = Number(line.toString());
+    const clients = await inParallel(80, 80, () =>
+      StreamClient.connect({ port, host: '127.0.0.1' }),
+    );
+    const first = clients[0]!;
+    assert.deepEqual(await first.echo(Buffer.from('served')), Buffer.from('served'));
+    // Its own callbacks apart, the worker has nothing to do while it cannot accept.
+    const { turns } = await first.statistics();
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    const later = (await first.statistics()).turns - turns;
+    assert.ok(later <= 20, `${later} turns in a second of waiting`);
+    for (const client of clients.slice(1, 60)) client.close();
+    const last = clients.at(-1)!;
+    assert.deepEqual(await last.echo(Buffer.from('in the end')), Buffer.from('in the end'));
+    for (const client of clients) client.close();
+    child.kill('SIGTERM');
+    const [code] = (await once(child, 'exit')) as [number];
+    assert.equal(code, 0);
+  });
+});
+
+describe('idle timeouts', () => {
+  it('end silent connections with ETIMEDOUT, and no others', async () => {
+    await using server = await serveStreams({ stream: { idleTimeout: 300 } });
+    const silent = await StreamClient.to(server);
+    const half = await StreamClient.to(server);
+    half.socket.write(request('e', 100));
+    const busy = await StreamClient.to(server);
+    const until = performance.now() + 1200;
+    while (performance.now() < until) {
+      assert.equal((await busy.echo(Buffer.from('x'))).toString(), 'x');
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    assert.deepEqual(await Promise.all([silent.end(), half.end()]), ['end', 'end']);
+    const { ends, connections } = await busy.statistics();
+    assert.deepEqual(ends, ['ETIMEDOUT', 'ETIMEDOUT']);
+    assert.equal(connections, 1);
+    busy.close();
+  });
+});
