@@ -23,6 +23,11 @@ const present: Record<string, () => boolean> = {
   'bpf-cpu': () => reusePortBpf.available,
   single: () => true,
   ipv6: () => ipv6.available,
+  // A network namespace of its own with a slow link: unshare(1), tc(8), and the right to.
+  netns: () =>
+    linux &&
+    spawnSync('unshare', ['-n', 'tc', 'qdisc', 'add', 'dev', 'lo', 'root', 'tbf', 'rate', '1mbit', 'burst', '3000', 'limit', '3000'])
+      .status === 0,
 };
 
 /** The `skip` of a test that needs this steering, address family or command. */

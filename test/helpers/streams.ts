@@ -130,7 +130,6 @@ export interface WorkerState {
   /** How the last connections have ended. */
   ends: string[];
   rss: number;
-  pid: number;
 }
 
 /** Waits until `holds` does, for five seconds at most. */

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import dgram from 'node:dgram';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -52,7 +52,6 @@ describe('Unix sockets', () => {
     const stale = net.createServer().listen(file);
     await once(stale, 'listening');
     const copy = `${file}.stale`;
-    const { renameSync } = await import('node:fs');
     renameSync(file, copy);
     stale.close();
     const replaced = await serveStreams({ unix: { path: copy } });

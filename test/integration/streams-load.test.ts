@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { describe, it } from 'node:test';
+import type { Readable } from 'node:stream';
+import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { inParallel } from '../helpers/net.js';
@@ -12,6 +13,15 @@ import { echoOf, eventually, request, serveStreams, StreamClient } from '../help
 
 const connectAll = (server: Parameters<typeof StreamClient.to>[0], count: number) =>
   inParallel(count, 100, () => StreamClient.to(server));
+
+const children: ChildProcess[] = [];
+after(() => children.forEach((child) => child.kill('SIGKILL')));
+
+function started(command: string, args: string[]): ChildProcess & { stdout: Readable } {
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  children.push(child);
+  return child;
+}
 
 async function ended(child: ChildProcess): Promise<void> {
   child.stdin!.end();
@@ -48,14 +58,12 @@ describe('many connections', () => {
     const count = 10_000;
     const script = fileURLToPath(new URL('../fixtures/idle-clients.js', import.meta.url));
     const { port } = server.addresses[0]!;
-    const warmUp = spawn(process.execPath, [script, String(port), '500'], { stdio: 'pipe' });
+    const warmUp = started(process.execPath, [script, String(port), '500']);
     await once(warmUp.stdout, 'data');
     await ended(warmUp);
     assert.ok(await eventually(async () => (await control.statistics()).connections === 1));
     const { rss } = await control.statistics();
-    const clients = spawn(process.execPath, [script, String(port), String(count)], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
+    const clients = started(process.execPath, [script, String(port), String(count)]);
     await once(clients.stdout, 'data');
     assert.ok(await eventually(async () => (await control.statistics()).connections === count + 1));
     const each = ((await control.statistics()).rss - rss) / count;
@@ -83,9 +91,10 @@ describe('what runs out', () => {
 
   it('descriptors: accepting pauses without spinning, and goes on when there are some', async () => {
     const script = fileURLToPath(new URL('../fixtures/few-descriptors.js', import.meta.url));
-    const child = spawn('sh', ['-c', `ulimit -n 60; exec "${process.execPath}" "${script}"`], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
+    const child = started('sh', [
+      '-c',
+      `ulimit -n 60; exec "${process.execPath}" "${script}"`,
+    ]);
     const [line] = (await once(child.stdout, 'data')) as [Buffer];
     const port = Number(line.toString());
     const clients = await inParallel(80, 80, () =>

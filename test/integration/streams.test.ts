@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import net from 'node:net';
+import tls from 'node:tls';
 import { after, before, describe, it } from 'node:test';
 
 import type { RssServer } from 'freebsd-rss';
@@ -237,6 +238,23 @@ describe('a connection leaves the engine', () => {
     assert.equal((await client.ask(Buffer.from('more'), 4)).toString(), 'MORE');
     client.socket.end();
     assert.equal(await client.end(), 'end');
+  });
+
+  it('for TLS, whose first bytes have come already', async () => {
+    const socket = net.connect(server.addresses[0]!.port, '127.0.0.1');
+    await once(socket, 'connect');
+    socket.write(request('x'));
+    const secured = tls.connect({
+      socket,
+      ciphers: 'PSK',
+      maxVersion: 'TLSv1.2',
+      pskCallback: () => ({ psk: Buffer.alloc(16, 'k'), identity: 'test' }),
+      checkServerIdentity: () => undefined,
+    });
+    secured.write('secret');
+    const [answer] = (await once(secured, 'data')) as [Buffer];
+    assert.equal(answer.toString(), 'SECRET');
+    secured.destroy();
   });
 
   it('while output waits for its peer', async () => {

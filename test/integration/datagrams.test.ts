@@ -1,0 +1,152 @@
+// The datagram engine: addresses of replies, sizes, runs of replies, links that take no more, peers that
+// are gone.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import dgram from 'node:dgram';
+import { once } from 'node:events';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+import { createServer, type RssServer, type UdpOptions } from 'freebsd-rss';
+
+import { skipWithout } from '../helpers/features.js';
+
+const worker = new URL('../fixtures/flood-worker.js', import.meta.url);
+
+async function serve(udp: UdpOptions): Promise<RssServer> {
+  return createServer({ worker, udp, workers: 1 }).listen();
+}
+
+class Peer {
+  readonly socket: dgram.Socket;
+  readonly got: { payload: Buffer; from: string }[] = [];
+
+  constructor(socket: dgram.Socket) {
+    this.socket = socket;
+    socket.on('message', (payload, { address }) => this.got.push({ payload, from: address }));
+  }
+
+  static async bind(family: 'udp4' | 'udp6' = 'udp4'): Promise<Peer> {
+    const socket = dgram.createSocket({ type: family, recvBufferSize: 1 << 20 });
+    socket.bind(0, family === 'udp4' ? '127.0.0.1' : '::1');
+    await once(socket, 'listening');
+    return new Peer(socket);
+  }
+
+  async received(count: number): Promise<Peer['got']> {
+    const deadline = performance.now() + 5000;
+    while (this.got.length < count && performance.now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    assert.equal(this.got.length, count, 'datagrams that have come');
+    return this.got;
+  }
+
+  close(): void {
+    this.socket.close();
+  }
+}
+
+function flood(count: number, length: number): Buffer {
+  const request = Buffer.alloc(8);
+  request.writeUInt32BE(count, 0);
+  request.writeUInt32BE(length, 4);
+  return request;
+}
+
+describe('replies', () => {
+  for (const [host, target, family] of [
+    ['0.0.0.0', '127.0.0.2', 'udp4'],
+    ['::', '127.0.0.2', 'udp4'],
+    ['::', '::1', 'udp6'],
+    ['127.0.0.3', '127.0.0.3', 'udp4'],
+  ] as const) {
+    const skip = host === '::' ? skipWithout('ipv6') : false;
+    it(`of a server on ${host} leave from ${target}, which was asked`, { skip }, async () => {
+      await using server = await serve({ host });
+      const peer = await Peer.bind(family);
+      const { port } = server.addresses.find(
+        ({ family: served, address }) => address === host || (served === 4) === (family === 'udp4'),
+      )!;
+      for (let i = 0; i < 5; i++) peer.socket.send('hello', port, target);
+      const got = await peer.received(5);
+      assert.ok(got.every(({ payload, from }) => payload.toString() === 'hello' && from === target));
+      peer.close();
+    });
+  }
+
+  it('to several peers in one batch, in runs of one length and of many', async () => {
+    await using server = await serve({ host: '127.0.0.1', receiveBuffer: 1 << 20 });
+    const { port } = server.addresses[0]!;
+    const peers = await Promise.all(Array.from({ length: 8 }, () => Peer.bind()));
+    for (const length of [8, 1200, 1400, 1401, 9000]) {
+      const count = Math.min(60, Math.floor(200_000 / length));
+      for (const peer of peers) {
+        peer.got.length = 0;
+        peer.socket.send(flood(count, length), port, '127.0.0.1');
+      }
+      for (const peer of peers) {
+        const got = await peer.received(count);
+        for (const [n, { payload }] of got.entries()) {
+          assert.equal(payload.length, length);
+          assert.equal(payload.readUInt32BE(0), n, 'in order');
+          assert.ok(payload.subarray(4).every((byte) => byte === (n & 255)));
+        }
+      }
+    }
+    for (const peer of peers) peer.close();
+  });
+
+  it('of no bytes, and to datagrams of no bytes', async () => {
+    await using server = await serve({ host: '127.0.0.1' });
+    const { port } = server.addresses[0]!;
+    const peer = await Peer.bind();
+    peer.socket.send(Buffer.alloc(0), port, '127.0.0.1');
+    peer.socket.send(flood(3, 0), port, '127.0.0.1');
+    const got = await peer.received(4);
+    assert.ok(got.every(({ payload }) => payload.length === 0));
+    peer.close();
+  });
+
+  it('of 65,507 bytes, to a datagram as large', async () => {
+    await using server = await serve({ host: '127.0.0.1', datagramSize: 65_507, sendBuffer: 1 << 20 });
+    const { port } = server.addresses[0]!;
+    const peer = await Peer.bind();
+    const request = Buffer.concat([flood(2, 65_507), Buffer.alloc(65_499)]);
+    peer.socket.send(request, port, '127.0.0.1');
+    const got = await peer.received(2);
+    assert.deepEqual(
+      got.map(({ payload }) => payload.length),
+      [65_507, 65_507],
+    );
+    assert.equal(server.stats().total.datagramsTruncated, 0);
+    peer.close();
+  });
+
+  it('to a peer that is gone hurt nobody else', async () => {
+    await using server = await serve({ host: '127.0.0.1' });
+    const { port } = server.addresses[0]!;
+    const peer = await Peer.bind();
+    for (let round = 1; round <= 20; round++) {
+      const gone = await Peer.bind();
+      gone.socket.send(flood(3, 100), port, '127.0.0.1', () => gone.close());
+      peer.socket.send('here', port, '127.0.0.1');
+      await peer.received(round);
+    }
+    assert.equal(server.stats().total.datagramsIn, 40);
+    peer.close();
+  });
+
+  it('that a slow link does not take are dropped and counted', { skip: skipWithout('netns') }, () => {
+    const script = fileURLToPath(new URL('../fixtures/slow-link.js', import.meta.url));
+    const slow = 'ip link set lo up && tc qdisc add dev lo root tbf rate 4mbit burst 3000 limit 10mb';
+    const { stdout, stderr, status } = spawnSync(
+      'unshare',
+      ['-n', 'sh', '-c', `${slow} && exec "${process.execPath}" "${script}"`],
+      { encoding: 'utf8', timeout: 60_000 },
+    );
+    assert.equal(status, 0, stderr);
+    const result = JSON.parse(stdout) as Record<string, number | boolean>;
+    assert.ok(Number(result['datagramsDropped']) > 0 && Number(result['datagramsOut']) > 0, stdout);
+    assert.equal(result['answered'], true);
+  });
+});
