@@ -45,12 +45,17 @@ export function createMemcached(): net.Server {
       const answers: Buffer[] = [];
       const taken = serve(input, answers);
       rest = taken < input.length ? input.subarray(taken) : undefined;
-      if (answers.length > 0) socket.write(answers.length === 1 ? answers[0]! : Buffer.concat(answers));
+      if (answers.length > 0)
+        socket.write(answers.length === 1 ? answers[0]! : Buffer.concat(answers));
     });
     socket.on('error', () => socket.destroy());
   });
 }
 
 const [, script, port] = process.argv;
-if (script !== undefined && import.meta.url.endsWith('/node-net.js') && script.endsWith('node-net.js'))
+if (
+  script !== undefined &&
+  import.meta.url.endsWith('/node-net.js') &&
+  script.endsWith('node-net.js')
+)
   createMemcached().listen(Number(port), '127.0.0.1', () => console.log('ready'));

@@ -90,7 +90,8 @@ export class Streams {
       'path',
     ]);
     if ('path' in options) {
-      if (typeof options.path !== 'string') throw argumentTypeError('path', 'a string', options.path);
+      if (typeof options.path !== 'string')
+        throw argumentTypeError('path', 'a string', options.path);
       if ('port' in options) throw argumentValueError('connect() takes "port" or "path", not both');
       return unwrap(this.#engine.connectUnix(options.path), { address: options.path });
     }
@@ -169,12 +170,16 @@ export class Streams {
     const { opened } = this.#memory;
     const connection = opened[row]!;
     try {
-      handlers.open(connection, {
-        bucket: opened[row + 1]!,
-        flowId: opened[row + 2]!,
-        hashType: native.hashTypeName(opened[row + 3]!) as HashType,
-        source: opened[row + 4] === 0 ? 'software' : 'kernel',
-      }, this);
+      handlers.open(
+        connection,
+        {
+          bucket: opened[row + 1]!,
+          flowId: opened[row + 2]!,
+          hashType: native.hashTypeName(opened[row + 3]!) as HashType,
+          source: opened[row + 4] === 0 ? 'software' : 'kernel',
+        },
+        this,
+      );
     } catch (error) {
       this.out.revoke(connection);
       raise(error);

@@ -103,16 +103,15 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
       uint32_t* row = datagrams_.data + i * kDatagramWords;
       row[0] = from.slot * static_cast<uint32_t>(stride());
       row[1] = from.length;
-      row[2] = (from.truncated ? kFlagTruncated : 0) |
-               (from.flow.from_kernel ? kFlagKernelFlow : 0);
+      row[2] =
+          (from.truncated ? kFlagTruncated : 0) | (from.flow.from_kernel ? kFlagKernelFlow : 0);
       row[3] = static_cast<uint32_t>(from.flow.bucket);
       row[4] = from.flow.flow_id;
       row[5] = from.flow.hash_type;
     }
     rows_ = count;
     double argument = static_cast<double>(count), replies = 0;
-    if (callback_.Call(on_datagrams_, &argument, 1, &replies))
-      Send(static_cast<size_t>(replies));
+    if (callback_.Call(on_datagrams_, &argument, 1, &replies)) Send(static_cast<size_t>(replies));
     rows_ = 0;
   }
 

@@ -1,5 +1,5 @@
-// Tells when memory that workers send from may be used again: when every worker has ended the turn in
-// which it may still have found it.
+// Tells when memory that workers send from may be used again: when every worker has ended the turn
+// in which it may still have found it.
 #pragma once
 
 #include <stddef.h>

@@ -1,9 +1,9 @@
-// A lock in shared memory that names its owner: one word, 0 or the owner's token, with a bit for those
-// who sleep.
+// A lock in shared memory that names its owner: one word, 0 or the owner's token, with a bit for
+// those who sleep.
 //
-// Held for a few hundred nanoseconds, so a short spin is nearly always enough; then the thread sleeps
-// in the kernel. A thread can be terminated at any instruction, inside the lock too: the token says
-// whose it is, and Break() frees it once somebody knows that this owner is dead.
+// Held for a few hundred nanoseconds, so a short spin is nearly always enough; then the thread
+// sleeps in the kernel. A thread can be terminated at any instruction, inside the lock too: the
+// token says whose it is, and Break() frees it once somebody knows that this owner is dead.
 #pragma once
 
 #include <stdint.h>

@@ -35,7 +35,7 @@ struct InputRow {
   uint32_t flags;
   uint32_t bucket;
   uint32_t consumed;  // by JavaScript; untouched: all of it
-  uint32_t needed;    // of the unconsumed bytes, before the connection is offered again; 0: any more
+  uint32_t needed;  // of the unconsumed bytes, before the connection is offered again; 0: any more
   uint32_t reserved;
 };
 

@@ -41,7 +41,8 @@ void StreamEngine::Close() {
   connections_ = 0;
 }
 
-// --- Connections come -----------------------------------------------------------------------------
+// --- Connections come
+// -----------------------------------------------------------------------------
 
 Result<StreamConnection*> StreamEngine::Add(UniqueFd fd) {
   uint32_t id = ids_.Allocate();
@@ -147,7 +148,8 @@ void StreamEngine::OnPoll(uv_poll_t* poll, int status, int events) {
   }
 }
 
-// --- Input ------------------------------------------------------------------------------------------
+// --- Input
+// ------------------------------------------------------------------------------------------
 
 // Room in slab and table. May run a turn to get it, and that may end the connection: false then.
 bool StreamEngine::MakeRoom(uint32_t id, size_t bytes) {
@@ -257,7 +259,8 @@ void StreamEngine::ServeCarriedOver() {
   }
 }
 
-// --- Turns ------------------------------------------------------------------------------------------
+// --- Turns
+// ------------------------------------------------------------------------------------------
 
 void StreamEngine::Schedule() {
   if (!closed_ && uv_is_active(reinterpret_cast<uv_handle_t*>(idle_.get())) == 0)
@@ -323,7 +326,8 @@ void StreamEngine::Settle(const InputRow& row) {
   UpdatePoll(c);
 }
 
-// --- Output -----------------------------------------------------------------------------------------
+// --- Output
+// -----------------------------------------------------------------------------------------
 
 uint32_t StreamEngine::AddBuffer(const uint8_t* data, size_t size) {
   buffers_.push_back({data, size});
@@ -429,7 +433,8 @@ void StreamEngine::SendQueued(StreamConnection* c) {
   if (CanGoOn(c) || c->draining || (c->ended && !options_.half_open)) Carry(c);
 }
 
-// --- Connections go ---------------------------------------------------------------------------------
+// --- Connections go
+// ---------------------------------------------------------------------------------
 
 void StreamEngine::Finish(StreamConnection* c) {
   if (c->finishing) return;
@@ -441,8 +446,8 @@ void StreamEngine::Finish(StreamConnection* c) {
     Linger(c);
 }
 
-// Closing a socket with unread input makes a reset of it, which takes answers along that the peer has
-// not read yet: so our side is closed, and the rest read until the peer's is too.
+// Closing a socket with unread input makes a reset of it, which takes answers along that the peer
+// has not read yet: so our side is closed, and the rest read until the peer's is too.
 void StreamEngine::Linger(StreamConnection* c) {
   if (c->ended) return Remove(c, 0);
   shutdown(c->fd.get(), SHUT_WR);
@@ -496,7 +501,8 @@ void StreamEngine::EndAll() {
   }
 }
 
-// --- Timeouts ---------------------------------------------------------------------------------------
+// --- Timeouts
+// ---------------------------------------------------------------------------------------
 
 void StreamEngine::Active(const StreamConnection* c) {
   active_[ConnectionIds::SlotOf(c->id)] = uv_now(loop_);

@@ -1,10 +1,10 @@
-// Serves stream connections in batches: one uv_poll_t per connection whose callback receives at once
-// into a slab, one uv_check_t that makes the one JavaScript call of the turn.
+// Serves stream connections in batches: one uv_poll_t per connection whose callback receives at
+// once into a slab, one uv_check_t that makes the one JavaScript call of the turn.
 //
 // A level-triggered descriptor that is left ready makes libuv call again and again, so a callback
-// always reads. What JavaScript does not consume stays in the connection; a connection that has more
-// complete requests than were consumed gets no new readiness event, and is carried over: offered
-// again in the next turn, which an active uv_idle_t keeps from sleeping.
+// always reads. What JavaScript does not consume stays in the connection; a connection that has
+// more complete requests than were consumed gets no new readiness event, and is carried over:
+// offered again in the next turn, which an active uv_idle_t keeps from sleeping.
 #pragma once
 
 #include <memory>
@@ -64,11 +64,11 @@ struct StreamOptions {
   size_t input_rows = 0;
   OpenedRow* opened = nullptr;
   ClosedRow* closed = nullptr;
-  size_t event_rows = 0;           // of `opened`, and of `closed`
-  size_t max_input = 0;            // largest request in bytes
-  size_t max_queued = 0;           // output that waits for a peer, in bytes, beyond which it is closed
-  uint64_t idle_timeout = 0;       // milliseconds, 0 none
-  bool half_open = false;          // a peer that closed its side does not end the connection
+  size_t event_rows = 0;      // of `opened`, and of `closed`
+  size_t max_input = 0;       // largest request in bytes
+  size_t max_queued = 0;      // output that waits for a peer, in bytes, beyond which it is closed
+  uint64_t idle_timeout = 0;  // milliseconds, 0 none
+  bool half_open = false;     // a peer that closed its side does not end the connection
   BucketCounters* counters = nullptr;  // one per bucket, this worker's own
 };
 
@@ -173,11 +173,12 @@ class StreamEngine {
 
   ConnectionIds ids_;
   std::vector<std::unique_ptr<StreamConnection>> slots_;
-  std::vector<uint64_t> active_;  // by slot: uv_now() of the last byte, apart so that a scan is cheap
+  std::vector<uint64_t>
+      active_;  // by slot: uv_now() of the last byte, apart so that a scan is cheap
   size_t connections_ = 0;
   size_t lingering_ = 0;
 
-  size_t rows_ = 0;       // in options_.inputs
+  size_t rows_ = 0;  // in options_.inputs
   size_t slab_used_ = 0;
   bool in_turn_ = false;
   bool ending_ = false;

@@ -1,9 +1,9 @@
 // A worker's port to the network: its listeners, its UDP sockets, and the inbox of its buckets.
 //
 // Lives in the worker's thread, on its libuv loop. What it accepts it classifies; a flow of another
-// worker's bucket goes to that worker's inbox, everything else to the stream engine or, for JavaScript
-// to make sockets of, to the sink. Connections that the sink has not taken when the worker dies go
-// back to their bucket's inbox.
+// worker's bucket goes to that worker's inbox, everything else to the stream engine or, for
+// JavaScript to make sockets of, to the sink. Connections that the sink has not taken when the
+// worker dies go back to their bucket's inbox.
 #pragma once
 
 #include <memory>
@@ -45,7 +45,7 @@ struct PortOptions {
   size_t stride = 0;
   size_t slot_size = 0;
   BucketCounters* counters = nullptr;  // one per bucket, this worker's own
-  StreamEngine* streams = nullptr;     // takes the connections in the sink's place; outlives the port
+  StreamEngine* streams = nullptr;  // takes the connections in the sink's place; outlives the port
 };
 
 class WorkerPort final : public Waker {
@@ -93,7 +93,7 @@ class WorkerPort final : public Waker {
     SocketAddress address;
     int endpoint = 0;
     bool receive = true;
-    bool local = false;  // a Unix socket: its connections have no flow
+    bool local = false;      // a Unix socket: its connections have no flow
     Handle<uv_poll_t> poll;  // closed before fd: members are destroyed in reverse order
   };
   struct Transit {

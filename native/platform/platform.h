@@ -109,28 +109,30 @@ struct DatagramInfo {
 // FreeBSD delivers flow messages reliably only beside the destination's.
 Status EnableDatagramInfo(int fd, bool bound);
 DatagramInfo ParseControl(const msghdr& message);
-// Writes control messages that make a reply to `peer` leave from `source`, if that is not null, and,
-// where the kernel takes it, on the transmit queue of its flow; returns their length, 0 for none.
+// Writes control messages that make a reply to `peer` leave from `source`, if that is not null,
+// and, where the kernel takes it, on the transmit queue of its flow; returns their length, 0 for
+// none.
 size_t BuildReplyControl(const SocketAddress* source, const SocketAddress& peer,
                          const KernelFlow& flow, void* buffer);
 
 // Has the kernel cut a message of several equally long datagrams to one peer apart, which passes
-// through its layers once instead of for each: writes the control message, returns its length. 0 where
-// there is no such thing.
+// through its layers once instead of for each: writes the control message, returns its length. 0
+// where there is no such thing.
 size_t BuildSegmentControl(uint16_t datagram_size, void* buffer);
 
 // --- Stream sockets -----------------------------------------------------------------------------
 
-// recv(2) and send(2) that neither wait nor raise SIGPIPE: -1 with errno. On Linux not through the C
-// library, where each is a cancellation point of pthread_cancel(3) that costs more than its call.
+// recv(2) and send(2) that neither wait nor raise SIGPIPE: -1 with errno. On Linux not through the
+// C library, where each is a cancellation point of pthread_cancel(3) that costs more than its call.
 ssize_t ReceiveNow(int fd, void* buffer, size_t size);
 ssize_t SendNow(int fd, const void* bytes, size_t size);
 
 // --- Readiness ----------------------------------------------------------------------------------
 
-// Has an event queue (libuv's epoll(7) descriptor) tell of new input on `fd` once, instead of in every
-// round until it is read, which costs the kernel two looks at the socket per round. The reader then
-// has to read until there is nothing. False where that is not done; then nothing has changed.
+// Has an event queue (libuv's epoll(7) descriptor) tell of new input on `fd` once, instead of in
+// every round until it is read, which costs the kernel two looks at the socket per round. The
+// reader then has to read until there is nothing. False where that is not done; then nothing has
+// changed.
 bool WatchEdges(int queue, int fd);
 
 // --- Shared memory and waiting ------------------------------------------------------------------

@@ -24,7 +24,8 @@ void Expect(bool holds, const char* what) {
   if (!holds) ++failures;
 }
 
-// --- The inboxes: workers push to each other's buckets and drain their own, die and are replaced -----
+// --- The inboxes: workers push to each other's buckets and drain their own, die and are replaced
+// -----
 
 class Bell final : public Waker {
  public:
@@ -103,7 +104,8 @@ void StressInboxes() {
   Expect(sum_sent == sum_received, "inboxes: nothing is lost, and nothing comes twice");
 }
 
-// --- Epochs: pieces of memory are found, read for the length of a turn, and reused --------------------
+// --- Epochs: pieces of memory are found, read for the length of a turn, and reused
+// --------------------
 
 void StressEpochs() {
   constexpr size_t kReaders = 3, kPieces = 4;
@@ -142,7 +144,8 @@ void StressEpochs() {
   Expect(torn == 0, "epochs: no piece changes while a turn reads it");
 }
 
-// --- The lock: plain counters under it, holders that die in it ----------------------------------------
+// --- The lock: plain counters under it, holders that die in it
+// ----------------------------------------
 
 void StressLock() {
   constexpr int kThreads = 4, kRounds = 20000;

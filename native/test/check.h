@@ -38,6 +38,7 @@ void TestOptions();
 void TestTcpGroups();
 void TestUdpGroups();
 void TestReplies();
+void TestStreams();
 void TestSharedMemory();
 
 }  // namespace rss_test

@@ -3,6 +3,9 @@
 
 #include <random>
 
+#include "core/byte_queue.h"
+#include "core/connection_ids.h"
+#include "core/epochs.h"
 #include "core/flow.h"
 #include "core/hash_type.h"
 #include "test/check.h"
@@ -193,9 +196,67 @@ void TestClassification() {
         "hash type names");
 }
 
+void TestByteQueue() {
+  ByteQueue queue;
+  std::string model;
+  uint32_t random = 1;
+  bool right = true;
+  for (int i = 0; i < 20000 && right; ++i) {
+    random = random * 1664525 + 1013904223;
+    size_t count = (random >> 16) % 300;
+    if ((random >> 8) % 2 == 0) {
+      std::string bytes(count, static_cast<char>(random));
+      queue.Append(bytes.data(), count);
+      model += bytes;
+    } else {
+      count = count < model.size() ? count : model.size();
+      queue.Consume(count);
+      model.erase(0, count);
+    }
+    right = queue.size() == model.size() &&
+            std::string(queue.data(), queue.data() + queue.size()) == model;
+  }
+  Check(right, "a byte queue holds what was appended and not consumed");
+}
+
+void TestConnectionIds() {
+  ConnectionIds ids;
+  std::vector<uint32_t> live;
+  for (int i = 0; i < 100; ++i) live.push_back(ids.Allocate());
+  uint32_t first = live[0];
+  Check(first != 0 && first < 1u << 31 && ConnectionIds::SlotOf(live[99]) == 99,
+        "ids are 31 bits, not 0, and slots are dense");
+  for (uint32_t id : live) ids.Free(id);
+  uint32_t again = ids.Allocate();
+  Check(ConnectionIds::SlotOf(again) == ConnectionIds::SlotOf(first) && again != first,
+        "slots are reused first-in first-out, with another generation");
+  size_t reuses = 1;
+  for (uint32_t id = again; id != first && reuses < 1u << 20; ++reuses) {
+    ids.Free(id);
+    do id = ids.Allocate();
+    while (ConnectionIds::SlotOf(id) != ConnectionIds::SlotOf(first) && (ids.Free(id), true));
+  }
+  Check(reuses >= 2000, "an id comes back after 2,000 uses of its slot at the earliest",
+        std::to_string(reuses));
+}
+
+void TestEpochs() {
+  Epochs epochs(2);
+  Check(epochs.Passed(epochs.Retire()), "nobody is in a turn: memory can be reused at once");
+  epochs.Enter(0);
+  uint64_t ticket = epochs.Retire();
+  epochs.Enter(1);
+  bool waits = !epochs.Passed(ticket);
+  epochs.Leave(0);
+  Check(waits && epochs.Passed(ticket), "a turn from before is waited for, one from after is not");
+}
+
 }  // namespace
 
 void TestCore() {
+  TestByteQueue();
+  TestConnectionIds();
+  TestEpochs();
   TestToeplitz();
   TestBucketMapping();
   TestVirtualConfig();

@@ -29,6 +29,7 @@ int main() {
   TestTcpGroups();
   TestUdpGroups();
   TestReplies();
+  TestStreams();
   TestSharedMemory();
   int after = OpenDescriptors();
   Check(before == after, "no descriptor leaked",

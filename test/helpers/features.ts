@@ -26,8 +26,22 @@ const present: Record<string, () => boolean> = {
   // A network namespace of its own with a slow link: unshare(1), tc(8), and the right to.
   netns: () =>
     linux &&
-    spawnSync('unshare', ['-n', 'tc', 'qdisc', 'add', 'dev', 'lo', 'root', 'tbf', 'rate', '1mbit', 'burst', '3000', 'limit', '3000'])
-      .status === 0,
+    spawnSync('unshare', [
+      '-n',
+      'tc',
+      'qdisc',
+      'add',
+      'dev',
+      'lo',
+      'root',
+      'tbf',
+      'rate',
+      '1mbit',
+      'burst',
+      '3000',
+      'limit',
+      '3000',
+    ]).status === 0,
 };
 
 /** The `skip` of a test that needs this steering, address family or command. */

@@ -69,7 +69,9 @@ describe('replies', () => {
       )!;
       for (let i = 0; i < 5; i++) peer.socket.send('hello', port, target);
       const got = await peer.received(5);
-      assert.ok(got.every(({ payload, from }) => payload.toString() === 'hello' && from === target));
+      assert.ok(
+        got.every(({ payload, from }) => payload.toString() === 'hello' && from === target),
+      );
       peer.close();
     });
   }
@@ -108,7 +110,11 @@ describe('replies', () => {
   });
 
   it('of 65,507 bytes, to a datagram as large', async () => {
-    await using server = await serve({ host: '127.0.0.1', datagramSize: 65_507, sendBuffer: 1 << 20 });
+    await using server = await serve({
+      host: '127.0.0.1',
+      datagramSize: 65_507,
+      sendBuffer: 1 << 20,
+    });
     const { port } = server.addresses[0]!;
     const peer = await Peer.bind();
     const request = Buffer.concat([flood(2, 65_507), Buffer.alloc(65_499)]);
@@ -136,17 +142,25 @@ describe('replies', () => {
     peer.close();
   });
 
-  it('that a slow link does not take are dropped and counted', { skip: skipWithout('netns') }, () => {
-    const script = fileURLToPath(new URL('../fixtures/slow-link.js', import.meta.url));
-    const slow = 'ip link set lo up && tc qdisc add dev lo root tbf rate 4mbit burst 3000 limit 10mb';
-    const { stdout, stderr, status } = spawnSync(
-      'unshare',
-      ['-n', 'sh', '-c', `${slow} && exec "${process.execPath}" "${script}"`],
-      { encoding: 'utf8', timeout: 60_000 },
-    );
-    assert.equal(status, 0, stderr);
-    const result = JSON.parse(stdout) as Record<string, number | boolean>;
-    assert.ok(Number(result['datagramsDropped']) > 0 && Number(result['datagramsOut']) > 0, stdout);
-    assert.equal(result['answered'], true);
-  });
+  it(
+    'that a slow link does not take are dropped and counted',
+    { skip: skipWithout('netns') },
+    () => {
+      const script = fileURLToPath(new URL('../fixtures/slow-link.js', import.meta.url));
+      const slow =
+        'ip link set lo up && tc qdisc add dev lo root tbf rate 4mbit burst 3000 limit 10mb';
+      const { stdout, stderr, status } = spawnSync(
+        'unshare',
+        ['-n', 'sh', '-c', `${slow} && exec "${process.execPath}" "${script}"`],
+        { encoding: 'utf8', timeout: 60_000 },
+      );
+      assert.equal(status, 0, stderr);
+      const result = JSON.parse(stdout) as Record<string, number | boolean>;
+      assert.ok(
+        Number(result['datagramsDropped']) > 0 && Number(result['datagramsOut']) > 0,
+        stdout,
+      );
+      assert.equal(result['answered'], true);
+    },
+  );
 });

@@ -167,7 +167,10 @@ describe('one at a time', () => {
     };
     const client = await open();
     assert.equal((await client.ask(Buffer.from('a\nb\nha'), 4)).toString(), 'A\nB\n');
-    assert.equal((await client.ask(Buffer.from('lf\nlater\n'), 16)).toString(), 'HALF\nLATER true\n');
+    assert.equal(
+      (await client.ask(Buffer.from('lf\nlater\n'), 16)).toString(),
+      'HALF\nLATER true\n',
+    );
     const throwing = await open();
     throwing.socket.write('x\nthrow\n');
     assert.equal((await throwing.read(10)).length, 0);

@@ -91,10 +91,7 @@ describe('what runs out', () => {
 
   it('descriptors: accepting pauses without spinning, and goes on when there are some', async () => {
     const script = fileURLToPath(new URL('../fixtures/few-descriptors.js', import.meta.url));
-    const child = started('sh', [
-      '-c',
-      `ulimit -n 60; exec "${process.execPath}" "${script}"`,
-    ]);
+    const child = started('sh', ['-c', `ulimit -n 60; exec "${process.execPath}" "${script}"`]);
     const [line] = (await once(child.stdout, 'data')) as [Buffer];
     const port = Number(line.toString());
     const clients = await inParallel(80, 80, () =>

@@ -87,7 +87,10 @@ describe('output', () => {
     while (length < size) {
       const bytes = await client.read(Math.min(megabyte, size - length));
       assert.notEqual(bytes.length, 0, client.ended);
-      assert.equal(bytes.findIndex((byte) => byte !== 98), -1);
+      assert.equal(
+        bytes.findIndex((byte) => byte !== 98),
+        -1,
+      );
       length += bytes.length;
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
@@ -162,7 +165,12 @@ describe('the end of a connection', () => {
   });
 
   it('resets: idle, in the middle of a request, while an answer waits, before anything', async () => {
-    for (const bytes of [undefined, request('e', 1000), request('b', 32 * megabyte), Buffer.alloc(1)]) {
+    for (const bytes of [
+      undefined,
+      request('e', 1000),
+      request('b', 32 * megabyte),
+      Buffer.alloc(1),
+    ]) {
       const client = await StreamClient.to(server);
       if (bytes !== undefined) client.socket.write(bytes);
       client.socket.pause();
@@ -174,7 +182,10 @@ describe('the end of a connection', () => {
     await once(immediate, 'close');
     assert.ok(await settled());
     const { ends } = await countEnds();
-    assert.ok(ends.some((end) => end === 'ECONNRESET' || end === 'EPIPE'), ends.join());
+    assert.ok(
+      ends.some((end) => end === 'ECONNRESET' || end === 'EPIPE'),
+      ends.join(),
+    );
   });
 
   it('by us: what stands before it is sent, what follows is dropped, unread input resets nothing', async () => {
@@ -224,7 +235,11 @@ describe('a callback that throws', () => {
     assert.deepEqual(await served.echo(payload), payload);
     throwing.socket.write(Buffer.concat([echoOf(payload), request('t')]));
     assert.equal((await throwing.read(10)).length, 0, 'half an answer is none');
-    assert.ok(await eventually(async () => (await served.statistics()).ends.includes('uncaught thrown by request')));
+    assert.ok(
+      await eventually(async () =>
+        (await served.statistics()).ends.includes('uncaught thrown by request'),
+      ),
+    );
     assert.deepEqual(await served.echo(payload), payload);
     served.close();
   });
@@ -233,7 +248,9 @@ describe('a callback that throws', () => {
 describe('a connection leaves the engine', () => {
   it('as a socket, with its unread bytes first and in the same order', async () => {
     const client = await StreamClient.to(server);
-    client.socket.write(Buffer.concat([echoOf(Buffer.from('first')), request('u'), Buffer.from('rest')]));
+    client.socket.write(
+      Buffer.concat([echoOf(Buffer.from('first')), request('u'), Buffer.from('rest')]),
+    );
     assert.equal((await client.read(9)).toString(), 'firstREST');
     assert.equal((await client.ask(Buffer.from('more'), 4)).toString(), 'MORE');
     client.socket.end();
@@ -283,7 +300,11 @@ describe('closing', () => {
     await busy.read(1);
     const closed = closing.close();
     assert.equal((await busy.read(500 * 1000 - 1)).length, 500 * 1000 - 1);
-    assert.deepEqual(await Promise.all([idle.end(), half.end(), busy.end()]), ['end', 'end', 'end']);
+    assert.deepEqual(await Promise.all([idle.end(), half.end(), busy.end()]), [
+      'end',
+      'end',
+      'end',
+    ]);
     await closed;
     await assertNoLeak(before);
   });

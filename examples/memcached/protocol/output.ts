@@ -70,9 +70,7 @@ export class Output {
   /** Appends an unsigned 64-bit number given as two words. */
   number64(high: number, low: number): void {
     const text =
-      high === 0
-        ? String(low >>> 0)
-        : ((BigInt(high >>> 0) << 32n) | BigInt(low >>> 0)).toString();
+      high === 0 ? String(low >>> 0) : ((BigInt(high >>> 0) << 32n) | BigInt(low >>> 0)).toString();
     this.ensure(text.length);
     this.end += this.memory.bytes.write(text, this.end, 'latin1');
   }

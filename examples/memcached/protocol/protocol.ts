@@ -333,7 +333,7 @@ export class Protocol {
       const stop = key.scan(input, at, end);
       const after = view.getUint8(stop);
       const last = after === carriageReturn && view.getUint8(stop + 1) === newline;
-      if (key.length - 1 >>> 0 >= longestKey || (after !== space && !last)) {
+      if ((key.length - 1) >>> 0 >= longestKey || (after !== space && !last)) {
         // What has gone out already cannot be taken back; it was right.
         if (out.begin === begin) out.end = written;
         return 0;
@@ -406,7 +406,7 @@ export class Protocol {
     // A key, three blanks, three digits and the line's end at least; a number is looked at while
     // there is a byte behind it.
     let at = key.scan(input, start + 4, end - 1);
-    if (key.length - 1 >>> 0 >= longestKey || view.getUint8(at) !== space) return -1;
+    if ((key.length - 1) >>> 0 >= longestKey || view.getUint8(at) !== space) return -1;
     at = this.#plainNumber(view, at + 1, end - 1);
     const flags = this.#number;
     if (at < 0 || view.getUint8(at) !== space) return -1;

@@ -164,13 +164,7 @@ export class Shard {
    * Room for an item, not yet in the index; 0 when there is none. May evict any other item: offsets
    * from before are void.
    */
-  allocate(
-    key: Key,
-    valueLength: number,
-    flags: number,
-    expires: number,
-    now: number,
-  ): number {
+  allocate(key: Key, valueLength: number, flags: number, expires: number, now: number): number {
     if (valueLength > this.#g.pages * this.#g.pageSize * mostOfShard) return 0;
     const suffix = suffixLength(flags, valueLength);
     const text = key.length + suffix + valueLength + 2;

@@ -63,7 +63,8 @@ export class StoreMemory {
 
   /** Resets the shards that a dead worker left locked; returns how many. */
   recover(token: number): number {
-    return this.#segments.filter(({ buffer }) => new Shard(buffer, mainThread, true).recover(token)).length;
+    return this.#segments.filter(({ buffer }) => new Shard(buffer, mainThread, true).recover(token))
+      .length;
   }
 
   close(): void {

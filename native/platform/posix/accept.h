@@ -12,8 +12,8 @@ struct SocketKind {
   SocketAddress address;  // as getsockname(2) has it
 };
 
-// EBADF, ENOTSOCK, or EPROTOTYPE for a socket that is neither TCP, nor UDP, nor a Unix stream socket,
-// whose family is AF_UNIX and transport kTcp.
+// EBADF, ENOTSOCK, or EPROTOTYPE for a socket that is neither TCP, nor UDP, nor a Unix stream
+// socket, whose family is AF_UNIX and transport kTcp.
 Result<SocketKind> InspectSocket(int fd);
 // EPROTOTYPE for a Unix socket too.
 Result<SocketKind> InspectIpSocket(int fd);

@@ -16,7 +16,8 @@ bool SameWay(const OutgoingDatagram& a, const OutgoingDatagram& b) {
   return a.source != nullptr && b.source != nullptr && *a.source == *b.source;
 }
 
-// How many of these, from the first on, can be one message: equally long, but for a shorter last one.
+// How many of these, from the first on, can be one message: equally long, but for a shorter last
+// one.
 int SegmentsOf(const OutgoingDatagram* datagrams, int count) {
   size_t size = datagrams[0].length, total = size;
   if (size == 0 || size > kLargestSegment) return 1;

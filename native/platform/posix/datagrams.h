@@ -35,9 +35,9 @@ class DatagramBatcher {
   DatagramBatcher();
   ~DatagramBatcher();
 
-  // Reads up to kDatagramBatch datagrams, the i-th into slab + i * stride (slot_size bytes of it), and
-  // describes it in out[i]: the same slab and rows at every call.
-  // Returns their number or -errno; -EAGAIN when there are none.
+  // Reads up to kDatagramBatch datagrams, the i-th into slab + i * stride (slot_size bytes of it),
+  // and describes it in out[i]: the same slab and rows at every call. Returns their number or
+  // -errno; -EAGAIN when there are none.
   int Receive(int fd, uint8_t* slab, size_t stride, size_t slot_size, ReceivedDatagram* out);
 
   // Sends up to kDatagramBatch datagrams. Returns how many the kernel took, or -errno of the first.

@@ -11,9 +11,9 @@ namespace {
 Result<sockaddr_un> UnixAddress(const std::string& path) {
   sockaddr_un address{};
   if (path.empty() || path.size() >= sizeof address.sun_path)
-    return MakeFailure(ENAMETOOLONG, "bind",
-                       "a Unix socket's path has 1 to " +
-                           std::to_string(sizeof address.sun_path - 1) + " bytes");
+    return MakeFailure(
+        ENAMETOOLONG, "bind",
+        "a Unix socket's path has 1 to " + std::to_string(sizeof address.sun_path - 1) + " bytes");
   address.sun_family = AF_UNIX;
   memcpy(address.sun_path, path.data(), path.size());
   return address;

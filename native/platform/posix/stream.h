@@ -24,8 +24,8 @@ int ConnectError(int fd);
 // Both ends of a connection.
 Status Endpoints(int fd, SocketAddress* local, SocketAddress* peer);
 
-// A listening Unix socket with the permissions `mode`. A socket file that nobody listens on any more
-// is replaced; EADDRINUSE when somebody does, or when it is no socket.
+// A listening Unix socket with the permissions `mode`. A socket file that nobody listens on any
+// more is replaced; EADDRINUSE when somebody does, or when it is no socket.
 Result<UniqueFd> ListenUnix(const std::string& path, int mode, int backlog);
 
 }  // namespace rss

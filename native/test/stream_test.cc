@@ -1,0 +1,173 @@
+// Stream sockets: Unix and TCP, made, connected, read and written without waiting; runs of
+// datagrams.
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "platform/posix/accept.h"
+#include "platform/posix/datagrams.h"
+#include "platform/posix/listener.h"
+#include "platform/posix/stream.h"
+#include "test/check.h"
+
+namespace rss_test {
+namespace {
+
+using namespace rss;
+
+bool Await(int fd, short events) {
+  pollfd wait{fd, events, 0};
+  return poll(&wait, 1, 2000) == 1;
+}
+
+ssize_t SendText(int fd, const char* text) {
+  iovec part{const_cast<char*>(text), strlen(text)};
+  return SendStream(fd, &part, 1);
+}
+
+std::string ReceiveText(int fd) {
+  char buffer[64];
+  if (!Await(fd, POLLIN)) return "nothing came";
+  ssize_t received = ReceiveStream(fd, buffer, sizeof buffer);
+  return received < 0 ? "errno " + std::to_string(-received)
+                      : std::string(buffer, static_cast<size_t>(received));
+}
+
+// Both ends of a connection say and hear what they should; `name` tells which kind it is.
+void TestConversation(UniqueFd client, UniqueFd server, const std::string& name) {
+  char buffer[8];
+  Check(ReceiveStream(server.get(), buffer, sizeof buffer) == -EAGAIN,
+        name + ": reading does not wait");
+  iovec parts[2] = {{const_cast<char*>("to"), 2}, {const_cast<char*>("gether"), 6}};
+  Check(SendStream(client.get(), parts, 2) == 8 && ReceiveText(server.get()) == "together",
+        name + ": pieces arrive as one");
+  Check(SendText(server.get(), "answer") == 6 && ReceiveText(client.get()) == "answer",
+        name + ": and an answer goes back");
+  std::string much(1 << 20, 'm');
+  iovec part{&much[0], much.size()};
+  ssize_t last = 0;
+  for (int i = 0; i < 1000 && last >= 0; ++i) last = SendStream(server.get(), &part, 1);
+  Check(last == -EAGAIN, name + ": a full socket takes no more", std::to_string(last));
+  client.reset();
+  Await(server.get(), POLLOUT);
+  ssize_t broken = SendText(server.get(), "x");
+  for (int i = 0; i < 10 && broken >= 0; ++i) broken = SendText(server.get(), "x");
+  Check(broken == -EPIPE || broken == -ECONNRESET,
+        name + ": writing to a peer that has gone is an error, not a signal",
+        std::to_string(broken));
+}
+
+void TestUnix() {
+  std::string path = "/tmp/rss-selftest-" + std::to_string(getpid());
+  auto listener = ListenUnix(path, 0600, 16);
+  if (!CheckOk(listener, "a Unix socket listens")) return;
+  struct stat status;
+  Check(stat(path.c_str(), &status) == 0 && (status.st_mode & 0777) == 0600,
+        "its file has the permissions asked for");
+  auto client = ConnectUnix(path);
+  Connection accepted;
+  bool came = client.ok() && Await(listener.value.get(), POLLIN) &&
+              AcceptConnection(listener.value.get(), &accepted) == 0;
+  Check(came, "a Unix connection is accepted", Describe(client.failure));
+  auto kind = InspectSocket(listener.value.get());
+  Check(kind.ok() && kind.value.family == AF_UNIX && kind.value.listening,
+        "a listening Unix socket is known as one");
+  if (came) TestConversation(std::move(client.value), std::move(accepted.fd), "Unix");
+  CheckFails(ListenUnix(path, 0600, 16), EADDRINUSE, "a served path is taken");
+  listener.value.reset();
+  Check(!ConnectUnix(path).ok(), "nobody answers at an abandoned path");
+  auto again = ListenUnix(path, 0600, 16);
+  CheckOk(again, "an abandoned path is taken over");
+  unlink(path.c_str());
+  CheckFails(ListenUnix(std::string(200, 'x'), 0600, 16), ENAMETOOLONG, "a long path is an error");
+}
+
+void TestTcp(const char* host) {
+  ListenerOptions options;
+  options.address = ParseAddress(host, 0).value;
+  std::string name = std::string("TCP on ") + host;
+  auto listener = OpenListener(options);
+  if (!listener.ok()) return Skip(name, Describe(listener.failure));
+  auto client = ConnectTcp(listener.value.address);
+  if (!CheckOk(client, name + ": connects")) return;
+  Check(Await(client.value.get(), POLLOUT) && ConnectError(client.value.get()) == 0,
+        name + ": is connected once it is writable");
+  Connection accepted;
+  Await(listener.value.fd.get(), POLLIN);
+  if (AcceptConnection(listener.value.fd.get(), &accepted) != 0)
+    return Check(false, name + ": is accepted");
+  int no_delay = 0;
+  socklen_t length = sizeof no_delay;
+  getsockopt(accepted.fd.get(), IPPROTO_TCP, TCP_NODELAY, &no_delay, &length);
+  Check(no_delay != 0, name + ": an accepted connection inherits TCP_NODELAY");
+  SocketAddress local, peer;
+  Check(Endpoints(client.value.get(), &local, &peer).ok() && local == accepted.peer &&
+            peer == accepted.local,
+        name + ": both ends have the same addresses");
+  TestConversation(std::move(client.value), std::move(accepted.fd), name);
+  SocketAddress nobody = listener.value.address;
+  listener.value.fd.reset();
+  auto refused = ConnectTcp(nobody);
+  bool failed = !refused.ok() ? refused.failure.error == -ECONNREFUSED
+                              : Await(refused.value.get(), POLLOUT) &&
+                                    ConnectError(refused.value.get()) == -ECONNREFUSED;
+  Check(failed, name + ": a refused connection says so");
+}
+
+UniqueFd UdpPeer(SocketAddress* address) {
+  ListenerOptions options;
+  options.transport = Transport::kUdp;
+  options.address = ParseAddress("127.0.0.1", 0).value;
+  auto opened = OpenListener(options);
+  *address = opened.value.address;
+  return std::move(opened.value.fd);
+}
+
+// Equally long datagrams to one peer may leave as one message: each has to arrive as itself.
+void TestRuns() {
+  SocketAddress from, addresses[2];
+  UniqueFd sender = UdpPeer(&from), peers[2] = {UdpPeer(&addresses[0]), UdpPeer(&addresses[1])};
+  struct Sent {
+    int peer;
+    size_t length;
+  };
+  const Sent plan[] = {{0, 100}, {0, 100}, {0, 100},  {0, 40},   {0, 100},  {1, 100},
+                       {1, 100}, {0, 0},   {0, 1400}, {0, 1400}, {0, 1401}, {1, 100}};
+  constexpr size_t count = sizeof plan / sizeof plan[0];
+  std::vector<std::string> payloads;
+  for (size_t i = 0; i < count; ++i)
+    payloads.emplace_back(plan[i].length, static_cast<char>('a' + i));
+  OutgoingDatagram outgoing[count];
+  for (size_t i = 0; i < count; ++i) {
+    outgoing[i].data = payloads[i].data();
+    outgoing[i].length = plan[i].length;
+    outgoing[i].peer = &addresses[plan[i].peer];
+  }
+  DatagramBatcher batcher;
+  int sent = batcher.Send(sender.get(), outgoing, count);
+  size_t right = 0;
+  for (size_t i = 0; i < count; ++i) {
+    char buffer[2048];
+    int fd = peers[plan[i].peer].get();
+    if (!Await(fd, POLLIN)) break;
+    ssize_t received = recv(fd, buffer, sizeof buffer, MSG_DONTWAIT);
+    if (received == static_cast<ssize_t>(plan[i].length) &&
+        memcmp(buffer, payloads[i].data(), plan[i].length) == 0)
+      ++right;
+  }
+  Check(sent == static_cast<int>(count) && right == count, "runs of datagrams arrive one by one",
+        std::to_string(sent) + " sent, " + std::to_string(right) + " right");
+}
+
+}  // namespace
+
+void TestStreams() {
+  TestUnix();
+  TestTcp("127.0.0.1");
+  TestTcp("::1");
+  TestRuns();
+  Check(!WatchEdges(-1, -1), "no queue tells of edges on no descriptor");
+}
+
+}  // namespace rss_test

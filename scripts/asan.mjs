@@ -1,0 +1,119 @@
+// Builds the addon with AddressSanitizer and UndefinedBehaviourSanitizer, and runs the integration tests
+// on it, in a copy of what Node loads: npm run test:asan [-- TEST...]
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
+process.chdir(root);
+const copy = path.join(root, 'build/asan');
+const compiler = process.env.CXX ?? 'c++';
+
+function run(command, args, options = {}) {
+  const { status, error } = spawnSync(command, args, { stdio: 'inherit', ...options });
+  if (error) console.error(`asan: ${command}: ${error.message}`);
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+const headers = [path.dirname(path.dirname(realpathSync(process.execPath))), '/usr', '/usr/local']
+  .map((prefix) => path.join(prefix, 'include/node'))
+  .find((directory) => existsSync(path.join(directory, 'node_api.h')));
+if (headers === undefined) {
+  console.error("asan: Node's headers (include/node) are missing");
+  process.exit(1);
+}
+
+const platform = process.platform === 'freebsd' ? 'freebsd' : 'linux';
+const folders = ['core', 'engine', 'bindings', 'platform/posix', `platform/${platform}`];
+const sources = folders.flatMap((folder) =>
+  readdirSync(`native/${folder}`)
+    .filter((name) => name.endsWith('.cc'))
+    .map((name) => path.join(root, 'native', folder, name)),
+);
+const sanitizers = '-fsanitize=address,undefined';
+const flags = ['-std=c++17', '-O1', '-g', '-fPIC', '-fno-exceptions', '-fno-omit-frame-pointer'];
+const defines = [
+  'NAPI_VERSION=8',
+  'NAPI_DISABLE_CPP_EXCEPTIONS',
+  'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
+  'NODE_GYP_MODULE_NAME=freebsd_rss',
+];
+const includes = [
+  path.join(root, 'native'),
+  headers,
+  path.resolve(createRequire(import.meta.url)('node-addon-api').include_dir),
+];
+rmSync(copy, { recursive: true, force: true });
+mkdirSync(path.join(copy, 'objects'), { recursive: true });
+// One compiler per CPU: xargs keeps them going.
+const compile = [
+  ...flags,
+  sanitizers,
+  '-fno-sanitize-recover=undefined',
+  '-fno-sanitize=vptr', // it needs descriptors, which a test takes away
+  ...defines.map((define) => `-D${define}`),
+  ...includes.map((include) => `-I${include}`),
+  '-c',
+];
+run('xargs', ['-n', '1', '-P', String(availableParallelism()), compiler, ...compile], {
+  cwd: path.join(copy, 'objects'),
+  input: [...sources, path.join(root, 'native/addon.cc')].map(rename).join('\n'),
+  stdio: ['pipe', 'inherit', 'inherit'],
+});
+
+/** Objects lie in one folder: sources of the same name get names of their own. */
+function rename(source) {
+  const name = path.relative(path.join(root, 'native'), source).replaceAll('/', '_');
+  const link = path.join(copy, 'objects', name);
+  symlinkSync(source, link);
+  return link;
+}
+
+const objects = readdirSync(path.join(copy, 'objects')).filter((name) => name.endsWith('.o'));
+const library = path.join(copy, 'build/Release/freebsd_rss.node');
+mkdirSync(path.dirname(library), { recursive: true });
+run(compiler, ['-shared', sanitizers, '-o', library, ...objects], {
+  cwd: path.join(copy, 'objects'),
+});
+
+cpSync('dist', path.join(copy, 'dist'), { recursive: true });
+cpSync('package.json', path.join(copy, 'package.json'));
+symlinkSync(path.join(root, 'node_modules'), path.join(copy, 'node_modules'));
+
+const tests = readdirSync('dist/test/integration')
+  .filter((name) => name.endsWith('.test.js'))
+  .map((name) => `dist/test/integration/${name}`);
+const chosen = process.argv.slice(2);
+const runtime = execFileSync(compiler, ['-print-file-name=libasan.so'], {
+  encoding: 'utf8',
+}).trim();
+run(
+  process.execPath,
+  [
+    '--test',
+    '--test-concurrency=1',
+    '--test-timeout=300000',
+    ...(chosen.length > 0 ? chosen : tests),
+  ],
+  {
+    cwd: copy,
+    env: {
+      ...process.env,
+      LD_PRELOAD: runtime,
+      // Node itself keeps what LeakSanitizer would report.
+      ASAN_OPTIONS: 'detect_leaks=0:abort_on_error=1:handle_abort=0',
+      UBSAN_OPTIONS: 'print_stacktrace=1',
+    },
+  },
+);
