@@ -76,16 +76,29 @@ export const echoCeiling: Subject = {
   command: (port, cpus) => [native('ceiling_udp'), `port=${port}`, `cpu=${cpus[0]!}`],
 };
 
+/** Two workers that answer alike, reached in different ways. */
 export function steered(
   name: string,
   protocol: 'tcp' | 'udp',
   steering: string,
   handoff: string,
 ): Subject {
+  const module = protocol === 'tcp' ? 'answer-worker' : 'batch-worker';
   return {
     name,
     udp: protocol === 'udp',
-    command: (port) => node('./servers/steered.js', String(port), protocol, steering, handoff, '2'),
+    command: (port) =>
+      node('./servers/steered.js', String(port), protocol, steering, handoff, '2', module),
+  };
+}
+
+/** One worker that echoes by a module of bench/servers. */
+export function form(name: string, protocol: 'tcp' | 'udp', module: string): Subject {
+  return {
+    name,
+    udp: protocol === 'udp',
+    command: (port) =>
+      node('./servers/steered.js', String(port), protocol, 'auto', 'auto', '1', module),
   };
 }
 

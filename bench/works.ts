@@ -5,6 +5,7 @@ import {
   cluster,
   echo,
   echoCeiling,
+  form,
   memcached,
   nodeDgram,
   nodeNet,
@@ -161,5 +162,25 @@ export const works: Work[] = [
     ],
     goals: { 'kernel hash': { ratio: 0.95 } },
     load: { client: 'load_udp', args: { work: 'echo', length: 64 } },
+  },
+  {
+    name: 'per-connection',
+    about: 'echo of 15 bytes, 50 connections: perConnection() against batches',
+    subjects: [
+      form('perConnection', 'tcp', 'per-item-worker'),
+      form('batches', 'tcp', 'batch-worker'),
+    ],
+    goals: {},
+    load: get({ work: 'echo' }),
+  },
+  {
+    name: 'per-datagram',
+    about: 'UDP echo, 510 bytes: perDatagram() against batches',
+    subjects: [
+      form('perDatagram', 'udp', 'per-item-worker'),
+      form('batches', 'udp', 'batch-worker'),
+    ],
+    goals: {},
+    load: { client: 'load_udp', args: { work: 'echo' } },
   },
 ];

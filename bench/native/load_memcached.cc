@@ -1,7 +1,8 @@
 // Load on a memcached server over TCP: `connections` of them, each with one request in flight, or
-// `depth` pipelined ones. Every answer is compared with the expected bytes.
+// `depth` pipelined ones. Every answer is compared with the expected bytes. echo: what a get asks comes
+// back as it is.
 //
-//   load_memcached port=N pid=N work=get|multiget|set|mixed|none [connections=50] [depth=1] [keys=16]
+//   load_memcached port=N pid=N work=get|multiget|set|mixed|echo|none [connections=50] [depth=1] [keys=16]
 //                  [seconds=1] [cpu=1] [spin=1] [preload=1]
 #include <errno.h>
 #include <netinet/in.h>
@@ -67,6 +68,7 @@ class Requests {
  public:
   Requests(const std::string& work, unsigned depth, unsigned keys)
       : multi_(work == "multiget"),
+        echo_(work == "echo"),
         set_percent_(work == "set" ? 100 : work == "mixed" ? 10 : 0),
         depth_(depth),
         keys_(keys) {
@@ -94,14 +96,14 @@ class Requests {
     } else if (depth_ == 1) {
       unsigned n = random_.Next() % kKeys;
       bool set = IsSet();
-      *expected = set ? kStored : Part(items_, n);
+      *expected = set ? kStored : Part(echo_ ? gets_ : items_, n);
       return Part(set ? sets_ : gets_, n);
     }
     for (unsigned i = 0; i < depth_ && !multi_; ++i) {
       unsigned n = random_.Next() % kKeys;
       bool set = IsSet();
       request_ += Part(set ? sets_ : gets_, n);
-      own->append(set ? kStored : Part(items_, n));
+      own->append(set ? kStored : Part(echo_ ? gets_ : items_, n));
     }
     *expected = *own;
     return request_;
@@ -117,7 +119,7 @@ class Requests {
   }
   bool IsSet() { return set_percent_ > 0 && random_.Next() % 100 < set_percent_; }
 
-  bool multi_;
+  bool multi_, echo_;
   unsigned set_percent_, depth_, keys_;
   std::string gets_, sets_, items_, request_;
   Random random_;

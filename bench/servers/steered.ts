@@ -1,12 +1,12 @@
-// A server of ours with the steering and hand-off that its command line says: a fixed answer to every
-// request over TCP, an echo over UDP. node steered.js PORT tcp|udp STEERING HANDOFF WORKERS
+// A server of ours with the steering, hand-off and worker module that its command line says.
+// node steered.js PORT tcp|udp STEERING HANDOFF WORKERS MODULE
 import { createServer, type ServerOptions } from 'freebsd-rss';
 
-const [port, protocol, steering, handoff, workers] = process.argv.slice(2);
+const [port, protocol, steering, handoff, workers, module] = process.argv.slice(2);
 const endpoint = { port: Number(port), host: '127.0.0.1' };
 const buffers = { receiveBuffer: 4 << 20, sendBuffer: 4 << 20 };
 const server = createServer({
-  worker: new URL('./steered-worker.js', import.meta.url),
+  worker: new URL(`./${module}.js`, import.meta.url),
   ...(protocol === 'tcp' ? { tcp: endpoint } : { udp: { ...endpoint, ...buffers } }),
   steering: steering as NonNullable<ServerOptions['steering']>,
   handoff: handoff as NonNullable<ServerOptions['handoff']>,

@@ -174,6 +174,7 @@ void StreamEngine::AddRow(StreamConnection* c, size_t length) {
                               0};
   slab_used_ += length;
   c->offered = true;
+  c->told = c->ended;
 }
 
 void StreamEngine::Receive(uint32_t id) {
@@ -207,7 +208,7 @@ void StreamEngine::Receive(uint32_t id) {
   } else if (received == 0) {
     c->ended = true;
     UpdatePoll(c);
-    Offer(id);
+    Offer(id);  // if it cannot be just now, it is carried over
   } else if (received != -EAGAIN) {
     Remove(c, static_cast<int>(received));
   } else if (c->draining) {
@@ -229,9 +230,9 @@ void StreamEngine::Offer(uint32_t id) {
   c->input.Consume(size);
 }
 
-// A complete request waits, as far as JavaScript has told.
+// There is something to tell: a complete request, as far as JavaScript has said what one is, or the end.
 bool StreamEngine::CanGoOn(const StreamConnection* c) const {
-  return !c->input.empty() && c->input.size() >= c->needed;
+  return (!c->input.empty() && c->input.size() >= c->needed) || c->ended != c->told;
 }
 
 void StreamEngine::Carry(StreamConnection* c) {

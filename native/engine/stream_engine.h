@@ -44,6 +44,7 @@ struct StreamConnection {
   bool offered = false;    // has a row in the table
   bool carried = false;    // is on the carry-over list
   bool ended = false;      // the peer has closed its side
+  bool told = false;       // and JavaScript knows
   bool draining = false;   // the server stops: answer what has come, then finish
   bool finishing = false;  // takes no more input or output; ends when its output is sent
   bool lingering = false;  // our side is closed; input is thrown away until the peer's is too

@@ -154,6 +154,24 @@ describe('half-open connections', () => {
   });
 });
 
+describe('the echo example', () => {
+  for (const [form, answer] of [
+    ['batches', 'ab\ncd'],
+    ['lines', 'AB\n'],
+  ] as const) {
+    it(`in ${form}`, async () => {
+      await using server = await createServer({
+        worker: new URL(`../../examples/echo/${form}.js`, import.meta.url),
+        tcp: { host: '127.0.0.1' },
+      }).listen();
+      const client = await StreamClient.to(server);
+      const bytes = await client.ask(Buffer.from('ab\ncd'), answer.length);
+      assert.equal(bytes.toString(), answer);
+      client.close();
+    });
+  }
+});
+
 describe('one at a time', () => {
   const worker = new URL('../fixtures/per-item-worker.js', import.meta.url);
 

@@ -1,4 +1,4 @@
-// Answers every line with the item that load_accept asks for; echoes datagrams.
+// Answers whatever comes with the item that load_accept asks for.
 import { defineWorker } from 'freebsd-rss/worker';
 
 import { itemOf } from './data.js';
@@ -11,8 +11,5 @@ export default defineWorker({
       for (let i = 0; i < batch.count; i++)
         if (batch.length(i) > 0) out.send(batch.connection(i), answer);
     },
-  },
-  datagrams(batch, replies) {
-    for (let i = 0; i < batch.count; i++) replies.echo(i, batch.offset(i), batch.length(i));
   },
 });
