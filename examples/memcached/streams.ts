@@ -13,8 +13,10 @@ export class StreamClients {
   readonly #answers: Output;
   readonly #count: Float64Array;
   readonly #onRequests: (bucket: number, requests: number) => void;
-  /** By the connection's slot. */
-  readonly #sessions: Session[] = [];
+  /** By the connection's slot, of those that are in the middle of something */
+  readonly #sessions: (Session | undefined)[] = [];
+  /** Any other's. */
+  #idle = new Session();
   #input: Memory | undefined;
   #out: StreamOutput | undefined;
   #connection = 0;
@@ -33,7 +35,7 @@ export class StreamClients {
   }
 
   open(connection: number): void {
-    this.#sessions[slotOf(connection)] = new Session();
+    this.#sessions[slotOf(connection)] = undefined;
     this.#count[counter.curr_connections]!++;
     this.#count[counter.total_connections]!++;
   }
@@ -60,7 +62,8 @@ export class StreamClients {
     const protocol = this.#protocol;
     const answers = this.#answers;
     const connection = batch.connection(i);
-    const session = this.#sessions[slotOf(connection)]!;
+    const slot = slotOf(connection);
+    const session = this.#sessions[slot] ?? this.#idle;
     this.#connection = connection;
     const input = this.#input!;
     const start = batch.offset(i);
@@ -80,10 +83,21 @@ export class StreamClients {
     this.#onRequests(batch.bucket(i), requests);
     this.#count[counter.bytes_read]! += at - start;
     this.#commit();
-    if (session.closing) out.end(connection);
+    if (session.pending !== (this.#sessions[slot] !== undefined)) this.#keep(slot, session);
+    if (session.closing) this.#end(connection, out);
     // What has been answered is read first: then the rest is looked at.
     else if (written >= enoughOutput && at < end) batch.postpone(i, at - start);
     else batch.consume(i, at - start, session.needed);
+  }
+
+  #keep(slot: number, session: Session): void {
+    this.#sessions[slot] = session.pending ? session : undefined;
+    if (session === this.#idle) this.#idle = new Session();
+  }
+
+  #end(connection: number, out: StreamOutput): void {
+    out.end(connection);
+    this.#idle = new Session();
   }
 
   #commit(): void {

@@ -230,7 +230,8 @@ void StreamEngine::Offer(uint32_t id) {
   c->input.Consume(size);
 }
 
-// There is something to tell: a complete request, as far as JavaScript has said what one is, or the end.
+// There is something to tell: a complete request, as far as JavaScript has said what one is, or the
+// end.
 bool StreamEngine::CanGoOn(const StreamConnection* c) const {
   return (!c->input.empty() && c->input.size() >= c->needed) || c->ended != c->told;
 }
@@ -404,6 +405,7 @@ void StreamEngine::Send(StreamConnection* c, iovec* parts, int count, size_t tot
   } else if (c->output.size() > options_.max_queued) {
     return Remove(c, -ENOBUFS);
   }
+  if (total - sent > ByteQueue::kMost - c->output.size()) return Remove(c, -ENOBUFS);
   statistics_.queued += static_cast<double>(total - sent);
   for (int i = 0; i < count; ++i) {
     size_t skip = std::min(sent, parts[i].iov_len);
@@ -506,6 +508,7 @@ void StreamEngine::EndAll() {
 // ---------------------------------------------------------------------------------------
 
 void StreamEngine::Active(const StreamConnection* c) {
+  if (options_.idle_timeout == 0 && !c->lingering) return;
   active_[ConnectionIds::SlotOf(c->id)] = uv_now(loop_);
 }
 

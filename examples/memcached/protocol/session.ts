@@ -12,4 +12,9 @@ export class Session {
   expires = -1;
   /** The client said quit, or has to be cut off. */
   closing = false;
+
+  /** Whether the next input goes on with something. */
+  get pending(): boolean {
+    return this.swallow > 0 || this.getting;
+  }
 }
