@@ -34,6 +34,7 @@ function describe(server: RssServer): void {
     console.log(
       `serving:  ${protocol} ${address.includes(':') ? `[${address}]` : address}:${port}`,
     );
+  if (options.unixSocket !== undefined) console.log(`serving:  unix ${options.unixSocket}`);
 }
 
 const mostWorkers = 128;
@@ -52,6 +53,9 @@ const server = createServer({
   worker: new URL('./worker.js', import.meta.url),
   ...(options.tcpPort === 0 ? {} : { tcp: { port: options.tcpPort, host } }),
   ...(options.udpPort === 0 ? {} : { udp: { port: options.udpPort, host } }),
+  ...(options.unixSocket === undefined
+    ? {}
+    : { unix: { path: options.unixSocket, mode: options.unixMode } }),
   stream: {
     // A request is a line and a value; an answer carries a little more than the value.
     maxInput: options.itemSize + longestLine,

@@ -6,6 +6,9 @@ export interface Options {
   tcpPort: number;
   udpPort: number;
   addresses: string[];
+  /** Serves this socket file instead of the network. */
+  unixSocket: string | undefined;
+  unixMode: number;
   workers: number | 'cpu';
   megabytes: number;
   itemSize: number;
@@ -19,6 +22,8 @@ export const usage = `A memcached-style server on RSS-aware workers.
   -U, --udp-port=NUM         UDP port (default 0, off)
   -l, --listen=ADDR          address to listen on, may be repeated or a list
                              with commas (default 127.0.0.1)
+  -s, --unix-socket=FILE     Unix socket to listen on, instead of the network
+  -a, --unix-mask=MODE       its permissions in octal (default 0700)
   -t, --threads=NUM          workers (default one per CPU)
   -m, --memory-limit=NUM     item memory in megabytes (default 64)
   -I, --max-item-size=SIZE   largest item, with k or m (default 1m,
@@ -48,6 +53,12 @@ function size(text: string): number {
   return bytes;
 }
 
+function mode(text: string): number {
+  if (!/^0?[0-7]{1,3}$/.test(text))
+    throw new UsageError(`-a must be permissions in octal, not "${text}"`);
+  return Number.parseInt(text, 8);
+}
+
 /** Options, or the text to print instead of serving. Throws UsageError. */
 export function parseOptions(args: string[], version: string): Options | string {
   let values;
@@ -58,6 +69,8 @@ export function parseOptions(args: string[], version: string): Options | string 
         port: { type: 'string', short: 'p', default: '11211' },
         'udp-port': { type: 'string', short: 'U', default: '0' },
         listen: { type: 'string', short: 'l', multiple: true, default: ['127.0.0.1'] },
+        'unix-socket': { type: 'string', short: 's' },
+        'unix-mask': { type: 'string', short: 'a', default: '700' },
         threads: { type: 'string', short: 't' },
         'memory-limit': { type: 'string', short: 'm', default: '64' },
         'max-item-size': { type: 'string', short: 'I' },
@@ -75,9 +88,12 @@ export function parseOptions(args: string[], version: string): Options | string 
   const megabytes = number('-m', values['memory-limit'], 1, 65536);
   const mostItem = (megabytes * 2 ** 20) / 4;
   const itemSize = values['max-item-size'];
+  const unixSocket = values['unix-socket'];
   const options: Options = {
-    tcpPort: number('-p', values.port, 0, 65535),
-    udpPort: number('-U', values['udp-port'], 0, 65535),
+    tcpPort: unixSocket === undefined ? number('-p', values.port, 0, 65535) : 0,
+    udpPort: unixSocket === undefined ? number('-U', values['udp-port'], 0, 65535) : 0,
+    unixSocket,
+    unixMode: mode(values['unix-mask']),
     addresses: values.listen.flatMap((list) => list.split(',')),
     workers: values.threads === undefined ? 'cpu' : number('-t', values.threads, 1, 128),
     megabytes,
@@ -85,7 +101,7 @@ export function parseOptions(args: string[], version: string): Options | string 
     evict: !values['disable-evictions'],
     verbose: values.verbose.length,
   };
-  if (options.tcpPort === 0 && options.udpPort === 0)
+  if (options.tcpPort === 0 && options.udpPort === 0 && unixSocket === undefined)
     throw new UsageError('-p and -U are both 0: nothing to serve');
   for (const address of options.addresses)
     if (isIP(address) === 0) throw new UsageError(`-l must be an IP address, not "${address}"`);

@@ -2,7 +2,11 @@
 import assert from 'node:assert/strict';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
@@ -40,6 +44,27 @@ describe('the memcached example', () => {
     assert.equal(status, 1);
     assert.match(stderr, /^memcached: \w+ EADDRINUSE: .*127\.0\.0\.1:\d+\)\n$/);
     await server.stop();
+  });
+
+  it('serves a Unix socket instead of the network', async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'memcached-'));
+    const file = path.join(folder, 'socket');
+    const child = spawn(process.execPath, [main, '-s', file, '-a', '0600', '-t', '2'], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let output = '';
+    while (!output.includes('serving:'))
+      output += ((await once(child.stdout, 'data')) as [Buffer])[0].toString();
+    assert.match(output, new RegExp(`^serving: +unix ${file}$`, 'm'));
+    assert.equal(statSync(file).mode & 0o777, 0o600);
+    const socket = net.connect(file);
+    socket.write('set u 0 0 4\r\nunix\r\nget u\r\nquit\r\n');
+    let answer = '';
+    for await (const chunk of socket) answer += String(chunk);
+    assert.equal(answer, 'STORED\r\nVALUE u 0 4\r\nunix\r\nEND\r\n');
+    child.kill('SIGTERM');
+    assert.deepEqual(await once(child, 'exit'), [0, null]);
+    rmSync(folder, { recursive: true });
   });
 
   it('every key is seen on every connection', async () => {

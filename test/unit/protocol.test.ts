@@ -131,6 +131,8 @@ describe('the command line', () => {
       tcpPort: 11211,
       udpPort: 0,
       addresses: ['127.0.0.1'],
+      unixSocket: undefined,
+      unixMode: 0o700,
       workers: 'cpu',
       megabytes: 64,
       itemSize: 2 ** 20,
@@ -163,12 +165,20 @@ describe('the command line', () => {
         tcpPort: 1,
         udpPort: 2,
         addresses: ['::1', '127.0.0.2', '0.0.0.0'],
+        unixSocket: undefined,
+        unixMode: 0o700,
         workers: 3,
         megabytes: 100,
         itemSize: 65536,
         evict: false,
         verbose: 2,
       },
+    );
+    const local = parseOptions(['-s', '/run/m', '-a', '0770', '-p', '1'], '1');
+    assert.ok(typeof local === 'object');
+    assert.deepEqual(
+      [local.unixSocket, local.unixMode, local.tcpPort, local.udpPort],
+      ['/run/m', 0o770, 0, 0],
     );
     assert.equal(parseOptions(['-h'], '1'), usage);
     assert.match(parseOptions(['-V'], '7') as string, /7/);
@@ -182,6 +192,7 @@ describe('the command line', () => {
     ['-I', '1'],
     ['-I', '129m'],
     ['-z'],
+    ['-a', '888'],
     ['extra'],
     ['-p', '0'],
     ['-m', '1', '-I', '1m'],
