@@ -46,8 +46,8 @@ struct StreamConnection {
   bool lingering = false;  // our side is closed; input is thrown away until the peer's is too
   uint32_t needed = 0;     // bytes of input before it is offered again
   int bucket = 0;
-  ByteQueue input;         // not consumed
-  ByteQueue output;        // not taken by the kernel; while there is any, nothing is read
+  ByteQueue input;   // not consumed
+  ByteQueue output;  // not taken by the kernel; while there is any, nothing is read
   Handle<uv_poll_t> poll;
 };
 
