@@ -38,8 +38,7 @@ void StreamEngine::Close() {
   connections_ = 0;
 }
 
-// --- Connections come
-// -----------------------------------------------------------------------------
+// --- Connections come ----------------------------------------------------------------------------
 
 Result<StreamConnection*> StreamEngine::Add(UniqueFd fd) {
   uint32_t id = ids_.Allocate();
@@ -145,8 +144,7 @@ void StreamEngine::OnPoll(uv_poll_t* poll, int status, int events) {
   }
 }
 
-// --- Turns
-// ------------------------------------------------------------------------------------------
+// --- Turns ---------------------------------------------------------------------------------------
 
 void StreamEngine::Schedule() {
   if (!closed_ && uv_is_active(reinterpret_cast<uv_handle_t*>(idle_.get())) == 0)
@@ -192,8 +190,7 @@ void StreamEngine::RunTurn() {
   if (!opened_.empty() || !gone_.empty()) Schedule();
 }
 
-// --- Connections that leave, and the end
-// ----------------------------------------------------------
+// --- Connections that leave, and the end ---------------------------------------------------------
 
 bool StreamEngine::Detach(uint32_t id, UniqueFd* fd, ByteQueue* input, ByteQueue* output) {
   StreamConnection* c = Find(id);
@@ -227,8 +224,7 @@ void StreamEngine::EndAll() {
   }
 }
 
-// --- Timeouts
-// ---------------------------------------------------------------------------------------
+// --- Timeouts ------------------------------------------------------------------------------------
 
 void StreamEngine::Active(const StreamConnection* c) {
   if (options_.idle_timeout == 0 && !c->lingering) return;

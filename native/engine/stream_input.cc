@@ -7,8 +7,6 @@
 
 namespace rss {
 
-// ------------------------------------------------------------------------------------------
-
 // Room in slab and table. May run a turn to get it, and that may end the connection: false then.
 bool StreamEngine::MakeRoom(uint32_t id, size_t bytes) {
   StreamConnection* c = Find(id);

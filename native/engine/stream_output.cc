@@ -8,8 +8,6 @@
 
 namespace rss {
 
-// -----------------------------------------------------------------------------------------
-
 uint32_t StreamEngine::AddBuffer(const uint8_t* data, size_t size) {
   buffers_.push_back({data, size});
   return static_cast<uint32_t>(buffers_.size() - 1);
@@ -116,9 +114,6 @@ void StreamEngine::SendQueued(StreamConnection* c) {
 }
 
 // --- Ends
-// -----------------------------------------------------------------------------------------
-
-// ---------------------------------------------------------------------------------
 
 void StreamEngine::Finish(StreamConnection* c) {
   if (c->finishing) return;
