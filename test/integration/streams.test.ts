@@ -319,6 +319,8 @@ describe('closing', () => {
       await dying.terminateWorker(1 - (round % 2));
       // Those that had not been accepted yet are with the successors.
       for (const client of clients) client.close();
+      // Node leaks the descriptor of a module that a thread is loading when it is terminated.
+      assert.ok(await eventually(() => dying.workers.every(({ online }) => online)));
       const again = await StreamClient.to(dying);
       assert.equal((await again.echo(Buffer.from('x'))).toString(), 'x');
       again.close();
