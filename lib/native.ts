@@ -121,7 +121,10 @@ export interface StreamEngine {
   connectUnix(path: string): number | Failure;
   retire(): number;
   passed(ticket: number): boolean;
-  detach(connection: number): { fd: number; input: Buffer; output: Buffer } | Failure;
+  detach(
+    connection: number,
+    withRow: boolean,
+  ): { fd: number; bucket: number; input: Buffer; output: Buffer } | Failure;
   /** Without addresses for Unix sockets. */
   addresses(connection: number): { local?: SocketAddress; peer?: SocketAddress } | Failure;
   endAll(): void;

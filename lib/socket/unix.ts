@@ -1,4 +1,4 @@
-import { unlinkSync } from 'node:fs';
+import { statSync, unlinkSync } from 'node:fs';
 
 import { unwrap } from '../errors.js';
 import { type Descriptor, native } from '../native.js';
@@ -7,6 +7,7 @@ import { type Descriptor, native } from '../native.js';
 export class UnixListener {
   readonly path: string;
   readonly #descriptor: Descriptor;
+  readonly #inode: bigint;
   #closed = false;
 
   /** Throws system errors with the path as `address`. */
@@ -14,6 +15,7 @@ export class UnixListener {
     this.path = options.path;
     const { path, mode, backlog } = options;
     this.#descriptor = unwrap(native.listenUnix(path, mode, backlog), { address: path });
+    this.#inode = statSync(path, { bigint: true }).ino;
   }
 
   /** Still this listener's own. */
@@ -21,12 +23,12 @@ export class UnixListener {
     return this.#descriptor.number();
   }
 
-  /** Removes the file, then closes: nobody finds a socket that refuses. Idempotent. */
+  /** Removes the file, if it is still this one, then closes: nobody finds a socket that refuses. Idempotent. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     try {
-      unlinkSync(this.path);
+      if (statSync(this.path, { bigint: true }).ino === this.#inode) unlinkSync(this.path);
     } catch {
       // somebody else has removed it
     }

@@ -9,6 +9,8 @@ import type { DatagramBatch, DatagramReplies } from './datagrams.js';
 import { slotOf } from './stream.js';
 import { raise, type StreamHandlers, type Streams } from './streams.js';
 
+const noFlow: Flow = { bucket: 0, flowId: 0, hashType: 'none', source: 'software' };
+
 /** A connection of perConnection(). */
 export class StreamConnection {
   /** What Streams and StreamOutput know it by. */
@@ -44,7 +46,10 @@ export class StreamConnection {
     this.#streams.out.destroy(this.id);
   }
 
-  /** Leaves the engine as an ordinary socket; `unread` comes out of it first. */
+  /**
+   * Leaves the engine as an ordinary socket. First out of it comes `unread`, or without it all that
+   * data() has been given.
+   */
   detach(unread?: Uint8Array): Socket {
     this.gone();
     return this.#streams.detach(this.id, unread);
@@ -79,8 +84,8 @@ export function perConnection(handlers: ConnectionHandlers): StreamHandlers {
     },
     data(batch, out) {
       for (let i = 0; i < batch.count; i++) {
-        const connection = connections[slotOf(batch.connection(i))]!;
-        if (!connection.open) continue; // detached by a row before this
+        const connection = connections[slotOf(batch.connection(i))];
+        if (connection?.open !== true) continue; // detached by a row before this
         try {
           const consumed = handlers.data(connection, batch.payload(i));
           batch.consume(i, consumed ?? batch.length(i));
@@ -91,8 +96,11 @@ export function perConnection(handlers: ConnectionHandlers): StreamHandlers {
         }
       }
     },
-    close(id, error) {
-      const connection = connections[slotOf(id)]!;
+    close(id, error, streams) {
+      let connection = connections[slotOf(id)];
+      // A connect() that has failed has not been opened.
+      if (connection?.id !== id) connection = new StreamConnection(id, noFlow, streams);
+      connections[slotOf(id)] = undefined;
       connection.gone();
       handlers.close?.(connection, error);
     },

@@ -52,7 +52,7 @@ export class Sockets {
       };
       const socket = new Socket({ fd: port.take(i), readable: true, writable: true });
       port.arrived();
-      this.#track(socket, flow.bucket);
+      this.track(socket, flow.bucket);
       connection(socket, flow);
     }
   }
@@ -64,7 +64,8 @@ export class Sockets {
     }
   }
 
-  #track(socket: Socket, bucket: number): void {
+  /** Counts a socket's bytes for its bucket, and waits for its end when the worker drains. */
+  track(socket: Socket, bucket: number): void {
     const slotIn = counterSlot(bucket, 'bytesIn');
     const bytes = { in: 0, out: 0, slotIn, slotOut: counterSlot(bucket, 'bytesOut') };
     this.#sockets.set(socket, bytes);

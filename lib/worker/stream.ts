@@ -193,6 +193,7 @@ export class StreamOutput {
 
   /** Room for `length` bytes, at most `outputSize`: returns their offset in `bytes`. */
   reserve(length: number): number {
+    this.#sendTurn();
     if (length > this.bytes.length)
       throw rangeError('length', `at most ${this.bytes.length} (outputSize)`, length);
     if (this.#used + length > this.bytes.length) this.flush();
@@ -217,11 +218,18 @@ export class StreamOutput {
 
   /** Sends what has been collected now. */
   flush(): void {
+    this.#sendTurn();
     this.#hand();
     this.#send();
   }
 
+  /** Microtasks run before the engine has taken what the turn has left to it: that goes first. */
+  #sendTurn(): void {
+    if (!this.#inTurn && this.#pending[0] !== 0) this.#send();
+  }
+
   #push(connection: number, buffer: number, offset: number, length: number): void {
+    this.#sendTurn();
     const rows = this.#rows;
     const at = this.#count * Output.Words;
     rows[at + Output.Connection] = connection;

@@ -23,8 +23,11 @@ export interface StreamHandlers {
    * throws, the connections whose rows it has not consumed are closed without an answer.
    */
   data(batch: StreamBatch, out: StreamOutput): void;
-  /** A connection has gone; `error` says why, if not in order. Called once for every open(). */
-  close?(connection: number, error: SystemError | undefined): void;
+  /**
+   * A connection has gone; `error` says why, if not in order. Called once for every open(), and for a
+   * connect() that has failed.
+   */
+  close?(connection: number, error: SystemError | undefined, streams: Streams): void;
 }
 
 /** Where to connect to: an IP address (default 127.0.0.1) and port, or a Unix socket's path. */
@@ -51,6 +54,7 @@ export class Streams {
   readonly #batch: StreamBatch;
   readonly #memory: StreamMemory;
   readonly #handlers: StreamHandlers;
+  readonly #adopt: (socket: Socket, bucket: number) => void;
   readonly #onClose: () => void;
 
   /** @internal */
@@ -58,11 +62,13 @@ export class Streams {
     handlers: StreamHandlers,
     settings: Omit<StreamEngineSettings, keyof StreamSettings>,
     options: StreamSettings,
+    adopt: (socket: Socket, bucket: number) => void,
     onClose: () => void,
   ) {
     const { outputSize, ...engineOptions } = options;
     this.#memory = new StreamMemory(options.maxInput, outputSize);
     this.#handlers = handlers;
+    this.#adopt = adopt;
     this.#onClose = onClose;
     this.#engine = new native.StreamEngine(
       { ...settings, ...engineOptions },
@@ -102,19 +108,19 @@ export class Streams {
 
   /**
    * Takes a connection out of the engine as an ordinary socket: for an upgrade of the protocol, TLS,
-   * any library. `unread` are the bytes of its row that are not consumed; they, and what else has
-   * been read, come first out of the socket. close() is not called for it. Throws ENOTCONN when the
-   * connection has gone.
+   * any library. First out of the socket comes `unread`, or without it all of the connection's row that
+   * consume() has not been told of, then what else has been read. close() is not called for it. Throws
+   * ENOTCONN when the connection has gone.
    */
   detach(connection: number, unread?: Uint8Array): Socket {
     const first = unread === undefined ? undefined : Buffer.from(unread); // the slab is reused
     this.out.flush();
-    const detached = unwrap(this.#engine.detach(connection));
+    const detached = unwrap(this.#engine.detach(connection, first === undefined));
     const socket = new Socket({ fd: detached.fd, readable: true, writable: true });
     if (detached.input.length > 0) socket.unshift(detached.input);
     if (first !== undefined && first.length > 0) socket.unshift(first);
+    this.#adopt(socket, detached.bucket);
     if (detached.output.length > 0) socket.write(detached.output);
-    this.#onClose();
     return socket;
   }
 
@@ -206,6 +212,7 @@ export class Streams {
       handlers.close(
         closed[row]!,
         errno === 0 ? undefined : systemError({ errno, syscall: 'stream' }),
+        this,
       );
     } catch (error) {
       raise(error);

@@ -128,6 +128,7 @@ async function start(): Promise<void> {
       stream,
       { table: init.table, worker: init.workerIndex, counters },
       init.stream,
+      (socket, bucket) => sockets.track(socket, bucket),
       finishWhenDrained,
     );
   const opened = openPort(definition);

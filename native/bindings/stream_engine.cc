@@ -115,8 +115,8 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
                              engine_->AddBuffer(lent_.back().data, lent_.back().length));
   }
 
-  Napi::Value Connected(Napi::Env env, Result<UniqueFd> socket) {
-    auto id = engine_->Connect(std::move(socket));
+  Napi::Value Connected(Napi::Env env, Result<UniqueFd> socket, bool local) {
+    auto id = engine_->Connect(std::move(socket), local);
     if (!id.ok()) return ToJs(env, id.failure);
     return Napi::Number::New(env, id.value);
   }
@@ -125,10 +125,10 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
   Napi::Value ConnectTcp(const Napi::CallbackInfo& info) {
     auto peer = ParseAddress(TextFromJs(info[0]), static_cast<uint16_t>(IntFromJs(info[1])));
     if (!peer.ok()) return ToJs(info.Env(), peer.failure);
-    return Connected(info.Env(), rss::ConnectTcp(peer.value));
+    return Connected(info.Env(), rss::ConnectTcp(peer.value), false);
   }
   Napi::Value ConnectUnix(const Napi::CallbackInfo& info) {
-    return Connected(info.Env(), rss::ConnectUnix(TextFromJs(info[0])));
+    return Connected(info.Env(), rss::ConnectUnix(TextFromJs(info[0])), true);
   }
 
   // retire(): a ticket; passed(ticket): whether every worker's turn from before it has ended
@@ -140,17 +140,18 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     return Napi::Boolean::New(info.Env(), engine_->epochs().Passed(ticket));
   }
 
-  // detach(id): { fd, input, output }, or a failure. The descriptor is the caller's.
+  // detach(id, withRow): { fd, bucket, input, output }, or a failure. The descriptor is the
+  // caller's.
   Napi::Value Detach(const Napi::CallbackInfo& info) {
     Napi::Env env = info.Env();
-    UniqueFd fd;
-    ByteQueue input, output;
-    if (!engine_->Detach(static_cast<uint32_t>(IntFromJs(info[0])), &fd, &input, &output))
-      return ToJs(env, MakeFailure(ENOTCONN, "detach", "the connection has ended"));
+    auto detached = engine_->Detach(static_cast<uint32_t>(IntFromJs(info[0])), BoolFromJs(info[1]));
+    if (!detached.fd) return ToJs(env, MakeFailure(ENOTCONN, "detach", "the connection has ended"));
     Napi::Object out = Napi::Object::New(env);
+    const ByteQueue &input = detached.input, &output = detached.output;
     out.Set("input", Napi::Buffer<uint8_t>::Copy(env, input.data(), input.size()));
     out.Set("output", Napi::Buffer<uint8_t>::Copy(env, output.data(), output.size()));
-    out.Set("fd", fd.release());
+    out.Set("bucket", detached.bucket);
+    out.Set("fd", detached.fd.release());
     return out;
   }
 

@@ -82,16 +82,18 @@ void StreamEngine::Open(Connection&& connection) {
   if (closed_) return;
   auto added = Add(std::move(connection.fd));
   if (!added.ok()) return;
+  added.value->local = connection.peer.family() == AF_UNIX;
   Report(added.value, connection.flow);
   UpdatePoll(added.value);
 }
 
-Result<uint32_t> StreamEngine::Connect(Result<UniqueFd> socket) {
+Result<uint32_t> StreamEngine::Connect(Result<UniqueFd> socket, bool local) {
   if (!socket.ok()) return socket.failure;
   if (closed_ || ending_) return MakeFailure(ECANCELED, "connect", "the worker is closing");
   auto added = Add(std::move(socket.value));
   if (!added.ok()) return added.failure;
   added.value->connecting = true;
+  added.value->local = local;
   UpdatePoll(added.value);
   return added.value->id;
 }
@@ -192,18 +194,26 @@ void StreamEngine::RunTurn() {
 
 // --- Connections that leave, and the end ---------------------------------------------------------
 
-bool StreamEngine::Detach(uint32_t id, UniqueFd* fd, ByteQueue* input, ByteQueue* output) {
+StreamEngine::Detached StreamEngine::Detach(uint32_t id, bool with_row) {
+  Detached out;
   StreamConnection* c = Find(id);
-  if (c == nullptr || c->connecting || c->finishing) return false;
+  if (c == nullptr || c->connecting || c->finishing) return out;
   statistics_.queued -= static_cast<double>(c->output.size());
   --connections_;
   c->poll.Close();  // before the number is somebody else's
-  *fd = std::move(c->fd);
-  *input = std::move(c->input);
-  *output = std::move(c->output);
+  out.fd = std::move(c->fd);
+  out.bucket = c->bucket;
+  for (size_t i = 0; i < rows_ && with_row && c->offered; ++i) {
+    const InputRow& row = options_.inputs[i];
+    if (row.connection != id) continue;
+    size_t consumed = row.consumed == InputRow::kUntouched ? 0 : std::min(row.consumed, row.length);
+    out.input.Append(options_.slab + row.offset + consumed, row.length - consumed);
+  }
+  out.input.Append(c->input.data(), c->input.size());
+  out.output = std::move(c->output);
   slots_[ConnectionIds::SlotOf(id)].reset();
   ids_.Free(id);
-  return true;
+  return out;
 }
 
 Status StreamEngine::Addresses(uint32_t id, SocketAddress* local, SocketAddress* peer) const {

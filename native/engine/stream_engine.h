@@ -34,6 +34,7 @@ struct StreamConnection {
   int events = 0;          // what the poll handle waits for
   bool edge = false;       // and is told of once, not for as long as it holds: see WatchEdges()
   bool returning = false;  // has been read before
+  bool local = false;      // a Unix socket
   bool hung_up = false;    // the end of its input is known to be there
   bool unread = false;     // there may be input in the kernel that no event will tell of
   bool connecting = false;
@@ -100,7 +101,7 @@ class StreamEngine {
   // Takes a connected socket. It is closed at once when there are too many (2^20).
   void Open(Connection&& connection);
   // Begins to connect; the connection is reported as opened, or as closed with its error.
-  Result<uint32_t> Connect(Result<UniqueFd> socket);
+  Result<uint32_t> Connect(Result<UniqueFd> socket, bool local);
   // Sends output, in the order of its rows. Rows of connections that have gone are dropped.
   void Flush(const OutputRow* rows, size_t count);
   // A source of output: its index for OutputRow::buffer. The memory must outlive the engine.
@@ -109,9 +110,17 @@ class StreamEngine {
   // Which worker's turns are waited for before memory that rows refer to is used again.
   Epochs& epochs() { return table_->epochs(); }
 
-  // Takes a connection out of the engine without closing it: its descriptor, what has been read and
-  // not been offered or consumed, and what has not been sent. False when it has gone.
-  bool Detach(uint32_t id, UniqueFd* fd, ByteQueue* input, ByteQueue* output);
+  // Takes a connection out of the engine without closing it: its descriptor and bucket, what has
+  // been read and not been offered or consumed, and what has not been sent. No descriptor when it
+  // has gone.
+  struct Detached {
+    UniqueFd fd;
+    int bucket = 0;
+    ByteQueue input, output;
+  };
+  // `with_row`: what it has in the table of this turn, as far as that is not consumed, counts as
+  // read.
+  Detached Detach(uint32_t id, bool with_row);
   Status Addresses(uint32_t id, SocketAddress* local, SocketAddress* peer) const;
 
   // Answers what has come, then ends every connection; those to come too.
@@ -119,7 +128,8 @@ class StreamEngine {
   // Closes everything, without a word. Idempotent.
   void Close();
 
-  size_t connections() const { return connections_; }
+  // Those whose end has not been told yet count.
+  size_t connections() const { return connections_ + gone_.size(); }
   StreamStatistics statistics() const;
 
  private:

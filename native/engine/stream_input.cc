@@ -37,8 +37,10 @@ void StreamEngine::Receive(uint32_t id) {
   if (Find(id)->lingering) return Discard(Find(id));
   if (!MakeRoom(id, kReadSize)) return;
   StreamConnection* c = Find(id);
-  // Not at once: many connections make one request only.
-  if (c->returning && !c->edge) c->edge = WatchEdges(uv_backend_fd(loop_), c->fd.get());
+  // Not at once: many connections make one request only. Not of Unix sockets: reading one stops
+  // short behind a message that carries descriptors.
+  if (c->returning && !c->edge && !c->local)
+    c->edge = WatchEdges(uv_backend_fd(loop_), c->fd.get());
   c->returning = true;
   statistics_.reads += 1;
   size_t size = kReadSize;
@@ -59,7 +61,7 @@ void StreamEngine::Receive(uint32_t id) {
     Active(c);
     if (CanGoOn(c))
       Offer(id);
-    else if (c->unread && !c->offered)
+    else if ((c->unread || c->draining) && !c->offered)
       Carry(c);
   } else if (received == 0) {
     c->ended = true;

@@ -119,9 +119,10 @@ void StreamEngine::Finish(StreamConnection* c) {
   if (c->finishing) return;
   c->finishing = true;
   c->input.Consume(c->input.size());
+  if (!c->output.empty()) return;  // what waits, for the connection or its peer, is sent first
   if (c->connecting)
     Remove(c, -ECANCELED);
-  else if (c->output.empty())
+  else
     Linger(c);
 }
 

@@ -233,6 +233,17 @@ describe('options', () => {
     [{ handoff: true as never }, /"handoff" must be one of/, 'ERR_INVALID_ARG_VALUE'],
     [{ udp: { datagramSize: 70000 } }, /"datagramSize"/, 'ERR_OUT_OF_RANGE'],
     [{ udp: { forward: 1 as never } }, /"forward" must be a boolean/, 'ERR_INVALID_ARG_TYPE'],
+    [
+      { stream: { maxinput: 1 } as never },
+      /unknown option "maxinput" in "stream".*"maxInput"/,
+      'ERR_INVALID_ARG_VALUE',
+    ],
+    [{ stream: { maxInput: 0 } }, /"maxInput"/, 'ERR_OUT_OF_RANGE'],
+    [{ stream: { outputSize: 2 ** 30 + 1 } }, /"outputSize"/, 'ERR_OUT_OF_RANGE'],
+    [{ stream: { idleTimeout: -1 } }, /"idleTimeout"/, 'ERR_OUT_OF_RANGE'],
+    [{ stream: { allowHalfOpen: 1 as never } }, /"allowHalfOpen" must be/, 'ERR_INVALID_ARG_TYPE'],
+    [{ unix: { path: '' } }, /"path" must be a path/, 'ERR_INVALID_ARG_TYPE'],
+    [{ unix: { path: '/x', mode: 0o1000 } }, /"mode"/, 'ERR_OUT_OF_RANGE'],
   ];
   for (const [wrong, message, code] of refused) {
     it(`refuses ${JSON.stringify(wrong)}`, () => {

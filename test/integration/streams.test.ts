@@ -309,6 +309,21 @@ describe('closing', () => {
     await assertNoLeak(before);
   });
 
+  it('waits for connections that have left the engine, too', async () => {
+    const closing = await serveStreams();
+    const client = await StreamClient.to(closing);
+    assert.equal(
+      (await client.ask(Buffer.concat([request('u'), Buffer.from('a')]), 1)).toString(),
+      'A',
+    );
+    const closed = closing.close({ timeout: 3000 });
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    assert.equal((await client.ask(Buffer.from('b'), 1)).toString(), 'B');
+    client.socket.end();
+    await closed;
+    assert.equal(closing.stats().total.bytesOut, 2);
+  });
+
   it('a worker that is terminated under load aborts nothing and leaks nothing', async () => {
     const before = openDescriptors();
     const dying = await serveStreams({ workers: 2 });

@@ -3,8 +3,16 @@ import assert from 'node:assert/strict';
 import os from 'node:os';
 import { describe, it } from 'node:test';
 
-import { affinity, capabilities, ShmSegment, socketOptions, waitOn, wake } from 'freebsd-rss';
-import { defineWorker, serveHttp } from 'freebsd-rss/worker';
+import {
+  affinity,
+  capabilities,
+  OwnerLock,
+  ShmSegment,
+  socketOptions,
+  waitOn,
+  wake,
+} from 'freebsd-rss';
+import { defineWorker, perConnection, perDatagram, serveHttp } from 'freebsd-rss/worker';
 
 import { abortError, systemError } from '../../lib/errors.js';
 import { restartDelay } from '../../lib/server/worker-thread.js';
@@ -70,6 +78,15 @@ describe('defineWorker', () => {
       /unknown option "conection".*"connection"/,
     );
     assert.throws(() => defineWorker({ stop: 3 as never }), { code: 'ERR_INVALID_ARG_TYPE' });
+    const data = () => undefined;
+    assert.throws(() => defineWorker({ stream: { data }, connection() {} }), /not both/);
+    assert.throws(() => defineWorker({ stream: {} as never }), /"data" must be a function/);
+    assert.throws(
+      () => defineWorker({ stream: { data, opened() {} } as never }),
+      /unknown option "opened" in "stream".*"open"/,
+    );
+    assert.throws(() => perConnection({} as never), /"data" must be a function/);
+    assert.throws(() => perDatagram(3 as never), /"handler" must be a function/);
     assert.throws(() => serveHttp({} as never), { code: 'ERR_INVALID_ARG_TYPE' });
   });
 });
@@ -100,6 +117,27 @@ describe('ShmSegment', () => {
     wake(words, 0, 1);
     assert.throws(() => waitOn(words, 1024, 0, 10), { code: 'ERR_OUT_OF_RANGE' });
     assert.throws(() => waitOn(words, 0, 0, 0), { code: 'ERR_OUT_OF_RANGE' });
+  });
+});
+
+describe('OwnerLock', () => {
+  it('names its owner, and checks what it is made of', () => {
+    using segment = ShmSegment.create({ size: 4096 });
+    const words = new Int32Array(segment.buffer);
+    const lock = new OwnerLock(words, 3, 7);
+    assert.equal(lock.isHeldBy(7), false);
+    lock.acquire();
+    assert.equal(lock.isHeldBy(7), true);
+    assert.equal(new OwnerLock(words, 3, 8).isHeldBy(8), false);
+    lock.release();
+    assert.equal(words[3], 0);
+    lock.acquire();
+    new OwnerLock(words, 3, 8).break();
+    new OwnerLock(words, 3, 8).acquire();
+    assert.equal(lock.isHeldBy(8), true);
+    assert.throws(() => new OwnerLock([] as never, 0, 1), { code: 'ERR_INVALID_ARG_TYPE' });
+    assert.throws(() => new OwnerLock(words, 1024, 1), { code: 'ERR_OUT_OF_RANGE' });
+    assert.throws(() => new OwnerLock(words, 0, 0), { code: 'ERR_OUT_OF_RANGE' });
   });
 });
 

@@ -56,6 +56,34 @@ const script = Buffer.from(
   'latin1',
 );
 
+describe('gets with blanks and long keys', () => {
+  const count = (name: 'cmd_get' | 'get_hits') => counters.total(name);
+  const long = 'k'.repeat(251);
+  for (const [line, answer, lookups] of [
+    ['get a \r\n', 'VALUE a 0 1\r\nx\r\nEND\r\n', 1],
+    ['get a  a\r\n', 'VALUE a 0 1\r\nx\r\nVALUE a 0 1\r\nx\r\nEND\r\n', 2],
+    ['get a\n', 'VALUE a 0 1\r\nx\r\nEND\r\n', 1],
+    ['get  a\r\n', 'VALUE a 0 1\r\nx\r\nEND\r\n', 1],
+    [`get a ${long}\r\n`, 'CLIENT_ERROR bad command line format\r\n', 1],
+    [`get ${long} a\r\n`, 'CLIENT_ERROR bad command line format\r\n', 0],
+    ['get a a a \r\n', `${'VALUE a 0 1\r\nx\r\n'.repeat(3)}END\r\n`, 3],
+  ] as const)
+    it(JSON.stringify(line.slice(0, 20)), () => {
+      const before = count('cmd_get');
+      const got = feed([Buffer.from(`set a 0 0 1\r\nx\r\n${line}set b 0 0 1\r\ny\r\n`)]);
+      assert.equal(got, `STORED\r\n${answer}STORED\r\n`);
+      assert.equal(count('cmd_get') - before, lookups);
+    });
+
+  it('an error behind many answers ends the line', () => {
+    const value = 'v'.repeat(300_000);
+    const got = feed([
+      Buffer.from(`set big 0 0 300000\r\n${value}\r\nget big ${long}\r\nset c 0 0 1\r\nz\r\n`),
+    ]);
+    assert.match(got, /^STORED\r\nVALUE big 0 300000\r\nv+\r\nCLIENT_ERROR [a-z ]+\r\nSTORED\r\n$/);
+  });
+});
+
 describe('input in pieces', () => {
   const whole = feed([script]);
 

@@ -224,11 +224,11 @@ export class Protocol {
     const out = this.#out;
     const session = this.#session!;
     let keys = session.getting ? 1 : 0;
+    session.getting = false;
     if (stop - at > longestKey && hasLongKey(bytes, at, stop)) {
       out.text(reply.badFormat);
       return next - start;
     }
-    session.getting = false;
     for (let key = at; ;) {
       while (key < stop && bytes[key] === space) key++;
       if (key === stop) break;
@@ -322,7 +322,7 @@ export class Protocol {
 
   /**
    * 'get' with its keys, if they are short and set apart by single blanks, and the line is complete,
-   * as that of input ending in a newline is. Returns 0 and leaves it to #get() otherwise.
+   * as that of input ending in a newline is. Otherwise #get() does the rest, or, with 0, all of it.
    */
   #plainGet(input: Memory, start: number, end: number): number {
     const key = this.#key;
@@ -334,9 +334,15 @@ export class Protocol {
       const after = view.getUint8(stop);
       const last = after === carriageReturn && view.getUint8(stop + 1) === newline;
       if ((key.length - 1) >>> 0 >= longestKey || (after !== space && !last)) {
-        // What has gone out already cannot be taken back; it was right.
-        if (out.begin === begin) out.end = written;
-        return 0;
+        if (at === start + 4) return 0;
+        // The keys before have been answered. One that is too long makes an error of the whole line, as
+        // far as its answers can still be taken back.
+        if (key.length > longestKey && out.begin === begin) out.end = written;
+        let newlineAt = stop;
+        while (view.getUint8(newlineAt) !== newline) newlineAt++;
+        const line = view.getUint8(newlineAt - 1) === carriageReturn ? newlineAt - 1 : newlineAt;
+        this.#session!.getting = true;
+        return this.#get(input, start, at, line, newlineAt + 1, false, -1);
       }
       this.#getOne(false, -1);
       if (last) {

@@ -61,6 +61,7 @@ Result<Flow> ConnectedFlow(int fd, const FlowClassifier& classifier) {
 }
 
 bool IsConnection(int fd, const SocketAddress& peer, const SocketAddress& local) {
+  if (peer.family() == AF_UNIX) return false;  // its addresses say nothing
   SocketAddress address;
   socklen_t length = sizeof address.v6;
   if (getpeername(fd, &address.sa, &length) != 0 || address != peer) return false;

@@ -27,7 +27,7 @@ int AcceptConnection(int listener, Connection* out);
 Result<Flow> ConnectedFlow(int fd, const FlowClassifier& classifier);
 
 // True when `fd` is the connection between these two addresses. A number may have been closed and
-// reused by another thread; the addresses of a live connection are unique.
+// reused by another thread; the addresses of a live connection are unique. False for Unix sockets.
 bool IsConnection(int fd, const SocketAddress& peer, const SocketAddress& local);
 
 }  // namespace rss
