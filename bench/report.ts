@@ -82,7 +82,9 @@ export async function chart(results: Result[]): Promise<string> {
     peer: result.peer,
     ratio: result.ratio,
     text: result.ratio.toFixed(2),
+    textAt: Math.max(1, result.ratio),
   }));
+  const most = Math.max(4, ...results.map(({ ratio }) => ratio));
   const spec: vega.Spec = {
     $schema: 'https://vega.github.io/schema/vega/v6.json',
     width: 420,
@@ -103,10 +105,9 @@ export async function chart(results: Result[]): Promise<string> {
       {
         name: 'ratio',
         type: 'log',
-        domain: [0.5, { signal: "max(4, data('results')[0].ratio)" } as never],
+        domain: [0.5, most * 1.1],
         range: 'width',
         clamp: true,
-        nice: true,
       },
       {
         name: 'peer',
@@ -140,7 +141,7 @@ export async function chart(results: Result[]): Promise<string> {
         encode: {
           enter: {
             y: { scale: 'label', field: 'label', band: 0.5 },
-            x: { scale: 'ratio', field: 'ratio', offset: 4 },
+            x: { scale: 'ratio', field: 'textAt', offset: 4 },
             text: { field: 'text' },
             baseline: { value: 'middle' },
             fontSize: { value: 10 },
