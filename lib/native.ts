@@ -114,6 +114,20 @@ export interface StreamEngineViews {
   pending: Uint32Array;
 }
 
+export interface StreamStatistics {
+  /** Open connections. */
+  connections: number;
+  /** Bytes of output that wait for their peers. */
+  queued: number;
+  /** Calls of libuv's poll handles, of recv(2), of send(2), and sends that were taken in part. */
+  callbacks: number;
+  reads: number;
+  writes: number;
+  shortWrites: number;
+  /** Calls into JavaScript. */
+  turns: number;
+}
+
 export interface StreamEngine {
   addBuffer(bytes: Uint8Array): number;
   flush(): void;
@@ -130,15 +144,7 @@ export interface StreamEngine {
   endAll(): void;
   close(): void;
   connections(): number;
-  statistics(): {
-    connections: number;
-    queued: number;
-    callbacks: number;
-    reads: number;
-    writes: number;
-    shortWrites: number;
-    turns: number;
-  };
+  statistics(): StreamStatistics;
 }
 
 export interface WorkerPortSettings {

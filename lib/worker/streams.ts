@@ -8,11 +8,18 @@ import {
   systemError,
   unwrap,
 } from '../errors.js';
-import { native, type SocketAddress, type StreamEngineSettings } from '../native.js';
+import {
+  native,
+  type SocketAddress,
+  type StreamEngineSettings,
+  type StreamStatistics,
+} from '../native.js';
 import type { Flow, HashType } from '../rss/hash.js';
 import type { StreamSettings } from '../server/messages.js';
 import { checkHost, checkInteger, checkOptions, checkPort } from '../validate.js';
 import { closedWords, openedWords, StreamBatch, StreamMemory, StreamOutput } from './stream.js';
+
+export type { StreamStatistics } from '../native.js';
 
 /** What a worker does with its connections, in batches: the form for speed. */
 export interface StreamHandlers {
@@ -32,20 +39,6 @@ export interface StreamHandlers {
 
 /** Where to connect to: an IP address (default 127.0.0.1) and port, or a Unix socket's path. */
 export type ConnectOptions = { port: number; host?: string } | { path: string };
-
-export interface StreamStatistics {
-  /** Open connections. */
-  connections: number;
-  /** Bytes of output that wait for their peers. */
-  queued: number;
-  /** Calls of libuv's poll handles, of recv(2), of send(2), and sends that were taken in part. */
-  callbacks: number;
-  reads: number;
-  writes: number;
-  shortWrites: number;
-  /** Calls into JavaScript. */
-  turns: number;
-}
 
 export class Streams {
   /** Output: in `data` the same as its argument. */

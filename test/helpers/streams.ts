@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import net from 'node:net';
 
 import { createServer, type RssServer, type ServerOptions } from 'freebsd-rss';
+import type { StreamStatistics } from 'freebsd-rss/worker';
 
 const worker = new URL('../fixtures/stream-worker.js', import.meta.url);
 
@@ -114,14 +115,7 @@ export class StreamClient {
 }
 
 /** What fixtures/stream-worker.ts tells of itself. */
-export interface WorkerState {
-  connections: number;
-  queued: number;
-  callbacks: number;
-  reads: number;
-  writes: number;
-  shortWrites: number;
-  turns: number;
+export interface WorkerState extends StreamStatistics {
   rows: number;
   largestBatch: number;
   /** Rows with bytes in them. */
