@@ -7,7 +7,7 @@ const server = createServer({
   tcp: { port: Number(port), host },
 });
 await server.listen();
-console.log(`http://${host}:${server.addresses[0]!.port}/, steering ${server.steering}`);
-
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void server.close());
+
+console.log(`http://${host}:${server.addresses[0]!.port}/, steering ${server.steering}`);

@@ -78,7 +78,7 @@ try {
   console.error(`memcached: ${(error as Error).message}`);
   process.exit(1);
 }
-describe(server);
-
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void server.close({ timeout: 2000 }));
+// Whoever reads that the server serves may signal it at once.
+describe(server);

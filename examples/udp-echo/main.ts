@@ -7,7 +7,7 @@ const server = createServer({
   udp: { port: Number(port), host, receiveBuffer: 4 << 20, sendBuffer: 4 << 20 },
 });
 await server.listen();
-console.log(`echoing on ${host}:${server.addresses[0]!.port}, steering ${server.steering}`);
-
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void server.close());
+
+console.log(`echoing on ${host}:${server.addresses[0]!.port}, steering ${server.steering}`);
