@@ -138,7 +138,7 @@ export interface StreamEngine {
   detach(
     connection: number,
     withRow: boolean,
-  ): { fd: number; bucket: number; input: Buffer; output: Buffer } | Failure;
+  ): { fd: number; bucket: number; accepted: boolean; input: Buffer; output: Buffer } | Failure;
   /** Without addresses for Unix sockets. */
   addresses(connection: number): { local?: SocketAddress; peer?: SocketAddress } | Failure;
   endAll(): void;
@@ -178,6 +178,10 @@ export interface WorkerPort {
   close(): void;
   take(row: number): number;
   arrived(): void;
+  /** A socket of the bucket's has been made other than by take(). */
+  hold(bucket: number): void;
+  /** A socket by take() or hold() has ended. */
+  ended(bucket: number): void;
   peer(row: number): SocketAddress | undefined;
   destination(row: number): SocketAddress | undefined;
   flush(replies: number): void;
@@ -244,7 +248,12 @@ export interface Native {
   acquireLock(words: Int32Array, index: number, token: number): void;
   breakLock(words: Int32Array, index: number): void;
 
-  createBucketTable(config: object, bucketToWorker: number[], workers: number): number;
+  createBucketTable(
+    config: object,
+    bucketToWorker: number[],
+    workers: number,
+    maxConnections: number,
+  ): number;
   destroyBucketTable(id: number): void;
   counterNames: string[];
   counterStride: number;

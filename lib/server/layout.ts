@@ -15,7 +15,10 @@ export type CounterName =
   | 'datagramsForwarded'
   | 'datagramsTruncated'
   | 'datagramsDropped'
-  | 'requests';
+  | 'requests'
+  | 'closed'
+  | 'acceptPauses'
+  | 'acceptPausedUs';
 
 export const counterNames = native.counterNames as readonly CounterName[];
 const stride = native.counterStride;

@@ -1,5 +1,6 @@
 // Everything that the main thread and a worker say to each other.
 import type { RssConfig } from '../rss/config.js';
+import type { WorkerPlan } from '../rss/topology.js';
 import type { Steering } from '../socket/listen.js';
 
 /** A UDP socket that the worker duplicates. */
@@ -9,6 +10,14 @@ export interface DatagramSocketInit {
   endpoint: number;
   /** False: only for answering forwarded datagrams. */
   receive: boolean;
+}
+
+/** Where a server listens; Unix sockets are left out. */
+export interface ServerAddress {
+  protocol: 'tcp' | 'udp';
+  address: string;
+  port: number;
+  family: 4 | 6;
 }
 
 /** What the stream engine is set to; createServer()'s `stream`. */
@@ -26,7 +35,9 @@ export interface WorkerInit {
   module: string;
   workerData: unknown;
   workerIndex: number;
-  workers: number;
+  /** Of all workers. */
+  plan: WorkerPlan[];
+  addresses: ServerAddress[];
   /** How many predecessors this worker has had. */
   generation: number;
   cpu: number;

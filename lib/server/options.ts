@@ -69,6 +69,11 @@ export interface ServerOptions {
   steering?: Steering | 'auto';
   /** Whether connections move to their bucket's owner. Default 'auto': where it buys locality. */
   handoff?: Handoff;
+  /**
+   * Accepted connections of all workers together. At so many, accepting pauses, and who connects waits in
+   * the listeners' backlogs. Default 0: no limit.
+   */
+  maxConnections?: number;
   /** Number of buckets of a virtual configuration. */
   buckets?: number;
   /** Hash of UDP flows in a virtual configuration. Default '4-tuple'. */
@@ -90,6 +95,8 @@ export interface CheckedOptions {
   workers: WorkersOption;
   steering: Steering | 'auto';
   handoff: Handoff;
+  /** 0: no limit. */
+  maxConnections: number;
   virtual: VirtualOptions;
   forward: boolean;
   datagramSize: number;
@@ -163,6 +170,7 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
     'workers',
     'steering',
     'handoff',
+    'maxConnections',
     'buckets',
     'udpHash',
     'workerData',
@@ -189,6 +197,7 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
     workers: checkWorkers(options.workers ?? 'cpu'),
     steering: checkOneOf('steering', options.steering ?? 'auto', ['auto', ...steerings]),
     handoff: checkOneOf('handoff', options.handoff ?? 'auto', ['auto', 'always', 'never']),
+    maxConnections: checkInteger('maxConnections', options.maxConnections ?? 0, 0, 2 ** 31 - 1),
     virtual,
     forward: checkBoolean('forward', forward ?? false),
     datagramSize: checkInteger('datagramSize', datagramSize ?? 1536, 64, 65507),

@@ -18,7 +18,7 @@ import { UnixListener } from '../socket/unix.js';
 import { checkInteger, checkOptions } from '../validate.js';
 import { countersSize } from './layout.js';
 import { watchIdle } from './idle-watch.js';
-import type { WorkerInit } from './messages.js';
+import type { ServerAddress, WorkerInit } from './messages.js';
 import {
   type CheckedOptions,
   checkServerOptions,
@@ -30,6 +30,7 @@ import { readStats, type ServerStats } from './stats.js';
 import { chooseSteering, cpuTable, decideHandoff, listenerOwners } from './steering.js';
 import { type ThreadExit, WorkerThread } from './worker-thread.js';
 
+export type { ServerAddress } from './messages.js';
 export type {
   ServerOptions,
   StreamOptions,
@@ -37,13 +38,6 @@ export type {
   UdpOptions,
   UnixOptions,
 } from './options.js';
-
-export interface ServerAddress {
-  protocol: 'tcp' | 'udp';
-  address: string;
-  port: number;
-  family: 4 | 6;
-}
 
 export interface WorkerInfo extends WorkerPlan {
   /** How many predecessors the worker has had. */
@@ -256,7 +250,12 @@ export class RssServer extends EventEmitter<ServerEvents> {
     decideHandoff(this.#options.handoff, choice.steering, config);
     for (const endpoint of endpoints) this.#open(endpoint, choice.steering, config);
     if (this.#options.unix !== undefined) this.#unix = new UnixListener(this.#options.unix);
-    this.#table = native.createBucketTable(config, this.#owners, this.#plan.length);
+    this.#table = native.createBucketTable(
+      config,
+      this.#owners,
+      this.#plan.length,
+      this.#options.maxConnections,
+    );
     this.#counters = ShmSegment.create({ size: countersSize(this.#plan.length, config.buckets) });
   }
 
@@ -314,7 +313,8 @@ export class RssServer extends EventEmitter<ServerEvents> {
       ...plan,
       module: this.#options.worker,
       workerData: this.#options.workerData,
-      workers: this.#plan.length,
+      plan: this.#plan,
+      addresses: this.addresses,
       config: this.config,
       steering,
       handoff: decideHandoff(this.#options.handoff, steering, this.config),

@@ -7,7 +7,9 @@ import { type CounterName, counterNames, counterSlot, workerCounters } from './l
  * `accepted` connections were accepted for a bucket; those of them that reached another worker than
  * the bucket's owner are `misdirected`, and either `handedOff` to the owner or served there.
  * `served` is what the user's code was given. Bytes are payload; a TCP connection's are added when
- * it ends. `requests` is the user's own count: context.countRequests().
+ * it ends. `requests` is the user's own count: context.countRequests(). `served` less `closed` are the
+ * connections of the moment. Accepting paused `acceptPauses` times at `maxConnections`, for
+ * `acceptPausedUs` microseconds.
  */
 export type Counters = Record<CounterName, number>;
 

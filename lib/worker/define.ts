@@ -4,6 +4,8 @@ import type { Socket } from 'node:net';
 import { argumentTypeError, argumentValueError } from '../errors.js';
 import type { RssConfig } from '../rss/config.js';
 import type { Flow } from '../rss/hash.js';
+import type { ServerAddress } from '../server/messages.js';
+import type { ServerStats } from '../server/stats.js';
 import type { Steering } from '../socket/listen.js';
 import { checkFunction, checkOptions } from '../validate.js';
 import type { DatagramBatch, DatagramReplies } from './datagrams.js';
@@ -21,10 +23,14 @@ export interface WorkerContext {
   readonly buckets: readonly number[];
   readonly steering: Steering;
   readonly config: RssConfig;
+  /** Where the server listens; Unix sockets are left out. */
+  readonly addresses: readonly ServerAddress[];
   /** createServer()'s workerData. */
   readonly workerData: unknown;
   /** The connections that `stream` serves, and those of its connect(). */
   readonly streams: Streams;
+  /** The counters of the whole server: server.stats() of the main thread. */
+  stats(): ServerStats;
   /** Adds to the bucket's `requests` counter. */
   countRequests(bucket: number, requests: number): void;
 }

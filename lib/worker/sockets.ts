@@ -52,9 +52,15 @@ export class Sockets {
       };
       const socket = new Socket({ fd: port.take(i), readable: true, writable: true });
       port.arrived();
-      this.track(socket, flow.bucket);
+      this.#track(socket, flow.bucket, () => port.ended(flow.bucket));
       connection(socket, flow);
     }
+  }
+
+  /** Takes over a socket that has left the stream engine. */
+  detached(port: WorkerPort, socket: Socket, bucket: number, accepted: boolean): void {
+    if (accepted) port.hold(bucket);
+    this.#track(socket, bucket, () => accepted && port.ended(bucket));
   }
 
   destroy(): void {
@@ -65,13 +71,14 @@ export class Sockets {
   }
 
   /** Counts a socket's bytes for its bucket, and waits for its end when the worker drains. */
-  track(socket: Socket, bucket: number): void {
+  #track(socket: Socket, bucket: number, ended: () => void): void {
     const slotIn = counterSlot(bucket, 'bytesIn');
     const bytes = { in: 0, out: 0, slotIn, slotOut: counterSlot(bucket, 'bytesOut') };
     this.#sockets.set(socket, bytes);
     socket.once('close', () => {
       this.#account(socket, bytes);
       this.#sockets.delete(socket);
+      ended();
       this.#onClose();
     });
   }

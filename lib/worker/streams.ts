@@ -47,7 +47,7 @@ export class Streams {
   readonly #batch: StreamBatch;
   readonly #memory: StreamMemory;
   readonly #handlers: StreamHandlers;
-  readonly #adopt: (socket: Socket, bucket: number) => void;
+  readonly #adopt: (socket: Socket, bucket: number, accepted: boolean) => void;
   readonly #onClose: () => void;
 
   /** @internal */
@@ -55,7 +55,7 @@ export class Streams {
     handlers: StreamHandlers,
     settings: Omit<StreamEngineSettings, keyof StreamSettings>,
     options: StreamSettings,
-    adopt: (socket: Socket, bucket: number) => void,
+    adopt: (socket: Socket, bucket: number, accepted: boolean) => void,
     onClose: () => void,
   ) {
     const { outputSize, ...engineOptions } = options;
@@ -112,7 +112,7 @@ export class Streams {
     const socket = new Socket({ fd: detached.fd, readable: true, writable: true });
     if (detached.input.length > 0) socket.unshift(detached.input);
     if (first !== undefined && first.length > 0) socket.unshift(first);
-    this.#adopt(socket, detached.bucket);
+    this.#adopt(socket, detached.bucket, detached.accepted);
     if (detached.output.length > 0) socket.write(detached.output);
     return socket;
   }

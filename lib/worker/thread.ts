@@ -6,8 +6,10 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { affinity } from '../affinity.js';
 import { argumentValueError, RssError, systemError, unwrap } from '../errors.js';
 import { native, type WorkerPort } from '../native.js';
+import { bucketOwners } from '../rss/topology.js';
 import { counterSlot, workerCounters } from '../server/layout.js';
 import type { FromWorker, ToWorker, WorkerInit } from '../server/messages.js';
+import { readStats } from '../server/stats.js';
 import { ShmSegment } from '../shm.js';
 import { DatagramBatch, DatagramMemory, DatagramReplies } from './datagrams.js';
 import { definitionOf, type WorkerContext, type WorkerDefinition } from './define.js';
@@ -24,11 +26,8 @@ const tellAcceptErrorEveryMs = 10_000;
 const main = parentPort!;
 const post = (message: FromWorker) => main.postMessage(message);
 
-const counters = workerCounters(
-  ShmSegment.open(init.counters).buffer,
-  init.workerIndex,
-  init.config.buckets,
-);
+const { buffer: countersBuffer } = ShmSegment.open(init.counters);
+const counters = workerCounters(countersBuffer, init.workerIndex, init.config.buckets);
 const sockets = new Sockets(counters, finishWhenDrained);
 let streams: Streams | undefined;
 let port: WorkerPort | undefined;
@@ -102,17 +101,19 @@ function onAcceptError(errno: number): void {
 
 const context: WorkerContext = {
   workerIndex: init.workerIndex,
-  workers: init.workers,
+  workers: init.plan.length,
   generation: init.generation,
   cpu: init.cpu,
   buckets: init.buckets,
   steering: init.steering,
   config: init.config,
+  addresses: init.addresses,
   workerData: init.workerData,
   get streams() {
     if (streams === undefined) throw new RssError('ERR_RSS_STATE', 'the worker has no "stream"');
     return streams;
   },
+  stats: () => readStats(countersBuffer, init.plan, init.config.bucketMap, bucketOwners(init.plan)),
   countRequests(bucket, requests) {
     counters[counterSlot(bucket, 'requests')]! += requests;
   },
@@ -128,7 +129,7 @@ async function start(): Promise<void> {
       stream,
       { table: init.table, worker: init.workerIndex, counters },
       init.stream,
-      (socket, bucket) => sockets.track(socket, bucket),
+      (socket, bucket, accepted) => sockets.detached(opened, socket, bucket, accepted),
       finishWhenDrained,
     );
   const opened = openPort(definition);

@@ -151,6 +151,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     out.Set("input", Napi::Buffer<uint8_t>::Copy(env, input.data(), input.size()));
     out.Set("output", Napi::Buffer<uint8_t>::Copy(env, output.data(), output.size()));
     out.Set("bucket", detached.bucket);
+    out.Set("accepted", detached.accepted);
     out.Set("fd", detached.fd.release());
     return out;
   }

@@ -30,6 +30,7 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
          InstanceMethod<&Port::StopAccepting>("stopAccepting"),
          InstanceMethod<&Port::Drain>("drain"), InstanceMethod<&Port::Close>("close"),
          InstanceMethod<&Port::Take>("take"), InstanceMethod<&Port::Arrived>("arrived"),
+         InstanceMethod<&Port::Hold>("hold"), InstanceMethod<&Port::Ended>("ended"),
          InstanceMethod<&Port::Peer>("peer"), InstanceMethod<&Port::Destination>("destination"),
          InstanceMethod<&Port::Flush>("flush")});
   }
@@ -177,6 +178,15 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
   }
   Napi::Value Arrived(const Napi::CallbackInfo& info) {
     port_->Arrived();
+    return info.Env().Undefined();
+  }
+  // hold(bucket), ended(bucket): a socket of that bucket's has been made, has ended
+  Napi::Value Hold(const Napi::CallbackInfo& info) {
+    port_->Hold(IntFromJs(info[0]));
+    return info.Env().Undefined();
+  }
+  Napi::Value Ended(const Napi::CallbackInfo& info) {
+    port_->Ended(IntFromJs(info[0]));
     return info.Env().Undefined();
   }
   // flush(count): sends the first `count` reply rows now, because the table or the slab is full

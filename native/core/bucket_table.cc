@@ -15,8 +15,11 @@ void Take(std::deque<T>* from, size_t limit, std::vector<T>* to) {
 
 }  // namespace
 
-BucketTable::BucketTable(RssConfig config, const std::vector<int>& bucket_to_worker, int workers)
-    : classifier_(std::move(config)), epochs_(static_cast<size_t>(workers)) {
+BucketTable::BucketTable(RssConfig config, const std::vector<int>& bucket_to_worker, int workers,
+                         int most_connections)
+    : classifier_(std::move(config)),
+      limit_(most_connections),
+      epochs_(static_cast<size_t>(workers)) {
   for (int worker : bucket_to_worker) {
     buckets_.push_back(std::make_unique<Bucket>());
     buckets_.back()->owner = worker;

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <vector>
 
+#include "core/connection_limit.h"
 #include "core/epochs.h"
 #include "core/flow.h"
 #include "core/unique_fd.h"
@@ -21,6 +22,7 @@ struct Connection {
   Flow flow;
   SocketAddress peer;
   SocketAddress local;
+  Place place;
 };
 
 struct ForwardedDatagram {
@@ -46,7 +48,9 @@ class BucketTable {
   static constexpr size_t kMaxConnections = 4096;
   static constexpr size_t kMaxDatagrams = 1024;
 
-  BucketTable(RssConfig config, const std::vector<int>& bucket_to_worker, int workers);
+  // `most_connections` of all workers together, 0 for no limit.
+  BucketTable(RssConfig config, const std::vector<int>& bucket_to_worker, int workers,
+              int most_connections = 0);
 
   const FlowClassifier& classifier() const { return classifier_; }
   int workers() const { return static_cast<int>(wakers_.size()); }
@@ -54,6 +58,7 @@ class BucketTable {
 
   // The turns of the workers' stream engines.
   Epochs& epochs() { return epochs_; }
+  ConnectionLimit& limit() { return limit_; }
 
   // A worker announces itself, and is woken at once: something may have been waiting for it.
   void Attach(int worker, Waker* waker);
@@ -86,6 +91,7 @@ class BucketTable {
   void Wake(int worker);
 
   FlowClassifier classifier_;
+  ConnectionLimit limit_;  // before what holds places
   std::vector<std::unique_ptr<Bucket>> buckets_;
   std::vector<std::unique_ptr<Wakeup>> wakers_;
   Epochs epochs_;

@@ -21,24 +21,21 @@ struct BucketCounters {
   double datagrams_truncated;  // datagrams larger than the slot they were read into
   double datagrams_dropped;    // replies that the kernel did not take
   double requests;             // for the user's code to count in
-  double reserved[3];
+  double closed;               // of those served, the ones that have ended
+  double accept_pauses;        // how often accepting paused at the limit of connections
+  double accept_paused_us;     // and for how long in all, once it went on
 };
 static_assert(sizeof(BucketCounters) == 128, "two cache lines, so that workers share none");
 
 // Names of the fields above, in order, for the readers in JavaScript.
-constexpr const char* kCounterNames[] = {"accepted",
-                                         "served",
-                                         "handedOff",
-                                         "inboxFull",
-                                         "misdirected",
-                                         "bytesIn",
-                                         "bytesOut",
-                                         "datagramsIn",
-                                         "datagramsOut",
-                                         "datagramsForwarded",
-                                         "datagramsTruncated",
-                                         "datagramsDropped",
-                                         "requests"};
+constexpr const char* kCounterNames[] = {"accepted",           "served",
+                                         "handedOff",          "inboxFull",
+                                         "misdirected",        "bytesIn",
+                                         "bytesOut",           "datagramsIn",
+                                         "datagramsOut",       "datagramsForwarded",
+                                         "datagramsTruncated", "datagramsDropped",
+                                         "requests",           "closed",
+                                         "acceptPauses",       "acceptPausedUs"};
 constexpr size_t kCounterStride = sizeof(BucketCounters) / sizeof(double);
 
 }  // namespace rss

@@ -34,6 +34,8 @@ void StreamEngine::Close() {
   check_.Close();
   idle_.Close();
   timer_.Close();
+  for (auto& slot : slots_)
+    if (slot != nullptr) CountClosed(*slot);
   slots_.clear();
   connections_ = 0;
 }
@@ -83,6 +85,7 @@ void StreamEngine::Open(Connection&& connection) {
   auto added = Add(std::move(connection.fd));
   if (!added.ok()) return;
   added.value->local = connection.peer.family() == AF_UNIX;
+  added.value->place = std::move(connection.place);
   Report(added.value, connection.flow);
   UpdatePoll(added.value);
 }
@@ -203,6 +206,7 @@ StreamEngine::Detached StreamEngine::Detach(uint32_t id, bool with_row) {
   c->poll.Close();  // before the number is somebody else's
   out.fd = std::move(c->fd);
   out.bucket = c->bucket;
+  out.accepted = static_cast<bool>(c->place);
   for (size_t i = 0; i < rows_ && with_row && c->offered; ++i) {
     const InputRow& row = options_.inputs[i];
     if (row.connection != id) continue;

@@ -47,6 +47,7 @@ struct StreamConnection {
   bool lingering = false;  // our side is closed; input is thrown away until the peer's is too
   uint32_t needed = 0;     // bytes of input before it is offered again
   int bucket = 0;
+  Place place;       // of one that was accepted
   ByteQueue input;   // not consumed
   ByteQueue output;  // not taken by the kernel; while there is any, nothing is read
   Handle<uv_poll_t> poll;
@@ -116,6 +117,7 @@ class StreamEngine {
   struct Detached {
     UniqueFd fd;
     int bucket = 0;
+    bool accepted = false;
     ByteQueue input, output;
   };
   // `with_row`: what it has in the table of this turn, as far as that is not consumed, counts as
@@ -170,6 +172,9 @@ class StreamEngine {
   void Finish(StreamConnection* c);
   void Linger(StreamConnection* c);
   void Remove(StreamConnection* c, int error);
+  void CountClosed(const StreamConnection& c) {
+    if (c.place) options_.counters[c.bucket].closed += 1;
+  }
 
   void Active(const StreamConnection* c);
   void WatchTimeouts();

@@ -145,6 +145,7 @@ void StreamEngine::Remove(StreamConnection* c, int error) {
   statistics_.queued -= static_cast<double>(c->output.size());
   if (c->lingering) --lingering_;
   --connections_;
+  CountClosed(*c);
   slots_[ConnectionIds::SlotOf(c->id)].reset();
   Schedule();
 }

@@ -31,6 +31,7 @@ WorkerPort::WorkerPort(uv_loop_t* loop, std::shared_ptr<BucketTable> table,
       sink_(sink),
       wake_(this),
       pause_(this),
+      held_(table_->classifier().config().buckets()),
       rows_(kDatagramBatch) {
   uv_async_init(loop_, wake_.get(), [](uv_async_t* h) {
     if (h->data != nullptr) static_cast<WorkerPort*>(h->data)->DrainInbox();
@@ -107,6 +108,9 @@ void WorkerPort::Close() {
   pause_.Close();
   listeners_.clear();
   sockets_.clear();
+  for (size_t bucket = 0; bucket < held_.size(); ++bucket)
+    counters(static_cast<int>(bucket)).closed += static_cast<double>(held_[bucket].size());
+  held_.clear();
   ready_.erase(std::remove_if(ready_.begin(), ready_.end(),
                               [](const Connection& connection) { return !connection.fd; }),
                ready_.end());
@@ -131,12 +135,19 @@ size_t WorkerPort::Accept(Socket* listener, size_t limit) {
   size_t accepted = 0;
   for (; accepted < limit; ++accepted) {
     Connection connection;
+    connection.place = table_->limit().Take();
+    if (!connection.place) {
+      AtLimit();
+      break;
+    }
     int error = AcceptConnection(listener->fd.get(), &connection);
     if (error == -EAGAIN || error == -EWOULDBLOCK) break;
     if (error != 0) {
-      PauseAccepting(error);
+      PauseAccepting(kAcceptPauseMs);
+      sink_->OnAcceptError(error);
       break;
     }
+    BelowLimit();
     if (listener->local) {
       connection.flow.bucket = options_.home_bucket;
     } else {
@@ -166,16 +177,29 @@ bool WorkerPort::HandOver(Connection* connection) {
   return false;
 }
 
-// Out of descriptors or memory: a listener that stays readable would spin the loop.
-void WorkerPort::PauseAccepting(int error) {
+// A listener that stays readable while nothing can be accepted would spin the loop.
+void WorkerPort::PauseAccepting(int milliseconds) {
   for (auto& listener : listeners_) uv_poll_stop(listener->poll.get());
   uv_timer_start(
       pause_.get(),
       [](uv_timer_t* timer) {
         if (timer->data != nullptr) static_cast<WorkerPort*>(timer->data)->ResumeAccepting();
       },
-      kAcceptPauseMs, 0);
-  sink_->OnAcceptError(error);
+      static_cast<uint64_t>(milliseconds), 0);
+}
+
+void WorkerPort::AtLimit() {
+  PauseAccepting(kLimitPauseMs);
+  if (limited_since_ != 0) return;
+  limited_since_ = uv_hrtime();
+  counters(options_.home_bucket).accept_pauses += 1;
+}
+
+void WorkerPort::BelowLimit() {
+  if (limited_since_ == 0) return;
+  counters(options_.home_bucket).accept_paused_us +=
+      static_cast<double>(uv_hrtime() - limited_since_) / 1000;
+  limited_since_ = 0;
 }
 
 void WorkerPort::ResumeAccepting() {
@@ -190,7 +214,18 @@ int WorkerPort::Take(size_t i) {
   in_transit_.fd = connection.fd.get();
   in_transit_.peer = connection.peer;
   in_transit_.local = connection.local;
+  held_[static_cast<size_t>(connection.flow.bucket)].push_back(std::move(connection.place));
   return connection.fd.release();
+}
+
+void WorkerPort::Hold(int bucket) {
+  held_[static_cast<size_t>(bucket)].push_back(table_->limit().Force());
+}
+
+void WorkerPort::Ended(int bucket) {
+  if (closed_ || held_[static_cast<size_t>(bucket)].empty()) return;
+  held_[static_cast<size_t>(bucket)].pop_back();
+  counters(bucket).closed += 1;
 }
 
 void WorkerPort::DeliverConnections() {

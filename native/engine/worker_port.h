@@ -53,7 +53,8 @@ class WorkerPort final : public Waker {
   // Bounds of one turn of the loop, so that no socket starves another.
   static constexpr size_t kAcceptsPerTurn = 64;
   static constexpr int kBatchesPerTurn = 8;
-  static constexpr int kAcceptPauseMs = 100;
+  static constexpr int kAcceptPauseMs = 100;  // without descriptors or memory
+  static constexpr int kLimitPauseMs = 10;    // with as many connections as may be
 
   WorkerPort(uv_loop_t* loop, std::shared_ptr<BucketTable> table, const PortOptions& options,
              PortSink* sink);
@@ -77,6 +78,9 @@ class WorkerPort final : public Waker {
   const Flow& flow(size_t i) const { return ready_[i].flow; }
   int Take(size_t i);
   void Arrived() { in_transit_ = Transit(); }
+  // A connection that JavaScript has for a socket, other than by Take(); and the end of either.
+  void Hold(int bucket);
+  void Ended(int bucket);
 
   const ReceivedDatagram& row(size_t i) const { return rows_[i]; }
   SocketAddress destination(size_t i) const;
@@ -107,7 +111,9 @@ class WorkerPort final : public Waker {
   static void OnSocketReadable(uv_poll_t* poll, int status, int events);
   size_t Accept(Socket* listener, size_t limit);
   bool HandOver(Connection* connection);
-  void PauseAccepting(int error);
+  void PauseAccepting(int milliseconds);
+  void AtLimit();
+  void BelowLimit();
   void ResumeAccepting();
   void DeliverConnections();
   void ReceiveDatagrams(Socket* socket);
@@ -127,6 +133,8 @@ class WorkerPort final : public Waker {
   std::vector<Connection> ready_;
   std::vector<ForwardedDatagram> forwarded_;
   Transit in_transit_;
+  std::vector<std::vector<Place>> held_;  // by bucket, of the sockets that JavaScript has
+  uint64_t limited_since_ = 0;            // ns, while accepting pauses at the limit
   DatagramBatcher batcher_;
   std::vector<ReceivedDatagram> rows_;
   bool started_ = false;

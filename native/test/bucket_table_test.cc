@@ -107,9 +107,25 @@ void TestThreads() {
         std::to_string(drained) + " drained, " + std::to_string(refused) + " refused");
 }
 
+void TestLimit() {
+  rss::ConnectionLimit limit(2);
+  rss::Place first = limit.Take();
+  {
+    rss::Place second = limit.Take();
+    Check(first && second && !limit.Take(), "a limit of 2 connections refuses a third");
+    rss::Place moved = std::move(second);
+    Check(!second && moved && !limit.Take(), "a place that moves stays taken once");
+  }
+  Check(static_cast<bool>(limit.Take()), "a connection that ends leaves its place");
+  rss::ConnectionLimit none(0);
+  rss::Place a = none.Take(), b = none.Take();
+  Check(a && b, "0 is no limit");
+}
+
 }  // namespace
 
 void TestBucketTable() {
+  TestLimit();
   TestLifetimes();
   TestBounds();
   TestThreads();

@@ -160,7 +160,7 @@ describe('wrong uses of a descriptor are errors', () => {
   });
 
   it('adopting a closed, unsuitable or foreign descriptor', () => {
-    const table = native.createBucketTable(native.virtualRssConfig([0], 0, ''), [0], 1);
+    const table = native.createBucketTable(native.virtualRssConfig([0], 0, ''), [0], 1, 0);
     const port = new native.WorkerPort(
       {
         table,

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net from 'node:net';
 import { describe, it } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 
 import { createServer, openListener, type ServerOptions } from 'freebsd-rss';
 
@@ -205,6 +206,34 @@ describe('listen()', () => {
     const server = createServer({ worker, tcp: { host }, steering: absent });
     await assert.rejects(server.listen(), { code: 'ENOTSUP', message: new RegExp(`${absent}.*:`) });
   });
+});
+
+describe('maxConnections', () => {
+  for (const form of ['report-worker', 'stream-worker'])
+    it(`of all workers together: who comes later waits (${form})`, async () => {
+      await using server = createServer({
+        worker: fixture(form),
+        tcp: { host },
+        workers: 2,
+        buckets: 2,
+        maxConnections: 3,
+      });
+      await server.listen();
+      const { port } = server.addresses[0]!;
+      const clients = Array.from({ length: 5 }, () => net.connect(port, host));
+      await Promise.all(clients.map((client) => once(client, 'connect')));
+      const served = () => server.stats().total.served;
+      while (served() < 3) await setTimeout(5);
+      await setTimeout(50);
+      assert.equal(served(), 3);
+      assert.ok(server.stats().total.acceptPauses > 0);
+      // Whoever of them has been accepted makes room.
+      for (const client of clients) client.destroy();
+      while (served() < 5) await setTimeout(5);
+      while (server.stats().total.closed < 5) await setTimeout(5);
+      assert.ok(server.stats().total.acceptPausedUs >= 40_000);
+      assert.equal(server.stats().total.accepted, 5);
+    });
 });
 
 describe('options', () => {

@@ -30,7 +30,7 @@ describe('terminate() in the middle of', () => {
   for (const [name, call] of Object.entries(calls)) {
     it(name, async () => {
       const { native } = await import('../../lib/native.js');
-      const table = native.createBucketTable(native.virtualRssConfig([0], 0, ''), [0], 1);
+      const table = native.createBucketTable(native.virtualRssConfig([0], 0, ''), [0], 1, 0);
       const source = `
         import { parentPort, workerData } from 'node:worker_threads';
         const rss = await import(workerData.library);
