@@ -1,13 +1,24 @@
 // The memcached-style server: node dist/examples/memcached/main.js [options], or npm start.
-import { createServer, type RssServer } from 'freebsd-rss';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
 
+import { createServer, type RssServer, type ServerOptions, type Steering } from 'freebsd-rss';
+
+import { createConnections } from './connections.js';
+import { Credentials } from './credentials.js';
 import { type Options, parseOptions, UsageError } from './options.js';
-import { version } from './protocol/protocol.js';
+import { createPrefixes } from './prefixes.js';
+import { watch } from './protocol/administration.js';
+import { version } from './protocol/version.js';
+import { Slot, State } from './state.js';
 import { createCounters } from './statistics.js';
-import { Clock } from './store/clock.js';
+import { mostWorkers } from './store/layout.js';
 import { lockToken } from './store/lock.js';
 import { StoreMemory } from './store/store.js';
 import type { WorkerData } from './worker.js';
+
+/** Of a get with many keys: more than memcached's clients send. */
+const longestLine = 2 ** 20;
+const largestDatagram = 65507;
 
 function readOptions(): Options {
   try {
@@ -20,6 +31,11 @@ function readOptions(): Options {
     console.error(`memcached: ${error.message}\nTry -h for help.`);
     process.exit(64); // EX_USAGE of sysexits(3)
   }
+}
+
+function fail(error: unknown): never {
+  console.error(`memcached: ${(error as Error).message}`);
+  process.exit(1);
 }
 
 function describe(server: RssServer): void {
@@ -37,33 +53,62 @@ function describe(server: RssServer): void {
   if (options.unixSocket !== undefined) console.log(`serving:  unix ${options.unixSocket}`);
 }
 
-const mostWorkers = 128;
-/** Of a get with many keys: more than memcached's clients send. */
-const longestLine = 2 ** 20;
+/** As memcached does it, for whoever has started it with a port that is any. */
+function writePorts(file: string, server: RssServer): void {
+  const lines = server.addresses.map(
+    ({ protocol, family, port }) =>
+      `${protocol.toUpperCase()} ${family === 6 ? 'INET6' : 'INET'}: ${port}\n`,
+  );
+  writeFileSync(`${file}.lck`, lines.join(''));
+  renameSync(`${file}.lck`, file);
+}
+
+function serverOptions(options: Options, workerData: WorkerData): ServerOptions {
+  const { tcpPort, udpPort, addresses: host, backlog } = options;
+  return {
+    worker: new URL('./worker.js', import.meta.url),
+    ...(tcpPort === 0 ? {} : { tcp: { port: tcpPort ?? 0, host, backlog } }),
+    ...(udpPort === 0 ? {} : { udp: { port: udpPort ?? 0, host, datagramSize: largestDatagram } }),
+    ...(options.unixSocket === undefined
+      ? {}
+      : { unix: { path: options.unixSocket, mode: options.unixMode, backlog } }),
+    stream: {
+      // A request is a line and a value; an answer carries a little more than the value.
+      maxInput: options.itemSize + longestLine,
+      outputSize: Math.max(2 ** 20, options.itemSize + longestLine),
+      idleTimeout: options.idleTimeout * 1000,
+    },
+    ...(options.refuseConnections ? {} : { maxConnections: options.connections }),
+    ...(options.steering === undefined ? {} : { steering: options.steering as Steering }),
+    workers: options.workers,
+    workerData,
+  };
+}
+
 const options = readOptions();
-const memory = new StoreMemory(options, new Clock());
+const state = new State();
+state.slots[Slot.Verbosity] = options.verbose;
+state.slots[Slot.MemoryLimit] = options.megabytes * 2 ** 20;
+watch(state.slots);
+try {
+  if (options.credentials !== undefined) new Credentials(options.credentials, state);
+} catch (error) {
+  fail(error);
+}
+const memory = new StoreMemory(options);
 const counters = createCounters(mostWorkers);
-const workerData: WorkerData = {
-  store: memory.handle,
-  counters: counters.id,
-  verbose: options.verbose,
-};
-const host = options.addresses;
-const server = createServer({
-  worker: new URL('./worker.js', import.meta.url),
-  ...(options.tcpPort === 0 ? {} : { tcp: { port: options.tcpPort, host } }),
-  ...(options.udpPort === 0 ? {} : { udp: { port: options.udpPort, host } }),
-  ...(options.unixSocket === undefined
-    ? {}
-    : { unix: { path: options.unixSocket, mode: options.unixMode } }),
-  stream: {
-    // A request is a line and a value; an answer carries a little more than the value.
-    maxInput: options.itemSize + longestLine,
-    outputSize: Math.max(2 ** 20, options.itemSize + longestLine),
-  },
-  workers: options.workers,
-  workerData,
-});
+const connections = createConnections(mostWorkers, options.connections);
+const prefixes = createPrefixes();
+const server = createServer(
+  serverOptions(options, {
+    options,
+    store: memory.handle,
+    state: state.id,
+    counters: counters.id,
+    connections: connections.id,
+    prefixes: prefixes.id,
+  }),
+);
 
 server.on('warning', (warning) => console.error(`warning: ${warning.message}`));
 server.on('worker-exit', ({ workerIndex, generation, code, error }) => {
@@ -72,13 +117,16 @@ server.on('worker-exit', ({ workerIndex, generation, code, error }) => {
   if (resets > 0) console.error(`${resets} shard(s) reset: the worker died while writing to them`);
 });
 
-try {
-  await server.listen();
-} catch (error) {
-  console.error(`memcached: ${(error as Error).message}`);
-  process.exit(1);
-}
+await server.listen().catch(fail);
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void server.close({ timeout: 2000 }));
+process.on('SIGHUP', () => state.slots[Slot.Credentials]!++);
+const { pidFile } = options;
+if (pidFile !== undefined) {
+  writeFileSync(pidFile, `${process.pid}\n`);
+  process.once('exit', () => rmSync(pidFile, { force: true }));
+}
+const portsFile = process.env['MEMCACHED_PORT_FILENAME'];
+if (portsFile !== undefined) writePorts(portsFile, server);
 // Whoever reads that the server serves may signal it at once.
 describe(server);

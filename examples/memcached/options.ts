@@ -3,32 +3,70 @@ import { isIP } from 'node:net';
 import { parseArgs } from 'node:util';
 
 export interface Options {
-  tcpPort: number;
-  udpPort: number;
+  /** 0: off; undefined: any that is free. */
+  tcpPort: number | undefined;
+  udpPort: number | undefined;
   addresses: string[];
   /** Serves this socket file instead of the network. */
   unixSocket: string | undefined;
   unixMode: number;
+  backlog: number;
   workers: number | 'cpu';
+  connections: number;
+  /** Refuse connections past the limit with an error instead of letting them wait. */
+  refuseConnections: boolean;
+  requestsPerTurn: number;
+  /** Seconds, 0 none. */
+  idleTimeout: number;
   megabytes: number;
   itemSize: number;
   evict: boolean;
+  trackSizes: boolean;
+  credentials: string | undefined;
+  shutdownCommand: boolean;
+  flushCommand: boolean;
+  debugTime: boolean;
+  protocol: string;
+  prefixDelimiter: string;
+  pidFile: string | undefined;
+  steering: string | undefined;
   verbose: number;
 }
 
 export const usage = `A memcached-style server on RSS-aware workers.
 
-  -p, --port=NUM             TCP port (default 11211, 0 is off)
+  -p, --port=NUM             TCP port (default 11211, 0 is off, -1 any)
   -U, --udp-port=NUM         UDP port (default 0, off)
   -l, --listen=ADDR          address to listen on, may be repeated or a list
                              with commas (default 127.0.0.1)
   -s, --unix-socket=FILE     Unix socket to listen on, instead of the network
   -a, --unix-mask=MODE       its permissions in octal (default 0700)
+  -b, --listen-backlog=NUM   connections that wait to be accepted (default 1024)
   -t, --threads=NUM          workers (default one per CPU)
+  -c, --conn-limit=NUM       connections at the same time (default 1024); more
+                             wait until others end
+  -R, --max-reqs-per-event=NUM
+                             requests of one connection before others have
+                             their turn (default 20)
   -m, --memory-limit=NUM     item memory in megabytes (default 64)
   -I, --max-item-size=SIZE   largest item, with k or m (default 1m,
-                             or a quarter of -m)
+                             or a quarter of -m; at most 128m)
   -M, --disable-evictions    refuse new items when the memory is full
+  -Y, --auth-file=FILE       users and passwords, "user:password" a line; read
+                             again on SIGHUP
+  -A, --enable-shutdown      allow the "shutdown" command
+  -F, --disable-flush-all    refuse the "flush_all" command
+  -D CHAR                    character that ends a key's prefix for
+                             "stats detail" (default ":")
+  -B, --protocol=NAME        "auto" or "ascii", which are the same here: there
+                             is no binary protocol
+  -P, --pidfile=FILE         write the process id to this file
+  -o, --extended=LIST        with commas between them:
+        idle_timeout=NUM       close connections idle for so many seconds
+        maxconns_fast          refuse connections past -c with an error
+        track_sizes            keep the counts of "stats sizes"
+        debugtime              allow the "debugtime" command, for tests
+        steering=NAME          how connections reach the workers (default auto)
   -v, --verbose              say more, may be repeated
   -V, --version              print the version
   -h, --help                 print this help
@@ -38,10 +76,16 @@ export const usage = `A memcached-style server on RSS-aware workers.
 export class UsageError extends Error {}
 
 function number(name: string, text: string, min: number, max: number): number {
-  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  const value = /^-?\d+$/.test(text) ? Number(text) : Number.NaN;
   if (!(value >= min && value <= max))
     throw new UsageError(`${name} must be a number from ${min} to ${max}, not "${text}"`);
   return value;
+}
+
+/** -1 means any. */
+function port(name: string, text: string): number | undefined {
+  const value = number(name, text, -1, 65535);
+  return value === -1 ? undefined : value;
 }
 
 function size(text: string): number {
@@ -59,52 +103,114 @@ function mode(text: string): number {
   return Number.parseInt(text, 8);
 }
 
-/** Options, or the text to print instead of serving. Throws UsageError. */
-export function parseOptions(args: string[], version: string): Options | string {
-  let values;
+/** The list of -o. */
+function extended(lists: string[]) {
+  const found = {
+    idleTimeout: 0,
+    refuseConnections: false,
+    trackSizes: false,
+    debugTime: false,
+    steering: undefined as string | undefined,
+  };
+  for (const word of lists.flatMap((list) => list.split(','))) {
+    const [name, value] = word.split(/=(.*)/s, 2);
+    if (name === 'idle_timeout')
+      found.idleTimeout = number('-o idle_timeout', value ?? '', 1, 2_000_000);
+    else if (name === 'steering' && value !== undefined) found.steering = value;
+    else if (word === 'maxconns_fast') found.refuseConnections = true;
+    else if (word === 'track_sizes') found.trackSizes = true;
+    else if (word === 'debugtime') found.debugTime = true;
+    else throw new UsageError(`-o does not have "${word}"`);
+  }
+  return found;
+}
+
+/** "-p -1" is memcached's; util.parseArgs() wants "-p-1". */
+function joinNegative(args: string[]): string[] {
+  const joined: string[] = [];
+  for (const word of args)
+    if (word === '-1' && ['-p', '-U'].includes(joined.at(-1)!)) joined.push(joined.pop()! + word);
+    else joined.push(word);
+  return joined;
+}
+
+function parse(args: string[]) {
   try {
-    ({ values } = parseArgs({
-      args,
+    return parseArgs({
+      args: joinNegative(args),
       options: {
-        port: { type: 'string', short: 'p', default: '11211' },
+        port: { type: 'string', short: 'p' },
         'udp-port': { type: 'string', short: 'U', default: '0' },
         listen: { type: 'string', short: 'l', multiple: true, default: ['127.0.0.1'] },
         'unix-socket': { type: 'string', short: 's' },
         'unix-mask': { type: 'string', short: 'a', default: '700' },
+        'listen-backlog': { type: 'string', short: 'b', default: '1024' },
         threads: { type: 'string', short: 't' },
+        'conn-limit': { type: 'string', short: 'c', default: '1024' },
+        'max-reqs-per-event': { type: 'string', short: 'R', default: '20' },
         'memory-limit': { type: 'string', short: 'm', default: '64' },
         'max-item-size': { type: 'string', short: 'I' },
         'disable-evictions': { type: 'boolean', short: 'M', default: false },
+        'auth-file': { type: 'string', short: 'Y' },
+        'enable-shutdown': { type: 'boolean', short: 'A', default: false },
+        'disable-flush-all': { type: 'boolean', short: 'F', default: false },
+        D: { type: 'string', short: 'D', default: ':' },
+        protocol: { type: 'string', short: 'B', default: 'auto' },
+        pidfile: { type: 'string', short: 'P' },
+        extended: { type: 'string', short: 'o', multiple: true, default: [] },
         verbose: { type: 'boolean', short: 'v', multiple: true, default: [] },
         version: { type: 'boolean', short: 'V', default: false },
         help: { type: 'boolean', short: 'h', default: false },
       },
-    }));
+    }).values;
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
+}
+
+/** Options, or the text to print instead of serving. Throws UsageError. */
+export function parseOptions(args: string[], version: string): Options | string {
+  const values = parse(args);
   if (values.help) return usage;
   if (values.version) return `freebsd-rss memcached ${version}\n`;
   const megabytes = number('-m', values['memory-limit'], 1, 65536);
   const mostItem = (megabytes * 2 ** 20) / 4;
   const itemSize = values['max-item-size'];
   const unixSocket = values['unix-socket'];
+  const udpPort = port('-U', values['udp-port']);
+  // As memcached has it: with -U alone, TCP has the same port.
+  const defaultPort = udpPort === 0 ? '11211' : values['udp-port'];
   const options: Options = {
-    tcpPort: unixSocket === undefined ? number('-p', values.port, 0, 65535) : 0,
-    udpPort: unixSocket === undefined ? number('-U', values['udp-port'], 0, 65535) : 0,
+    tcpPort: unixSocket === undefined ? port('-p', values.port ?? defaultPort) : 0,
+    udpPort: unixSocket === undefined ? udpPort : 0,
     unixSocket,
     unixMode: mode(values['unix-mask']),
     addresses: values.listen.flatMap((list) => list.split(',')),
+    backlog: number('-b', values['listen-backlog'], 1, 65535),
     workers: values.threads === undefined ? 'cpu' : number('-t', values.threads, 1, 128),
+    connections: number('-c', values['conn-limit'], 1, 2 ** 20 - 1),
+    requestsPerTurn: number('-R', values['max-reqs-per-event'], 1, 2 ** 31 - 1),
     megabytes,
     itemSize: itemSize === undefined ? Math.min(2 ** 20, mostItem) : size(itemSize),
     evict: !values['disable-evictions'],
+    credentials: values['auth-file'],
+    shutdownCommand: values['enable-shutdown'],
+    flushCommand: !values['disable-flush-all'],
+    protocol: values.protocol,
+    prefixDelimiter: values.D,
+    pidFile: values.pidfile,
     verbose: values.verbose.length,
+    ...extended(values.extended),
   };
   if (options.tcpPort === 0 && options.udpPort === 0 && unixSocket === undefined)
     throw new UsageError('-p and -U are both 0: nothing to serve');
   for (const address of options.addresses)
     if (isIP(address) === 0) throw new UsageError(`-l must be an IP address, not "${address}"`);
   if (options.itemSize > mostItem) throw new UsageError('-I must be at most a quarter of -m');
+  if (!['auto', 'ascii'].includes(options.protocol))
+    throw new UsageError(`-B must be "auto" or "ascii", not "${options.protocol}"`);
+  if (options.prefixDelimiter.length !== 1) throw new UsageError('-D must be one character');
+  if (options.credentials !== undefined && options.udpPort !== 0)
+    throw new UsageError('-Y does not go with -U: a datagram has nobody who has authenticated');
   return options;
 }

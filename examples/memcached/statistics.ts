@@ -5,10 +5,12 @@ import { ShmSegment } from 'freebsd-rss';
 export const counterNames = [
   'curr_connections',
   'total_connections',
+  'rejected_connections',
   'cmd_get',
   'cmd_set',
   'cmd_flush',
   'cmd_touch',
+  'cmd_meta',
   'get_hits',
   'get_misses',
   'delete_misses',
@@ -24,8 +26,12 @@ export const counterNames = [
   'touch_misses',
   'store_too_large',
   'store_no_memory',
+  'auth_cmds',
+  'auth_errors',
+  'idle_kicks',
   'bytes_read',
   'bytes_written',
+  'conn_yields',
 ] as const;
 
 export type CounterName = (typeof counterNames)[number];

@@ -1,17 +1,32 @@
 // The protocol on stream connections, a batch at a time.
-import { slotOf, type StreamBatch, type StreamOutput } from 'freebsd-rss/worker';
+import type { Flow, SystemError } from 'freebsd-rss';
+import { slotOf, type StreamBatch, type StreamOutput, type Streams } from 'freebsd-rss/worker';
 
+import { ConnectionState } from './connections.js';
 import { Memory } from './memory.js';
+import type { Environment } from './protocol/context.js';
 import type { Output } from './protocol/output.js';
-import { enoughOutput, type Protocol } from './protocol/protocol.js';
+import type { Protocol } from './protocol/protocol.js';
+import { enoughOutput } from './protocol/retrieval.js';
 import { Session } from './protocol/session.js';
+import { Slot } from './state.js';
 import { counter } from './statistics.js';
+
+const tooMany = Buffer.from('ERROR Too many open connections\r\n');
+
+function textOf(address: { address: string; port: number } | undefined, socket: string): string {
+  if (address === undefined) return `unix:${socket}`;
+  const { address: host, port } = address;
+  return host.includes(':') ? `tcp6:[${host}]:${port}` : `tcp:${host}:${port}`;
+}
 
 /** Serves the connections of one worker. */
 export class StreamClients {
+  readonly #environment: Environment;
   readonly #protocol: Protocol;
   readonly #answers: Output;
   readonly #count: Float64Array;
+  readonly #requestsPerTurn: number;
   readonly #onRequests: (bucket: number, requests: number) => void;
   /** By the connection's slot, of those that are in the middle of something */
   readonly #sessions: (Session | undefined)[] = [];
@@ -21,33 +36,51 @@ export class StreamClients {
   #out: StreamOutput | undefined;
   #connection = 0;
 
-  /** `answers` lies in `out`'s slab; see full(). */
+  /** `answers` lies in the engine's output slab; see full(). */
   constructor(
+    environment: Environment,
     protocol: Protocol,
     answers: Output,
-    count: Float64Array,
     onRequests: (bucket: number, requests: number) => void,
   ) {
+    this.#environment = environment;
     this.#protocol = protocol;
     this.#answers = answers;
-    this.#count = count;
+    this.#count = environment.counters.row;
+    this.#requestsPerTurn = environment.options.requestsPerTurn;
     this.#onRequests = onRequests;
   }
 
-  open(connection: number): void {
-    this.#sessions[slotOf(connection)] = undefined;
+  open(connection: number, flow: Flow, streams: Streams): void {
+    const { options, counters, connections, state, clock } = this.#environment;
+    const slot = slotOf(connection);
+    this.#sessions[slot] = undefined;
     this.#count[counter.curr_connections]!++;
     this.#count[counter.total_connections]!++;
+    if (options.refuseConnections && counters.total('curr_connections') > options.connections) {
+      this.#count[counter.rejected_connections]!++;
+      streams.out.send(connection, tooMany);
+      streams.out.end(connection);
+      return;
+    }
+    const { peer, local } = streams.addresses(connection);
+    const socket = options.unixSocket ?? '';
+    connections.open(slot, clock.now, textOf(peer, socket), textOf(local, socket));
+    if (state.slots[Slot.Verbosity]! > 0)
+      console.error(`<${slot} new client connection ${textOf(peer, socket)}, bucket ${flow.bucket}`);
   }
 
-  close(): void {
+  close(connection: number, error: SystemError | undefined): void {
     this.#count[counter.curr_connections]!--;
+    if (error?.code === 'ETIMEDOUT') this.#count[counter.idle_kicks]!++;
+    this.#environment.connections.close(slotOf(connection));
   }
 
   data(batch: StreamBatch, out: StreamOutput): void {
     this.#out = out;
     this.#input ??= new Memory(batch.bytes);
     this.#answers.rewind();
+    this.#environment.clock.follow();
     for (let i = 0; i < batch.count; i++) this.#serve(batch, out, i);
   }
 
@@ -65,13 +98,14 @@ export class StreamClients {
     const slot = slotOf(connection);
     const session = this.#sessions[slot] ?? this.#idle;
     this.#connection = connection;
+    protocol.slot = slot;
     const input = this.#input!;
     const start = batch.offset(i);
     const end = start + batch.length(i);
     let at = start;
     let requests = 0;
     let written = 0;
-    while (at < end) {
+    while (at < end && requests < this.#requestsPerTurn) {
       const taken = protocol.execute(input, at, end, session);
       if (taken === 0) break;
       at += taken;
@@ -84,10 +118,21 @@ export class StreamClients {
     this.#count[counter.bytes_read]! += at - start;
     this.#commit();
     if (session.pending !== (this.#sessions[slot] !== undefined)) this.#keep(slot, session);
+    this.#environment.connections.served(
+      slot,
+      this.#environment.clock.now,
+      at === end ? ConnectionState.Waiting : ConnectionState.Value,
+    );
     if (session.closing) this.#end(connection, out);
-    // What has been answered is read first: then the rest is looked at.
-    else if (written >= enoughOutput && at < end) batch.postpone(i, at - start);
+    else if (at < end && (written >= enoughOutput || requests === this.#requestsPerTurn))
+      this.#yield(batch, i, at - start);
     else batch.consume(i, at - start, session.needed);
+  }
+
+  /** What has been answered is read first, and others have their turn: then the rest is looked at. */
+  #yield(batch: StreamBatch, i: number, taken: number): void {
+    this.#count[counter.conn_yields]!++;
+    batch.postpone(i, taken);
   }
 
   #keep(slot: number, session: Session): void {

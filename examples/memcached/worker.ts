@@ -1,58 +1,88 @@
 // One worker: the protocol on its connections and datagrams, over the store that all workers share.
 import { defineWorker, type WorkerContext } from 'freebsd-rss/worker';
 
+import { Connections } from './connections.js';
+import { Credentials } from './credentials.js';
+import type { Options } from './options.js';
+import { Prefixes } from './prefixes.js';
+import type { Environment } from './protocol/context.js';
 import { Output } from './protocol/output.js';
 import { Protocol } from './protocol/protocol.js';
+import { State } from './state.js';
 import { counter, Counters } from './statistics.js';
 import { Clock } from './store/clock.js';
 import { lockToken } from './store/lock.js';
 import { Store, type StoreHandle } from './store/store.js';
+import { sweep } from './store/sweep.js';
 import { StreamClients } from './streams.js';
 import { serveDatagrams } from './udp.js';
 
+/** Ids are those of shared segments. */
 export interface WorkerData {
+  options: Options;
   store: StoreHandle;
+  state: number;
   counters: number;
-  verbose: number;
+  connections: number;
+  prefixes: number;
 }
 
+let context: WorkerContext;
 let clients: StreamClients;
 let datagramProtocol: Protocol;
 const datagramAnswers = new Output();
-let context: WorkerContext;
-let counters: Counters;
-let clock: Clock;
-let verbose = 0;
+
+function openEnvironment(): Environment {
+  const { workerIndex, workers, generation, addresses } = context;
+  const data = context.workerData as WorkerData;
+  const { options } = data;
+  const state = new State(data.state);
+  const counters = new Counters(data.counters, workerIndex);
+  counters.row[counter.curr_connections] = 0; // a predecessor's connections ended with it
+  const credentials =
+    options.credentials === undefined ? undefined : new Credentials(options.credentials, state);
+  return {
+    options,
+    state,
+    counters,
+    credentials,
+    addresses,
+    clock: new Clock(state),
+    store: new Store(data.store, lockToken(workerIndex, generation)),
+    connections: new Connections(data.connections, workerIndex, workers, options.connections),
+    prefixes: new Prefixes(data.prefixes, options.prefixDelimiter),
+    workers,
+    rss: () => context.stats(),
+  };
+}
 
 export default defineWorker({
   start(started) {
     context = started;
-    const data = context.workerData as WorkerData;
-    verbose = data.verbose;
-    clock = new Clock(data.store.epoch);
-    counters = new Counters(data.counters, context.workerIndex);
-    counters.row[counter.curr_connections] = 0; // a predecessor's connections ended with it
-    const store = new Store(data.store, lockToken(context.workerIndex, context.generation));
-    const protocolOn = (answers: Output) =>
-      new Protocol(store, clock, counters, answers, context.workers);
+    const environment = openEnvironment();
     const answers = new Output(context.streams.out.bytes, () => clients.full());
-    clients = new StreamClients(protocolOn(answers), answers, counters.row, context.countRequests);
-    datagramProtocol = protocolOn(datagramAnswers);
+    clients = new StreamClients(
+      environment,
+      new Protocol(environment, answers),
+      answers,
+      context.countRequests,
+    );
+    datagramProtocol = new Protocol(environment, datagramAnswers);
+    environment.store.reclaim();
     // Expiry needs whole seconds; half of one keeps the error below that.
-    setInterval(() => clock.tick(), 500).unref();
+    setInterval(() => environment.clock.tick(), 500).unref();
+    sweep(environment.store, environment.clock, context.workerIndex, context.workers);
   },
 
   stream: {
-    open(connection, flow) {
-      if (verbose > 0)
-        console.error(`worker ${context.workerIndex}: connection in bucket ${flow.bucket}`);
-      clients.open(connection);
+    open(connection, flow, streams) {
+      clients.open(connection, flow, streams);
     },
     data(batch, out) {
       clients.data(batch, out);
     },
-    close() {
-      clients.close();
+    close(connection, error) {
+      clients.close(connection, error);
     },
   },
 

@@ -32,7 +32,7 @@ describe('the memcached example', () => {
       encoding: 'utf8',
     });
     assert.equal(status, 64);
-    assert.match(stderr, /^memcached: -p must be a number from 0 to 65535, not "nine"/);
+    assert.match(stderr, /^memcached: -p must be a number from -1 to 65535, not "nine"/);
     assert.equal(spawnSync(process.execPath, [main, '--help']).status, 0);
   });
 

@@ -7,17 +7,13 @@ import { Output } from '../../examples/memcached/protocol/output.js';
 import { Protocol } from '../../examples/memcached/protocol/protocol.js';
 import { Session } from '../../examples/memcached/protocol/session.js';
 import { Tokens } from '../../examples/memcached/protocol/tokens.js';
-import { Counters, createCounters } from '../../examples/memcached/statistics.js';
-import { Clock } from '../../examples/memcached/store/clock.js';
-import { Store, StoreMemory } from '../../examples/memcached/store/store.js';
-import { parseOptions, usage, UsageError } from '../../examples/memcached/options.js';
+import { type Options, parseOptions, usage, UsageError } from '../../examples/memcached/options.js';
+import { makeEnvironment } from '../helpers/protocol.js';
 
-const clock = new Clock();
-const memory = new StoreMemory({ megabytes: 4, itemSize: 2 ** 20, evict: true }, clock);
-const store = new Store(memory.handle, 1);
 const out = new Output();
-const counters = new Counters(createCounters(1).id, 0);
-const protocol = new Protocol(store, clock, counters, out, 1);
+const environment = makeEnvironment('-m', '4', '-I', '1m');
+const { store, counters } = environment;
+const protocol = new Protocol(environment, out);
 
 /** What has been written, and the output empty again. */
 function taken(from: Output): Buffer {
@@ -117,13 +113,13 @@ describe('Tokens', () => {
       [3, 'set', 'key', '1'],
     );
     split('x '.repeat(40));
-    assert.equal(tokens.count, 40);
+    assert.equal(tokens.count, 23, 'as many as memcached looks at');
     split('');
     assert.equal(tokens.count, 0);
   });
 
-  it('reads numbers strictly', () => {
-    split('12 -5 1x 18446744073709551615 18446744073709551616 - 007');
+  it('reads numbers as memcached does', () => {
+    split('12 -5 1x 18446744073709551615 18446744073709551616 - 007 4294967297 2147483648 \t+3\tx');
     assert.equal(tokens.unsigned(0), 12);
     assert.equal(tokens.unsigned(1), -1);
     assert.equal(tokens.signed(1), -5);
@@ -132,7 +128,10 @@ describe('Tokens', () => {
     assert.equal(tokens.unsigned64(4), undefined);
     assert.ok(Number.isNaN(tokens.signed(5)));
     assert.equal(tokens.unsigned(6), 7);
-    assert.equal(tokens.unsigned(7), -1);
+    assert.equal(tokens.unsigned(7), 1, 'the lower 32 bits');
+    assert.equal(tokens.signed(8), -2147483648);
+    assert.equal(tokens.unsigned(9), 3);
+    assert.equal(tokens.unsigned(10), -1);
   });
 });
 
@@ -155,53 +154,65 @@ describe('Output', () => {
 
 describe('the command line', () => {
   it('has memcached’s names and defaults', () => {
-    assert.deepEqual(parseOptions([], '1'), {
+    const parse = (...args: string[]) => parseOptions(args, '1') as Options;
+    const defaults = parse();
+    assert.deepEqual(defaults, {
       tcpPort: 11211,
       udpPort: 0,
       addresses: ['127.0.0.1'],
       unixSocket: undefined,
       unixMode: 0o700,
+      backlog: 1024,
       workers: 'cpu',
+      connections: 1024,
+      refuseConnections: false,
+      requestsPerTurn: 20,
+      idleTimeout: 0,
       megabytes: 64,
       itemSize: 2 ** 20,
       evict: true,
+      trackSizes: false,
+      credentials: undefined,
+      shutdownCommand: false,
+      flushCommand: true,
+      debugTime: false,
+      protocol: 'auto',
+      prefixDelimiter: ':',
+      pidFile: undefined,
+      steering: undefined,
       verbose: 0,
     });
-    assert.deepEqual(
-      parseOptions(
-        [
-          '-p',
-          '1',
-          '-U',
-          '2',
-          '-l',
-          '::1,127.0.0.2',
-          '-l',
-          '0.0.0.0',
-          '-t',
-          '3',
-          '-m',
-          '100',
-          '-I',
-          '64k',
-          '-M',
-          '-vv',
-        ],
-        '1',
-      ),
-      {
-        tcpPort: 1,
-        udpPort: 2,
-        addresses: ['::1', '127.0.0.2', '0.0.0.0'],
-        unixSocket: undefined,
-        unixMode: 0o700,
-        workers: 3,
-        megabytes: 100,
-        itemSize: 65536,
-        evict: false,
-        verbose: 2,
-      },
-    );
+    const network = ['-p', '1', '-U', '2', '-l', '::1,127.0.0.2', '-l', '0.0.0.0', '-b', '9'];
+    const limits = ['-t', '3', '-c', '7', '-R', '5', '-m', '100', '-I', '64k', '-M'];
+    const commands = ['-A', '-F', '-D', '/', '-B', 'ascii', '-P', '/run/pid', '-vv'];
+    const list = 'idle_timeout=9,maxconns_fast,track_sizes,debugtime,steering=single';
+    assert.deepEqual(parse(...network, ...limits, ...commands, '-o', list), {
+      ...defaults,
+      tcpPort: 1,
+      udpPort: 2,
+      addresses: ['::1', '127.0.0.2', '0.0.0.0'],
+      backlog: 9,
+      workers: 3,
+      connections: 7,
+      refuseConnections: true,
+      requestsPerTurn: 5,
+      idleTimeout: 9,
+      megabytes: 100,
+      itemSize: 65536,
+      evict: false,
+      trackSizes: true,
+      shutdownCommand: true,
+      flushCommand: false,
+      debugTime: true,
+      protocol: 'ascii',
+      prefixDelimiter: '/',
+      pidFile: '/run/pid',
+      steering: 'single',
+      verbose: 2,
+    });
+    assert.equal(parse('-p', '-1').tcpPort, undefined, 'any');
+    assert.deepEqual([parse('-U', '5').tcpPort, parse('-U', '5').udpPort], [5, 5]);
+    assert.equal(parse('-Y', '/etc/users').credentials, '/etc/users');
     const local = parseOptions(['-s', '/run/m', '-a', '0770', '-p', '1'], '1');
     assert.ok(typeof local === 'object');
     assert.deepEqual(
@@ -224,6 +235,14 @@ describe('the command line', () => {
     ['extra'],
     ['-p', '0'],
     ['-m', '1', '-I', '1m'],
+    ['-B', 'binary'],
+    ['-c', '0'],
+    ['-c', '-1'],
+    ['-R', '0'],
+    ['-D', 'ab'],
+    ['-o', 'no_such_thing'],
+    ['-o', 'idle_timeout'],
+    ['-Y', '/etc/users', '-U', '1'],
   ])
     it(`refuses ${args.join(' ')}`, () => {
       assert.throws(() => parseOptions(args, '1'), UsageError);

@@ -10,11 +10,13 @@ export class Session {
   /** Of that get: answers carry CAS numbers; the new expiry, -1 for none. */
   withCas = false;
   expires = -1;
+  /** With -Y: the client has given a password that is right. */
+  authenticated = false;
   /** The client said quit, or has to be cut off. */
   closing = false;
 
   /** Whether the next input goes on with something. */
   get pending(): boolean {
-    return this.swallow > 0 || this.getting;
+    return this.swallow > 0 || this.getting || this.authenticated;
   }
 }

@@ -1,14 +1,26 @@
-// Words of a command line, as offsets into the bytes they came in: no strings are made.
+// Words of a command line, as offsets into the bytes they came in: no strings are made of short ones.
 
 import { Memory } from '../memory.js';
 
 const space = 32;
 const zero = 48;
-const minus = 45;
-const plus = 43;
 
-/** More words than any command but get has; get reads its keys by itself. */
-const most = 16;
+/** As many words as memcached looks at; get reads its keys by itself. */
+const most = 23;
+
+/** A number as strtol(3) reads it: blanks before it, a sign, and behind it nothing or a blank. */
+const number = /^[\t\n\v\f\r ]*([+-]?)(\d+)(?:[\t\n\v\f\r ]|$)/;
+
+/** The 64-bit number that a text begins with, as memcached's safe_strtoull() reads it, or undefined. */
+export function unsigned64(text: string): bigint | undefined {
+  const match = number.exec(text);
+  if (match === null) return undefined;
+  const size = BigInt(match[2]!);
+  if (BigInt.asUintN(64, size) !== size) return undefined;
+  const value = BigInt.asUintN(64, match[1] === '-' ? -size : size);
+  // Minus is refused where the result has its highest bit set, and means 2^64 less the number elsewhere.
+  return BigInt.asIntN(64, value) < 0n && match[1] === '-' ? undefined : value;
+}
 
 export class Tokens {
   count = 0;
@@ -17,20 +29,18 @@ export class Tokens {
   /** What they lie in. */
   input = new Memory(Buffer.alloc(0));
 
-  /** Splits input[start, end) at spaces. Words past the sixteenth are left out but counted. */
+  /** Splits input[start, end) at spaces. Words past the last that is looked at are left out. */
   split(input: Memory, start: number, end: number): void {
     this.input = input;
     const { bytes } = input;
     this.count = 0;
-    for (let at = start; at < end;) {
+    for (let at = start; at < end && this.count < most;) {
       while (at < end && bytes[at] === space) at++;
       if (at === end) return;
       const first = at;
       while (at < end && bytes[at] !== space) at++;
-      if (this.count < most) {
-        this.start[this.count] = first;
-        this.end[this.count] = at;
-      }
+      this.start[this.count] = first;
+      this.end[this.count] = at;
       this.count++;
     }
   }
@@ -39,46 +49,52 @@ export class Tokens {
     return this.end[i]! - this.start[i]!;
   }
 
-  text(i: number): string {
-    return this.input.bytes.toString('latin1', this.start[i], this.end[i]);
+  /** From character `from` of the word on. */
+  text(i: number, from = 0): string {
+    return i < this.count
+      ? this.input.bytes.toString('latin1', this.start[i]! + from, this.end[i])
+      : '';
   }
 
   is(i: number, word: string): boolean {
     return i < this.count && this.length(i) === word.length && this.text(i) === word;
   }
 
-  /** A decimal number up to 10^15 with an optional plus, as strtoul(3) reads it, or -1. */
-  unsigned(i: number): number {
+  /** A 32-bit number, of a larger one the lower bits, as memcached's safe_strtoul() reads it, or -1. */
+  unsigned(i: number, from = 0): number {
+    const plain = this.#plain(i, from);
+    if (plain >= 0) return plain;
+    const value = unsigned64(this.text(i, from));
+    return value === undefined ? -1 : Number(BigInt.asUintN(32, value));
+  }
+
+  /** The same with a sign, as safe_strtol() reads it, or NaN. */
+  signed(i: number, from = 0): number {
+    const plain = this.#plain(i, from);
+    if (plain >= 0) return plain | 0;
+    const match = number.exec(this.text(i, from));
+    if (match === null) return Number.NaN;
+    const value = BigInt(`${match[1] === '-' ? '-' : ''}${match[2]}`);
+    return BigInt.asIntN(64, value) === value ? Number(BigInt.asIntN(32, value)) : Number.NaN;
+  }
+
+  unsigned64(i: number, from = 0): bigint | undefined {
+    return unsigned64(this.text(i, from));
+  }
+
+  /** A word of one to nine digits and nothing else, or -1. */
+  #plain(i: number, from: number): number {
     if (i >= this.count) return -1;
+    const { bytes } = this.input;
     const to = this.end[i]!;
-    let at = this.start[i]!;
-    if (this.input.bytes[at] === plus) at++;
-    if (at === to) return -1;
+    const at = this.start[i]! + from;
+    if (at >= to || to - at > 9) return -1;
     let value = 0;
-    for (; at < to; at++) {
-      const digit = this.input.bytes[at]! - zero;
-      if (digit < 0 || digit > 9 || value > 1e15) return -1;
+    for (let next = at; next < to; next++) {
+      const digit = bytes[next]! - zero;
+      if (digit < 0 || digit > 9) return -1;
       value = value * 10 + digit;
     }
     return value;
-  }
-
-  /** A decimal number with an optional minus, or NaN. */
-  signed(i: number): number {
-    if (i >= this.count || this.input.bytes[this.start[i]!] !== minus) {
-      const value = this.unsigned(i);
-      return value < 0 ? Number.NaN : value;
-    }
-    this.start[i]!++;
-    const value = this.unsigned(i);
-    this.start[i]!--;
-    return value < 0 ? Number.NaN : -value;
-  }
-
-  /** An unsigned 64-bit number, or undefined. */
-  unsigned64(i: number): bigint | undefined {
-    const text = i < this.count ? /^\+?0*(\d{1,20})$/.exec(this.text(i))?.[1] : undefined;
-    const value = BigInt(text ?? -1);
-    return BigInt.asUintN(64, value) === value ? value : undefined;
   }
 }

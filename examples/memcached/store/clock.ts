@@ -1,20 +1,54 @@
 // The server's clock: whole seconds since shortly before it started, as memcached counts them.
+import { Slot, type State } from '../state.js';
 
 const longestRelative = 60 * 60 * 24 * 30;
 
 export class Clock {
-  /** Unix time of second 0. Two seconds early, so that 1 is always in the past. */
-  readonly epoch: number;
+  /** Second of the moment, or of shortly before: see tick(). */
   now = 0;
+  readonly #slots: Float64Array;
+  #changes = 0;
 
-  constructor(epoch = Math.floor(Date.now() / 1000) - 2) {
-    this.epoch = epoch;
+  constructor(state: State) {
+    this.#slots = state.slots;
     this.tick();
   }
 
-  /** Reads the time; once per batch of requests is enough. */
+  /** Unix time of second 0. Two seconds early, so that 1 is always in the past. */
+  get epoch(): number {
+    return this.#slots[Slot.Epoch]!;
+  }
+
+  /** Reads the time. */
   tick(): void {
-    this.now = Math.floor(Date.now() / 1000) - this.epoch;
+    const seconds = Math.floor(Date.now() / 1000) - this.epoch;
+    const paused = this.#slots[Slot.PausedAt]!;
+    this.now = paused === 0 ? seconds + this.#slots[Slot.TimeOffset]! : paused;
+    this.#changes = this.#slots[Slot.ClockChanges]!;
+  }
+
+  /** Reads it if another worker has changed the clock. */
+  follow(): void {
+    if (this.#slots[Slot.ClockChanges] !== this.#changes) this.tick();
+  }
+
+  /** Moves the time of all workers, for tests. */
+  move(seconds: number): void {
+    this.#change(this.#slots[Slot.PausedAt] === 0 ? Slot.TimeOffset : Slot.PausedAt, seconds);
+  }
+
+  pause(): void {
+    this.#change(Slot.PausedAt, this.now - this.#slots[Slot.PausedAt]!);
+  }
+
+  resume(): void {
+    this.#change(Slot.PausedAt, -this.#slots[Slot.PausedAt]!);
+  }
+
+  #change(slot: Slot, by: number): void {
+    this.#slots[slot]! += by;
+    this.#slots[Slot.ClockChanges]!++;
+    this.tick();
   }
 
   /**

@@ -1,8 +1,10 @@
-// What lies where in a shard's memory: header words, tables per page and per slab class, pages.
-// Offsets of items are byte offsets into the shard, multiples of 8; 0 is no item.
+// What lies where in a shard's memory: header words, one row of tables per worker, slab class and page,
+// then pages. Offsets of items are byte offsets into the shard, multiples of 8; 0 is no item.
 //
 // Behind an item's words stands its text, as a get answers it after "VALUE ":
 // <key> <flags> <length>\r\n<value>\r\n
+// Of a value that does not fit a page, as much as fills whole pages lies in pages of its own; what is
+// left of it stands in the text.
 
 /** Words of the shard's header. What stands before FlushAt survives a reset of the shard. */
 export const enum Head {
@@ -11,26 +13,47 @@ export const enum Head {
   Resets = 2, // how often a dead worker's lock was broken
   CasLow = 3,
   CasHigh = 4,
-  FlushAt = 5, // time of a delayed flush_all, 0 none
-  Items = 6,
-  Bytes = 7, // of keys, values and headers
+  PageLimit = 5, // most pages in use: -m
+  FlushAt = 6, // time of a delayed flush_all, 0 none
+  Items = 7,
   FreePages = 8, // head of the list of free pages, as page number + 1
   UsedPages = 9, // pages ever taken from the end
-  IndexLevel = 10,
-  IndexSplit = 11,
+  TakenPages = 10, // pages in use
+  IndexLevel = 11,
+  IndexSplit = 12,
+  SweepPage = 13, // where the search for expired items goes on
+  SweepChunk = 14,
   Words = 64,
 }
 
-/** Statistics of a shard: doubles, since they only ever grow. In the header, from this byte on. */
-export const statisticsOffset = 128;
-export const enum Statistic {
-  Stored = 0,
-  Evicted = 1,
-  EvictedUnfetched = 2,
-  Expired = 3,
-  ExpiredUnfetched = 4,
-  Count = 8,
+/** Words of a worker's row: pages that it fills or reads while it does not hold the lock. */
+export const enum Held {
+  Filling = 0, // first page + 1
+  Reading = 1,
+  Words = 2,
 }
+export const mostWorkers = 128;
+
+/** Statistics of a slab class, doubles. */
+export const enum Statistic {
+  Items = 0,
+  Bytes = 1, // of keys, values and headers
+  Stored = 2,
+  Evicted = 3,
+  EvictedNonzero = 4, // of those, the ones with an expiry
+  EvictedUnfetched = 5,
+  EvictedTime = 6, // seconds since the last one evicted had been used
+  Expired = 7,
+  ExpiredUnfetched = 8,
+  Swept = 9, // of those expired, the ones that the background sweep found
+  SweepLooked = 10,
+  OutOfMemory = 11,
+  PagesMoved = 12, // taken away from the class for another
+  Found = 13, // of those expired, the ones that somebody looked for
+  Count = 16,
+}
+/** The first of those that count events; `stats reset` begins here. */
+export const firstEvent = Statistic.Stored;
 
 /** Words of a slab class. Pages are given as page number + 1, 0 is none. */
 export const enum Class {
@@ -38,11 +61,11 @@ export const enum Class {
   Partial = 1, // first of the pages with room, a list
   HandPage = 2, // the clock's hand, in the circle of all its pages
   HandChunk = 3, // and the chunk in that page
-  Pressure = 4, // evictions, halved now and then
+  Pressure = 4, // chunks evicted, halved now and then
   Words = 5,
 }
 
-/** Words of a page. */
+/** Words of a page that is cut into chunks. */
 export const enum Page {
   Class = 0, // class + 1; 0: free, or of the index
   Next = 1, // in the circle of its class, or the list of free pages
@@ -55,9 +78,20 @@ export const enum Page {
   Words = 8,
 }
 
-/** Words of a chunk that is an item, or the continuation of one. */
+/** Words of a page that holds a part of one value. All but Class and Chain are of a value's first page. */
+export const enum ValuePage {
+  Class = 0, // number of slab classes + 1
+  Next = 1, // in the circle of all values
+  Previous = 2,
+  Readers = 3, // workers that read it without the lock
+  Item = 4, // offset, 0 while it is being filled, or once nobody can find it
+  Count = 5, // pages of the value
+  Chain = 6, // the value's next page
+}
+
+/** Words of an item. */
 export const enum Item {
-  Next = 0, // in its hash chain; a free chunk's next; a continuation's first chunk
+  Next = 0, // in its hash chain; a free chunk's next
   Hash = 1,
   Expires = 2, // seconds of the server's clock, 0 never
   Flags = 3,
@@ -65,20 +99,21 @@ export const enum Item {
   CasHigh = 5,
   Length = 6, // of the value
   State = 7, // key length and the bits below
-  More = 8, // next continuation chunk
-  Words = 9,
+  Pages = 8, // first page of the value, + 1; 0: it has none
+  Accessed = 9, // second in which it was last used
+  Words = 10,
 }
 export const itemHeader = Item.Words * 4;
 
 /** Bits of Item.State above the key's length; at the top, the length of " <flags> <length>\r\n". */
 export const keyLengthMask = 0xff;
 export const stateItem = 1 << 8;
-export const stateMore = 1 << 9; // a continuation
-export const stateReferenced = 1 << 10; // used since the clock's hand last passed
-export const stateFetched = 1 << 11;
-export const suffixShift = 12;
-/** " 4294967295 2147483647\r\n" */
-export const longestSuffix = 24;
+export const stateReferenced = 1 << 9; // used since the clock's hand last passed
+export const stateFetched = 1 << 10;
+export const stateStale = 1 << 11; // of the meta commands
+export const stateWon = 1 << 12; // a client has been told that it may refresh the item
+export const stateBinaryKey = 1 << 13; // the key came in base64
+export const suffixShift = 14;
 
 const growth = 1.25;
 const smallestChunk = 64;
@@ -94,25 +129,48 @@ export function chunkSizes(pageSize: number): number[] {
 
 export interface Geometry {
   pageSize: number;
+  /** As many as the memory has room for. */
   pages: number;
+  /** Chunk sizes. The class after the last is that of values in pages of their own. */
   classes: number[];
-  /** First word of the tables: per class, per page, the index's directory. */
+  /** First double of the classes' statistics. */
+  statistics: number;
+  /** First word of the tables: per worker, per class, per page, the index's directory. */
+  heldTable: number;
   classTable: number;
   pageTable: number;
   directory: number;
+  /** Bytes before the rows of the pages. */
+  tables: number;
   /** Byte offset of page 0. */
   firstPage: number;
 }
 
-/** Lays a shard of `size` bytes out. Small shards have small pages, so that classes can coexist. */
-export function geometry(size: number): Geometry {
-  const pageSize = size <= 2 ** 21 ? 2 ** 14 : 2 ** 16;
+/**
+ * Lays out a shard with memory for `size` bytes, of which `limit` are used at first. Small shards have
+ * small pages, so that classes can coexist.
+ */
+export function geometry(size: number, limit = size): Geometry {
+  const pageSize = limit <= 2 ** 21 ? 2 ** 14 : 2 ** 16;
   const classes = chunkSizes(pageSize);
-  const classTable = Head.Words;
-  const pageTable = classTable + classes.length * Class.Words;
+  const rows = classes.length + 1;
   const most = Math.floor(size / pageSize);
+  const heldTable = Head.Words;
+  const statistics = (heldTable + mostWorkers * Held.Words) / 2;
+  const classTable = statistics * 2 + rows * Statistic.Count * 2;
+  const pageTable = classTable + rows * Class.Words;
   const directory = pageTable + most * Page.Words;
   const firstPage = Math.ceil(((directory + most) * 4) / 4096) * 4096;
-  const pages = Math.floor((size - firstPage) / pageSize);
-  return { pageSize, pages, classes, classTable, pageTable, directory, firstPage };
+  return {
+    pageSize,
+    pages: Math.floor((size - firstPage) / pageSize),
+    classes,
+    statistics,
+    heldTable,
+    classTable,
+    pageTable,
+    directory,
+    tables: pageTable * 4,
+    firstPage,
+  };
 }

@@ -2,3 +2,7 @@
 export function lockToken(workerIndex: number, generation: number): number {
   return (workerIndex + 1) | ((generation & 0xfffff) << 8);
 }
+
+export function workerOf(token: number): number {
+  return (token & 0xff) - 1;
+}

@@ -1,11 +1,14 @@
-// One shard of the store: a hash index and slab classes in shared memory, for whoever holds its
-// lock. Single-threaded code over typed arrays; nothing here allocates on the JavaScript heap.
+// One shard of the store: items in shared memory, for whoever holds its lock. Single-threaded code over
+// typed arrays; nothing here allocates on the JavaScript heap.
 import { OwnerLock } from 'freebsd-rss';
 
 import { copy, equal, Memory } from '../memory.js';
+import { Eviction } from './eviction.js';
+import { HashIndex } from './hash-index.js';
 import type { Key } from './key.js';
 import {
   Class,
+  firstEvent,
   type Geometry,
   geometry,
   Head,
@@ -15,82 +18,122 @@ import {
   Page,
   stateFetched,
   stateItem,
-  stateMore,
   stateReferenced,
   Statistic,
-  statisticsOffset,
   suffixShift,
 } from './layout.js';
+import { workerOf } from './lock.js';
+import { Pages } from './pages.js';
+import { suffixLength, writeSuffix } from './text.js';
+import { Values } from './values.js';
 
-/** The clock's hand looks at this many chunks before it evicts one that was used recently. */
-const clockSteps = 64;
-/** And at this many at most to find one that has expired, where nothing may be evicted. */
-const expirySteps = 256;
-const space = 32;
 const crlf = 0x0d0a;
-/** No item may take a larger part of a shard. */
+/** No value may take a larger part of a shard. */
 const mostOfShard = 0.5;
+/** Rows of a page in the tables. */
+const bytesPerPage = (Page.Words + 1) * 4;
+/** Even the smallest store holds one item of a few sizes. */
+const leastPages = 4;
+/** Pages taken for a large value before others get the lock. */
+const pagesAtOnce = 16;
 
-const ending = new Memory(Buffer.from('\r\n'));
-
-function digitsOf(value: number): number {
-  let digits = 1;
-  for (let power = 10; power <= value; power *= 10) digits++;
-  return digits;
-}
-
-function suffixLength(flags: number, valueLength: number): number {
-  return 4 + digitsOf(flags >>> 0) + digitsOf(valueLength);
-}
-
-/** Writes an unsigned number of up to 32 bits; returns where the next byte goes. */
-function writeNumber(view: DataView, at: number, value: number): number {
-  let rest = value >>> 0;
-  const end = at + digitsOf(rest);
-  for (let to = end - 1; to >= at; to--) {
-    const next = (rest / 10) >>> 0;
-    view.setUint8(to, 48 + rest - next * 10);
-    rest = next;
-  }
-  return end;
+export interface ShardOptions {
+  /** False: refuse new items instead of evicting old ones (-M). */
+  evict: boolean;
+  /** Of the memory, as many bytes are used at first. */
+  limit: number;
+  /** Where items are counted by their size in units of 32 bytes (-o track_sizes). */
+  sizes?: Int32Array;
 }
 
 export class Shard {
   readonly words: Int32Array;
   readonly memory: Memory;
+  /** Per class. */
   readonly statistics: Float64Array;
-  readonly #g: Geometry;
+  readonly geometry: Geometry;
+  readonly #worker: number;
   readonly #lock: OwnerLock;
-  readonly #bucketsPerPage: number;
-  readonly #classOf: Uint8Array; // by size in units of 8 bytes
-  readonly #evict: boolean;
+  readonly #pages: Pages;
+  readonly #index: HashIndex;
+  readonly #values: Values;
+  readonly #eviction: Eviction;
+  /** Items by size in units of 32 bytes, if they are counted. */
+  readonly sizes: Int32Array | undefined;
+  /** The read of a value that goes on without the lock. */
+  readonly #unread = { first: 0, to: new Memory(Buffer.alloc(0)), at: 0, length: 0 };
 
-  constructor(buffer: ArrayBuffer, token: number, evict: boolean) {
+  constructor(buffer: ArrayBuffer, token: number, { evict, limit, sizes }: ShardOptions) {
     this.words = new Int32Array(buffer);
     this.memory = new Memory(Buffer.from(buffer));
-    this.statistics = new Float64Array(buffer, statisticsOffset, Statistic.Count);
+    this.#worker = workerOf(token);
     this.#lock = new OwnerLock(this.words, Head.Lock, token);
-    this.#evict = evict;
-    this.#g = geometry(buffer.byteLength);
-    this.#bucketsPerPage = this.#g.pageSize / 4;
-    this.#classOf = new Uint8Array(this.#g.pageSize / 8 + 1);
-    for (let unit = 0, c = 0; unit < this.#classOf.length; unit++) {
-      while (this.#g.classes[c]! < unit * 8 && c < this.#g.classes.length - 1) c++;
-      this.#classOf[unit] = c;
-    }
+    const g = geometry(buffer.byteLength, limit);
+    const rows = (g.classes.length + 1) * Statistic.Count;
+    this.geometry = g;
+    this.statistics = new Float64Array(buffer, g.statistics * 8, rows);
+    this.#pages = new Pages(this.words, g);
+    this.#index = new HashIndex(this.words, g, this.#pages);
+    this.#values = new Values(this.words, this.memory, g, this.#pages);
+    this.#eviction = new Eviction(
+      this.words,
+      this.statistics,
+      g,
+      this.#pages,
+      this.#values,
+      evict,
+      (item) => this.remove(item),
+    );
+    this.sizes = sizes;
   }
 
   /** First use of the memory. */
-  format(seed: number): void {
+  format(seed: number, limit: number): void {
     this.words[Head.Seed] = seed;
+    this.limitTo(limit);
     this.clear();
   }
 
-  /** Removes all items at once. CAS numbers go on: none is given out twice. The lock is held. */
+  /** Sets the memory limit in bytes, as far as there is memory; what is in use shrinks with sweep(). */
+  limitTo(bytes: number): void {
+    const { tables, pageSize, pages } = this.geometry;
+    this.words[Head.PageLimit] = Math.min(
+      pages,
+      Math.max(leastPages, Math.floor((bytes - tables) / (pageSize + bytesPerPage))),
+    );
+  }
+
+  /** Bytes that the shard uses. */
+  get used(): number {
+    const { tables, pageSize } = this.geometry;
+    return tables + this.words[Head.UsedPages]! * bytesPerPage + this.words[Head.TakenPages]! * pageSize;
+  }
+
+  /**
+   * Removes all items at once. CAS numbers go on: none is given out twice. Pages that a worker fills or
+   * reads without the lock stay its own. The lock is held.
+   */
   clear(): void {
-    this.words.fill(0, Head.FlushAt, statisticsOffset >> 2);
-    this.words.fill(0, Head.Words, this.#g.firstPage >> 2);
-    this.#growIndex(0);
+    const { words } = this;
+    const g = this.geometry;
+    const held = new Set<number>();
+    this.#values.forEachHeld((page) => held.add(page));
+    this.#values.orphan();
+    const used = words[Head.UsedPages]!;
+    const indexPages = Math.min(g.pages, this.#index.pages + 1); // it may have been about to grow
+    words.fill(0, Head.FlushAt, Head.Words);
+    words.fill(0, g.classTable, g.pageTable);
+    words.fill(0, g.directory, g.directory + indexPages);
+    for (let row = 0; row < this.statistics.length; row += Statistic.Count)
+      this.statistics.fill(0, row, row + firstEvent);
+    this.sizes?.fill(0);
+    words[Head.UsedPages] = held.size > 0 ? used : 0;
+    words[Head.TakenPages] = words[Head.UsedPages];
+    for (let page = 0; page < words[Head.UsedPages]; page++)
+      if (!held.has(page)) this.#pages.give(page);
+    for (let page = words[Head.UsedPages]; page < used; page++)
+      words[this.#pages.entry(page) + Page.Class] = 0;
+    this.#index.start();
   }
 
   lock(): void {
@@ -106,9 +149,19 @@ export class Shard {
     if (!this.#lock.isHeldBy(token)) return false;
     this.words[Head.Resets]!++;
     this.words[Head.CasHigh]!++; // it may have died between the two words of a number
+    this.#values.forget(workerOf(token));
     this.clear();
     this.#lock.break();
     return true;
+  }
+
+  /** Gives back the pages that this worker's predecessor filled or read when it died. */
+  reclaim(): void {
+    if (!this.#values.holds(this.#worker)) return;
+    this.lock();
+    this.#values.abandon(this.#worker);
+    this.#values.leave(this.#worker);
+    this.unlock();
   }
 
   // --- Items ------------------------------------------------------------------------------------
@@ -118,7 +171,7 @@ export class Shard {
     const { words } = this;
     const { hash, length } = key;
     if (words[Head.FlushAt] !== 0 && now >= words[Head.FlushAt]!) this.clear();
-    let item = words[this.#slot(hash)]!;
+    let item = words[this.#index.slot(hash)]!;
     while (item !== 0) {
       const w = item >> 2;
       if (
@@ -133,18 +186,10 @@ export class Shard {
   }
 
   #live(item: number, now: number): boolean {
-    const { words, statistics } = this;
-    const w = item >> 2;
-    if (!this.#expired(w, now)) return true;
-    statistics[Statistic.Expired]!++;
-    if ((words[w + Item.State]! & stateFetched) === 0) statistics[Statistic.ExpiredUnfetched]!++;
-    this.remove(item);
+    if (!Eviction.expired(this.words, item, now)) return true;
+    this.#count(this.classOf(item), Statistic.Found);
+    this.#eviction.expire(item);
     return false;
-  }
-
-  #expired(w: number, now: number): boolean {
-    const expires = this.words[w + Item.Expires]!;
-    return expires !== 0 && expires <= now;
   }
 
   /** All items go at that second of the server's clock. */
@@ -152,64 +197,125 @@ export class Shard {
     this.words[Head.FlushAt] = time;
   }
 
-  /** Marks an item as used. */
-  touch(item: number): void {
+  /** Marks an item as used and, unless `fetched` is false, as one that a client has got. */
+  touch(item: number, now: number, fetched = true): void {
     const { words } = this;
-    const state = words[(item >> 2) + Item.State]!;
-    const used = state | stateReferenced | stateFetched;
-    if (used !== state) words[(item >> 2) + Item.State] = used; // the memory may stay unchanged
+    const w = item >> 2;
+    const state = words[w + Item.State]!;
+    const used = state | stateReferenced | (fetched ? stateFetched : 0);
+    if (used !== state) words[w + Item.State] = used; // the memory may stay unchanged
+    if (words[w + Item.Accessed] !== now) words[w + Item.Accessed] = now;
+  }
+
+  /** Whole pages that a value takes: 0 if the item fits a chunk. */
+  pagesFor(key: Key, valueLength: number, flags: number): number {
+    const { pageSize } = this.geometry;
+    const rest = itemHeader + key.length + suffixLength(flags, valueLength) + 2;
+    if (rest + valueLength <= pageSize) return 0;
+    const pages = Math.floor(valueLength / pageSize);
+    return rest + (valueLength % pageSize) <= pageSize ? pages : pages + 1;
+  }
+
+  /**
+   * Takes pages and writes a large value's first bytes to them, without the lock but for moments. What has
+   * been written becomes part of the next item that is allocated with so many pages. False: no memory.
+   */
+  fill(pages: number, from: Memory, at: number, length: number, now: number): boolean {
+    if (pages > this.words[Head.PageLimit]! * mostOfShard) return false;
+    while (this.#values.filling(this.#worker) < pages)
+      if (!this.#reserve(pages, now)) {
+        this.abandon();
+        return false;
+      }
+    this.#values.fill(this.#worker, from, at, Math.min(length, pages * this.geometry.pageSize));
+    return true;
+  }
+
+  #reserve(pages: number, now: number): boolean {
+    this.lock();
+    try {
+      const missing = pages - this.#values.filling(this.#worker);
+      for (let i = Math.min(missing, pagesAtOnce); i > 0; i--) {
+        while (!this.#pages.available)
+          if (!this.#eviction.makeRoom(this.#values.class, 0, now)) {
+            this.#count(this.#values.class, Statistic.OutOfMemory);
+            return false;
+          }
+        this.#values.extend(this.#worker);
+      }
+      return true;
+    } finally {
+      this.unlock();
+    }
+  }
+
+  /** Gives back what fill() has taken. The lock is not held. */
+  abandon(): void {
+    this.lock();
+    this.#values.abandon(this.#worker);
+    this.unlock();
   }
 
   /**
    * Room for an item, not yet in the index; 0 when there is none. May evict any other item: offsets
-   * from before are void.
+   * from before are void. With `pages`, of a value that has been begun with fill().
    */
-  allocate(key: Key, valueLength: number, flags: number, expires: number, now: number): number {
-    if (valueLength > this.#g.pages * this.#g.pageSize * mostOfShard) return 0;
-    const suffix = suffixLength(flags, valueLength);
-    const text = key.length + suffix + valueLength + 2;
-    const head = this.#chunk(itemHeader + text, 0, now);
-    if (head === 0) return 0;
+  allocate(
+    key: Key,
+    valueLength: number,
+    flags: number,
+    expires: number,
+    now: number,
+    pages = 0,
+  ): number {
     const { words } = this;
-    const w = head >> 2;
+    const suffix = suffixLength(flags, valueLength);
+    const tail = Math.max(0, valueLength - pages * this.geometry.pageSize);
+    const item = this.#chunk(itemHeader + key.length + suffix + tail + 2, now);
+    if (item === 0) return 0;
+    const w = item >> 2;
     words[w + Item.Next] = 0;
     words[w + Item.Hash] = key.hash;
-    words[w + Item.More] = 0;
-    copy(key.input, key.at, this.memory, head + itemHeader, key.length);
-    this.#describe(head, key.length, suffix, valueLength, flags, expires);
-    let rest = itemHeader + text - this.#sizeOf(head);
-    for (let last = w; rest > 0;) {
-      const more = this.#chunk(itemHeader + rest, head, now);
-      if (more === 0) {
-        this.#free(head);
-        return 0;
-      }
-      words[last + Item.More] = more;
-      last = more >> 2;
-      words[last + Item.Next] = head;
-      words[last + Item.More] = 0;
-      words[last + Item.State] = stateMore;
-      rest -= this.#sizeOf(more) - itemHeader;
+    words[w + Item.Pages] = pages === 0 ? 0 : this.#values.adopt(this.#worker, item);
+    copy(key.input, key.at, this.memory, item + itemHeader, key.length);
+    this.#describe(item, key.length, suffix, valueLength, flags, expires, now);
+    return item;
+  }
+
+  #chunk(size: number, now: number): number {
+    const c = this.#pages.classFor(size);
+    for (;;) {
+      const chunk = this.#pages.chunk(c);
+      if (chunk !== 0) return chunk;
+      if (this.#eviction.makeRoom(c, 0, now)) continue;
+      this.#count(c, Statistic.OutOfMemory);
+      return 0;
     }
-    return head;
+  }
+
+  #count(c: number, statistic: Statistic, by = 1): void {
+    this.statistics[c * Statistic.Count + statistic]! += by;
   }
 
   /**
    * Turns an item into one with the same key and another value, yet to be written, if that needs a
    * chunk of the same size.
    */
-  reuse(item: number, valueLength: number, flags: number, expires: number): boolean {
+  reuse(item: number, valueLength: number, flags: number, expires: number, now: number): boolean {
     const { words } = this;
     const w = item >> 2;
-    if (words[w + Item.More] !== 0) return false;
+    if (words[w + Item.Pages] !== 0) return false;
     const keyLength = words[w + Item.State]! & keyLengthMask;
     const suffix = suffixLength(flags, valueLength);
     const size = itemHeader + keyLength + suffix + valueLength + 2;
-    const chunk = this.#sizeOf(item);
-    if (size > chunk || this.#g.classes[this.#classOf[(size + 7) >> 3]!] !== chunk) return false;
-    words[Head.Bytes]! += size - this.#footprint(w);
-    this.statistics[Statistic.Stored]!++;
-    this.#describe(item, keyLength, suffix, valueLength, flags, expires);
+    const c = this.#pages.classOf(item);
+    if (size > this.geometry.pageSize || this.#pages.classFor(size) !== c) return false;
+    const before = this.footprint(item);
+    this.#count(c, Statistic.Bytes, size - before);
+    this.#count(c, Statistic.Stored);
+    this.#countSize(before, -1);
+    this.#countSize(size, 1);
+    this.#describe(item, keyLength, suffix, valueLength, flags, expires, now);
     this.renew(item);
     return true;
   }
@@ -221,41 +327,36 @@ export class Shard {
     valueLength: number,
     flags: number,
     expires: number,
+    now: number,
   ): void {
     const { words } = this;
-    const { view } = this.memory;
     const w = item >> 2;
     words[w + Item.Length] = valueLength;
     words[w + Item.Expires] = expires;
     words[w + Item.Flags] = flags;
     words[w + Item.State] = stateItem | keyLength | (suffix << suffixShift);
-    let at = item + itemHeader + keyLength;
-    view.setUint8(at, space);
-    at = writeNumber(view, at + 1, flags);
-    view.setUint8(at, space);
-    at = writeNumber(view, at + 1, valueLength);
-    view.setUint16(at, crlf);
+    words[w + Item.Accessed] = now;
+    writeSuffix(this.memory.view, item + itemHeader + keyLength, flags, valueLength);
   }
 
   /** Puts an allocated item into the index, with a new CAS number. */
-  link(item: number): void {
-    const { words } = this;
-    const w = item >> 2;
+  link(item: number, now: number): void {
+    const c = this.classOf(item);
+    const size = this.footprint(item);
     this.renew(item);
-    const slot = this.#slot(words[w + Item.Hash]!);
-    words[w + Item.Next] = words[slot]!;
-    words[slot] = item;
-    words[Head.Items]!++;
-    this.statistics[Statistic.Stored]!++;
-    words[Head.Bytes]! += this.#footprint(w);
-    this.#growIndex(item);
+    this.#index.insert(item);
+    this.#count(c, Statistic.Items);
+    this.#count(c, Statistic.Stored);
+    this.#count(c, Statistic.Bytes, size);
+    this.#countSize(size, 1);
+    this.#index.grow((pressing) => pressing && this.#eviction.makePage(-1, item, now));
   }
 
   /** Puts an allocated item in the place of the one that has its key now. */
   replace(item: number, key: Key, now: number): void {
     const old = this.find(key, now);
     if (old !== 0) this.remove(old);
-    this.link(item);
+    this.link(item, now);
   }
 
   setExpires(item: number, expires: number): void {
@@ -274,406 +375,153 @@ export class Shard {
 
   /** Takes an item out of the index and frees its memory. */
   remove(item: number): void {
-    const { words } = this;
-    const w = item >> 2;
-    let at = this.#slot(words[w + Item.Hash]!);
-    while (words[at] !== item) at = (words[at]! >> 2) + Item.Next;
-    words[at] = words[w + Item.Next]!;
-    words[Head.Items]!--;
-    words[Head.Bytes]! -= this.#footprint(w);
-    this.#free(item);
+    const c = this.classOf(item);
+    const size = this.footprint(item);
+    this.#index.remove(item);
+    this.#count(c, Statistic.Items, -1);
+    this.#count(c, Statistic.Bytes, -size);
+    this.#countSize(size, -1);
+    const first = this.words[(item >> 2) + Item.Pages]!;
+    if (first !== 0) this.#values.release(first);
+    this.#pages.freeChunk(item);
   }
 
-  #footprint(w: number): number {
-    return itemHeader + this.textLength(w << 2);
+  /** The slab class of an item; the one after the last for a large value. */
+  classOf(item: number): number {
+    return this.words[(item >> 2) + Item.Pages] === 0
+      ? this.#pages.classOf(item)
+      : this.#values.class;
+  }
+
+  /** Bytes of an item: header, key and value. */
+  footprint(item: number): number {
+    return itemHeader + this.textLength(item);
+  }
+
+  #countSize(size: number, by: number): void {
+    if (this.sizes !== undefined) this.sizes[(size + 31) >> 5]! += by;
+  }
+
+  /** Removes what has expired among the next `steps` chunks, and, over the limit, what a page holds. */
+  sweep(now: number, steps: number): void {
+    this.#eviction.sweep(now, steps);
+    this.#eviction.shrink(now);
+  }
+
+  /** Chunks in use and pages of a slab class. */
+  usage(c: number): { pages: number; chunksPerPage: number; used: number } {
+    const k = this.#pages.classEntry(c);
+    const pages = this.words[k + Class.Pages]!;
+    return {
+      pages,
+      chunksPerPage: this.#pages.chunksPerPage(c),
+      used: c === this.#values.class ? pages : this.statistics[c * Statistic.Count]!,
+    };
+  }
+
+  /** When the item that the class's clock looks at next was last used; 0 if there is none. */
+  underHand(c: number): number {
+    const item = this.#eviction.peek(c);
+    return item === 0 ? 0 : this.words[(item >> 2) + Item.Accessed]!;
+  }
+
+  /** Buckets of the hash index. */
+  get buckets(): number {
+    return this.#index.size;
+  }
+
+  /** Calls `visit` for the items of a class until it returns false. */
+  forEachOf(c: number, visit: (item: number) => boolean): void {
+    const { words } = this;
+    const first = words[this.#pages.classEntry(c) + Class.HandPage]!;
+    for (let page = first; page !== 0;) {
+      const p = this.#pages.entry(page - 1);
+      const large = c === this.#values.class;
+      const chunks = large ? 1 : words[p + Page.Cut]!;
+      for (let n = 0; n < chunks; n++) {
+        const item = large
+          ? this.#values.itemOf(page)
+          : this.#pages.start(page - 1) + n * this.geometry.classes[c]!;
+        const live = (words[(item >> 2) + Item.State]! & stateItem) !== 0;
+        if (live && !visit(item)) return;
+      }
+      page = words[p + Page.Next]!;
+      if (page === first) return;
+    }
   }
 
   // --- Texts ------------------------------------------------------------------------------------
 
   /** Length of <key> <flags> <length>\r\n<value>\r\n. */
   textLength(item: number): number {
-    return this.#valueStart(item) + this.words[(item >> 2) + Item.Length]! + 2;
+    return this.headLength(item) + this.words[(item >> 2) + Item.Length]! + 2;
   }
 
-  /** Where in the text the value begins. */
-  #valueStart(item: number): number {
+  /** Length of <key> <flags> <length>\r\n. */
+  headLength(item: number): number {
     const state = this.words[(item >> 2) + Item.State]!;
     return (state & keyLengthMask) + (state >>> suffixShift);
   }
 
-  /** Copies the item's text, `length` bytes of it, to `to` at `at`. */
-  readText(item: number, length: number, to: Memory, at: number): void {
-    if (this.words[(item >> 2) + Item.More] === 0)
-      copy(this.memory, item + itemHeader, to, at, length);
-    else this.#transfer(item, 0, length, to, at, false);
+  /** A view of the key. */
+  keyOf(item: number): Buffer {
+    const at = item + itemHeader;
+    const length = this.words[(item >> 2) + Item.State]! & keyLengthMask;
+    return this.memory.bytes.subarray(at, at + length);
   }
 
-  /** Copies the item's value to `to` at `at`. */
-  readValue(item: number, to: Memory, at: number): void {
-    const length = this.words[(item >> 2) + Item.Length]!;
-    this.#transfer(item, this.#valueStart(item), length, to, at, false);
+  /** Copies <key> <flags> <length>\r\n to `to` at `at`. */
+  readHead(item: number, to: Memory, at: number): void {
+    copy(this.memory, item + itemHeader, to, at, this.headLength(item));
+  }
+
+  /** Copies the whole text; see finish(). */
+  readText(item: number, to: Memory, at: number): void {
+    if (this.words[(item >> 2) + Item.Pages] === 0)
+      return copy(this.memory, item + itemHeader, to, at, this.textLength(item));
+    this.readHead(item, to, at);
+    return this.readValue(item, to, at + this.headLength(item), 2);
+  }
+
+  /** Copies the value, and of the line end behind it `more` bytes; see finish(). */
+  readValue(item: number, to: Memory, at: number, more = 0): void {
+    const w = item >> 2;
+    const length = this.words[w + Item.Length]!;
+    const first = this.words[w + Item.Pages]!;
+    const inPages = first === 0 ? 0 : this.#inPages(first, length);
+    const start = item + itemHeader + this.headLength(item);
+    copy(this.memory, start, to, at + inPages, length - inPages + more);
+    if (first === 0) return;
+    this.#values.enter(this.#worker, first);
+    Object.assign(this.#unread, { first, to, at, length: inPages });
+  }
+
+  /** A value is large: finish() copies the rest of it, once the lock is released. */
+  get unfinished(): boolean {
+    return this.#unread.first !== 0;
+  }
+
+  finish(): void {
+    const { first, to, at, length } = this.#unread;
+    this.#unread.first = 0;
+    this.#values.read(first, to, at, length);
+    this.lock();
+    this.#values.leave(this.#worker);
+    this.unlock();
   }
 
   /** Sets the item's value to `from` at `at`, as long as it has been allocated for. */
   writeValue(item: number, from: Memory, at: number): void {
-    const length = this.words[(item >> 2) + Item.Length]!;
-    const start = this.#valueStart(item);
-    if (this.words[(item >> 2) + Item.More] === 0) {
-      const to = item + itemHeader + start;
-      copy(from, at, this.memory, to, length);
-      this.memory.view.setUint16(to + length, crlf);
-    } else {
-      this.#transfer(item, start, length, from, at, true);
-      this.#transfer(item, start + length, 2, ending, 0, true);
-    }
+    const w = item >> 2;
+    const first = this.words[w + Item.Pages]!;
+    const length = this.words[w + Item.Length]!;
+    const inPages = first === 0 ? 0 : this.#inPages(first, length);
+    const to = item + itemHeader + this.headLength(item);
+    copy(from, at + inPages, this.memory, to, length - inPages);
+    this.memory.view.setUint16(to + length - inPages, crlf);
   }
 
-  /** Copies `length` bytes from `position` of the text on, out of its chunks or into them. */
-  #transfer(
-    item: number,
-    position: number,
-    length: number,
-    other: Memory,
-    at: number,
-    inwards: boolean,
-  ): void {
-    const { words, memory } = this;
-    let chunk = item;
-    let start = item + itemHeader + position;
-    let room = item + this.#sizeOf(item) - start;
-    for (let done = 0; done < length;) {
-      if (room <= 0) {
-        chunk = words[(chunk >> 2) + Item.More]!;
-        start = chunk + itemHeader - room;
-        room += this.#sizeOf(chunk) - itemHeader;
-        continue;
-      }
-      const part = Math.min(room, length - done);
-      if (inwards) copy(other, at + done, memory, start, part);
-      else copy(memory, start, other, at + done, part);
-      done += part;
-      start += part;
-      room -= part;
-    }
-  }
-
-  // --- Hash index: linear hashing, one bucket split at a time ------------------------------------
-
-  /** Word that holds the head of the hash's chain. */
-  #slot(hash: number): number {
-    const { words } = this;
-    const size = this.#bucketsPerPage << words[Head.IndexLevel]!;
-    let bucket = hash & (size - 1);
-    if (bucket < words[Head.IndexSplit]!) bucket = hash & (2 * size - 1);
-    return this.#slotOf(bucket);
-  }
-
-  #slotOf(bucket: number): number {
-    const page = this.words[this.#g.directory + ((bucket / this.#bucketsPerPage) | 0)]!;
-    return (page >> 2) + (bucket & (this.#bucketsPerPage - 1));
-  }
-
-  /** Splits one bucket when items outnumber buckets. Without a page for it, chains get longer. */
-  #growIndex(keep: number): void {
-    const { words } = this;
-    const size = this.#bucketsPerPage << words[Head.IndexLevel]!;
-    const split = words[Head.IndexSplit]!;
-    const first = words[this.#g.directory] === 0;
-    if (!first && words[Head.Items]! <= size + split) return;
-    const added = first ? 0 : size + split;
-    const entry = this.#g.directory + ((added / this.#bucketsPerPage) | 0);
-    if (words[entry] === 0) {
-      const crowded = words[Head.Items]! > 2 * added;
-      if (!this.#hasPage() && !(crowded && this.#evict && this.#freePage(-1, keep))) return;
-      const page = this.#pageStart(this.#takePage());
-      words.fill(0, page >> 2, (page >> 2) + this.#bucketsPerPage);
-      words[entry] = page;
-    }
-    if (first) return;
-    this.#splitBucket(split, added, 2 * size - 1);
-    if (split + 1 < size) {
-      words[Head.IndexSplit] = split + 1;
-    } else {
-      words[Head.IndexSplit] = 0;
-      words[Head.IndexLevel]!++;
-    }
-  }
-
-  #splitBucket(from: number, to: number, mask: number): void {
-    const { words } = this;
-    const target = this.#slotOf(to);
-    for (let at = this.#slotOf(from); words[at] !== 0;) {
-      const item = words[at]!;
-      const next = (item >> 2) + Item.Next;
-      if ((words[(item >> 2) + Item.Hash]! & mask) === from) {
-        at = next;
-        continue;
-      }
-      words[at] = words[next]!;
-      words[next] = words[target]!;
-      words[target] = item;
-    }
-  }
-
-  // --- Pages and slab classes --------------------------------------------------------------------
-
-  #sizeOf(chunk: number): number {
-    return this.#g.classes[this.words[this.#page(this.#pageOf(chunk)) + Page.Class]! - 1]!;
-  }
-
-  #pageOf(chunk: number): number {
-    return ((chunk - this.#g.firstPage) / this.#g.pageSize) | 0;
-  }
-
-  /** First word of a page's entry. */
-  #page(page: number): number {
-    return this.#g.pageTable + page * Page.Words;
-  }
-
-  /** First word of a class's entry. */
-  #class(c: number): number {
-    return this.#g.classTable + c * Class.Words;
-  }
-
-  #pageStart(page: number): number {
-    return this.#g.firstPage + page * this.#g.pageSize;
-  }
-
-  #chunksPerPage(c: number): number {
-    return (this.#g.pageSize / this.#g.classes[c]!) | 0;
-  }
-
-  #hasPage(): boolean {
-    return this.words[Head.FreePages] !== 0 || this.words[Head.UsedPages]! < this.#g.pages;
-  }
-
-  /** Number of a free page; there is one. */
-  #takePage(): number {
-    const { words } = this;
-    const free = words[Head.FreePages]!;
-    if (free === 0) return words[Head.UsedPages]!++;
-    words[Head.FreePages] = words[this.#page(free - 1) + Page.Next]!;
-    return free - 1;
-  }
-
-  /** A chunk for `size` bytes, or the largest there is. 0: no memory. Spares the item `keep`. */
-  #chunk(size: number, keep: number, now: number): number {
-    const c = this.#classOf[Math.min((size + 7) >> 3, this.#classOf.length - 1)]!;
-    const k = this.#class(c);
-    const { words } = this;
-    while (words[k + Class.Partial] === 0) {
-      if (this.#hasPage()) this.#addPage(c, this.#takePage());
-      else if (!this.#makeRoom(c, keep, now)) return 0;
-    }
-    const page = words[k + Class.Partial]! - 1;
-    const p = this.#page(page);
-    words[p + Page.Used]!++;
-    let chunk = words[p + Page.Free]!;
-    if (chunk !== 0) words[p + Page.Free] = words[(chunk >> 2) + Item.Next]!;
-    else chunk = this.#pageStart(page) + words[p + Page.Cut]!++ * this.#g.classes[c]!;
-    if (words[p + Page.Free] === 0 && words[p + Page.Cut] === this.#chunksPerPage(c))
-      this.#leavePartial(k, p);
-    return chunk;
-  }
-
-  /** Gives an empty page to a class, behind the hand in the circle of its pages. */
-  #addPage(c: number, page: number): void {
-    const { words } = this;
-    const k = this.#class(c);
-    const p = this.#page(page);
-    words.fill(0, p, p + Page.Words);
-    words[p + Page.Class] = c + 1;
-    const hand = words[k + Class.HandPage]!;
-    const next = hand === 0 ? page + 1 : hand;
-    const previous = hand === 0 ? page + 1 : words[this.#page(hand - 1) + Page.Previous]!;
-    words[p + Page.Next] = next;
-    words[p + Page.Previous] = previous;
-    words[this.#page(next - 1) + Page.Previous] = page + 1;
-    words[this.#page(previous - 1) + Page.Next] = page + 1;
-    if (hand === 0) {
-      words[k + Class.HandPage] = page + 1;
-      words[k + Class.HandChunk] = 0;
-    }
-    words[k + Class.Pages]!++;
-    this.#joinPartial(k, p, page);
-  }
-
-  /** Takes an empty page from its class and puts it on the list of free pages. */
-  #releasePage(k: number, p: number, page: number): void {
-    const { words } = this;
-    const next = words[p + Page.Next]!;
-    const previous = words[p + Page.Previous]!;
-    words[this.#page(next - 1) + Page.Previous] = previous;
-    words[this.#page(previous - 1) + Page.Next] = next;
-    if (words[k + Class.HandPage] === page + 1) {
-      words[k + Class.HandPage] = next === page + 1 ? 0 : next;
-      words[k + Class.HandChunk] = 0;
-    }
-    this.#leavePartial(k, p);
-    words[k + Class.Pages]!--;
-    words[p + Page.Class] = 0;
-    words[p + Page.Next] = words[Head.FreePages]!;
-    words[Head.FreePages] = page + 1;
-  }
-
-  #joinPartial(k: number, p: number, page: number): void {
-    const { words } = this;
-    const first = words[k + Class.Partial]!;
-    words[p + Page.PartialNext] = first;
-    words[p + Page.PartialPrevious] = 0;
-    if (first !== 0) words[this.#page(first - 1) + Page.PartialPrevious] = page + 1;
-    words[k + Class.Partial] = page + 1;
-  }
-
-  #leavePartial(k: number, p: number): void {
-    const { words } = this;
-    const next = words[p + Page.PartialNext]!;
-    const previous = words[p + Page.PartialPrevious]!;
-    if (next !== 0) words[this.#page(next - 1) + Page.PartialPrevious] = previous;
-    if (previous !== 0) words[this.#page(previous - 1) + Page.PartialNext] = next;
-    else words[k + Class.Partial] = next;
-  }
-
-  /** Frees the chunks of an item; pages that become empty are anybody's again. */
-  #free(item: number): void {
-    const { words } = this;
-    for (let chunk = item; chunk !== 0;) {
-      const w = chunk >> 2;
-      const more = words[w + Item.More]!;
-      const page = this.#pageOf(chunk);
-      const p = this.#page(page);
-      const c = words[p + Page.Class]! - 1;
-      const k = this.#class(c);
-      const full = words[p + Page.Free] === 0 && words[p + Page.Cut] === this.#chunksPerPage(c);
-      words[w + Item.State] = 0;
-      words[w + Item.Next] = words[p + Page.Free]!;
-      words[p + Page.Free] = chunk;
-      if (full) this.#joinPartial(k, p, page);
-      if (--words[p + Page.Used]! === 0) this.#releasePage(k, p, page);
-      chunk = more;
-    }
-  }
-
-  // --- Eviction ---------------------------------------------------------------------------------
-
-  /** Frees a chunk of the class, or a page. */
-  #makeRoom(c: number, keep: number, now: number): boolean {
-    if (!this.#evict) return this.#sweep(c, keep, now, expirySteps, false);
-    const { words } = this;
-    const k = this.#class(c);
-    const pressure = ++words[k + Class.Pressure]!;
-    // Once in a page's worth of evictions: does another class sit on pages that it needs less?
-    if (pressure % this.#chunksPerPage(c) === 0 && this.#rebalance(c, keep)) return true;
-    const most = words[k + Class.Pages]! * this.#chunksPerPage(c) + clockSteps;
-    return this.#sweep(c, keep, now, most, true) || this.#freePage(c, keep);
-  }
-
-  /**
-   * Second chance: the hand takes what has expired, clears the mark of what was used, and, if it
-   * may evict, takes the first that has none.
-   */
-  #sweep(c: number, keep: number, now: number, steps: number, evict: boolean): boolean {
-    const { words } = this;
-    const k = this.#class(c);
-    const perPage = this.#chunksPerPage(c);
-    for (let step = 0; step < steps && words[k + Class.HandPage] !== 0; step++) {
-      const page = words[k + Class.HandPage]! - 1;
-      const number = words[k + Class.HandChunk]!;
-      if (number + 1 < words[this.#page(page) + Page.Cut]! && number + 1 < perPage) {
-        words[k + Class.HandChunk] = number + 1;
-      } else {
-        words[k + Class.HandChunk] = 0;
-        words[k + Class.HandPage] = words[this.#page(page) + Page.Next]!;
-      }
-      const chunk = this.#pageStart(page) + number * this.#g.classes[c]!;
-      const item = number < words[this.#page(page) + Page.Cut]! ? this.#itemOf(chunk) : 0;
-      if (item === 0 || item === keep) continue;
-      const w = item >> 2;
-      if (this.#expired(w, now)) {
-        this.#live(item, now);
-        return true;
-      }
-      if (!evict) continue;
-      if ((words[w + Item.State]! & stateReferenced) !== 0 && step < clockSteps) {
-        words[w + Item.State]! &= ~stateReferenced;
-        continue;
-      }
-      this.#evictItem(item);
-      return true;
-    }
-    return false;
-  }
-
-  /** The item that a chunk belongs to, 0 for a free one. */
-  #itemOf(chunk: number): number {
-    const state = this.words[(chunk >> 2) + Item.State]!;
-    if ((state & stateItem) !== 0) return chunk;
-    return (state & stateMore) !== 0 ? this.words[(chunk >> 2) + Item.Next]! : 0;
-  }
-
-  #evictItem(item: number): void {
-    const { statistics } = this;
-    statistics[Statistic.Evicted]!++;
-    if ((this.words[(item >> 2) + Item.State]! & stateFetched) === 0)
-      statistics[Statistic.EvictedUnfetched]!++;
-    this.remove(item);
-  }
-
-  /** Frees a page of the slowest class of those with more pages, if it turns over far slower. */
-  #rebalance(c: number, keep: number): boolean {
-    const { words } = this;
-    const turnover = (other: number) =>
-      words[this.#class(other) + Class.Pressure]! /
-      (words[this.#class(other) + Class.Pages]! * this.#chunksPerPage(other));
-    let calmest = c;
-    for (let other = 0; other < this.#g.classes.length; other++) {
-      const more = words[this.#class(other) + Class.Pages]! > words[this.#class(c) + Class.Pages]!;
-      if (more && turnover(other) < turnover(calmest)) calmest = other;
-    }
-    const worthwhile = calmest !== c && turnover(calmest) * 2 < turnover(c);
-    for (let other = 0; other < this.#g.classes.length; other++)
-      words[this.#class(other) + Class.Pressure]! >>= 1;
-    return worthwhile && this.#freePageOf(calmest, keep);
-  }
-
-  /** Empties a page of any class but `c`, those with most pages first. */
-  #freePage(c: number, keep: number): boolean {
-    const { words } = this;
-    for (let most = Infinity; ;) {
-      let next = 0;
-      for (let other = 0; other < this.#g.classes.length; other++) {
-        const pages = words[this.#class(other) + Class.Pages]!;
-        if (other !== c && pages < most && pages > next) next = pages;
-      }
-      if (next === 0) return false;
-      for (let other = 0; other < this.#g.classes.length; other++)
-        if (other !== c && words[this.#class(other) + Class.Pages] === next)
-          if (this.#freePageOf(other, keep)) return true;
-      most = next;
-    }
-  }
-
-  /** Evicts all items of one page, from the hand on the first without a chunk of `keep`. */
-  #freePageOf(c: number, keep: number): boolean {
-    const { words } = this;
-    const k = this.#class(c);
-    let page = words[k + Class.HandPage]! - 1;
-    for (let i = words[k + Class.Pages]!; i > 0; i--) {
-      const start = this.#pageStart(page);
-      const cut = words[this.#page(page) + Page.Cut]!;
-      const size = this.#g.classes[c]!;
-      let spared = true;
-      for (let n = 0; n < cut && keep !== 0 && spared; n++)
-        spared = this.#itemOf(start + n * size) !== keep;
-      if (spared) {
-        for (let n = 0; n < cut; n++) {
-          const item = this.#itemOf(start + n * size);
-          if (item !== 0) this.#evictItem(item);
-        }
-        return true;
-      }
-      page = words[this.#page(page) + Page.Next]! - 1;
-    }
-    return false;
+  #inPages(first: number, length: number): number {
+    return Math.min(length, this.#values.count(first) * this.geometry.pageSize);
   }
 }

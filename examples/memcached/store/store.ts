@@ -4,27 +4,27 @@ import { randomInt } from 'node:crypto';
 
 import { ShmSegment } from 'freebsd-rss';
 
-import type { Clock } from './clock.js';
 import { Head } from './layout.js';
 import { Shard } from './shard.js';
 
 /** What a worker needs to open the store; structured-cloneable. */
 export interface StoreHandle {
   segments: number[];
-  /** Unix time of second 0 of the store's clock. */
-  epoch: number;
+  /** Counts of items by size, one row per shard; undefined when they are not kept. */
+  sizes: number | undefined;
+  /** Bytes per shard at first. */
+  shardLimit: number;
   /** False: refuse new items instead of evicting old ones (-M). */
   evict: boolean;
   /** Largest item in bytes (-I). */
   itemSize: number;
-  /** Memory limit in bytes (-m). */
-  limit: number;
 }
 
 export interface StoreOptions {
   megabytes: number;
   itemSize: number;
   evict: boolean;
+  trackSizes: boolean;
 }
 
 /** Lock token of who makes and mends shards; no worker's. */
@@ -32,6 +32,10 @@ const mainThread = 0xff;
 
 const shardSize = 8 * 2 ** 20;
 const mostShards = 64;
+/** Address space beyond the limit at first, so that it can be raised later. */
+const reserve = 4;
+const leastReserve = 2 ** 26;
+const largestShard = 2 ** 30;
 
 /**
  * Shards for a memory limit: one for a small store, otherwise a power of two of several MiB each,
@@ -44,27 +48,45 @@ export function shardCount(bytes: number, itemSize: number): number {
   return shards;
 }
 
+const sizesPerShard = (itemSize: number) => (itemSize >> 5) + 32;
+
+function openShards(handle: StoreHandle, token: number): Shard[] {
+  const { evict, shardLimit: limit, itemSize } = handle;
+  const row = sizesPerShard(itemSize);
+  const sizes =
+    handle.sizes === undefined ? undefined : new Int32Array(ShmSegment.open(handle.sizes).buffer);
+  return handle.segments.map((id, i) => {
+    const own = sizes === undefined ? {} : { sizes: sizes.subarray(i * row, (i + 1) * row) };
+    return new Shard(ShmSegment.open(id).buffer, token, { evict, limit, ...own });
+  });
+}
+
 /** Memory of a store, made by the main thread and kept by it for as long as the server lives. */
 export class StoreMemory {
   readonly handle: StoreHandle;
   readonly #segments: ShmSegment[];
+  readonly #shards: Shard[];
 
-  constructor({ megabytes, itemSize, evict }: StoreOptions, clock: Clock) {
+  constructor({ megabytes, itemSize, evict, trackSizes }: StoreOptions) {
     const limit = megabytes * 2 ** 20;
     const shards = shardCount(limit, itemSize);
     const seed = randomInt(2 ** 31);
-    this.#segments = Array.from({ length: shards }, () =>
-      ShmSegment.create({ size: Math.floor(limit / shards / 4096) * 4096 }),
-    );
-    for (const { buffer } of this.#segments) new Shard(buffer, mainThread, evict).format(seed);
+    const shardLimit = Math.floor(limit / shards / 4096) * 4096;
+    const size = Math.min(Math.max(shardLimit * reserve, leastReserve), largestShard);
+    this.#segments = Array.from({ length: shards }, () => ShmSegment.create({ size }));
     const segments = this.#segments.map(({ id }) => id);
-    this.handle = { segments, epoch: clock.epoch, evict, itemSize, limit };
+    const sizes = trackSizes
+      ? ShmSegment.create({ size: shards * sizesPerShard(itemSize) * 4 })
+      : undefined;
+    if (sizes !== undefined) this.#segments.push(sizes);
+    this.handle = { segments, sizes: sizes?.id, shardLimit, evict, itemSize };
+    this.#shards = openShards(this.handle, mainThread);
+    for (const shard of this.#shards) shard.format(seed, shardLimit);
   }
 
-  /** Resets the shards that a dead worker left locked; returns how many. */
+  /** A worker has died: resets the shards that it left locked; returns how many. */
   recover(token: number): number {
-    return this.#segments.filter(({ buffer }) => new Shard(buffer, mainThread, true).recover(token))
-      .length;
+    return this.#shards.filter((shard) => shard.recover(token)).length;
   }
 
   close(): void {
@@ -75,18 +97,19 @@ export class StoreMemory {
 /** A thread's view of the store. */
 export class Store {
   readonly itemSize: number;
-  readonly limit: number;
   readonly shards: Shard[];
   /** Of the keys' hashes. */
   readonly seed: number;
 
   constructor(handle: StoreHandle, token: number) {
     this.itemSize = handle.itemSize;
-    this.limit = handle.limit;
-    this.shards = handle.segments.map(
-      (id) => new Shard(ShmSegment.open(id).buffer, token, handle.evict),
-    );
+    this.shards = openShards(handle, token);
     this.seed = this.shards[0]!.words[Head.Seed]!;
+  }
+
+  /** For a worker that takes the place of one that has died. */
+  reclaim(): void {
+    for (const shard of this.shards) shard.reclaim();
   }
 
   /** The shard of a hash: by its high bits, since the index uses the low ones. */
@@ -104,5 +127,13 @@ export class Store {
         shard.unlock();
       }
     }
+  }
+
+  /** Sets the memory limit (cache_memlimit); false if the store has no room for so many bytes. */
+  limitTo(bytes: number): boolean {
+    const each = Math.floor(bytes / this.shards.length);
+    if (each > this.shards[0]!.words.byteLength) return false;
+    this.forEach((shard) => shard.limitTo(each));
+    return true;
   }
 }

@@ -1,0 +1,103 @@
+// A table of all workers' connections for `stats conns`, in shared memory. Each worker writes its own.
+import { ShmSegment } from 'freebsd-rss';
+
+/** Words of a row, then the texts of both addresses. */
+const enum Word {
+  State = 0,
+  LastCommand = 1, // second of the server's clock
+  PeerLength = 2,
+  LocalLength = 3,
+  Words = 32,
+}
+const textStart = 16;
+const textSize = 56; // "tcp6:[" and 39 characters, "]:65535"
+const rowSize = Word.Words * 4;
+
+export const enum ConnectionState {
+  None = 0,
+  Waiting = 1, // for a request
+  Value = 2, // for the rest of a request
+  Swallowing = 3, // throws the rest of a refused value away
+}
+const stateNames = ['', 'conn_read', 'conn_nread', 'conn_swallow'];
+
+/** Connections past this many of one worker are not listed. */
+const mostRows = 2 ** 16;
+const rowsFor = (connections: number) => Math.min(connections + 64, mostRows);
+
+export interface ListedConnection {
+  /** Unique among those listed. */
+  id: number;
+  state: string;
+  lastCommand: number;
+  peer: string;
+  local: string;
+}
+
+export function createConnections(workers: number, connections: number): ShmSegment {
+  return ShmSegment.create({ size: workers * rowsFor(connections) * rowSize });
+}
+
+export class Connections {
+  readonly #all: Int32Array;
+  readonly #bytes: Buffer;
+  readonly #rows: number;
+  /** First word of this worker's rows. */
+  readonly #first: number;
+
+  constructor(segment: number, workerIndex: number, workers: number, connections: number) {
+    const { buffer } = ShmSegment.open(segment);
+    this.#all = new Int32Array(buffer, 0, workers * rowsFor(connections) * Word.Words);
+    this.#bytes = Buffer.from(buffer);
+    this.#rows = rowsFor(connections);
+    this.#first = workerIndex * this.#rows * Word.Words;
+    this.#all.fill(0, this.#first, this.#first + this.#rows * Word.Words); // a predecessor's
+  }
+
+  open(slot: number, now: number, peer: string, local: string): void {
+    if (slot >= this.#rows) return;
+    const at = this.#first + slot * Word.Words;
+    const text = at * 4 + textStart;
+    const words = this.#all;
+    words[at + Word.LastCommand] = now;
+    words[at + Word.PeerLength] = this.#bytes.write(peer, text, textSize, 'latin1');
+    words[at + Word.LocalLength] = this.#bytes.write(local, text + textSize, textSize, 'latin1');
+    words[at + Word.State] = ConnectionState.Waiting;
+  }
+
+  /** Requests have come. */
+  served(slot: number, now: number, state: ConnectionState): void {
+    if (slot >= this.#rows) return;
+    const at = this.#first + slot * Word.Words;
+    this.#all[at + Word.State] = state;
+    this.#all[at + Word.LastCommand] = now;
+  }
+
+  close(slot: number): void {
+    if (slot < this.#rows)
+      this.#all[this.#first + slot * Word.Words + Word.State] = ConnectionState.None;
+  }
+
+  /** What list() says of this worker's connection. */
+  idOf(slot: number): number {
+    return this.#first / Word.Words + slot;
+  }
+
+  *list(): Generator<ListedConnection> {
+    const words = this.#all;
+    for (let at = 0; at < words.length; at += Word.Words) {
+      const state = words[at + Word.State]!;
+      if (state === ConnectionState.None) continue;
+      const text = at * 4 + textStart;
+      const read = (from: number, length: number) =>
+        this.#bytes.toString('latin1', from, from + length);
+      yield {
+        id: at / Word.Words,
+        state: stateNames[state]!,
+        lastCommand: words[at + Word.LastCommand]!,
+        peer: read(text, words[at + Word.PeerLength]!),
+        local: read(text + textSize, words[at + Word.LocalLength]!),
+      };
+    }
+  }
+}

@@ -1,0 +1,86 @@
+// What is about the server as a whole: flush_all, verbosity, cache_memlimit, shutdown, debugtime.
+import { Slot } from '../state.js';
+import { counter } from '../statistics.js';
+import type { Context } from './context.js';
+import * as reply from './replies.js';
+
+const megabyte = 2 ** 20;
+const leastMegabytes = 8;
+const mostMegabytes = 1e9;
+const mostVerbosity = 4;
+/** At this verbosity every command is shown. */
+const verboseCommands = 2;
+
+/** Whether requests have to be looked at one by one: then no short way is taken. */
+export function watch(slots: Float64Array): void {
+  slots[Slot.Watched] = slots[Slot.Verbosity]! >= verboseCommands || slots[Slot.Detail] !== 0 ? 1 : 0;
+}
+
+export class Administration {
+  readonly #context: Context;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  flushAll(): void {
+    const context = this.#context;
+    const { tokens, clock, slots, store } = context;
+    context.count[counter.cmd_flush]!++;
+    if (!context.environment.options.flushCommand) return context.answer(reply.noFlush);
+    const plain = tokens.count === 1 || (tokens.count === 2 && context.noreply);
+    const delay = plain ? 0 : tokens.signed(1);
+    if (Number.isNaN(delay)) return context.answer(reply.badExptime);
+    const time = delay > 0 ? clock.expires(delay) : clock.now;
+    slots[Slot.Flushed] = time;
+    store.forEach((shard) => {
+      if (time <= clock.now) shard.clear();
+      else shard.clearAt(time);
+    });
+    return context.answer(reply.ok);
+  }
+
+  verbosity(): void {
+    const context = this.#context;
+    const level = context.tokens.unsigned(1);
+    if (level < 0) return context.answer(reply.badFormat);
+    context.slots[Slot.Verbosity] = Math.min(level, mostVerbosity);
+    watch(context.slots);
+    return context.answer(reply.ok);
+  }
+
+  memoryLimit(): void {
+    const context = this.#context;
+    const megabytes = context.tokens.unsigned(1);
+    if (megabytes < 0) return context.answer(reply.error);
+    if (megabytes < leastMegabytes) return context.answer(reply.limitTooSmall);
+    if (megabytes > mostMegabytes) return context.answer(reply.limitTooLarge);
+    const bytes = megabytes * megabyte;
+    if (!context.store.limitTo(bytes)) return context.answer(reply.limitFailed);
+    context.slots[Slot.MemoryLimit] = bytes;
+    return context.answer(reply.ok);
+  }
+
+  /** Ends the process as a signal from outside would; SIGTERM lets connections finish. */
+  shutdown(): void {
+    const { tokens, out, session, environment } = this.#context;
+    if (!environment.options.shutdownCommand) return out.text(reply.noShutdown);
+    const graceful = tokens.count === 2 && tokens.is(1, 'graceful');
+    if (tokens.count > 1 && !graceful) return out.text(reply.badShutdown);
+    session.closing = true;
+    process.kill(process.pid, graceful ? 'SIGTERM' : 'SIGINT');
+    return undefined;
+  }
+
+  /** As memcached's debug build has it: moves the clock by seconds, stops it (p), lets it run (r). */
+  debugTime(): void {
+    const { tokens, out, clock, environment } = this.#context;
+    const seconds = tokens.signed(1);
+    if (!environment.options.debugTime || tokens.count < 2) return out.text(reply.error);
+    if (tokens.is(1, 'p')) clock.pause();
+    else if (tokens.is(1, 'r')) clock.resume();
+    else if (Number.isNaN(seconds)) return out.text(reply.error);
+    else clock.move(seconds);
+    return out.text(reply.ok);
+  }
+}

@@ -1,0 +1,47 @@
+// With -Y a client has to give its name and password first, as the value of a "set" of any key.
+import type { Credentials } from '../credentials.js';
+import type { Memory } from '../memory.js';
+import { counter } from '../statistics.js';
+import type { Context } from './context.js';
+import * as reply from './replies.js';
+
+const crlf = '\r\n';
+const longestLine = 2048;
+
+/**
+ * Looks at input[start, end) of a client that has not authenticated. `stop` is where its first line ends,
+ * `next` where the one behind begins. Returns the bytes taken, 0 when the value is not complete yet.
+ */
+export function authenticate(
+  context: Context,
+  credentials: Credentials,
+  input: Memory,
+  start: number,
+  stop: number,
+  next: number,
+  end: number,
+): number {
+  const { tokens, out, session, count } = context;
+  tokens.split(input, start, stop);
+  const length = tokens.count < 5 || !tokens.is(0, 'set') ? -1 : tokens.unsigned(4);
+  if (length < 0 || length > longestLine) {
+    out.text(reply.unauthenticated);
+    return next - start;
+  }
+  const taken = next - start + length + 2;
+  if (end - start < taken) {
+    session.needed = taken;
+    return 0;
+  }
+  const value = input.bytes.toString('latin1', next, next + length + 2);
+  const [user, password] = value.slice(0, -2).split(' ').filter((word) => word !== '');
+  if (!value.endsWith(crlf)) out.text(reply.badTermination);
+  else if (user === undefined || password === undefined) out.text(reply.badToken);
+  else {
+    count[counter.auth_cmds]!++;
+    session.authenticated = credentials.accepts(user, password);
+    if (!session.authenticated) count[counter.auth_errors]!++;
+    out.text(session.authenticated ? reply.stored : reply.authFailure);
+  }
+  return taken;
+}

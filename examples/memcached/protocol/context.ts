@@ -1,0 +1,111 @@
+// What the commands of one worker share.
+import type { ServerAddress, ServerStats } from 'freebsd-rss';
+
+import type { Connections } from '../connections.js';
+import type { Credentials } from '../credentials.js';
+import { Memory } from '../memory.js';
+import type { Options } from '../options.js';
+import type { PrefixCount, Prefixes } from '../prefixes.js';
+import { Slot, type State } from '../state.js';
+import type { Counters } from '../statistics.js';
+import type { Clock } from '../store/clock.js';
+import { Key } from '../store/key.js';
+import type { Shard } from '../store/shard.js';
+import type { Store } from '../store/store.js';
+import type { Output } from './output.js';
+import * as reply from './replies.js';
+import { Session } from './session.js';
+import { Tokens } from './tokens.js';
+
+export const longestKey = 250;
+
+/** What a worker serves, and what `stats` tells of. */
+export interface Environment {
+  options: Options;
+  store: Store;
+  state: State;
+  clock: Clock;
+  counters: Counters;
+  connections: Connections;
+  prefixes: Prefixes;
+  /** Undefined: everybody may do everything. */
+  credentials: Credentials | undefined;
+  workers: number;
+  addresses: readonly ServerAddress[];
+  rss(): ServerStats;
+}
+
+export class Context {
+  readonly environment: Environment;
+  readonly store: Store;
+  readonly clock: Clock;
+  /** The state's. */
+  readonly slots: Float64Array;
+  /** This worker's counters. */
+  readonly count: Float64Array;
+  readonly out: Output;
+  readonly tokens = new Tokens();
+  /** The one that the command is about. */
+  readonly key: Key;
+  /** Values that append, prepend and incr build before they are stored. */
+  scratch = new Memory(Buffer.alloc(1024));
+  session = new Session();
+  /** Slot of the client's connection, -1 for a datagram. */
+  slot = -1;
+
+  constructor(environment: Environment, out: Output) {
+    this.environment = environment;
+    this.store = environment.store;
+    this.clock = environment.clock;
+    this.slots = environment.state.slots;
+    this.count = environment.counters.row;
+    this.key = new Key(this.store.seed);
+    this.out = out;
+  }
+
+  get noreply(): boolean {
+    return this.tokens.is(this.tokens.count - 1, 'noreply');
+  }
+
+  /** Answers a classic command, unless it ends with noreply. */
+  answer(text: Memory): void {
+    if (!this.noreply) this.out.text(text);
+  }
+
+  /** True when word 1 is a key; answers the error otherwise. */
+  checkKey(): boolean {
+    if (this.tokens.length(1) <= longestKey) return true;
+    this.answer(reply.badFormat);
+    return false;
+  }
+
+  /** Word 1 is the key. */
+  takeKey(): void {
+    const { input, start } = this.tokens;
+    this.key.set(input, start[1]!, this.tokens.length(1));
+  }
+
+  /** Runs `work` on the item with the key under its shard's lock; 0: there is none. */
+  withItem<T>(work: (shard: Shard, item: number) => T): T {
+    const shard = this.store.shard(this.key.hash);
+    shard.lock();
+    try {
+      return work(shard, shard.find(this.key, this.clock.now));
+    } finally {
+      shard.unlock();
+    }
+  }
+
+  /** Counts for the key's prefix, when `stats detail` is on. */
+  countPrefix(what: PrefixCount): void {
+    if (this.slots[Slot.Detail] === 0) return;
+    const { input, at, length } = this.key;
+    this.environment.prefixes.count(what, input.bytes, at, length);
+  }
+
+  /** Makes the scratch hold `bytes` at least. */
+  ensureScratch(bytes: number): Memory {
+    if (this.scratch.bytes.length < bytes) this.scratch = new Memory(Buffer.allocUnsafeSlow(bytes));
+    return this.scratch;
+  }
+}

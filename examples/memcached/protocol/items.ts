@@ -1,0 +1,76 @@
+// delete, touch, incr and decr.
+import { prefixDelete } from '../prefixes.js';
+import { counter } from '../statistics.js';
+import { type Arithmetic, noMemory, notNumeric } from './arithmetic.js';
+import type { Context } from './context.js';
+import * as reply from './replies.js';
+
+export class Items {
+  readonly #context: Context;
+  readonly #arithmetic: Arithmetic;
+
+  constructor(context: Context, arithmetic: Arithmetic) {
+    this.#context = context;
+    this.#arithmetic = arithmetic;
+  }
+
+  delete(): void {
+    const context = this.#context;
+    const { tokens, count } = context;
+    // Once there was a time argument; only 0 is left of it.
+    if (tokens.count > 2) {
+      const zero = tokens.is(2, '0');
+      if (!(tokens.count === 3 ? zero || context.noreply : zero && context.noreply))
+        return context.answer(reply.deleteUsage);
+    }
+    if (!context.checkKey()) return;
+    context.takeKey();
+    context.countPrefix(prefixDelete);
+    const found = context.withItem((shard, item) => {
+      if (item !== 0) shard.remove(item);
+      return item !== 0;
+    });
+    count[found ? counter.delete_hits : counter.delete_misses]!++;
+    context.answer(found ? reply.deleted : reply.notFound);
+  }
+
+  touch(): void {
+    const context = this.#context;
+    const { tokens, count, clock } = context;
+    if (!context.checkKey()) return;
+    const exptime = tokens.signed(2);
+    if (Number.isNaN(exptime)) return context.answer(reply.badExptime);
+    const expires = clock.expires(exptime);
+    context.takeKey();
+    const found = context.withItem((shard, item) => {
+      if (item === 0) return false;
+      shard.setExpires(item, expires);
+      shard.touch(item, clock.now);
+      return true;
+    });
+    count[counter.cmd_touch]!++;
+    count[found ? counter.touch_hits : counter.touch_misses]!++;
+    context.answer(found ? reply.touched : reply.notFound);
+  }
+
+  arithmetic(increment: boolean): void {
+    const context = this.#context;
+    const { tokens, count, out, clock } = context;
+    if (!context.checkKey()) return;
+    const delta = tokens.unsigned64(2);
+    if (delta === undefined) return context.answer(reply.badDelta);
+    context.takeKey();
+    const result = context.withItem((shard, item) => {
+      if (item === 0) return undefined;
+      const changed = this.#arithmetic.change(shard, item, delta, increment);
+      if (typeof changed !== 'string') shard.touch(changed.item, clock.now, false);
+      return changed;
+    });
+    if (result === undefined) {
+      count[increment ? counter.incr_misses : counter.decr_misses]!++;
+      context.answer(reply.notFound);
+    } else if (result === notNumeric) context.answer(reply.notNumeric);
+    else if (result === noMemory) context.answer(reply.noMemoryForNumber);
+    else if (!context.noreply) out.line(result.text);
+  }
+}

@@ -1,0 +1,47 @@
+// `stats settings`: what the server was started with, and what has been changed since.
+import { Slot } from '../state.js';
+import { chunkSizes } from '../store/layout.js';
+import type { Environment } from './context.js';
+import type { Line } from './statistics.js';
+
+const yesNo = (value: boolean) => (value ? 'yes' : 'no');
+
+export function* settings(environment: Environment): Generator<Line> {
+  const { options, state, addresses, workers, store } = environment;
+  const { slots } = state;
+  const port = (protocol: string) =>
+    addresses.find((address) => address.protocol === protocol)?.port ?? 0;
+  yield ['maxbytes', slots[Slot.MemoryLimit]!];
+  yield ['maxconns', options.connections];
+  yield ['tcpport', port('tcp')];
+  yield ['udpport', port('udp')];
+  yield ['inter', options.unixSocket === undefined ? options.addresses.join(',') : 'NULL'];
+  yield ['verbosity', slots[Slot.Verbosity]!];
+  yield ['oldest', slots[Slot.Flushed]!];
+  yield ['evictions', options.evict ? 'on' : 'off'];
+  yield ['domain_socket', options.unixSocket ?? 'NULL'];
+  yield ['umask', options.unixMode.toString(8)];
+  yield ['shutdown_command', yesNo(options.shutdownCommand)];
+  yield ['growth_factor', '1.25'];
+  yield ['chunk_size', chunkSizes(store.shards[0]!.geometry.pageSize)[0]!];
+  yield ['num_threads', workers];
+  yield ['stat_key_prefix', options.prefixDelimiter];
+  yield ['detail_enabled', yesNo(slots[Slot.Detail] !== 0)];
+  yield ['reqs_per_event', options.requestsPerTurn];
+  yield ['cas_enabled', 'yes'];
+  yield ['tcp_backlog', options.backlog];
+  yield ['binding_protocol', options.protocol];
+  yield ['auth_enabled_sasl', 'no'];
+  yield ['auth_enabled_ascii', options.credentials ?? 'no'];
+  yield ['item_size_max', options.itemSize];
+  yield ['maxconns_fast', yesNo(options.refuseConnections)];
+  yield ['slab_reassign', 'yes'];
+  yield ['slab_page_size', store.shards[0]!.geometry.pageSize];
+  yield ['shards', store.shards.length];
+  yield ['flush_enabled', yesNo(options.flushCommand)];
+  yield ['dump_enabled', 'yes'];
+  yield ['hash_algorithm', 'murmur2-seeded'];
+  yield ['lru_crawler', 'yes'];
+  yield ['idle_timeout', options.idleTimeout];
+  yield ['track_sizes', yesNo(options.trackSizes)];
+}

@@ -1,0 +1,218 @@
+// The stats command and its kinds.
+import { watch } from './administration.js';
+import { Slot } from '../state.js';
+import type { Shard } from '../store/shard.js';
+import { firstEvent, Item, Statistic, stateBinaryKey } from '../store/layout.js';
+import type { Context } from './context.js';
+import { generalStatistics } from './general-statistics.js';
+import * as reply from './replies.js';
+import { settings } from './settings.js';
+
+/** As memcached: no more of a dump. */
+const longestDump = 2 ** 21;
+
+export type Line = readonly [name: string, value: string | number];
+
+export class Statistics {
+  readonly #context: Context;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  run(): void {
+    const { tokens, out, environment } = this.#context;
+    if (tokens.count === 1) return this.#answer(generalStatistics(environment));
+    switch (tokens.text(1)) {
+      case 'reset':
+        return this.#reset();
+      case 'settings':
+        return this.#answer(settings(environment));
+      case 'items':
+        return this.#answer(this.#items());
+      case 'slabs':
+        return this.#answer(this.#slabs());
+      case 'sizes':
+        return this.#answer(this.#sizes());
+      case 'conns':
+        return this.#answer(this.#connections());
+      case 'rss':
+        return this.#answer(this.#rss());
+      case 'detail':
+        return this.#detail();
+      case 'cachedump':
+        return this.#cachedump();
+    }
+    return out.text(reply.error);
+  }
+
+  #answer(lines: Iterable<Line>): void {
+    const { out } = this.#context;
+    for (const [name, value] of lines) out.line(`STAT ${name} ${value}`);
+    out.text(reply.end);
+  }
+
+  #reset(): void {
+    const { environment, out } = this.#context;
+    environment.counters.reset();
+    environment.prefixes.reset();
+    environment.store.forEach(({ statistics }) => {
+      for (let row = 0; row < statistics.length; row += Statistic.Count)
+        statistics.fill(0, row + firstEvent, row + Statistic.Count);
+    });
+    out.text(reply.reset);
+  }
+
+  /** Adds up what `of` says of every shard, under its lock. */
+  #sum(of: (shard: Shard) => number): number {
+    let sum = 0;
+    this.#context.store.forEach((shard) => (sum += of(shard)));
+    return sum;
+  }
+
+  /** Classes by memcached's numbers, which begin with 1; the last is that of large values. */
+  get #classes(): number[] {
+    return this.#context.store.shards[0]!.geometry.classes.concat(0);
+  }
+
+  *#items(): Generator<Line> {
+    const { store, clock } = this.#context;
+    for (const c of this.#classes.keys()) {
+      const total = (statistic: Statistic) =>
+        this.#sum((shard) => shard.statistics[c * Statistic.Count + statistic]!);
+      const number = total(Statistic.Items);
+      if (number === 0) continue;
+      const name = (text: string) => `items:${c + 1}:${text}`;
+      let oldest = clock.now;
+      store.forEach((shard) => (oldest = Math.min(oldest, shard.underHand(c) || clock.now)));
+      yield [name('number'), number];
+      yield [name('age'), clock.now - oldest];
+      yield [name('mem_requested'), total(Statistic.Bytes)];
+      yield [name('evicted'), total(Statistic.Evicted)];
+      yield [name('evicted_nonzero'), total(Statistic.EvictedNonzero)];
+      yield [
+        name('evicted_time'),
+        Math.max(
+          ...store.shards.map((s) => s.statistics[c * Statistic.Count + Statistic.EvictedTime]!),
+        ),
+      ];
+      yield [name('outofmemory'), total(Statistic.OutOfMemory)];
+      yield [name('reclaimed'), total(Statistic.Expired)];
+      yield [name('expired_unfetched'), total(Statistic.ExpiredUnfetched)];
+      yield [name('evicted_unfetched'), total(Statistic.EvictedUnfetched)];
+      yield [name('crawler_reclaimed'), total(Statistic.Swept)];
+      yield [name('crawler_items_checked'), total(Statistic.SweepLooked)];
+    }
+  }
+
+  *#slabs(): Generator<Line> {
+    const { store } = this.#context;
+    const { pageSize } = store.shards[0]!.geometry;
+    let active = 0;
+    for (const [c, size] of this.#classes.entries()) {
+      const usages = store.shards.map((shard) => shard.usage(c));
+      const pages = usages.reduce((sum, usage) => sum + usage.pages, 0);
+      if (pages === 0) continue;
+      const { chunksPerPage } = usages[0]!;
+      const used = usages.reduce((sum, usage) => sum + usage.used, 0);
+      active++;
+      yield [`${c + 1}:chunk_size`, size === 0 ? pageSize : size];
+      yield [`${c + 1}:chunks_per_page`, chunksPerPage];
+      yield [`${c + 1}:total_pages`, pages];
+      yield [`${c + 1}:total_chunks`, pages * chunksPerPage];
+      yield [`${c + 1}:used_chunks`, used];
+      yield [`${c + 1}:free_chunks`, pages * chunksPerPage - used];
+    }
+    yield ['active_slabs', active];
+    yield ['total_malloced', this.#sum((shard) => shard.used)];
+  }
+
+  *#sizes(): Generator<Line> {
+    const { store } = this.#context;
+    if (!this.#context.environment.options.trackSizes) {
+      yield ['sizes_status', 'disabled'];
+      return;
+    }
+    const sizes: number[] = [];
+    for (const shard of store.shards)
+      shard.sizes?.forEach((count, i) => (sizes[i] = (sizes[i] ?? 0) + count));
+    for (const [i, count] of sizes.entries()) if (count > 0) yield [String(i * 32), count];
+  }
+
+  *#connections(): Generator<Line> {
+    const { slot, clock, environment } = this.#context;
+    const { addresses, options, connections } = environment;
+    const sockets = addresses.map(({ protocol, address, port, family }) =>
+      family === 6 ? `${protocol}6:[${address}]:${port}` : `${protocol}:${address}:${port}`,
+    );
+    if (options.unixSocket !== undefined) sockets.push(`unix:${options.unixSocket}`);
+    for (const [i, address] of sockets.entries()) {
+      yield [`${i}:addr`, address];
+      yield [`${i}:state`, address.startsWith('udp') ? 'conn_read' : 'conn_listening'];
+    }
+    for (const { id, state, lastCommand, peer, local } of connections.list()) {
+      const own = slot >= 0 && id === connections.idOf(slot);
+      yield [`${sockets.length + id}:addr`, peer];
+      yield [`${sockets.length + id}:listen_addr`, local];
+      yield [`${sockets.length + id}:state`, own ? 'conn_parse_cmd' : state];
+      yield [`${sockets.length + id}:secs_since_last_cmd`, own ? 0 : clock.now - lastCommand];
+    }
+  }
+
+  *#rss(): Generator<Line> {
+    for (const bucket of this.#context.environment.rss().buckets) {
+      const name = (text: string) => `${bucket.bucket}:${text}`;
+      yield [name('cpu'), bucket.cpu];
+      yield [name('worker'), bucket.owner];
+      yield [name('connections'), bucket.served - bucket.closed];
+      yield [name('accepted'), bucket.accepted];
+      yield [name('requests'), bucket.requests];
+      yield [name('datagrams'), bucket.datagramsIn];
+      yield [name('misdirected'), bucket.misdirected];
+      yield [name('handed_off'), bucket.handedOff];
+    }
+  }
+
+  #detail(): void {
+    const { tokens, out, slots, environment } = this.#context;
+    switch (tokens.text(2)) {
+      case 'on':
+      case 'off':
+        slots[Slot.Detail] = tokens.is(2, 'on') ? 1 : 0;
+        watch(slots);
+        return out.text(reply.ok);
+      case 'dump':
+        for (const line of environment.prefixes.list()) out.line(line);
+        return out.text(reply.end);
+    }
+    return out.text(reply.detailUsage);
+  }
+
+  /** Keys and sizes of a class's items: ITEM <key> [<bytes> b; <Unix time of expiry> s] */
+  #cachedump(): void {
+    const { tokens, out, store, clock } = this.#context;
+    if (tokens.count < 4) return out.text(reply.badLine);
+    const id = tokens.unsigned(2);
+    const limit = tokens.unsigned(3);
+    if (id < 0 || limit < 0) return out.text(reply.badFormat);
+    if (id === 0 || id > this.#classes.length) return out.text(reply.illegalClass);
+    const lines: string[] = [];
+    let bytes = 0;
+    store.forEach((shard) =>
+      shard.forEachOf(id - 1, (item) => {
+        const { words } = shard;
+        const w = item >> 2;
+        if ((words[w + Item.State]! & stateBinaryKey) !== 0) return true;
+        const expires = words[w + Item.Expires]!;
+        const line = `ITEM ${shard.keyOf(item).toString('latin1')} [${words[w + Item.Length]} b; ${
+          expires === 0 ? 0 : clock.epoch + expires
+        } s]`;
+        bytes += line.length + 2;
+        if (bytes < longestDump) lines.push(line);
+        return bytes < longestDump && (limit === 0 || lines.length < limit);
+      }),
+    );
+    for (const line of limit === 0 ? lines : lines.slice(0, limit)) out.line(line);
+    return out.text(reply.end);
+  }
+}

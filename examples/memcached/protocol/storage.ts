@@ -1,0 +1,136 @@
+// set, add, replace, append, prepend and cas.
+import type { Memory } from '../memory.js';
+import { prefixSet } from '../prefixes.js';
+import { counter } from '../statistics.js';
+import { type Context, longestKey } from './context.js';
+import * as reply from './replies.js';
+import { Mode, Outcome, type Writer } from './writer.js';
+
+const carriageReturn = 13;
+const newline = 10;
+const space = 32;
+const zero = 48;
+const crlf = 0x0d0a;
+const longestValue = 0x7ffffffd;
+
+const answers: Record<Outcome, Memory> = {
+  [Outcome.Stored]: reply.stored,
+  [Outcome.NotStored]: reply.notStored,
+  [Outcome.Exists]: reply.exists,
+  [Outcome.NotFound]: reply.notFound,
+  [Outcome.TooLarge]: reply.tooLarge,
+  [Outcome.NoMemory]: reply.noMemory,
+};
+
+export class Storage {
+  readonly #context: Context;
+  readonly #writer: Writer;
+  #number = 0;
+
+  constructor(context: Context, writer: Writer) {
+    this.#context = context;
+    this.#writer = writer;
+  }
+
+  /** A line with its value. Returns the bytes taken, 0 when the value is not complete yet. */
+  store(mode: Mode, withCas: boolean, start: number, next: number, end: number): number {
+    const context = this.#context;
+    const { tokens } = context;
+    const { bytes } = tokens.input;
+    const flags = tokens.unsigned(2);
+    const exptime = tokens.signed(3);
+    const length = tokens.signed(4);
+    const unique = withCas ? tokens.unsigned64(5) : 0n;
+    if (
+      tokens.length(1) > longestKey ||
+      flags < 0 ||
+      Number.isNaN(exptime) ||
+      !(length >= 0 && length <= longestValue) ||
+      unique === undefined
+    ) {
+      context.answer(reply.badFormat);
+      return next - start;
+    }
+    context.takeKey();
+    if (!this.#writer.fits(length)) {
+      context.answer(reply.tooLarge);
+      this.refuse(mode === Mode.Set && !withCas, length);
+      return next - start;
+    }
+    const taken = next - start + length + 2;
+    if (end - start < taken) {
+      context.session.needed = taken;
+      return 0;
+    }
+    context.count[counter.cmd_set]!++;
+    if (bytes[next + length] !== carriageReturn || bytes[next + length + 1] !== newline) {
+      context.answer(reply.badChunk);
+      return taken;
+    }
+    context.countPrefix(prefixSet);
+    const writer = this.#writer;
+    writer.compare = withCas;
+    writer.unique = unique;
+    const expires = context.clock.expires(exptime);
+    context.answer(answers[writer.put(mode, flags, expires, tokens.input, next, length)]);
+    writer.reset();
+    return taken;
+  }
+
+  /** A value that is too large: throws it away, and with `old` the old one too: it must not survive. */
+  refuse(old: boolean, length: number): void {
+    const context = this.#context;
+    context.count[counter.store_too_large]!++;
+    context.session.swallow = length + 2;
+    if (old) context.withItem((shard, item) => (item === 0 ? undefined : shard.remove(item)));
+  }
+
+  /**
+   * 'set' with a plain number for each of its words, and no other ones. Returns -1 and leaves it to
+   * store() otherwise.
+   */
+  plainSet(input: Memory, start: number, end: number): number {
+    const { key, session, count, out, clock } = this.#context;
+    const { view } = input;
+    // A key, three blanks, three digits and the line's end at least; a number is looked at while
+    // there is a byte behind it.
+    let at = key.scan(input, start + 4, end - 1);
+    if ((key.length - 1) >>> 0 >= longestKey || view.getUint8(at) !== space) return -1;
+    at = this.#plainNumber(view, at + 1, end - 1);
+    const flags = this.#number;
+    if (at < 0 || view.getUint8(at) !== space) return -1;
+    at = this.#plainNumber(view, at + 1, end - 1);
+    const exptime = this.#number;
+    if (at < 0 || view.getUint8(at) !== space) return -1;
+    at = this.#plainNumber(view, at + 1, end - 1);
+    const length = this.#number;
+    if (at < 0 || view.getUint16(at) !== crlf || !this.#writer.fits(length)) return -1;
+    const value = at + 2;
+    const taken = value + length + 2 - start;
+    if (start + taken > end) {
+      session.needed = taken;
+      return 0;
+    }
+    count[counter.cmd_set]!++;
+    if (view.getUint16(value + length) !== crlf) {
+      out.text(reply.badChunk);
+      return taken;
+    }
+    const expires = clock.expires(exptime);
+    out.text(answers[this.#writer.put(Mode.Set, flags, expires, input, value, length)]);
+    return taken;
+  }
+
+  /** Reads up to nine digits before `end` into #number; returns where they end, -1 without any. */
+  #plainNumber(view: DataView, at: number, end: number): number {
+    let number = 0;
+    let i = at;
+    for (; i < end; i++) {
+      const digit = view.getUint8(i) - zero;
+      if (digit < 0 || digit > 9) break;
+      number = number * 10 + digit;
+    }
+    this.#number = number;
+    return i === at || i === end || i - at > 9 ? -1 : i;
+  }
+}

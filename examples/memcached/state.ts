@@ -1,0 +1,31 @@
+// What all workers share besides the items and the counters: a few numbers in shared memory.
+import { ShmSegment } from 'freebsd-rss';
+
+/** Each a double; `stats settings` shows most of them. */
+export const enum Slot {
+  Epoch = 0, // Unix time of the clock's second 0
+  TimeOffset = 1, // seconds that debugtime has added
+  PausedAt = 2, // second at which debugtime has stopped the clock, 0: it runs
+  ClockChanges = 3, // how often debugtime has been used
+  Verbosity = 4,
+  Detail = 5, // 1: requests are counted by key prefix
+  MemoryLimit = 6, // bytes
+  Flushed = 7, // second of the last flush_all, or the one to come
+  Credentials = 8, // how often the file of them has changed
+  Watched = 9, // 1: Verbosity or Detail ask for a look at every request
+  Count = 10,
+}
+
+export class State {
+  readonly id: number;
+  readonly slots: Float64Array;
+
+  /** Opens, or without an id makes, the state. */
+  constructor(id?: number) {
+    const size = Slot.Count * 8;
+    const segment = id === undefined ? ShmSegment.create({ size }) : ShmSegment.open(id);
+    this.id = segment.id;
+    this.slots = new Float64Array(segment.buffer, 0, Slot.Count);
+    if (id === undefined) this.slots[Slot.Epoch] = Math.floor(Date.now() / 1000) - 2;
+  }
+}

@@ -1,0 +1,182 @@
+// The pages of a shard: free ones, and those of slab classes, cut into chunks.
+import { Class, type Geometry, Head, Item, Page } from './layout.js';
+
+export class Pages {
+  readonly #words: Int32Array;
+  readonly #g: Geometry;
+  readonly #classOf: Uint8Array; // by size in units of 8 bytes
+
+  constructor(words: Int32Array, g: Geometry) {
+    this.#words = words;
+    this.#g = g;
+    this.#classOf = new Uint8Array(g.pageSize / 8 + 1);
+    for (let unit = 0, c = 0; unit < this.#classOf.length; unit++) {
+      while (g.classes[c]! < unit * 8 && c < g.classes.length - 1) c++;
+      this.#classOf[unit] = c;
+    }
+  }
+
+  /** The class whose chunks hold `size` bytes; they fit a page. */
+  classFor(size: number): number {
+    return this.#classOf[(size + 7) >> 3]!;
+  }
+
+  /** The class of the page that a chunk lies in. */
+  classOf(chunk: number): number {
+    return this.#words[this.entry(this.pageOf(chunk)) + Page.Class]! - 1;
+  }
+
+  pageOf(chunk: number): number {
+    return ((chunk - this.#g.firstPage) / this.#g.pageSize) | 0;
+  }
+
+  /** First word of a page's entry in the table. */
+  entry(page: number): number {
+    return this.#g.pageTable + page * Page.Words;
+  }
+
+  /** First word of a class's entry in the table. */
+  classEntry(c: number): number {
+    return this.#g.classTable + c * Class.Words;
+  }
+
+  start(page: number): number {
+    return this.#g.firstPage + page * this.#g.pageSize;
+  }
+
+  /** 1 of a class without chunks: that of values. */
+  chunksPerPage(c: number): number {
+    const size = this.#g.classes[c];
+    return size === undefined ? 1 : (this.#g.pageSize / size) | 0;
+  }
+
+  // --- Free pages -------------------------------------------------------------------------------
+
+  get available(): boolean {
+    const { pages } = this.#g;
+    const words = this.#words;
+    return (
+      words[Head.TakenPages]! < words[Head.PageLimit]! &&
+      (words[Head.FreePages] !== 0 || words[Head.UsedPages]! < pages)
+    );
+  }
+
+  /** A page; one is available. */
+  take(): number {
+    const words = this.#words;
+    words[Head.TakenPages]!++;
+    const free = words[Head.FreePages]!;
+    if (free === 0) return words[Head.UsedPages]!++;
+    words[Head.FreePages] = words[this.entry(free - 1) + Page.Next]!;
+    return free - 1;
+  }
+
+  give(page: number): void {
+    const words = this.#words;
+    const p = this.entry(page);
+    words[p + Page.Class] = 0;
+    words[p + Page.Next] = words[Head.FreePages]!;
+    words[Head.FreePages] = page + 1;
+    words[Head.TakenPages]!--;
+  }
+
+  // --- Circles: the pages of a class, in which its clock's hand goes round -------------------------
+
+  /** Puts a page behind the hand. */
+  join(c: number, page: number): void {
+    const words = this.#words;
+    const k = this.classEntry(c);
+    const p = this.entry(page);
+    const hand = words[k + Class.HandPage]!;
+    const next = hand === 0 ? page + 1 : hand;
+    const previous = hand === 0 ? page + 1 : words[this.entry(hand - 1) + Page.Previous]!;
+    words[p + Page.Next] = next;
+    words[p + Page.Previous] = previous;
+    words[this.entry(next - 1) + Page.Previous] = page + 1;
+    words[this.entry(previous - 1) + Page.Next] = page + 1;
+    if (hand !== 0) return;
+    words[k + Class.HandPage] = page + 1;
+    words[k + Class.HandChunk] = 0;
+  }
+
+  leave(c: number, page: number): void {
+    const words = this.#words;
+    const k = this.classEntry(c);
+    const p = this.entry(page);
+    const next = words[p + Page.Next]!;
+    const previous = words[p + Page.Previous]!;
+    words[this.entry(next - 1) + Page.Previous] = previous;
+    words[this.entry(previous - 1) + Page.Next] = next;
+    if (words[k + Class.HandPage] !== page + 1) return;
+    words[k + Class.HandPage] = next === page + 1 ? 0 : next;
+    words[k + Class.HandChunk] = 0;
+  }
+
+  // --- Chunks -----------------------------------------------------------------------------------
+
+  /** A chunk of the class, 0 if none is free. */
+  chunk(c: number): number {
+    const words = this.#words;
+    const k = this.classEntry(c);
+    if (words[k + Class.Partial] === 0) {
+      if (!this.available) return 0;
+      this.#add(c, this.take());
+    }
+    const page = words[k + Class.Partial]! - 1;
+    const p = this.entry(page);
+    words[p + Page.Used]!++;
+    let chunk = words[p + Page.Free]!;
+    if (chunk !== 0) words[p + Page.Free] = words[(chunk >> 2) + Item.Next]!;
+    else chunk = this.start(page) + words[p + Page.Cut]!++ * this.#g.classes[c]!;
+    if (words[p + Page.Free] === 0 && words[p + Page.Cut] === this.chunksPerPage(c))
+      this.#leavePartial(k, p);
+    return chunk;
+  }
+
+  /** Frees a chunk; a page that becomes empty is anybody's again. */
+  freeChunk(chunk: number): void {
+    const words = this.#words;
+    const page = this.pageOf(chunk);
+    const p = this.entry(page);
+    const c = words[p + Page.Class]! - 1;
+    const k = this.classEntry(c);
+    const full = words[p + Page.Free] === 0 && words[p + Page.Cut] === this.chunksPerPage(c);
+    words[(chunk >> 2) + Item.State] = 0;
+    words[(chunk >> 2) + Item.Next] = words[p + Page.Free]!;
+    words[p + Page.Free] = chunk;
+    if (full) this.#joinPartial(k, p, page);
+    if (--words[p + Page.Used]! > 0) return;
+    this.leave(c, page);
+    this.#leavePartial(k, p);
+    words[k + Class.Pages]!--;
+    this.give(page);
+  }
+
+  #add(c: number, page: number): void {
+    const words = this.#words;
+    const p = this.entry(page);
+    words.fill(0, p, p + Page.Words);
+    words[p + Page.Class] = c + 1;
+    this.join(c, page);
+    words[this.classEntry(c) + Class.Pages]!++;
+    this.#joinPartial(this.classEntry(c), p, page);
+  }
+
+  #joinPartial(k: number, p: number, page: number): void {
+    const words = this.#words;
+    const first = words[k + Class.Partial]!;
+    words[p + Page.PartialNext] = first;
+    words[p + Page.PartialPrevious] = 0;
+    if (first !== 0) words[this.entry(first - 1) + Page.PartialPrevious] = page + 1;
+    words[k + Class.Partial] = page + 1;
+  }
+
+  #leavePartial(k: number, p: number): void {
+    const words = this.#words;
+    const next = words[p + Page.PartialNext]!;
+    const previous = words[p + Page.PartialPrevious]!;
+    if (next !== 0) words[this.entry(next - 1) + Page.PartialPrevious] = previous;
+    if (previous !== 0) words[this.entry(previous - 1) + Page.PartialNext] = next;
+    else words[k + Class.Partial] = next;
+  }
+}

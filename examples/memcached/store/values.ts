@@ -1,0 +1,172 @@
+// Values too large for a chunk: each lies in whole pages of its own, written once and given back whole.
+// So they are filled and read without the lock: a worker's row in the shard says which pages it holds.
+import { copy, type Memory } from '../memory.js';
+import { Class, type Geometry, Held, mostWorkers, Page, ValuePage } from './layout.js';
+import type { Pages } from './pages.js';
+
+export class Values {
+  readonly #words: Int32Array;
+  readonly #memory: Memory;
+  readonly #g: Geometry;
+  readonly #pages: Pages;
+  /** Their class's number. */
+  readonly class: number;
+
+  constructor(words: Int32Array, memory: Memory, g: Geometry, pages: Pages) {
+    this.#words = words;
+    this.#memory = memory;
+    this.#g = g;
+    this.#pages = pages;
+    this.class = g.classes.length;
+  }
+
+  /** Makes the available page the next of those that the worker fills. The lock is held. */
+  extend(worker: number): void {
+    const words = this.#words;
+    const page = this.#pages.take();
+    const p = this.#pages.entry(page);
+    words.fill(0, p, p + Page.Words);
+    words[p + ValuePage.Class] = this.class + 1;
+    const row = this.#row(worker) + Held.Filling;
+    const first = words[row]!;
+    if (first === 0) {
+      words[row] = page + 1;
+      words[p + ValuePage.Count] = 1;
+      words[p + ValuePage.Previous] = page + 1; // the last one, until it joins the circle
+      return;
+    }
+    const f = this.#pages.entry(first - 1);
+    words[this.#pages.entry(words[f + ValuePage.Previous]! - 1) + ValuePage.Chain] = page + 1;
+    words[f + ValuePage.Previous] = page + 1;
+    words[f + ValuePage.Count]!++;
+  }
+
+  /** Number of pages that the worker fills. */
+  filling(worker: number): number {
+    const first = this.#words[this.#row(worker) + Held.Filling]!;
+    return first === 0 ? 0 : this.#words[this.#pages.entry(first - 1) + ValuePage.Count]!;
+  }
+
+  /** Copies the value's first bytes into the pages that the worker fills. Without the lock. */
+  fill(worker: number, from: Memory, at: number, length: number): void {
+    this.#transfer(this.#words[this.#row(worker) + Held.Filling]!, from, at, length, true);
+  }
+
+  /** What the worker has filled becomes the item's; returns the first page + 1. */
+  adopt(worker: number, item: number): number {
+    const words = this.#words;
+    const row = this.#row(worker) + Held.Filling;
+    const first = words[row]!;
+    words[row] = 0;
+    const p = this.#pages.entry(first - 1);
+    words[p + ValuePage.Item] = item;
+    this.#pages.join(this.class, first - 1);
+    words[this.#pages.classEntry(this.class) + Class.Pages]! += words[p + ValuePage.Count]!;
+    return first;
+  }
+
+  /** Gives back what the worker was filling. */
+  abandon(worker: number): void {
+    const row = this.#row(worker) + Held.Filling;
+    const first = this.#words[row]!;
+    this.#words[row] = 0;
+    if (first !== 0) this.#give(first);
+  }
+
+  /** Whether the worker fills or reads any pages. */
+  holds(worker: number): boolean {
+    const row = this.#row(worker);
+    return this.#words[row + Held.Filling] !== 0 || this.#words[row + Held.Reading] !== 0;
+  }
+
+  /** A dead worker's row, when nothing that it left can be relied on. */
+  forget(worker: number): void {
+    this.#words.fill(0, this.#row(worker), this.#row(worker) + Held.Words);
+  }
+
+  /** The item of the value that begins with page `first`. */
+  itemOf(first: number): number {
+    return this.#words[this.#pages.entry(first - 1) + ValuePage.Item]!;
+  }
+
+  count(first: number): number {
+    return this.#words[this.#pages.entry(first - 1) + ValuePage.Count]!;
+  }
+
+  /** The item is gone: gives its pages back, now or when their last reader has left them. */
+  release(first: number): void {
+    const words = this.#words;
+    const p = this.#pages.entry(first - 1);
+    this.#pages.leave(this.class, first - 1);
+    words[this.#pages.classEntry(this.class) + Class.Pages]! -= words[p + ValuePage.Count]!;
+    words[p + ValuePage.Item] = 0;
+    if (words[p + ValuePage.Readers] === 0) this.#give(first);
+  }
+
+  /** The worker reads these pages from now on, also without the lock. */
+  enter(worker: number, first: number): void {
+    this.#words[this.#row(worker) + Held.Reading] = first;
+    this.#words[this.#pages.entry(first - 1) + ValuePage.Readers]!++;
+  }
+
+  leave(worker: number): void {
+    const words = this.#words;
+    const row = this.#row(worker) + Held.Reading;
+    const first = words[row]!;
+    words[row] = 0;
+    if (first === 0) return;
+    const p = this.#pages.entry(first - 1);
+    if (--words[p + ValuePage.Readers]! === 0 && words[p + ValuePage.Item] === 0) this.#give(first);
+  }
+
+  /** Copies the value's first bytes out of its pages. */
+  read(first: number, to: Memory, at: number, length: number): void {
+    this.#transfer(first, to, at, length, false);
+  }
+
+  /** Calls `page` for each page that a worker holds, however the tables look. */
+  forEachHeld(page: (page: number) => void): void {
+    const words = this.#words;
+    for (let worker = 0; worker < mostWorkers; worker++)
+      for (const use of [Held.Filling, Held.Reading]) {
+        let next = words[this.#row(worker) + use]!;
+        for (let i = 0; next !== 0 && i < this.#g.pages; i++) {
+          page(next - 1);
+          next = words[this.#pages.entry(next - 1) + ValuePage.Chain]!;
+        }
+      }
+  }
+
+  /** After all items have been removed at once: held pages are nobody's. */
+  orphan(): void {
+    const words = this.#words;
+    for (let worker = 0; worker < mostWorkers; worker++) {
+      const first = words[this.#row(worker) + Held.Reading]!;
+      if (first !== 0) words[this.#pages.entry(first - 1) + ValuePage.Item] = 0;
+    }
+  }
+
+  #row(worker: number): number {
+    return this.#g.heldTable + worker * Held.Words;
+  }
+
+  #give(first: number): void {
+    for (let page = first; page !== 0;) {
+      const next = this.#words[this.#pages.entry(page - 1) + ValuePage.Chain]!;
+      this.#pages.give(page - 1);
+      page = next;
+    }
+  }
+
+  #transfer(first: number, other: Memory, at: number, length: number, inwards: boolean): void {
+    const { pageSize } = this.#g;
+    let page = first;
+    for (let done = 0; done < length; done += pageSize) {
+      const start = this.#pages.start(page - 1);
+      const part = Math.min(pageSize, length - done);
+      if (inwards) copy(other, at + done, this.#memory, start, part);
+      else copy(this.#memory, start, other, at + done, part);
+      page = this.#words[this.#pages.entry(page - 1) + ValuePage.Chain]!;
+    }
+  }
+}
