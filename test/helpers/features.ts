@@ -4,6 +4,8 @@ import { spawnSync } from 'node:child_process';
 
 import { capabilities, type Steering } from 'freebsd-rss';
 
+import { debianSource } from './debian.js';
+
 const required = new Set((process.env['RSS_REQUIRE'] ?? '').split(',').filter(Boolean));
 const { platform, ipv6, listenBucket, reusePortBpf, reusePortLb } = capabilities();
 const linux = platform === 'linux';
@@ -17,6 +19,9 @@ export const steerings: Steering[] = [
 ];
 
 const present: Record<string, () => boolean> = {
+  // Test suites of others.
+  'memcached-source': () => debianSource('memcached') !== undefined,
+  'python-pymemcache-source': () => debianSource('python-pymemcache') !== undefined,
   'listen-bucket': () => listenBucket.available,
   'reuseport-lb': () => linux || (reusePortLb.available && !listenBucket.available),
   'bpf-toeplitz': () => reusePortBpf.available,

@@ -42,6 +42,8 @@ export interface ShardOptions {
   evict: boolean;
   /** Of the memory, as many bytes are used at first. */
   limit: number;
+  /** What a CAS number is larger than the one before: as many as there are shards, so that all differ. */
+  casStep?: number;
   /** Where items are counted by their size in units of 32 bytes (-o track_sizes). */
   sizes?: Int32Array;
 }
@@ -53,6 +55,7 @@ export class Shard {
   readonly statistics: Float64Array;
   readonly geometry: Geometry;
   readonly #worker: number;
+  readonly #casStep: number;
   readonly #lock: OwnerLock;
   readonly #pages: Pages;
   readonly #index: HashIndex;
@@ -63,10 +66,12 @@ export class Shard {
   /** The read of a value that goes on without the lock. */
   readonly #unread = { first: 0, to: new Memory(Buffer.alloc(0)), at: 0, length: 0 };
 
-  constructor(buffer: ArrayBuffer, token: number, { evict, limit, sizes }: ShardOptions) {
+  constructor(buffer: ArrayBuffer, token: number, options: ShardOptions) {
+    const { evict, limit, casStep = 1, sizes } = options;
     this.words = new Int32Array(buffer);
     this.memory = new Memory(Buffer.from(buffer));
     this.#worker = workerOf(token);
+    this.#casStep = casStep;
     this.#lock = new OwnerLock(this.words, Head.Lock, token);
     const g = geometry(buffer.byteLength, limit);
     const rows = (g.classes.length + 1) * Statistic.Count;
@@ -88,8 +93,9 @@ export class Shard {
   }
 
   /** First use of the memory. */
-  format(seed: number, limit: number): void {
+  format(seed: number, limit: number, casFirst = 0): void {
     this.words[Head.Seed] = seed;
+    this.words[Head.CasLow] = casFirst;
     this.limitTo(limit);
     this.clear();
   }
@@ -367,8 +373,9 @@ export class Shard {
   renew(item: number): void {
     const { words } = this;
     const w = item >> 2;
-    words[Head.CasLow] = (words[Head.CasLow]! + 1) | 0;
-    if (words[Head.CasLow] === 0) words[Head.CasHigh]!++;
+    const low = (words[Head.CasLow]! + this.#casStep) | 0;
+    words[Head.CasLow] = low;
+    if (low >>> 0 < this.#casStep) words[Head.CasHigh]!++;
     words[w + Item.CasLow] = words[Head.CasLow]!;
     words[w + Item.CasHigh] = words[Head.CasHigh]!;
   }

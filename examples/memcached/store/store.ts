@@ -57,7 +57,7 @@ function openShards(handle: StoreHandle, token: number): Shard[] {
     handle.sizes === undefined ? undefined : new Int32Array(ShmSegment.open(handle.sizes).buffer);
   return handle.segments.map((id, i) => {
     const own = sizes === undefined ? {} : { sizes: sizes.subarray(i * row, (i + 1) * row) };
-    return new Shard(ShmSegment.open(id).buffer, token, { evict, limit, ...own });
+    return new Shard(ShmSegment.open(id).buffer, token, { evict, limit, casStep: handle.segments.length, ...own });
   });
 }
 
@@ -81,7 +81,7 @@ export class StoreMemory {
     if (sizes !== undefined) this.#segments.push(sizes);
     this.handle = { segments, sizes: sizes?.id, shardLimit, evict, itemSize };
     this.#shards = openShards(this.handle, mainThread);
-    for (const shard of this.#shards) shard.format(seed, shardLimit);
+    this.#shards.forEach((shard, i) => shard.format(seed, shardLimit, i));
   }
 
   /** A worker has died: resets the shards that it left locked; returns how many. */
