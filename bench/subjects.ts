@@ -26,7 +26,7 @@ const node = (path: string, ...args: string[]) => [process.execPath, file(path),
 
 export const ours = (threads = 1): Subject => ({
   name: 'ours',
-  command: (port) => node('../examples/memcached/main.js', `-p${port}`, `-t${threads}`),
+  command: (port) => node('../examples/memcached/main.js', `-p${port}`, `-t${threads}`, '-c8192'),
 });
 
 export const oursUdp: Subject = {

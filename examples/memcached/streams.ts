@@ -67,7 +67,9 @@ export class StreamClients {
     const socket = options.unixSocket ?? '';
     connections.open(slot, clock.now, textOf(peer, socket), textOf(local, socket));
     if (state.slots[Slot.Verbosity]! > 0)
-      console.error(`<${slot} new client connection ${textOf(peer, socket)}, bucket ${flow.bucket}`);
+      console.error(
+        `<${slot} new client connection ${textOf(peer, socket)}, bucket ${flow.bucket}`,
+      );
   }
 
   close(connection: number, error: SystemError | undefined): void {
@@ -79,7 +81,7 @@ export class StreamClients {
   data(batch: StreamBatch, out: StreamOutput): void {
     this.#out = out;
     this.#input ??= new Memory(batch.bytes);
-    this.#answers.rewind();
+    this.#answers.rewind(out.reserve(0)); // behind what open() has said
     this.#environment.clock.follow();
     for (let i = 0; i < batch.count; i++) this.#serve(batch, out, i);
   }

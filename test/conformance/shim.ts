@@ -4,10 +4,10 @@ import { fileURLToPath } from 'node:url';
 
 /** Of -o: what tunes memcached's own threads and memory. */
 const meaningless =
-  /^(relaxed_privileges|no_modern|slab_chunk_max=\d+|no_lru_crawler|no_lru_maintainer)$/;
+  /^(relaxed_privileges|(no_)?modern|no_lru_(crawler|maintainer)|slab_(chunk_max|automove_window)=\d+)$/;
 
 function translate(args: string[]): string[] {
-  const own: string[] = ['-t', process.env['SUITE_WORKERS'] ?? '4'];
+  const own: string[] = ['-t', '4'];
   const extended = ['debugtime', 'maxconns_fast'];
   for (let i = 0; i < args.length; i++) {
     const word = args[i]!;

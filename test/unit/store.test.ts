@@ -317,7 +317,12 @@ describe('the lock', () => {
     });
 
   it('lets one thread in at a time', async () => {
-    const memory = new StoreMemory({ megabytes: 1, itemSize: 1024, evict: true, trackSizes: false });
+    const memory = new StoreMemory({
+      megabytes: 1,
+      itemSize: 1024,
+      evict: true,
+      trackSizes: false,
+    });
     const rounds = 200_000;
     await Promise.all([0, 1, 2].map((index) => said(thread(memory.handle, index, rounds))));
     const store = new Store(memory.handle, lockToken(9, 0));
@@ -326,7 +331,12 @@ describe('the lock', () => {
   });
 
   it('of a dead worker is broken and its shard reset, and only then', async () => {
-    const memory = new StoreMemory({ megabytes: 1, itemSize: 1024, evict: true, trackSizes: false });
+    const memory = new StoreMemory({
+      megabytes: 1,
+      itemSize: 1024,
+      evict: true,
+      trackSizes: false,
+    });
     const holder = thread(memory.handle, 5, 0);
     await said(holder);
     assert.equal(memory.recover(lockToken(4, 0)), 0, 'another worker’s death');

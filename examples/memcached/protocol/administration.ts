@@ -13,7 +13,8 @@ const verboseCommands = 2;
 
 /** Whether requests have to be looked at one by one: then no short way is taken. */
 export function watch(slots: Float64Array): void {
-  slots[Slot.Watched] = slots[Slot.Verbosity]! >= verboseCommands || slots[Slot.Detail] !== 0 ? 1 : 0;
+  slots[Slot.Watched] =
+    slots[Slot.Verbosity]! >= verboseCommands || slots[Slot.Detail] !== 0 ? 1 : 0;
 }
 
 export class Administration {

@@ -34,7 +34,10 @@ export function authenticate(
     return 0;
   }
   const value = input.bytes.toString('latin1', next, next + length + 2);
-  const [user, password] = value.slice(0, -2).split(' ').filter((word) => word !== '');
+  const [user, password] = value
+    .slice(0, -2)
+    .split(' ')
+    .filter((word) => word !== '');
   if (!value.endsWith(crlf)) out.text(reply.badTermination);
   else if (user === undefined || password === undefined) out.text(reply.badToken);
   else {

@@ -1,13 +1,7 @@
 // The meta commands: mg, ms, md, ma, me and mn.
 import { Memory } from '../memory.js';
 import { counter } from '../statistics.js';
-import {
-  Item,
-  stateBinaryKey,
-  stateFetched,
-  stateStale,
-  stateWon,
-} from '../store/layout.js';
+import { Item, stateBinaryKey, stateFetched, stateStale, stateWon } from '../store/layout.js';
 import type { Shard } from '../store/shard.js';
 import { type Arithmetic, noMemory, notNumeric } from './arithmetic.js';
 import { type Context, longestKey } from './context.js';
@@ -220,10 +214,7 @@ export class Meta {
           line += this.#opaque(flags);
           break;
         case 'k':
-          line += keyText(
-            shard.keyOf(item),
-            (words[w + Item.State]! & stateBinaryKey) !== 0,
-          );
+          line += keyText(shard.keyOf(item), (words[w + Item.State]! & stateBinaryKey) !== 0);
           break;
         default:
           line += own(letter);

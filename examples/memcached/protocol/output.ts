@@ -80,10 +80,10 @@ export class Output {
     this.begin = this.end;
   }
 
-  /** Everything has been sent: begins anew. */
-  rewind(): void {
-    this.begin = 0;
-    this.end = 0;
+  /** Everything before `at` has been sent, or is somebody else's: begins anew there. */
+  rewind(at = 0): void {
+    this.begin = at;
+    this.end = at;
     // One huge response must not keep its memory for good.
     if (this.#full === undefined && this.memory.bytes.length > 16 * initialSize)
       this.memory = new Memory(Buffer.allocUnsafeSlow(initialSize));

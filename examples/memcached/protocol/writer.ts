@@ -1,13 +1,7 @@
 // Puts values into the store: what set, add, replace, append, prepend, cas and ms have in common.
 import { copy, Memory } from '../memory.js';
 import { counter } from '../statistics.js';
-import {
-  Item,
-  itemHeader,
-  stateBinaryKey,
-  stateStale,
-  stateWon,
-} from '../store/layout.js';
+import { Item, itemHeader, stateBinaryKey, stateStale, stateWon } from '../store/layout.js';
 import type { Shard } from '../store/shard.js';
 import type { Context } from './context.js';
 
@@ -126,8 +120,7 @@ export class Writer {
   #finish(shard: Shard, item: number, value: Memory, at: number): void {
     shard.writeValue(item, value, at);
     if (this.binaryKey || this.#stale !== 0) {
-      shard.words[(item >> 2) + Item.State]! |=
-        this.#stale | (this.binaryKey ? stateBinaryKey : 0);
+      shard.words[(item >> 2) + Item.State]! |= this.#stale | (this.binaryKey ? stateBinaryKey : 0);
       this.#stale = 0;
     }
     this.#noteCas(shard, item);

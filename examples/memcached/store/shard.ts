@@ -112,7 +112,9 @@ export class Shard {
   /** Bytes that the shard uses. */
   get used(): number {
     const { tables, pageSize } = this.geometry;
-    return tables + this.words[Head.UsedPages]! * bytesPerPage + this.words[Head.TakenPages]! * pageSize;
+    return (
+      tables + this.words[Head.UsedPages]! * bytesPerPage + this.words[Head.TakenPages]! * pageSize
+    );
   }
 
   /**

@@ -57,7 +57,12 @@ function openShards(handle: StoreHandle, token: number): Shard[] {
     handle.sizes === undefined ? undefined : new Int32Array(ShmSegment.open(handle.sizes).buffer);
   return handle.segments.map((id, i) => {
     const own = sizes === undefined ? {} : { sizes: sizes.subarray(i * row, (i + 1) * row) };
-    return new Shard(ShmSegment.open(id).buffer, token, { evict, limit, casStep: handle.segments.length, ...own });
+    return new Shard(ShmSegment.open(id).buffer, token, {
+      evict,
+      limit,
+      casStep: handle.segments.length,
+      ...own,
+    });
   });
 }
 
