@@ -19,19 +19,9 @@ import {
 import { lockToken } from '../../examples/memcached/store/lock.js';
 import { Shard } from '../../examples/memcached/store/shard.js';
 import { shardCount, Store, StoreMemory } from '../../examples/memcached/store/store.js';
+import { randomNumbers } from '../helpers/random.js';
 
 const now = 10;
-
-/** Deterministic numbers, so that a failure can be met again (xorshift32). */
-function randomNumbers(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % below;
-  };
-}
 
 function find(shard: Shard, key: Buffer, time = now): number {
   return shard.find(keyOf(key), time);

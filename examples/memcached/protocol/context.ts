@@ -88,12 +88,7 @@ export class Context {
   /** Runs `work` on the item with the key under its shard's lock; 0: there is none. */
   withItem<T>(work: (shard: Shard, item: number) => T): T {
     const shard = this.store.shard(this.key.hash);
-    shard.lock();
-    try {
-      return work(shard, shard.find(this.key, this.clock.now));
-    } finally {
-      shard.unlock();
-    }
+    return shard.locked(() => work(shard, shard.find(this.key, this.clock.now)));
   }
 
   /** Counts for the key's prefix, when `stats detail` is on. */

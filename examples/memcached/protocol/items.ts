@@ -16,7 +16,7 @@ export class Items {
 
   delete(): void {
     const context = this.#context;
-    const { tokens, count } = context;
+    const { tokens, count, out } = context;
     // Once there was a time argument; only 0 is left of it.
     if (tokens.count > 2) {
       const zero = tokens.is(2, '0');
@@ -31,7 +31,10 @@ export class Items {
       return item !== 0;
     });
     count[found ? counter.delete_hits : counter.delete_misses]!++;
-    context.answer(found ? reply.deleted : reply.notFound);
+    const answer = found ? reply.deleted : reply.notFound;
+    if (tokens.count === 2)
+      out.text(answer); // a key may be "noreply"
+    else context.answer(answer);
   }
 
   touch(): void {

@@ -16,6 +16,8 @@ export class MetaFlags {
   value = false;
   noUpdate = false;
   binaryKey = false;
+  /** With b: the key that word 1 stands for. */
+  decodedKey: Buffer | undefined;
   invalidate = false;
   mode = '';
   clientFlags = 0;
@@ -59,6 +61,8 @@ export class MetaFlags {
       switch (letter) {
         case 'b':
           this.binaryKey = true;
+          this.decodedKey = decodeKey(tokens.text(1));
+          if (this.decodedKey === undefined) fail('CLIENT_ERROR error decoding key');
           break;
         case 'N':
           this.vivify = time(i);

@@ -16,8 +16,8 @@ const lineRoom = 1024;
 
 const badFormat = 'CLIENT_ERROR bad command line format';
 const badFlag = 'CLIENT_ERROR invalid or duplicate flag';
-const badKey = 'CLIENT_ERROR error decoding key';
 const longOpaque = 'CLIENT_ERROR opaque token too long';
+const notNumber = 'CLIENT_ERROR cannot increment or decrement non-numeric value';
 const manyFlags = 'CLIENT_ERROR options flags too long';
 
 const modes: Record<string, Mode> = {
@@ -77,34 +77,29 @@ export class Meta {
   }
 
   /** The command's flags and key; answers the error otherwise. */
-  #parse(first: number, wordsError: string, flagError?: string): MetaFlags | undefined {
+  #parse(wordsError: string, flagError?: string): MetaFlags | undefined {
     const { tokens, out, clock } = this.#context;
     if (tokens.count < 2) {
       out.text(reply.error);
       return undefined;
     }
-    const flags =
-      tokens.length(1) > longestKey
-        ? badFormat
-        : tokens.count > mostWords
-          ? wordsError
-          : MetaFlags.parse(tokens, first, clock);
-    if (typeof flags !== 'string' && this.#takeKey(flags.binaryKey)) return flags;
-    const parsed = tokens.length(1) <= longestKey && tokens.count <= mostWords;
-    out.line((parsed ? flagError : undefined) ?? (typeof flags === 'string' ? flags : badKey));
+    if (tokens.length(1) > longestKey) out.line(badFormat);
+    else if (tokens.count > mostWords) out.line(wordsError);
+    else {
+      const flags = MetaFlags.parse(tokens, 2, clock);
+      if (typeof flags !== 'string') {
+        this.#takeKey(flags.decodedKey);
+        return flags;
+      }
+      out.line(flagError ?? flags);
+    }
     return undefined;
   }
 
-  /** Word 1 is the key. False if it should be base64 and is not. */
-  #takeKey(binary: boolean): boolean {
-    const { tokens, key } = this.#context;
-    if (!binary) {
-      this.#context.takeKey();
-      return true;
-    }
-    const bytes = decodeKey(tokens.text(1));
-    if (bytes !== undefined) key.set(new Memory(bytes), 0, bytes.length);
-    return bytes !== undefined;
+  /** Word 1 is the key, or what it has been decoded to. */
+  #takeKey(decoded: Buffer | undefined): void {
+    if (decoded === undefined) this.#context.takeKey();
+    else this.#context.key.set(new Memory(decoded), 0, decoded.length);
   }
 
   // --- mg ---------------------------------------------------------------------------------------
@@ -112,7 +107,7 @@ export class Meta {
   #get(): void {
     const context = this.#context;
     const { tokens, out, count } = context;
-    const flags = this.#parse(2, 'CLIENT_ERROR options flags are too long');
+    const flags = this.#parse('CLIENT_ERROR options flags are too long');
     if (flags === undefined) return;
     if (flags.opaqueTooLong(tokens)) return out.line(longOpaque);
     const shard = context.store.shard(context.key.hash);
@@ -166,6 +161,8 @@ export class Meta {
           if (!sent && !created && expires !== 0 && expires < flags.recache!) won = true;
           return '';
         }
+        case 'k':
+          return keyText(shard.keyOf(item), (words[w + Item.State]! & stateBinaryKey) !== 0);
         case 's':
           return ` s${length}`;
         case 'f':
@@ -213,9 +210,6 @@ export class Meta {
         case 'O':
           line += this.#opaque(flags);
           break;
-        case 'k':
-          line += keyText(shard.keyOf(item), (words[w + Item.State]! & stateBinaryKey) !== 0);
-          break;
         default:
           line += own(letter);
       }
@@ -228,15 +222,19 @@ export class Meta {
 
   /** Opaque token and key, as the command gave them; with `cas` the number that c asks for. */
   #echoes(flags: MetaFlags, cas?: string): string {
-    const { key } = this.#context;
     let line = '';
     for (const letter of flags.letters) {
       if (letter === 'O') line += this.#opaque(flags);
-      else if (letter === 'k')
-        line += keyText(key.input.bytes.subarray(key.at, key.at + key.length), flags.binaryKey);
+      else if (letter === 'k') line += this.#givenKey(flags);
       else if (letter === 'c' && cas !== undefined) line += ` c${cas}`;
     }
     return line;
+  }
+
+  /** The key as the command gave it. */
+  #givenKey(flags: MetaFlags): string {
+    const { key } = this.#context;
+    return keyText(key.input.bytes.subarray(key.at, key.at + key.length), flags.binaryKey);
   }
 
   // --- ms ---------------------------------------------------------------------------------------
@@ -299,7 +297,7 @@ export class Meta {
 
   #setError(flags: MetaFlags | string): string | undefined {
     if (typeof flags === 'string') return flags;
-    if (!this.#takeKey(flags.binaryKey)) return badKey;
+    this.#takeKey(flags.decodedKey);
     if (flags.mode !== '' && !(flags.mode in modes))
       return 'CLIENT_ERROR invalid mode for ms M token';
     return flags.opaqueTooLong(this.#context.tokens) ? longOpaque : undefined;
@@ -310,7 +308,7 @@ export class Meta {
   #delete(): void {
     const context = this.#context;
     const { tokens, out, count } = context;
-    const flags = this.#parse(2, manyFlags, badFlag);
+    const flags = this.#parse(manyFlags, badFlag);
     if (flags === undefined) return;
     if (flags.opaqueTooLong(tokens)) return out.line(longOpaque);
     const code = context.withItem((shard, item) => {
@@ -337,7 +335,7 @@ export class Meta {
 
   #change(): void {
     const { tokens, out } = this.#context;
-    const flags = this.#parse(2, manyFlags, badFlag);
+    const flags = this.#parse(manyFlags, badFlag);
     if (flags === undefined) return;
     const increment = flags.mode === '' || flags.mode === 'I' || flags.mode === '+';
     if (!increment && flags.mode !== 'D' && flags.mode !== '-')
@@ -356,10 +354,10 @@ export class Meta {
     const w = item >> 2;
     const cas = casText(words[w + Item.CasHigh]!, words[w + Item.CasLow]!);
     const { unique = 0n } = flags;
+    if (words[w + Item.Length] === 0) return notNumber;
     if (unique !== 0n && cas !== String(unique)) return `EX${this.#echoes(flags)}`;
     const changed = this.#arithmetic.change(shard, item, flags.delta, increment);
-    if (changed === notNumeric)
-      return 'CLIENT_ERROR cannot increment or decrement non-numeric value';
+    if (changed === notNumeric) return notNumber;
     if (changed === noMemory) return 'SERVER_ERROR out of memory';
     shard.touch(changed.item, this.#context.clock.now, false);
     const answer = this.#answerNumber(shard, changed.item, changed.text, flags, false);
@@ -392,7 +390,7 @@ export class Meta {
     const line = this.#itemFlags(shard, item, flags, (letter) => {
       if (letter === 'T') shard.setExpires(item, flags.expires!);
       if (letter === 'N' && created) shard.setExpires(item, flags.vivify!);
-      return '';
+      return letter === 'k' ? this.#givenKey(flags) : '';
     });
     return flags.value ? `VA ${text.length}${line}\r\n${text}` : `HD${line}`;
   }
@@ -403,8 +401,10 @@ export class Meta {
     const context = this.#context;
     const { tokens, out, clock } = context;
     const binary = tokens.count > 2 && tokens.is(2, 'b');
-    if (tokens.count < 2 || tokens.length(1) > longestKey || !this.#takeKey(binary))
+    const decoded = binary ? decodeKey(tokens.text(1)) : undefined;
+    if (tokens.count < 2 || tokens.length(1) > longestKey || (binary && decoded === undefined))
       return out.line(badFormat);
+    this.#takeKey(decoded);
     const answer = context.withItem((shard, item) => {
       if (item === 0) return 'EN';
       const { words } = shard;

@@ -1,5 +1,6 @@
 // memcached's text protocol over bytes. Synchronous: requests in, responses out, no strings and no
 // objects on the way of get and set.
+import type { Credentials } from '../credentials.js';
 import { type Memory, wordOf } from '../memory.js';
 import { Slot } from '../state.js';
 import { Administration } from './administration.js';
@@ -38,6 +39,7 @@ const modes: Record<string, Mode> = {
 
 export class Protocol {
   readonly #context: Context;
+  readonly #credentials: Credentials | undefined;
   readonly #retrieval: Retrieval;
   readonly #storage: Storage;
   readonly #items: Items;
@@ -50,6 +52,7 @@ export class Protocol {
     const writer = new Writer(context);
     const arithmetic = new Arithmetic(context);
     this.#context = context;
+    this.#credentials = environment.credentials;
     this.#retrieval = new Retrieval(context);
     this.#storage = new Storage(context, writer);
     this.#items = new Items(context, arithmetic);
@@ -77,7 +80,7 @@ export class Protocol {
       return taken;
     }
     session.needed = 1;
-    const { credentials } = context.environment;
+    const credentials = this.#credentials;
     const stranger = credentials !== undefined && !session.authenticated;
     // What most requests are is recognised before their line's end has been looked for.
     if (end - start > 8 && !session.getting && !stranger && context.slots[Slot.Watched] === 0) {

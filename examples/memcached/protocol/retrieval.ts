@@ -31,6 +31,8 @@ function hasLongKey(bytes: Buffer, at: number, stop: number): boolean {
 
 export class Retrieval {
   readonly #context: Context;
+  /** Whether the last key was a hit. */
+  #found = false;
 
   constructor(context: Context) {
     this.#context = context;
@@ -101,7 +103,8 @@ export class Retrieval {
     withCas: boolean,
     expires: number,
   ): number {
-    const { session, out, key } = this.#context;
+    const context = this.#context;
+    const { session, out, key } = context;
     const { bytes } = input;
     let keys = session.getting ? 1 : 0;
     session.getting = false;
@@ -117,7 +120,9 @@ export class Retrieval {
       while (keyEnd < stop && bytes[keyEnd] !== space) keyEnd++;
       keys++;
       key.set(input, first, keyEnd - first);
-      this.#getOne(withCas, expires);
+      const found = this.#getOne(withCas, expires);
+      context.countPrefix(prefixGet);
+      if (found) context.countPrefix(prefixHit);
       first = keyEnd;
     }
     out.text(keys === 0 && expires < 0 ? reply.error : reply.end);
@@ -133,8 +138,8 @@ export class Retrieval {
     return taken;
   }
 
-  /** Answers the key; nothing for a miss. */
-  #getOne(withCas: boolean, expires: number): void {
+  /** Answers the key; nothing for a miss. Returns whether it was a hit. */
+  #getOne(withCas: boolean, expires: number): boolean {
     const context = this.#context;
     const shard = context.store.shard(context.key.hash);
     for (let room = leastRoom; room > 0;) {
@@ -142,6 +147,7 @@ export class Retrieval {
       room = this.#tryGet(shard, withCas, expires);
     }
     if (shard.unfinished) shard.finish();
+    return this.#found;
   }
 
   /** Returns the room that the answer needs where there is less. */
@@ -154,12 +160,11 @@ export class Retrieval {
       const item = shard.find(key, now);
       const length = item === 0 ? 0 : shard.textLength(item);
       if (!out.hasRoom(length + leastRoom)) return length + leastRoom;
+      this.#found = item !== 0;
       count[counter.cmd_get]!++;
       count[item === 0 ? counter.get_misses : counter.get_hits]!++;
-      context.countPrefix(prefixGet);
       if (expires >= 0) this.#countTouch(shard, item, expires);
       if (item === 0) return 0;
-      context.countPrefix(prefixHit);
       shard.touch(item, now);
       this.#write(shard, item, length, withCas);
       return 0;
@@ -183,7 +188,7 @@ export class Retrieval {
     view.setInt32(at, valueWord, true);
     view.setUint16(at + 4, eSpace);
     if (withCas) return this.#writeWithCas(shard, item, at + 6);
-    shard.readText(item, out.memory, at + 6);
+    shard.readText(item, length, out.memory, at + 6);
     out.end = at + 6 + length;
     return undefined;
   }

@@ -10,6 +10,7 @@ import { settings } from './settings.js';
 
 /** As memcached: no more of a dump. */
 const longestDump = 2 ** 21;
+const mostClasses = 64;
 
 export type Line = readonly [name: string, value: string | number];
 
@@ -195,23 +196,24 @@ export class Statistics {
     const id = tokens.unsigned(2);
     const limit = tokens.unsigned(3);
     if (id < 0 || limit < 0) return out.text(reply.badFormat);
-    if (id === 0 || id > this.#classes.length) return out.text(reply.illegalClass);
+    if (id >= mostClasses) return out.text(reply.illegalClass);
     const lines: string[] = [];
     let bytes = 0;
-    store.forEach((shard) =>
-      shard.forEachOf(id - 1, (item) => {
-        const { words } = shard;
-        const w = item >> 2;
-        if ((words[w + Item.State]! & stateBinaryKey) !== 0) return true;
-        const expires = words[w + Item.Expires]!;
-        const line = `ITEM ${shard.keyOf(item).toString('latin1')} [${words[w + Item.Length]} b; ${
-          expires === 0 ? 0 : clock.epoch + expires
-        } s]`;
-        bytes += line.length + 2;
-        if (bytes < longestDump) lines.push(line);
-        return bytes < longestDump && (limit === 0 || lines.length < limit);
-      }),
-    );
+    for (const shard of id > 0 && id <= this.#classes.length ? store.shards : [])
+      shard.locked(() =>
+        shard.forEachOf(id - 1, (item) => {
+          const { words } = shard;
+          const w = item >> 2;
+          if ((words[w + Item.State]! & stateBinaryKey) !== 0) return true;
+          const expires = words[w + Item.Expires]!;
+          const line = `ITEM ${shard.keyOf(item).toString('latin1')} [${words[w + Item.Length]} b; ${
+            expires === 0 ? 0 : clock.epoch + expires
+          } s]`;
+          bytes += line.length + 2;
+          if (bytes < longestDump) lines.push(line);
+          return bytes < longestDump && (limit === 0 || lines.length < limit);
+        }),
+      );
     for (const line of limit === 0 ? lines : lines.slice(0, limit)) out.line(line);
     return out.text(reply.end);
   }

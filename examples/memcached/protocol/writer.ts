@@ -216,11 +216,12 @@ export class Writer {
       let flags = 0;
       let expires = 0;
       let oldLength = 0;
+      let unique = 0n;
       const refusal = context.withItem((_, old) => {
         if (old === 0) return Outcome.NotStored;
         const w = old >> 2;
-        this.#unchanged = casOf(shard, old);
-        if (wanted !== 0n && wanted !== this.#unchanged) return Outcome.Exists;
+        unique = casOf(shard, old);
+        if (wanted !== 0n && wanted !== unique) return Outcome.Exists;
         flags = shard.words[w + Item.Flags]!;
         expires = shard.words[w + Item.Expires]!;
         oldLength = shard.words[w + Item.Length]!;
@@ -233,6 +234,7 @@ export class Writer {
       if (shard.unfinished) shard.finish();
       const { scratch } = context;
       copy(value, at, scratch, mode === Mode.Append ? oldLength : 0, length);
+      this.#unchanged = unique;
       outcome = this.put(Mode.Set, flags, expires, scratch, 0, oldLength + length);
       this.#unchanged = 0n;
       // As memcached has it: for want of memory append does nothing.

@@ -23,7 +23,8 @@ export class Clock {
   tick(): void {
     const seconds = Math.floor(Date.now() / 1000) - this.epoch;
     const paused = this.#slots[Slot.PausedAt]!;
-    this.now = paused === 0 ? seconds + this.#slots[Slot.TimeOffset]! : paused;
+    // As a small integer, which V8 keeps unboxed.
+    this.now = (paused === 0 ? seconds + this.#slots[Slot.TimeOffset]! : paused) | 0;
     this.#changes = this.#slots[Slot.ClockChanges]!;
   }
 

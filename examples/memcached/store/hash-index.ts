@@ -4,15 +4,17 @@ import type { Pages } from './pages.js';
 
 export class HashIndex {
   readonly #words: Int32Array;
-  readonly #g: Geometry;
   readonly #pages: Pages;
   readonly #bucketsPerPage: number;
+  readonly #shift: number;
+  readonly #directory: number;
 
   constructor(words: Int32Array, g: Geometry, pages: Pages) {
     this.#words = words;
-    this.#g = g;
     this.#pages = pages;
     this.#bucketsPerPage = g.pageSize / 4;
+    this.#shift = Math.log2(this.#bucketsPerPage);
+    this.#directory = g.directory;
   }
 
   /** Number of buckets. */
@@ -80,7 +82,7 @@ export class HashIndex {
   }
 
   #directoryOf(bucket: number): number {
-    return this.#g.directory + ((bucket / this.#bucketsPerPage) | 0);
+    return this.#directory + (bucket >>> this.#shift);
   }
 
   #slotOf(bucket: number): number {

@@ -99,6 +99,16 @@ export class Pages {
     words[k + Class.HandChunk] = 0;
   }
 
+  *circle(c: number): Generator<number> {
+    const words = this.#words;
+    const first = words[this.classEntry(c) + Class.HandPage]!;
+    for (let page = first; page !== 0;) {
+      yield page - 1;
+      page = words[this.entry(page - 1) + Page.Next]!;
+      if (page === first) return;
+    }
+  }
+
   leave(c: number, page: number): void {
     const words = this.#words;
     const k = this.classEntry(c);

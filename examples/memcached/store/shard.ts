@@ -152,6 +152,16 @@ export class Shard {
     this.#lock.release();
   }
 
+  /** Runs `work` under the lock. */
+  locked<T>(work: () => T): T {
+    this.lock();
+    try {
+      return work();
+    } finally {
+      this.unlock();
+    }
+  }
+
   /** Resets the shard if the worker with this token died while it held the lock. */
   recover(token: number): boolean {
     if (!this.#lock.isHeldBy(token)) return false;
@@ -417,15 +427,14 @@ export class Shard {
     this.#eviction.shrink(now);
   }
 
-  /** Chunks in use and pages of a slab class. */
+  /** Pages of a slab class, and chunks in use. */
   usage(c: number): { pages: number; chunksPerPage: number; used: number } {
-    const k = this.#pages.classEntry(c);
-    const pages = this.words[k + Class.Pages]!;
-    return {
-      pages,
-      chunksPerPage: this.#pages.chunksPerPage(c),
-      used: c === this.#values.class ? pages : this.statistics[c * Statistic.Count]!,
-    };
+    const pages = this.words[this.#pages.classEntry(c) + Class.Pages]!;
+    let used = c === this.#values.class ? pages : 0;
+    if (used === 0)
+      for (const page of this.#pages.circle(c))
+        used += this.words[this.#pages.entry(page) + Page.Used]!;
+    return { pages, chunksPerPage: this.#pages.chunksPerPage(c), used };
   }
 
   /** When the item that the class's clock looks at next was last used; 0 if there is none. */
@@ -442,20 +451,16 @@ export class Shard {
   /** Calls `visit` for the items of a class until it returns false. */
   forEachOf(c: number, visit: (item: number) => boolean): void {
     const { words } = this;
-    const first = words[this.#pages.classEntry(c) + Class.HandPage]!;
-    for (let page = first; page !== 0;) {
-      const p = this.#pages.entry(page - 1);
-      const large = c === this.#values.class;
-      const chunks = large ? 1 : words[p + Page.Cut]!;
+    const large = c === this.#values.class;
+    for (const page of this.#pages.circle(c)) {
+      const chunks = large ? 1 : words[this.#pages.entry(page) + Page.Cut]!;
       for (let n = 0; n < chunks; n++) {
         const item = large
-          ? this.#values.itemOf(page)
-          : this.#pages.start(page - 1) + n * this.geometry.classes[c]!;
+          ? this.#values.itemOf(page + 1)
+          : this.#pages.start(page) + n * this.geometry.classes[c]!;
         const live = (words[(item >> 2) + Item.State]! & stateItem) !== 0;
-        if (live && !visit(item)) return;
+        if (live && this.classOf(item) === c && !visit(item)) return;
       }
-      page = words[p + Page.Next]!;
-      if (page === first) return;
     }
   }
 
@@ -484,10 +489,10 @@ export class Shard {
     copy(this.memory, item + itemHeader, to, at, this.headLength(item));
   }
 
-  /** Copies the whole text; see finish(). */
-  readText(item: number, to: Memory, at: number): void {
+  /** Copies the whole text, which is `length` long; see finish(). */
+  readText(item: number, length: number, to: Memory, at: number): void {
     if (this.words[(item >> 2) + Item.Pages] === 0)
-      return copy(this.memory, item + itemHeader, to, at, this.textLength(item));
+      return copy(this.memory, item + itemHeader, to, at, length);
     this.readHead(item, to, at);
     return this.readValue(item, to, at + this.headLength(item), 2);
   }

@@ -124,14 +124,7 @@ export class Store {
 
   /** Runs `work` on every shard under its lock, one after the other. */
   forEach(work: (shard: Shard) => void): void {
-    for (const shard of this.shards) {
-      shard.lock();
-      try {
-        work(shard);
-      } finally {
-        shard.unlock();
-      }
-    }
+    for (const shard of this.shards) shard.locked(() => work(shard));
   }
 
   /** Sets the memory limit (cache_memlimit); false if the store has no room for so many bytes. */

@@ -16,12 +16,7 @@ export function sweep(store: Store, clock: Clock, workerIndex: number, workers: 
     clock.follow();
     for (let i = 0; i < shardsAtOnce; i++) {
       const shard = own[next++ % own.length]!;
-      shard.lock();
-      try {
-        shard.sweep(clock.now, chunksAtOnce);
-      } finally {
-        shard.unlock();
-      }
+      shard.locked(() => shard.sweep(clock.now, chunksAtOnce));
     }
   }, everyMs).unref();
 }
