@@ -19,9 +19,8 @@ export const steerings: Steering[] = [
 ];
 
 const present: Record<string, () => boolean> = {
-  // Test suites of others.
+  // Its test suite.
   'memcached-source': () => debianSource('memcached') !== undefined,
-  'python-pymemcache-source': () => debianSource('python-pymemcache') !== undefined,
   'listen-bucket': () => listenBucket.available,
   'reuseport-lb': () => linux || (reusePortLb.available && !listenBucket.available),
   'bpf-toeplitz': () => reusePortBpf.available,

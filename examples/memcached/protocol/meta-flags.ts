@@ -116,11 +116,15 @@ export class MetaFlags {
   }
 }
 
-/** The bytes of a key in base64, undefined if it is none. */
+/** The bytes of a key in base64, undefined if it is none. What follows the first padding does not count. */
 export function decodeKey(text: string): Buffer | undefined {
   const letters = text.replace(/[^A-Za-z0-9+/=]/g, '');
-  if (letters.length === 0 || letters.length % 4 !== 0 || /=[^=]|={3}/.test(letters))
-    return undefined;
-  const bytes = Buffer.from(letters, 'base64');
-  return bytes.length === 0 ? undefined : bytes;
+  if (letters.length === 0 || letters.length % 4 !== 0) return undefined;
+  const padded = letters.indexOf('=');
+  if (padded < 0) return Buffer.from(letters, 'base64');
+  const end = (padded | 3) + 1;
+  const padding = letters.slice(end - 4, end).split('=').length - 1;
+  if (padding > 2) return undefined;
+  const bytes = Buffer.from(letters.slice(0, end).replaceAll('=', 'A'), 'base64');
+  return bytes.subarray(0, bytes.length - padding);
 }
