@@ -1,6 +1,8 @@
 // The store against a model: random operations, every byte checked.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { describe, it } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 
 import { ShmSegment } from 'freebsd-rss';
@@ -8,7 +10,6 @@ import { ShmSegment } from 'freebsd-rss';
 import { Memory } from '../../examples/memcached/memory.js';
 import { State } from '../../examples/memcached/state.js';
 import { Clock } from '../../examples/memcached/store/clock.js';
-import { Key } from '../../examples/memcached/store/key.js';
 import {
   chunkSizes,
   geometry,
@@ -20,57 +21,7 @@ import { lockToken } from '../../examples/memcached/store/lock.js';
 import { Shard } from '../../examples/memcached/store/shard.js';
 import { shardCount, Store, StoreMemory } from '../../examples/memcached/store/store.js';
 import { randomNumbers } from '../helpers/random.js';
-
-const now = 10;
-
-function find(shard: Shard, key: Buffer, time = now): number {
-  return shard.find(keyOf(key), time);
-}
-
-function keyOf(bytes: Buffer): Key {
-  const key = new Key(7);
-  key.set(new Memory(bytes), 0, bytes.length);
-  return key;
-}
-
-function makeShard(size: number, evict: boolean): Shard {
-  const shard = new Shard(new ArrayBuffer(size), lockToken(0, 0), { evict, limit: size });
-  shard.format(1, size);
-  return shard;
-}
-
-function put(shard: Shard, key: Buffer, value: Buffer): boolean {
-  const from = new Memory(value);
-  const pages = shard.pagesFor(keyOf(key), value.length, 0);
-  const filled = pages === 0 || shard.fill(pages, from, 0, value.length, now);
-  const item = filled ? shard.allocate(keyOf(key), value.length, 0, 0, now, pages) : 0;
-  const old = find(shard, key);
-  if (item === 0) {
-    if (old !== 0) shard.remove(old);
-    if (filled && pages > 0) shard.abandon();
-    return false;
-  }
-  shard.writeValue(item, from, 0);
-  shard.replace(item, keyOf(key), now);
-  return true;
-}
-
-function total(shard: Shard, statistic: Statistic): number {
-  let sum = 0;
-  for (let at = statistic; at < shard.statistics.length; at += Statistic.Count)
-    sum += shard.statistics[at]!;
-  return sum;
-}
-
-function get(shard: Shard, key: Buffer): Buffer | undefined {
-  const item = find(shard, key);
-  if (item === 0) return undefined;
-  shard.touch(item, now);
-  const value = Buffer.alloc(shard.words[(item >> 2) + Item.Length]!);
-  shard.readValue(item, new Memory(value), 0);
-  if (shard.unfinished) shard.finish();
-  return value;
-}
+import { find, get, keyOf, makeShard, now, pagesOfSomebody, put, total } from '../helpers/store.js';
 
 function valueOf(random: (below: number) => number): Buffer {
   const kinds = [40, 200, 3000, 70_000];
@@ -120,6 +71,7 @@ for (const [size, evict] of [
       assert.equal(total(shard, Statistic.Evicted), 0);
       assert.ok(refused > 0);
     }
+    assert.equal(words[Head.TakenPages], pagesOfSomebody(shard));
     let live = 0;
     for (let i = 0; i < 20_000; i++) if (get(shard, Buffer.from(`key-${i}`)) !== undefined) live++;
     assert.equal(words[Head.Items], live);
@@ -253,6 +205,134 @@ describe('expiry and flush', () => {
   });
 });
 
+describe('large values', () => {
+  const key = Buffer.from('large');
+  const value = Buffer.alloc(1_000_000, '0123456789');
+
+  /** The same memory for two workers. */
+  function twoWorkers(): [Shard, Shard] {
+    const buffer = new ArrayBuffer(2 ** 23);
+    const options = { evict: true, limit: 2 ** 23 };
+    const [first, second] = [0, 1].map((i) => new Shard(buffer, lockToken(i, 0), options));
+    first!.format(1, 2 ** 23);
+    return [first!, second!];
+  }
+
+  /** Begins to read the value; the rest is read by finish(), without the lock. */
+  function begin(shard: Shard): Buffer {
+    const bytes = Buffer.alloc(value.length);
+    shard.locked(() => shard.readValue(find(shard, key), new Memory(bytes), 0));
+    assert.ok(shard.unfinished);
+    return bytes;
+  }
+
+  for (const [name, change] of [
+    ['deleted', (shard: Shard) => shard.locked(() => shard.remove(find(shard, key)))],
+    ['replaced', (shard: Shard) => put(shard, key, Buffer.alloc(900_000, 'x'))],
+    ['flushed', (shard: Shard) => shard.locked(() => shard.clear())],
+  ] as const)
+    it(`one that is being read stays whole while it is ${name} and others are stored`, () => {
+      const [reader, writer] = twoWorkers();
+      put(writer, key, value);
+      const bytes = begin(reader);
+      change(writer);
+      for (let i = 0; i < 40; i++)
+        put(writer, Buffer.from(`other-${i}`), Buffer.alloc(700_000, 'y'));
+      reader.finish();
+      assert.ok(bytes.equals(value));
+      assert.equal(reader.words[Head.TakenPages], pagesOfSomebody(reader));
+    });
+
+  it('what a dead worker was filling or reading is given back', () => {
+    const [dying, other] = twoWorkers();
+    put(other, key, value);
+    begin(dying);
+    dying.fill(10, new Memory(value), 0, value.length, now);
+    other.locked(() => other.remove(find(other, key)));
+    assert.ok(other.words[Head.TakenPages]! > 20);
+    new Shard(other.memory.bytes.buffer as ArrayBuffer, lockToken(0, 1), {
+      evict: true,
+      limit: 2 ** 23,
+    }).reclaim();
+    assert.equal(other.words[Head.TakenPages], pagesOfSomebody(other));
+    assert.equal(other.words[Head.TakenPages], 1, 'the index');
+  });
+
+  it('memory in parts: of any length around whole pages', () => {
+    const shard = makeShard(2 ** 23, true);
+    const page = shard.geometry.pageSize;
+    for (const length of [
+      page - 400,
+      page - 64,
+      page - 1,
+      page,
+      page + 1,
+      3 * page - 50,
+      3 * page,
+    ]) {
+      const bytes = Buffer.alloc(length, `${length}.`);
+      assert.ok(put(shard, key, bytes));
+      assert.ok(get(shard, key)!.equals(bytes), String(length));
+    }
+    assert.equal(shard.words[Head.TakenPages], pagesOfSomebody(shard));
+  });
+});
+
+describe('the sweep', () => {
+  it('removes what has expired, in bounded steps', () => {
+    const shard = makeShard(2 ** 23, true);
+    for (let i = 0; i < 20_000; i++)
+      put(shard, Buffer.from(`key-${i}`), Buffer.from('value'), i % 2 === 0 ? now + 5 : 0);
+    let steps = 0;
+    for (; shard.words[Head.Items]! > 10_000; steps++) {
+      const before = total(shard, Statistic.SweepLooked);
+      shard.sweep(now + 5, 256);
+      assert.ok(total(shard, Statistic.SweepLooked) - before <= 256);
+      assert.ok(steps < 1000);
+    }
+    assert.equal(total(shard, Statistic.Swept), 10_000);
+    assert.ok(steps >= 10_000 / 256);
+  });
+});
+
+describe('the memory limit', () => {
+  const fill = (shard: Shard) => {
+    for (let i = 0; i < 50_000; i++) put(shard, Buffer.from(`key-${i}`), Buffer.alloc(200, 'v'));
+    return shard.words[Head.Items]!;
+  };
+  const shardOf = (limit: number) => {
+    const shard = new Shard(new ArrayBuffer(2 ** 24), lockToken(0, 0), { evict: true, limit });
+    shard.format(1, limit);
+    return shard;
+  };
+
+  for (const megabytes of [1, 2, 8])
+    it(`is never exceeded: ${megabytes} MiB`, () => {
+      const shard = shardOf(megabytes * 2 ** 20);
+      fill(shard);
+      for (let i = 0; i < 20; i++)
+        put(shard, Buffer.from(`l${i}`), Buffer.alloc(100_000 * megabytes));
+      assert.ok(shard.used <= megabytes * 2 ** 20);
+      assert.ok(shard.used >= megabytes * 2 ** 20 * 0.9, `${shard.used} used`);
+    });
+
+  it('can be raised, and lowered by a page a step', () => {
+    const shard = shardOf(2 ** 22);
+    const before = fill(shard);
+    shard.limitTo(2 ** 23);
+    const more = fill(shard);
+    assert.ok(more > before * 1.8, `${before}, then ${more}`);
+    shard.limitTo(2 ** 22);
+    for (let step = 0; shard.used > 2 ** 22; step++) {
+      const taken = shard.words[Head.TakenPages]!;
+      shard.sweep(now, 256);
+      assert.ok(taken - shard.words[Head.TakenPages]! <= 1);
+      assert.ok(step < 200);
+    }
+    assert.ok(fill(shard) <= before * 1.05);
+  });
+});
+
 describe('the geometry', () => {
   it('chunk sizes ascend to a whole page, and classes waste little', () => {
     for (const page of [2 ** 14, 2 ** 16]) {
@@ -332,12 +412,91 @@ describe('the lock', () => {
     assert.equal(memory.recover(lockToken(4, 0)), 0, 'another worker’s death');
     assert.equal(memory.recover(lockToken(5, 1)), 0, 'another life of the worker');
     const waiter = said(thread(memory.handle, 6, 1));
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await setTimeout(100);
     await holder.terminate();
     assert.equal(memory.recover(lockToken(5, 0)), 1);
     assert.equal(await waiter, 'done', 'who waited goes on');
     const { words } = new Store(memory.handle, lockToken(9, 0)).shards[0]!;
     assert.deepEqual([words[Head.Resets], words[Head.Items]], [1, 0]);
+    memory.close();
+  });
+});
+
+describe('workers that die while they write', () => {
+  const source = `
+    import { workerData, parentPort } from 'node:worker_threads';
+    const { Store } = await import(workerData.store);
+    const { lockToken } = await import(workerData.lock);
+    const { keyOf, put } = await import(workerData.helper);
+    const store = new Store(workerData.handle, lockToken(workerData.index, workerData.generation));
+    store.reclaim();
+    parentPort.postMessage('begun');
+    for (let i = workerData.generation * 1000; ; i++) {
+      const size = i % 16 === 0 ? 150_000 : (i * 7919) % 3000;
+      const key = Buffer.from('key-' + (i % 3000));
+      put(store.shard(keyOf(key).hash), key, Buffer.alloc(size, (i % 3000) + '.'));
+    }
+  `;
+  const url = (path: string) => new URL(path, import.meta.url).href;
+
+  it('leave a store that works, and whose items are whole', { timeout: 60_000 }, async () => {
+    const memory = new StoreMemory({
+      megabytes: 64,
+      itemSize: 2 ** 20,
+      evict: true,
+      trackSizes: true,
+    });
+    const store = new Store(memory.handle, lockToken(9, 0));
+    const { shards } = store;
+    const random = randomNumbers(Date.now());
+    let resets = 0;
+    for (let generation = 0; generation < 40; generation++) {
+      const workers = [0, 1].map((index) => {
+        const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(source)}`), {
+          workerData: {
+            handle: memory.handle,
+            index,
+            generation,
+            store: url('../../examples/memcached/store/store.js'),
+            lock: url('../../examples/memcached/store/lock.js'),
+            helper: url('../helpers/store.js'),
+          },
+        });
+        return { worker, begun: once(worker, 'message') };
+      });
+      await Promise.all(workers.map(({ begun }) => begun));
+      await setTimeout(random(30));
+      // The second may have to wait for a lock that the first has left; nobody else breaks it.
+      for (const [index, { worker }] of workers.entries()) {
+        await worker.terminate();
+        resets += memory.recover(lockToken(index, generation));
+      }
+    }
+    for (const index of [0, 1]) new Store(memory.handle, lockToken(index, 40)).reclaim();
+    let live = 0;
+    for (let i = 0; i < 3000; i++) {
+      const key = Buffer.from(`key-${i}`);
+      const value = get(store.shard(keyOf(key).hash), key);
+      if (value === undefined) continue;
+      live++;
+      assert.ok(value.equals(Buffer.alloc(value.length, `${i}.`)), `key-${i} is torn`);
+    }
+    const sum = (of: (shard: Shard) => number) => shards.reduce((all, shard) => all + of(shard), 0);
+    assert.equal(
+      sum(({ words }) => words[Head.Resets]!),
+      resets,
+    );
+    assert.equal(
+      sum(({ words }) => words[Head.Items]!),
+      live,
+    );
+    assert.equal(
+      sum(({ sizes }) => sizes!.reduce((all, count) => all + count)),
+      live,
+    );
+    for (const shard of shards) assert.equal(shard.words[Head.TakenPages], pagesOfSomebody(shard));
+    assert.ok(live > 0);
+    console.log(`${resets} of 80 died with the lock; ${live} items live`);
     memory.close();
   });
 });
