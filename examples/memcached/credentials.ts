@@ -1,49 +1,59 @@
-// The users and passwords of -Y: a file with "user:password" lines.
-import { timingSafeEqual, createHash } from 'node:crypto';
+// The users and passwords of -Y. The main thread reads the file, "user:password" a line; the workers have
+// the digests of its lines in shared memory.
+import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
-import { Slot, type State } from './state.js';
+import { ShmSegment } from 'freebsd-rss';
 
-const digest = (text: string) => createHash('sha256').update(text, 'latin1').digest();
+const digestSize = 32;
+const mostLines = 1000;
+const firstDigest = 64;
+/** Words: how often the digests have been written, odd while they are; their number. */
+const enum Word {
+  Version = 0,
+  Count = 1,
+}
+
+const digest = (line: string) => createHash('sha256').update(line, 'latin1').digest();
 
 export class Credentials {
-  readonly #file: string;
-  readonly #slots: Float64Array;
-  #version = -1;
-  #digests: Buffer[] = [];
+  readonly id: number;
+  readonly #words: Int32Array;
+  readonly #bytes: Buffer;
 
-  /** Throws when the file cannot be read, or has no line that is one. */
-  constructor(file: string, state: State) {
-    this.#file = file;
-    this.#slots = state.slots;
-    this.#read();
+  /** Opens, or without an id makes, the memory. */
+  constructor(id?: number) {
+    const size = firstDigest + mostLines * digestSize;
+    const segment = id === undefined ? ShmSegment.create({ size }) : ShmSegment.open(id);
+    this.id = segment.id;
+    this.#words = new Int32Array(segment.buffer, 0, firstDigest / 4);
+    this.#bytes = Buffer.from(segment.buffer, firstDigest);
   }
 
-  accepts(user: string, password: string): boolean {
-    if (this.#slots[Slot.Credentials] !== this.#version) this.#reread();
-    const given = digest(`${user}:${password}`);
-    let accepted = false;
-    for (const one of this.#digests) if (timingSafeEqual(one, given)) accepted = true;
-    return accepted;
-  }
-
-  /** The file has changed. If it is wrong now, those from before stay. */
-  #reread(): void {
-    try {
-      this.#read();
-    } catch (error) {
-      console.error(`warning: ${(error as Error).message}`);
-      this.#version = this.#slots[Slot.Credentials]!;
-    }
-  }
-
-  #read(): void {
-    const lines = readFileSync(this.#file, 'latin1')
+  /** Replaces what there is by the file's. Throws when that cannot be read or has a wrong line. */
+  load(file: string): void {
+    const lines = readFileSync(file, 'latin1')
       .split(/\r?\n/)
       .filter((line) => line !== '');
     if (lines.length === 0 || lines.some((line) => !/^[^:\s]+:\S+$/.test(line)))
-      throw new Error(`${this.#file} must have "user:password" on every line`);
-    this.#digests = lines.map(digest);
-    this.#version = this.#slots[Slot.Credentials]!;
+      throw new Error(`${file} must have "user:password" on every line`);
+    if (lines.length > mostLines) throw new Error(`${file} has more than ${mostLines} lines`);
+    Atomics.add(this.#words, Word.Version, 1);
+    lines.forEach((line, i) => digest(line).copy(this.#bytes, i * digestSize));
+    this.#words[Word.Count] = lines.length;
+    Atomics.add(this.#words, Word.Version, 1);
+  }
+
+  accepts(user: string, password: string): boolean {
+    const given = digest(`${user}:${password}`);
+    for (;;) {
+      const version = Atomics.load(this.#words, Word.Version);
+      let accepted = false;
+      for (let i = 0; i < this.#words[Word.Count]!; i++) {
+        const at = i * digestSize;
+        if (timingSafeEqual(this.#bytes.subarray(at, at + digestSize), given)) accepted = true;
+      }
+      if (version % 2 === 0 && Atomics.load(this.#words, Word.Version) === version) return accepted;
+    }
   }
 }

@@ -90,8 +90,9 @@ const state = new State();
 state.slots[Slot.Verbosity] = options.verbose;
 state.slots[Slot.MemoryLimit] = options.megabytes * 2 ** 20;
 watch(state.slots);
+const credentials = options.credentials === undefined ? undefined : new Credentials();
 try {
-  if (options.credentials !== undefined) new Credentials(options.credentials, state);
+  credentials?.load(options.credentials!);
 } catch (error) {
   fail(error);
 }
@@ -107,6 +108,7 @@ const server = createServer(
     counters: counters.id,
     connections: connections.id,
     prefixes: prefixes.id,
+    credentials: credentials?.id,
   }),
 );
 
@@ -120,7 +122,13 @@ server.on('worker-exit', ({ workerIndex, generation, code, error }) => {
 await server.listen().catch(fail);
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void server.close({ timeout: 2000 }));
-process.on('SIGHUP', () => state.slots[Slot.Credentials]!++);
+process.on('SIGHUP', () => {
+  try {
+    credentials?.load(options.credentials!);
+  } catch (error) {
+    console.error(`warning: ${(error as Error).message}; the ones from before stay`);
+  }
+});
 const { pidFile } = options;
 if (pidFile !== undefined) {
   writeFileSync(pidFile, `${process.pid}\n`);

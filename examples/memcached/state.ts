@@ -11,9 +11,8 @@ export const enum Slot {
   Detail = 5, // 1: requests are counted by key prefix
   MemoryLimit = 6, // bytes
   Flushed = 7, // second of the last flush_all, or the one to come
-  Credentials = 8, // how often the file of them has changed
-  Watched = 9, // 1: Verbosity or Detail ask for a look at every request
-  Count = 10,
+  Watched = 8, // 1: Verbosity or Detail ask for a look at every request
+  Count = 9,
 }
 
 export class State {

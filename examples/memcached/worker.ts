@@ -25,6 +25,7 @@ export interface WorkerData {
   counters: number;
   connections: number;
   prefixes: number;
+  credentials: number | undefined;
 }
 
 let context: WorkerContext;
@@ -40,7 +41,7 @@ function openEnvironment(): Environment {
   const counters = new Counters(data.counters, workerIndex);
   counters.row[counter.curr_connections] = 0; // a predecessor's connections ended with it
   const credentials =
-    options.credentials === undefined ? undefined : new Credentials(options.credentials, state);
+    data.credentials === undefined ? undefined : new Credentials(data.credentials);
   return {
     options,
     state,
