@@ -92,6 +92,21 @@ export const works: Work[] = [
     load: get({ work: 'mixed' }),
     data: true,
   },
+  ...(
+    [
+      ['delete-1', 'a set without a reply, then delete', 'delete'],
+      ['incr-1', 'incr of a number', 'incr'],
+      ['cas-1', 'cas with a number that is not the item’s', 'cas'],
+      ['touch-1', 'touch', 'touch'],
+    ] as const
+  ).map(([name, about, work]): Work => ({
+    name,
+    about: `${about}, 50 connections, one request at a time`,
+    subjects: [ours(), memcached()],
+    goals: { memcached: { ratio: 1, cpuRatio: 1 } },
+    load: get({ work, preload: work === 'incr' ? 1 : 0 }),
+    data: true,
+  })),
   {
     name: 'udp-get',
     about: 'get over UDP, 32-byte values, 16 sockets with 8 requests in flight each',

@@ -2,7 +2,7 @@
 // `depth` pipelined ones. Every answer is compared with the expected bytes. echo: what a get asks comes
 // back as it is.
 //
-//   load_memcached port=N pid=N work=get|multiget|set|mixed|echo|none [connections=50] [depth=1] [keys=16]
+//   load_memcached port=N pid=N work=get|multiget|set|mixed|touch|incr|cas|delete|echo|none [connections=50] [depth=1] [keys=16]
 //                  [seconds=1] [cpu=1] [spin=1] [preload=1]
 #include <errno.h>
 #include <netinet/in.h>
@@ -45,13 +45,45 @@ std::string Set(unsigned n) {
   return "set " + KeyOf(n) + " 0 0 32\r\n" + ValueOf(n) + "\r\n";
 }
 
-void Preload(uint16_t port) {
+std::string SetNumber(unsigned n) {
+  return "set " + KeyOf(n) + " 0 0 10\r\n1000000000\r\n";
+}
+
+// What a work does besides getting: requests that are equally long for every key, and their answer.
+struct Change {
+  std::string (*request)(unsigned n);
+  std::string_view answer;
+};
+
+Change ChangeOf(const std::string& work) {
+  if (work == "touch")
+    return {[](unsigned n) { return "touch " + KeyOf(n) + " 0\r\n"; }, "TOUCHED\r\n"};
+  // By 0, so that the answer is known.
+  if (work == "incr")
+    return {[](unsigned n) { return "incr " + KeyOf(n) + " 0\r\n"; }, "1000000000\r\n"};
+  // With a number that no item has: found and compared, not stored.
+  if (work == "cas")
+    return {[](unsigned n) {
+              return "cas " + KeyOf(n) + " 0 0 32 999999999999\r\n" + ValueOf(n) + "\r\n";
+            },
+            "EXISTS\r\n"};
+  // Of an item that has just been stored.
+  if (work == "delete")
+    return {[](unsigned n) {
+              return "set " + KeyOf(n) + " 0 0 32 noreply\r\n" + ValueOf(n) + "\r\ndelete " + KeyOf(n) +
+                     "\r\n";
+            },
+            "DELETED\r\n"};
+  return {Set, "STORED\r\n"};
+}
+
+void Preload(uint16_t port, std::string (*set)(unsigned)) {
   int fd = Connect(port);
   char buffer[65536];
   constexpr unsigned kBatch = 100;
   for (unsigned n = 0; n < kKeys; n += kBatch) {
     std::string requests;
-    for (unsigned i = 0; i < kBatch; ++i) requests += Set(n + i);
+    for (unsigned i = 0; i < kBatch; ++i) requests += set(n + i);
     SendAll(fd, requests);
     for (size_t got = 0; got < kBatch * strlen("STORED\r\n");) {
       ssize_t r = recv(fd, buffer, sizeof buffer, 0);
@@ -69,12 +101,13 @@ class Requests {
   Requests(const std::string& work, unsigned depth, unsigned keys)
       : multi_(work == "multiget"),
         echo_(work == "echo"),
-        set_percent_(work == "set" ? 100 : work == "mixed" ? 10 : 0),
+        change_(ChangeOf(work)),
+        change_percent_(work == "mixed" ? 10 : work == "get" || echo_ || multi_ ? 0 : 100),
         depth_(depth),
         keys_(keys) {
     for (unsigned n = 0; n < kKeys; ++n) {
       gets_ += "get " + KeyOf(n) + "\r\n";
-      sets_ += Set(n);
+      changes_ += change_.request(n);
       items_.append(ItemOf(n)).append(kEnd);
     }
   }
@@ -95,33 +128,34 @@ class Requests {
       own->append(kEnd);
     } else if (depth_ == 1) {
       unsigned n = random_.Next() % kKeys;
-      bool set = IsSet();
-      *expected = set ? kStored : Part(echo_ ? gets_ : items_, n);
-      return Part(set ? sets_ : gets_, n);
+      bool change = IsChange();
+      *expected = change ? change_.answer : Part(echo_ ? gets_ : items_, n);
+      return Part(change ? changes_ : gets_, n);
     }
     for (unsigned i = 0; i < depth_ && !multi_; ++i) {
       unsigned n = random_.Next() % kKeys;
-      bool set = IsSet();
-      request_ += Part(set ? sets_ : gets_, n);
-      own->append(set ? kStored : Part(echo_ ? gets_ : items_, n));
+      bool change = IsChange();
+      request_ += Part(change ? changes_ : gets_, n);
+      own->append(change ? change_.answer : Part(echo_ ? gets_ : items_, n));
     }
     *expected = *own;
     return request_;
   }
 
  private:
-  static constexpr std::string_view kEnd = "END\r\n", kStored = "STORED\r\n";
+  static constexpr std::string_view kEnd = "END\r\n";
 
   // The n-th of the equally long pieces.
   static std::string_view Part(const std::string& all, unsigned n) {
     size_t length = all.size() / kKeys;
     return std::string_view(all).substr(n * length, length);
   }
-  bool IsSet() { return set_percent_ > 0 && random_.Next() % 100 < set_percent_; }
+  bool IsChange() { return change_percent_ > 0 && random_.Next() % 100 < change_percent_; }
 
   bool multi_, echo_;
-  unsigned set_percent_, depth_, keys_;
-  std::string gets_, sets_, items_, request_;
+  Change change_;
+  unsigned change_percent_, depth_, keys_;
+  std::string gets_, changes_, items_, request_;
   Random random_;
 };
 
@@ -242,7 +276,7 @@ int main(int count, char** words) {
   PinTo(static_cast<int>(arguments.Number("cpu", 1)));
   arguments.End();
 
-  if (preload) Preload(port);
+  if (preload) Preload(port, work == "incr" ? SetNumber : Set);
   if (work == "none") return 0;
   Requests requests(work, depth, keys);
   Measurement measurement(pid, seconds);

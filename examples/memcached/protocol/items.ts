@@ -26,10 +26,16 @@ export class Items {
     if (!context.checkKey()) return;
     context.takeKey();
     context.countPrefix(prefixDelete);
-    const found = context.withItem((shard, item) => {
-      if (item !== 0) shard.remove(item);
-      return item !== 0;
-    });
+    const shard = context.store.shard(context.key.hash);
+    let found = false;
+    shard.lock();
+    try {
+      const item = shard.find(context.key, context.clock.now);
+      found = item !== 0;
+      if (found) shard.remove(item);
+    } finally {
+      shard.unlock();
+    }
     count[found ? counter.delete_hits : counter.delete_misses]!++;
     const answer = found ? reply.deleted : reply.notFound;
     if (tokens.count === 2)
@@ -60,6 +66,8 @@ export class Items {
     const context = this.#context;
     const { tokens, count, out, clock } = context;
     if (!context.checkKey()) return;
+    const small = tokens.small(2);
+    if (small >= 0 && this.#changeSmall(small, increment)) return;
     const delta = tokens.unsigned64(2);
     if (delta === undefined) return context.answer(reply.badDelta);
     context.takeKey();
@@ -75,5 +83,26 @@ export class Items {
     } else if (result === notNumeric) context.answer(reply.notNumeric);
     else if (result === noMemory) context.answer(reply.noMemoryForNumber);
     else if (!context.noreply) out.line(result.text);
+  }
+
+  /** The usual: a number of few digits that stays as long, changed in place. False: it is not that. */
+  #changeSmall(delta: number, increment: boolean): boolean {
+    const context = this.#context;
+    context.takeKey();
+    const shard = context.store.shard(context.key.hash);
+    let result = -1;
+    shard.lock();
+    try {
+      const item = shard.find(context.key, context.clock.now);
+      if (item === 0) return false;
+      result = shard.changeNumber(item, increment ? delta : -delta);
+      if (result < 0) return false;
+      shard.touch(item, context.clock.now, false);
+    } finally {
+      shard.unlock();
+    }
+    context.count[increment ? counter.incr_hits : counter.decr_hits]!++;
+    if (!context.noreply) context.out.decimal(result);
+    return true;
   }
 }

@@ -281,7 +281,9 @@ export class Meta {
     }
     const mode = modes[parsed.mode === '' ? 'S' : parsed.mode]!;
     writer.compare = parsed.unique !== undefined && mode !== Mode.Add;
-    writer.unique = parsed.unique ?? 0n;
+    const unique = parsed.unique ?? 0n;
+    writer.uniqueHigh = Number(unique >> 32n) | 0;
+    writer.uniqueLow = Number(unique & 0xffffffffn) | 0;
     writer.invalidate = parsed.invalidate;
     writer.binaryKey = parsed.binaryKey;
     const { clientFlags, expires } = parsed;

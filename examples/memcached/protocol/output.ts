@@ -1,6 +1,7 @@
 // Where responses are written: a slab, of which the present client's answers are the last part.
 
 import { copy, Memory } from '../memory.js';
+import { writeNumber } from '../store/text.js';
 
 const initialSize = 64 * 1024;
 const crlf = 0x0d0a;
@@ -65,6 +66,14 @@ export class Output {
   byte(value: number): void {
     this.ensure(1);
     this.memory.bytes[this.end++] = value;
+  }
+
+  /** Appends a line with a number below 2^32. */
+  decimal(value: number): void {
+    this.ensure(12);
+    this.end = writeNumber(this.memory.view, this.end, value);
+    this.memory.view.setUint16(this.end, crlf);
+    this.end += 2;
   }
 
   /** Appends an unsigned 64-bit number given as two words. */

@@ -37,6 +37,19 @@ const modes: Record<string, Mode> = {
   prepend: Mode.Prepend,
 };
 
+/** By their first four letters. */
+const commonNames = new Map(
+  ['incr', 'decr', 'touch', 'delete', 'gets', 'gats'].map((name) => [
+    wordOf(name.slice(0, 4)),
+    { name, length: name.length, last: wordOf(name.slice(-4)) },
+  ]),
+);
+
+const threeBytes = 0xffffff;
+const shortNames = new Map(
+  ['set', 'get', 'cas', 'add', 'gat'].map((name) => [wordOf(`${name} `) & threeBytes, name]),
+);
+
 export class Protocol {
   readonly #context: Context;
   readonly #credentials: Credentials | undefined;
@@ -130,7 +143,7 @@ export class Protocol {
       out.text(reply.error);
       return next - start;
     }
-    const name = tokens.text(0);
+    const name = this.#name();
     if (name.length === 2 && input.bytes[tokens.start[0]!] === letterM)
       return this.#meta.run(name, start, next, end);
     switch (name) {
@@ -160,6 +173,21 @@ export class Protocol {
     if (tokens.text(count - 1).startsWith('HTTP/')) session.closing = true;
     else out.text(reply.error);
     return next - start;
+  }
+
+  /** Word 0; a string is made only of one that is no common command. */
+  #name(): string {
+    const { tokens } = this.#context;
+    const { view } = tokens.input;
+    const first = tokens.start[0]!;
+    const length = tokens.length(0);
+    if (length < 3) return tokens.text(0);
+    const word = view.getInt32(first, true); // a line end follows at least
+    if (length === 3) return shortNames.get(word & threeBytes) ?? tokens.text(0);
+    const known = commonNames.get(word);
+    return known?.length === length && known.last === view.getInt32(first + length - 4, true)
+      ? known.name
+      : tokens.text(0);
   }
 
   /** The commands that are one line. False: there is none of that name and number of words. */

@@ -1,5 +1,5 @@
 // set, add, replace, append, prepend and cas.
-import type { Memory } from '../memory.js';
+import { type Memory, wordOf } from '../memory.js';
 import { prefixSet } from '../prefixes.js';
 import { counter } from '../statistics.js';
 import { type Context, longestKey } from './context.js';
@@ -11,6 +11,8 @@ const newline = 10;
 const space = 32;
 const zero = 48;
 const crlf = 0x0d0a;
+const noreplyWords = [wordOf(' nor'), wordOf('eply')] as const;
+const noreplyLength = 8;
 const longestValue = 0x7ffffffd;
 
 const answers: Record<Outcome, Memory> = {
@@ -40,13 +42,12 @@ export class Storage {
     const flags = tokens.unsigned(2);
     const exptime = tokens.signed(3);
     const length = tokens.signed(4);
-    const unique = withCas ? tokens.unsigned64(5) : 0n;
     if (
       tokens.length(1) > longestKey ||
       flags < 0 ||
       Number.isNaN(exptime) ||
       !(length >= 0 && length <= longestValue) ||
-      unique === undefined
+      (withCas && !tokens.words64(5))
     ) {
       context.answer(reply.badFormat);
       return next - start;
@@ -70,7 +71,8 @@ export class Storage {
     context.countPrefix(prefixSet);
     const writer = this.#writer;
     writer.compare = withCas;
-    writer.unique = unique;
+    writer.uniqueHigh = tokens.high;
+    writer.uniqueLow = tokens.low;
     const expires = context.clock.expires(exptime);
     context.answer(answers[writer.put(mode, flags, expires, tokens.input, next, length)]);
     writer.reset();
@@ -86,8 +88,8 @@ export class Storage {
   }
 
   /**
-   * 'set' with a plain number for each of its words, and no other ones. Returns -1 and leaves it to
-   * store() otherwise.
+   * 'set' with a plain number for each of its words, and at most noreply behind them. Returns -1 and leaves
+   * it to store() otherwise.
    */
   plainSet(input: Memory, start: number, end: number): number {
     const { key, session, count, out, clock } = this.#context;
@@ -104,8 +106,10 @@ export class Storage {
     if (at < 0 || view.getUint8(at) !== space) return -1;
     at = this.#plainNumber(view, at + 1, end - 1);
     const length = this.#number;
-    if (at < 0 || view.getUint16(at) !== crlf || !this.#writer.fits(length)) return -1;
-    const value = at + 2;
+    if (at < 0 || !this.#writer.fits(length)) return -1;
+    const quiet = view.getUint16(at) !== crlf;
+    if (quiet && !this.#isNoreply(view, at, end)) return -1;
+    const value = at + (quiet ? noreplyLength : 0) + 2;
     const taken = value + length + 2 - start;
     if (start + taken > end) {
       session.needed = taken;
@@ -113,12 +117,23 @@ export class Storage {
     }
     count[counter.cmd_set]!++;
     if (view.getUint16(value + length) !== crlf) {
-      out.text(reply.badChunk);
+      if (!quiet) out.text(reply.badChunk);
       return taken;
     }
     const expires = clock.expires(exptime);
-    out.text(answers[this.#writer.put(Mode.Set, flags, expires, input, value, length)]);
+    const outcome = this.#writer.put(Mode.Set, flags, expires, input, value, length);
+    if (!quiet) out.text(answers[outcome]);
     return taken;
+  }
+
+  /** Whether " noreply\r\n" stands at `at`. */
+  #isNoreply(view: DataView, at: number, end: number): boolean {
+    return (
+      at + noreplyLength + 2 <= end &&
+      view.getInt32(at, true) === noreplyWords[0] &&
+      view.getInt32(at + 4, true) === noreplyWords[1] &&
+      view.getUint16(at + noreplyLength) === crlf
+    );
   }
 
   /** Reads up to nine digits before `end` into #number; returns where they end, -1 without any. */

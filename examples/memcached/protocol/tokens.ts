@@ -8,6 +8,9 @@ const zero = 48;
 /** As many words as memcached looks at; get reads its keys by itself. */
 const most = 23;
 
+/** Numbers of so many digits are exact as doubles. */
+const exactDigits = 15;
+
 /** A number as strtol(3) reads it: blanks before it, a sign, and behind it nothing or a blank. */
 const number = /^[\t\n\v\f\r ]*([+-]?)(\d+)(?:[\t\n\v\f\r ]|$)/;
 
@@ -26,6 +29,9 @@ export class Tokens {
   count = 0;
   readonly start = new Int32Array(most);
   readonly end = new Int32Array(most);
+  /** The number that words64() has read. */
+  high = 0;
+  low = 0;
   /** What they lie in. */
   input = new Memory(Buffer.alloc(0));
 
@@ -82,13 +88,33 @@ export class Tokens {
     return unsigned64(this.text(i, from));
   }
 
-  /** A word of one to nine digits and nothing else, or -1. */
-  #plain(i: number, from: number): number {
+  /** Reads the same as two words, `high` and `low`; false if it is none. */
+  words64(i: number): boolean {
+    const plain = this.#plain(i, 0, exactDigits);
+    if (plain >= 0) {
+      this.high = (plain / 2 ** 32) | 0;
+      this.low = plain | 0;
+      return true;
+    }
+    const value = this.unsigned64(i);
+    if (value === undefined) return false;
+    this.high = Number(value >> 32n) | 0;
+    this.low = Number(value & 0xffffffffn) | 0;
+    return true;
+  }
+
+  /** A number of one to nine digits, or -1. */
+  small(i: number): number {
+    return this.#plain(i, 0);
+  }
+
+  /** A word of one to `most` digits and nothing else, or -1. */
+  #plain(i: number, from: number, most = 9): number {
     if (i >= this.count) return -1;
     const { bytes } = this.input;
     const to = this.end[i]!;
     const at = this.start[i]! + from;
-    if (at >= to || to - at > 9) return -1;
+    if (at >= to || to - at > most) return -1;
     let value = 0;
     for (let next = at; next < to; next++) {
       const digit = bytes[next]! - zero;

@@ -26,9 +26,10 @@ export const enum Outcome {
 const mostOverhead = 512;
 
 export class Writer {
-  /** Store only over the item with the CAS number `unique`. */
+  /** Store only over the item with this CAS number. */
   compare = false;
-  unique = 0n;
+  uniqueHigh = 0;
+  uniqueLow = 0;
   /** Of ms with flag I: where the number is older than the item's, store as stale. */
   invalidate = false;
   /** The key came in base64. */
@@ -41,8 +42,10 @@ export class Writer {
   readonly #surelySmall: number;
   #stale = 0;
   #oldExpires = 0;
-  /** Of append and prepend: the CAS number of the item that has been read, else 0. */
-  #unchanged = 0n;
+  /** Append or prepend stores over the item that has been read, if it has this CAS number still. */
+  #joining = false;
+  #unchangedHigh = 0;
+  #unchangedLow = 0;
 
   constructor(context: Context) {
     this.#context = context;
@@ -99,7 +102,7 @@ export class Writer {
   ): Outcome {
     const { key } = this.#context;
     const old = shard.find(key, now);
-    if (mode !== Mode.Set || this.compare || this.#unchanged !== 0n) {
+    if (mode !== Mode.Set || this.compare || this.#joining) {
       const refusal = this.#refusal(shard, mode, old, now);
       if (refusal !== Outcome.Stored) return refusal;
       if (this.#stale !== 0) expires = this.#oldExpires;
@@ -134,8 +137,10 @@ export class Writer {
   /** Under the lock: Stored if the item may be stored. */
   #refusal(shard: Shard, mode: Mode, old: number, now: number): Outcome {
     this.#stale = 0;
-    if (this.#unchanged !== 0n)
-      return old !== 0 && casOf(shard, old) === this.#unchanged ? Outcome.Stored : Outcome.Exists;
+    if (this.#joining)
+      return old !== 0 && hasCas(shard, old, this.#unchangedHigh, this.#unchangedLow)
+        ? Outcome.Stored
+        : Outcome.Exists;
     if (mode === Mode.Add) {
       if (old !== 0) shard.touch(old, now, false);
       return old === 0 ? Outcome.Stored : Outcome.NotStored;
@@ -150,14 +155,14 @@ export class Writer {
       count[counter.cas_misses]!++;
       return Outcome.NotFound;
     }
-    const cas = casOf(shard, old);
-    if (cas === this.unique) {
+    const w = old >> 2;
+    const { uniqueHigh: high, uniqueLow: low } = this;
+    if (hasCas(shard, old, high, low)) {
       count[counter.cas_hits]!++;
       return Outcome.Stored;
     }
-    if (this.invalidate && this.unique !== 0n && this.unique < cas) {
+    if (this.invalidate && (high !== 0 || low !== 0) && isOlder(high, low, shard, old)) {
       count[counter.cas_hits]!++;
-      const w = old >> 2;
       this.#stale = stateStale | (shard.words[w + Item.State]! & stateWon);
       this.#oldExpires = shard.words[w + Item.Expires]!;
       return Outcome.Stored;
@@ -211,17 +216,18 @@ export class Writer {
   /** Append and prepend: reads the old value, and stores both if it has not changed meanwhile. */
   #join(shard: Shard, mode: Mode, value: Memory, at: number, length: number): Outcome {
     const context = this.#context;
-    const wanted = this.compare ? this.unique : 0n;
+    const { uniqueHigh: high, uniqueLow: low } = this;
+    const wanted = this.compare && (high !== 0 || low !== 0);
     for (let outcome = Outcome.Exists; ;) {
       let flags = 0;
       let expires = 0;
       let oldLength = 0;
-      let unique = 0n;
       const refusal = context.withItem((_, old) => {
         if (old === 0) return Outcome.NotStored;
         const w = old >> 2;
-        unique = casOf(shard, old);
-        if (wanted !== 0n && wanted !== unique) return Outcome.Exists;
+        if (wanted && !hasCas(shard, old, high, low)) return Outcome.Exists;
+        this.#unchangedHigh = shard.words[w + Item.CasHigh]!;
+        this.#unchangedLow = shard.words[w + Item.CasLow]!;
         flags = shard.words[w + Item.Flags]!;
         expires = shard.words[w + Item.Expires]!;
         oldLength = shard.words[w + Item.Length]!;
@@ -234,9 +240,9 @@ export class Writer {
       if (shard.unfinished) shard.finish();
       const { scratch } = context;
       copy(value, at, scratch, mode === Mode.Append ? oldLength : 0, length);
-      this.#unchanged = unique;
+      this.#joining = true;
       outcome = this.put(Mode.Set, flags, expires, scratch, 0, oldLength + length);
-      this.#unchanged = 0n;
+      this.#joining = false;
       // As memcached has it: for want of memory append does nothing.
       if (outcome === Outcome.NoMemory) return Outcome.NotStored;
       if (outcome !== Outcome.Exists) return outcome;
@@ -244,8 +250,14 @@ export class Writer {
   }
 }
 
-export function casOf(shard: Shard, item: number): bigint {
+export function hasCas(shard: Shard, item: number, high: number, low: number): boolean {
   const w = item >> 2;
-  const high = BigInt(shard.words[w + Item.CasHigh]! >>> 0);
-  return (high << 32n) | BigInt(shard.words[w + Item.CasLow]! >>> 0);
+  return shard.words[w + Item.CasLow] === low && shard.words[w + Item.CasHigh] === high;
+}
+
+function isOlder(high: number, low: number, shard: Shard, item: number): boolean {
+  const w = item >> 2;
+  const itemHigh = shard.words[w + Item.CasHigh]!;
+  if (high !== itemHigh) return high >>> 0 < itemHigh >>> 0;
+  return low >>> 0 < shard.words[w + Item.CasLow]! >>> 0;
 }

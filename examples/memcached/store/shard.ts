@@ -24,7 +24,7 @@ import {
 } from './layout.js';
 import { workerOf } from './lock.js';
 import { Pages } from './pages.js';
-import { suffixLength, writeSuffix } from './text.js';
+import { digitsOf, suffixLength, writeNumber, writeSuffix } from './text.js';
 import { Values } from './values.js';
 
 const crlf = 0x0d0a;
@@ -533,6 +533,28 @@ export class Shard {
     const to = item + itemHeader + this.headLength(item);
     copy(from, at + inPages, this.memory, to, length - inPages);
     this.memory.view.setUint16(to + length - inPages, crlf);
+  }
+
+  /**
+   * Adds to the number that the value is, in place. Returns the result; -1, and nothing has changed, if it
+   * is no number alone, or the result is not as long, or has more than 32 bits.
+   */
+  changeNumber(item: number, by: number): number {
+    const length = this.words[(item >> 2) + Item.Length]!;
+    if (length === 0 || length > 10) return -1;
+    const { view } = this.memory;
+    const at = item + itemHeader + this.headLength(item);
+    let value = 0;
+    for (let i = at; i < at + length; i++) {
+      const digit = view.getUint8(i) - 48;
+      if (digit < 0 || digit > 9) return -1;
+      value = value * 10 + digit;
+    }
+    const result = value + by;
+    if (result < 0 || result > 0xffffffff || digitsOf(result) !== length) return -1;
+    writeNumber(view, at, result);
+    this.renew(item);
+    return result;
   }
 
   #inPages(first: number, length: number): number {

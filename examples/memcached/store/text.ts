@@ -4,7 +4,7 @@ const space = 32;
 const zero = 48;
 const crlf = 0x0d0a;
 
-function digitsOf(value: number): number {
+export function digitsOf(value: number): number {
   let digits = 1;
   for (let power = 10; power <= value; power *= 10) digits++;
   return digits;
@@ -22,7 +22,7 @@ export function writeSuffix(view: DataView, at: number, flags: number, valueLeng
 }
 
 /** Writes an unsigned number of up to 32 bits; returns where the next byte goes. */
-function writeNumber(view: DataView, at: number, value: number): number {
+export function writeNumber(view: DataView, at: number, value: number): number {
   let rest = value >>> 0;
   const end = at + digitsOf(rest);
   for (let to = end - 1; to >= at; to--) {
