@@ -24,9 +24,10 @@ export interface Running {
 const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const node = (path: string, ...args: string[]) => [process.execPath, file(path), ...args];
 
-export const ours = (threads = 1): Subject => ({
+export const ours = (threads = 1, ...options: string[]): Subject => ({
   name: 'ours',
-  command: (port) => node('../examples/memcached/main.js', `-p${port}`, `-t${threads}`, '-c8192'),
+  command: (port) =>
+    node('../examples/memcached/main.js', `-p${port}`, `-t${threads}`, '-c8192', ...options),
 });
 
 export const oursUdp: Subject = {
@@ -34,12 +35,12 @@ export const oursUdp: Subject = {
   command: (port) => node('../examples/memcached/main.js', `-p${port}`, `-U${port}`, '-t1'),
 };
 
-export const memcached = (threads = 1, udp = false): Subject => ({
+export const memcached = (threads = 1, udp = false, ...options: string[]): Subject => ({
   name: 'memcached',
   command: (port) => [
     'memcached',
     ...['-u', 'root', '-l', '127.0.0.1', '-t', String(threads), '-c', '8192'],
-    ...['-p', String(port), '-U', udp ? String(port) : '0'],
+    ...['-p', String(port), '-U', udp ? String(port) : '0', ...options],
   ],
 });
 

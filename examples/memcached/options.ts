@@ -26,6 +26,7 @@ export interface Options {
   shutdownCommand: boolean;
   flushCommand: boolean;
   debugTime: boolean;
+  loopDelay: boolean;
   protocol: string;
   prefixDelimiter: string;
   pidFile: string | undefined;
@@ -66,6 +67,8 @@ export const usage = `A memcached-style server on RSS-aware workers.
         maxconns_fast          refuse connections past -c with an error
         track_sizes            keep the counts of "stats sizes"
         debugtime              allow the "debugtime" command, for tests
+        loop_delay             measure how late the workers' event loops are, for
+                               "stats rss"
         steering=NAME          how connections reach the workers (default auto)
   -v, --verbose              say more, may be repeated
   -V, --version              print the version
@@ -110,6 +113,7 @@ function extended(lists: string[]) {
     refuseConnections: false,
     trackSizes: false,
     debugTime: false,
+    loopDelay: false,
     steering: undefined as string | undefined,
   };
   for (const word of lists.flatMap((list) => list.split(','))) {
@@ -120,6 +124,7 @@ function extended(lists: string[]) {
     else if (word === 'maxconns_fast') found.refuseConnections = true;
     else if (word === 'track_sizes') found.trackSizes = true;
     else if (word === 'debugtime') found.debugTime = true;
+    else if (word === 'loop_delay') found.loopDelay = true;
     else throw new UsageError(`-o does not have "${word}"`);
   }
   return found;

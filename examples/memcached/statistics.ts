@@ -32,7 +32,16 @@ export const counterNames = [
   'bytes_read',
   'bytes_written',
   'conn_yields',
+  'loop_delay_p999_us',
+  'loop_delay_max_us',
 ] as const;
+
+/** Not sums over the workers, and nothing that `stats reset` zeroes. */
+const gauges: readonly CounterName[] = [
+  'curr_connections',
+  'loop_delay_p999_us',
+  'loop_delay_max_us',
+];
 
 export type CounterName = (typeof counterNames)[number];
 
@@ -65,9 +74,14 @@ export class Counters {
     return sum;
   }
 
+  /** One worker's. */
+  of(workerIndex: number, name: CounterName): number {
+    return this.#all[workerIndex * rowLength + counter[name]]!;
+  }
+
   /** Zeroes everything but what counts the present. */
   reset(): void {
     for (let at = 0; at < this.#all.length; at++)
-      if (at % rowLength !== counter.curr_connections) this.#all[at] = 0;
+      if (!gauges.some((name) => at % rowLength === counter[name])) this.#all[at] = 0;
   }
 }

@@ -13,6 +13,7 @@ import { counter, Counters } from './statistics.js';
 import { Clock } from './store/clock.js';
 import { lockToken } from './store/lock.js';
 import { Store, type StoreHandle } from './store/store.js';
+import { measureLoopDelay } from './loop-delay.js';
 import { sweep } from './store/sweep.js';
 import { StreamClients } from './streams.js';
 import { serveDatagrams } from './udp.js';
@@ -72,6 +73,7 @@ export default defineWorker({
     environment.store.reclaim();
     // Expiry needs whole seconds; half of one keeps the error below that.
     setInterval(() => environment.clock.tick(), 500).unref();
+    if (environment.options.loopDelay) measureLoopDelay(environment.counters.row);
     sweep(environment.store, environment.clock, context.workerIndex, context.workers);
   },
 

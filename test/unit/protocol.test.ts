@@ -176,6 +176,7 @@ describe('the command line', () => {
       shutdownCommand: false,
       flushCommand: true,
       debugTime: false,
+      loopDelay: false,
       protocol: 'auto',
       prefixDelimiter: ':',
       pidFile: undefined,
@@ -185,7 +186,7 @@ describe('the command line', () => {
     const network = ['-p', '1', '-U', '2', '-l', '::1,127.0.0.2', '-l', '0.0.0.0', '-b', '9'];
     const limits = ['-t', '3', '-c', '7', '-R', '5', '-m', '100', '-I', '64k', '-M'];
     const commands = ['-A', '-F', '-D', '/', '-B', 'ascii', '-P', '/run/pid', '-vv'];
-    const list = 'idle_timeout=9,maxconns_fast,track_sizes,debugtime,steering=single';
+    const list = 'idle_timeout=9,maxconns_fast,track_sizes,debugtime,loop_delay,steering=single';
     assert.deepEqual(parse(...network, ...limits, ...commands, '-o', list), {
       ...defaults,
       tcpPort: 1,
@@ -204,6 +205,7 @@ describe('the command line', () => {
       shutdownCommand: true,
       flushCommand: false,
       debugTime: true,
+      loopDelay: true,
       protocol: 'ascii',
       prefixDelimiter: '/',
       pidFile: '/run/pid',

@@ -7,7 +7,14 @@ import type { Line } from './statistics.js';
 import { version } from './version.js';
 
 /** Counters with a place of their own in the list, or none without their option. */
-const elsewhere = ['curr_connections', 'total_connections', 'rejected_connections', 'idle_kicks'];
+const elsewhere = [
+  'curr_connections',
+  'total_connections',
+  'rejected_connections',
+  'idle_kicks',
+  'loop_delay_p999_us',
+  'loop_delay_max_us',
+];
 
 export function* generalStatistics(environment: Environment): Generator<Line> {
   const { store, clock, state, counters, options, workers } = environment;

@@ -172,6 +172,14 @@ export class Statistics {
       yield [name('misdirected'), bucket.misdirected];
       yield [name('handed_off'), bucket.handedOff];
     }
+    yield* this.#loopDelays();
+  }
+
+  *#loopDelays(): Generator<Line> {
+    const { options, workers, counters } = this.#context.environment;
+    for (let i = 0; i < workers && options.loopDelay; i++)
+      for (const name of ['loop_delay_p999_us', 'loop_delay_max_us'] as const)
+        yield [`worker:${i}:${name}`, Math.round(counters.of(i, name))];
   }
 
   #detail(): void {
