@@ -20,6 +20,17 @@ function textOf(address: { address: string; port: number } | undefined, socket: 
   return host.includes(':') ? `tcp6:[${host}]:${port}` : `tcp:${host}:${port}`;
 }
 
+/** Of a client that has reset its connection already, the socket has forgotten them. */
+function addressesOf(streams: Streams, connection: number, socket: string): [string, string] {
+  try {
+    const { peer, local } = streams.addresses(connection);
+    return [textOf(peer, socket), textOf(local, socket)];
+  } catch (error) {
+    if ((error as SystemError).code !== 'ENOTCONN') throw error;
+    return ['gone', 'gone'];
+  }
+}
+
 /** Serves the connections of one worker. */
 export class StreamClients {
   readonly #environment: Environment;
@@ -63,13 +74,10 @@ export class StreamClients {
       streams.out.end(connection);
       return;
     }
-    const { peer, local } = streams.addresses(connection);
-    const socket = options.unixSocket ?? '';
-    connections.open(slot, clock.now, textOf(peer, socket), textOf(local, socket));
+    const [peer, local] = addressesOf(streams, connection, options.unixSocket ?? '');
+    connections.open(slot, clock.now, peer, local);
     if (state.slots[Slot.Verbosity]! > 0)
-      console.error(
-        `<${slot} new client connection ${textOf(peer, socket)}, bucket ${flow.bucket}`,
-      );
+      console.error(`<${slot} new client connection ${peer}, bucket ${flow.bucket}`);
   }
 
   close(connection: number, error: SystemError | undefined): void {

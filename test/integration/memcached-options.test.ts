@@ -158,6 +158,20 @@ describe('the example’s option', () => {
   });
 });
 
+it('clients that reset their connections at once do no harm', async () => {
+  await serving([], async (server) => {
+    for (let i = 0; i < 300; i++) {
+      const socket = net.connect(server.port, '127.0.0.1');
+      await once(socket, 'connect');
+      socket.resetAndDestroy();
+    }
+    const client = new RawClient(server.port);
+    while ((await statistic(client, 'total_connections')) < 300) await setTimeout(5);
+    client.close();
+    assert.doesNotMatch(server.output(), /ended/);
+  });
+});
+
 describe('the example’s statistics', () => {
   it('stats rss: what every bucket has had', async () => {
     await serving([], async (server) => {

@@ -3,7 +3,11 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { it } from 'node:test';
 
-const texts = ['README.md', ...readdirSync('docs').map((name) => `docs/${name}`)];
+const texts = [
+  'README.md',
+  'examples/memcached/README.md',
+  ...readdirSync('docs').map((name) => `docs/${name}`),
+];
 
 for (const text of texts) {
   it(`${text}: TypeScript blocks are copies of the files named above them`, () => {

@@ -1,6 +1,6 @@
 // Adds to numbers in items: what incr, decr and ma have in common.
 import { counter } from '../statistics.js';
-import { Item } from '../store/layout.js';
+import { Item, stateBinaryKey } from '../store/layout.js';
 import type { Shard } from '../store/shard.js';
 import type { Context } from './context.js';
 import { unsigned64 } from './tokens.js';
@@ -60,9 +60,11 @@ export class Arithmetic {
     }
     const flags = words[w + Item.Flags]!;
     const expires = words[w + Item.Expires]!;
+    const binaryKey = words[w + Item.State]! & stateBinaryKey;
     const longer = shard.allocate(key, text.length, flags, expires, clock.now);
     if (longer === 0) return 0;
     shard.writeValue(longer, scratch, 0);
+    words[(longer >> 2) + Item.State]! |= binaryKey;
     shard.replace(longer, key, clock.now);
     return longer;
   }

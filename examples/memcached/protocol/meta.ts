@@ -112,14 +112,19 @@ export class Meta {
     if (flags.opaqueTooLong(tokens)) return out.line(longOpaque);
     const shard = context.store.shard(context.key.hash);
     let found = false;
+    let created = false;
     for (let room = lineRoom; room > 0;) {
       out.ensure(room); // outside of the lock: it may mean to send
       room = context.withItem((_, old) => {
-        const item = old === 0 && flags.vivify !== undefined ? this.#vivify(shard, flags) : old;
+        let item = old;
+        if (old === 0 && flags.vivify !== undefined) {
+          item = this.#vivify(shard, flags);
+          created = item !== 0;
+        }
         const needed = item === 0 || !flags.value ? 0 : shard.textLength(item) + lineRoom;
         if (!out.hasRoom(needed)) return needed;
         found = item !== 0;
-        if (found) this.#answerItem(shard, item, flags, old === 0);
+        if (found) this.#answerItem(shard, item, flags, created);
         return 0;
       });
     }
@@ -140,6 +145,7 @@ export class Meta {
     const item = shard.allocate(key, 0, 0, flags.vivify!, clock.now);
     if (item === 0) return 0;
     shard.writeValue(item, this.#context.scratch, 0);
+    if (flags.binaryKey) shard.words[(item >> 2) + Item.State]! |= stateBinaryKey;
     shard.link(item, clock.now);
     return item;
   }
@@ -378,6 +384,7 @@ export class Meta {
     if (item === 0) return 'SERVER_ERROR Out of memory allocating new item';
     scratch.bytes.write(text, 'latin1');
     shard.writeValue(item, scratch, 0);
+    if (flags.binaryKey) shard.words[(item >> 2) + Item.State]! |= stateBinaryKey;
     shard.link(item, clock.now);
     return this.#answerNumber(shard, item, text, flags, true);
   }

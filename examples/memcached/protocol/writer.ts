@@ -171,11 +171,13 @@ export class Writer {
     return Outcome.Exists;
   }
 
-  /** Where a set fails, the old value goes too: stale data must not survive. The lock is held. */
+  /** Where a plain set fails, the old value goes too: stale data must not survive. The lock is held. */
   #noMemory(shard: Shard, mode: Mode, now: number): Outcome {
     const { key, count } = this.#context;
     count[counter.store_no_memory]!++;
-    const old = mode === Mode.Set ? shard.find(key, now) : 0;
+    this.#stale = 0;
+    const plain = mode === Mode.Set && !this.compare && !this.#joining;
+    const old = plain ? shard.find(key, now) : 0;
     if (old !== 0) shard.remove(old);
     return Outcome.NoMemory;
   }

@@ -228,8 +228,10 @@ export class Eviction {
   #freePage(c: number, keep: number, now: number): boolean {
     this.#statistics[c * Statistic.Count + Statistic.PagesMoved]!++;
     if (c === this.#values.class) {
-      while (this.#turn(c, keep, now, 2 * clockSteps, true)) if (this.#pages.available) return true;
-      return false;
+      const taken = this.#words[Head.TakenPages]!;
+      while (this.#turn(c, keep, now, 2 * clockSteps, true))
+        if (this.#words[Head.TakenPages]! < taken) return true;
+      return false; // all that is left is being read
     }
     const words = this.#words;
     let page = words[this.#pages.classEntry(c) + Class.HandPage]! - 1;

@@ -12,19 +12,22 @@ export class Key {
   length = 0;
   hash = 0;
   readonly #seed: number;
+  readonly #factor: number;
 
   /** The seed is the process's own, so that colliding keys are hard to choose. */
   constructor(seed: number) {
     this.#seed = seed;
+    this.#factor = Math.imul(seed, 0x9e3779b1) | 1;
   }
 
   set(input: Memory, at: number, length: number): void {
     const { view } = input;
     const stop = at + length;
+    const factor = this.#factor;
     let h = this.#seed;
     let i = at;
-    for (; i + 4 <= stop; i += 4) h = mix(h, view.getInt32(i, true));
-    for (; i < stop; i++) h = mix(h, view.getUint8(i));
+    for (; i + 4 <= stop; i += 4) h = mix(h, view.getInt32(i, true), factor);
+    for (; i < stop; i++) h = mix(h, view.getUint8(i), factor);
     this.#found(input, at, stop, h);
   }
 
@@ -34,17 +37,18 @@ export class Key {
    */
   scan(input: Memory, at: number, end: number): number {
     const { view } = input;
+    const factor = this.#factor;
     let h = this.#seed;
     let i = at;
     for (; i + 4 <= end; i += 4) {
       const word = view.getInt32(i, true);
       if (((word - lows) & ~word & highs) !== 0) break;
-      h = mix(h, word);
+      h = mix(h, word, factor);
     }
     for (; i < end; i++) {
       const byte = view.getUint8(i);
       if (byte < afterSpace) break;
-      h = mix(h, byte);
+      h = mix(h, byte, factor);
     }
     this.#found(input, at, i, h);
     return i;
@@ -61,7 +65,12 @@ export class Key {
   }
 }
 
-function mix(h: number, word: number): number {
-  const next = Math.imul(h ^ word, 0x5bd1e995);
+/**
+ * Multiplied by a secret number, after its upper bits have been folded into the lower ones: else who flips
+ * the highest bit of a word would know how the sum changes, whatever the seed.
+ */
+function mix(h: number, word: number, factor: number): number {
+  const folded = h ^ word;
+  const next = Math.imul(folded ^ (folded >>> 16), factor);
   return next ^ (next >>> 15);
 }

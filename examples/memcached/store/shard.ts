@@ -34,7 +34,9 @@ const mostOfShard = 0.5;
 const bytesPerPage = (Page.Words + 1) * 4;
 /** Even the smallest store holds one item of a few sizes. */
 const leastPages = 4;
-/** Pages taken for a large value before others get the lock. */
+/** More is made room for one item only while the memory shrinks to a lower limit: sweep() does that. */
+const mostRooms = 64;
+/** Pages taken or freed for a large value before others get the lock. */
 const pagesAtOnce = 16;
 
 export interface ShardOptions {
@@ -129,18 +131,21 @@ export class Shard {
     this.#values.orphan();
     const used = words[Head.UsedPages]!;
     const indexPages = Math.min(g.pages, this.#index.pages + 1); // it may have been about to grow
-    words.fill(0, Head.FlushAt, Head.Words);
+    // The number of pages stays until they are nobody's: this may end at any instruction, and begin anew.
+    words.fill(0, Head.FlushAt, Head.UsedPages);
+    words.fill(0, Head.UsedPages + 1, Head.Words);
     words.fill(0, g.classTable, g.pageTable);
     words.fill(0, g.directory, g.directory + indexPages);
     for (let row = 0; row < this.statistics.length; row += Statistic.Count)
       this.statistics.fill(0, row, row + firstEvent);
     this.sizes?.fill(0);
-    words[Head.UsedPages] = held.size > 0 ? used : 0;
-    words[Head.TakenPages] = words[Head.UsedPages];
-    for (let page = 0; page < words[Head.UsedPages]; page++)
-      if (!held.has(page)) this.#pages.give(page);
-    for (let page = words[Head.UsedPages]; page < used; page++)
-      words[this.#pages.entry(page) + Page.Class] = 0;
+    words[Head.TakenPages] = used;
+    for (let page = 0; page < used; page++) if (!held.has(page)) this.#pages.give(page);
+    if (held.size === 0) {
+      // Memory that has not been used yet stays so: what has been is used first.
+      words[Head.FreePages] = 0;
+      words[Head.UsedPages] = 0;
+    }
     this.#index.start();
   }
 
@@ -239,7 +244,10 @@ export class Shard {
    * been written becomes part of the next item that is allocated with so many pages. False: no memory.
    */
   fill(pages: number, from: Memory, at: number, length: number, now: number): boolean {
-    if (pages > this.words[Head.PageLimit]! * mostOfShard) return false;
+    const limit = this.words[Head.PageLimit]!;
+    // What others fill cannot be evicted: rather than to empty the shard for nothing, it is not begun.
+    if (pages > limit * mostOfShard || this.#values.beingFilled() + pages > limit - leastPages)
+      return false;
     while (this.#values.filling(this.#worker) < pages)
       if (!this.#reserve(pages, now)) {
         this.abandon();
@@ -252,14 +260,13 @@ export class Shard {
   #reserve(pages: number, now: number): boolean {
     this.lock();
     try {
-      const missing = pages - this.#values.filling(this.#worker);
-      for (let i = Math.min(missing, pagesAtOnce); i > 0; i--) {
-        while (!this.#pages.available)
-          if (!this.#eviction.makeRoom(this.#values.class, 0, now)) {
-            this.#count(this.#values.class, Statistic.OutOfMemory);
-            return false;
-          }
-        this.#values.extend(this.#worker);
+      for (let step = 0; step < pagesAtOnce; step++) {
+        if (this.#values.filling(this.#worker) === pages) return true;
+        if (this.#pages.available) this.#values.extend(this.#worker);
+        else if (!this.#eviction.makeRoom(this.#values.class, 0, now)) {
+          this.#count(this.#values.class, Statistic.OutOfMemory);
+          return false;
+        }
       }
       return true;
     } finally {
@@ -302,13 +309,13 @@ export class Shard {
 
   #chunk(size: number, now: number): number {
     const c = this.#pages.classFor(size);
-    for (;;) {
+    for (let step = 0; step < mostRooms; step++) {
       const chunk = this.#pages.chunk(c);
       if (chunk !== 0) return chunk;
-      if (this.#eviction.makeRoom(c, 0, now)) continue;
-      this.#count(c, Statistic.OutOfMemory);
-      return 0;
+      if (!this.#eviction.makeRoom(c, 0, now)) break;
     }
+    this.#count(c, Statistic.OutOfMemory);
+    return 0;
   }
 
   #count(c: number, statistic: Statistic, by = 1): void {

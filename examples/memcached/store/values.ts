@@ -137,13 +137,27 @@ export class Values {
       }
   }
 
-  /** After all items have been removed at once: held pages are nobody's. */
+  /** Pages that all workers fill. */
+  beingFilled(): number {
+    let pages = 0;
+    for (let worker = 0; worker < mostWorkers; worker++) pages += this.filling(worker);
+    return pages;
+  }
+
+  /** After all items have been removed at once: held pages are nobody's, and their readers those of the rows. */
   orphan(): void {
     const words = this.#words;
-    for (let worker = 0; worker < mostWorkers; worker++) {
-      const first = words[this.#row(worker) + Held.Reading]!;
-      if (first !== 0) words[this.#pages.entry(first - 1) + ValuePage.Item] = 0;
-    }
+    const readers = (count: (p: number) => void) => {
+      for (let worker = 0; worker < mostWorkers; worker++) {
+        const first = words[this.#row(worker) + Held.Reading]!;
+        if (first !== 0) count(this.#pages.entry(first - 1));
+      }
+    };
+    readers((p) => {
+      words[p + ValuePage.Item] = 0;
+      words[p + ValuePage.Readers] = 0;
+    });
+    readers((p) => words[p + ValuePage.Readers]!++);
   }
 
   #row(worker: number): number {
