@@ -64,11 +64,15 @@ function writePorts(file: string, server: RssServer): void {
 }
 
 function serverOptions(options: Options, workerData: WorkerData): ServerOptions {
-  const { tcpPort, udpPort, addresses: host, backlog } = options;
+  const { tcpPort, udpPort, addresses, backlog } = options;
+  // As memcached: with 0.0.0.0 beside it, :: must be IPv6 alone.
+  const where = { host: addresses, ipv6Only: true };
   return {
     worker: new URL('./worker.js', import.meta.url),
-    ...(tcpPort === 0 ? {} : { tcp: { port: tcpPort ?? 0, host, backlog } }),
-    ...(udpPort === 0 ? {} : { udp: { port: udpPort ?? 0, host, datagramSize: largestDatagram } }),
+    ...(tcpPort === 0 ? {} : { tcp: { ...where, port: tcpPort ?? 0, backlog } }),
+    ...(udpPort === 0
+      ? {}
+      : { udp: { ...where, port: udpPort ?? 0, datagramSize: largestDatagram } }),
     ...(options.unixSocket === undefined
       ? {}
       : { unix: { path: options.unixSocket, mode: options.unixMode, backlog } }),

@@ -81,9 +81,12 @@ void StreamEngine::Report(StreamConnection* c, const Flow& flow) {
 }
 
 void StreamEngine::Open(Connection&& connection) {
-  if (closed_) return;
-  auto added = Add(std::move(connection.fd));
-  if (!added.ok()) return;
+  auto added = closed_ ? Result<StreamConnection*>(MakeFailure(ECANCELED, "open", "closed"))
+                       : Add(std::move(connection.fd));
+  if (!added.ok()) {
+    if (connection.place) options_.counters[connection.flow.bucket].closed += 1;
+    return;
+  }
   added.value->local = connection.peer.family() == AF_UNIX;
   added.value->place = std::move(connection.place);
   Report(added.value, connection.flow);

@@ -135,7 +135,7 @@ size_t WorkerPort::Accept(Socket* listener, size_t limit) {
   size_t accepted = 0;
   for (; accepted < limit; ++accepted) {
     Connection connection;
-    connection.place = table_->limit().Take();
+    connection.place = stopping_ ? table_->limit().Force() : table_->limit().Take();
     if (!connection.place) {
       AtLimit();
       break;
@@ -147,7 +147,7 @@ size_t WorkerPort::Accept(Socket* listener, size_t limit) {
       sink_->OnAcceptError(error);
       break;
     }
-    BelowLimit();
+    limited_ = false;
     if (listener->local) {
       connection.flow.bucket = options_.home_bucket;
     } else {
@@ -189,20 +189,21 @@ void WorkerPort::PauseAccepting(int milliseconds) {
 }
 
 void WorkerPort::AtLimit() {
+  if (!limited_) counters(options_.home_bucket).accept_pauses += 1;
+  limited_ = true;
+  paused_since_ = uv_hrtime();
   PauseAccepting(kLimitPauseMs);
-  if (limited_since_ != 0) return;
-  limited_since_ = uv_hrtime();
-  counters(options_.home_bucket).accept_pauses += 1;
 }
 
-void WorkerPort::BelowLimit() {
-  if (limited_since_ == 0) return;
+void WorkerPort::CountPause() {
+  if (paused_since_ == 0) return;
   counters(options_.home_bucket).accept_paused_us +=
-      static_cast<double>(uv_hrtime() - limited_since_) / 1000;
-  limited_since_ = 0;
+      static_cast<double>(uv_hrtime() - paused_since_) / 1000;
+  paused_since_ = 0;
 }
 
 void WorkerPort::ResumeAccepting() {
+  CountPause();
   for (auto& listener : listeners_)
     uv_poll_start(listener->poll.get(), UV_READABLE, OnListenerReadable);
 }
@@ -219,6 +220,7 @@ int WorkerPort::Take(size_t i) {
 }
 
 void WorkerPort::Hold(int bucket) {
+  if (closed_) return;
   held_[static_cast<size_t>(bucket)].push_back(table_->limit().Force());
 }
 
@@ -246,6 +248,8 @@ void WorkerPort::DeliverConnections() {
 }
 
 void WorkerPort::StopAccepting() {
+  CountPause();
+  stopping_ = true;  // what is queued is served, past the limit too
   for (auto& listener : listeners_) {
     while (Accept(listener.get(), kAcceptsPerTurn) == kAcceptsPerTurn) {
     }

@@ -113,7 +113,7 @@ class WorkerPort final : public Waker {
   bool HandOver(Connection* connection);
   void PauseAccepting(int milliseconds);
   void AtLimit();
-  void BelowLimit();
+  void CountPause();
   void ResumeAccepting();
   void DeliverConnections();
   void ReceiveDatagrams(Socket* socket);
@@ -134,7 +134,9 @@ class WorkerPort final : public Waker {
   std::vector<ForwardedDatagram> forwarded_;
   Transit in_transit_;
   std::vector<std::vector<Place>> held_;  // by bucket, of the sockets that JavaScript has
-  uint64_t limited_since_ = 0;            // ns, while accepting pauses at the limit
+  bool limited_ = false;                  // nothing accepted since the limit was met
+  uint64_t paused_since_ = 0;             // ns, while the listeners are not watched for it
+  bool stopping_ = false;
   DatagramBatcher batcher_;
   std::vector<ReceivedDatagram> rows_;
   bool started_ = false;

@@ -292,6 +292,7 @@ async function fuzz(
   const generator = new Generator(randomNumbers(seed), lane, flush);
   const { random } = generator;
   let [realCas, ourCas] = [noCas, noCas];
+  let [streams, same] = [0, 0];
   for (let done = 0; done < count;) {
     generator.risky = false;
     generator.counting = random(2) === 0;
@@ -311,13 +312,21 @@ async function fuzz(
     const cutShort = generator.risky && (given.startsWith(wanted) || wanted.startsWith(given));
     if (expected !== '<reset>' && got !== '<reset>' && !cutShort && given !== wanted)
       assert.fail(`seed ${seed}, lane "${lane}": ${difference(wanted, given)}${shown(stream)}`);
+    if (got === '<reset>' && expected !== '<reset>' && !generator.risky)
+      assert.fail(`seed ${seed}: the example has reset the connection of ${shown(stream)}`);
     realCas = uniqueIn(expected, realCas);
     ourCas = uniqueIn(got, ourCas);
+    streams++;
+    if (given === wanted) same++;
     if (given === wanted) continue;
     // One may have run commands that the other has not seen.
     [realCas, ourCas] = [noCas, noCas];
     for (const { port } of [real, ours]) await answer(port, generator.removal(), random);
   }
+  assert.ok(
+    same > streams * 0.7,
+    `${same} of ${streams} streams have been answered alike to their end`,
+  );
 }
 
 test(`${commands} random commands`, { skip: skipWithout('memcached') }, async (t) => {
