@@ -42,14 +42,17 @@ const leftOut: Record<string, Record<number, string>> = {
 };
 
 /** Lines that are changed, where what follows them would not run. */
-const changed: Record<string, { from: string; to: string; tests: number; reason: string }> = {
-  issue_67: {
-    from: "when('tcp port disabled', '-p 0', -1, -1);",
-    to: '',
-    tests: 2,
-    reason: 'a server that serves nothing does not start',
-  },
-  udp: { from: '(::IS_ASCII,::IS_BINARY)', to: '(::IS_ASCII)', tests: 17, reason: binary },
+const changed: Record<string, { from: string; to: string; tests: number; reason: string }[]> = {
+  issue_67: [
+    {
+      from: "when('tcp port disabled', '-p 0', -1, -1);",
+      to: '',
+      tests: 2,
+      reason: 'a server that serves nothing does not start',
+    },
+    { from: 'for (1..20)', to: 'for (1..200)', tests: 0, reason: 'Node starts slower than C' },
+  ],
+  udp: [{ from: '(::IS_ASCII,::IS_BINARY)', to: '(::IS_ASCII)', tests: 17, reason: binary }],
 };
 
 const modes = [
@@ -73,11 +76,14 @@ function prepare(help: string): string {
   const source = debianSource('memcached')!;
   for (const part of ['t', 'doc'])
     cpSync(path.join(source, part), path.join(folder, part), { recursive: true });
-  for (const [file, { from, to }] of Object.entries(changed)) {
+  for (const [file, edits] of Object.entries(changed)) {
     const script = path.join(folder, 't', `${file}.t`);
-    const text = readFileSync(script, 'utf8');
-    assert.ok(text.includes(from), `${file}.t has changed`);
-    writeFileSync(script, text.replace(from, to));
+    let text = readFileSync(script, 'utf8');
+    for (const { from, to } of edits) {
+      assert.ok(text.includes(from), `${file}.t has changed`);
+      text = text.replace(from, to);
+    }
+    writeFileSync(script, text);
   }
   // By the words of the help text the suite decides what it tries.
   writeFileSync(path.join(folder, 'help'), help);
@@ -94,7 +100,9 @@ function prepare(help: string): string {
 }
 
 async function run(folder: string, file: string): Promise<string> {
-  const child = spawn('perl', [`t/${file}.t`], { cwd: folder });
+  // maxconns opens more descriptors than many systems allow at first.
+  const command = 'ulimit -n 4096 2> /dev/null; exec perl "$0"';
+  const child = spawn('sh', ['-c', command, `t/${file}.t`], { cwd: folder });
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString('latin1')));
   child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString('latin1')));
@@ -108,7 +116,10 @@ function check(file: string, output: string): void {
   const passed = numbers(/^ok (\d+)/gm);
   const failed = numbers(/^not ok (\d+)/gm);
   const planned = numbers(/^1\.\.(\d+)/gm)[0] ?? 0;
-  const ran = passed.length + failed.length + (changed[file]?.tests ?? 0);
+  const ran =
+    passed.length +
+    failed.length +
+    (changed[file] ?? []).reduce((sum, { tests }) => sum + tests, 0);
   const allowed = leftOut[file] ?? {};
   const unexpected = failed.filter((n) => !(n in allowed));
   assert.ok(planned > 0 && ran === planned && unexpected.length === 0, output.slice(-4000));

@@ -26,7 +26,6 @@ export function* generalStatistics(environment: Environment): Generator<Line> {
     buckets += shard.buckets;
     shard.statistics.forEach((value, i) => (sums[i % Statistic.Count]! += value));
   });
-  clock.tick();
   const usage = process.resourceUsage();
   const connections = counters.total('curr_connections');
   const rss = environment.rss().total;

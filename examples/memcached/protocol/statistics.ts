@@ -22,7 +22,8 @@ export class Statistics {
   }
 
   run(): void {
-    const { tokens, out, environment } = this.#context;
+    const { tokens, out, environment, clock } = this.#context;
+    clock.tick();
     if (tokens.count === 1) return this.#answer(generalStatistics(environment));
     switch (tokens.text(1)) {
       case 'reset':
