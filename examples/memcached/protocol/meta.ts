@@ -142,7 +142,7 @@ export class Meta {
   /** An empty item, for the client that is told so to fill. 0: no memory. */
   #vivify(shard: Shard, flags: MetaFlags): number {
     const { key, clock } = this.#context;
-    const item = shard.allocate(key, 0, 0, flags.vivify!, clock.now);
+    const item = shard.allocate(key, 0, 0, 0, clock.now);
     if (item === 0) return 0;
     shard.writeValue(item, this.#context.scratch, 0);
     if (flags.binaryKey) shard.words[(item >> 2) + Item.State]! |= stateBinaryKey;
@@ -160,6 +160,9 @@ export class Meta {
       switch (letter) {
         case 'T':
           shard.setExpires(item, flags.expires!);
+          return '';
+        case 'N':
+          if (created) shard.setExpires(item, flags.vivify!);
           return '';
         case 'R': {
           const expires = words[w + Item.Expires]!;
