@@ -256,7 +256,7 @@ function comparable(text: string): string {
       line
         .replace(/ c[1-9]\d*/g, ' cCAS')
         .replace(/ k(\S+) b(?!\S)/g, decoded)
-        .replace(/ t(-?\d{2,})(?!\S)/g, ' tN'),
+        .replace(/ t\d+(?!\S)/g, ' tN'),
     )
     .replace(/0{3}\d{9}/g, 'CAS') // a command that has been taken for a value
     .replace(/^VERSION .*$/gm, 'VERSION')
