@@ -17,9 +17,15 @@ export const enum ConnectionState {
   None = 0,
   Waiting = 1, // for a request
   Value = 2, // for the rest of a request
-  Swallowing = 3, // throws the rest of a refused value away
 }
-const stateNames = ['', 'conn_read', 'conn_nread', 'conn_swallow'];
+const stateNames = ['', 'conn_read', 'conn_nread'];
+
+/** An end of a connection, or a listener, as `stats conns` shows it. */
+export function socketText(protocol: 'tcp' | 'udp', address: string, port: number): string {
+  return address.includes(':')
+    ? `${protocol}6:[${address}]:${port}`
+    : `${protocol}:${address}:${port}`;
+}
 
 /** Connections past this many of one worker are not listed. */
 const mostRows = 2 ** 16;

@@ -2,7 +2,7 @@
 import type { Flow, SystemError } from 'freebsd-rss';
 import { slotOf, type StreamBatch, type StreamOutput, type Streams } from 'freebsd-rss/worker';
 
-import { ConnectionState } from './connections.js';
+import { ConnectionState, socketText } from './connections.js';
 import { Memory } from './memory.js';
 import type { Environment } from './protocol/context.js';
 import type { Output } from './protocol/output.js';
@@ -14,17 +14,13 @@ import { counter } from './statistics.js';
 
 const tooMany = Buffer.from('ERROR Too many open connections\r\n');
 
-function textOf(address: { address: string; port: number } | undefined, socket: string): string {
-  if (address === undefined) return `unix:${socket}`;
-  const { address: host, port } = address;
-  return host.includes(':') ? `tcp6:[${host}]:${port}` : `tcp:${host}:${port}`;
-}
-
 /** Of a client that has reset its connection already, the socket has forgotten them. */
 function addressesOf(streams: Streams, connection: number, socket: string): [string, string] {
   try {
     const { peer, local } = streams.addresses(connection);
-    return [textOf(peer, socket), textOf(local, socket)];
+    const text = (end: typeof peer) =>
+      end === undefined ? `unix:${socket}` : socketText('tcp', end.address, end.port);
+    return [text(peer), text(local)];
   } catch (error) {
     if ((error as SystemError).code !== 'ENOTCONN') throw error;
     return ['gone', 'gone'];

@@ -23,8 +23,10 @@ export class MetaFlags {
   clientFlags = 0;
   delta = 1n;
   initial = 0n;
-  /** C, undefined without. */
-  unique: bigint | undefined;
+  /** Whether there is a C, and its number. */
+  compare = false;
+  uniqueHigh = 0;
+  uniqueLow = 0;
   /** T, N and R: seconds of the server's clock, undefined without. */
   expires: number | undefined;
   vivify: number | undefined;
@@ -87,7 +89,10 @@ export class MetaFlags {
           if (this.clientFlags < 0) error ??= 'CLIENT_ERROR bad command line format';
           break;
         case 'C':
-          this.unique = number(i, badToken);
+          this.compare = tokens.words64(i, 1);
+          if (!this.compare) fail(badToken);
+          this.uniqueHigh = tokens.high;
+          this.uniqueLow = tokens.low;
           break;
         case 'M':
           this.mode = tokens.text(i, 1);

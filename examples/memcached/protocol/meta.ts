@@ -7,7 +7,7 @@ import { type Arithmetic, noMemory, notNumeric } from './arithmetic.js';
 import { type Context, longestKey } from './context.js';
 import { decodeKey, MetaFlags, mostWords } from './meta-flags.js';
 import * as reply from './replies.js';
-import { Mode, Outcome, type Writer } from './writer.js';
+import { hasCas, Mode, Outcome, type Writer } from './writer.js';
 
 const carriageReturn = 13;
 const newline = 10;
@@ -118,7 +118,7 @@ export class Meta {
       room = context.withItem((_, old) => {
         let item = old;
         if (old === 0 && flags.vivify !== undefined) {
-          item = this.#vivify(shard, flags);
+          item = this.#create(shard, '', flags); // for the client that is told so to fill
           created = item !== 0;
         }
         const needed = item === 0 || !flags.value ? 0 : shard.textLength(item) + lineRoom;
@@ -139,12 +139,13 @@ export class Meta {
     if (!found && !flags.quiet) out.line(`EN${this.#echoes(flags)}`);
   }
 
-  /** An empty item, for the client that is told so to fill. 0: no memory. */
-  #vivify(shard: Shard, flags: MetaFlags): number {
-    const { key, clock } = this.#context;
-    const item = shard.allocate(key, 0, 0, 0, clock.now);
+  /** A new item with this value, which never expires. 0: no memory. */
+  #create(shard: Shard, text: string, flags: MetaFlags): number {
+    const { key, clock, scratch } = this.#context;
+    const item = shard.allocate(key, text.length, 0, 0, clock.now);
     if (item === 0) return 0;
-    shard.writeValue(item, this.#context.scratch, 0);
+    scratch.bytes.write(text, 'latin1');
+    shard.writeValue(item, scratch, 0);
     if (flags.binaryKey) shard.words[(item >> 2) + Item.State]! |= stateBinaryKey;
     shard.link(item, clock.now);
     return item;
@@ -272,9 +273,7 @@ export class Meta {
     const writer = this.#writer;
     if (!writer.fits(length)) {
       out.line(codes[Outcome.TooLarge]);
-      count[counter.store_too_large]!++;
-      session.swallow = length + 2;
-      context.withItem((shard, item) => (item === 0 ? undefined : shard.remove(item)));
+      writer.refuse(true, length);
       return done;
     }
     const taken = done + length + 2;
@@ -289,10 +288,9 @@ export class Meta {
       return taken;
     }
     const mode = modes[parsed.mode === '' ? 'S' : parsed.mode]!;
-    writer.compare = parsed.unique !== undefined && mode !== Mode.Add;
-    const unique = parsed.unique ?? 0n;
-    writer.uniqueHigh = Number(unique >> 32n) | 0;
-    writer.uniqueLow = Number(unique & 0xffffffffn) | 0;
+    writer.compare = parsed.compare && mode !== Mode.Add;
+    writer.uniqueHigh = parsed.uniqueHigh;
+    writer.uniqueLow = parsed.uniqueLow;
     writer.invalidate = parsed.invalidate;
     writer.binaryKey = parsed.binaryKey;
     const { clientFlags, expires } = parsed;
@@ -326,8 +324,7 @@ export class Meta {
       if (item === 0) return 'NF';
       const { words } = shard;
       const w = item >> 2;
-      const cas = casText(words[w + Item.CasHigh]!, words[w + Item.CasLow]!);
-      if (flags.unique !== undefined && cas !== String(flags.unique)) return 'EX';
+      if (flags.compare && !hasCas(shard, item, flags.uniqueHigh, flags.uniqueLow)) return 'EX';
       if (!flags.invalidate) {
         count[counter.delete_hits]!++;
         shard.remove(item);
@@ -361,12 +358,10 @@ export class Meta {
   }
 
   #changeItem(shard: Shard, item: number, flags: MetaFlags, increment: boolean): string {
-    const { words } = shard;
-    const w = item >> 2;
-    const cas = casText(words[w + Item.CasHigh]!, words[w + Item.CasLow]!);
-    const { unique = 0n } = flags;
-    if (words[w + Item.Length] === 0) return notNumber;
-    if (unique !== 0n && cas !== String(unique)) return `EX${this.#echoes(flags)}`;
+    const { uniqueHigh: high, uniqueLow: low } = flags;
+    if (shard.words[(item >> 2) + Item.Length] === 0) return notNumber;
+    if ((high !== 0 || low !== 0) && !hasCas(shard, item, high, low))
+      return `EX${this.#echoes(flags)}`;
     const changed = this.#arithmetic.change(shard, item, flags.delta, increment);
     if (changed === notNumeric) return notNumber;
     if (changed === noMemory) return 'SERVER_ERROR out of memory';
@@ -377,18 +372,14 @@ export class Meta {
 
   /** The item is not there: makes one, with N. */
   #begin(shard: Shard, flags: MetaFlags, increment: boolean): string {
-    const { key, count, clock, scratch } = this.#context;
+    const { count } = this.#context;
     if (flags.vivify === undefined) {
       count[increment ? counter.incr_misses : counter.decr_misses]!++;
       return `NF${this.#echoes(flags)}`;
     }
     const text = String(flags.initial);
-    const item = shard.allocate(key, text.length, 0, 0, clock.now);
+    const item = this.#create(shard, text, flags);
     if (item === 0) return 'SERVER_ERROR Out of memory allocating new item';
-    scratch.bytes.write(text, 'latin1');
-    shard.writeValue(item, scratch, 0);
-    if (flags.binaryKey) shard.words[(item >> 2) + Item.State]! |= stateBinaryKey;
-    shard.link(item, clock.now);
     return this.#answerNumber(shard, item, text, flags, true);
   }
 

@@ -1,6 +1,5 @@
 // `stats settings`: what the server was started with, and what has been changed since.
 import { Slot } from '../state.js';
-import { chunkSizes } from '../store/layout.js';
 import type { Environment } from './context.js';
 import type { Line } from './statistics.js';
 
@@ -9,6 +8,7 @@ const yesNo = (value: boolean) => (value ? 'yes' : 'no');
 export function* settings(environment: Environment): Generator<Line> {
   const { options, state, addresses, workers, store } = environment;
   const { slots } = state;
+  const { geometry } = store.shards[0]!;
   const port = (protocol: string) =>
     addresses.find((address) => address.protocol === protocol)?.port ?? 0;
   yield ['maxbytes', slots[Slot.MemoryLimit]!];
@@ -23,7 +23,7 @@ export function* settings(environment: Environment): Generator<Line> {
   yield ['umask', options.unixMode.toString(8)];
   yield ['shutdown_command', yesNo(options.shutdownCommand)];
   yield ['growth_factor', '1.25'];
-  yield ['chunk_size', chunkSizes(store.shards[0]!.geometry.pageSize)[0]!];
+  yield ['chunk_size', geometry.classes[0]!];
   yield ['num_threads', workers];
   yield ['stat_key_prefix', options.prefixDelimiter];
   yield ['detail_enabled', yesNo(slots[Slot.Detail] !== 0)];
@@ -36,7 +36,7 @@ export function* settings(environment: Environment): Generator<Line> {
   yield ['item_size_max', options.itemSize];
   yield ['maxconns_fast', yesNo(options.refuseConnections)];
   yield ['slab_reassign', 'yes'];
-  yield ['slab_page_size', store.shards[0]!.geometry.pageSize];
+  yield ['slab_page_size', geometry.pageSize];
   yield ['shards', store.shards.length];
   yield ['flush_enabled', yesNo(options.flushCommand)];
   yield ['dump_enabled', 'yes'];

@@ -1,4 +1,5 @@
 // The stats command and its kinds.
+import { socketText } from '../connections.js';
 import { watch } from './administration.js';
 import { Slot } from '../state.js';
 import type { Shard } from '../store/shard.js';
@@ -144,8 +145,8 @@ export class Statistics {
   *#connections(): Generator<Line> {
     const { slot, clock, environment } = this.#context;
     const { addresses, options, connections } = environment;
-    const sockets = addresses.map(({ protocol, address, port, family }) =>
-      family === 6 ? `${protocol}6:[${address}]:${port}` : `${protocol}:${address}:${port}`,
+    const sockets = addresses.map(({ protocol, address, port }) =>
+      socketText(protocol, address, port),
     );
     if (options.unixSocket !== undefined) sockets.push(`unix:${options.unixSocket}`);
     for (const [i, address] of sockets.entries()) {

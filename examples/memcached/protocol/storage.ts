@@ -55,7 +55,7 @@ export class Storage {
     context.takeKey();
     if (!this.#writer.fits(length)) {
       context.answer(reply.tooLarge);
-      this.refuse(mode === Mode.Set && !withCas, length);
+      this.#writer.refuse(mode === Mode.Set && !withCas, length);
       return next - start;
     }
     const taken = next - start + length + 2;
@@ -77,14 +77,6 @@ export class Storage {
     context.answer(answers[writer.put(mode, flags, expires, tokens.input, next, length)]);
     writer.reset();
     return taken;
-  }
-
-  /** A value that is too large: throws it away, and with `old` the old one too: it must not survive. */
-  refuse(old: boolean, length: number): void {
-    const context = this.#context;
-    context.count[counter.store_too_large]!++;
-    context.session.swallow = length + 2;
-    if (old) context.withItem((shard, item) => (item === 0 ? undefined : shard.remove(item)));
   }
 
   /**

@@ -89,14 +89,14 @@ export class Tokens {
   }
 
   /** Reads the same as two words, `high` and `low`; false if it is none. */
-  words64(i: number): boolean {
-    const plain = this.#plain(i, 0, exactDigits);
+  words64(i: number, from = 0): boolean {
+    const plain = this.#plain(i, from, exactDigits);
     if (plain >= 0) {
       this.high = (plain / 2 ** 32) | 0;
       this.low = plain | 0;
       return true;
     }
-    const value = this.unsigned64(i);
+    const value = this.unsigned64(i, from);
     if (value === undefined) return false;
     this.high = Number(value >> 32n) | 0;
     this.low = Number(value & 0xffffffffn) | 0;

@@ -77,20 +77,27 @@ export class Writer {
     const { key, store, clock } = this.#context;
     const shard = store.shard(key.hash);
     if (mode >= Mode.Append) return this.#join(shard, mode, value, at, length);
-    if (length >= this.#surelySmall) {
-      const pages = shard.pagesFor(key, length, flags);
-      if (pages > 0) return this.#putLarge(shard, mode, flags, expires, value, at, length, pages);
-    }
+    const pages = length < this.#surelySmall ? 0 : shard.pagesFor(key, length, flags);
+    if (pages > 0) return this.#putLarge(shard, mode, flags, expires, value, at, length, pages);
     const { now } = clock;
     shard.lock();
     try {
-      return this.#putSmall(shard, mode, flags, expires, value, at, length, now);
+      return this.#replace(shard, mode, flags, expires, value, at, length, 0, now);
     } finally {
       shard.unlock();
     }
   }
 
-  #putSmall(
+  /** A value that is too large: throws it away, and with `old` the old one too: it must not survive. */
+  refuse(old: boolean, length: number): void {
+    const context = this.#context;
+    context.count[counter.store_too_large]!++;
+    context.session.swallow = length + 2;
+    if (old) context.withItem((shard, item) => (item === 0 ? undefined : shard.remove(item)));
+  }
+
+  /** Under the lock. With `pages`, the value's first bytes are in them already. */
+  #replace(
     shard: Shard,
     mode: Mode,
     flags: number,
@@ -98,6 +105,7 @@ export class Writer {
     value: Memory,
     at: number,
     length: number,
+    pages: number,
     now: number,
   ): Outcome {
     const { key } = this.#context;
@@ -107,15 +115,17 @@ export class Writer {
       if (refusal !== Outcome.Stored) return refusal;
       if (this.#stale !== 0) expires = this.#oldExpires;
     }
+    let item = old;
     if (old !== 0 && shard.reuse(old, length, flags, expires, now)) {
-      this.#finish(shard, old, value, at);
-      return Outcome.Stored;
+      this.#finish(shard, item, value, at);
+    } else {
+      item = shard.allocate(key, length, flags, expires, now, pages);
+      if (item === 0) return this.#noMemory(shard, mode, now);
+      this.#finish(shard, item, value, at);
+      shard.replace(item, key, now);
     }
-    const item = shard.allocate(key, length, flags, expires, now);
-    if (item === 0) return this.#noMemory(shard, mode, now);
-    this.#finish(shard, item, value, at);
-    shard.replace(item, key, now);
-    this.#noteCas(shard, item);
+    this.casHigh = shard.words[(item >> 2) + Item.CasHigh]!;
+    this.casLow = shard.words[(item >> 2) + Item.CasLow]!;
     return Outcome.Stored;
   }
 
@@ -126,12 +136,6 @@ export class Writer {
       shard.words[(item >> 2) + Item.State]! |= this.#stale | (this.binaryKey ? stateBinaryKey : 0);
       this.#stale = 0;
     }
-    this.#noteCas(shard, item);
-  }
-
-  #noteCas(shard: Shard, item: number): void {
-    this.casHigh = shard.words[(item >> 2) + Item.CasHigh]!;
-    this.casLow = shard.words[(item >> 2) + Item.CasLow]!;
   }
 
   /** Under the lock: Stored if the item may be stored. */
@@ -192,26 +196,18 @@ export class Writer {
     length: number,
     pages: number,
   ): Outcome {
-    const { key, clock } = this.#context;
-    const { now } = clock;
+    const { now } = this.#context.clock;
     const filled = shard.fill(pages, value, at, length, now);
-    let adopted = false;
-    shard.lock();
+    let outcome = Outcome.NoMemory;
     try {
-      if (!filled) return this.#noMemory(shard, mode, now);
-      const refusal = this.#refusal(shard, mode, shard.find(key, now), now);
-      if (refusal !== Outcome.Stored) return refusal;
-      const until = this.#stale === 0 ? expires : this.#oldExpires;
-      const item = shard.allocate(key, length, flags, until, now, pages);
-      if (item === 0) return this.#noMemory(shard, mode, now);
-      adopted = true;
-      this.#finish(shard, item, value, at);
-      shard.replace(item, key, now);
-      this.#noteCas(shard, item);
-      return Outcome.Stored;
+      outcome = shard.locked(() =>
+        filled
+          ? this.#replace(shard, mode, flags, expires, value, at, length, pages, now)
+          : this.#noMemory(shard, mode, now),
+      );
+      return outcome;
     } finally {
-      shard.unlock();
-      if (filled && !adopted) shard.abandon();
+      if (filled && outcome !== Outcome.Stored) shard.abandon();
     }
   }
 

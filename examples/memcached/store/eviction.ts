@@ -126,14 +126,8 @@ export class Eviction {
     return this.#words[this.#pages.classEntry(c) + Class.Pages]!;
   }
 
-  #classOf(item: number): number {
-    return this.#words[(item >> 2) + Item.Pages] === 0
-      ? this.#pages.classOf(item)
-      : this.#values.class;
-  }
-
-  #count(item: number, statistic: Statistic, by = 1): void {
-    this.#statistics[this.#classOf(item) * Statistic.Count + statistic]! += by;
+  #count(item: number, statistic: Statistic): void {
+    this.#statistics[this.#values.classOf(item) * Statistic.Count + statistic]!++;
   }
 
   /** The item in a chunk, 0 if the chunk is free. */
@@ -202,7 +196,7 @@ export class Eviction {
     if (words[w + Item.Expires] !== 0) this.#count(item, Statistic.EvictedNonzero);
     if ((words[w + Item.State]! & stateFetched) === 0)
       this.#count(item, Statistic.EvictedUnfetched);
-    const time = this.#classOf(item) * Statistic.Count + Statistic.EvictedTime;
+    const time = this.#values.classOf(item) * Statistic.Count + Statistic.EvictedTime;
     this.#statistics[time] = now - words[w + Item.Accessed]!;
     this.#remove(item);
   }

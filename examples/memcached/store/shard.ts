@@ -414,9 +414,7 @@ export class Shard {
 
   /** The slab class of an item; the one after the last for a large value. */
   classOf(item: number): number {
-    return this.words[(item >> 2) + Item.Pages] === 0
-      ? this.#pages.classOf(item)
-      : this.#values.class;
+    return this.#values.classOf(item);
   }
 
   /** Bytes of an item: header, key and value. */

@@ -1,7 +1,7 @@
 // Values too large for a chunk: each lies in whole pages of its own, written once and given back whole.
 // So they are filled and read without the lock: a worker's row in the shard says which pages it holds.
 import { copy, type Memory } from '../memory.js';
-import { Class, type Geometry, Held, mostWorkers, Page, ValuePage } from './layout.js';
+import { Class, type Geometry, Held, Item, mostWorkers, Page, ValuePage } from './layout.js';
 import type { Pages } from './pages.js';
 
 export class Values {
@@ -44,7 +44,7 @@ export class Values {
   /** Number of pages that the worker fills. */
   filling(worker: number): number {
     const first = this.#words[this.#row(worker) + Held.Filling]!;
-    return first === 0 ? 0 : this.#words[this.#pages.entry(first - 1) + ValuePage.Count]!;
+    return first === 0 ? 0 : this.count(first);
   }
 
   /** Copies the value's first bytes into the pages that the worker fills. Without the lock. */
@@ -82,6 +82,11 @@ export class Values {
   /** A dead worker's row, when nothing that it left can be relied on. */
   forget(worker: number): void {
     this.#words.fill(0, this.#row(worker), this.#row(worker) + Held.Words);
+  }
+
+  /** The slab class of an item; the one after the last for a large value. */
+  classOf(item: number): number {
+    return this.#words[(item >> 2) + Item.Pages] === 0 ? this.#pages.classOf(item) : this.class;
   }
 
   /** The item of the value that begins with page `first`. */
