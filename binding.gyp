@@ -29,7 +29,10 @@
         ],
         [
           "OS=='linux'",
-          {"sources": ["<!@(ls -1 native/platform/posix/*.cc native/platform/linux/*.cc)"]}
+          {
+            "sources": ["<!@(ls -1 native/platform/posix/*.cc native/platform/linux/*.cc)"],
+            "libraries": ["-lrt"]
+          }
         ],
         ["OS!='freebsd' and OS!='linux'", {"sources": ["native/platform/stub/stub.cc"]}]
       ]

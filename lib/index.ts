@@ -29,5 +29,19 @@ export {
 export type { BucketStats, Counters, ServerStats, WorkerStats } from './server/stats.js';
 export { Listener, type ListenerOptions, openListener, type Steering } from './socket/listen.js';
 export { socketOptions, type SocketReference, type TypedOption } from './socket/options.js';
-export { OwnerLock } from './lock.js';
-export { maxSegmentSize, ShmSegment, waitOn, wake } from './shm.js';
+export { OwnerLock } from './shm/lock.js';
+export {
+  type AllocatorOptions,
+  type AllocatorStatistics,
+  Region,
+  SegmentAllocator,
+} from './shm/allocator.js';
+export {
+  type Granted,
+  maxSegmentSize,
+  type OpenOptions,
+  type SegmentOptions,
+  ShmSegment,
+} from './shm/segment.js';
+export { sendSegment, type SendOptions, type SendResult, type SendSource } from './shm/send.js';
+export { waitOn, wake } from './shm/wait.js';

@@ -93,6 +93,34 @@ export const optionNumber = {
   recvDestination: 8,
 } as const;
 
+export interface NativeSegment {
+  id: number;
+  maxSize: number;
+  locked: boolean;
+  largePages: boolean;
+  buffer: ArrayBuffer;
+}
+
+/** Of sendfile(2), where the kernel has them. */
+export interface FileFlags {
+  noDiskIo: boolean;
+  noCache: boolean;
+  /** Pages. */
+  readAhead: number;
+}
+
+/** Index: enum ZeroCopy of native/engine/stream_engine.h. */
+export const zeroCopyNumber = { never: 0, auto: 1, always: 2 } as const;
+
+/** Sends one range on a socket that somebody else owns. */
+export interface RangeSend {
+  /** 0: all has been taken; 1: done() will tell. */
+  start(socket: number): number | Failure;
+  acknowledged(): boolean;
+  reusable(): boolean;
+  close(): void;
+}
+
 export interface StreamEngineSettings {
   table: number;
   worker: number;
@@ -100,6 +128,9 @@ export interface StreamEngineSettings {
   maxQueued: number;
   idleTimeout: number;
   allowHalfOpen: boolean;
+  zeroCopy: number;
+  /** Bytes from which output is referred to until it is sent, rather than copied. */
+  referenceSize: number;
   counters: Float64Array;
 }
 
@@ -110,6 +141,7 @@ export interface StreamEngineViews {
   outputs: Uint32Array;
   opened: Uint32Array;
   closed: Uint32Array;
+  completed: Uint32Array;
   /** One word: the number of output rows that wait for onTurn() to return, or for flush(). */
   pending: Uint32Array;
 }
@@ -124,12 +156,18 @@ export interface StreamStatistics {
   reads: number;
   writes: number;
   shortWrites: number;
+  /** Bytes sent by sendfile(2). */
+  bytesShared: number;
   /** Calls into JavaScript. */
   turns: number;
 }
 
 export interface StreamEngine {
   addBuffer(bytes: Uint8Array): number;
+  addSegment(id: number): number | Failure;
+  addFile(fd: number, base: number, flags: FileFlags): number | Failure;
+  removeSource(buffer: number): void;
+  leavesHost(connection: number): boolean;
   flush(): void;
   connectTcp(address: string, port: number): number | Failure;
   connectUnix(path: string): number | Failure;
@@ -240,13 +278,37 @@ export interface Native {
   ): Failure | undefined;
   attachCpu(fd: number, cpuToListener: number[]): Failure | undefined;
 
-  createSegment(size: number): { id: number; buffer: ArrayBuffer } | Failure;
-  openSegment(id: number): { id: number; buffer: ArrayBuffer } | Failure;
+  pageSize: number;
+  canRenew: boolean;
+  createSegment(options: object): NativeSegment | Failure;
+  openNamedSegment(options: object): NativeSegment | Failure;
+  /** `buffer`: what this thread has of it already. */
+  openSegment(id: number, buffer: ArrayBuffer | undefined): NativeSegment | Failure;
+  unlinkSegment(name: string): Failure | undefined;
+  growSegment(id: number, size: number): Failure | undefined;
+  sealSegment(id: number): Failure | undefined;
+  renewSegment(id: number, offset: number, length: number): Failure | undefined;
+  prefaultSegment(id: number): Promise<void> | Failure;
   detachBuffer(buffer: ArrayBuffer): void;
   waitOnWord(words: Int32Array, index: number, expected: number, timeoutMs: number): number;
   wakeWord(words: Int32Array, index: number, count: number): number;
   acquireLock(words: Int32Array, index: number, token: number): void;
   breakLock(words: Int32Array, index: number): void;
+
+  hasSyncSend: boolean;
+  RangeSend: new (
+    range: {
+      /** 0: of `file`. */
+      segment: number;
+      file: number;
+      offset: number;
+      length: number;
+      copy: boolean;
+      sync: boolean;
+      header: Uint8Array | undefined;
+    } & FileFlags,
+    done: (errno: number) => void,
+  ) => RangeSend;
 
   createBucketTable(
     config: object,
@@ -262,7 +324,7 @@ export interface Native {
   StreamEngine: new (
     settings: StreamEngineSettings,
     views: StreamEngineViews,
-    onTurn: (opened: number, inputs: number, closed: number) => void,
+    onTurn: (opened: number, inputs: number, closed: number, completed: number) => void,
   ) => StreamEngine;
   WorkerPort: new (
     settings: WorkerPortSettings,

@@ -1,6 +1,7 @@
 // Everything that the main thread and a worker say to each other.
 import type { RssConfig } from '../rss/config.js';
 import type { WorkerPlan } from '../rss/topology.js';
+import type { ZeroCopy } from '../shm/send.js';
 import type { Steering } from '../socket/listen.js';
 
 /** A UDP socket that the worker duplicates. */
@@ -28,6 +29,8 @@ export interface StreamSettings {
   /** Milliseconds, 0 none. */
   idleTimeout: number;
   allowHalfOpen: boolean;
+  zeroCopy: ZeroCopy;
+  zeroCopyThreshold: number;
 }
 
 /** workerData of a worker thread. */

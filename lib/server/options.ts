@@ -2,6 +2,7 @@
 import { argumentTypeError, argumentValueError } from '../errors.js';
 import { checkVirtualOptions, type VirtualOptions } from '../rss/config.js';
 import type { WorkersOption } from '../rss/topology.js';
+import { defaultThreshold, type ZeroCopy } from '../shm/send.js';
 import {
   checkListenerOptions,
   type ListenerOptions,
@@ -53,6 +54,13 @@ export interface StreamOptions {
   idleTimeout?: number;
   /** Keep connections whose peer has closed its side until they are ended. Default false. */
   allowHalfOpen?: boolean;
+  /**
+   * Whether output that refers to a segment goes out by sendfile(2): 'auto' (default) from
+   * `zeroCopyThreshold` on, where it pays; 'always' whatever its length; 'never': it is copied.
+   */
+  zeroCopy?: ZeroCopy;
+  /** Bytes from which segments are referred to until they are sent. Default 65,536, at most 1 GiB. */
+  zeroCopyThreshold?: number;
 }
 
 export interface ServerOptions {
@@ -136,8 +144,15 @@ function checkUnix(options: UnixOptions): Required<UnixOptions> {
 }
 
 function checkStream(options: StreamOptions): StreamSettings {
-  const names = ['maxInput', 'maxQueued', 'outputSize', 'idleTimeout', 'allowHalfOpen'] as const;
-  checkOptions('"stream"', options, names);
+  checkOptions('"stream"', options, [
+    'maxInput',
+    'maxQueued',
+    'outputSize',
+    'idleTimeout',
+    'allowHalfOpen',
+    'zeroCopy',
+    'zeroCopyThreshold',
+  ]);
   const most = 2 ** 30;
   return {
     maxInput: checkInteger('maxInput', options.maxInput ?? 2 ** 20, 1, most),
@@ -145,6 +160,13 @@ function checkStream(options: StreamOptions): StreamSettings {
     outputSize: checkInteger('outputSize', options.outputSize ?? 2 ** 20, 1, most),
     idleTimeout: checkInteger('idleTimeout', options.idleTimeout ?? 0, 0, 2 ** 31 - 1),
     allowHalfOpen: checkBoolean('allowHalfOpen', options.allowHalfOpen ?? false),
+    zeroCopy: checkOneOf('zeroCopy', options.zeroCopy ?? 'auto', ['auto', 'always', 'never']),
+    zeroCopyThreshold: checkInteger(
+      'zeroCopyThreshold',
+      options.zeroCopyThreshold ?? defaultThreshold,
+      1,
+      most,
+    ),
   };
 }
 

@@ -6,7 +6,7 @@ import { abortError, argumentTypeError, RssError, unwrap } from '../errors.js';
 import { native } from '../native.js';
 import { type RssConfig, rssConfig } from '../rss/config.js';
 import { bucketOwners, planWorkers, type WorkerPlan } from '../rss/topology.js';
-import { ShmSegment } from '../shm.js';
+import { ShmSegment } from '../shm/segment.js';
 import {
   dualStackGroups,
   type Listener,

@@ -10,5 +10,5 @@ export {
   perDatagram,
   StreamConnection,
 } from './per-item.js';
-export { slotOf, type StreamBatch, type StreamOutput } from './stream.js';
+export { type CompletedBatch, slotOf, type StreamBatch, type StreamOutput } from './stream.js';
 export type { ConnectOptions, StreamHandlers, Streams, StreamStatistics } from './streams.js';

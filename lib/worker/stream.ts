@@ -26,6 +26,10 @@ const inSlab = 0;
 const outSlab = 1;
 const endRow = 0xffffffff;
 const destroyRow = 0xfffffffe;
+const takenRow = 0xfffffffd;
+const acknowledgedRow = 0xfffffffc;
+const flagDone = 1;
+const flagReusable = 2;
 
 /** Rows of one batch: few enough that the first is not answered late, and lies in cache still. */
 const inputRows = 64;
@@ -33,6 +37,9 @@ const outputRows = 1024;
 const eventRows = 256;
 export const openedWords = 8;
 export const closedWords = 2;
+const completedWords = 2;
+/** Marks with tokens from here on are sendSegment()'s. */
+export const firstOwnToken = 2 ** 31;
 
 /** Bytes of the slab beyond the largest request: what a batch of small ones shares. */
 const slabSize = 1024 * 1024;
@@ -55,6 +62,7 @@ export class StreamMemory implements StreamEngineViews {
   readonly outputs = new Uint32Array(outputRows * Output.Words);
   readonly opened = new Uint32Array(eventRows * openedWords);
   readonly closed = new Uint32Array(eventRows * closedWords);
+  readonly completed = new Uint32Array(eventRows * completedWords);
   readonly pending = new Uint32Array(1);
 
   constructor(maxInput: number, outputSize: number) {
@@ -141,6 +149,52 @@ export class StreamBatch {
   }
 }
 
+/** Marks that output has reached, or never will. Valid until the `completed` callback returns. */
+export class CompletedBatch {
+  /** Number of rows. */
+  count = 0;
+  readonly #rows: Uint32Array;
+
+  /** @internal */
+  constructor(memory: StreamMemory) {
+    this.#rows = memory.completed;
+  }
+
+  /** What StreamOutput.mark() was given. */
+  token(i: number): number {
+    return this.#rows[i * completedWords]!;
+  }
+
+  /** False: the connection has ended before. */
+  done(i: number): boolean {
+    return (this.#rows[i * completedWords + 1]! & flagDone) !== 0;
+  }
+
+  /**
+   * Nobody refers any more to what was sent between the mark before and this one, so it may be
+   * overwritten: it was copied, or another machine has acknowledged it.
+   */
+  reusable(i: number): boolean {
+    return (this.#rows[i * completedWords + 1]! & flagReusable) !== 0;
+  }
+
+  /** @internal Takes out rows that `own` is called for. */
+  take(own: (token: number, done: boolean, reusable: boolean) => void): void {
+    let kept = 0;
+    for (let i = 0; i < this.count; i++) {
+      const token = this.token(i);
+      if (token >= firstOwnToken) own(token, this.done(i), this.reusable(i));
+      else
+        this.#rows.copyWithin(
+          kept++ * completedWords,
+          i * completedWords,
+          (i + 1) * completedWords,
+        );
+    }
+    this.count = kept;
+  }
+}
+
 /**
  * Output to any connections of this worker, sent together when the callback returns, in order;
  * outside of the callbacks, when the current microtask ends. Output to a connection that has gone is
@@ -184,11 +238,21 @@ export class StreamOutput {
   }
 
   /**
-   * Sends bytes of a buffer that Streams.addBuffer() has registered: no copy is made, so they must
-   * not change before the callback, or flush(), returns.
+   * Sends bytes of what Streams.addBuffer(), addSegment() or addFile() has registered. Those of a buffer,
+   * and fewer of a segment than `zeroCopyThreshold`, must not change before the callback, or flush(),
+   * returns; more of a segment, and those of a file, are referred to until they are sent, and by sendfile(2)
+   * beyond that: see mark().
    */
   refer(connection: number, buffer: number, offset: number, length: number): void {
     this.#push(connection, buffer, offset, length);
+  }
+
+  /**
+   * Has `completed` called with `token` (0 to 2^31 - 1) once all output before the mark has been taken by the
+   * kernel, or acknowledged by the peer's, or when the connection has ended before that.
+   */
+  mark(connection: number, token: number, when: 'taken' | 'acknowledged'): void {
+    this.#push(connection, when === 'taken' ? takenRow : acknowledgedRow, token, 0);
   }
 
   /** Room for `length` bytes, at most `outputSize`: returns their offset in `bytes`. */
@@ -268,13 +332,18 @@ export class StreamOutput {
   /** @internal Takes back what has been collected for a connection, and closes it. */
   revoke(connection: number): void {
     const rows = this.#rows;
+    const marks: number[] = [];
     let kept = 0;
     for (let i = 0; i < this.#count; i++) {
       const at = i * Output.Words;
-      if (rows[at + Output.Connection] === connection) continue;
-      rows.copyWithin(kept++ * Output.Words, at, at + Output.Words);
+      const buffer = rows[at + Output.Buffer]!;
+      if (rows[at + Output.Connection] !== connection)
+        rows.copyWithin(kept++ * Output.Words, at, at + Output.Words);
+      else if (buffer === takenRow || buffer === acknowledgedRow)
+        marks.push(rows[at + Output.Offset]!);
     }
     this.#count = kept;
     this.destroy(connection);
+    for (const token of marks) this.mark(connection, token, 'taken'); // it is told that this is not to be
   }
 }

@@ -13,11 +13,30 @@ import {
   type SocketAddress,
   type StreamEngineSettings,
   type StreamStatistics,
+  zeroCopyNumber,
 } from '../native.js';
 import type { Flow, HashType } from '../rss/hash.js';
 import type { StreamSettings } from '../server/messages.js';
+import { ShmSegment } from '../shm/segment.js';
+import {
+  checkFile,
+  checkFileOptions,
+  checkRange,
+  pinned,
+  type FileOptions,
+  type SendResult,
+  type SendSource,
+} from '../shm/send.js';
 import { checkHost, checkInteger, checkOptions, checkPort } from '../validate.js';
-import { closedWords, openedWords, StreamBatch, StreamMemory, StreamOutput } from './stream.js';
+import {
+  closedWords,
+  CompletedBatch,
+  firstOwnToken,
+  openedWords,
+  StreamBatch,
+  StreamMemory,
+  StreamOutput,
+} from './stream.js';
 
 export type { StreamStatistics } from '../native.js';
 
@@ -30,6 +49,8 @@ export interface StreamHandlers {
    * throws, the connections whose rows it has not consumed are closed without an answer.
    */
   data(batch: StreamBatch, out: StreamOutput): void;
+  /** Marks of StreamOutput.mark() have been reached, or never will be. */
+  completed?(batch: CompletedBatch, streams: Streams): void;
   /**
    * A connection has gone; `error` says why, if not in order. Called once for every open(), and for a
    * connect() that has failed.
@@ -45,6 +66,12 @@ export class Streams {
   readonly out: StreamOutput;
   readonly #engine;
   readonly #batch: StreamBatch;
+  readonly #completed: CompletedBatch;
+  /** Numbers of segments, by their ids. */
+  readonly #segments = new Map<number, number>();
+  /** What sendSegment() has promised, by the tokens of its marks. */
+  readonly #promised = new Map<number, (result: SendResult) => void>();
+  #nextToken = firstOwnToken;
   readonly #memory: StreamMemory;
   readonly #handlers: StreamHandlers;
   readonly #adopt: (socket: Socket, bucket: number, accepted: boolean) => void;
@@ -53,23 +80,29 @@ export class Streams {
   /** @internal */
   constructor(
     handlers: StreamHandlers,
-    settings: Omit<StreamEngineSettings, keyof StreamSettings>,
+    settings: Pick<StreamEngineSettings, 'table' | 'worker' | 'counters'>,
     options: StreamSettings,
     adopt: (socket: Socket, bucket: number, accepted: boolean) => void,
     onClose: () => void,
   ) {
-    const { outputSize, ...engineOptions } = options;
+    const { outputSize, zeroCopy, zeroCopyThreshold, ...engineOptions } = options;
     this.#memory = new StreamMemory(options.maxInput, outputSize);
     this.#handlers = handlers;
     this.#adopt = adopt;
     this.#onClose = onClose;
     this.#engine = new native.StreamEngine(
-      { ...settings, ...engineOptions },
+      {
+        ...settings,
+        ...engineOptions,
+        zeroCopy: zeroCopyNumber[zeroCopy],
+        referenceSize: zeroCopy === 'always' ? 1 : zeroCopyThreshold,
+      },
       this.#memory,
-      (opened, inputs, closed) => this.#turn(opened, inputs, closed),
+      (opened, inputs, closed, completed) => this.#turn(opened, inputs, closed, completed),
     );
     this.addBuffer(this.#memory.outSlab); // number 1, as stream.ts has it
     this.#batch = new StreamBatch(this.#memory);
+    this.#completed = new CompletedBatch(this.#memory);
     this.out = new StreamOutput(this.#memory, () => this.#engine.flush());
   }
 
@@ -123,6 +156,77 @@ export class Streams {
     return this.#engine.addBuffer(bytes);
   }
 
+  /** Registers a segment for as long as this thread has it open; returns its number for refer(). */
+  addSegment(segment: ShmSegment): number {
+    if (!(segment instanceof ShmSegment))
+      throw argumentTypeError('segment', 'a ShmSegment', segment);
+    const { id } = segment;
+    const known = this.#segments.get(id);
+    if (known !== undefined && !segment.closed) return known;
+    segment.onClose(() => {
+      this.out.flush(); // what is referred to is taken first
+      this.removeBuffer(this.#segments.get(id)!);
+      this.#segments.delete(id);
+    });
+    const number = unwrap(this.#engine.addSegment(id));
+    this.#segments.set(id, number);
+    return number;
+  }
+
+  /**
+   * Registers a regular file; returns its number for refer(), whose offsets count from `base` (0 to
+   * 2^53 - 1) of the file. The descriptor is duplicated. removeBuffer() forgets it.
+   */
+  addFile(source: number | { readonly fd: number }, base = 0, options: FileOptions = {}): number {
+    checkOptions('addFile()', options, ['noDiskIo', 'noCache', 'readAhead']);
+    const file = checkFile(source);
+    checkInteger('base', base, 0, Number.MAX_SAFE_INTEGER);
+    return unwrap(this.#engine.addFile(file, base, checkFileOptions(options)), { fd: file });
+  }
+
+  /** Forgets a file of addFile(). What has been referred to is sent still. */
+  removeBuffer(buffer: number): void {
+    this.out.flush();
+    this.#engine.removeSource(checkInteger('buffer', buffer, 0, 2 ** 31));
+  }
+
+  /**
+   * Sends `length` bytes (1 to 2^31 - 1) at `offset` of a segment, region or file, in order with other
+   * output; of a segment or region by default all. They must not change before the promise says that they
+   * are reusable. It resolves when the peer has acknowledged them, or the connection has ended.
+   */
+  sendSegment(
+    connection: number,
+    source: SendSource,
+    offset = 0,
+    length?: number,
+    options: FileOptions = {},
+  ): Promise<SendResult> {
+    const range = checkRange(source, offset, length);
+    checkInteger('length', range.length, 1, 2 ** 31 - 1);
+    return pinned(source, () => {
+      if (range.segment !== undefined) {
+        this.out.refer(connection, this.addSegment(range.segment), range.offset, range.length);
+      } else {
+        const file = this.addFile(range.file, range.offset, options);
+        this.out.refer(connection, file, 0, range.length);
+        this.removeBuffer(file);
+      }
+      const token = this.#nextToken;
+      this.#nextToken = token === 0xffffffff ? firstOwnToken : token + 1;
+      this.out.mark(connection, token, 'acknowledged');
+      return new Promise((resolve) => this.#promised.set(token, resolve));
+    });
+  }
+
+  /**
+   * Whether the peer is surely on another machine, so that what it has acknowledged is reusable. False for
+   * addresses of this host, Unix sockets, and routes through virtual interfaces (bridge, veth, epair, VLAN).
+   */
+  leavesHost(connection: number): boolean {
+    return this.#engine.leavesHost(connection);
+  }
+
   /**
    * For memory that several workers send from by refer(): first make a piece of it impossible to find,
    * then take a ticket, and reuse the piece once reusable() says so: when every worker has ended the
@@ -154,10 +258,11 @@ export class Streams {
     return this.#engine;
   }
 
-  #turn(opened: number, inputs: number, closed: number): void {
+  #turn(opened: number, inputs: number, closed: number, completed: number): void {
     this.out.beginTurn();
     for (let i = 0; i < opened; i++) this.#open(i * openedWords);
     if (inputs > 0) this.#data(inputs);
+    if (completed > 0) this.#complete(completed);
     for (let i = 0; i < closed; i++) this.#close(i * closedWords);
     this.out.endTurn();
     if (closed > 0) this.#onClose();
@@ -192,6 +297,21 @@ export class Streams {
       this.#handlers.data(batch, this.out);
     } catch (error) {
       for (const connection of batch.unconsumed()) this.out.revoke(connection);
+      raise(error);
+    }
+  }
+
+  #complete(completed: number): void {
+    const batch = this.#completed;
+    batch.count = completed;
+    batch.take((token, acked, reusable) => {
+      this.#promised.get(token)!({ acked, reusable });
+      this.#promised.delete(token);
+    });
+    if (batch.count === 0) return;
+    try {
+      this.#handlers.completed?.(batch, this);
+    } catch (error) {
       raise(error);
     }
   }

@@ -10,7 +10,7 @@ import { bucketOwners } from '../rss/topology.js';
 import { counterSlot, workerCounters } from '../server/layout.js';
 import type { FromWorker, ToWorker, WorkerInit } from '../server/messages.js';
 import { readStats } from '../server/stats.js';
-import { ShmSegment } from '../shm.js';
+import { ShmSegment } from '../shm/segment.js';
 import { DatagramBatch, DatagramMemory, DatagramReplies } from './datagrams.js';
 import { definitionOf, type WorkerContext, type WorkerDefinition } from './define.js';
 import { Sockets } from './sockets.js';

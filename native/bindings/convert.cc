@@ -56,6 +56,10 @@ int IntFromJs(Napi::Value value) {
   return value.IsNumber() ? value.As<Napi::Number>().Int32Value() : 0;
 }
 
+double NumberFromJs(Napi::Value value) {
+  return value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : 0;
+}
+
 Napi::Value StatusToJs(Napi::Env env, const Status& status) {
   return status.ok() ? env.Undefined() : ToJs(env, status.failure);
 }

@@ -24,6 +24,7 @@ Napi::Object ToJs(Napi::Env env, const SocketAddress& address);  // as net.Socke
 std::vector<int> IntsFromJs(Napi::Value value);
 std::string TextFromJs(Napi::Value value);
 int IntFromJs(Napi::Value value);
+double NumberFromJs(Napi::Value value);
 bool BoolFromJs(Napi::Value value);
 
 template <typename T>
@@ -54,6 +55,7 @@ void Export(Napi::Env env, Napi::Object exports, const char* name, NativeFunctio
 void RegisterRss(Napi::Env env, Napi::Object exports);
 void RegisterAffinity(Napi::Env env, Napi::Object exports);
 void RegisterSocket(Napi::Env env, Napi::Object exports);
+void RegisterRangeSend(Napi::Env env, Napi::Object exports);
 void RegisterShm(Napi::Env env, Napi::Object exports);
 void RegisterBucketTable(Napi::Env env, Napi::Object exports);
 void RegisterStreamEngine(Napi::Env env, Napi::Object exports);

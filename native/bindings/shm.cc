@@ -1,5 +1,8 @@
 // Shared memory segments, waiting on their words, and the lock made of one.
 #include "platform/posix/shm.h"
+
+#include <unistd.h>
+
 #include "bindings/convert.h"
 #include "core/owner_lock.h"
 
@@ -7,31 +10,105 @@ namespace rss {
 namespace {
 
 // The ArrayBuffer keeps the mapping, so that views stay valid for as long as JavaScript has them.
-Napi::Value ToJs(Napi::Env env, std::shared_ptr<Segment> segment) {
+Napi::Value Map(Napi::Env env, std::shared_ptr<Segment> segment) {
   auto* holder = new std::shared_ptr<Segment>(segment);
   Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(
       env, segment->data(), segment->size(),
       [](Napi::Env, void*, std::shared_ptr<Segment>* h) { delete h; }, holder);
+  if (buffer.IsEmpty()) delete holder;  // the thread is being terminated
+  return buffer;
+}
+
+// With the buffer that this thread has of it already, if any.
+Napi::Value ToJs(Napi::Env env, const Result<std::shared_ptr<Segment>>& got,
+                 Napi::Value mapped = {}) {
+  if (!got.ok()) return rss::ToJs(env, got.failure);
+  const std::shared_ptr<Segment>& segment = got.value;
   Napi::Object out = Napi::Object::New(env);
-  if (buffer.IsEmpty()) {  // the thread is being terminated
-    delete holder;
-    return out;
-  }
+  bool first = mapped.IsEmpty() || !mapped.IsArrayBuffer();
+  Napi::Value buffer = first ? Map(env, segment) : mapped;
+  if (buffer.IsEmpty()) return out;
   out.Set("id", segment->id());
+  out.Set("maxSize", static_cast<double>(segment->max_size()));
+  out.Set("locked", segment->locked());
+  out.Set("largePages", segment->large_pages());
   out.Set("buffer", buffer);
   return out;
 }
 
-Napi::Value Create(const Napi::CallbackInfo& info) {
-  auto segment = Segment::Create(static_cast<size_t>(info[0].As<Napi::Number>().Int64Value()));
-  return segment.ok() ? ToJs(info.Env(), segment.value) : rss::ToJs(info.Env(), segment.failure);
+Result<std::shared_ptr<Segment>> Find(Napi::Value id) {
+  auto segment = Segment::Find(static_cast<uint32_t>(IntFromJs(id)));
+  if (segment == nullptr) return MakeFailure(ENOENT, "open", "no such segment in this process");
+  return segment;
 }
 
+SegmentOptions OptionsFromJs(Napi::Object object) {
+  SegmentOptions options;
+  options.size = static_cast<size_t>(NumberFromJs(object.Get("size")));
+  options.max_size = static_cast<size_t>(NumberFromJs(object.Get("maxSize")));
+  options.name = TextFromJs(object.Get("name"));
+  options.mode = IntFromJs(object.Get("mode"));
+  options.lock = BoolFromJs(object.Get("lock"));
+  options.large_pages = BoolFromJs(object.Get("largePages"));
+  return options;
+}
+
+// createSegment(options), openNamedSegment(options), openSegment(id, buffer?)
+Napi::Value Create(const Napi::CallbackInfo& info) {
+  return ToJs(info.Env(), Segment::Create(OptionsFromJs(info[0].As<Napi::Object>())));
+}
+Napi::Value OpenNamed(const Napi::CallbackInfo& info) {
+  return ToJs(info.Env(), Segment::OpenNamed(OptionsFromJs(info[0].As<Napi::Object>())));
+}
 Napi::Value Open(const Napi::CallbackInfo& info) {
-  auto segment = Segment::Find(info[0].As<Napi::Number>().Uint32Value());
-  if (segment == nullptr)
-    return rss::ToJs(info.Env(), MakeFailure(ENOENT, "open", "no such segment in this process"));
-  return ToJs(info.Env(), segment);
+  return ToJs(info.Env(), Find(info[0]), info[1]);
+}
+
+Napi::Value Unlink(const Napi::CallbackInfo& info) {
+  return StatusToJs(info.Env(), Segment::Unlink(TextFromJs(info[0])));
+}
+
+// growSegment(id, size), sealSegment(id), renewSegment(id, offset, length)
+Napi::Value Grow(const Napi::CallbackInfo& info) {
+  auto segment = Find(info[0]);
+  if (!segment.ok()) return rss::ToJs(info.Env(), segment.failure);
+  return StatusToJs(info.Env(), segment.value->Grow(static_cast<size_t>(NumberFromJs(info[1]))));
+}
+Napi::Value Seal(const Napi::CallbackInfo& info) {
+  auto segment = Find(info[0]);
+  if (!segment.ok()) return rss::ToJs(info.Env(), segment.failure);
+  return StatusToJs(info.Env(), segment.value->Seal());
+}
+Napi::Value Renew(const Napi::CallbackInfo& info) {
+  auto segment = Find(info[0]);
+  if (!segment.ok()) return rss::ToJs(info.Env(), segment.failure);
+  return StatusToJs(info.Env(),
+                    RenewPages(segment.value->fd(), static_cast<uint64_t>(NumberFromJs(info[1])),
+                               static_cast<size_t>(NumberFromJs(info[2]))));
+}
+
+// Touches a segment's pages on a thread of the pool.
+class Prefault : public Napi::AsyncWorker {
+ public:
+  Prefault(Napi::Env env, std::shared_ptr<Segment> segment)
+      : AsyncWorker(env), deferred_(env), segment_(std::move(segment)) {}
+  Napi::Value promise() { return deferred_.Promise(); }
+  void Execute() override { segment_->Prefault(); }
+  void OnOK() override { deferred_.Resolve(Env().Undefined()); }
+
+ private:
+  Napi::Promise::Deferred deferred_;
+  std::shared_ptr<Segment> segment_;
+};
+
+// prefaultSegment(id): a promise, or a failure
+Napi::Value PrefaultSegment(const Napi::CallbackInfo& info) {
+  auto segment = Find(info[0]);
+  if (!segment.ok()) return rss::ToJs(info.Env(), segment.failure);
+  auto* work = new Prefault(info.Env(), segment.value);
+  Napi::Value promise = work->promise();
+  work->Queue();
+  return promise;
 }
 
 Napi::Value Detach(const Napi::CallbackInfo& info) {
@@ -77,6 +154,14 @@ Napi::Value BreakLock(const Napi::CallbackInfo& info) {
 
 void RegisterShm(Napi::Env env, Napi::Object exports) {
   Export(env, exports, "createSegment", Create);
+  exports.Set("pageSize", static_cast<double>(sysconf(_SC_PAGESIZE)));
+  exports.Set("canRenew", Napi::Boolean::New(env, CanRenewPages()));
+  Export(env, exports, "openNamedSegment", OpenNamed);
+  Export(env, exports, "unlinkSegment", Unlink);
+  Export(env, exports, "growSegment", Grow);
+  Export(env, exports, "sealSegment", Seal);
+  Export(env, exports, "renewSegment", Renew);
+  Export(env, exports, "prefaultSegment", PrefaultSegment);
   Export(env, exports, "openSegment", Open);
   Export(env, exports, "detachBuffer", Detach);
   Export(env, exports, "waitOnWord", Wait);

@@ -1,10 +1,13 @@
 // StreamEngine for JavaScript: tables of rows both ways, one call per turn.
 #include "bindings/stream_engine.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 
 #include "bindings/bucket_table.h"
 #include "bindings/callback.h"
+#include "bindings/range_send.h"
 #include "engine/stream_engine.h"
 
 namespace rss {
@@ -15,7 +18,12 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
   static Napi::Function Define(Napi::Env env) {
     return DefineClass(
         env, "StreamEngine",
-        {InstanceMethod<&Streams::AddBuffer>("addBuffer"), InstanceMethod<&Streams::Flush>("flush"),
+        {InstanceMethod<&Streams::AddBuffer>("addBuffer"),
+         InstanceMethod<&Streams::AddSegment>("addSegment"),
+         InstanceMethod<&Streams::AddFile>("addFile"),
+         InstanceMethod<&Streams::RemoveSource>("removeSource"),
+         InstanceMethod<&Streams::LeavesHost>("leavesHost"),
+         InstanceMethod<&Streams::Flush>("flush"),
          InstanceMethod<&Streams::ConnectTcp>("connectTcp"),
          InstanceMethod<&Streams::ConnectUnix>("connectUnix"),
          InstanceMethod<&Streams::Retire>("retire"), InstanceMethod<&Streams::Passed>("passed"),
@@ -26,7 +34,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
          InstanceMethod<&Streams::Statistics>("statistics")});
   }
 
-  // new StreamEngine(settings, views, onTurn(opened, inputs, closed)): see lib/native.ts
+  // new StreamEngine(settings, views, onTurn(opened, inputs, closed, completed)): see lib/native.ts
   explicit Streams(const Napi::CallbackInfo& info)
       : ObjectWrap(info), env_(info.Env()), callback_(info.Env(), "RssStreamEngine") {
     auto settings = info[0].As<Napi::Object>();
@@ -39,12 +47,15 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     options.max_queued = static_cast<size_t>(IntFromJs(settings.Get("maxQueued")));
     options.idle_timeout = static_cast<uint64_t>(IntFromJs(settings.Get("idleTimeout")));
     options.half_open = BoolFromJs(settings.Get("allowHalfOpen"));
+    options.zero_copy = static_cast<ZeroCopy>(IntFromJs(settings.Get("zeroCopy")));
+    options.reference_size = static_cast<size_t>(IntFromJs(settings.Get("referenceSize")));
     bool valid = table != nullptr && options.worker < static_cast<size_t>(table->workers()) &&
                  slab_.Hold(views.Get("slab"), options.max_input + StreamEngine::kReadSize) &&
                  inputs_.Hold(views.Get("inputs"), sizeof(InputRow) / 4) &&
                  outputs_.Hold(views.Get("outputs"), sizeof(OutputRow) / 4) &&
                  opened_.Hold(views.Get("opened"), sizeof(OpenedRow) / 4) &&
                  closed_.Hold(views.Get("closed"), sizeof(ClosedRow) / 4) &&
+                 completed_.Hold(views.Get("completed"), sizeof(CompletedRow) / 4) &&
                  pending_.Hold(views.Get("pending"), 1) &&
                  counters_.Hold(settings.Get("counters"), buckets * kCounterStride);
     if (!valid) {
@@ -59,8 +70,10 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     options.input_rows = inputs_.length / (sizeof(InputRow) / 4);
     options.opened = reinterpret_cast<OpenedRow*>(opened_.data);
     options.closed = reinterpret_cast<ClosedRow*>(closed_.data);
-    options.event_rows = std::min(opened_.length / (sizeof(OpenedRow) / 4),
-                                  closed_.length / (sizeof(ClosedRow) / 4));
+    options.completed = reinterpret_cast<CompletedRow*>(completed_.data);
+    options.event_rows = std::min({opened_.length / (sizeof(OpenedRow) / 4),
+                                   closed_.length / (sizeof(ClosedRow) / 4),
+                                   completed_.length / (sizeof(CompletedRow) / 4)});
     options.counters = reinterpret_cast<BucketCounters*>(counters_.data);
     uv_loop_t* loop = nullptr;
     napi_get_uv_event_loop(env_, &loop);
@@ -78,10 +91,10 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
 
   StreamEngine* engine() { return engine_.get(); }
 
-  void OnTurn(size_t opened, size_t inputs, size_t closed) override {
+  void OnTurn(size_t opened, size_t inputs, size_t closed, size_t completed) override {
     double arguments[] = {static_cast<double>(opened), static_cast<double>(inputs),
-                          static_cast<double>(closed)};
-    if (callback_.Call(on_turn_, arguments, 3)) Send();
+                          static_cast<double>(closed), static_cast<double>(completed)};
+    if (callback_.Call(on_turn_, arguments, 4)) Send();
   }
 
  private:
@@ -113,6 +126,33 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     }
     return Napi::Number::New(info.Env(),
                              engine_->AddBuffer(lent_.back().data, lent_.back().length));
+  }
+
+  // addSegment(id): its index for output rows, or a failure
+  Napi::Value AddSegment(const Napi::CallbackInfo& info) {
+    auto source = std::make_shared<SendSource>();
+    source->segment = Segment::Find(static_cast<uint32_t>(IntFromJs(info[0])));
+    if (source->segment == nullptr)
+      return ToJs(info.Env(), MakeFailure(ENOENT, "open", "no such segment in this process"));
+    return Napi::Number::New(info.Env(), engine_->AddSource(std::move(source)));
+  }
+  // addFile(fd, base, { noDiskIo, noCache, readAhead }): the same; the descriptor is duplicated
+  Napi::Value AddFile(const Napi::CallbackInfo& info) {
+    auto source = std::make_shared<SendSource>();
+    source->file.reset(fcntl(IntFromJs(info[0]), F_DUPFD_CLOEXEC, 0));
+    if (!source->file) return ToJs(info.Env(), LastError("dup"));
+    source->base = static_cast<uint64_t>(NumberFromJs(info[1]));
+    ReadFlags(info[2].As<Napi::Object>(), &source->how);
+    return Napi::Number::New(info.Env(), engine_->AddSource(std::move(source)));
+  }
+  Napi::Value RemoveSource(const Napi::CallbackInfo& info) {
+    engine_->RemoveSource(static_cast<uint32_t>(IntFromJs(info[0])));
+    return info.Env().Undefined();
+  }
+  // leavesHost(connection): whether its peer is surely on another machine
+  Napi::Value LeavesHost(const Napi::CallbackInfo& info) {
+    return Napi::Boolean::New(info.Env(),
+                              engine_->LeavesHost(static_cast<uint32_t>(IntFromJs(info[0]))));
   }
 
   Napi::Value Connected(Napi::Env env, Result<UniqueFd> socket, bool local) {
@@ -188,6 +228,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     out.Set("reads", now.reads);
     out.Set("writes", now.writes);
     out.Set("shortWrites", now.short_writes);
+    out.Set("bytesShared", now.bytes_shared);
     out.Set("turns", now.turns);
     return out;
   }
@@ -195,7 +236,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
   napi_env env_;
   Callback callback_;
   View<uint8_t> slab_;
-  View<uint32_t> inputs_, outputs_, opened_, closed_, pending_;
+  View<uint32_t> inputs_, outputs_, opened_, closed_, completed_, pending_;
   View<double> counters_;
   std::vector<View<uint8_t>> lent_;
   Napi::FunctionReference on_turn_;

@@ -23,6 +23,15 @@ struct ClosedRow {
   int32_t error;
 };
 
+// How far the output of a connection has come: what OutputRow::kTaken and kAcknowledged ask for.
+struct CompletedRow {
+  static constexpr uint32_t kDone = 1;      // flag: else the connection has ended before
+  static constexpr uint32_t kReusable = 2;  // flag: nobody refers any more to what was sent
+
+  uint32_t token;
+  uint32_t flags;
+};
+
 // Input of a connection. Eight words, not four: the flags and what JavaScript answers get words of
 // their own, and a row never straddles two cache lines.
 struct InputRow {
@@ -39,10 +48,13 @@ struct InputRow {
   uint32_t reserved;
 };
 
-// Output: bytes of a registered buffer, or one of the two things to do in their place.
+// Output: bytes of a registered buffer, or a thing to do in their place. kTaken and kAcknowledged,
+// with a token as `offset`, ask for a CompletedRow once the kernel, or the peer's kernel, has got
+// all output that stands before them.
 struct OutputRow {
   static constexpr uint32_t kInSlab = 0, kOutSlab = 1;
   static constexpr uint32_t kEnd = UINT32_MAX, kDestroy = UINT32_MAX - 1;
+  static constexpr uint32_t kTaken = UINT32_MAX - 2, kAcknowledged = UINT32_MAX - 3;
 
   uint32_t connection;
   uint32_t buffer;
@@ -51,6 +63,7 @@ struct OutputRow {
 };
 
 static_assert(sizeof(InputRow) == 32 && sizeof(OpenedRow) == 32, "half a cache line");
-static_assert(sizeof(OutputRow) == 16 && sizeof(ClosedRow) == 8, "as JavaScript lays them out");
+static_assert(sizeof(OutputRow) == 16 && sizeof(ClosedRow) == 8 && sizeof(CompletedRow) == 8,
+              "as JavaScript lays them out");
 
 }  // namespace rss

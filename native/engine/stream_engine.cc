@@ -13,6 +13,7 @@ StreamEngine::StreamEngine(uv_loop_t* loop, std::shared_ptr<BucketTable> table,
       check_(this),
       idle_(this),
       timer_(this),
+      confirm_timer_(this),
       scratch_(new uint8_t[kReadSize]) {
   uv_check_init(loop_, check_.get());
   check_.set_initialized();
@@ -25,6 +26,8 @@ StreamEngine::StreamEngine(uv_loop_t* loop, std::shared_ptr<BucketTable> table,
   uv_timer_init(loop_, timer_.get());
   timer_.set_initialized();
   uv_unref(reinterpret_cast<uv_handle_t*>(timer_.get()));
+  uv_timer_init(loop_, confirm_timer_.get());
+  confirm_timer_.set_initialized();
 }
 
 void StreamEngine::Close() {
@@ -34,6 +37,7 @@ void StreamEngine::Close() {
   check_.Close();
   idle_.Close();
   timer_.Close();
+  confirm_timer_.Close();
   for (auto& slot : slots_)
     if (slot != nullptr) CountClosed(*slot);
   slots_.clear();
@@ -162,15 +166,16 @@ void StreamEngine::Schedule() {
 void StreamEngine::OnCheck() {
   if (!carried_.empty()) ServeCarriedOver();
   if (closed_) return;
-  if (rows_ > 0 || !opened_.empty() || !gone_.empty()) RunTurn();
-  if (!closed_ && carried_.empty() && opened_.empty() && gone_.empty()) uv_idle_stop(idle_.get());
+  if (rows_ > 0 || HasEvents()) RunTurn();
+  if (!closed_ && carried_.empty() && !HasEvents()) uv_idle_stop(idle_.get());
 }
 
 void StreamEngine::RunTurn() {
   if (in_turn_) return;
   in_turn_ = true;
   epochs().Enter(options_.worker);
-  // A connection is told of before its data is: all openings, then the rows, then the ends.
+  // A connection is told of before its data is: all openings, then the rows, then what has been
+  // sent, then the ends.
   size_t opened;
   for (;;) {
     opened = std::min(opened_.size(), options_.event_rows);
@@ -178,15 +183,18 @@ void StreamEngine::RunTurn() {
     opened_.erase(opened_.begin(), opened_.begin() + static_cast<ptrdiff_t>(opened));
     if (opened_.empty()) break;
     statistics_.turns += 1;
-    sink_->OnTurn(opened, 0, 0);
+    sink_->OnTurn(opened, 0, 0, 0);
     if (closed_) return;
   }
   size_t rows = rows_;
+  size_t completed = std::min(completed_.size(), options_.event_rows);
+  std::copy_n(completed_.begin(), completed, options_.completed);
+  completed_.erase(completed_.begin(), completed_.begin() + static_cast<ptrdiff_t>(completed));
   size_t gone = std::min(gone_.size(), options_.event_rows);
   std::copy_n(gone_.begin(), gone, options_.closed);
   gone_.erase(gone_.begin(), gone_.begin() + static_cast<ptrdiff_t>(gone));
   statistics_.turns += 1;
-  sink_->OnTurn(opened, rows, gone);
+  sink_->OnTurn(opened, rows, gone, completed);
   if (closed_) return;
   epochs().Leave(options_.worker);
   for (size_t i = 0; i < rows; ++i) Settle(options_.inputs[i]);
@@ -195,7 +203,7 @@ void StreamEngine::RunTurn() {
   rows_ = 0;
   slab_used_ = 0;
   in_turn_ = false;
-  if (!opened_.empty() || !gone_.empty()) Schedule();
+  if (HasEvents()) Schedule();
 }
 
 // --- Connections that leave, and the end ---------------------------------------------------------
@@ -217,10 +225,28 @@ StreamEngine::Detached StreamEngine::Detach(uint32_t id, bool with_row) {
     out.input.Append(options_.slab + row.offset + consumed, row.length - consumed);
   }
   out.input.Append(c->input.data(), c->input.size());
-  out.output = std::move(c->output);
+  LoseMarks(c);
+  out.output = c->output.Flatten();
   slots_[ConnectionIds::SlotOf(id)].reset();
   ids_.Free(id);
   return out;
+}
+
+bool StreamEngine::LeavesHost(uint32_t id) {
+  StreamConnection* c = Find(id);
+  return c != nullptr && PeerOf(c) == StreamConnection::Peer::kElsewhere;
+}
+
+StreamConnection::Peer StreamEngine::PeerOf(StreamConnection* c) {
+  using Peer = StreamConnection::Peer;
+  if (c->peer != Peer::kUnknown) return c->peer;
+  SocketAddress local, peer;
+  int fd = c->fd.get();
+  if (!c->local && Endpoints(fd, &local, &peer).ok() && LeavesThisHost(peer))
+    c->peer = Peer::kElsewhere;
+  else
+    c->peer = IsPaced(fd) ? Peer::kPaced : Peer::kPerhapsHere;
+  return c->peer;
 }
 
 Status StreamEngine::Addresses(uint32_t id, SocketAddress* local, SocketAddress* peer) const {

@@ -17,11 +17,25 @@
 #include "core/counters.h"
 #include "core/stream_rows.h"
 #include "engine/handle.h"
+#include "engine/output_queue.h"
+#include "engine/send_source.h"
 #include "platform/posix/stream.h"
 
 namespace rss {
 
 class StreamEngine;
+
+// What a connection has sent and its peer has not acknowledged, for those that somebody asks it of.
+struct Unconfirmed {
+  struct Wait {
+    uint32_t token;
+    double position;  // of `written`, once so much is acknowledged
+    bool shared;      // pages of a source are among it
+  };
+  std::deque<Wait> waits;
+  double written = 0;      // bytes since the first wait
+  bool counts_all = true;  // see CountsAll()
+};
 
 struct StreamConnection {
   StreamConnection(StreamEngine* e, uint32_t name, UniqueFd descriptor)
@@ -45,11 +59,16 @@ struct StreamConnection {
   bool draining = false;   // the server stops: answer what has come, then finish
   bool finishing = false;  // takes no more input or output; ends when its output is sent
   bool lingering = false;  // our side is closed; input is thrown away until the peer's is too
+  bool shared = false;     // pages of a source have been sent since the last mark
+  bool unwired = false;    // and they may have come from swap or disk
   uint32_t needed = 0;     // bytes of input before it is offered again
+  // kPaced: perhaps on this host too, see IsPaced().
+  enum class Peer : uint8_t { kUnknown, kPerhapsHere, kPaced, kElsewhere } peer = Peer::kUnknown;
   int bucket = 0;
-  Place place;       // of one that was accepted
-  ByteQueue input;   // not consumed
-  ByteQueue output;  // not taken by the kernel; while there is any, nothing is read
+  Place place;         // of one that was accepted
+  ByteQueue input;     // not consumed
+  OutputQueue output;  // not taken by the kernel; while there is any, nothing is read
+  std::unique_ptr<Unconfirmed> unconfirmed;
   Handle<uv_poll_t> poll;
 };
 
@@ -57,8 +76,11 @@ struct StreamConnection {
 class StreamSink {
  public:
   virtual ~StreamSink() = default;
-  virtual void OnTurn(size_t opened, size_t inputs, size_t closed) = 0;
+  virtual void OnTurn(size_t opened, size_t inputs, size_t closed, size_t completed) = 0;
 };
+
+// Whether output that refers to a segment goes out by sendfile(2).
+enum class ZeroCopy { kNever, kAuto, kAlways };
 
 struct StreamOptions {
   size_t worker = 0;        // of the bucket table's
@@ -68,11 +90,14 @@ struct StreamOptions {
   size_t input_rows = 0;
   OpenedRow* opened = nullptr;
   ClosedRow* closed = nullptr;
-  size_t event_rows = 0;      // of `opened`, and of `closed`
+  CompletedRow* completed = nullptr;
+  size_t event_rows = 0;      // of each of these three
   size_t max_input = 0;       // largest request in bytes
   size_t max_queued = 0;      // output that waits for a peer, in bytes, beyond which it is closed
   uint64_t idle_timeout = 0;  // milliseconds, 0 none
   bool half_open = false;     // a peer that closed its side does not end the connection
+  ZeroCopy zero_copy = ZeroCopy::kAuto;
+  size_t reference_size = 0;  // from so many bytes on, output is referred to rather than copied
   BucketCounters* counters = nullptr;  // one per bucket, this worker's own
 };
 
@@ -84,7 +109,8 @@ struct StreamStatistics {
   double reads = 0;
   double writes = 0;
   double short_writes = 0;
-  double turns = 0;  // calls of the sink
+  double bytes_shared = 0;  // sent by sendfile(2)
+  double turns = 0;         // calls of the sink
 };
 
 class StreamEngine {
@@ -93,6 +119,10 @@ class StreamEngine {
   // with a large one.
   static constexpr size_t kReadSize = 16 * 1024;
   static constexpr size_t kLargeReadSize = 256 * 1024;
+  // Of what waits for a peer, so much goes out before others have their turn.
+  static constexpr size_t kMostSent = 2 * 1024 * 1024;
+  // Of a paced connection on this host, more is copied although it could be shared.
+  static constexpr size_t kMostPaced = 64 * 1024;
   static constexpr uint64_t kLingerMs = 5000;
 
   StreamEngine(uv_loop_t* loop, std::shared_ptr<BucketTable> table, const StreamOptions& options,
@@ -105,8 +135,14 @@ class StreamEngine {
   Result<uint32_t> Connect(Result<UniqueFd> socket, bool local);
   // Sends output, in the order of its rows. Rows of connections that have gone are dropped.
   void Flush(const OutputRow* rows, size_t count);
-  // A source of output: its index for OutputRow::buffer. The memory must outlive the engine.
+  // A source of output: its index for OutputRow::buffer. Plain memory must outlive the engine; of a
+  // segment or file nothing that output has referred to may change until it is sent.
   uint32_t AddBuffer(const uint8_t* data, size_t size);
+  uint32_t AddSource(std::shared_ptr<SendSource> source);
+  void RemoveSource(uint32_t buffer);
+
+  // Whether the peer is surely on another machine: see LeavesThisHost().
+  bool LeavesHost(uint32_t id);
 
   // Which worker's turns are waited for before memory that rows refer to is used again.
   Epochs& epochs() { return table_->epochs(); }
@@ -118,7 +154,7 @@ class StreamEngine {
     UniqueFd fd;
     int bucket = 0;
     bool accepted = false;
-    ByteQueue input, output;
+    ByteQueue input, output;  // what its output referred to is copied
   };
   // `with_row`: what it has in the table of this turn, as far as that is not consumed, counts as
   // read.
@@ -136,8 +172,9 @@ class StreamEngine {
 
  private:
   struct Buffer {
-    const uint8_t* data;
+    const uint8_t* data;  // null of a file
     size_t size;
+    std::shared_ptr<SendSource> source;
   };
 
   StreamConnection* Find(uint32_t id) const {
@@ -161,14 +198,26 @@ class StreamEngine {
   void Carry(StreamConnection* c);
   void ServeCarriedOver();
 
+  bool HasEvents() const { return !opened_.empty() || !gone_.empty() || !completed_.empty(); }
   void OnCheck();
   void RunTurn();
   void Settle(const InputRow& row);
   void Schedule();
 
+  void Obey(StreamConnection* c, const OutputRow& row);
   size_t FlushOne(const OutputRow* rows, size_t count);
-  void Send(StreamConnection* c, iovec* parts, int count, size_t total);
+  using Reference = OutputQueue::Reference;
+  void Send(StreamConnection* c, iovec* parts, int count, size_t total, Reference reference);
+  ssize_t Transfer(StreamConnection* c, iovec* parts, int count, const Reference* reference);
+  bool Shares(StreamConnection* c, const Reference& reference);
   void SendQueued(StreamConnection* c);
+  void MarkOutput(StreamConnection* c, OutputQueue::Mark mark);
+  void Reached(StreamConnection* c, OutputQueue::Mark mark);
+  void Complete(uint32_t token, uint32_t flags);
+  void LoseMarks(StreamConnection* c);
+  StreamConnection::Peer PeerOf(StreamConnection* c);
+  void Confirm(StreamConnection* c);
+  void CheckUnconfirmed();
   void Finish(StreamConnection* c);
   void Linger(StreamConnection* c);
   void Remove(StreamConnection* c, int error);
@@ -187,6 +236,7 @@ class StreamEngine {
   Handle<uv_check_t> check_;
   Handle<uv_idle_t> idle_;
   Handle<uv_timer_t> timer_;
+  Handle<uv_timer_t> confirm_timer_;
 
   ConnectionIds ids_;
   std::vector<std::unique_ptr<StreamConnection>> slots_;
@@ -202,7 +252,10 @@ class StreamEngine {
   bool closed_ = false;
   std::vector<OpenedRow> opened_;
   std::vector<ClosedRow> gone_;
+  std::vector<CompletedRow> completed_;
   std::vector<uint32_t> carried_;
+  std::deque<uint32_t> unconfirmed_;  // connections
+  EmptyProbe empty_;
   std::vector<Buffer> buffers_;
   std::unique_ptr<uint8_t[]> scratch_;  // kReadSize
   StreamStatistics statistics_;

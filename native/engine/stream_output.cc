@@ -9,35 +9,57 @@
 namespace rss {
 
 uint32_t StreamEngine::AddBuffer(const uint8_t* data, size_t size) {
-  buffers_.push_back({data, size});
+  buffers_.push_back({data, size, nullptr});
   return static_cast<uint32_t>(buffers_.size() - 1);
+}
+
+uint32_t StreamEngine::AddSource(std::shared_ptr<SendSource> source) {
+  const uint8_t* data = source->segment == nullptr ? nullptr : source->segment->data();
+  Buffer buffer{data, 0, std::move(source)};
+  auto unused = std::find_if(buffers_.begin(), buffers_.end(), [](const Buffer& b) {
+    return b.data == nullptr && b.source == nullptr;
+  });
+  if (unused == buffers_.end()) unused = buffers_.insert(unused, Buffer{});
+  *unused = std::move(buffer);
+  return static_cast<uint32_t>(unused - buffers_.begin());
+}
+
+void StreamEngine::RemoveSource(uint32_t buffer) {
+  if (buffer < buffers_.size() && buffers_[buffer].source != nullptr) buffers_[buffer] = Buffer{};
 }
 
 void StreamEngine::Flush(const OutputRow* rows, size_t count) {
   for (size_t at = 0; at < count && !closed_;) at += FlushOne(rows + at, count - at);
 }
 
-// Sends the rows of one connection that stand together; returns how many they are.
+// Sends the rows of one connection that stand together, up to the first that is referred to;
+// returns how many they are.
 size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
   constexpr int kParts = 64;
   StreamConnection* c = Find(rows[0].connection);
-  iovec parts[kParts];
+  iovec parts[kParts + 1];  // see Transfer()
   int used = 0;
   size_t total = 0;
+  Reference reference;
   size_t at = 0;
-  for (; at < count && rows[at].connection == rows[0].connection; ++at) {
+  for (; at < count && rows[at].connection == rows[0].connection && reference.length == 0; ++at) {
     const OutputRow& row = rows[at];
-    if (c == nullptr) continue;
-    if (row.buffer >= OutputRow::kDestroy) {
+    if (row.buffer >= OutputRow::kAcknowledged) {
       if (used > 0) break;  // first what stands before it
-      row.buffer == OutputRow::kEnd ? Finish(c) : Remove(c, 0);
+      Obey(c, row);
       c = Find(rows[0].connection);
       continue;
     }
     // Rows come from JavaScript: one that points outside its buffer is left out.
-    if (row.buffer >= buffers_.size() || row.length == 0) continue;
+    if (c == nullptr || row.buffer >= buffers_.size() || row.length == 0) continue;
     const Buffer& buffer = buffers_[row.buffer];
-    if (row.offset > buffer.size || row.length > buffer.size - row.offset) continue;
+    size_t size = buffer.source == nullptr ? buffer.size : buffer.source->size();
+    if (row.offset > size || row.length > size - row.offset) continue;
+    if (buffer.source != nullptr &&
+        (buffer.data == nullptr || row.length >= options_.reference_size)) {
+      reference = {buffer.source, row.offset, row.length};
+      continue;
+    }
     auto* data = const_cast<uint8_t*>(buffer.data) + row.offset;
     iovec* last = used > 0 ? &parts[used - 1] : nullptr;
     if (last != nullptr && static_cast<uint8_t*>(last->iov_base) + last->iov_len == data) {
@@ -48,15 +70,28 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
     }
     total += row.length;
   }
-  if (c != nullptr && used > 0) Send(c, parts, used, total);
+  if (c != nullptr && (used > 0 || reference.length > 0))
+    Send(c, parts, used, total, std::move(reference));
   return at;
 }
 
-void StreamEngine::Send(StreamConnection* c, iovec* parts, int count, size_t total) {
+void StreamEngine::Obey(StreamConnection* c, const OutputRow& row) {
+  bool acknowledged = row.buffer == OutputRow::kAcknowledged;
+  if (acknowledged || row.buffer == OutputRow::kTaken)
+    MarkOutput(c, {row.offset, acknowledged});
+  else if (c != nullptr && row.buffer == OutputRow::kEnd)
+    Finish(c);
+  else if (c != nullptr)
+    Remove(c, 0);
+}
+
+void StreamEngine::Send(StreamConnection* c, iovec* parts, int count, size_t total,
+                        Reference reference) {
   if (c->finishing) return;
+  size_t all = total + reference.length;
   size_t sent = 0;
   if (c->output.empty() && !c->connecting) {
-    iovec one;
+    iovec one[2];
     iovec* from = parts;
     int pieces = count;
     if (count > 1 && total <= kReadSize) {  // cheaper than to have the kernel walk a list
@@ -65,47 +100,96 @@ void StreamEngine::Send(StreamConnection* c, iovec* parts, int count, size_t tot
         memcpy(to, parts[i].iov_base, parts[i].iov_len);
         to += parts[i].iov_len;
       }
-      one = {scratch_.get(), total};
-      from = &one;
+      one[0] = {scratch_.get(), total};
+      from = one;
       pieces = 1;
     }
-    statistics_.writes += 1;
-    ssize_t result = SendStream(c->fd.get(), from, pieces);
+    ssize_t result = Transfer(c, from, pieces, reference.length > 0 ? &reference : nullptr);
     if (result < 0 && result != -EAGAIN) return Remove(c, static_cast<int>(result));
-    if (result > 0) {
-      sent = static_cast<size_t>(result);
-      options_.counters[c->bucket].bytes_out += static_cast<double>(sent);
-      Active(c);
-    }
-    if (sent == total) return;
+    if (result > 0) sent = static_cast<size_t>(result);
+    if (sent == all) return;
     statistics_.short_writes += 1;
   } else if (c->output.size() > options_.max_queued) {
     return Remove(c, -ENOBUFS);
   }
-  if (total - sent > ByteQueue::kMost - c->output.size()) return Remove(c, -ENOBUFS);
-  statistics_.queued += static_cast<double>(total - sent);
+  if (all - sent > ByteQueue::kMost - c->output.size()) return Remove(c, -ENOBUFS);
+  statistics_.queued += static_cast<double>(all - sent);
   for (int i = 0; i < count; ++i) {
     size_t skip = std::min(sent, parts[i].iov_len);
     sent -= skip;
     c->output.Append(static_cast<uint8_t*>(parts[i].iov_base) + skip, parts[i].iov_len - skip);
   }
+  if (reference.length > 0) {
+    reference.offset += sent;
+    reference.length -= sent;
+    c->output.Append(std::move(reference));
+  }
   UpdatePoll(c);
 }
 
+// Hands `parts`, then what is referred to, to the kernel; `parts` has room for one more. Bytes
+// taken, or -errno.
+ssize_t StreamEngine::Transfer(StreamConnection* c, iovec* parts, int count,
+                               const Reference* reference) {
+  statistics_.writes += 1;
+  ssize_t sent;
+  if (reference == nullptr) {
+    sent = SendStream(c->fd.get(), parts, count);
+  } else if (!Shares(c, *reference)) {
+    parts[count] = {reference->source->segment->data() + reference->offset, reference->length};
+    sent = SendStream(c->fd.get(), parts, count + 1);
+  } else {
+    SendSource& source = *reference->source;
+    sent = SendFile(c->fd.get(), parts, count, source.Range(reference->offset, reference->length));
+    bool refused = sent == -EINVAL || sent == -ENOSYS || sent == -EOPNOTSUPP;
+    if (refused && source.segment != nullptr) {  // memory of large pages, on Linux
+      source.refused = true;
+      return Transfer(c, parts, count, reference);
+    }
+    if (sent > 0) {
+      statistics_.bytes_shared += static_cast<double>(sent);
+      c->shared = true;
+      c->unwired = c->unwired || source.segment == nullptr || !source.segment->locked();
+    }
+  }
+  if (sent > 0) {
+    options_.counters[c->bucket].bytes_out += static_cast<double>(sent);
+    if (c->unconfirmed != nullptr) c->unconfirmed->written += static_cast<double>(sent);
+    Active(c);
+  }
+  return sent;
+}
+
+// Whether it goes out by sendfile(2).
+bool StreamEngine::Shares(StreamConnection* c, const Reference& reference) {
+  if (reference.source->segment == nullptr) return true;
+  if (options_.zero_copy == ZeroCopy::kNever || reference.source->refused) return false;
+  return options_.zero_copy == ZeroCopy::kAlways || reference.length <= kMostPaced ||
+         PeerOf(c) != StreamConnection::Peer::kPaced;
+}
+
 void StreamEngine::SendQueued(StreamConnection* c) {
-  if (!c->output.empty()) {
-    iovec part{const_cast<uint8_t*>(c->output.data()), c->output.size()};
-    statistics_.writes += 1;
-    ssize_t sent = SendStream(c->fd.get(), &part, 1);
-    if (sent < 0) {
-      if (sent != -EAGAIN) Remove(c, static_cast<int>(sent));
+  size_t budget = kMostSent;
+  while (!c->output.empty()) {
+    if (const OutputQueue::Mark* next = c->output.mark()) {
+      OutputQueue::Mark mark = *next;
+      c->output.RemoveMark();
+      Reached(c, mark);
+      continue;
+    }
+    iovec parts[2] = {{const_cast<uint8_t*>(c->output.data()), c->output.bytes()}, {}};
+    const Reference* reference = c->output.reference();
+    size_t wanted = parts[0].iov_len + (reference == nullptr ? 0 : reference->length);
+    ssize_t result = Transfer(c, parts, parts[0].iov_len > 0 ? 1 : 0, reference);
+    if (result < 0) {
+      if (result != -EAGAIN) Remove(c, static_cast<int>(result));
       return;
     }
-    c->output.Consume(static_cast<size_t>(sent));
+    auto sent = static_cast<size_t>(result);
+    c->output.Consume(sent);
     statistics_.queued -= static_cast<double>(sent);
-    options_.counters[c->bucket].bytes_out += static_cast<double>(sent);
-    Active(c);
-    if (!c->output.empty()) return;
+    if (sent < wanted || (sent >= budget && !c->output.empty())) return;  // called again
+    budget -= sent;
   }
   if (c->finishing) return Linger(c);
   UpdatePoll(c);
@@ -141,6 +225,7 @@ void StreamEngine::Linger(StreamConnection* c) {
 }
 
 void StreamEngine::Remove(StreamConnection* c, int error) {
+  LoseMarks(c);
   gone_.push_back({c->id, error});
   statistics_.queued -= static_cast<double>(c->output.size());
   if (c->lingering) --lingering_;

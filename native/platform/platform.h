@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include <string>
 #include <vector>
@@ -135,10 +136,70 @@ ssize_t SendNow(int fd, const void* bytes, size_t size);
 // changed.
 bool WatchEdges(int queue, int fd);
 
+// --- Sending files and shared memory
+// --------------------------------------------------------------
+
+// What sendfile(2) sends from, and how. Flags that a system does not have are left out by it.
+struct FileRange {
+  int fd = -1;
+  uint64_t offset = 0;
+  size_t length = 0;        // at least 1
+  bool no_disk_io = false;  // SF_NODISKIO: EBUSY rather than to wait for the disk
+  bool no_cache = false;    // SF_NOCACHE: drops the pages once they have been sent
+  bool sync = false;        // SF_SYNC: blocks until nobody refers to the pages any more
+  int read_ahead = 0;       // SF_USER_READAHEAD, pages
+};
+
+// Sends `headers`, then the range, as far as a non-blocking socket takes them: bytes of both
+// together, or -errno; -EAGAIN when there are none, -EIO when the file ends before the range. The
+// process must ignore SIGPIPE, which no flag keeps sendfile(2) from raising.
+ssize_t SendFile(int socket, const iovec* headers, int count, const FileRange& range);
+// Whether SendFile() knows FileRange::sync.
+bool HasSyncSend();
+
+// Bytes that a stream socket has taken and its peer has not acknowledged: SIOCOUTQ, FIONWRITE. Of a
+// Unix socket on Linux it is memory that the peer has not read.
+ssize_t Unacknowledged(int socket);
+// Whether Unacknowledged() counts every byte. FreeBSD leaves out what still comes from swap or disk
+// (FIONWRITE: sbavail()): only of memory that is wired does it count all.
+bool CountsAll(bool wired);
+
+// Tells whether a socket's send buffer is empty: all has been acknowledged, or thrown away.
+class EmptyProbe {
+ public:
+  EmptyProbe();
+  bool Ask(int socket);
+
+ private:
+  UniqueFd queue_;  // FreeBSD: a kqueue(2) of its own, for EVFILT_EMPTY (12+)
+};
+
+// Whether the kernel sends this connection's packets by a timer of its own (Linux: BBR). On this
+// host the bursts that sendfile(2) hands over then wait for timers that cost more than copying them
+// would.
+bool IsPaced(int socket);
+
+// Whether packets to this address leave by a physical device, so that nobody on this host can still
+// hold pages that they were sent from once they are acknowledged. False when that is not certain:
+// virtual interfaces (veth, bridge, epair, VLAN) are taken for local ones.
+bool LeavesThisHost(const SocketAddress& peer);
+
 // --- Shared memory and waiting ------------------------------------------------------------------
 
-// An anonymous POSIX shared memory object: SHM_ANON, or memfd_create(2).
-Result<UniqueFd> CreateAnonymousShm();
+// An anonymous POSIX shared memory object: SHM_ANON, or memfd_create(2). It never shrinks, where
+// the system can see to that. With `large_pages`: of pages of kLargePage bytes, or an error.
+Result<UniqueFd> CreateAnonymousShm(bool large_pages);
+constexpr size_t kLargePage = 2 << 20;
+// Keeps the size of such an object as it is from now on: F_SEAL_GROW, F_SEAL_SHRINK; FreeBSD 13+.
+Status SealSize(int fd);
+// Addresses that nothing else will be mapped to, aligned to kLargePage if there are so many; null
+// with errno.
+uint8_t* ReserveAddresses(size_t size);
+// Replaces whole pages of an object by fresh zeros; whoever was sent the old ones keeps them as
+// they were. ENOTSUP where that cannot be had: a FreeBSD object keeps pages that are being sent,
+// and hands them out again (vm_object_page_remove()).
+Status RenewPages(int fd, uint64_t offset, size_t length);
+bool CanRenewPages();
 // Sleeps while *address == expected, at most timeout_ms. 0 woken or changed, -ETIMEDOUT, -errno.
 // Works across processes: _umtx_op(2), futex(2).
 int WaitOnAddress(uint32_t* address, uint32_t expected, int timeout_ms);

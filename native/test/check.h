@@ -40,5 +40,6 @@ void TestUdpGroups();
 void TestReplies();
 void TestStreams();
 void TestSharedMemory();
+void TestSendFile();
 
 }  // namespace rss_test

@@ -3,6 +3,7 @@
 //   c++ -std=c++17 -I native -o selftest native/core/*.cc native/platform/posix/*.cc
 //       native/platform/<freebsd or linux>/*.cc native/test/*.cc -lpthread       (one line)
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/utsname.h>
 
@@ -19,6 +20,7 @@ int main() {
   using namespace rss_test;
   utsname name;
   if (uname(&name) == 0) printf("%s %s %s\n", name.sysname, name.release, name.machine);
+  signal(SIGPIPE, SIG_IGN);  // as Node does: see SendFile()
   int before = OpenDescriptors();
   TestCore();
   TestSteeringPrograms();
@@ -31,6 +33,7 @@ int main() {
   TestReplies();
   TestStreams();
   TestSharedMemory();
+  TestSendFile();
   int after = OpenDescriptors();
   Check(before == after, "no descriptor leaked",
         std::to_string(before) + " before, " + std::to_string(after) + " after");

@@ -141,7 +141,11 @@ void TestOptions() {
 }
 
 void TestSharedMemory() {
-  auto created = Segment::Create(1 << 20);
+  SegmentOptions options;
+  options.size = 1 << 20;
+  options.max_size = 8 << 20;
+  options.lock = true;
+  auto created = Segment::Create(options);
   if (!CheckOk(created, "shared memory segment")) return;
   std::shared_ptr<Segment> segment = created.value;
   uint32_t id = segment->id();
@@ -167,9 +171,48 @@ void TestSharedMemory() {
   Check(WakeAddress(words, 1) == 0, "a sleeper is woken");
   sleeper.join();
   Check(woken, "and goes on");
+
+  printf("        locked: %s\n", segment->locked() ? "yes" : "no");
+  uint8_t* data = segment->data();
+  Check(segment->Grow(5 << 20).ok() && segment->size() == 5 << 20 && segment->data() == data &&
+            words[0] == 1 && data[(5 << 20) - 1] == 0,
+        "it grows where it lies");
+  CheckFails(segment->Grow(9 << 20), ENOMEM, "not beyond what is reserved");
+  segment->Prefault();
+  Check(words[0] == 1, "faulting its pages in changes nothing");
+  Status sealed = segment->Seal();
+  if (sealed.ok())
+    CheckFails(segment->Grow(6 << 20), EPERM, "a sealed segment does not grow");
+  else
+    Skip("sealing", Describe(sealed.failure));
+  data[1 << 20] = 7;
+  Status renewed = RenewPages(segment->fd(), 1 << 20, 65536);
+  Check(renewed.ok() == CanRenewPages() && data[1 << 20] == (CanRenewPages() ? 0 : 7),
+        "pages are renewed, or it is said that they cannot be", Describe(renewed.failure));
   segment.reset();
   created.value.reset();
   Check(Segment::Find(id) == nullptr, "the mapping ends with its last user");
+
+  options.large_pages = true;
+  created = Segment::Create(options);
+  if (CheckOk(created, "a segment of large pages, if there are any")) {
+    printf("        large pages: %s\n", created.value->large_pages() ? "yes" : "no");
+    created.value->data()[options.size - 1] = 1;
+  }
+  created.value.reset();
+
+  SegmentOptions named;
+  named.size = 12345;
+  named.name = "/rss-selftest-" + std::to_string(getpid());
+  auto made = Segment::Create(named);
+  if (!CheckOk(made, "a named segment")) return;
+  CheckFails(Segment::Create(named), EEXIST, "its name is taken");
+  auto opened = Segment::OpenNamed(named);
+  made.value->data()[12344] = 9;
+  Check(opened.ok() && opened.value->size() == 12345 && opened.value->data()[12344] == 9,
+        "it is opened by its name", Describe(opened.failure));
+  Check(Segment::Unlink(named.name).ok(), "its name is removed");
+  CheckFails(Segment::OpenNamed(named), ENOENT, "and nobody finds it any more");
 }
 
 }  // namespace rss_test

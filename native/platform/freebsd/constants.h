@@ -1,5 +1,6 @@
-// Socket options that some FreeBSD headers lack. The numbers never changed meaning (FreeBSD
-// sys/netinet/in.h, sys/netinet6/in6.h); whether a kernel has them is found out at run time.
+// Options and flags that some FreeBSD headers lack. The numbers never changed meaning (FreeBSD
+// sys/netinet/in.h, sys/netinet6/in6.h, sys/sys/mman.h, sys/sys/fcntl.h); whether a kernel has them
+// is found out at run time.
 #pragma once
 
 #include <netinet/in.h>
@@ -20,5 +21,8 @@ constexpr int kSoReusePortLb = 0x00010000;                         // 12+
 constexpr int kSoDomain = 0x1019;                                  // 12+
 constexpr int kTcpReusePortLbNuma = 1026;                          // 13+
 constexpr int kNumaCurrentDomain = -1;                             // TCP_REUSPORT_LB_NUMA_CURDOM
+
+constexpr unsigned kMfdCloexec = 1, kMfdAllowSealing = 2;      // 13+
+constexpr int kAddSeals = 19, kSealShrink = 2, kSealGrow = 4;  // 13+, fcntl(2)
 
 }  // namespace rss

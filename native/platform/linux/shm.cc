@@ -1,13 +1,53 @@
+#include <fcntl.h>
 #include <sys/mman.h>
 
 #include "platform/platform.h"
 
 namespace rss {
+namespace {
 
-Result<UniqueFd> CreateAnonymousShm() {
-  UniqueFd fd(memfd_create("freebsd-rss", MFD_CLOEXEC));
+constexpr unsigned kHuge2Mb =
+    21u << 26;  // MFD_HUGE_2MB, which the C library leaves to linux/memfd.h
+
+}  // namespace
+
+Result<UniqueFd> CreateAnonymousShm(bool large_pages) {
+  unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  if (large_pages) flags |= MFD_HUGETLB | kHuge2Mb;
+  UniqueFd fd(memfd_create("freebsd-rss", flags));
   if (!fd) return LastError("memfd_create");
+  if (fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK) != 0) return LastError("fcntl", "F_SEAL_SHRINK");
   return fd;
+}
+
+Status SealSize(int fd) {
+  if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0)
+    return LastError("fcntl", "F_SEAL_GROW");
+  return Nothing{};
+}
+
+uint8_t* ReserveAddresses(size_t size) {
+  size_t spare = size < kLargePage ? 0 : kLargePage;
+  void* got =
+      mmap(nullptr, size + spare, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (got == MAP_FAILED) return nullptr;
+  auto* begin = static_cast<uint8_t*>(got);
+  if (spare == 0) return begin;
+  size_t before = -reinterpret_cast<uintptr_t>(begin) % kLargePage;
+  if (before > 0) munmap(begin, before);
+  munmap(begin + before + size, spare - before);
+  return begin + before;
+}
+
+Status RenewPages(int fd, uint64_t offset, size_t length) {
+  if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                static_cast<off_t>(length)) != 0)
+    return LastError("fallocate", "FALLOC_FL_PUNCH_HOLE");
+  return Nothing{};
+}
+
+bool CanRenewPages() {
+  return true;
 }
 
 }  // namespace rss

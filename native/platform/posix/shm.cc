@@ -1,12 +1,16 @@
 #include "platform/posix/shm.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
+#include <algorithm>
 #include <map>
-#include <mutex>
 
 namespace rss {
 namespace {
+
+constexpr size_t kSmallestPage = 4096, kLargestPage = 64 * 1024;  // of any processor
 
 struct Registry {
   std::mutex mutex;
@@ -19,33 +23,96 @@ Registry& TheRegistry() {
   return *registry;
 }
 
+size_t RoundUp(size_t size, size_t unit) {
+  return (size + unit - 1) / unit * unit;
+}
+
 }  // namespace
 
-Segment::Segment(UniqueFd fd, uint8_t* data, size_t size)
-    : fd_(std::move(fd)), data_(data), size_(size) {
+Segment::Segment(UniqueFd fd, uint8_t* data, const SegmentOptions& options)
+    : fd_(std::move(fd)),
+      data_(data),
+      max_size_(options.max_size),
+      locked_(options.lock),
+      large_pages_(options.large_pages) {
   Registry& registry = TheRegistry();
   std::lock_guard<std::mutex> lock(registry.mutex);
   id_ = registry.next_id++;
 }
 
 Segment::~Segment() {
-  munmap(data_, size_);
+  munmap(data_, max_size_);
   Registry& registry = TheRegistry();
   std::lock_guard<std::mutex> lock(registry.mutex);
   registry.segments.erase(id_);
 }
 
-Result<std::shared_ptr<Segment>> Segment::Create(size_t size) {
-  auto fd = CreateAnonymousShm();
-  if (!fd.ok()) return fd.failure;
-  if (ftruncate(fd.value.get(), static_cast<off_t>(size)) != 0) return LastError("ftruncate");
-  void* data = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.value.get(), 0);
-  if (data == MAP_FAILED) return LastError("mmap");
-  auto segment = std::make_shared<Segment>(std::move(fd.value), static_cast<uint8_t*>(data), size);
+// Replaces reserved addresses by the object, from the page that `size_` ends in. The mapping never
+// lies beyond the object: FreeBSD does not map there, and Linux raises SIGBUS.
+Status Segment::MapUpTo(size_t size) {
+  size_t from = size_ / kLargePage * kLargePage;
+  void* at = mmap(data_ + from, size - from, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                  fd_.get(), static_cast<off_t>(from));
+  if (at == MAP_FAILED) return LastError("mmap");
+  if (locked_ && mlock(data_ + from, size - from) != 0) locked_ = false;
+  size_.store(size, std::memory_order_release);
+  return Nothing{};
+}
+
+static Result<std::shared_ptr<Segment>> Map(UniqueFd fd, SegmentOptions options) {
+  options.max_size = RoundUp(std::max(options.max_size, options.size), kLargestPage);
+  uint8_t* data = ReserveAddresses(options.max_size);
+  if (data == nullptr) return LastError("mmap");
+  auto segment = std::make_shared<Segment>(std::move(fd), data, options);
+  Status mapped = segment->Grow(options.size);
+  if (!mapped.ok()) return mapped.failure;
   Registry& registry = TheRegistry();
   std::lock_guard<std::mutex> lock(registry.mutex);
   registry.segments[segment->id()] = segment;
   return segment;
+}
+
+Result<std::shared_ptr<Segment>> Segment::Create(const SegmentOptions& asked) {
+  SegmentOptions options = asked;
+  if (options.large_pages && options.name.empty()) {
+    options.size = RoundUp(options.size, kLargePage);
+    options.max_size = RoundUp(options.max_size, kLargePage);  // addresses in whole pages
+    auto fd = CreateAnonymousShm(true);
+    if (fd.ok()) {
+      auto segment = Map(std::move(fd.value), options);
+      if (segment.ok()) return segment;
+    }
+    options = asked;
+  }
+  options.large_pages = false;
+  Result<UniqueFd> fd;
+  if (options.name.empty()) {
+    fd = CreateAnonymousShm(false);
+  } else {
+    fd.value.reset(shm_open(options.name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
+                            static_cast<mode_t>(options.mode)));
+    if (!fd.value) return LastError("shm_open");
+  }
+  if (!fd.ok()) return fd.failure;
+  auto segment = Map(std::move(fd.value), options);
+  if (!segment.ok() && !options.name.empty()) shm_unlink(options.name.c_str());
+  return segment;
+}
+
+Result<std::shared_ptr<Segment>> Segment::OpenNamed(SegmentOptions options) {
+  UniqueFd fd(shm_open(options.name.c_str(), O_RDWR | O_CLOEXEC, 0));
+  if (!fd) return LastError("shm_open");
+  struct stat status;
+  if (fstat(fd.get(), &status) != 0) return LastError("fstat");
+  options.size = static_cast<size_t>(status.st_size);
+  options.large_pages = false;
+  if (options.size == 0) return MakeFailure(EINVAL, "mmap", "the object has no size yet");
+  return Map(std::move(fd), options);
+}
+
+Status Segment::Unlink(const std::string& name) {
+  if (shm_unlink(name.c_str()) != 0) return LastError("shm_unlink");
+  return Nothing{};
 }
 
 std::shared_ptr<Segment> Segment::Find(uint32_t id) {
@@ -53,6 +120,31 @@ std::shared_ptr<Segment> Segment::Find(uint32_t id) {
   std::lock_guard<std::mutex> lock(registry.mutex);
   auto found = registry.segments.find(id);
   return found == registry.segments.end() ? nullptr : found->second.lock();
+}
+
+Status Segment::Grow(size_t size) {
+  std::lock_guard<std::mutex> lock(growing_);
+  if (size <= size_) return Nothing{};
+  if (size > max_size_) return MakeFailure(ENOMEM, "ftruncate", "it may not grow so far");
+  if (large_pages_) size = RoundUp(size, kLargePage);
+  // Of a named object another process may have made more already.
+  struct stat status;
+  if (fstat(fd_.get(), &status) != 0) return LastError("fstat");
+  if (static_cast<size_t>(status.st_size) < size &&
+      ftruncate(fd_.get(), static_cast<off_t>(size)) != 0)
+    return LastError("ftruncate");
+  return MapUpTo(size);
+}
+
+Status Segment::Seal() {
+  return SealSize(fd_.get());
+}
+
+void Segment::Prefault() {
+  size_t size = this->size();
+  // Adds nothing to a byte of each page: other threads may be writing to it.
+  for (size_t at = 0; at < size; at += kSmallestPage)
+    __atomic_fetch_or(data_ + at, 0, __ATOMIC_RELAXED);
 }
 
 }  // namespace rss

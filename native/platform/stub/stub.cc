@@ -114,8 +114,44 @@ size_t BuildReplyControl(const SocketAddress*, const SocketAddress&, const Kerne
   return 0;
 }
 
-Result<UniqueFd> CreateAnonymousShm() {
+ssize_t SendFile(int, const iovec*, int, const FileRange&) {
+  return -ENOTSUP;
+}
+bool HasSyncSend() {
+  return false;
+}
+ssize_t Unacknowledged(int) {
+  return -ENOTSUP;
+}
+bool CountsAll(bool) {
+  return false;
+}
+EmptyProbe::EmptyProbe() = default;
+bool EmptyProbe::Ask(int) {
+  return false;
+}
+bool IsPaced(int) {
+  return false;
+}
+bool LeavesThisHost(const SocketAddress&) {
+  return false;
+}
+
+Result<UniqueFd> CreateAnonymousShm(bool) {
   return Unsupported("shm_open");
+}
+Status SealSize(int) {
+  return Unsupported("fcntl");
+}
+uint8_t* ReserveAddresses(size_t) {
+  errno = ENOTSUP;
+  return nullptr;
+}
+Status RenewPages(int, uint64_t, size_t) {
+  return Unsupported("fallocate");
+}
+bool CanRenewPages() {
+  return false;
 }
 int WaitOnAddress(uint32_t*, uint32_t, int) {
   return -ENOTSUP;
@@ -154,12 +190,30 @@ int DatagramBatcher::Send(int, const OutgoingDatagram*, int) {
   return -ENOTSUP;
 }
 
-Segment::Segment(UniqueFd fd, uint8_t* data, size_t size)
-    : fd_(std::move(fd)), data_(data), size_(size), id_(0) {}
+Segment::Segment(UniqueFd fd, uint8_t* data, const SegmentOptions& options)
+    : fd_(std::move(fd)),
+      data_(data),
+      max_size_(options.max_size),
+      locked_(false),
+      large_pages_(false),
+      id_(0) {}
 Segment::~Segment() = default;
-Result<std::shared_ptr<Segment>> Segment::Create(size_t) {
+Result<std::shared_ptr<Segment>> Segment::Create(const SegmentOptions&) {
   return Unsupported("shm_open");
 }
+Result<std::shared_ptr<Segment>> Segment::OpenNamed(SegmentOptions) {
+  return Unsupported("shm_open");
+}
+Status Segment::Unlink(const std::string&) {
+  return Unsupported("shm_unlink");
+}
+Status Segment::Grow(size_t) {
+  return Unsupported("ftruncate");
+}
+Status Segment::Seal() {
+  return Unsupported("fcntl");
+}
+void Segment::Prefault() {}
 std::shared_ptr<Segment> Segment::Find(uint32_t) {
   return nullptr;
 }

@@ -1,6 +1,6 @@
-import { argumentTypeError } from './errors.js';
-import { native } from './native.js';
-import { checkInteger } from './validate.js';
+import { argumentTypeError } from '../errors.js';
+import { native } from '../native.js';
+import { checkInteger } from '../validate.js';
 
 const contended = 1 << 29; // native/core/owner_lock.h
 

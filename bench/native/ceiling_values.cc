@@ -1,0 +1,104 @@
+// What a plain loop in C reaches with large values: epoll, and writev(2) from the heap or
+// sendfile(2) from a memfd.
+//
+//   ceiling_values port=N size=N [how=writev|sendfile] [cpu=0] [keys=16]
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "measure.h"
+
+namespace {
+
+using namespace bench;
+
+struct Client {
+  size_t requests = 0;  // not answered
+  size_t sent = 0;      // of the answer to the first
+};
+
+}  // namespace
+
+int main(int count, char** words) {
+  Arguments arguments(count, words);
+  auto port = static_cast<uint16_t>(arguments.Number("port", 11211));
+  auto size = static_cast<size_t>(arguments.Number("size", 65536));
+  auto keys = static_cast<size_t>(arguments.Number("keys", 16));
+  bool by_sendfile = arguments.Text("how", "writev") == "sendfile";
+  PinTo(static_cast<int>(arguments.Number("cpu", 0)));
+  arguments.End();
+
+  signal(SIGPIPE, SIG_IGN);
+  std::vector<std::string> values;
+  for (size_t i = 0; i < keys; ++i) values.emplace_back(size, static_cast<char>('a' + i));
+  int memory = memfd_create("values", 0);
+  for (const std::string& value : values)
+    if (write(memory, value.data(), size) != static_cast<ssize_t>(size)) Fail("write");
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  int listener = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) Fail("bind");
+  listen(listener, 1024);
+  int poll = epoll_create1(0);
+  auto watch = [&](int fd, uint32_t what, int operation) {
+    epoll_event event{};
+    event.events = what;
+    event.data.fd = fd;
+    epoll_ctl(poll, operation, fd, &event);
+  };
+  watch(listener, EPOLLIN, EPOLL_CTL_ADD);
+  std::map<int, Client> clients;
+  size_t next = 0;
+  epoll_event events[64];
+  char input[4096];
+  for (;;) {
+    int ready = epoll_wait(poll, events, 64, -1);
+    for (int e = 0; e < ready; ++e) {
+      int fd = events[e].data.fd;
+      if (fd == listener) {
+        int accepted = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK);
+        if (accepted < 0) continue;
+        setsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        clients[accepted] = Client();
+        watch(accepted, EPOLLIN, EPOLL_CTL_ADD);
+        continue;
+      }
+      Client& client = clients[fd];
+      if ((events[e].events & EPOLLIN) != 0) {
+        ssize_t got = recv(fd, input, sizeof input, 0);
+        if (got <= 0 && errno != EAGAIN) {
+          close(fd);
+          clients.erase(fd);
+          continue;
+        }
+        client.requests += static_cast<size_t>(std::count(input, input + std::max<ssize_t>(got, 0), '\n'));
+      }
+      bool full = false;
+      while (client.requests > 0 && !full) {
+        const std::string& value = values[next % keys];
+        iovec part{const_cast<char*>(value.data()) + client.sent, size - client.sent};
+        auto at = static_cast<off_t>(next % keys * size + client.sent);
+        ssize_t sent = by_sendfile ? sendfile(fd, memory, &at, size - client.sent) : writev(fd, &part, 1);
+        if (sent < 0) {
+          full = true;
+          break;
+        }
+        client.sent += static_cast<size_t>(sent);
+        full = client.sent < size;
+        if (full) break;
+        client.sent = 0;
+        --client.requests;
+        ++next;
+      }
+      watch(fd, full ? EPOLLOUT : EPOLLIN, EPOLL_CTL_MOD);
+    }
+  }
+}

@@ -1,0 +1,125 @@
+// Large values: each connection asks for one after the other, `depth` requests ahead, and reads the
+// answers or has the kernel throw them away.
+//
+//   load_values port=N pid=N size=N work=raw|get [connections=64] [depth=2] [copy=0] [seconds=1]
+//               [cpu=1] [keys=16] [check=0]
+//   load_values port=N size=N work=set [keys=16]: stores the values, and ends
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "keys.h"
+#include "measure.h"
+
+namespace {
+
+using namespace bench;
+
+struct Client {
+  int fd = -1;
+  size_t left = 0;  // of the answer that is being read
+  double asked = 0;
+};
+
+int Connect(uint16_t port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) Fail("connect");
+  return fd;
+}
+
+std::string ReadExactly(int fd, size_t size) {
+  std::string out(size, '\0');
+  for (size_t got = 0; got < size;) {
+    ssize_t n = recv(fd, &out[got], size - got, 0);
+    if (n <= 0) Fail("recv");
+    got += static_cast<size_t>(n);
+  }
+  return out;
+}
+
+void SendAll(int fd, const std::string& bytes) {
+  for (size_t sent = 0; sent < bytes.size();) {
+    ssize_t n = send(fd, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+    if (n <= 0) Fail("send");
+    sent += static_cast<size_t>(n);
+  }
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  Arguments arguments(count, words);
+  auto port = static_cast<uint16_t>(arguments.Number("port", 11211));
+  int pid = static_cast<int>(arguments.Number("pid", 0));
+  auto size = static_cast<size_t>(arguments.Number("size", 65536));
+  std::string work = arguments.Text("work", "raw");
+  auto connections = static_cast<size_t>(arguments.Number("connections", 64));
+  auto depth = static_cast<size_t>(arguments.Number("depth", 2));
+  bool copy = arguments.Number("copy", 0) != 0;
+  double seconds = arguments.Number("seconds", 1);
+  auto keys = static_cast<unsigned>(arguments.Number("keys", 16));
+  PinTo(static_cast<int>(arguments.Number("cpu", 1)));
+  arguments.End();
+
+  std::string head = " 0 " + std::to_string(size) + "\r\n";
+  if (work == "set") {
+    int fd = Connect(port);
+    for (unsigned n = 0; n < keys; ++n) {
+      std::string length = " 0 0 " + std::to_string(size) + "\r\n";
+      SendAll(fd, "set " + KeyOf(n) + length + std::string(size, static_cast<char>('a' + n)) + "\r\n");
+      if (ReadExactly(fd, 8) != "STORED\r\n") Fail("a value is not stored");
+    }
+    close(fd);
+    return 0;
+  }
+  size_t answer = work == "raw" ? size : 6 + KeyOf(0).size() + head.size() + size + 7;
+  Random random;
+  auto ask = [&](Client& client) {
+    std::string request = "get " + KeyOf(random.Next() % keys) + "\r\n";
+    SendAll(client.fd, request);
+  };
+  int poll = epoll_create1(0);
+  std::vector<Client> clients(connections);
+  for (size_t i = 0; i < connections; ++i) {
+    Client& client = clients[i];
+    client.fd = Connect(port);
+    client.left = answer;
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u64 = i;
+    epoll_ctl(poll, EPOLL_CTL_ADD, client.fd, &event);
+    for (size_t d = 0; d < depth; ++d) ask(client);
+    client.asked = Now();
+  }
+  std::vector<char> buffer(256 * 1024);
+  Measurement measurement(pid, seconds);
+  uint64_t operations = 0;
+  epoll_event events[64];
+  while (measurement.Poll(Now(), operations)) {
+    int ready = epoll_wait(poll, events, 64, 100);
+    for (int e = 0; e < ready; ++e) {
+      Client& client = clients[events[e].data.u64];
+      size_t most = std::min(buffer.size(), client.left);
+      ssize_t got = recv(client.fd, buffer.data(), most, MSG_DONTWAIT | (copy ? 0 : MSG_TRUNC));
+      if (got < 0 && errno == EAGAIN) continue;
+      if (got <= 0) Fail("the server has closed a connection");
+      client.left -= static_cast<size_t>(got);
+      if (client.left > 0) continue;
+      double now = Now();
+      measurement.latencies.Add(now - client.asked);
+      ++operations;
+      client.left = answer;
+      client.asked = now;
+      ask(client);
+    }
+  }
+  return 0;
+}

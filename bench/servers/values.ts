@@ -1,0 +1,40 @@
+// Answers each line with the next of 16 large values.
+// node values.js PORT SIZE net|auto|always|never: by socket.write(), or by the engine from a segment
+import net from 'node:net';
+
+import { createServer } from 'freebsd-rss';
+
+export const values = 16;
+const newline = 10;
+const [port, size, how] = process.argv.slice(2);
+const length = Number(size);
+
+function serveByWrite(): void {
+  const all = Array.from({ length: values }, (_, i) => Buffer.alloc(length, 97 + i));
+  let next = 0;
+  net
+    .createServer({ noDelay: true }, (socket) => {
+      socket.on('data', (chunk) => {
+        for (let at = chunk.indexOf(newline); at >= 0; at = chunk.indexOf(newline, at + 1))
+          socket.write(all[next++ % values]!);
+      });
+      socket.on('error', () => socket.destroy());
+    })
+    .listen(Number(port), '127.0.0.1', () => console.log('ready'));
+}
+
+async function serveBySegment(zeroCopy: 'auto' | 'always' | 'never'): Promise<void> {
+  const server = createServer({
+    worker: new URL('./values-worker.js', import.meta.url),
+    tcp: { port: Number(port), host: '127.0.0.1' },
+    workers: 1,
+    stream: { zeroCopy },
+    workerData: length,
+  });
+  await server.listen();
+  console.log('ready');
+  process.once('SIGTERM', () => void server.close({ timeout: 0 }));
+}
+
+if (how === 'net') serveByWrite();
+else await serveBySegment(how as 'auto' | 'always' | 'never');

@@ -1,0 +1,82 @@
+// Output of one connection that the kernel has not taken: bytes, references to segments and files,
+// and marks that tell how far it has come, in their order.
+#pragma once
+
+#include <deque>
+
+#include "core/byte_queue.h"
+#include "engine/send_source.h"
+
+namespace rss {
+
+class OutputQueue {
+ public:
+  struct Reference {
+    std::shared_ptr<SendSource> source;
+    uint64_t offset = 0;
+    size_t length = 0;
+  };
+  struct Mark {
+    uint32_t token = 0;
+    bool acknowledged = false;  // what it waits for beyond being reached
+  };
+
+  bool empty() const { return bytes_.empty() && order_ == nullptr; }
+  // Bytes, those referred to included.
+  size_t size() const { return bytes_.size() + (order_ == nullptr ? 0 : order_->referred); }
+
+  void Append(const void* bytes, size_t count) { bytes_.Append(bytes, count); }
+  void Append(Reference reference) {
+    Order& order = AddPiece();
+    order.referred += reference.length;
+    order.pieces.back().reference = std::move(reference);
+  }
+  void Append(Mark mark) { AddPiece().pieces.back().mark = mark; }
+
+  // Bytes that come first, and what follows them.
+  const uint8_t* data() const { return bytes_.data(); }
+  size_t bytes() const { return order_ == nullptr ? bytes_.size() : order_->pieces.front().before; }
+  const Reference* reference() const {
+    if (order_ == nullptr || order_->pieces.front().reference.length == 0) return nullptr;
+    return &order_->pieces.front().reference;
+  }
+  // Only when nothing is before it.
+  const Mark* mark() const {
+    if (order_ == nullptr || bytes() > 0 || reference() != nullptr) return nullptr;
+    return &order_->pieces.front().mark;
+  }
+
+  // Of bytes() and reference() together.
+  void Consume(size_t count);
+  void RemoveMark() { RemovePiece(); }
+
+  template <typename F>
+  void ForEachMark(F visit) const {
+    if (order_ == nullptr) return;
+    for (const Piece& piece : order_->pieces)
+      if (piece.reference.source == nullptr) visit(piece.mark);
+  }
+
+  // Gives everything to somebody else as bytes, as far as they can be read, without marks.
+  ByteQueue Flatten();
+
+ private:
+  struct Piece {
+    size_t before = 0;    // bytes between the previous piece and this one
+    Reference reference;  // a mark's has no length
+    Mark mark;
+  };
+  struct Order {
+    std::deque<Piece> pieces;
+    size_t before = 0;    // of all pieces
+    size_t referred = 0;  // bytes
+  };
+
+  Order& AddPiece();
+  void RemovePiece();
+
+  ByteQueue bytes_;
+  std::unique_ptr<Order> order_;  // none, as most connections never need it
+};
+
+}  // namespace rss

@@ -1,0 +1,238 @@
+// sendfile(2) from shared memory: parts and headers, the signals that tell how far it has come, and
+// what a receiver that has not read yet sees of memory that is used again after each of them.
+#include <poll.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include <atomic>
+#include <thread>
+
+#include "platform/posix/accept.h"
+#include "platform/posix/listener.h"
+#include "platform/posix/shm.h"
+#include "platform/posix/stream.h"
+#include "test/check.h"
+
+namespace rss_test {
+namespace {
+
+using namespace rss;
+
+constexpr size_t kSize = 64 * 1024;
+
+double NowMs() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<double>(t.tv_sec) * 1e3 + static_cast<double>(t.tv_nsec) / 1e6;
+}
+
+bool Await(int fd, short events) {
+  pollfd wait{fd, events, 0};
+  return poll(&wait, 1, 2000) == 1;
+}
+
+struct Pair {
+  UniqueFd sender, receiver;
+};
+
+// A loopback connection, or a Unix one.
+Pair Connect(bool local) {
+  Pair pair;
+  Connection accepted;
+  if (local) {
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) return pair;
+    pair.sender.reset(ends[0]);
+    pair.receiver.reset(ends[1]);
+    return pair;
+  }
+  ListenerOptions options;
+  options.address = ParseAddress("127.0.0.1", 0).value;
+  options.receive_buffer = 1 << 20;
+  auto listener = OpenListener(options);
+  if (!listener.ok()) return pair;
+  auto sender = ConnectTcp(listener.value.address);
+  if (!sender.ok() || !Await(listener.value.fd.get(), POLLIN) ||
+      AcceptConnection(listener.value.fd.get(), &accepted) != 0)
+    return pair;
+  pair.receiver = std::move(accepted.fd);
+  pair.sender = std::move(sender.value);
+  Await(pair.sender.get(), POLLOUT);
+  return pair;
+}
+
+std::shared_ptr<Segment> Filled(char byte) {
+  SegmentOptions options;
+  options.size = kSize;
+  auto segment = Segment::Create(options);
+  if (segment.ok()) memset(segment.value->data(), byte, kSize);
+  return segment.value;
+}
+
+FileRange Range(const Segment& segment, size_t offset, size_t length) {
+  FileRange range;
+  range.fd = segment.fd();
+  range.offset = offset;
+  range.length = length;
+  return range;
+}
+
+std::string ReadAll(int fd, size_t size) {
+  std::string out;
+  std::string buffer(kSize, '\0');
+  while (out.size() < size && Await(fd, POLLIN)) {
+    ssize_t got = ReceiveStream(fd, &buffer[0], buffer.size());
+    if (got <= 0 && got != -EAGAIN) break;
+    if (got > 0) out.append(buffer, 0, static_cast<size_t>(got));
+  }
+  return out;
+}
+
+void TestParts() {
+  Pair pair = Connect(false);
+  auto segment = Filled('s');
+  if (!pair.sender || segment == nullptr) return Check(false, "a connection and a segment");
+  iovec headers[2] = {{const_cast<char*>("he"), 2}, {const_cast<char*>("ad:"), 3}};
+  ssize_t sent = SendFile(pair.sender.get(), headers, 2, Range(*segment, 10, 100));
+  Check(sent == 105, "headers and a range leave together", std::to_string(sent));
+  Check(ReadAll(pair.receiver.get(), 105) == "head:" + std::string(100, 's'),
+        "and arrive in order");
+  Check(SendFile(pair.sender.get(), nullptr, 0, Range(*segment, kSize, 1)) == -EIO,
+        "a range behind the end is EIO, not an endless loop");
+
+  size_t total = 0;
+  for (int i = 0; i < 10000; ++i) {
+    sent = SendFile(pair.sender.get(), nullptr, 0, Range(*segment, 0, kSize));
+    if (sent < 0) break;
+    total += static_cast<size_t>(sent);
+  }
+  Check(sent == -EAGAIN && total > 0, "a full socket takes no more", std::to_string(sent));
+  Check(ReadAll(pair.receiver.get(), total) == std::string(total, 's'),
+        "what was taken in parts arrives whole", std::to_string(total) + " bytes");
+  Check(Await(pair.sender.get(), POLLOUT), "the socket is writable again");
+  int low = 0;
+  socklen_t length = sizeof low;
+  getsockopt(pair.sender.get(), SOL_SOCKET, SO_SNDLOWAT, &low, &length);
+  Check(low <= 2048, "its low-water mark is as it was", std::to_string(low));
+
+  pair.receiver.reset();
+  usleep(20000);
+  ssize_t broken = SendFile(pair.sender.get(), nullptr, 0, Range(*segment, 0, kSize));
+  for (int i = 0; i < 10 && broken >= 0; ++i)
+    broken = SendFile(pair.sender.get(), nullptr, 0, Range(*segment, 0, kSize));
+  Check(broken == -EPIPE || broken == -ECONNRESET, "a peer that has gone is an error",
+        std::to_string(broken));
+  UniqueFd unconnected(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  broken = SendFile(unconnected.get(), nullptr, 0, Range(*segment, 0, kSize));
+  Check(broken == -ENOTCONN || broken == -EPIPE, "so is a socket without one",
+        std::to_string(broken));
+}
+
+enum class Reuse { kOverwrite, kRenew, kRetire };
+
+// Sends, waits for the signals, uses the memory again, and only then reads: bytes that are not
+// those sent.
+size_t WrongBytes(bool local, Reuse reuse, bool tell) {
+  Pair pair = Connect(local);
+  auto segment = Filled('A');
+  if (!pair.sender || segment == nullptr) return kSize;
+  const char* name = local ? "Unix" : "TCP";
+  double begin = NowMs(), acknowledged = -1, empty = -1;
+  size_t sent = 0;
+  for (int i = 0; sent < kSize && i < 100; ++i) {
+    ssize_t part = SendFile(pair.sender.get(), nullptr, 0, Range(*segment, sent, kSize - sent));
+    if (part == -EAGAIN) break;  // as far as it goes without a reader
+    if (part > 0) sent += static_cast<size_t>(part);
+  }
+  EmptyProbe probe;
+  while (NowMs() - begin < 500 && (acknowledged < 0 || empty < 0)) {
+    if (acknowledged < 0 && Unacknowledged(pair.sender.get()) == 0) acknowledged = NowMs() - begin;
+    if (empty < 0 && probe.Ask(pair.sender.get())) empty = NowMs() - begin;
+    usleep(200);
+  }
+  if (tell)
+    printf(
+        "        %s, %zu bytes, unread: none unacknowledged after %.1f ms, buffer empty after "
+        "%.1f ms (-1: not within 500)\n",
+        name, sent, acknowledged, empty);
+  if (reuse == Reuse::kOverwrite) {
+    memset(segment->data(), 'B', kSize);
+  } else if (reuse == Reuse::kRenew) {
+    if (!RenewPages(segment->fd(), 0, kSize).ok()) return kSize;
+    memset(segment->data(), 'B', kSize);
+  } else {
+    segment.reset();
+    auto other = Filled('B');  // most likely of the same pages, if they were free
+  }
+  std::string got = ReadAll(pair.receiver.get(), sent);
+  size_t wrong = sent - got.size();
+  for (char byte : got) wrong += byte != 'A';
+  return wrong;
+}
+
+void TestReuse() {
+  for (bool local : {false, true}) {
+    std::string name = local ? "Unix: " : "TCP on loopback: ";
+    size_t overwritten = WrongBytes(local, Reuse::kOverwrite, true);
+    printf(
+        "        %soverwritten at that time, a receiver that has not read sees %zu wrong bytes\n",
+        name.c_str(), overwritten);
+    Check(WrongBytes(local, Reuse::kRetire, false) == 0,
+          name + "a segment that is given up whole is received as it was sent");
+    if (CanRenewPages())
+      Check(WrongBytes(local, Reuse::kRenew, false) == 0, name + "so are pages that are renewed");
+    else
+      Skip(name + "pages that are renewed", "this system cannot renew them");
+  }
+  Check(!LeavesThisHost(ParseAddress("127.0.0.1", 1).value) &&
+            !LeavesThisHost(ParseAddress("::1", 1).value),
+        "loopback peers are known to be on this host");
+  printf("        192.0.2.1 is reached by a physical device: %s\n",
+         LeavesThisHost(ParseAddress("192.0.2.1", 1).value) ? "yes" : "not for certain");
+}
+
+// SF_SYNC: on a thread, while the receiver takes its time.
+void TestSync() {
+  if (!HasSyncSend()) return Skip("SF_SYNC", "FreeBSD has it");
+  Pair pair = Connect(false);
+  auto segment = Filled('A');
+  if (!pair.sender || segment == nullptr) return Check(false, "a connection and a segment");
+  std::atomic<double> returned{-1};
+  double begin = NowMs();
+  std::thread sender([&] {
+    FileRange range = Range(*segment, 0, kSize);
+    range.sync = true;
+    while (range.length > 0) {
+      ssize_t sent = SendFile(pair.sender.get(), nullptr, 0, range);
+      if (sent == -EAGAIN) {
+        Await(pair.sender.get(), POLLOUT);
+        continue;
+      }
+      if (sent < 0) return;
+      range.offset += static_cast<size_t>(sent);
+      range.length -= static_cast<size_t>(sent);
+    }
+    returned = NowMs() - begin;
+    memset(segment->data(), 'B', kSize);
+  });
+  usleep(200000);
+  double before = returned;
+  std::string got = ReadAll(pair.receiver.get(), kSize);
+  double read = NowMs() - begin;
+  sender.join();
+  printf("        SF_SYNC returned after %.1f ms, the receiver had read everything after %.1f ms\n",
+         returned.load(), read);
+  Check(got == std::string(kSize, 'A'), "SF_SYNC: overwriting after it changes nothing on its way");
+  Check(before < 0 && returned >= 0, "SF_SYNC: it waits for the receiver");
+}
+
+}  // namespace
+
+void TestSendFile() {
+  TestParts();
+  TestReuse();
+  TestSync();
+}
+
+}  // namespace rss_test
