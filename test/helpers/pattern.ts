@@ -1,0 +1,40 @@
+// Values of which every byte can be checked: little-endian words that follow from the first.
+import assert from 'node:assert/strict';
+
+export const headerLength = 8;
+const step = 0x9e3779b1;
+
+export function fill(bytes: Buffer, seed: number): void {
+  const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
+  for (let i = 0; i < words.length; i++) words[i] = seed + Math.imul(i, step);
+}
+
+/** Reads a stream of values, each with its length and first word in front, in chunks of any size. */
+export class PatternReader {
+  /** Values that were whole, and bytes of them that were not as they should be. */
+  values = 0;
+  bytes = 0;
+  wrong = 0;
+  #rest: Buffer = Buffer.alloc(0);
+
+  read(chunk: Buffer): void {
+    this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    for (;;) {
+      if (this.#rest.length < headerLength) return;
+      const length = this.#rest.readUInt32LE(0);
+      assert.ok(length <= 2 ** 24, 'the stream has lost its order');
+      if (this.#rest.length < headerLength + length) return;
+      this.#check(this.#rest.readInt32LE(4), headerLength, length);
+      this.#rest = this.#rest.subarray(headerLength + length);
+    }
+  }
+
+  #check(seed: number, at: number, length: number): void {
+    const bytes = Buffer.from(this.#rest.subarray(at, at + length)); // aligned
+    const words = new Int32Array(bytes.buffer, bytes.byteOffset, length >> 2);
+    for (let i = 0; i < words.length; i++)
+      if (words[i] !== ((seed + Math.imul(i, step)) | 0)) this.wrong += 4;
+    this.values++;
+    this.bytes += length;
+  }
+}

@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { SegmentAllocator, ShmSegment } from 'freebsd-rss';
+
+describe('ShmSegment: sizes and names', () => {
+  it('grows within maxSize; old views become empty', () => {
+    using segment = ShmSegment.create({ size: 1000, maxSize: 2 ** 20 });
+    const old = new Uint8Array(segment.buffer);
+    old[999] = 7;
+    segment.grow(2 ** 20);
+    assert.equal(old.length, 0);
+    assert.equal(segment.size, 2 ** 20);
+    assert.equal(new Uint8Array(segment.buffer)[999], 7);
+    segment.grow(10); // it is as large already
+    assert.equal(segment.size, 2 ** 20);
+    assert.throws(() => segment.grow(2 ** 20 + 1), { code: 'ERR_OUT_OF_RANGE' });
+  });
+
+  it('a sealed one does not grow', (t) => {
+    using segment = ShmSegment.create({ size: 1000, maxSize: 2 ** 20 });
+    try {
+      segment.seal();
+    } catch (error) {
+      return t.skip(`no seals here: ${(error as Error).message}`);
+    }
+    assert.throws(() => segment.grow(2 ** 20), { code: 'EPERM' });
+    return undefined;
+  });
+
+  it('is opened by its name, which unlink() removes', () => {
+    const name = `/rss-test-${process.pid}`;
+    using segment = ShmSegment.create({ size: 5000, name });
+    assert.throws(() => ShmSegment.create({ size: 1, name }), { code: 'EEXIST', address: name });
+    using other = ShmSegment.open(name);
+    assert.equal(other.size, 5000);
+    new Uint8Array(other.buffer)[0] = 3;
+    assert.equal(new Uint8Array(segment.buffer)[0], 3);
+    ShmSegment.unlink(name);
+    assert.throws(() => ShmSegment.open(name), { code: 'ENOENT' });
+    for (const bad of ['rss', '/', '/a/b'])
+      assert.throws(() => ShmSegment.create({ size: 1, name: bad }), { name: 'TypeError' });
+  });
+
+  it('says what was granted, and faults its pages in without changing them', async () => {
+    using segment = ShmSegment.create({ size: 2 ** 16, lock: true });
+    assert.equal(typeof segment.granted.locked, 'boolean');
+    assert.equal(segment.granted.largePages, false);
+    new Uint8Array(segment.buffer)[100] = 1;
+    await segment.prefault();
+    assert.equal(new Uint8Array(segment.buffer)[100], 1);
+  });
+
+  it('renews whole pages', { skip: !ShmSegment.renewable && 'not on this system' }, () => {
+    using segment = ShmSegment.create({ size: 2 ** 17 });
+    const bytes = new Uint8Array(segment.buffer).fill(1);
+    segment.renew(2 ** 16, 2 ** 16);
+    assert.deepEqual([bytes[2 ** 16 - 1], bytes[2 ** 16], bytes[2 ** 17 - 1]], [1, 0, 0]);
+    assert.throws(() => segment.renew(100, 2 ** 16), { code: 'ERR_OUT_OF_RANGE' });
+  });
+});
+
+describe('SegmentAllocator', () => {
+  const size = 2 ** 16;
+  const store = (allocator: SegmentAllocator, byte: number, length = 10_000) => {
+    const region = allocator.allocate(length);
+    if (region === undefined) return undefined;
+    region.bytes.fill(byte);
+    region.publish();
+    return region;
+  };
+
+  it('moves what is live and gives up whole segments', () => {
+    using allocator = new SegmentAllocator({ segmentSize: size, maxBytes: 4 * size });
+    const kept = store(allocator, 1)!;
+    for (let i = 0; i < 100; i++) store(allocator, 2)!.release();
+    assert.ok(kept.bytes.every((byte) => byte === 1));
+    const { segments, moved, retired } = allocator.statistics;
+    assert.ok(segments <= 3 && moved >= 10_000 && retired > 10, JSON.stringify(allocator.statistics));
+  });
+
+  it('gives no more than maxBytes, and goes on once something is released', () => {
+    using allocator = new SegmentAllocator({ segmentSize: size, maxBytes: 3 * size });
+    const regions = [];
+    for (let region; (region = store(allocator, 3)) !== undefined;) regions.push(region);
+    assert.equal(regions.length, 12); // two segments; the third is for moving
+    for (const region of regions.slice(0, 10)) region.release();
+    assert.ok(store(allocator, 4) !== undefined);
+    assert.ok(regions.slice(10).every((region) => region.bytes.every((byte) => byte === 3)));
+  });
+
+  it('does not use again what a send may still be read from', () => {
+    using allocator = new SegmentAllocator({ segmentSize: size, maxBytes: 4 * size });
+    const region = store(allocator, 5, size)!;
+    const { segment } = region;
+    const unpin = region.pin();
+    region.release();
+    store(allocator, 6, size)!.release();
+    store(allocator, 6, size)!.release();
+    assert.equal(segment.closed, false);
+    assert.equal(allocator.statistics.waiting, 1);
+    assert.ok(Buffer.from(segment.buffer).every((byte) => byte === 5));
+    unpin(false);
+    unpin(false);
+    assert.equal(segment.closed, true);
+    assert.equal(allocator.statistics.waiting, 0);
+  });
+
+  it('refuses what makes no sense', () => {
+    const allocator = new SegmentAllocator({ segmentSize: size });
+    const region = allocator.allocate(10)!;
+    assert.throws(() => region.pin(), { code: 'ERR_RSS_STATE' });
+    region.release();
+    assert.throws(() => region.bytes, { code: 'ERR_RSS_RELEASED' });
+    assert.throws(() => allocator.allocate(size + 1), { code: 'ERR_OUT_OF_RANGE' });
+    assert.throws(() => new SegmentAllocator({ segmentsize: 1 } as never), /segmentSize/);
+    allocator.close();
+    assert.throws(() => allocator.allocate(10), { code: 'ERR_RSS_CLOSED' });
+  });
+});
