@@ -76,7 +76,10 @@ describe('SegmentAllocator', () => {
     for (let i = 0; i < 100; i++) store(allocator, 2)!.release();
     assert.ok(kept.bytes.every((byte) => byte === 1));
     const { segments, moved, retired } = allocator.statistics;
-    assert.ok(segments <= 3 && moved >= 10_000 && retired > 10, JSON.stringify(allocator.statistics));
+    assert.ok(
+      segments <= 3 && moved >= 10_000 && retired > 10,
+      JSON.stringify(allocator.statistics),
+    );
   });
 
   it('gives no more than maxBytes, and goes on once something is released', () => {
