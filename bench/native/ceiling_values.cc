@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "loopback.h"
 #include "measure.h"
 
 namespace {
@@ -39,10 +40,7 @@ int main(int count, char** words) {
   int memory = memfd_create("values", 0);
   for (const std::string& value : values)
     if (write(memory, value.data(), size) != static_cast<ssize_t>(size)) Fail("write");
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  sockaddr_in address = Loopback(port);
   int listener = socket(AF_INET, SOCK_STREAM, 0), on = 1;
   setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) Fail("bind");
@@ -82,16 +80,12 @@ int main(int count, char** words) {
         client.requests += static_cast<size_t>(std::count(input, input + std::max<ssize_t>(got, 0), '\n'));
       }
       bool full = false;
-      while (client.requests > 0 && !full) {
+      while (client.requests > 0) {
         const std::string& value = values[next % keys];
         iovec part{const_cast<char*>(value.data()) + client.sent, size - client.sent};
         auto at = static_cast<off_t>(next % keys * size + client.sent);
         ssize_t sent = by_sendfile ? sendfile(fd, memory, &at, size - client.sent) : writev(fd, &part, 1);
-        if (sent < 0) {
-          full = true;
-          break;
-        }
-        client.sent += static_cast<size_t>(sent);
+        if (sent > 0) client.sent += static_cast<size_t>(sent);
         full = client.sent < size;
         if (full) break;
         client.sent = 0;

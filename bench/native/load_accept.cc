@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "keys.h"
+#include "loopback.h"
 #include "measure.h"
 
 namespace {
@@ -33,10 +34,7 @@ int main(int count, char** words) {
   arguments.End();
 
   const std::string request = "get " + KeyOf(1) + "\r\n", answer = ItemOf(1) + "END\r\n";
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  sockaddr_in address = Loopback(port);
   int poll = epoll_create1(0);
   std::vector<Attempt> attempts(flight);
   Measurement measurement(pid, seconds);

@@ -5,41 +5,17 @@
 //   load_memcached port=N pid=N work=get|multiget|set|mixed|touch|incr|cas|delete|echo|none [connections=50] [depth=1] [keys=16]
 //                  [seconds=1] [cpu=1] [spin=1] [preload=1]
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include <string_view>
-
 #include "keys.h"
+#include "loopback.h"
 #include "measure.h"
 
 namespace {
 
 using namespace bench;
-
-int Connect(uint16_t port) {
-  int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  int on = 1;
-  if (fd < 0 || connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
-    Fail("connect");
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  return fd;
-}
-
-void SendAll(int fd, std::string_view bytes) {
-  for (size_t sent = 0; sent < bytes.size();) {
-    ssize_t n = send(fd, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
-    if (n <= 0) Fail("send");
-    sent += static_cast<size_t>(n);
-  }
-}
 
 std::string Set(unsigned n) {
   return "set " + KeyOf(n) + " 0 0 32\r\n" + ValueOf(n) + "\r\n";

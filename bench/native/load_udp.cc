@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "keys.h"
+#include "loopback.h"
 #include "measure.h"
 
 #ifndef UDP_SEGMENT
@@ -94,10 +95,7 @@ int main(int count, char** words) {
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
     if (setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof segment) != 0)
       Fail("UDP_SEGMENT");
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    sockaddr_in address = Loopback(port);
     if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) Fail("connect");
     epoll_event event{};
     event.events = EPOLLIN;

@@ -2,16 +2,14 @@
 // answers or has the kernel throw them away.
 //
 //   load_values port=N pid=N size=N work=raw|get [connections=64] [depth=2] [copy=0] [seconds=1]
-//               [cpu=1] [keys=16] [check=0]
+//               [cpu=1] [keys=16]
 //   load_values port=N size=N work=set [keys=16]: stores the values, and ends
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "keys.h"
+#include "loopback.h"
 #include "measure.h"
 
 namespace {
@@ -24,17 +22,6 @@ struct Client {
   double asked = 0;
 };
 
-int Connect(uint16_t port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) Fail("connect");
-  return fd;
-}
-
 std::string ReadExactly(int fd, size_t size) {
   std::string out(size, '\0');
   for (size_t got = 0; got < size;) {
@@ -43,14 +30,6 @@ std::string ReadExactly(int fd, size_t size) {
     got += static_cast<size_t>(n);
   }
   return out;
-}
-
-void SendAll(int fd, const std::string& bytes) {
-  for (size_t sent = 0; sent < bytes.size();) {
-    ssize_t n = send(fd, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
-    if (n <= 0) Fail("send");
-    sent += static_cast<size_t>(n);
-  }
 }
 
 }  // namespace

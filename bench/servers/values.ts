@@ -4,7 +4,7 @@ import net from 'node:net';
 
 import { createServer } from 'freebsd-rss';
 
-export const values = 16;
+const values = 16;
 const newline = 10;
 const [port, size, how] = process.argv.slice(2);
 const length = Number(size);

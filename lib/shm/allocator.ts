@@ -46,7 +46,6 @@ interface Block {
   pins: number;
   /** Somebody on this host may read what was sent from it for as long as he likes. */
   shared: boolean;
-  retired: boolean;
 }
 
 /** A piece of a SegmentAllocator's memory: written once, then published, and immutable from then on. */
@@ -262,7 +261,6 @@ export class SegmentAllocator {
       regions: new Set(),
       pins: 0,
       shared: false,
-      retired: false,
     };
     return true;
   }
@@ -285,7 +283,6 @@ export class SegmentAllocator {
   #retire(block: Block): void {
     this.#full.delete(block);
     this.#retired++;
-    block.retired = true;
     if (block.pins > 0) this.#waiting.add(block);
     else this.#giveUp(block);
   }
@@ -315,7 +312,7 @@ export class SegmentAllocator {
       pinned = false;
       block.pins--;
       block.shared ||= !reusable;
-      if (block.retired && block.pins === 0) this.#giveUp(block);
+      if (block.pins === 0 && this.#waiting.has(block)) this.#giveUp(block);
     };
   }
 }

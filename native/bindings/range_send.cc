@@ -27,6 +27,7 @@ struct Rest {
   SendSource source;
   uint64_t offset = 0;
   size_t length = 0;
+  bool share = true;    // a segment by sendfile(2), rather than copied
   bool shared = false;  // pages of the source have been sent
 
   // 0 when all has been sent, -EAGAIN when the socket takes no more just now, or -errno.
@@ -50,14 +51,10 @@ struct Rest {
     iovec parts[2] = {{const_cast<uint8_t*>(header.data()), header.size()}, {}};
     int count = header.empty() ? 0 : 1;
     if (length == 0) return SendStream(socket.get(), parts, count);
-    if (!source.refused) {
-      ssize_t sent = SendFile(socket.get(), parts, count, source.Range(offset, length));
-      shared = shared || sent > 0;
-      if (sent != -EINVAL || source.segment == nullptr) return sent;
-      source.refused = true;
-    }
-    parts[count] = {source.segment->data() + offset, length};
-    return SendStream(socket.get(), parts, count + 1);
+    bool by_sendfile = false;
+    ssize_t sent = source.Send(socket.get(), parts, count, offset, length, share, &by_sendfile);
+    shared = shared || by_sendfile;
+    return sent;
   }
 };
 
@@ -92,7 +89,7 @@ class RangeSend : public Napi::ObjectWrap<RangeSend> {
     source.segment = Segment::Find(static_cast<uint32_t>(IntFromJs(range.Get("segment"))));
     if (source.segment == nullptr)
       source.file.reset(fcntl(IntFromJs(range.Get("file")), F_DUPFD_CLOEXEC, 0));
-    source.refused = source.segment != nullptr && BoolFromJs(range.Get("copy"));
+    rest_.share = !BoolFromJs(range.Get("copy"));
     rest_.offset = static_cast<uint64_t>(NumberFromJs(range.Get("offset")));
     rest_.length = static_cast<size_t>(NumberFromJs(range.Get("length")));
     ReadFlags(range, &source.how);
@@ -216,10 +213,7 @@ class RangeSend : public Napi::ObjectWrap<RangeSend> {
 
   // reusable(): whether nobody refers any more to what was sent, once it is acknowledged
   Napi::Value Reusable(const Napi::CallbackInfo& info) {
-    SocketAddress local, peer;
-    int fd = rest_.socket.get();
-    bool reusable =
-        !rest_.shared || (fd >= 0 && Endpoints(fd, &local, &peer).ok() && LeavesThisHost(peer));
+    bool reusable = !rest_.shared || PeerLeavesThisHost(rest_.socket.get());
     return Napi::Boolean::New(info.Env(), reusable);
   }
 

@@ -10,9 +10,8 @@ namespace rss {
 struct SendSource {
   std::shared_ptr<Segment> segment;  // or
   UniqueFd file;
-  uint64_t base = 0;     // rows of a file count from here
-  FileRange how;         // its flags
-  bool refused = false;  // sendfile(2) does not take it: a segment is copied from then on
+  uint64_t base = 0;  // rows of a file count from here
+  FileRange how;      // its flags
 
   size_t size() const { return segment != nullptr ? segment->size() : UINT32_MAX; }
   FileRange Range(uint64_t offset, size_t length) const {
@@ -22,6 +21,15 @@ struct SendSource {
     range.length = length;
     return range;
   }
+
+  // Hands `parts`, which has room for one more, then a range to a socket: by sendfile(2), or copied
+  // from the mapping, if a segment is not to be shared, or sendfile(2) does not take it (large
+  // pages on Linux). Bytes taken, or -errno; `*shared` tells whether they went by sendfile(2).
+  ssize_t Send(int socket, iovec* parts, int count, uint64_t offset, size_t length, bool share,
+               bool* shared);
+
+ private:
+  bool refused_ = false;
 };
 
 }  // namespace rss

@@ -240,9 +240,8 @@ bool StreamEngine::LeavesHost(uint32_t id) {
 StreamConnection::Peer StreamEngine::PeerOf(StreamConnection* c) {
   using Peer = StreamConnection::Peer;
   if (c->peer != Peer::kUnknown) return c->peer;
-  SocketAddress local, peer;
   int fd = c->fd.get();
-  if (!c->local && Endpoints(fd, &local, &peer).ok() && LeavesThisHost(peer))
+  if (PeerLeavesThisHost(fd))
     c->peer = Peer::kElsewhere;
   else
     c->peer = IsPaced(fd) ? Peer::kPaced : Peer::kPerhapsHere;

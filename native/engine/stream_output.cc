@@ -135,18 +135,12 @@ ssize_t StreamEngine::Transfer(StreamConnection* c, iovec* parts, int count,
   ssize_t sent;
   if (reference == nullptr) {
     sent = SendStream(c->fd.get(), parts, count);
-  } else if (!Shares(c, *reference)) {
-    parts[count] = {reference->source->segment->data() + reference->offset, reference->length};
-    sent = SendStream(c->fd.get(), parts, count + 1);
   } else {
     SendSource& source = *reference->source;
-    sent = SendFile(c->fd.get(), parts, count, source.Range(reference->offset, reference->length));
-    bool refused = sent == -EINVAL || sent == -ENOSYS || sent == -EOPNOTSUPP;
-    if (refused && source.segment != nullptr) {  // memory of large pages, on Linux
-      source.refused = true;
-      return Transfer(c, parts, count, reference);
-    }
-    if (sent > 0) {
+    bool shared = false;
+    sent = source.Send(c->fd.get(), parts, count, reference->offset, reference->length,
+                       Shares(c, *reference), &shared);
+    if (shared) {
       statistics_.bytes_shared += static_cast<double>(sent);
       c->shared = true;
       c->unwired = c->unwired || source.segment == nullptr || !source.segment->locked();
@@ -160,10 +154,9 @@ ssize_t StreamEngine::Transfer(StreamConnection* c, iovec* parts, int count,
   return sent;
 }
 
-// Whether it goes out by sendfile(2).
+// Whether a segment goes out by sendfile(2).
 bool StreamEngine::Shares(StreamConnection* c, const Reference& reference) {
-  if (reference.source->segment == nullptr) return true;
-  if (options_.zero_copy == ZeroCopy::kNever || reference.source->refused) return false;
+  if (options_.zero_copy == ZeroCopy::kNever || reference.source->segment == nullptr) return false;
   return options_.zero_copy == ZeroCopy::kAlways || reference.length <= kMostPaced ||
          PeerOf(c) != StreamConnection::Peer::kPaced;
 }

@@ -1,5 +1,6 @@
 #include "test/check.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,6 +15,11 @@ void Check(bool passed, const std::string& name, const std::string& detail) {
   else
     printf("FAILED  %s%s%s\n", name.c_str(), detail.empty() ? "" : ": ", detail.c_str());
   fflush(stdout);
+}
+
+bool Await(int fd, short events) {
+  pollfd wait{fd, events, 0};
+  return poll(&wait, 1, 2000) == 1;
 }
 
 void Skip(const std::string& name, const std::string& reason) {

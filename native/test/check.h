@@ -26,6 +26,9 @@ void CheckFails(const rss::Result<T>& result, int error, const std::string& name
         result.ok() ? "it succeeded" : Describe(result.failure));
 }
 
+// Waits until poll(2) reports one of `events`, two seconds at most.
+bool Await(int fd, short events);
+
 int Summary();  // prints "N passed, N failed, N skipped"; the exit status
 
 // One file each.

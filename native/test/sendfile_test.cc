@@ -27,11 +27,6 @@ double NowMs() {
   return static_cast<double>(t.tv_sec) * 1e3 + static_cast<double>(t.tv_nsec) / 1e6;
 }
 
-bool Await(int fd, short events) {
-  pollfd wait{fd, events, 0};
-  return poll(&wait, 1, 2000) == 1;
-}
-
 struct Pair {
   UniqueFd sender, receiver;
 };

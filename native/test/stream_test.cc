@@ -16,11 +16,6 @@ namespace {
 
 using namespace rss;
 
-bool Await(int fd, short events) {
-  pollfd wait{fd, events, 0};
-  return poll(&wait, 1, 2000) == 1;
-}
-
 ssize_t SendText(int fd, const char* text) {
   iovec part{const_cast<char*>(text), strlen(text)};
   return SendStream(fd, &part, 1);

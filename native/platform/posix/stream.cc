@@ -98,6 +98,11 @@ Status Endpoints(int fd, SocketAddress* local, SocketAddress* peer) {
   return Nothing{};
 }
 
+bool PeerLeavesThisHost(int fd) {
+  SocketAddress local, peer;
+  return Endpoints(fd, &local, &peer).ok() && LeavesThisHost(peer);
+}
+
 Result<UniqueFd> ListenUnix(const std::string& path, int mode, int backlog) {
   auto address = UnixAddress(path);
   if (!address.ok()) return address.failure;

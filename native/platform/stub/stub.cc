@@ -53,6 +53,9 @@ int ConnectError(int) {
 Status Endpoints(int, SocketAddress*, SocketAddress*) {
   return Unsupported("getsockname");
 }
+bool PeerLeavesThisHost(int) {
+  return false;
+}
 Result<UniqueFd> ListenUnix(const std::string&, int, int) {
   return Unsupported("listen");
 }

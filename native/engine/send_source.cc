@@ -1,0 +1,20 @@
+#include "engine/send_source.h"
+
+#include "platform/posix/stream.h"
+
+namespace rss {
+
+ssize_t SendSource::Send(int socket, iovec* parts, int count, uint64_t offset, size_t length,
+                         bool share, bool* shared) {
+  if (segment == nullptr || (share && !refused_)) {
+    ssize_t sent = SendFile(socket, parts, count, Range(offset, length));
+    *shared = sent > 0;
+    refused_ = segment != nullptr && (sent == -EINVAL || sent == -ENOSYS || sent == -EOPNOTSUPP);
+    if (!refused_) return sent;
+  }
+  *shared = false;
+  parts[count] = {segment->data() + offset, length};
+  return SendStream(socket, parts, count + 1);
+}
+
+}  // namespace rss
