@@ -80,6 +80,8 @@ function serverOptions(options: Options, workerData: WorkerData): ServerOptions 
       // A request is a line and a value; an answer carries a little more than the value.
       maxInput: options.itemSize + longestLine,
       outputSize: Math.max(2 ** 20, options.itemSize + longestLine),
+      // One turn of a client leaves at most one value more than enoughOutput.
+      maxQueued: Math.min(2 ** 30, 2 ** 24 + options.itemSize),
       idleTimeout: options.idleTimeout * 1000,
     },
     ...(options.refuseConnections ? {} : { maxConnections: options.connections }),

@@ -1,16 +1,31 @@
 // The protocol on stream connections, a batch at a time.
-import type { Flow, SystemError } from 'freebsd-rss';
-import { slotOf, type StreamBatch, type StreamOutput, type Streams } from 'freebsd-rss/worker';
+import { type Flow, ShmSegment, type SystemError } from 'freebsd-rss';
+import {
+  type CompletedBatch,
+  slotOf,
+  type StreamBatch,
+  type StreamOutput,
+  type Streams,
+} from 'freebsd-rss/worker';
 
 import { ConnectionState, socketText } from './connections.js';
 import { Memory } from './memory.js';
 import type { Environment } from './protocol/context.js';
-import type { Output } from './protocol/output.js';
-import type { Protocol } from './protocol/protocol.js';
+import { Output, type Sink } from './protocol/output.js';
+import { Protocol } from './protocol/protocol.js';
 import { enoughOutput } from './protocol/retrieval.js';
 import { Session } from './protocol/session.js';
 import { Slot } from './state.js';
 import { counter } from './statistics.js';
+import { Held } from './store/layout.js';
+import type { Shard } from './store/shard.js';
+
+/**
+ * What has been sent from the store is written again when it has been renewed, or, where that cannot be, when another
+ * machine has acknowledged it.
+ */
+const { renewable } = ShmSegment;
+const unpinWhen = renewable ? 'taken' : 'acknowledged';
 
 const tooMany = Buffer.from('ERROR Too many open connections\r\n');
 
@@ -28,7 +43,7 @@ function addressesOf(streams: Streams, connection: number, socket: string): [str
 }
 
 /** Serves the connections of one worker. */
-export class StreamClients {
+export class StreamClients implements Sink {
   readonly #environment: Environment;
   readonly #protocol: Protocol;
   readonly #answers: Output;
@@ -40,19 +55,23 @@ export class StreamClients {
   /** Any other's. */
   #idle = new Session();
   #input: Memory | undefined;
-  #out: StreamOutput | undefined;
+  readonly #streams: Streams;
+  readonly #out: StreamOutput;
+  /** The engine's numbers for the shards' memory. */
+  readonly #memories: number[];
   #connection = 0;
 
-  /** `answers` lies in the engine's output slab; see full(). */
   constructor(
     environment: Environment,
-    protocol: Protocol,
-    answers: Output,
+    streams: Streams,
     onRequests: (bucket: number, requests: number) => void,
   ) {
     this.#environment = environment;
-    this.#protocol = protocol;
-    this.#answers = answers;
+    this.#streams = streams;
+    this.#out = streams.out;
+    this.#memories = environment.store.segments.map((segment) => streams.addSegment(segment));
+    this.#answers = new Output(streams.out.bytes, this);
+    this.#protocol = new Protocol(environment, this.#answers);
     this.#count = environment.counters.row;
     this.#requestsPerTurn = environment.options.requestsPerTurn;
     this.#onRequests = onRequests;
@@ -83,18 +102,35 @@ export class StreamClients {
   }
 
   data(batch: StreamBatch, out: StreamOutput): void {
-    this.#out = out;
     this.#input ??= new Memory(batch.bytes);
     this.#answers.rewind(out.reserve(0)); // behind what open() has said
     this.#environment.clock.follow();
     for (let i = 0; i < batch.count; i++) this.#serve(batch, out, i);
   }
 
+  completed(batch: CompletedBatch): void {
+    for (let i = 0; i < batch.count; i++) {
+      const token = batch.token(i);
+      const shard = this.#environment.store.shards[Math.floor(token / Held.Words)]!;
+      shard.unpin(token % Held.Words, batch.reusable(i));
+    }
+  }
+
   /** The slab is full: what is in it goes out, and it is written from its start again. */
   full(): void {
     this.#commit();
-    this.#out!.flush();
+    this.#out.flush();
     this.#answers.rewind();
+  }
+
+  share(shard: Shard, pin: number, length: number, behind: number): void {
+    this.#commit(behind);
+    const out = this.#out;
+    const connection = this.#connection;
+    const memory = this.#memories[shard.number]!;
+    this.#count[counter.bytes_written]! += length;
+    shard.forEachRun(pin, length, (at, part) => out.refer(connection, memory, at, part));
+    out.mark(connection, shard.number * Held.Words + pin, unpinWhen);
   }
 
   #serve(batch: StreamBatch, out: StreamOutput, i: number): void {
@@ -104,6 +140,8 @@ export class StreamClients {
     const slot = slotOf(connection);
     const session = this.#sessions[slot] ?? this.#idle;
     this.#connection = connection;
+    answers.next();
+    answers.shares = renewable || this.#streams.leavesHost(connection);
     protocol.slot = slot;
     const input = this.#input!;
     const start = batch.offset(i);
@@ -117,7 +155,7 @@ export class StreamClients {
       at += taken;
       requests++;
       if (session.closing) break;
-      written = answers.length;
+      written = answers.answered;
       if (written >= enoughOutput) break;
     }
     this.#onRequests(batch.bucket(i), requests);
@@ -151,11 +189,13 @@ export class StreamClients {
     this.#idle = new Session();
   }
 
-  #commit(): void {
-    const { begin, length } = this.#answers;
+  /** Hands over the answers, but for the last `left` bytes. */
+  #commit(left = 0): void {
+    const { begin } = this.#answers;
+    const length = this.#answers.length - left;
     if (length === 0) return;
     this.#count[counter.bytes_written]! += length;
-    this.#out!.commit(this.#connection, begin, length);
-    this.#answers.advance();
+    this.#out.commit(this.#connection, begin, length);
+    this.#answers.advance(left);
   }
 }

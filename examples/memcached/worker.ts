@@ -62,13 +62,7 @@ export default defineWorker({
   start(started) {
     context = started;
     const environment = openEnvironment();
-    const answers = new Output(context.streams.out.bytes, () => clients.full());
-    clients = new StreamClients(
-      environment,
-      new Protocol(environment, answers),
-      answers,
-      context.countRequests,
-    );
+    clients = new StreamClients(environment, context.streams, context.countRequests);
     datagramProtocol = new Protocol(environment, datagramAnswers);
     environment.store.reclaim();
     // Expiry needs whole seconds; half of one keeps the error below that.
@@ -83,6 +77,9 @@ export default defineWorker({
     },
     data(batch, out) {
       clients.data(batch, out);
+    },
+    completed(batch) {
+      clients.completed(batch);
     },
     close(connection, error) {
       clients.close(connection, error);

@@ -66,9 +66,9 @@ export function defineWorker(definition: WorkerDefinition): WorkerDefinition {
   if (stream !== undefined) {
     if (connection !== undefined)
       throw argumentValueError('defineWorker() takes "connection" or "stream", not both');
-    checkOptions('"stream"', stream, ['open', 'data', 'close']);
+    checkOptions('"stream"', stream, ['open', 'data', 'completed', 'close']);
     checkFunction('data', stream.data);
-    for (const name of ['open', 'close'] as const)
+    for (const name of ['open', 'completed', 'close'] as const)
       if (stream[name] !== undefined) checkFunction(name, stream[name]);
   }
   return Object.assign(Object.create({ [marker]: true }) as WorkerDefinition, definition);

@@ -9,6 +9,16 @@ export function fill(bytes: Buffer, seed: number): void {
   for (let i = 0; i < words.length; i++) words[i] = seed + Math.imul(i, step);
 }
 
+/** How many of the words do not follow from the first. */
+export function wrongWords(bytes: Buffer, seed: number): number {
+  const copy = Buffer.from(bytes); // aligned
+  const words = new Int32Array(copy.buffer, copy.byteOffset, copy.length >> 2);
+  let wrong = 0;
+  for (let i = 0; i < words.length; i++)
+    if (words[i] !== ((seed + Math.imul(i, step)) | 0)) wrong++;
+  return wrong;
+}
+
 /** Reads a stream of values, each with its length and first word in front, in chunks of any size. */
 export class PatternReader {
   /** Values that were whole, and bytes of them that were not as they should be. */
@@ -30,10 +40,7 @@ export class PatternReader {
   }
 
   #check(seed: number, at: number, length: number): void {
-    const bytes = Buffer.from(this.#rest.subarray(at, at + length)); // aligned
-    const words = new Int32Array(bytes.buffer, bytes.byteOffset, length >> 2);
-    for (let i = 0; i < words.length; i++)
-      if (words[i] !== ((seed + Math.imul(i, step)) | 0)) this.wrong += 4;
+    this.wrong += 4 * wrongWords(this.#rest.subarray(at, at + length), seed);
     this.values++;
     this.bytes += length;
   }

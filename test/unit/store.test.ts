@@ -258,6 +258,117 @@ describe('large values', () => {
     assert.equal(other.words[Head.TakenPages], 1, 'the index');
   });
 
+  describe('sent from where they lie', () => {
+    const pageSize = 2 ** 16;
+
+    /** A shard that writes down which pages it has renewed. */
+    function sending(renewable = true): { shard: Shard; renewed: Set<number>; again(): Shard } {
+      const buffer = new ArrayBuffer(2 ** 23);
+      const renewed = new Set<number>();
+      const renew = renewable ? (offset: number) => void renewed.add(offset) : undefined;
+      const make = (generation: number) =>
+        new Shard(buffer, lockToken(0, generation), { evict: true, limit: 2 ** 23, renew });
+      const shard = make(0);
+      shard.format(1, 2 ** 23);
+      return { shard, renewed, again: () => make(1) };
+    }
+
+    const pin = (shard: Shard, name = key) => shard.locked(() => shard.pin(find(shard, name)));
+    const inPages = Math.floor(value.length / pageSize) * pageSize;
+
+    function runs(shard: Shard, pinned: number): [number, number][] {
+      const all: [number, number][] = [];
+      shard.forEachRun(pinned, inPages, (offset, length) => all.push([offset, length]));
+      return all;
+    }
+
+    const read = (shard: Shard, parts: [number, number][]) =>
+      Buffer.concat(parts.map(([at, length]) => shard.memory.bytes.subarray(at, at + length)));
+
+    const fillUp = (shard: Shard) => {
+      for (let i = 0; i < 40; i++)
+        put(shard, Buffer.from(`other-${i}`), Buffer.alloc(700_000, 'y'));
+    };
+
+    for (const [name, change] of [
+      ['deleted', (shard: Shard) => shard.locked(() => shard.remove(find(shard, key)))],
+      ['replaced', (shard: Shard) => put(shard, key, Buffer.alloc(900_000, 'x'))],
+      ['flushed', (shard: Shard) => shard.locked(() => shard.clear())],
+    ] as const)
+      it(`a value stays whole while it is ${name}, and is renewed before it is written again`, () => {
+        const { shard, renewed } = sending();
+        put(shard, key, value);
+        const pinned = pin(shard);
+        const parts = runs(shard, pinned);
+        assert.ok(read(shard, parts).equals(value.subarray(0, inPages)));
+        change(shard);
+        fillUp(shard);
+        assert.ok(read(shard, parts).equals(value.subarray(0, inPages)));
+        assert.equal(renewed.size, 0);
+        shard.unpin(pinned, false);
+        fillUp(shard);
+        for (const [at, length] of parts)
+          for (let page = at; page < at + length; page += pageSize) assert.ok(renewed.has(page));
+        assert.equal(renewed.size * pageSize, inPages);
+        assert.equal(shard.words[Head.ReadPages], 0);
+        assert.equal(shard.words[Head.TakenPages], pagesOfSomebody(shard));
+      });
+
+    it('one that nobody refers to any more is written again as it is', () => {
+      const { shard, renewed } = sending();
+      put(shard, key, value);
+      shard.unpin(pin(shard), true);
+      fillUp(shard);
+      assert.equal(renewed.size, 0);
+    });
+
+    it('where pages cannot be renewed, those that may still be sent are nobody’s for good', () => {
+      const { shard } = sending(false);
+      put(shard, key, value);
+      const pinned = pin(shard);
+      const parts = runs(shard, pinned);
+      shard.unpin(pinned, false);
+      fillUp(shard);
+      shard.locked(() => shard.clear());
+      fillUp(shard);
+      assert.ok(read(shard, parts).equals(value.subarray(0, inPages)));
+      assert.equal(shard.words[Head.TakenPages], pagesOfSomebody(shard) + inPages / pageSize);
+    });
+
+    it('what a dead worker was sending is renewed, with and without a reset of the shard', () => {
+      for (const reset of [false, true]) {
+        const { shard, renewed, again } = sending();
+        put(shard, key, value);
+        pin(shard);
+        pin(shard);
+        const successor = again();
+        if (reset) {
+          shard.lock();
+          assert.ok(successor.recover(lockToken(0, 0)));
+        }
+        successor.reclaim();
+        fillUp(successor);
+        assert.equal(renewed.size * pageSize, inPages);
+        assert.equal(successor.words[Head.ReadPages], 0);
+        assert.equal(successor.words[Head.TakenPages], pagesOfSomebody(successor));
+      }
+    });
+
+    it('at most half of the pages are pinned, each counted once, and small values never', () => {
+      const { shard } = sending();
+      const keys = Array.from({ length: 7 }, (_, i) => Buffer.from(`value-${i}`));
+      for (const name of keys) put(shard, name, value);
+      const pins = keys.map((name) => pin(shard, name));
+      const limit = shard.words[Head.PageLimit]!;
+      const pinned = pins.filter((place) => place > 0).length;
+      assert.equal(pinned, Math.floor(limit / 2 / (inPages / pageSize)));
+      assert.ok(pin(shard, keys[0]) > 0, 'its pages are pinned already');
+      put(shard, key, Buffer.alloc(pageSize - 1));
+      assert.equal(pin(shard), 0);
+      assert.ok(put(shard, key, value), 'there is room for others');
+    });
+  });
+
   it('memory in parts: of any length around whole pages', () => {
     const shard = makeShard(2 ** 23, true);
     const page = shard.geometry.pageSize;

@@ -128,7 +128,7 @@ export class Meta {
         return 0;
       });
     }
-    if (shard.unfinished) shard.finish();
+    out.finishValue(shard);
     if (flags.letters.includes('T')) {
       count[counter.cmd_touch]!++;
       count[found ? counter.touch_hits : counter.touch_misses]!++;
@@ -191,9 +191,7 @@ export class Meta {
     if (won) words[w + Item.State]! |= stateWon;
     if (!flags.noUpdate) shard.touch(item, clock.now);
     out.line(`${flags.value ? `VA ${length}` : 'HD'}${line}${sent}${stale}${won ? ' W' : ''}`);
-    if (!flags.value) return;
-    shard.readValue(item, out.memory, out.end, 2);
-    out.end += length + 2;
+    if (flags.value) out.value(shard, item);
   }
 
   /** What the flags ask for, in their order: those of all commands, and what `own` knows. */

@@ -85,7 +85,7 @@ export class Retrieval {
         return stop + 2 - start;
       }
       at = stop + 1;
-      if (out.length >= enoughOutput) return this.#pause(at - start, false, -1);
+      if (out.answered >= enoughOutput) return this.#pause(at - start, false, -1);
     }
   }
 
@@ -115,7 +115,7 @@ export class Retrieval {
     for (let first = at; ;) {
       while (first < stop && bytes[first] === space) first++;
       if (first === stop) break;
-      if (out.length >= enoughOutput) return this.#pause(first - start, withCas, expires);
+      if (out.answered >= enoughOutput) return this.#pause(first - start, withCas, expires);
       let keyEnd = first + 1;
       while (keyEnd < stop && bytes[keyEnd] !== space) keyEnd++;
       keys++;
@@ -146,7 +146,7 @@ export class Retrieval {
       context.out.ensure(room); // outside of the lock: it may mean to send
       room = this.#tryGet(shard, withCas, expires);
     }
-    if (shard.unfinished) shard.finish();
+    context.out.finishValue(shard);
     return this.#found;
   }
 
@@ -180,30 +180,30 @@ export class Retrieval {
     if (item !== 0) shard.setExpires(item, expires);
   }
 
-  /** VALUE <key> <flags> <bytes>[ <cas>]\r\n<data>\r\n, copied out under the shard's lock. */
+  /** VALUE <key> <flags> <bytes>[ <cas>]\r\n<data>\r\n, under the shard's lock. */
   #write(shard: Shard, item: number, length: number, withCas: boolean): void {
     const { out } = this.#context;
     const { view } = out.memory;
     const at = out.end;
     view.setInt32(at, valueWord, true);
     view.setUint16(at + 4, eSpace);
-    if (withCas) return this.#writeWithCas(shard, item, at + 6);
+    if (withCas || shard.isLarge(item)) return this.#writeParts(shard, item, at + 6, withCas);
     shard.readText(item, length, out.memory, at + 6);
     out.end = at + 6 + length;
     return undefined;
   }
 
-  #writeWithCas(shard: Shard, item: number, at: number): void {
+  #writeParts(shard: Shard, item: number, at: number, withCas: boolean): void {
     const { out } = this.#context;
     const w = item >> 2;
-    const valueLength = shard.words[w + Item.Length]!;
     shard.readHead(item, out.memory, at);
-    out.end = at + shard.headLength(item) - 2;
-    out.byte(space);
-    out.number64(shard.words[w + Item.CasHigh]!, shard.words[w + Item.CasLow]!);
-    out.line('');
-    shard.readValue(item, out.memory, out.end);
-    out.end += valueLength;
-    out.line('');
+    out.end = at + shard.headLength(item);
+    if (withCas) {
+      out.end -= 2;
+      out.byte(space);
+      out.number64(shard.words[w + Item.CasHigh]!, shard.words[w + Item.CasLow]!);
+      out.line('');
+    }
+    out.value(shard, item);
   }
 }

@@ -23,14 +23,16 @@ export const enum Head {
   IndexSplit = 12,
   SweepPage = 13, // where the search for expired items goes on
   SweepChunk = 14,
+  ReadPages = 15, // of values that are read without the lock
   Words = 64,
 }
 
-/** Words of a worker's row: pages that it fills or reads while it does not hold the lock. */
+/** Words of a worker's row: values that it fills or reads while it does not hold the lock, as first page + 1. */
 export const enum Held {
-  Filling = 0, // first page + 1
-  Reading = 1,
-  Words = 2,
+  Filling = 0,
+  Reading = 1, // what it copies out
+  Sending = 2, // and what the kernel sends for it, as many as there is room for
+  Words = 64,
 }
 export const mostWorkers = 128;
 
@@ -75,7 +77,8 @@ export const enum Page {
   Cut = 5, // chunks cut so far: no page is cut up at once
   PartialNext = 6,
   PartialPrevious = 7,
-  Words = 8,
+  Sent = 8, // of any page: the kernel may still send what it held last
+  Words = 9,
 }
 
 /** Words of a page that holds a part of one value. All but Class and Chain are of a value's first page. */
@@ -83,7 +86,7 @@ export const enum ValuePage {
   Class = 0, // number of slab classes + 1
   Next = 1, // in the circle of all values
   Previous = 2,
-  Readers = 3, // workers that read it without the lock
+  Readers = 3, // words of workers' rows that name it
   Item = 4, // offset, 0 while it is being filled, or once nobody can find it
   Count = 5, // pages of the value
   Chain = 6, // the value's next page
@@ -160,7 +163,7 @@ export function geometry(size: number, limit = size): Geometry {
   const classTable = statistics * 2 + rows * Statistic.Count * 2;
   const pageTable = classTable + rows * Class.Words;
   const directory = pageTable + most * Page.Words;
-  const firstPage = Math.ceil(((directory + most) * 4) / 4096) * 4096;
+  const firstPage = Math.ceil(((directory + most) * 4) / pageSize) * pageSize;
   return {
     pageSize,
     pages: Math.floor((size - firstPage) / pageSize),

@@ -1,14 +1,19 @@
 // The pages of a shard: free ones, and those of slab classes, cut into chunks.
 import { Class, type Geometry, Head, Item, Page } from './layout.js';
 
+/** Replaces memory by fresh zeros, and leaves the old to whom it is being sent. */
+export type Renew = (offset: number, length: number) => void;
+
 export class Pages {
   readonly #words: Int32Array;
   readonly #g: Geometry;
+  readonly #renew: Renew | undefined;
   readonly #classOf: Uint8Array; // by size in units of 8 bytes
 
-  constructor(words: Int32Array, g: Geometry) {
+  constructor(words: Int32Array, g: Geometry, renew: Renew | undefined) {
     this.#words = words;
     this.#g = g;
+    this.#renew = renew;
     this.#classOf = new Uint8Array(g.pageSize / 8 + 1);
     for (let unit = 0, c = 0; unit < this.#classOf.length; unit++) {
       while (g.classes[c]! < unit * 8 && c < g.classes.length - 1) c++;
@@ -65,6 +70,17 @@ export class Pages {
   take(): number {
     const words = this.#words;
     words[Head.TakenPages]!++;
+    const page = this.#next();
+    const p = this.entry(page);
+    if (words[p + Page.Sent] !== 0) {
+      this.#renew!(this.start(page), this.#g.pageSize);
+      words[p + Page.Sent] = 0;
+    }
+    return page;
+  }
+
+  #next(): number {
+    const words = this.#words;
     const free = words[Head.FreePages]!;
     if (free === 0) return words[Head.UsedPages]!++;
     words[Head.FreePages] = words[this.entry(free - 1) + Page.Next]!;
@@ -75,6 +91,7 @@ export class Pages {
     const words = this.#words;
     const p = this.entry(page);
     words[p + Page.Class] = 0;
+    if (words[p + Page.Sent] !== 0 && this.#renew === undefined) return; // it can never be written again
     words[p + Page.Next] = words[Head.FreePages]!;
     words[Head.FreePages] = page + 1;
     words[Head.TakenPages]!--;

@@ -12,6 +12,7 @@ import {
   type Geometry,
   geometry,
   Head,
+  Held,
   Item,
   itemHeader,
   keyLengthMask,
@@ -23,7 +24,7 @@ import {
   suffixShift,
 } from './layout.js';
 import { workerOf } from './lock.js';
-import { Pages } from './pages.js';
+import { Pages, type Renew } from './pages.js';
 import { digitsOf, suffixLength, writeNumber, writeSuffix } from './text.js';
 import { Values } from './values.js';
 
@@ -36,6 +37,8 @@ const bytesPerPage = (Page.Words + 1) * 4;
 const leastPages = 4;
 /** More is made room for one item only while the memory shrinks to a lower limit: sweep() does that. */
 const mostRooms = 64;
+/** Less of a value, or smaller pages, are cheaper to copy than to send from where they lie. */
+const leastShared = 2 ** 16;
 /** Pages taken or freed for a large value before others get the lock. */
 const pagesAtOnce = 16;
 
@@ -46,11 +49,16 @@ export interface ShardOptions {
   limit: number;
   /** What a CAS number is larger than the one before: as many as there are shards, so that all differ. */
   casStep?: number;
+  /** The shard's number in its store. */
+  number?: number;
+  /** Without it, what the kernel has been given to send is not written again unless it is known to be done. */
+  renew?: Renew | undefined;
   /** Where items are counted by their size in units of 32 bytes (-o track_sizes). */
   sizes?: Int32Array;
 }
 
 export class Shard {
+  readonly number: number;
   readonly words: Int32Array;
   readonly memory: Memory;
   /** Per class. */
@@ -69,7 +77,8 @@ export class Shard {
   readonly #unread = { first: 0, to: new Memory(Buffer.alloc(0)), at: 0, length: 0 };
 
   constructor(buffer: ArrayBuffer, token: number, options: ShardOptions) {
-    const { evict, limit, casStep = 1, sizes } = options;
+    const { evict, limit, casStep = 1, number = 0, renew, sizes } = options;
+    this.number = number;
     this.words = new Int32Array(buffer);
     this.memory = new Memory(Buffer.from(buffer));
     this.#worker = workerOf(token);
@@ -79,7 +88,7 @@ export class Shard {
     const rows = (g.classes.length + 1) * Statistic.Count;
     this.geometry = g;
     this.statistics = new Float64Array(buffer, g.statistics * 8, rows);
-    this.#pages = new Pages(this.words, g);
+    this.#pages = new Pages(this.words, g, renew);
     this.#index = new HashIndex(this.words, g, this.#pages);
     this.#values = new Values(this.words, this.memory, g, this.#pages);
     this.#eviction = new Eviction(
@@ -128,7 +137,6 @@ export class Shard {
     const g = this.geometry;
     const held = new Set<number>();
     this.#values.forEachHeld((page) => held.add(page));
-    this.#values.orphan();
     const used = words[Head.UsedPages]!;
     const indexPages = Math.min(g.pages, this.#index.pages + 1); // it may have been about to grow
     // The number of pages stays until they are nobody's: this may end at any instruction, and begin anew.
@@ -139,9 +147,10 @@ export class Shard {
     for (let row = 0; row < this.statistics.length; row += Statistic.Count)
       this.statistics.fill(0, row, row + firstEvent);
     this.sizes?.fill(0);
+    this.#values.orphan();
     words[Head.TakenPages] = used;
     for (let page = 0; page < used; page++) if (!held.has(page)) this.#pages.give(page);
-    if (held.size === 0) {
+    if (words[Head.TakenPages] === 0) {
       // Memory that has not been used yet stays so: what has been is used first.
       words[Head.FreePages] = 0;
       words[Head.UsedPages] = 0;
@@ -182,8 +191,7 @@ export class Shard {
   reclaim(): void {
     if (!this.#values.holds(this.#worker)) return;
     this.lock();
-    this.#values.abandon(this.#worker);
-    this.#values.leave(this.#worker);
+    this.#values.reclaim(this.#worker);
     this.unlock();
   }
 
@@ -494,25 +502,35 @@ export class Shard {
     copy(this.memory, item + itemHeader, to, at, this.headLength(item));
   }
 
-  /** Copies the whole text, which is `length` long; see finish(). */
+  /** Whether a part of the value lies in pages of its own. */
+  isLarge(item: number): boolean {
+    return this.words[(item >> 2) + Item.Pages] !== 0;
+  }
+
+  /** Copies the whole text, which is `length` long, of an item that is not large. */
   readText(item: number, length: number, to: Memory, at: number): void {
-    if (this.words[(item >> 2) + Item.Pages] === 0)
-      return copy(this.memory, item + itemHeader, to, at, length);
-    this.readHead(item, to, at);
-    return this.readValue(item, to, at + this.headLength(item), 2);
+    copy(this.memory, item + itemHeader, to, at, length);
   }
 
   /** Copies the value, and of the line end behind it `more` bytes; see finish(). */
   readValue(item: number, to: Memory, at: number, more = 0): void {
-    const w = item >> 2;
-    const length = this.words[w + Item.Length]!;
-    const first = this.words[w + Item.Pages]!;
-    const inPages = first === 0 ? 0 : this.#inPages(first, length);
-    const start = item + itemHeader + this.headLength(item);
-    copy(this.memory, start, to, at + inPages, length - inPages + more);
-    if (first === 0) return;
-    this.#values.enter(this.#worker, first);
+    const inPages = this.inPages(item);
+    this.#readRest(item, inPages, to, at + inPages, more);
+    if (inPages === 0) return;
+    const first = this.words[(item >> 2) + Item.Pages]!;
+    this.#values.enter(this.#worker, Held.Reading, first);
     Object.assign(this.#unread, { first, to, at, length: inPages });
+  }
+
+  /** Copies what does not lie in pages of its own, and the line end; returns how many bytes these are. */
+  readTail(item: number, to: Memory, at: number): number {
+    return this.#readRest(item, this.inPages(item), to, at, 2);
+  }
+
+  #readRest(item: number, inPages: number, to: Memory, at: number, more: number): number {
+    const length = this.words[(item >> 2) + Item.Length]! - inPages + more;
+    copy(this.memory, item + itemHeader + this.headLength(item), to, at, length);
+    return length;
   }
 
   /** A value is large: finish() copies the rest of it, once the lock is released. */
@@ -525,16 +543,38 @@ export class Shard {
     this.#unread.first = 0;
     this.#values.read(first, to, at, length);
     this.lock();
-    this.#values.leave(this.#worker);
+    this.#values.leave(this.#worker, Held.Reading, false);
+    this.unlock();
+  }
+
+  /**
+   * Keeps what of the value lies in pages as it is until unpin(), so that it can be sent from there. 0: it
+   * is to be copied. The lock is held.
+   */
+  pin(item: number): number {
+    if (this.inPages(item) < leastShared || this.geometry.pageSize < leastShared) return 0;
+    const first = this.words[(item >> 2) + Item.Pages]!;
+    const pin = this.#values.placeToSend(this.#worker, first);
+    if (pin > 0) this.#values.enter(this.#worker, pin, first);
+    return pin;
+  }
+
+  /** Calls `run` for the parts of the memory where the `length` bytes of a pinned value lie. */
+  forEachRun(pin: number, length: number, run: (offset: number, length: number) => void): void {
+    this.#values.forEachRun(this.#worker, pin, length, run);
+  }
+
+  /** `reusable`: nobody refers to it any more; otherwise it is renewed before it is written again. */
+  unpin(pin: number, reusable: boolean): void {
+    this.lock();
+    this.#values.leave(this.#worker, pin, !reusable);
     this.unlock();
   }
 
   /** Sets the item's value to `from` at `at`, as long as it has been allocated for. */
   writeValue(item: number, from: Memory, at: number): void {
-    const w = item >> 2;
-    const first = this.words[w + Item.Pages]!;
-    const length = this.words[w + Item.Length]!;
-    const inPages = first === 0 ? 0 : this.#inPages(first, length);
+    const length = this.words[(item >> 2) + Item.Length]!;
+    const inPages = this.inPages(item);
     const to = item + itemHeader + this.headLength(item);
     copy(from, at + inPages, this.memory, to, length - inPages);
     this.memory.view.setUint16(to + length - inPages, crlf);
@@ -562,7 +602,14 @@ export class Shard {
     return result;
   }
 
-  #inPages(first: number, length: number): number {
-    return Math.min(length, this.#values.count(first) * this.geometry.pageSize);
+  /** Bytes of the value, its first, that lie in pages of their own. */
+  inPages(item: number): number {
+    const w = item >> 2;
+    const first = this.words[w + Item.Pages]!;
+    if (first === 0) return 0;
+    return Math.min(
+      this.words[w + Item.Length]!,
+      this.#values.count(first) * this.geometry.pageSize,
+    );
   }
 }

@@ -50,17 +50,20 @@ export function shardCount(bytes: number, itemSize: number): number {
 
 const sizesPerShard = (itemSize: number) => (itemSize >> 5) + 32;
 
-function openShards(handle: StoreHandle, token: number): Shard[] {
+function openShards(handle: StoreHandle, segments: ShmSegment[], token: number): Shard[] {
   const { evict, shardLimit: limit, itemSize } = handle;
   const row = sizesPerShard(itemSize);
   const sizes =
     handle.sizes === undefined ? undefined : new Int32Array(ShmSegment.open(handle.sizes).buffer);
-  return handle.segments.map((id, i) => {
+  return segments.map((segment, i) => {
     const own = sizes === undefined ? {} : { sizes: sizes.subarray(i * row, (i + 1) * row) };
-    return new Shard(ShmSegment.open(id).buffer, token, {
+    const renew = (offset: number, length: number) => segment.renew(offset, length);
+    return new Shard(segment.buffer, token, {
       evict,
       limit,
       casStep: handle.segments.length,
+      number: i,
+      renew: ShmSegment.renewable ? renew : undefined,
       ...own,
     });
   });
@@ -78,14 +81,14 @@ export class StoreMemory {
     const seed = randomInt(2 ** 31);
     const shardLimit = Math.floor(limit / shards / 4096) * 4096;
     const size = Math.min(Math.max(shardLimit * reserve, leastReserve), largestShard);
-    this.#segments = Array.from({ length: shards }, () => ShmSegment.create({ size }));
-    const segments = this.#segments.map(({ id }) => id);
+    const shardSegments = Array.from({ length: shards }, () => ShmSegment.create({ size }));
+    const segments = shardSegments.map(({ id }) => id);
     const sizes = trackSizes
       ? ShmSegment.create({ size: shards * sizesPerShard(itemSize) * 4 })
       : undefined;
-    if (sizes !== undefined) this.#segments.push(sizes);
+    this.#segments = sizes === undefined ? shardSegments : [...shardSegments, sizes];
     this.handle = { segments, sizes: sizes?.id, shardLimit, evict, itemSize };
-    this.#shards = openShards(this.handle, mainThread);
+    this.#shards = openShards(this.handle, shardSegments, mainThread);
     this.#shards.forEach((shard, i) => shard.format(seed, shardLimit, i));
   }
 
@@ -102,13 +105,16 @@ export class StoreMemory {
 /** A thread's view of the store. */
 export class Store {
   readonly itemSize: number;
+  /** The shards' memory, and they themselves. */
+  readonly segments: ShmSegment[];
   readonly shards: Shard[];
   /** Of the keys' hashes. */
   readonly seed: number;
 
   constructor(handle: StoreHandle, token: number) {
     this.itemSize = handle.itemSize;
-    this.shards = openShards(handle, token);
+    this.segments = handle.segments.map((id) => ShmSegment.open(id));
+    this.shards = openShards(handle, this.segments, token);
     this.seed = this.shards[0]!.words[Head.Seed]!;
   }
 

@@ -1,8 +1,11 @@
 // Values too large for a chunk: each lies in whole pages of its own, written once and given back whole.
 // So they are filled and read without the lock: a worker's row in the shard says which pages it holds.
 import { copy, type Memory } from '../memory.js';
-import { Class, type Geometry, Held, Item, mostWorkers, Page, ValuePage } from './layout.js';
+import { Class, type Geometry, Head, Held, Item, mostWorkers, Page, ValuePage } from './layout.js';
 import type { Pages } from './pages.js';
+
+/** What is read cannot be evicted: no more pages of a shard may be pinned for sends. */
+const mostPinned = 0.5;
 
 export class Values {
   readonly #words: Int32Array;
@@ -76,12 +79,23 @@ export class Values {
   /** Whether the worker fills or reads any pages. */
   holds(worker: number): boolean {
     const row = this.#row(worker);
-    return this.#words[row + Held.Filling] !== 0 || this.#words[row + Held.Reading] !== 0;
+    return this.#words.subarray(row, row + Held.Words).some((first) => first !== 0);
   }
 
-  /** A dead worker's row, when nothing that it left can be relied on. */
+  /** A dead worker's row, when nothing else that it left can be relied on. */
   forget(worker: number): void {
-    this.#words.fill(0, this.#row(worker), this.#row(worker) + Held.Words);
+    const words = this.#words;
+    const row = this.#row(worker);
+    for (let place = Held.Sending; place < Held.Words; place++)
+      this.#forEachPage(words[row + place]!, (p) => (words[p + Page.Sent] = 1));
+    words.fill(0, row, row + Held.Words);
+  }
+
+  /** Gives back all that a dead worker filled and read. The lock is held. */
+  reclaim(worker: number): void {
+    this.abandon(worker);
+    for (let place = Held.Reading; place < Held.Words; place++)
+      this.leave(worker, place, place >= Held.Sending);
   }
 
   /** The slab class of an item; the one after the last for a large value. */
@@ -108,20 +122,42 @@ export class Values {
     if (words[p + ValuePage.Readers] === 0) this.#give(first);
   }
 
-  /** The worker reads these pages from now on, also without the lock. */
-  enter(worker: number, first: number): void {
-    this.#words[this.#row(worker) + Held.Reading] = first;
-    this.#words[this.#pages.entry(first - 1) + ValuePage.Readers]!++;
+  /** A place in the worker's row for a value to be sent; 0 if there is none, or too much is being read. */
+  placeToSend(worker: number, first: number): number {
+    const words = this.#words;
+    const row = this.#row(worker);
+    const place = words.indexOf(0, row + Held.Sending) - row;
+    const p = this.#pages.entry(first - 1);
+    const more = words[p + ValuePage.Readers] === 0 ? words[p + ValuePage.Count]! : 0;
+    const most = words[Head.PageLimit]! * mostPinned;
+    return place < Held.Words && words[Head.ReadPages]! + more <= most ? place : 0;
   }
 
-  leave(worker: number): void {
+  /** The worker reads these pages from now on, also without the lock. */
+  enter(worker: number, place: number, first: number): void {
+    this.#words[this.#row(worker) + place] = first;
+    this.#addReader(first);
+  }
+
+  #addReader(first: number): void {
     const words = this.#words;
-    const row = this.#row(worker) + Held.Reading;
-    const first = words[row]!;
-    words[row] = 0;
-    if (first === 0) return;
     const p = this.#pages.entry(first - 1);
-    if (--words[p + ValuePage.Readers]! === 0 && words[p + ValuePage.Item] === 0) this.#give(first);
+    if (words[p + ValuePage.Readers]!++ === 0)
+      words[Head.ReadPages]! += words[p + ValuePage.Count]!;
+  }
+
+  /** `sent`: the kernel may still send from them. */
+  leave(worker: number, place: number, sent: boolean): void {
+    const words = this.#words;
+    const at = this.#row(worker) + place;
+    const first = words[at]!;
+    if (first === 0) return;
+    if (sent) this.#forEachPage(first, (page) => (words[page + Page.Sent] = 1));
+    words[at] = 0;
+    const p = this.#pages.entry(first - 1);
+    if (--words[p + ValuePage.Readers]! > 0) return;
+    words[Head.ReadPages]! -= words[p + ValuePage.Count]!;
+    if (words[p + ValuePage.Item] === 0) this.#give(first);
   }
 
   /** Copies the value's first bytes out of its pages. */
@@ -129,17 +165,43 @@ export class Values {
     this.#transfer(first, to, at, length, false);
   }
 
+  /** Calls `run` for the parts of the memory that the value's first bytes lie in, of the value in this place. */
+  forEachRun(
+    worker: number,
+    place: number,
+    length: number,
+    run: (offset: number, length: number) => void,
+  ): void {
+    const { pageSize } = this.#g;
+    let start = 0;
+    let end = 0;
+    let left = length;
+    this.#forEachPage(this.#words[this.#row(worker) + place]!, (_, page) => {
+      const at = this.#pages.start(page);
+      if (at !== end) {
+        if (end > start) run(start, end - start);
+        start = at;
+      }
+      end = at + Math.min(pageSize, left);
+      left -= end - at;
+    });
+    run(start, end - start);
+  }
+
   /** Calls `page` for each page that a worker holds, however the tables look. */
   forEachHeld(page: (page: number) => void): void {
-    const words = this.#words;
-    for (let worker = 0; worker < mostWorkers; worker++)
-      for (const use of [Held.Filling, Held.Reading]) {
-        let next = words[this.#row(worker) + use]!;
-        for (let i = 0; next !== 0 && i < this.#g.pages; i++) {
-          page(next - 1);
-          next = words[this.#pages.entry(next - 1) + ValuePage.Chain]!;
-        }
-      }
+    const { heldTable } = this.#g;
+    for (const first of this.#words.subarray(heldTable, heldTable + mostWorkers * Held.Words))
+      this.#forEachPage(first, (_, held) => page(held));
+  }
+
+  #forEachPage(first: number, visit: (entry: number, page: number) => void): void {
+    let next = first;
+    for (let i = 0; next !== 0 && i < this.#g.pages; i++) {
+      const p = this.#pages.entry(next - 1);
+      visit(p, next - 1);
+      next = this.#words[p + ValuePage.Chain]!;
+    }
   }
 
   /** Pages that all workers fill. */
@@ -152,17 +214,20 @@ export class Values {
   /** After all items have been removed at once: held pages are nobody's, and their readers those of the rows. */
   orphan(): void {
     const words = this.#words;
-    const readers = (count: (p: number) => void) => {
-      for (let worker = 0; worker < mostWorkers; worker++) {
-        const first = words[this.#row(worker) + Held.Reading]!;
-        if (first !== 0) count(this.#pages.entry(first - 1));
-      }
+    const forEachRead = (value: (first: number) => void) => {
+      for (let worker = 0; worker < mostWorkers; worker++)
+        for (let place = Held.Reading; place < Held.Words; place++) {
+          const first = words[this.#row(worker) + place]!;
+          if (first !== 0) value(first);
+        }
     };
-    readers((p) => {
+    words[Head.ReadPages] = 0;
+    forEachRead((first) => {
+      const p = this.#pages.entry(first - 1);
       words[p + ValuePage.Item] = 0;
       words[p + ValuePage.Readers] = 0;
     });
-    readers((p) => words[p + ValuePage.Readers]!++);
+    forEachRead((first) => this.#addReader(first));
   }
 
   #row(worker: number): number {

@@ -1,0 +1,113 @@
+// Large values go out from where they lie in the store, while they are replaced, deleted and evicted.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import net from 'node:net';
+import { describe, it } from 'node:test';
+
+import { RawClient, serveExample } from '../helpers/memcached.js';
+import { fill, wrongWords } from '../helpers/pattern.js';
+
+const keys = 24;
+const sizes = [2 ** 16, 70_000, 150_000, 500_000, 1_000_000];
+/** 128 MiB in CI; ZERO_COPY_BYTES for more. */
+const wanted = Number(process.env['ZERO_COPY_BYTES'] ?? 2 ** 27);
+
+const any = (count: number) => Math.floor(Math.random() * count);
+
+/** Takes answers apart, and checks the values in them. */
+class AnswerReader {
+  answers = 0;
+  values = 0;
+  bytes = 0;
+  #rest: Buffer = Buffer.alloc(0);
+
+  read(chunk: Buffer): void {
+    this.#rest = Buffer.concat([this.#rest, chunk]);
+    for (;;) {
+      const end = this.#rest.indexOf('\r\n');
+      if (end < 0) return;
+      const [name, ...words] = this.#rest.toString('latin1', 0, end).split(' ');
+      if (name === 'END' || name === 'EN') {
+        this.answers++;
+        this.#rest = this.#rest.subarray(end + 2);
+        continue;
+      }
+      assert.ok(name === 'VALUE' || name === 'VA', `an answer begins with ${name}`);
+      const length = Number(name === 'VA' ? words[0] : words[2]);
+      const next = end + 2 + length + 2;
+      if (this.#rest.length < next) return;
+      const value = this.#rest.subarray(end + 2, next - 2);
+      const key = Number(words.at(name === 'VA' ? 1 : 0)!.replace(/^k?key-/, ''));
+      assert.equal(value.readUInt32LE(0) % keys, key, 'a value of this key');
+      assert.equal(wrongWords(value, value.readInt32LE(0)), 0);
+      assert.equal(this.#rest.toString('latin1', next - 2, next), '\r\n');
+      if (name === 'VA') this.answers++;
+      this.values++;
+      this.bytes += length;
+      this.#rest = this.#rest.subarray(next);
+    }
+  }
+}
+
+/** Asks for values and reads them, at a speed of its own, until `enough`. */
+async function readValues(port: number, reader: AnswerReader, enough: () => boolean) {
+  const socket = net.connect(port, '127.0.0.1');
+  const slowness = Math.random() * 4;
+  const ask = () => {
+    const key = `key-${any(keys)}`;
+    const how = any(3);
+    if (how === 0) socket.write(`mg ${key} v k\r\n`);
+    else if (how === 1) socket.write(`gets ${key} key-${any(keys)} key-${any(keys)}\r\n`);
+    else socket.write(`get ${key}\r\n`);
+  };
+  for (let i = 0; i < 3; i++) ask();
+  let answered = 0;
+  socket.on('data', (chunk) => {
+    reader.read(chunk);
+    for (; answered < reader.answers; answered++) ask();
+    if (enough()) return void socket.destroy();
+    if (slowness < 1 || Math.random() < 0.5) return undefined;
+    socket.pause();
+    setTimeout(() => socket.resume(), slowness);
+    return undefined;
+  });
+  await once(socket, 'close');
+}
+
+/** Replaces and deletes as fast as it can. Returns how many values were stored. */
+async function change(port: number, enough: () => boolean): Promise<number> {
+  const client = new RawClient(port);
+  let stored = 0;
+  while (!enough()) {
+    const key = any(keys);
+    if (Math.random() < 0.2) await client.ask(`delete key-${key}\r\n`);
+    else if (Math.random() < 0.005) await client.ask('flush_all\r\n');
+    else {
+      const value = Buffer.alloc(sizes[any(sizes.length)]! & ~3);
+      fill(value, any(2 ** 31 / keys - 1) * keys + key);
+      client.send(`set key-${key} 0 0 ${value.length}\r\n`);
+      client.send(value);
+      assert.equal(await client.ask('\r\n'), 'STORED\r\n');
+      stored++;
+    }
+  }
+  client.close();
+  return stored;
+}
+
+describe('large values that change while they are sent', () => {
+  it('every byte of every answer is right', { timeout: 300_000 }, async () => {
+    const server = await serveExample('-t', '2', '-m', '16');
+    const readers = Array.from({ length: 10 }, () => new AnswerReader());
+    const bytes = () => readers.reduce((sum, reader) => sum + reader.bytes, 0);
+    const enough = () => bytes() >= wanted;
+    const [stored] = await Promise.all([
+      change(server.port, enough),
+      change(server.port, enough),
+      ...readers.map((reader) => readValues(server.port, reader, enough)),
+    ]);
+    assert.ok(stored > 0);
+    assert.ok(enough());
+    assert.equal(await server.stop(), 0);
+  });
+});
