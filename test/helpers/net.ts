@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
-import { fstatSync } from 'node:fs';
+import { existsSync, fstatSync, readFileSync } from 'node:fs';
 import net from 'node:net';
 
 /** What fixtures/report-worker.ts answers. */
@@ -117,6 +117,13 @@ export function openDescriptors(): number {
     }
   }
   return open;
+}
+
+/** Mappings of shared memory in this process; 0 where there is no procfs. */
+export function sharedMappings(): number {
+  const maps = '/proc/self/maps';
+  if (!existsSync(maps)) return 0;
+  return readFileSync(maps, 'latin1').split('memfd:freebsd-rss').length - 1;
 }
 
 /** Fails when more descriptors are open than `before`; libuv closes some a turn later. */

@@ -1,6 +1,7 @@
 // Large values go out from where they lie in the store, while they are replaced, deleted and evicted.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import { describe, it } from 'node:test';
 
@@ -96,7 +97,7 @@ async function change(port: number, enough: () => boolean): Promise<number> {
 }
 
 describe('large values that change while they are sent', () => {
-  it('every byte of every answer is right', { timeout: 300_000 }, async () => {
+  it('every byte of every answer is right', { timeout: 600_000 }, async () => {
     const server = await serveExample('-t', '2', '-m', '16');
     const readers = Array.from({ length: 10 }, () => new AnswerReader());
     const bytes = () => readers.reduce((sum, reader) => sum + reader.bytes, 0);
@@ -110,4 +111,34 @@ describe('large values that change while they are sent', () => {
     assert.ok(enough());
     assert.equal(await server.stop(), 0);
   });
+
+  it(
+    'memory stays bounded when nobody reads',
+    { skip: process.platform !== 'linux' && 'procfs is missing', timeout: 300_000 },
+    async () => {
+      const server = await serveExample('-t', '2', '-m', '16');
+      const residentMemory = () => {
+        const status = readFileSync(`/proc/${server.child.pid}/status`, 'latin1');
+        return Number(/^VmRSS:\s+(\d+)/m.exec(status)![1]) * 1024;
+      };
+      const changes = (count: number) => change(server.port, () => count-- === 0);
+      await changes(200); // everything has been used once
+      const before = residentMemory();
+      const line = Array.from({ length: keys }, (_, key) => `get key-${key}\r\n`).join('');
+      const silent = Array.from({ length: 100 }, () => {
+        const socket = net.connect(server.port, '127.0.0.1').pause();
+        for (let i = 0; i < 10; i++) socket.write(line);
+        return socket;
+      });
+      await changes(400);
+      const more = residentMemory() - before;
+      assert.ok(more < 2 ** 26, `${more} bytes more`);
+      const client = new RawClient(server.port);
+      const reader = new AnswerReader();
+      reader.read(Buffer.from(await client.ask(line, 'END\r\n'), 'latin1'));
+      for (const socket of silent) socket.destroy();
+      client.close();
+      assert.equal(await server.stop(), 0);
+    },
+  );
 });

@@ -1,0 +1,45 @@
+// Clients of fixtures/value-worker.ts.
+import { once } from 'node:events';
+import net from 'node:net';
+
+import { PatternReader } from './pattern.js';
+
+/** Asks for values and reads them, at a speed of its own, until `enough`. */
+async function readValues(
+  options: net.NetConnectOpts,
+  reader: PatternReader,
+  enough: () => boolean,
+): Promise<void> {
+  const socket = net.connect(options);
+  await once(socket, 'connect');
+  const slowness = Math.random() * 4;
+  const ask = () => socket.write(Buffer.of(Math.floor(Math.random() * 256)));
+  let answered = reader.values;
+  for (let i = 0; i < 3; i++) ask();
+  socket.on('data', (chunk) => {
+    reader.read(chunk);
+    for (; answered < reader.values; answered++) ask();
+    if (enough()) return void socket.destroy();
+    if (slowness < 1 || Math.random() < 0.5) return undefined;
+    socket.pause();
+    setTimeout(() => socket.resume(), slowness);
+    return undefined;
+  });
+  await once(socket, 'close');
+}
+
+export interface Read {
+  bytes: number;
+  /** Bytes that were not as they should be. */
+  wrong: number;
+}
+
+/** Twelve of them read so many bytes. */
+export async function readTogether(options: net.NetConnectOpts, wanted: number): Promise<Read> {
+  const readers = Array.from({ length: 12 }, () => new PatternReader());
+  const sum = (of: (reader: PatternReader) => number) =>
+    readers.reduce((total, reader) => total + of(reader), 0);
+  const bytes = () => sum((reader) => reader.bytes);
+  await Promise.all(readers.map((reader) => readValues(options, reader, () => bytes() >= wanted)));
+  return { bytes: bytes(), wrong: sum((reader) => reader.wrong) };
+}
