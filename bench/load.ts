@@ -6,7 +6,7 @@ import type { Running } from './subjects.js';
 
 export interface Load {
   /** A load client of bench/native. */
-  client: 'load_memcached' | 'load_udp' | 'load_accept';
+  client: 'load_memcached' | 'load_udp' | 'load_accept' | 'load_values';
   args: Record<string, string | number>;
   /** One client on each of these CPUs. */
   cpus: number[];
@@ -50,9 +50,12 @@ async function runClient(client: string, args: Record<string, string | number>):
   return JSON.parse(output || '{}') as Line;
 }
 
-/** The data set of the memcached works. */
-export async function preload({ port }: Running): Promise<void> {
-  await runClient('load_memcached', { port, work: 'none' });
+/** Stores what a work finds there. */
+export async function preload(
+  { client, args }: Omit<Load, 'cpus'>,
+  subject: Running,
+): Promise<void> {
+  await runClient(client, { ...args, port: subject.port });
 }
 
 export async function run({ client, args, cpus }: Load, subject: Running): Promise<Sample> {

@@ -63,7 +63,7 @@ export async function measure(
     for (const subject of work.subjects) {
       const server = await start(subject, serverCpus);
       running.push(server);
-      if (work.data === true) await preload(server);
+      if (work.data !== undefined) await preload(work.data, server);
       await run(load, server); // compiled, caches filled
     }
     const samples: Sample[][] = [];

@@ -1,5 +1,6 @@
 // What has been measured, as Markdown tables and as a bar chart.
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import os from 'node:os';
 
 import * as vega from 'vega';
@@ -15,10 +16,15 @@ function versionOf(command: string, args: string[], pattern: RegExp): string {
   }
 }
 
+function congestionControl(): string {
+  return readFileSync('/proc/sys/net/ipv4/tcp_congestion_control', 'latin1').trim();
+}
+
 export function describeMachine(): string {
   const cpus = os.cpus();
   return [
     `${os.type()} ${os.release()}, ${cpus.length} CPUs, ${cpus[0]?.model.trim() ?? os.arch()}`,
+    `TCP ${congestionControl()}`,
     `Node ${process.version}`,
     `memcached ${versionOf('memcached', ['-h'], /\d[\d.]+/)}`,
     `C++: ${versionOf(process.env['CXX'] ?? 'c++', ['--version'], /.*/)}`,

@@ -103,6 +103,20 @@ export function form(name: string, protocol: 'tcp' | 'udp', module: string): Sub
   };
 }
 
+/** Answers with values of this size, from a segment or, by 'net', with socket.write(). */
+export const values = (size: number, how: 'auto' | 'never' | 'net'): Subject => ({
+  name: how === 'net' ? 'socket.write' : how,
+  command: (port) => node('./servers/values.js', String(port), String(size), how),
+});
+
+export const valuesCeiling = (size: number, how: 'writev' | 'sendfile'): Subject => ({
+  name: `c ${how}`,
+  command: (port, cpus) => [
+    native('ceiling_values'),
+    ...[`port=${port}`, `cpu=${cpus[0]!}`, `size=${size}`, `how=${how}`],
+  ],
+});
+
 const children = new Set<ChildProcess>();
 process.once('exit', () => {
   for (const child of children) child.kill('SIGKILL');

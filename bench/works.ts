@@ -13,6 +13,8 @@ import {
   oursUdp,
   steered,
   type Subject,
+  values,
+  valuesCeiling,
 } from './subjects.js';
 
 export interface Goal {
@@ -31,14 +33,69 @@ export interface Work {
   load: Omit<Load, 'cpus'>;
   /** Server and clients share both CPUs, instead of having one each. */
   shared?: boolean;
-  /** The subjects hold the memcached data set. */
-  data?: boolean;
+  /** What the subjects hold, and who stores it. */
+  data?: Omit<Load, 'cpus'>;
 }
 
 const get = (args: Load['args']): Omit<Load, 'cpus'> => ({
   client: 'load_memcached',
   args: { work: 'get', preload: 0, ...args },
 });
+
+const dataSet: Work['data'] = { client: 'load_memcached', args: { work: 'none' } };
+
+const readers = [
+  ['', 'which the clients throw away', 0],
+  ['-copied', 'which the clients copy', 1],
+] as const;
+
+/** Values sent from a segment, 'auto' against others, for each size, number of connections and kind of reader. */
+const valueWorks = (
+  [
+    ['16k', 2 ** 14],
+    ['64k', 2 ** 16],
+    ['1m', 2 ** 20],
+  ] as const
+).flatMap(([name, size]) =>
+  [1, 64].flatMap((connections) =>
+    readers.map(([suffix, reading, copy]): Work => {
+      const named = size === 2 ** 16 && connections === 64;
+      return {
+        name: `values-${name}-${connections}${suffix}`,
+        about: `${size} bytes from a segment, ${reading}, ${connections} connections, two requests ahead`,
+        subjects: [
+          values(size, 'auto'),
+          values(size, 'never'),
+          ...(named
+            ? [values(size, 'net'), valuesCeiling(size, 'writev'), valuesCeiling(size, 'sendfile')]
+            : []),
+        ],
+        goals: {
+          never: { ratio: 0.95, ...(named ? { cpuRatio: 1 / 0.33 } : {}) },
+          'socket.write': { cpuRatio: 1 / 0.2 },
+        },
+        load: { client: 'load_values', args: { work: 'raw', size, connections, copy } },
+      };
+    }),
+  ),
+);
+
+/** Large values of the memcached servers. */
+const largeGets = (
+  [
+    ['64k', 2 ** 16],
+    ['1m', 1_000_000], // what memcached takes by default
+  ] as const
+).flatMap(([name, size]) =>
+  readers.map(([suffix, reading, copy]): Work => ({
+    name: `get-${name}${suffix}`,
+    about: `get, ${size}-byte values, ${reading}, 64 connections, two requests ahead`,
+    subjects: [ours(), memcached()],
+    goals: { memcached: { cpuRatio: 1.5 } },
+    load: { client: 'load_values', args: { work: 'get', size, copy } },
+    data: { client: 'load_values', args: { work: 'set', size } },
+  })),
+);
 
 export const works: Work[] = [
   {
@@ -58,7 +115,7 @@ export const works: Work[] = [
       c: { ratio: 0.95 },
     },
     load: get({}),
-    data: true,
+    data: dataSet,
   },
   {
     name: 'get-16-pipelined',
@@ -66,7 +123,7 @@ export const works: Work[] = [
     subjects: [ours(), ceiling, nodeNet],
     goals: { c: { ratio: 0.9 } },
     load: get({ depth: 16 }),
-    data: true,
+    data: dataSet,
   },
   {
     name: 'multiget-16',
@@ -74,7 +131,7 @@ export const works: Work[] = [
     subjects: [ours(), memcached(), ceiling],
     goals: { memcached: { ratio: 1.5 } },
     load: get({ work: 'multiget' }),
-    data: true,
+    data: dataSet,
   },
   {
     name: 'set-1',
@@ -82,7 +139,7 @@ export const works: Work[] = [
     subjects: [ours(), memcached()],
     goals: { memcached: { ratio: 1.1 } },
     load: get({ work: 'set' }),
-    data: true,
+    data: dataSet,
   },
   {
     name: 'mixed-90-10',
@@ -90,7 +147,7 @@ export const works: Work[] = [
     subjects: [ours(), memcached()],
     goals: { memcached: { ratio: 1.1 } },
     load: get({ work: 'mixed' }),
-    data: true,
+    data: dataSet,
   },
   ...(
     [
@@ -105,7 +162,7 @@ export const works: Work[] = [
     subjects: [ours(), memcached()],
     goals: { memcached: { ratio: 1, cpuRatio: 1 } },
     load: get({ work, preload: work === 'incr' ? 1 : 0 }),
-    data: true,
+    data: dataSet,
   })),
   {
     name: 'udp-get',
@@ -113,7 +170,7 @@ export const works: Work[] = [
     subjects: [oursUdp, memcached(1, true)],
     goals: { memcached: { ratio: 1.5 } },
     load: { client: 'load_udp', args: { work: 'get', window: 8 } },
-    data: true,
+    data: dataSet,
   },
   {
     name: 'conns-1',
@@ -121,7 +178,7 @@ export const works: Work[] = [
     subjects: [ours(), nodeNet, ceiling],
     goals: { 'node:net': { ratio: 1.05 } },
     load: get({ connections: 1 }),
-    data: true,
+    data: dataSet,
   },
   {
     name: 'conns-1000',
@@ -129,7 +186,7 @@ export const works: Work[] = [
     subjects: [ours(), ceiling, nodeNet],
     goals: { c: { ratio: 0.95 }, 'node:net': { p99Ratio: 1 } },
     load: get({ connections: 1000 }),
-    data: true,
+    data: dataSet,
   },
   {
     name: 'conns-4000',
@@ -137,7 +194,7 @@ export const works: Work[] = [
     subjects: [ours(), ceiling, nodeNet],
     goals: { c: { ratio: 0.95 }, 'node:net': { p99Ratio: 1 } },
     load: get({ connections: 4000 }),
-    data: true,
+    data: dataSet,
   },
   {
     name: 'accept-rate',
@@ -146,7 +203,7 @@ export const works: Work[] = [
     goals: { cluster: { ratio: 2.7 } },
     load: { client: 'load_accept', args: {} },
     shared: true,
-    data: true, // of ours; the cluster's workers have their own
+    data: dataSet, // of ours; the cluster's workers have their own
   },
   {
     name: 'two-workers',
@@ -155,7 +212,7 @@ export const works: Work[] = [
     goals: { memcached: { ratio: 1.1 } },
     load: get({ connections: 25, spin: 0 }),
     shared: true,
-    data: true,
+    data: dataSet,
   },
   {
     name: 'handoff-cost',
@@ -198,4 +255,6 @@ export const works: Work[] = [
     goals: {},
     load: { client: 'load_udp', args: { work: 'echo' } },
   },
+  ...valueWorks,
+  ...largeGets,
 ];

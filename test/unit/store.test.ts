@@ -354,6 +354,16 @@ describe('large values', () => {
       }
     });
 
+    it('pages that lie side by side do so when they are written again', () => {
+      const { shard } = sending();
+      for (let i = 0; i < 5; i++) {
+        put(shard, key, value);
+        const pinned = pin(shard);
+        assert.equal(runs(shard, pinned)[0]![1], inPages);
+        shard.unpin(pinned, true);
+      }
+    });
+
     it('at most half of the pages are pinned, each counted once, and small values never', () => {
       const { shard } = sending();
       const keys = Array.from({ length: 7 }, (_, i) => Buffer.from(`value-${i}`));

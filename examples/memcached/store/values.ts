@@ -235,8 +235,18 @@ export class Values {
   }
 
   #give(first: number): void {
+    const words = this.#words;
+    const chain = (page: number) => this.#pages.entry(page - 1) + ValuePage.Chain;
+    // The last one first: when they are taken again, those that lie side by side follow each other.
+    let last = 0;
     for (let page = first; page !== 0;) {
-      const next = this.#words[this.#pages.entry(page - 1) + ValuePage.Chain]!;
+      const next = words[chain(page)]!;
+      words[chain(page)] = last;
+      last = page;
+      page = next;
+    }
+    for (let page = last; page !== 0;) {
+      const next = words[chain(page)]!;
       this.#pages.give(page - 1);
       page = next;
     }
