@@ -248,6 +248,7 @@ class StreamEngine {
   size_t rows_ = 0;  // in options_.inputs
   size_t slab_used_ = 0;
   bool in_turn_ = false;
+  bool holding_ = false;  // the connection that is being sent to holds back small pieces
   bool ending_ = false;
   bool closed_ = false;
   std::vector<OpenedRow> opened_;

@@ -29,11 +29,18 @@ void StreamEngine::RemoveSource(uint32_t buffer) {
 }
 
 void StreamEngine::Flush(const OutputRow* rows, size_t count) {
-  for (size_t at = 0; at < count && !closed_;) at += FlushOne(rows + at, count - at);
+  for (size_t at = 0; at < count && !closed_;) {
+    uint32_t id = rows[at].connection;
+    size_t end = at + 1;
+    while (end < count && rows[end].connection == id) ++end;
+    while (at < end && !closed_) at += FlushOne(rows + at, end - at);
+    if (!holding_) continue;
+    holding_ = false;
+    if (StreamConnection* c = Find(id)) HoldBack(c->fd.get(), false);
+  }
 }
 
-// Sends the rows of one connection that stand together, up to the first that is referred to;
-// returns how many they are.
+// Sends rows of one connection up to the first that is referred to; returns how many they are.
 size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
   constexpr int kParts = 64;
   StreamConnection* c = Find(rows[0].connection);
@@ -42,7 +49,7 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
   size_t total = 0;
   Reference reference;
   size_t at = 0;
-  for (; at < count && rows[at].connection == rows[0].connection && reference.length == 0; ++at) {
+  for (; at < count && reference.length == 0; ++at) {
     const OutputRow& row = rows[at];
     if (row.buffer >= OutputRow::kAcknowledged) {
       if (used > 0) break;  // first what stands before it
@@ -69,6 +76,15 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
       parts[used++] = {data, row.length};
     }
     total += row.length;
+  }
+  // What ends a message would else be a packet of its own. A paced connection waits for timers
+  // then.
+  if (c != nullptr && reference.length > 0 && !holding_ &&
+      PeerOf(c) != StreamConnection::Peer::kPaced &&
+      std::any_of(rows + at, rows + count,
+                  [](const OutputRow& row) { return row.buffer < OutputRow::kAcknowledged; })) {
+    HoldBack(c->fd.get(), true);
+    holding_ = true;
   }
   if (c != nullptr && (used > 0 || reference.length > 0))
     Send(c, parts, used, total, std::move(reference));

@@ -179,6 +179,9 @@ class EmptyProbe {
 // would.
 bool IsPaced(int socket);
 
+// Whether a TCP connection holds back what does not fill a packet: TCP_CORK, TCP_NOPUSH.
+void HoldBack(int socket, bool hold);
+
 // Whether packets to this address leave by a physical device, so that nobody on this host can still
 // hold pages that they were sent from once they are acknowledged. False when that is not certain:
 // virtual interfaces (veth, bridge, epair, VLAN) are taken for local ones.

@@ -124,6 +124,18 @@ void TestParts() {
         std::to_string(broken));
 }
 
+void TestHoldBack() {
+  Pair pair = Connect(false);
+  if (!pair.sender) return Check(false, "a connection");
+  iovec piece = {const_cast<char*>("held"), 4};
+  HoldBack(pair.sender.get(), true);
+  ssize_t sent = SendStream(pair.sender.get(), &piece, 1);
+  pollfd receiver = {pair.receiver.get(), POLLIN, 0};
+  Check(sent == 4 && poll(&receiver, 1, 50) == 0, "a small piece is held back");
+  HoldBack(pair.sender.get(), false);
+  Check(ReadAll(pair.receiver.get(), 4) == "held", "until it is let go");
+}
+
 enum class Reuse { kOverwrite, kRenew, kRetire };
 
 // Sends, waits for the signals, uses the memory again, and only then reads: bytes that are not
@@ -226,6 +238,7 @@ void TestSync() {
 
 void TestSendFile() {
   TestParts();
+  TestHoldBack();
   TestReuse();
   TestSync();
 }

@@ -1,3 +1,5 @@
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/types.h>
 // sys/event.h needs sys/types.h first
 #include <sys/event.h>
@@ -49,6 +51,11 @@ ssize_t Unacknowledged(int socket) {
 
 bool IsPaced(int) {
   return false;
+}
+
+void HoldBack(int socket, bool hold) {
+  int on = hold ? 1 : 0;
+  setsockopt(socket, IPPROTO_TCP, TCP_NOPUSH, &on, sizeof on);
 }
 
 bool CountsAll(bool wired) {

@@ -49,6 +49,11 @@ bool IsPaced(int socket) {
          strncmp(name, "bbr", 3) == 0;
 }
 
+void HoldBack(int socket, bool hold) {
+  int on = hold ? 1 : 0;
+  setsockopt(socket, IPPROTO_TCP, TCP_CORK, &on, sizeof on);
+}
+
 bool CountsAll(bool) {
   return true;
 }

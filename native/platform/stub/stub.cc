@@ -136,6 +136,7 @@ bool EmptyProbe::Ask(int) {
 bool IsPaced(int) {
   return false;
 }
+void HoldBack(int, bool) {}
 bool LeavesThisHost(const SocketAddress&) {
   return false;
 }
