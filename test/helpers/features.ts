@@ -1,6 +1,7 @@
 // Tests that need something this machine may lack: they skip and name it, or, where RSS_REQUIRE
 // lists it (as .ci/run does), fail.
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 
 import { capabilities, type Steering } from 'freebsd-rss';
 
@@ -27,6 +28,9 @@ const present: Record<string, () => boolean> = {
   'bpf-cpu': () => reusePortBpf.available,
   single: () => true,
   ipv6: () => ipv6.available,
+  // procfs(5), and no sanitizer that keeps what is freed.
+  'resident-memory': () =>
+    existsSync('/proc/self/status') && process.env['ASAN_OPTIONS'] === undefined,
   // A network namespace of its own with a slow link: unshare(1), tc(8), and the right to.
   netns: () =>
     linux &&

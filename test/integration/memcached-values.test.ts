@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import { describe, it } from 'node:test';
 
+import { skipWithout } from '../helpers/features.js';
 import { RawClient, serveExample } from '../helpers/memcached.js';
 import { fill, wrongWords } from '../helpers/pattern.js';
 
@@ -114,7 +115,7 @@ describe('large values that change while they are sent', () => {
 
   it(
     'memory stays bounded when nobody reads',
-    { skip: process.platform !== 'linux' && 'procfs is missing', timeout: 300_000 },
+    { skip: skipWithout('resident-memory'), timeout: 300_000 },
     async () => {
       const server = await serveExample('-t', '2', '-m', '16');
       const residentMemory = () => {
