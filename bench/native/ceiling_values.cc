@@ -70,14 +70,15 @@ int main(int count, char** words) {
         continue;
       }
       Client& client = clients[fd];
-      if ((events[e].events & EPOLLIN) != 0) {
+      // Also a client that has gone is seen here.
+      if ((events[e].events & ~EPOLLOUT) != 0) {
         ssize_t got = recv(fd, input, sizeof input, 0);
-        if (got <= 0 && errno != EAGAIN) {
+        if (got <= 0) {
           close(fd);
           clients.erase(fd);
           continue;
         }
-        client.requests += static_cast<size_t>(std::count(input, input + std::max<ssize_t>(got, 0), '\n'));
+        client.requests += static_cast<size_t>(std::count(input, input + got, '\n'));
       }
       bool full = false;
       while (client.requests > 0) {
