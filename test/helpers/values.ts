@@ -1,24 +1,18 @@
-// Clients of fixtures/value-worker.ts.
+// Clients that read values, and those of fixtures/value-worker.ts.
 import { once } from 'node:events';
 import net from 'node:net';
 
 import { PatternReader } from './pattern.js';
 
-/** Asks for values and reads them, at a speed of its own, until `enough`. */
-async function readValues(
-  options: net.NetConnectOpts,
-  reader: PatternReader,
+/** Reads at a speed of its own until `enough`, then destroys the socket. */
+export async function readSlowly(
+  socket: net.Socket,
+  read: (chunk: Buffer) => void,
   enough: () => boolean,
 ): Promise<void> {
-  const socket = net.connect(options);
-  await once(socket, 'connect');
   const slowness = Math.random() * 4;
-  const ask = () => socket.write(Buffer.of(Math.floor(Math.random() * 256)));
-  let answered = reader.values;
-  for (let i = 0; i < 3; i++) ask();
   socket.on('data', (chunk) => {
-    reader.read(chunk);
-    for (; answered < reader.values; answered++) ask();
+    read(chunk);
     if (enough()) return void socket.destroy();
     if (slowness < 1 || Math.random() < 0.5) return undefined;
     socket.pause();
@@ -26,6 +20,22 @@ async function readValues(
     return undefined;
   });
   await once(socket, 'close');
+}
+
+async function readValues(
+  options: net.NetConnectOpts,
+  reader: PatternReader,
+  enough: () => boolean,
+): Promise<void> {
+  const socket = net.connect(options);
+  const ask = () => socket.write(Buffer.of(Math.floor(Math.random() * 256)));
+  let answered = reader.values;
+  for (let i = 0; i < 3; i++) ask();
+  const read = (chunk: Buffer) => {
+    reader.read(chunk);
+    for (; answered < reader.values; answered++) ask();
+  };
+  await readSlowly(socket, read, enough);
 }
 
 export interface Read {

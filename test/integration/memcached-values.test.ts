@@ -1,6 +1,5 @@
 // Large values go out from where they lie in the store, while they are replaced, deleted and evicted.
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import { describe, it } from 'node:test';
@@ -8,6 +7,7 @@ import { describe, it } from 'node:test';
 import { skipWithout } from '../helpers/features.js';
 import { RawClient, serveExample } from '../helpers/memcached.js';
 import { fill, wrongWords } from '../helpers/pattern.js';
+import { readSlowly } from '../helpers/values.js';
 
 const keys = 24;
 const sizes = [2 ** 16, 70_000, 150_000, 500_000, 1_000_000];
@@ -51,10 +51,8 @@ class AnswerReader {
   }
 }
 
-/** Asks for values and reads them, at a speed of its own, until `enough`. */
 async function readValues(port: number, reader: AnswerReader, enough: () => boolean) {
   const socket = net.connect(port, '127.0.0.1');
-  const slowness = Math.random() * 4;
   const ask = () => {
     const key = `key-${any(keys)}`;
     const how = any(3);
@@ -64,16 +62,11 @@ async function readValues(port: number, reader: AnswerReader, enough: () => bool
   };
   for (let i = 0; i < 3; i++) ask();
   let answered = 0;
-  socket.on('data', (chunk) => {
+  const read = (chunk: Buffer) => {
     reader.read(chunk);
     for (; answered < reader.answers; answered++) ask();
-    if (enough()) return void socket.destroy();
-    if (slowness < 1 || Math.random() < 0.5) return undefined;
-    socket.pause();
-    setTimeout(() => socket.resume(), slowness);
-    return undefined;
-  });
-  await once(socket, 'close');
+  };
+  await readSlowly(socket, read, enough);
 }
 
 /** Replaces and deletes as fast as it can. Returns how many values were stored. */
