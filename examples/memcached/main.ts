@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 // The memcached-style server: node dist/examples/memcached/main.js [options], or npm start.
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 

@@ -1,0 +1,53 @@
+// The manual pages are well-formed, and say what the code has.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+
+import * as main from 'freebsd-rss';
+import * as worker from 'freebsd-rss/worker';
+
+import { usage } from '../../examples/memcached/options.js';
+import { skipWithout } from '../helpers/features.js';
+
+const pages = readdirSync('man').map((name) => `man/${name}`);
+const page = (name: string) => readFileSync(`man/${name}`, 'utf8');
+/** Pages of the system that may not be installed here. */
+const elsewhere = /referenced manual not found|makewhatis/;
+
+describe('manual pages', () => {
+  for (const name of pages)
+    it(`${name}: mandoc finds nothing`, { skip: skipWithout('mandoc') }, () => {
+      const { stdout, stderr } = spawnSync('mandoc', ['-T', 'lint', name], { encoding: 'utf8' });
+      const findings = (stdout + stderr).split('\n').filter((line) => line !== '');
+      assert.deepEqual(
+        findings.filter((line) => !elsewhere.test(line)),
+        [],
+      );
+    });
+
+  it('freebsd-rss-memcached(8) has the options of -h, and no others', () => {
+    const ofHelp = new Set([...usage.matchAll(/^ {2}(-\w)/gm)].map(([, option]) => option!));
+    const ofPage = [...page('freebsd-rss-memcached.8').matchAll(/^\.It Fl (\w)\b/gm)];
+    assert.deepEqual(new Set(ofPage.map(([, letter]) => `-${letter}`)), ofHelp);
+    const long = [...usage.matchAll(/--([\w-]+)/g)].map(([, option]) => option!);
+    const longOfPage = [...page('freebsd-rss-memcached.8').matchAll(/, Fl -([\w-]+)/g)];
+    assert.deepEqual(new Set(longOfPage.map(([, option]) => option)), new Set(long));
+    const extended = [...usage.matchAll(/^ {8}(\w+)/gm)].map(([, name]) => name!);
+    const extendedOfPage = [...page('freebsd-rss-memcached.8').matchAll(/^\.It Cm (\w+)/gm)];
+    assert.deepEqual(new Set(extendedOfPage.map(([, name]) => name)), new Set(extended));
+  });
+
+  it('freebsd-rss(3) names everything that is exported', () => {
+    const text = page('freebsd-rss.3');
+    for (const name of [...Object.keys(main), ...Object.keys(worker)])
+      assert.match(text, new RegExp(`\\b${name}\\b`));
+  });
+});
+
+it('scripts/rc.d/rss_memcached is a shell script', () => {
+  const { status, stderr } = spawnSync('sh', ['-n', 'scripts/rc.d/rss_memcached'], {
+    encoding: 'utf8',
+  });
+  assert.equal(status, 0, stderr);
+});
