@@ -1,19 +1,12 @@
 // Builds the addon with AddressSanitizer and UndefinedBehaviourSanitizer, and runs the integration tests
 // on it, in a copy of what Node loads: npm run test:asan [-- TEST...]
 import { execFileSync, spawnSync } from 'node:child_process';
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  realpathSync,
-  rmSync,
-  symlinkSync,
-} from 'node:fs';
-import { createRequire } from 'node:module';
+import { cpSync, mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+
+import { addonFlags, nodeSources, platformSources } from './cross.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 process.chdir(root);
@@ -26,34 +19,12 @@ function run(command, args, options = {}) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-const headers = [path.dirname(path.dirname(realpathSync(process.execPath))), '/usr', '/usr/local']
-  .map((prefix) => path.join(prefix, 'include/node'))
-  .find((directory) => existsSync(path.join(directory, 'node_api.h')));
-if (headers === undefined) {
-  console.error("asan: Node's headers (include/node) are missing");
-  process.exit(1);
-}
-
 const platform = process.platform === 'freebsd' ? 'freebsd' : 'linux';
-const folders = ['core', 'engine', 'bindings', 'platform/posix', `platform/${platform}`];
-const sources = folders.flatMap((folder) =>
-  readdirSync(`native/${folder}`)
-    .filter((name) => name.endsWith('.cc'))
-    .map((name) => path.join(root, 'native', folder, name)),
+const sources = [...platformSources(platform), ...nodeSources()].map((name) =>
+  path.join(root, name),
 );
 const sanitizers = '-fsanitize=address,undefined';
 const flags = ['-std=c++17', '-O1', '-g', '-fPIC', '-fno-exceptions', '-fno-omit-frame-pointer'];
-const defines = [
-  'NAPI_VERSION=8',
-  'NAPI_DISABLE_CPP_EXCEPTIONS',
-  'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
-  'NODE_GYP_MODULE_NAME=freebsd_rss',
-];
-const includes = [
-  path.join(root, 'native'),
-  headers,
-  path.resolve(createRequire(import.meta.url)('node-addon-api').include_dir),
-];
 rmSync(copy, { recursive: true, force: true });
 mkdirSync(path.join(copy, 'objects'), { recursive: true });
 // One compiler per CPU: xargs keeps them going.
@@ -62,13 +33,13 @@ const compile = [
   sanitizers,
   '-fno-sanitize-recover=undefined',
   '-fno-sanitize=vptr', // it needs descriptors, which a test takes away
-  ...defines.map((define) => `-D${define}`),
-  ...includes.map((include) => `-I${include}`),
+  `-I${path.join(root, 'native')}`,
+  ...addonFlags(),
   '-c',
 ];
 run('xargs', ['-n', '1', '-P', String(availableParallelism()), compiler, ...compile], {
   cwd: path.join(copy, 'objects'),
-  input: [...sources, path.join(root, 'native/addon.cc')].map(rename).join('\n'),
+  input: sources.map(rename).join('\n'),
   stdio: ['pipe', 'inherit', 'inherit'],
 });
 

@@ -1,7 +1,15 @@
-// Builds the addon. Finds what it needs first, so that a missing tool is one clear line, and points
-// node-gyp at Node headers that are already on this machine before it would download any.
+// Puts the addon in its place: a prebuilt one that this Node can load, or one that is built here. For that it
+// finds what it needs first, so that a missing tool is one clear line, and points node-gyp at Node headers
+// that are already on this machine before it would download any.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, realpathSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+} from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -55,6 +63,28 @@ function localHeaders() {
   return found.find((prefix) => headersMajor(prefix) === major) ?? found[0];
 }
 
+/**
+ * Trying them tells glibc from musl better than looking at the system does. A checkout always builds its own
+ * sources, and so does npm install --build-from-source.
+ */
+function usePrebuilt() {
+  const folder = path.join(root, 'prebuilds');
+  const checkout = existsSync(path.join(root, 'native/test'));
+  if (checkout || process.env.npm_config_build_from_source || !existsSync(folder)) return false;
+  for (const system of readdirSync(folder)) {
+    if (!system.startsWith(`${process.platform}-${process.arch}`)) continue;
+    const addon = path.join(folder, system, 'freebsd_rss.node');
+    const load = ['-e', 'require(process.argv[1])', addon];
+    if (spawnSync(process.execPath, load, { stdio: 'ignore' }).status !== 0) continue;
+    const place = path.join(root, 'build/Release');
+    mkdirSync(place, { recursive: true });
+    copyFileSync(addon, path.join(place, 'freebsd_rss.node'));
+    return true;
+  }
+  return false;
+}
+
+if (usePrebuilt()) process.exit(0);
 const missing = missingTool();
 if (missing !== undefined) fail(missing);
 
@@ -68,5 +98,5 @@ const gyp = process.env.npm_config_node_gyp;
 const result = gyp
   ? spawnSync(process.execPath, [gyp, ...args], { cwd: root, stdio: 'inherit' })
   : spawnSync('node-gyp', args, { cwd: root, stdio: 'inherit' });
-if (result.error) fail('node-gyp was not found; run this through npm: npm run build');
+if (result.error) fail('node-gyp was not found; run this through npm: npm run compile');
 process.exit(result.status ?? 1);

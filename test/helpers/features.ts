@@ -31,6 +31,11 @@ const present: Record<string, () => boolean> = {
   // procfs(5), and no sanitizer that keeps what is freed.
   'resident-memory': () =>
     existsSync('/proc/self/status') && process.env['ASAN_OPTIONS'] === undefined,
+  // With its headers and libraries of other systems: pip install ziglang.
+  zig: () => {
+    const [command, ...args] = (process.env['ZIG'] ?? 'python3 -m ziglang').split(' ');
+    return spawnSync(command!, [...args, 'version']).status === 0;
+  },
   // A network namespace of its own with a slow link: unshare(1), tc(8), and the right to.
   netns: () =>
     linux &&

@@ -1,0 +1,78 @@
+// Builds the addon for all systems that install it without a compiler: prebuilds/<system>/freebsd_rss.node.
+// npm run prebuild [-- SYSTEM...]
+//
+// Each is linked a second time with every symbol required to be found, in the system's libraries or in
+// what Node's headers declare: one that could not be loaded is not built.
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import {
+  addonFlags,
+  compileAll,
+  fail,
+  link,
+  needZig,
+  nodeHeaders,
+  nodeSources,
+  platformSources,
+} from './cross.mjs';
+
+process.chdir(path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..'));
+needZig();
+
+// The oldest C library that Node 20 runs on; FreeBSD's addons run on all later releases.
+const targets = {
+  'freebsd-x64': 'x86_64-freebsd.14.0',
+  'freebsd-arm64': 'aarch64-freebsd.14.0',
+  'linux-x64-glibc': 'x86_64-linux-gnu.2.28',
+  'linux-x64-musl': 'x86_64-linux-musl',
+  'linux-arm64-glibc': 'aarch64-linux-gnu.2.28',
+  'linux-arm64-musl': 'aarch64-linux-musl',
+};
+const flags = [
+  '-std=c++17',
+  '-O2',
+  '-fPIC',
+  '-fno-exceptions',
+  '-fvisibility=hidden',
+  '-Inative',
+  ...addonFlags(),
+];
+
+/** C source that defines what Node's headers declare of Node-API and libuv. */
+function nodeStub() {
+  const names = new Set();
+  for (const header of ['js_native_api.h', 'node_api.h', 'uv.h'])
+    for (const [, name] of readFileSync(path.join(nodeHeaders(), header), 'utf8').matchAll(
+      /\b((?:napi|node_api|uv)_\w+)\(/g,
+    ))
+      names.add(name);
+  return [...names].map((name) => `extern "C" void ${name}() {}`).join('\n');
+}
+
+async function build(system) {
+  const target = ['-target', targets[system]];
+  const directory = `build/prebuild-${system}`;
+  const files = [...platformSources(system.split('-')[0]), ...nodeSources()];
+  const objects = await compileAll(files, directory, () => [...target, ...flags]);
+  const stub = `${directory}/node.cc`;
+  writeFileSync(stub, nodeStub());
+  // The C++ library is linked in: it must not meet another one in the process.
+  const exports = `${directory}/exports.map`;
+  writeFileSync(exports, '{ global: napi_*; node_api_*; local: *; };\n');
+  const libraries = ['-shared', '-lpthread', `-Wl,--version-script=${exports}`];
+  const complete = `${directory}/complete.node`;
+  await link([...target, ...libraries, '-Wl,-z,defs', ...objects, stub, '-o', complete]);
+  const addon = `prebuilds/${system}/freebsd_rss.node`;
+  rmSync(path.dirname(addon), { recursive: true, force: true });
+  mkdirSync(path.dirname(addon), { recursive: true });
+  await link([...target, ...libraries, '-s', ...objects, '-o', addon]);
+  console.log(`${addon}: ${statSync(addon).size} bytes`);
+}
+
+const chosen = process.argv.slice(2);
+for (const system of chosen)
+  if (!(system in targets))
+    fail(`no system "${system}"; there are ${Object.keys(targets).join(', ')}`);
+for (const system of chosen.length > 0 ? chosen : Object.keys(targets)) await build(system);

@@ -1,0 +1,86 @@
+// The package that npm would publish: what is in it, and that it is installed without a compiler.
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, it } from 'node:test';
+
+import { skipWithout } from '../helpers/features.js';
+
+const folder = mkdtempSync(path.join(tmpdir(), 'rss-package-'));
+after(() => rmSync(folder, { recursive: true }));
+
+const { glibcVersionRuntime } = (
+  process.report.getReport() as unknown as { header: Record<string, string> }
+).header;
+const thisSystem = process.arch === 'x64' && glibcVersionRuntime !== undefined;
+
+interface Packed {
+  size: number;
+  files: { path: string; size: number }[];
+}
+
+function contents(): Packed {
+  const output = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
+    encoding: 'utf8',
+  });
+  return (JSON.parse(output) as Packed[])[0]!;
+}
+
+it('npm pack has what the package needs, and nothing else', (t) => {
+  const { files, size } = contents();
+  const names = files.map((file) => file.path);
+  t.diagnostic(`${names.length} files, ${size} bytes packed`);
+  for (const needed of [
+    'README.md',
+    'LICENSE',
+    'CHANGELOG.md',
+    'binding.gyp',
+    'native/addon.cc',
+    'native/platform/freebsd/sendfile.cc',
+    'scripts/install.mjs',
+    'scripts/rc.d/rss_memcached',
+    'man/freebsd-rss.3',
+    'man/freebsd-rss-memcached.8',
+    'dist/lib/index.js',
+    'dist/lib/index.d.ts',
+    'dist/lib/worker/index.js',
+    'dist/examples/memcached/main.js',
+    'examples/memcached/README.md',
+  ])
+    assert.ok(names.includes(needed), `${needed} is missing`);
+  const expected =
+    /^(dist\/(lib|examples)|examples|man|native|prebuilds|scripts\/(install\.mjs|rc\.d))\b|^[\w.]+$/;
+  assert.deepEqual(
+    names.filter((name) => !expected.test(name) || /^native\/(test|stress)|\.map$/.test(name)),
+    [],
+  );
+});
+
+it(
+  'a prebuilt addon is installed without a compiler, and loads',
+  { skip: thisSystem ? skipWithout('zig') : 'linux-x64 with glibc is missing', timeout: 900_000 },
+  () => {
+    const built = spawnSync(process.execPath, ['scripts/prebuild.mjs', 'linux-x64-glibc'], {
+      encoding: 'utf8',
+    });
+    assert.equal(built.status, 0, built.stderr);
+    const copy = path.join(folder, 'node_modules/freebsd-rss');
+    for (const { path: name } of contents().files) cpSync(name, path.join(copy, name));
+    for (const name of ['bindings', 'file-uri-to-path', 'node-addon-api'])
+      cpSync(`node_modules/${name}`, path.join(folder, 'node_modules', name), { recursive: true });
+    const bin = path.join(folder, 'bin');
+    mkdirSync(bin);
+    symlinkSync(process.execPath, path.join(bin, 'node'));
+    const options = { cwd: copy, env: { PATH: bin }, encoding: 'utf8' } as const;
+    const installed = spawnSync('node', ['scripts/install.mjs'], options);
+    assert.equal(installed.status, 0, installed.stderr);
+    assert.ok(existsSync(path.join(copy, 'build/Release/freebsd_rss.node')));
+    const script = "import { rssConfig } from 'freebsd-rss'; console.log(rssConfig().buckets)";
+    const use = ['--input-type=module', '-e', script];
+    const used = spawnSync('node', use, { ...options, cwd: folder });
+    assert.equal(used.status, 0, used.stderr);
+    assert.match(used.stdout, /^\d+\n$/);
+  },
+);
