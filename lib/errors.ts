@@ -28,6 +28,7 @@ export interface SystemError extends Error, ErrorDetails {
 export type RssErrorCode =
   'ERR_RSS_CLOSED' | 'ERR_RSS_RELEASED' | 'ERR_RSS_STATE' | 'ERR_RSS_WORKER_EXITED';
 
+/** An error of this package's own; `code` says which. */
 export class RssError extends Error {
   constructor(
     readonly code: RssErrorCode,

@@ -5,7 +5,9 @@ import { argumentTypeError } from './errors.js';
 
 /** The part of a worker definition that serves HTTP. */
 export interface HttpHandlers {
+  /** Gives the connection to the HTTP server. */
   connection(socket: Socket): void;
+  /** Ends idle connections, and waits for the others. */
   stop(): Promise<void>;
 }
 

@@ -12,12 +12,13 @@ export {
   type TupleHash,
 } from './rss/hash.js';
 export type { WorkersOption } from './rss/topology.js';
-export { serveHttp } from './http.js';
+export { type HttpHandlers, serveHttp } from './http.js';
 export {
   createServer,
   RssServer,
   type CloseOptions,
   type ServerAddress,
+  type ServerEvents,
   type ServerOptions,
   type StreamOptions,
   type TcpOptions,
@@ -26,8 +27,17 @@ export {
   type WorkerExit,
   type WorkerInfo,
 } from './server/server.js';
+export type { CounterName } from './server/layout.js';
+export type { EndpointOptions } from './server/options.js';
 export type { BucketStats, Counters, ServerStats, WorkerStats } from './server/stats.js';
-export { Listener, type ListenerOptions, openListener, type Steering } from './socket/listen.js';
+export type { Handoff } from './server/steering.js';
+export {
+  Listener,
+  type ListenerOptions,
+  openListener,
+  type Protocol,
+  type Steering,
+} from './socket/listen.js';
 export { socketOptions, type SocketReference, type TypedOption } from './socket/options.js';
 export { OwnerLock } from './shm/lock.js';
 export {
@@ -43,5 +53,12 @@ export {
   type SegmentOptions,
   ShmSegment,
 } from './shm/segment.js';
-export { sendSegment, type SendOptions, type SendResult, type SendSource } from './shm/send.js';
+export {
+  type FileOptions,
+  sendSegment,
+  type SendOptions,
+  type SendResult,
+  type SendSource,
+  type ZeroCopy,
+} from './shm/send.js';
 export { waitOn, wake } from './shm/wait.js';

@@ -146,6 +146,7 @@ export interface StreamEngineViews {
   pending: Uint32Array;
 }
 
+/** Figures of one worker's stream engine, since it began. */
 export interface StreamStatistics {
   /** Open connections. */
   connections: number;
@@ -225,6 +226,7 @@ export interface WorkerPort {
   flush(replies: number): void;
 }
 
+/** One end of a connection, or of a datagram. */
 export interface SocketAddress {
   address: string;
   port: number;

@@ -2,6 +2,7 @@
 // The rows' fields are defined once, in native/core/counters.h.
 import { native } from '../native.js';
 
+/** What is counted per bucket; docs/design.md says what each means. */
 export type CounterName =
   | 'accepted'
   | 'served'

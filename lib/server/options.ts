@@ -13,7 +13,8 @@ import { checkBoolean, checkInteger, checkOneOf, checkOptions } from '../validat
 import type { StreamSettings } from './messages.js';
 import type { Handoff } from './steering.js';
 
-interface EndpointOptions extends Omit<
+/** What TCP and UDP listeners have in common. */
+export interface EndpointOptions extends Omit<
   ListenerOptions,
   'protocol' | 'host' | 'steering' | 'bucket'
 > {
@@ -21,8 +22,10 @@ interface EndpointOptions extends Omit<
   host?: string | string[];
 }
 
+/** The TCP listeners of a server. */
 export type TcpOptions = EndpointOptions;
 
+/** The UDP sockets of a server. */
 export interface UdpOptions extends EndpointOptions {
   /** Give datagrams to the worker that owns their bucket. Default false: count them. */
   forward?: boolean;
@@ -30,6 +33,7 @@ export interface UdpOptions extends EndpointOptions {
   datagramSize?: number;
 }
 
+/** A server's Unix socket. */
 export interface UnixOptions {
   /** The socket file, made by listen() and removed by close(). One left by a dead server is replaced. */
   path: string;
@@ -63,6 +67,7 @@ export interface StreamOptions {
   zeroCopyThreshold?: number;
 }
 
+/** What createServer() takes: a worker module, and one of `tcp`, `udp` and `unix` at least. */
 export interface ServerOptions {
   /** The worker module, whose default export is defineWorker()'s result. */
   worker: string | URL;

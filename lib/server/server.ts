@@ -39,6 +39,7 @@ export type {
   UnixOptions,
 } from './options.js';
 
+/** One of a server's workers. */
 export interface WorkerInfo extends WorkerPlan {
   /** How many predecessors the worker has had. */
   generation: number;
@@ -54,6 +55,7 @@ export interface WorkerExit extends WorkerPlan {
   error: Error | undefined;
 }
 
+/** How close() ends a server. */
 export interface CloseOptions {
   /** Milliseconds that live connections get to end by themselves. Default 5,000. */
   timeout?: number;
@@ -61,7 +63,8 @@ export interface CloseOptions {
   signal?: AbortSignal;
 }
 
-interface ServerEvents {
+/** Events of a server, and what their listeners get. */
+export interface ServerEvents {
   listening: [];
   'worker-online': [WorkerInfo];
   'worker-exit': [WorkerExit];
@@ -207,6 +210,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
     return this.#closed.finally(() => signal?.removeEventListener('abort', abandon));
   }
 
+  /** close(), for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

@@ -26,6 +26,7 @@ export interface WorkerStats extends Counters {
   buckets: number[];
 }
 
+/** Counters since listen(): per bucket, per worker, and of all. */
 export interface ServerStats {
   buckets: BucketStats[];
   workers: WorkerStats[];

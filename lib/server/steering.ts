@@ -5,6 +5,7 @@ import type { RssConfig } from '../rss/config.js';
 import type { WorkerPlan } from '../rss/topology.js';
 import type { Steering } from '../socket/listen.js';
 
+/** Whether connections move to the worker that owns their bucket; 'auto': where it buys locality. */
 export type Handoff = 'auto' | 'always' | 'never';
 
 export interface SteeringRequest {

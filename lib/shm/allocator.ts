@@ -3,6 +3,7 @@ import { argumentTypeError, RssError } from '../errors.js';
 import { checkBoolean, checkInteger, checkOptions } from '../validate.js';
 import { maxSegmentSize, ShmSegment } from './segment.js';
 
+/** Sizes and limits of an allocator, and what its segments are like. */
 export interface AllocatorOptions {
   /** Bytes of a segment, and of the largest region: 64 KiB to 1 GiB. Default 16 MiB. */
   segmentSize?: number;
@@ -20,6 +21,7 @@ export interface AllocatorOptions {
   lock?: boolean;
 }
 
+/** What an allocator has, now. */
 export interface AllocatorStatistics {
   /** Segments mapped: those in use, and those that wait for sends to end. */
   segments: number;
@@ -207,6 +209,7 @@ export class SegmentAllocator {
     this.#current = this.#spare = undefined;
   }
 
+  /** close(), for `using`. */
   [Symbol.dispose](): void {
     this.close();
   }

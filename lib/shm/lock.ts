@@ -29,11 +29,13 @@ export class OwnerLock {
       native.acquireLock(this.#words, this.#index, this.#token);
   }
 
+  /** Frees the lock, which this thread holds, and wakes one that waits. */
   release(): void {
     if ((Atomics.exchange(this.#words, this.#index, 0) & contended) !== 0)
       native.wakeWord(this.#words, this.#index, 1);
   }
 
+  /** Whether the owner with this token holds it. */
   isHeldBy(token: number): boolean {
     return (Atomics.load(this.#words, this.#index) & ~contended) === token;
   }

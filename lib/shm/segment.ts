@@ -5,6 +5,7 @@ import { checkBoolean, checkInteger, checkOptions } from '../validate.js';
 /** Largest segment: offsets below 1 GiB stay small integers for V8. */
 export const maxSegmentSize = 2 ** 30;
 
+/** What ShmSegment.create() makes. */
 export interface SegmentOptions {
   /** Bytes, 1 to 2^30. Rounded up to 2 MiB where large pages are granted. */
   size: number;
@@ -26,6 +27,7 @@ export interface SegmentOptions {
   largePages?: boolean;
 }
 
+/** What ShmSegment.open() takes. */
 export type OpenOptions = Pick<SegmentOptions, 'maxSize' | 'lock'>;
 
 /** What was asked for and could be had. */
@@ -248,6 +250,7 @@ export class ShmSegment {
     native.detachBuffer(entry.buffer);
   }
 
+  /** close(), for `using`. */
   [Symbol.dispose](): void {
     this.close();
   }

@@ -19,8 +19,10 @@ import { ShmSegment } from './segment.js';
  */
 export type SendSource = ShmSegment | Region | number | { readonly fd: number };
 
+/** Whether sendfile(2) is used; see StreamOptions. */
 export type ZeroCopy = 'auto' | 'always' | 'never';
 
+/** Flags of sendfile(2) for files; Linux has none of them. */
 export interface FileOptions {
   /** FreeBSD: fail with EBUSY rather than to wait for the disk (SF_NODISKIO). */
   noDiskIo?: boolean;
@@ -30,6 +32,7 @@ export interface FileOptions {
   readAhead?: number;
 }
 
+/** What sendSegment() takes. */
 export interface SendOptions extends FileOptions {
   /** Bytes that go out in front of the range, in the same packets. */
   header?: Uint8Array;
@@ -47,6 +50,7 @@ export interface SendOptions extends FileOptions {
   sync?: boolean;
 }
 
+/** What is known of bytes that have been sent. */
 export interface SendResult {
   /** The peer's kernel has all of it. False: the connection has ended before that was known. */
   acked: boolean;

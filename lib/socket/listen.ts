@@ -11,12 +11,14 @@ import {
   checkPort,
 } from '../validate.js';
 
+/** Of a listener. */
 export type Protocol = 'tcp' | 'udp';
 
 /** How a connection or datagram reaches its worker. docs/design.md explains each. */
 export type Steering = keyof typeof steeringNumber;
 export const steerings = Object.keys(steeringNumber) as Steering[];
 
+/** What openListener() binds, and how. */
 export interface ListenerOptions {
   /** Default 'tcp'. */
   protocol?: Protocol;
@@ -106,6 +108,7 @@ export class Listener {
     this.#opened.descriptor.close();
   }
 
+  /** close(), for `using`. */
   [Symbol.dispose](): void {
     this.close();
   }

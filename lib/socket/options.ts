@@ -10,7 +10,9 @@ export type SocketReference = Listener | number;
 
 /** A socket option: read it, set it. Both throw system errors that name it. */
 export interface TypedOption<T> {
+  /** The value in effect. */
   get(socket: SocketReference): T;
+  /** Sets the value; a TypeError for one of another type. */
   set(socket: SocketReference, value: T): void;
 }
 

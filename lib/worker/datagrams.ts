@@ -56,10 +56,12 @@ export class DatagramBatch {
     this.#port = port;
   }
 
+  /** Where row i's payload begins in `bytes`. */
   offset(i: number): number {
     return this.#rows[i * rowWords + Column.Offset]!;
   }
 
+  /** Bytes of row i's payload. */
   length(i: number): number {
     return this.#rows[i * rowWords + Column.Length]!;
   }
@@ -69,14 +71,17 @@ export class DatagramBatch {
     return (this.#rows[i * rowWords + Column.Flags]! & flagTruncated) !== 0;
   }
 
+  /** The RSS bucket of row i. */
   bucket(i: number): number {
     return this.#rows[i * rowWords + Column.Bucket]!;
   }
 
+  /** Its flow id: the RSS hash, from the kernel or computed. */
   flowId(i: number): number {
     return this.#rows[i * rowWords + Column.FlowId]!;
   }
 
+  /** What its flow id is the hash of. */
   hashType(i: number): HashType {
     return native.hashTypeName(this.#rows[i * rowWords + Column.HashType]!) as HashType;
   }

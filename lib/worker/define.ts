@@ -11,6 +11,7 @@ import { checkFunction, checkOptions } from '../validate.js';
 import type { DatagramBatch, DatagramReplies } from './datagrams.js';
 import type { StreamHandlers, Streams } from './streams.js';
 
+/** What a worker knows of itself and its server: start() gets it. */
 export interface WorkerContext {
   readonly workerIndex: number;
   /** Number of workers of the server. */
@@ -35,6 +36,7 @@ export interface WorkerContext {
   countRequests(bucket: number, requests: number): void;
 }
 
+/** What a worker does; `connection` or `stream`, not both. */
 export interface WorkerDefinition {
   /** Runs before the worker serves; a rejection ends the worker. */
   start?(context: WorkerContext): void | Promise<void>;

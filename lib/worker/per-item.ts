@@ -61,13 +61,16 @@ export class StreamConnection {
   }
 }
 
+/** What perConnection() calls. */
 export interface ConnectionHandlers {
+  /** A connection has come. */
   open?(connection: StreamConnection): void;
   /**
    * Bytes of a connection: what it left before, and what has come since. Valid until the function
    * returns. Returns how many are done with; without a number, all of them.
    */
   data(connection: StreamConnection, bytes: Buffer): number | undefined;
+  /** It has gone; `error` says why, if not in order. */
   close?(connection: StreamConnection, error: SystemError | undefined): void;
 }
 

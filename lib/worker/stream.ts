@@ -93,6 +93,7 @@ export class StreamBatch {
     return this.#rows[i * Input.Words + Input.Connection]!;
   }
 
+  /** Where row i's input begins in `bytes`. */
   offset(i: number): number {
     return this.#rows[i * Input.Words + Input.Offset]!;
   }

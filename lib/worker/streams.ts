@@ -61,6 +61,7 @@ export interface StreamHandlers {
 /** Where to connect to: an IP address (default 127.0.0.1) and port, or a Unix socket's path. */
 export type ConnectOptions = { port: number; host?: string } | { path: string };
 
+/** The stream connections of one worker. */
 export class Streams {
   /** Output: in `data` the same as its argument. */
   readonly out: StreamOutput;
@@ -236,6 +237,7 @@ export class Streams {
     return this.#engine.retire();
   }
 
+  /** Whether what was retired before this ticket can be written again. */
   reusable(ticket: number): boolean {
     return this.#engine.passed(checkInteger('ticket', ticket, 1, Number.MAX_SAFE_INTEGER));
   }
@@ -249,6 +251,7 @@ export class Streams {
     return { local, peer };
   }
 
+  /** Figures of this worker's engine. */
   statistics(): StreamStatistics {
     return this.#engine.statistics();
   }
