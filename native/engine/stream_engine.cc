@@ -225,7 +225,7 @@ StreamEngine::Detached StreamEngine::Detach(uint32_t id, bool with_row) {
     out.input.Append(options_.slab + row.offset + consumed, row.length - consumed);
   }
   out.input.Append(c->input.data(), c->input.size());
-  LoseMarks(c);
+  LoseMarks(c, 0);
   out.output = c->output.Flatten();
   slots_[ConnectionIds::SlotOf(id)].reset();
   ids_.Free(id);

@@ -204,19 +204,19 @@ class StreamEngine {
   void Settle(const InputRow& row);
   void Schedule();
 
-  void Obey(StreamConnection* c, const OutputRow& row);
+  void Obey(uint32_t id, const OutputRow& row);
   size_t FlushOne(const OutputRow* rows, size_t count);
   using Reference = OutputQueue::Reference;
   void Send(StreamConnection* c, iovec* parts, int count, size_t total, Reference reference);
   ssize_t Transfer(StreamConnection* c, iovec* parts, int count, const Reference* reference);
   bool Shares(StreamConnection* c, const Reference& reference);
   void SendQueued(StreamConnection* c);
-  void MarkOutput(StreamConnection* c, OutputQueue::Mark mark);
+  void MarkOutput(uint32_t id, OutputQueue::Mark mark);
   void Reached(StreamConnection* c, OutputQueue::Mark mark);
   void Complete(uint32_t token, uint32_t flags);
-  void LoseMarks(StreamConnection* c);
+  void LoseMarks(StreamConnection* c, int error);
   StreamConnection::Peer PeerOf(StreamConnection* c);
-  void Confirm(StreamConnection* c);
+  void Confirm(StreamConnection* c, bool orderly);
   void CheckUnconfirmed();
   void Finish(StreamConnection* c);
   void Linger(StreamConnection* c);
@@ -256,6 +256,10 @@ class StreamEngine {
   std::vector<CompletedRow> completed_;
   std::vector<uint32_t> carried_;
   std::deque<uint32_t> unconfirmed_;  // connections
+  struct {
+    uint32_t connection = 0;
+    uint32_t flags = 0;  // of CompletedRow
+  } lost_;               // the connection that was removed last
   EmptyProbe empty_;
   std::vector<Buffer> buffers_;
   std::unique_ptr<uint8_t[]> scratch_;  // kReadSize

@@ -76,7 +76,11 @@ void StreamEngine::Receive(uint32_t id) {
 
 void StreamEngine::Discard(StreamConnection* c) {
   ssize_t received = ReceiveStream(c->fd.get(), scratch_.get(), kReadSize);
-  if (received <= 0 && received != -EAGAIN) Remove(c, 0);
+  if (received > 0 || received == -EAGAIN) return;
+  c->ended = true;
+  if (c->unconfirmed != nullptr && received == 0) Confirm(c, true);
+  if (c->unconfirmed == nullptr || received < 0) return Remove(c, 0);
+  UpdatePoll(c);
 }
 
 void StreamEngine::Offer(uint32_t id) {

@@ -1,4 +1,6 @@
 // StreamEngine: tells how far output has come, of whom that is asked.
+#include <errno.h>
+
 #include <algorithm>
 
 #include "engine/stream_engine.h"
@@ -11,9 +13,10 @@ constexpr size_t kConfirmAtOnce = 256;
 
 }  // namespace
 
-void StreamEngine::MarkOutput(StreamConnection* c, OutputQueue::Mark mark) {
+void StreamEngine::MarkOutput(uint32_t id, OutputQueue::Mark mark) {
+  StreamConnection* c = Find(id);
   if (c == nullptr || c->finishing)
-    Complete(mark.token, 0);
+    Complete(mark.token, c == nullptr && id == lost_.connection ? lost_.flags : 0);
   else if (c->output.empty() && !c->connecting)
     Reached(c, mark);
   else
@@ -49,14 +52,18 @@ void StreamEngine::CheckUnconfirmed() {
     unconfirmed_.pop_front();
     StreamConnection* c = Find(id);
     if (c == nullptr || c->unconfirmed == nullptr) continue;
-    Confirm(c);
-    if (c->unconfirmed != nullptr) unconfirmed_.push_back(id);
+    Confirm(c, false);
+    if (c->unconfirmed != nullptr)
+      unconfirmed_.push_back(id);
+    else if (c->lingering && c->ended)
+      Remove(c, 0);
   }
   if (unconfirmed_.empty()) uv_timer_stop(confirm_timer_.get());
 }
 
-// Completes what the peer has acknowledged.
-void StreamEngine::Confirm(StreamConnection* c) {
+// Completes what the peer has acknowledged. `orderly`: its end has just been read, so it has not
+// reset the connection.
+void StreamEngine::Confirm(StreamConnection* c, bool orderly) {
   int fd = c->fd.get();
   Unconfirmed& u = *c->unconfirmed;
   SocketAddress local, peer;
@@ -68,7 +75,8 @@ void StreamEngine::Confirm(StreamConnection* c) {
     if (rest >= 0) acknowledged = u.written - static_cast<double>(rest);
   }
   // The buffer of a connection that was reset is empty too.
-  if (u.waits.front().position > acknowledged || !Endpoints(fd, &local, &peer).ok()) return;
+  if (u.waits.front().position > acknowledged) return;
+  if (!orderly && !Endpoints(fd, &local, &peer).ok()) return;
   while (!u.waits.empty() && u.waits.front().position <= acknowledged) {
     const Unconfirmed::Wait& wait = u.waits.front();
     bool reusable = !wait.shared || PeerOf(c) == StreamConnection::Peer::kElsewhere;
@@ -83,15 +91,18 @@ void StreamEngine::Complete(uint32_t token, uint32_t flags) {
   Schedule();
 }
 
-// The connection goes: nothing more will be known of its output. Another machine throws away what
-// still comes of it.
-void StreamEngine::LoseMarks(StreamConnection* c) {
-  if (c->unconfirmed != nullptr) Confirm(c);
-  uint32_t flags = c->peer == StreamConnection::Peer::kElsewhere ? CompletedRow::kReusable : 0;
+// The connection goes: nothing more will be known of its output. What another machine has reset is
+// sent no more; otherwise the kernel goes on sending after the end.
+void StreamEngine::LoseMarks(StreamConnection* c, int error) {
+  if (c->unconfirmed != nullptr) Confirm(c, false);
+  bool reset = error == -ECONNRESET || error == -EPIPE;
+  uint32_t flags =
+      reset && c->peer == StreamConnection::Peer::kElsewhere ? CompletedRow::kReusable : 0;
   if (c->unconfirmed != nullptr)
     for (const Unconfirmed::Wait& wait : c->unconfirmed->waits) Complete(wait.token, flags);
   c->unconfirmed.reset();
   c->output.ForEachMark([&](const OutputQueue::Mark& mark) { Complete(mark.token, flags); });
+  lost_ = {c->id, flags};  // of marks that follow in the rows
 }
 
 }  // namespace rss

@@ -53,7 +53,7 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
     const OutputRow& row = rows[at];
     if (row.buffer >= OutputRow::kAcknowledged) {
       if (used > 0) break;  // first what stands before it
-      Obey(c, row);
+      Obey(rows[0].connection, row);
       c = Find(rows[0].connection);
       continue;
     }
@@ -91,10 +91,11 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
   return at;
 }
 
-void StreamEngine::Obey(StreamConnection* c, const OutputRow& row) {
+void StreamEngine::Obey(uint32_t id, const OutputRow& row) {
+  StreamConnection* c = Find(id);
   bool acknowledged = row.buffer == OutputRow::kAcknowledged;
   if (acknowledged || row.buffer == OutputRow::kTaken)
-    MarkOutput(c, {row.offset, acknowledged});
+    MarkOutput(id, {row.offset, acknowledged});
   else if (c != nullptr && row.buffer == OutputRow::kEnd)
     Finish(c);
   else if (c != nullptr)
@@ -222,19 +223,20 @@ void StreamEngine::Finish(StreamConnection* c) {
 // Closing a socket with unread input makes a reset of it, which takes answers along that the peer
 // has not read yet: so our side is closed, and the rest read until the peer's is too.
 void StreamEngine::Linger(StreamConnection* c) {
-  if (c->ended) return Remove(c, 0);
-  shutdown(c->fd.get(), SHUT_WR);
+  // Somebody may wait for acknowledgements, which a closed socket does not tell.
+  if (c->ended && c->unconfirmed == nullptr) return Remove(c, 0);
+  if (!c->ended) shutdown(c->fd.get(), SHUT_WR);
   c->lingering = true;
   ++lingering_;
   Active(c);
   WatchTimeouts();
   c->input.Consume(c->input.size());
-  c->events = 0;  // level-triggered again, whatever has been told before
+  if (!c->ended) c->events = 0;  // level-triggered again, whatever has been told before
   UpdatePoll(c);
 }
 
 void StreamEngine::Remove(StreamConnection* c, int error) {
-  LoseMarks(c);
+  LoseMarks(c, error);
   gone_.push_back({c->id, error});
   statistics_.queued -= static_cast<double>(c->output.size());
   if (c->lingering) --lingering_;

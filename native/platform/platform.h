@@ -198,6 +198,10 @@ Status SealSize(int fd);
 // Addresses that nothing else will be mapped to, aligned to kLargePage if there are so many; null
 // with errno.
 uint8_t* ReserveAddresses(size_t size);
+
+// Has the kernel use ordinary pages for a mapping: of a larger one, a part cannot be renewed while
+// it is being sent (Linux zeroes it in place).
+void KeepPagesSmall(void* at, size_t length);
 // Replaces whole pages of an object by fresh zeros; whoever was sent the old ones keeps them as
 // they were. ENOTSUP where that cannot be had: a FreeBSD object keeps pages that are being sent,
 // and hands them out again (vm_object_page_remove()).

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 
-import { createServer, type RssServer, type ServerOptions } from 'freebsd-rss';
+import { createServer, type RssServer, type SendResult, type ServerOptions } from 'freebsd-rss';
 import type { StreamStatistics } from 'freebsd-rss/worker';
 
 const worker = new URL('../fixtures/stream-worker.js', import.meta.url);
@@ -116,6 +116,7 @@ export class StreamClient {
 
 /** What fixtures/stream-worker.ts tells of itself. */
 export interface WorkerState extends StreamStatistics {
+  sent: SendResult[];
   rows: number;
   largestBatch: number;
   /** Rows with bytes in them. */

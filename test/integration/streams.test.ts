@@ -151,6 +151,25 @@ describe('the end of a connection', () => {
     assert.equal(await client.end(), 'end');
   });
 
+  for (const [how, requests] of [
+    ['the peer closes its side', [request('m', 2 ** 24)]],
+    ['we end it', [request('m', 2 ** 24), request('q')]],
+  ] as const)
+    it(`${how} while what was sent from memory is not acknowledged: that is waited for`, async () => {
+      const before = (await countEnds()).sent.length;
+      const client = await StreamClient.to(server);
+      client.socket.on('data', () => {
+        client.socket.pause(); // slower than the server, whose buffers are full at its end
+        setTimeout(() => client.socket.resume(), 1);
+      });
+      if (requests.length === 1) client.socket.end(requests[0]);
+      else client.socket.write(Buffer.concat(requests));
+      assert.equal((await client.read(2 ** 24)).length, 2 ** 24);
+      assert.equal(await client.end(), 'end');
+      await eventually(async () => (await countEnds()).sent.length > before);
+      assert.equal((await countEnds()).sent.at(-1)!.acked, true);
+    });
+
   it('the peer closes its side in the middle of a request, or while its answer waits', async () => {
     const half = await StreamClient.to(server);
     half.socket.end(echoOf(randomBytes(100)).subarray(0, 50));

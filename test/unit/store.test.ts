@@ -354,6 +354,19 @@ describe('large values', () => {
       }
     });
 
+    it('pinned values are not evicted for room that they would not make', () => {
+      const { shard } = sending();
+      const keys = Array.from({ length: 4 }, (_, i) => Buffer.from(`value-${i}`));
+      for (const name of keys) put(shard, name, value);
+      const pins = keys.map((name) => pin(shard, name));
+      fillUp(shard);
+      for (let i = 0; i < 20_000; i++) put(shard, Buffer.from(`small-${i}`), Buffer.alloc(400));
+      for (const name of keys) assert.ok(shard.locked(() => find(shard, name)) > 0);
+      for (const pinned of pins) shard.unpin(pinned, true);
+      fillUp(shard);
+      assert.equal(keys.filter((name) => shard.locked(() => find(shard, name)) > 0).length, 0);
+    });
+
     it('pages that lie side by side do so when they are written again', () => {
       const { shard } = sending();
       for (let i = 0; i < 5; i++) {

@@ -12,7 +12,10 @@ const crlf = 0x0d0a;
 export interface Sink {
   /** The output's memory is full: it must be emptied. */
   full(): void;
-  /** Sends the `length` bytes of a pinned value before the last `behind` bytes of the answers, and unpins it. */
+  /**
+   * Sends the `length` bytes of a pinned value before the last `behind` bytes of the answers, and sees to it that
+   * it is unpinned.
+   */
   share(shard: Shard, pin: number, length: number, behind: number): void;
 }
 
@@ -24,7 +27,7 @@ export class Output {
   /** Whether the present client can be sent values from where they lie. */
   shares = false;
   readonly #sink: Sink | undefined;
-  /** Bytes of the present client's that have been taken away. */
+  /** Bytes of the present client's answers that the sink has. */
   #taken = 0;
   /** The value that finishValue() sends. */
   #pin = 0;
@@ -122,6 +125,10 @@ export class Output {
     this.#pin = 0;
     this.#taken += this.#inPages;
     return this.#sink!.share(shard, pin, this.#inPages, this.#behind);
+  }
+
+  get taken(): number {
+    return this.#taken;
   }
 
   /** Bytes of the present client's answers so far. */

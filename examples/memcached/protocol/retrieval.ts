@@ -67,7 +67,7 @@ export class Retrieval {
   plainGet(input: Memory, start: number, end: number): number {
     const { key, out } = this.#context;
     const { view } = input;
-    const { begin, end: written } = out;
+    const { begin, taken, end: written } = out;
     for (let at = start + 4; ;) {
       const stop = key.scan(input, at, end);
       const after = view.getUint8(stop);
@@ -76,7 +76,8 @@ export class Retrieval {
         if (at === start + 4) return 0;
         // The keys before have been answered. One that is too long makes an error of the whole line, as
         // far as its answers can still be taken back.
-        if (key.length > longestKey && out.begin === begin) out.end = written;
+        if (key.length > longestKey && out.begin === begin && out.taken === taken)
+          out.end = written;
         return this.#pause(at - start, false, -1);
       }
       this.#getOne(false, -1);

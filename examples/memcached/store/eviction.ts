@@ -150,7 +150,7 @@ export class Eviction {
         this.expire(item);
         return true;
       }
-      if (!evict) continue;
+      if (!evict || this.#isRead(item)) continue;
       const state = words[(item >> 2) + Item.State]!;
       if ((state & stateReferenced) !== 0 && step < clockSteps) {
         words[(item >> 2) + Item.State] = state & ~stateReferenced;
@@ -162,6 +162,11 @@ export class Eviction {
       return true;
     }
     return false;
+  }
+
+  #isRead(item: number): boolean {
+    const first = this.#words[(item >> 2) + Item.Pages]!;
+    return first !== 0 && this.#values.isRead(first);
   }
 
   /** The item under the class's hand, 0 for a free chunk or none. */

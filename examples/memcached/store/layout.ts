@@ -81,7 +81,7 @@ export const enum Page {
   Words = 9,
 }
 
-/** Words of a page that holds a part of one value. All but Class and Chain are of a value's first page. */
+/** Words of a page that holds a part of one value. All but Class, Chain and Page.Sent are of a value's first page. */
 export const enum ValuePage {
   Class = 0, // number of slab classes + 1
   Next = 1, // in the circle of all values

@@ -69,22 +69,17 @@ export class Pages {
   /** A page; one is available. */
   take(): number {
     const words = this.#words;
-    words[Head.TakenPages]!++;
-    const page = this.#next();
+    const free = words[Head.FreePages]!;
+    const page = free === 0 ? words[Head.UsedPages]! : free - 1;
     const p = this.entry(page);
     if (words[p + Page.Sent] !== 0) {
       this.#renew!(this.start(page), this.#g.pageSize);
       words[p + Page.Sent] = 0;
     }
+    words[Head.TakenPages]!++;
+    if (free === 0) words[Head.UsedPages]!++;
+    else words[Head.FreePages] = words[p + Page.Next]!;
     return page;
-  }
-
-  #next(): number {
-    const words = this.#words;
-    const free = words[Head.FreePages]!;
-    if (free === 0) return words[Head.UsedPages]!++;
-    words[Head.FreePages] = words[this.entry(free - 1) + Page.Next]!;
-    return free - 1;
   }
 
   give(page: number): void {

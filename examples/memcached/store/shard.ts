@@ -253,9 +253,9 @@ export class Shard {
    */
   fill(pages: number, from: Memory, at: number, length: number, now: number): boolean {
     const limit = this.words[Head.PageLimit]!;
-    // What others fill cannot be evicted: rather than to empty the shard for nothing, it is not begun.
-    if (pages > limit * mostOfShard || this.#values.beingFilled() + pages > limit - leastPages)
-      return false;
+    // What is filled or read makes no room: rather than to empty the shard for nothing, it is not begun.
+    const held = this.#values.beingFilled() + this.words[Head.ReadPages]!;
+    if (pages > limit * mostOfShard || held + pages > limit - leastPages) return false;
     while (this.#values.filling(this.#worker) < pages)
       if (!this.#reserve(pages, now)) {
         this.abandon();

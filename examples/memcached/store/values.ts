@@ -4,7 +4,7 @@ import { copy, type Memory } from '../memory.js';
 import { Class, type Geometry, Head, Held, Item, mostWorkers, Page, ValuePage } from './layout.js';
 import type { Pages } from './pages.js';
 
-/** What is read cannot be evicted: no more pages of a shard may be pinned for sends. */
+/** What is read cannot make room for others: no more pages of a shard may be pinned for sends. */
 const mostPinned = 0.5;
 
 export class Values {
@@ -101,6 +101,11 @@ export class Values {
   /** The slab class of an item; the one after the last for a large value. */
   classOf(item: number): number {
     return this.#words[(item >> 2) + Item.Pages] === 0 ? this.#pages.classOf(item) : this.class;
+  }
+
+  /** Its pages would not be free if the item went. */
+  isRead(first: number): boolean {
+    return this.#words[this.#pages.entry(first - 1) + ValuePage.Readers] !== 0;
   }
 
   /** The item of the value that begins with page `first`. */

@@ -48,6 +48,8 @@ uint8_t* ReserveAddresses(size_t size) {
   return got == MAP_FAILED ? nullptr : static_cast<uint8_t*>(got);
 }
 
+void KeepPagesSmall(void*, size_t) {}
+
 Status RenewPages(int, uint64_t, size_t) {
   return MakeFailure(ENOTSUP, "fallocate", "pages that are being sent stay in their object");
 }

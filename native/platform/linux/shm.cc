@@ -39,6 +39,10 @@ uint8_t* ReserveAddresses(size_t size) {
   return begin + before;
 }
 
+void KeepPagesSmall(void* at, size_t length) {
+  madvise(at, length, MADV_NOHUGEPAGE);  // hugetlbfs refuses it, and is never sent from
+}
+
 Status RenewPages(int fd, uint64_t offset, size_t length) {
   if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
                 static_cast<off_t>(length)) != 0)

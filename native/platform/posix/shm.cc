@@ -54,6 +54,7 @@ Status Segment::MapUpTo(size_t size) {
   void* at = mmap(data_ + from, size - from, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
                   fd_.get(), static_cast<off_t>(from));
   if (at == MAP_FAILED) return LastError("mmap");
+  KeepPagesSmall(at, size - from);
   if (locked_ && mlock(data_ + from, size - from) != 0) locked_ = false;
   size_.store(size, std::memory_order_release);
   return Nothing{};

@@ -151,6 +151,7 @@ uint8_t* ReserveAddresses(size_t) {
   errno = ENOTSUP;
   return nullptr;
 }
+void KeepPagesSmall(void*, size_t) {}
 Status RenewPages(int, uint64_t, size_t) {
   return Unsupported("fallocate");
 }
