@@ -111,13 +111,7 @@ int main(int count, char** words) {
   auto port = static_cast<uint16_t>(arguments.Number("port", 11211));
   PinTo(static_cast<int>(arguments.Number("cpu", 0)));
   arguments.End();
-  int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), on = 1;
-  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  sockaddr_in address = Loopback(port);
-  if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
-      listen(listener, 4096) != 0)
-    Fail("listen");
+  int listener = Listen(port);
   int poll = epoll_create1(0);
   epoll_event event{};
   event.events = EPOLLIN;

@@ -3,8 +3,6 @@
 //
 //   ceiling_values port=N size=N [how=writev|sendfile] [cpu=0] [keys=16]
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
@@ -40,11 +38,7 @@ int main(int count, char** words) {
   int memory = memfd_create("values", 0);
   for (const std::string& value : values)
     if (write(memory, value.data(), size) != static_cast<ssize_t>(size)) Fail("write");
-  sockaddr_in address = Loopback(port);
-  int listener = socket(AF_INET, SOCK_STREAM, 0), on = 1;
-  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) Fail("bind");
-  listen(listener, 1024);
+  int listener = Listen(port);
   int poll = epoll_create1(0);
   auto watch = [&](int fd, uint32_t what, int operation) {
     epoll_event event{};
@@ -64,7 +58,6 @@ int main(int count, char** words) {
       if (fd == listener) {
         int accepted = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK);
         if (accepted < 0) continue;
-        setsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         clients[accepted] = Client();
         watch(accepted, EPOLLIN, EPOLL_CTL_ADD);
         continue;

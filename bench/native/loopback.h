@@ -19,6 +19,18 @@ inline sockaddr_in Loopback(uint16_t port) {
   return address;
 }
 
+// A non-blocking listener, whose connections are without Nagle's delay.
+inline int Listen(uint16_t port) {
+  int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), on = 1;
+  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  sockaddr_in address = Loopback(port);
+  if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+      listen(listener, 4096) != 0)
+    Fail("listen");
+  return listener;
+}
+
 // A blocking TCP connection without Nagle's delay.
 inline int Connect(uint16_t port) {
   sockaddr_in address = Loopback(port);

@@ -77,7 +77,7 @@ export class StreamClients implements Sink {
     this.#onRequests = onRequests;
   }
 
-  open(connection: number, flow: Flow, streams: Streams): void {
+  open(connection: number, flow: Flow): void {
     const { options, counters, connections, state, clock } = this.#environment;
     const slot = slotOf(connection);
     this.#sessions[slot] = undefined;
@@ -85,11 +85,11 @@ export class StreamClients implements Sink {
     this.#count[counter.total_connections]!++;
     if (options.refuseConnections && counters.total('curr_connections') > options.connections) {
       this.#count[counter.rejected_connections]!++;
-      streams.out.send(connection, tooMany);
-      streams.out.end(connection);
+      this.#out.send(connection, tooMany);
+      this.#out.end(connection);
       return;
     }
-    const [peer, local] = addressesOf(streams, connection, options.unixSocket ?? '');
+    const [peer, local] = addressesOf(this.#streams, connection, options.unixSocket ?? '');
     connections.open(slot, clock.now, peer, local);
     if (state.slots[Slot.Verbosity]! > 0)
       console.error(`<${slot} new client connection ${peer}, bucket ${flow.bucket}`);
@@ -101,11 +101,11 @@ export class StreamClients implements Sink {
     this.#environment.connections.close(slotOf(connection));
   }
 
-  data(batch: StreamBatch, out: StreamOutput): void {
+  data(batch: StreamBatch): void {
     this.#input ??= new Memory(batch.bytes);
-    this.#answers.rewind(out.reserve(0)); // behind what open() has said
+    this.#answers.rewind(this.#out.reserve(0)); // behind what open() has said
     this.#environment.clock.follow();
-    for (let i = 0; i < batch.count; i++) this.#serve(batch, out, i);
+    for (let i = 0; i < batch.count; i++) this.#serve(batch, i);
   }
 
   completed(batch: CompletedBatch): void {
@@ -133,7 +133,7 @@ export class StreamClients implements Sink {
     out.mark(connection, shard.number * Held.Words + pin, unpinWhen);
   }
 
-  #serve(batch: StreamBatch, out: StreamOutput, i: number): void {
+  #serve(batch: StreamBatch, i: number): void {
     const protocol = this.#protocol;
     const answers = this.#answers;
     const connection = batch.connection(i);
@@ -167,7 +167,7 @@ export class StreamClients implements Sink {
       this.#environment.clock.now,
       at === end ? ConnectionState.Waiting : ConnectionState.Value,
     );
-    if (session.closing) this.#end(connection, out);
+    if (session.closing) this.#end(connection);
     else if (at < end && (written >= enoughOutput || requests === this.#requestsPerTurn))
       this.#yield(batch, i, at - start);
     else batch.consume(i, at - start, session.needed);
@@ -184,8 +184,8 @@ export class StreamClients implements Sink {
     if (session === this.#idle) this.#idle = new Session();
   }
 
-  #end(connection: number, out: StreamOutput): void {
-    out.end(connection);
+  #end(connection: number): void {
+    this.#out.end(connection);
     this.#idle = new Session();
   }
 

@@ -72,11 +72,11 @@ export default defineWorker({
   },
 
   stream: {
-    open(connection, flow, streams) {
-      clients.open(connection, flow, streams);
+    open(connection, flow) {
+      clients.open(connection, flow);
     },
-    data(batch, out) {
-      clients.data(batch, out);
+    data(batch) {
+      clients.data(batch);
     },
     completed(batch) {
       clients.completed(batch);

@@ -2,7 +2,7 @@
 import { argumentTypeError, argumentValueError } from '../errors.js';
 import { checkVirtualOptions, type VirtualOptions } from '../rss/config.js';
 import type { WorkersOption } from '../rss/topology.js';
-import { defaultThreshold, type ZeroCopy } from '../shm/send.js';
+import { checkZeroCopy, defaultThreshold, type ZeroCopy } from '../shm/send.js';
 import {
   checkListenerOptions,
   type ListenerOptions,
@@ -165,7 +165,7 @@ function checkStream(options: StreamOptions): StreamSettings {
     outputSize: checkInteger('outputSize', options.outputSize ?? 2 ** 20, 1, most),
     idleTimeout: checkInteger('idleTimeout', options.idleTimeout ?? 0, 0, 2 ** 31 - 1),
     allowHalfOpen: checkBoolean('allowHalfOpen', options.allowHalfOpen ?? false),
-    zeroCopy: checkOneOf('zeroCopy', options.zeroCopy ?? 'auto', ['auto', 'always', 'never']),
+    zeroCopy: checkZeroCopy(options.zeroCopy),
     zeroCopyThreshold: checkInteger(
       'zeroCopyThreshold',
       options.zeroCopyThreshold ?? defaultThreshold,

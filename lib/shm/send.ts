@@ -65,6 +65,12 @@ export interface SendResult {
 export const defaultThreshold = 65_536;
 const pollMs = 10; // an acknowledgement may be delayed by four times as long
 
+export const fileOptionNames = ['noDiskIo', 'noCache', 'readAhead'] as const;
+
+export function checkZeroCopy(value: unknown): ZeroCopy {
+  return checkOneOf('zeroCopy', value ?? 'auto', ['auto', 'always', 'never']);
+}
+
 export function checkFileOptions(options: FileOptions): FileFlags {
   return {
     noDiskIo: checkBoolean('noDiskIo', options.noDiskIo ?? false),
@@ -129,14 +135,12 @@ function checkSend(range: SendRange, options: SendOptions) {
     'zeroCopy',
     'threshold',
     'sync',
-    'noDiskIo',
-    'noCache',
-    'readAhead',
+    ...fileOptionNames,
   ]);
   const { header } = options;
   if (header !== undefined && !(header instanceof Uint8Array))
     throw argumentTypeError('header', 'a Uint8Array', header);
-  const zeroCopy = checkOneOf('zeroCopy', options.zeroCopy ?? 'auto', ['auto', 'always', 'never']);
+  const zeroCopy = checkZeroCopy(options.zeroCopy);
   const threshold = checkInteger('threshold', options.threshold ?? defaultThreshold, 1, 2 ** 30);
   const sync = checkBoolean('sync', options.sync ?? false);
   if (sync && !native.hasSyncSend) throw unsupported('sendfile', 'SF_SYNC is FreeBSD’s');

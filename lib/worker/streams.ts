@@ -22,6 +22,7 @@ import {
   checkFile,
   checkFileOptions,
   checkRange,
+  fileOptionNames,
   pinned,
   type FileOptions,
   type SendResult,
@@ -179,7 +180,7 @@ export class Streams {
    * 2^53 - 1) of the file. The descriptor is duplicated. removeBuffer() forgets it.
    */
   addFile(source: number | { readonly fd: number }, base = 0, options: FileOptions = {}): number {
-    checkOptions('addFile()', options, ['noDiskIo', 'noCache', 'readAhead']);
+    checkOptions('addFile()', options, fileOptionNames);
     const file = checkFile(source);
     checkInteger('base', base, 0, Number.MAX_SAFE_INTEGER);
     return unwrap(this.#engine.addFile(file, base, checkFileOptions(options)), { fd: file });

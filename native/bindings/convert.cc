@@ -60,6 +60,12 @@ double NumberFromJs(Napi::Value value) {
   return value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : 0;
 }
 
+Result<std::shared_ptr<Segment>> SegmentFromJs(Napi::Value id) {
+  auto segment = Segment::Find(static_cast<uint32_t>(IntFromJs(id)));
+  if (segment == nullptr) return MakeFailure(ENOENT, "open", "no such segment in this process");
+  return segment;
+}
+
 Napi::Value StatusToJs(Napi::Env env, const Status& status) {
   return status.ok() ? env.Undefined() : ToJs(env, status.failure);
 }

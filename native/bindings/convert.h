@@ -4,12 +4,14 @@
 
 #include <napi.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "core/address.h"
 #include "core/flow.h"
 #include "core/result.h"
+#include "platform/posix/shm.h"
 
 namespace rss {
 
@@ -26,6 +28,8 @@ std::string TextFromJs(Napi::Value value);
 int IntFromJs(Napi::Value value);
 double NumberFromJs(Napi::Value value);
 bool BoolFromJs(Napi::Value value);
+// By its id; ENOENT when this process has none.
+Result<std::shared_ptr<Segment>> SegmentFromJs(Napi::Value id);
 
 template <typename T>
 struct Elements {

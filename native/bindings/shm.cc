@@ -36,12 +36,6 @@ Napi::Value ToJs(Napi::Env env, const Result<std::shared_ptr<Segment>>& got,
   return out;
 }
 
-Result<std::shared_ptr<Segment>> Find(Napi::Value id) {
-  auto segment = Segment::Find(static_cast<uint32_t>(IntFromJs(id)));
-  if (segment == nullptr) return MakeFailure(ENOENT, "open", "no such segment in this process");
-  return segment;
-}
-
 SegmentOptions OptionsFromJs(Napi::Object object) {
   SegmentOptions options;
   options.size = static_cast<size_t>(NumberFromJs(object.Get("size")));
@@ -61,7 +55,7 @@ Napi::Value OpenNamed(const Napi::CallbackInfo& info) {
   return ToJs(info.Env(), Segment::OpenNamed(OptionsFromJs(info[0].As<Napi::Object>())));
 }
 Napi::Value Open(const Napi::CallbackInfo& info) {
-  return ToJs(info.Env(), Find(info[0]), info[1]);
+  return ToJs(info.Env(), SegmentFromJs(info[0]), info[1]);
 }
 
 Napi::Value Unlink(const Napi::CallbackInfo& info) {
@@ -70,17 +64,17 @@ Napi::Value Unlink(const Napi::CallbackInfo& info) {
 
 // growSegment(id, size), sealSegment(id), renewSegment(id, offset, length)
 Napi::Value Grow(const Napi::CallbackInfo& info) {
-  auto segment = Find(info[0]);
+  auto segment = SegmentFromJs(info[0]);
   if (!segment.ok()) return rss::ToJs(info.Env(), segment.failure);
   return StatusToJs(info.Env(), segment.value->Grow(static_cast<size_t>(NumberFromJs(info[1]))));
 }
 Napi::Value Seal(const Napi::CallbackInfo& info) {
-  auto segment = Find(info[0]);
+  auto segment = SegmentFromJs(info[0]);
   if (!segment.ok()) return rss::ToJs(info.Env(), segment.failure);
   return StatusToJs(info.Env(), segment.value->Seal());
 }
 Napi::Value Renew(const Napi::CallbackInfo& info) {
-  auto segment = Find(info[0]);
+  auto segment = SegmentFromJs(info[0]);
   if (!segment.ok()) return rss::ToJs(info.Env(), segment.failure);
   return StatusToJs(info.Env(),
                     RenewPages(segment.value->fd(), static_cast<uint64_t>(NumberFromJs(info[1])),
@@ -103,7 +97,7 @@ class Prefault : public Napi::AsyncWorker {
 
 // prefaultSegment(id): a promise, or a failure
 Napi::Value PrefaultSegment(const Napi::CallbackInfo& info) {
-  auto segment = Find(info[0]);
+  auto segment = SegmentFromJs(info[0]);
   if (!segment.ok()) return rss::ToJs(info.Env(), segment.failure);
   auto* work = new Prefault(info.Env(), segment.value);
   Napi::Value promise = work->promise();

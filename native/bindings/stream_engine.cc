@@ -131,9 +131,9 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
   // addSegment(id): its index for output rows, or a failure
   Napi::Value AddSegment(const Napi::CallbackInfo& info) {
     auto source = std::make_shared<SendSource>();
-    source->segment = Segment::Find(static_cast<uint32_t>(IntFromJs(info[0])));
-    if (source->segment == nullptr)
-      return ToJs(info.Env(), MakeFailure(ENOENT, "open", "no such segment in this process"));
+    auto segment = SegmentFromJs(info[0]);
+    if (!segment.ok()) return ToJs(info.Env(), segment.failure);
+    source->segment = std::move(segment.value);
     return Napi::Number::New(info.Env(), engine_->AddSource(std::move(source)));
   }
   // addFile(fd, base, { noDiskIo, noCache, readAhead }): the same; the descriptor is duplicated

@@ -204,14 +204,14 @@ class StreamEngine {
   void Settle(const InputRow& row);
   void Schedule();
 
-  void Obey(uint32_t id, const OutputRow& row);
+  void Obey(StreamConnection* c, const OutputRow& row);
   size_t FlushOne(const OutputRow* rows, size_t count);
   using Reference = OutputQueue::Reference;
   void Send(StreamConnection* c, iovec* parts, int count, size_t total, Reference reference);
   ssize_t Transfer(StreamConnection* c, iovec* parts, int count, const Reference* reference);
   bool Shares(StreamConnection* c, const Reference& reference);
   void SendQueued(StreamConnection* c);
-  void MarkOutput(uint32_t id, OutputQueue::Mark mark);
+  void MarkOutput(StreamConnection* c, uint32_t id, OutputQueue::Mark mark);
   void Reached(StreamConnection* c, OutputQueue::Mark mark);
   void Complete(uint32_t token, uint32_t flags);
   void LoseMarks(StreamConnection* c, int error);

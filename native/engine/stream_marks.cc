@@ -13,8 +13,7 @@ constexpr size_t kConfirmAtOnce = 256;
 
 }  // namespace
 
-void StreamEngine::MarkOutput(uint32_t id, OutputQueue::Mark mark) {
-  StreamConnection* c = Find(id);
+void StreamEngine::MarkOutput(StreamConnection* c, uint32_t id, OutputQueue::Mark mark) {
   if (c == nullptr || c->finishing)
     Complete(mark.token, c == nullptr && id == lost_.connection ? lost_.flags : 0);
   else if (c->output.empty() && !c->connecting)

@@ -53,7 +53,7 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
     const OutputRow& row = rows[at];
     if (row.buffer >= OutputRow::kAcknowledged) {
       if (used > 0) break;  // first what stands before it
-      Obey(rows[0].connection, row);
+      Obey(c, row);
       c = Find(rows[0].connection);
       continue;
     }
@@ -91,11 +91,10 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
   return at;
 }
 
-void StreamEngine::Obey(uint32_t id, const OutputRow& row) {
-  StreamConnection* c = Find(id);
+void StreamEngine::Obey(StreamConnection* c, const OutputRow& row) {
   bool acknowledged = row.buffer == OutputRow::kAcknowledged;
   if (acknowledged || row.buffer == OutputRow::kTaken)
-    MarkOutput(id, {row.offset, acknowledged});
+    MarkOutput(c, row.connection, {row.offset, acknowledged});
   else if (c != nullptr && row.buffer == OutputRow::kEnd)
     Finish(c);
   else if (c != nullptr)
