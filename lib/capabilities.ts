@@ -36,8 +36,8 @@ export interface Capabilities {
   /** IP_RECVRSSBUCKETID: FreeBSD with options RSS. */
   recvRssBucketId: Probe;
   ipv6: Probe;
-  /** NUMA domains (sysctl vm.ndomains); 1 where there is no such thing. */
-  numaDomains: number;
+  /** cpuDomains[cpu] is the NUMA domain of a CPU, -1 where there is no such CPU. */
+  cpuDomains: readonly number[];
   /** netisr threads (net.isr.numthreads). With fewer than two, loopback traffic is not hashed. */
   netisrThreads: number;
   jailed: boolean;

@@ -45,7 +45,7 @@ export interface NativeCapabilities {
   recvFlowId: number;
   recvRssBucketId: number;
   ipv6: number;
-  numaDomains: number;
+  cpuDomains: number[];
   netisrThreads: number;
   jailed: boolean;
 }
@@ -259,8 +259,8 @@ export interface Native {
   openGroup(
     options: object,
     steering: number,
-    count: number,
-    buckets: number[],
+    buckets: readonly number[],
+    domains: readonly number[],
   ): NativeListener[] | Failure;
   listenUnix(path: string, mode: number, backlog: number): Descriptor | Failure;
   dualStackGroups(steering: number): boolean;

@@ -31,13 +31,14 @@ function workerCpus(
 }
 
 /**
- * Plans the workers. A bucket goes to a worker on its own CPU when there is one, and to the least
- * loaded of the candidates.
+ * Plans the workers. A bucket goes to a worker on its own CPU when there is one, else in its CPU's
+ * NUMA domain, and to the least loaded of the candidates. `domains[cpu]` is a CPU's domain.
  */
 export function planWorkers(
   config: RssConfig,
   workers: WorkersOption,
   allowed: readonly number[],
+  domains: readonly number[],
 ): WorkerPlan[] {
   const plan: WorkerPlan[] = workerCpus(config, workers, allowed).map((cpu, workerIndex) => ({
     workerIndex,
@@ -45,9 +46,10 @@ export function planWorkers(
     buckets: [],
   }));
   config.bucketMap.forEach((cpu, bucket) => {
-    const local = plan.filter((worker) => worker.cpu === cpu);
-    const candidates = local.length > 0 ? local : plan;
-    candidates
+    const onCpu = plan.filter((worker) => worker.cpu === cpu);
+    const inDomain = plan.filter((worker) => domains[worker.cpu] === domains[cpu]);
+    [onCpu, inDomain, plan]
+      .find((candidates) => candidates.length > 0)!
       .reduce((least, worker) => (worker.buckets.length < least.buckets.length ? worker : least))
       .buckets.push(bucket);
   });

@@ -27,7 +27,13 @@ import {
 } from './options.js';
 import { receivingCpus } from './receive-cpus.js';
 import { readStats, type ServerStats } from './stats.js';
-import { chooseSteering, cpuTable, decideHandoff, listenerOwners } from './steering.js';
+import {
+  chooseSteering,
+  cpuTable,
+  decideHandoff,
+  listenerDomains,
+  listenerOwners,
+} from './steering.js';
 import { type ThreadExit, WorkerThread } from './worker-thread.js';
 
 export type { ServerAddress } from './messages.js';
@@ -239,7 +245,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
       config = rssConfig({ ...virtual, buckets: 2 ** Math.ceil(Math.log2(workers)) });
     const allowed = affinity.process();
     this.#config = config;
-    this.#plan = planWorkers(config, workers, allowed);
+    this.#plan = planWorkers(config, workers, allowed, capabilities().cpuDomains);
     this.#owners = bucketOwners(this.#plan);
     const hosts = endpoints.map(({ options }) => options.host ?? '::');
     const choice = chooseSteering({
@@ -278,13 +284,13 @@ export class RssServer extends EventEmitter<ServerEvents> {
   }
 
   #openGroup(endpoint: Endpoint, steering: Steering, config: RssConfig): Listener {
+    const udp = endpoint.protocol === 'udp';
     const members = listenerOwners(steering, this.#owners, this.#plan.length);
-    const buckets = config.bucketMap.map((_, bucket) => bucket);
-    const listeners = openGroup(endpoint.options, steering, members.length, buckets, true);
+    const domains = udp ? [] : listenerDomains(steering, capabilities(), this.#plan);
+    const listeners = openGroup(endpoint.options, steering, [...members.keys()], domains, true);
     this.#groups.push({ endpoint, listeners });
     const first = listeners[0]!;
     const details = { address: first.host, port: first.port };
-    const udp = endpoint.protocol === 'udp';
     if (steering === 'bpf-toeplitz')
       unwrap(native.attachToeplitz(numberOf(first), config, udp, this.#owners), details);
     if (steering === 'bpf-cpu') {

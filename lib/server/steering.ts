@@ -127,6 +127,20 @@ export function listenerOwners(
   return Array.from({ length: workers }, (_, i) => i);
 }
 
+/**
+ * The NUMA domain whose connections each member of a TCP group is to get, or none. FreeBSD looks
+ * for a listener in the domain of the network card first, then in any (in_pcblookup_lbgroup()).
+ */
+export function listenerDomains(
+  steering: Steering,
+  { reusePortLbNuma, cpuDomains }: Capabilities,
+  plan: readonly WorkerPlan[],
+): number[] {
+  if (steering !== 'reuseport-lb' || !reusePortLbNuma.available) return [];
+  const domains = plan.map((worker) => cpuDomains[worker.cpu] ?? -1);
+  return new Set(domains).size > 1 ? domains : [];
+}
+
 /** cpuTable(plan)[cpu] is the worker on that CPU, or on the one nearest to it. */
 export function cpuTable(plan: readonly WorkerPlan[], cpus: number): number[] {
   return Array.from(

@@ -150,14 +150,15 @@ export function checkListenerOptions(
 }
 
 /**
- * Opens a group of `count` listeners on one address; falls back to '0.0.0.0' as Node does. With
- * `unshared` a port is EADDRINUSE even if its present user would share it.
+ * Opens a group on one address, a listener for each of `buckets`; falls back to '0.0.0.0' as Node
+ * does. `domains` are NUMA domains that they are to serve, or nothing. With `unshared` a port is
+ * EADDRINUSE even if its present user would share it.
  */
 export function openGroup(
   options: Omit<ListenerOptions, 'steering' | 'bucket'>,
   steering: Steering,
-  count: number,
-  buckets: number[],
+  buckets: readonly number[],
+  domains: readonly number[],
   unshared: boolean,
 ): Listener[] {
   const protocol = options.protocol ?? 'tcp';
@@ -166,8 +167,8 @@ export function openGroup(
       native.openGroup(
         { ...checkListenerOptions(chosen), unshared },
         steeringNumber[steering],
-        count,
         buckets,
+        domains,
       ),
       { address: chosen.host ?? '::', port: chosen.port ?? 0 },
     ).map((opened) => new Listener(protocol, opened));
@@ -200,5 +201,5 @@ export function openListener(options: ListenerOptions = {}): Listener {
   if ((steering === 'listen-bucket') !== (bucket !== undefined))
     throw argumentValueError('"bucket" and steering \'listen-bucket\' go together');
   if (bucket !== undefined) checkInteger('bucket', bucket, 0, 127);
-  return openGroup(rest, chosen, 1, [bucket ?? 0], false)[0]!;
+  return openGroup(rest, chosen, [bucket ?? 0], [], false)[0]!;
 }

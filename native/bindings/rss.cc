@@ -79,7 +79,7 @@ Napi::Value GetCapabilities(const Napi::CallbackInfo& info) {
   out.Set("recvFlowId", c.recv_flow_id);
   out.Set("recvRssBucketId", c.recv_rss_bucket_id);
   out.Set("ipv6", c.ipv6);
-  out.Set("numaDomains", c.numa_domains);
+  out.Set("cpuDomains", ToJs(info.Env(), c.cpu_domains));
   out.Set("netisrThreads", c.netisr_threads);
   out.Set("jailed", c.jailed);
   return out;

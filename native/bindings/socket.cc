@@ -72,13 +72,19 @@ Result<ListenerOptions> OptionsFromJs(Napi::Object object) {
   return options;
 }
 
-// openGroup(options, steering, count, buckets): one listener per element of the returned array.
+// openGroup(options, steering, buckets, domains): a listener for each bucket; no domains, or as
+// many
 Napi::Value Open(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   auto options = OptionsFromJs(info[0].As<Napi::Object>());
   if (!options.ok()) return rss::ToJs(env, options.failure);
-  auto group = OpenGroup(options.value, static_cast<Steering>(IntFromJs(info[1])),
-                         IntFromJs(info[2]), IntsFromJs(info[3]));
+  std::vector<int> domains = IntsFromJs(info[3]);
+  std::vector<GroupMember> members;
+  for (int bucket : IntsFromJs(info[2])) {
+    size_t i = members.size();
+    members.push_back({bucket, i < domains.size() ? domains[i] : -1});
+  }
+  auto group = OpenGroup(options.value, static_cast<Steering>(IntFromJs(info[1])), members);
   if (!group.ok()) return rss::ToJs(env, group.failure);
   Napi::Array out = Napi::Array::New(env, group.value.size());
   for (uint32_t i = 0; i < group.value.size(); ++i)

@@ -59,4 +59,10 @@ CpuList Intersect(const CpuList& a, const CpuList& b) {
   return out;
 }
 
+void AssignDomain(const CpuList& cpus, int domain, std::vector<int>* domains) {
+  if (!cpus.empty() && domains->size() <= static_cast<size_t>(cpus.back()))
+    domains->resize(cpus.back() + 1, -1);
+  for (int cpu : cpus) (*domains)[cpu] = domain;
+}
+
 }  // namespace rss

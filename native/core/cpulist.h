@@ -19,5 +19,7 @@ Result<CpuList> ParseCpuList(const std::string& text);
 std::string FormatCpuList(const CpuList& cpus);
 void Normalize(CpuList* cpus);
 CpuList Intersect(const CpuList& a, const CpuList& b);
+// (*domains)[cpu] = domain for each of the CPUs; makes it longer with -1.
+void AssignDomain(const CpuList& cpus, int domain, std::vector<int>* domains);
 
 }  // namespace rss

@@ -29,22 +29,22 @@ Result<RssConfig> ReadKernelRssConfig();
 // Outcome of trying something: 0 it works, else -errno.
 struct Capabilities {
   const char* platform = "";
-  std::string release;         // uname(3)
-  int rss_config = 0;          // net.inet.rss.buckets can be read
-  int listen_bucket = 0;       // IP_RSS_LISTEN_BUCKET
-  int listen_bucket_v6 = 0;    // IPV6_RSS_LISTEN_BUCKET
-  int bind_multi = 0;          // IP_BINDMULTI
-  int bind_any = 0;            // IP_BINDANY, Linux IP_TRANSPARENT
-  int reuse_port = 0;          // SO_REUSEPORT
-  int reuse_port_lb = 0;       // SO_REUSEPORT_LB
-  int reuse_port_lb_numa = 0;  // TCP_REUSPORT_LB_NUMA
-  int reuse_port_bpf = 0;      // SO_ATTACH_REUSEPORT_CBPF
-  int recv_flow_id = 0;        // IP_RECVFLOWID
-  int recv_rss_bucket_id = 0;  // IP_RECVRSSBUCKETID
-  int ipv6 = 0;                // an IPv6 socket can be made
-  int numa_domains = 1;        // vm.ndomains
-  int netisr_threads = 0;      // net.isr.numthreads; 0 where there is no netisr
-  bool jailed = false;         // security.jail.jailed
+  std::string release;           // uname(3)
+  int rss_config = 0;            // net.inet.rss.buckets can be read
+  int listen_bucket = 0;         // IP_RSS_LISTEN_BUCKET
+  int listen_bucket_v6 = 0;      // IPV6_RSS_LISTEN_BUCKET
+  int bind_multi = 0;            // IP_BINDMULTI
+  int bind_any = 0;              // IP_BINDANY, Linux IP_TRANSPARENT
+  int reuse_port = 0;            // SO_REUSEPORT
+  int reuse_port_lb = 0;         // SO_REUSEPORT_LB
+  int reuse_port_lb_numa = 0;    // TCP_REUSPORT_LB_NUMA
+  int reuse_port_bpf = 0;        // SO_ATTACH_REUSEPORT_CBPF
+  int recv_flow_id = 0;          // IP_RECVFLOWID
+  int recv_rss_bucket_id = 0;    // IP_RECVRSSBUCKETID
+  int ipv6 = 0;                  // an IPv6 socket can be made
+  std::vector<int> cpu_domains;  // NUMA domain of each CPU by its number; -1: no such CPU
+  int netisr_threads = 0;        // net.isr.numthreads; 0 where there is no netisr
+  bool jailed = false;           // security.jail.jailed
 };
 Capabilities ProbeCapabilities();
 
@@ -58,6 +58,8 @@ Result<CpuList> ThreadAffinity();
 Status SetThreadAffinity(const CpuList& cpus);
 // The CPU the calling thread is on, or -errno.
 int CurrentCpu();
+// The NUMA domain of each CPU by its number; all 0 where the system knows no domains.
+std::vector<int> CpuDomains();
 
 // --- Socket options -----------------------------------------------------------------------------
 

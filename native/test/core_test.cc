@@ -183,6 +183,68 @@ void TestClassification() {
   flow = virtual_one.Classify(Transport::kTcp, {5, kHashTypeTcpIpv4}, peer, local);
   Check(!flow.from_kernel && flow.flow_id == 0x51ccc178 && flow.hash_type == kHashTypeTcpIpv4,
         "virtual buckets are always hashed in software");
+  struct Row {
+    const char* kernel;
+    bool rss, udp_4tuple;
+    Transport transport;
+    KernelFlow said;  // by IP_FLOWID and IP_FLOWTYPE, or their messages
+    bool believed;
+    uint32_t software_type;
+  };
+  constexpr uint32_t kId = 0x12345675;
+  // Of 12.1 and 14.0 as they were observed; 16 by its source.
+  const Row rows[] = {
+      {"12 and 14 GENERIC, a card that hashes",
+       false,
+       false,
+       Transport::kTcp,
+       {kId, kHashTypeTcpIpv4},
+       false,
+       kHashTypeTcpIpv4},
+      {"12 and 14 RSS, hashed", true, false, Transport::kTcp, {kId, kHashTypeTcpIpv4}, true, 0},
+      {"12 and 14 RSS, one netisr thread",
+       true,
+       false,
+       Transport::kTcp,
+       {0, kHashTypeNone},
+       false,
+       kHashTypeTcpIpv4},
+      {"12 and 14 RSS, UDP", true, false, Transport::kUdp, {kId, kHashTypeIpv4}, true, 0},
+      {"12 and 14 RSS, UDP with the sender's id",
+       true,
+       false,
+       Transport::kUdp,
+       {kId, kHashTypeNone},
+       false,
+       kHashTypeIpv4},
+      {"12 and 14 RSS, UDP socket's counter",
+       true,
+       false,
+       Transport::kUdp,
+       {kId, kHashTypeOpaque},
+       false,
+       kHashTypeIpv4},
+      {"16 RSS, udp_4tuple", true, true, Transport::kUdp, {kId, kHashTypeUdpIpv4}, true, 0},
+      {"16 RSS, udp_4tuple, not hashed",
+       true,
+       true,
+       Transport::kUdp,
+       {0, kHashTypeNone},
+       false,
+       kHashTypeUdpIpv4},
+      {"Linux", false, true, Transport::kUdp, {0, kHashTypeNone}, false, kHashTypeUdpIpv4},
+  };
+  for (const Row& row : rows) {
+    RssConfig config = VirtualRssConfig({0, 1, 2, 3}, 3, "");
+    config.kernel = row.rss;
+    config.udp_4tuple = row.udp_4tuple;
+    flow = FlowClassifier(config).Classify(row.transport, row.said, peer, local);
+    uint32_t id = row.believed ? kId : row.software_type == kHashTypeIpv4 ? 0x323e8fc2 : 0x51ccc178;
+    Check(flow.from_kernel == row.believed && flow.flow_id == id &&
+              flow.hash_type == (row.believed ? row.said.hash_type : row.software_type) &&
+              flow.bucket == static_cast<int>(id & 7),
+          std::string(row.kernel) + (row.believed ? ": believed" : ": hashed in software"));
+  }
   flow = classifier.Hash(Transport::kUdp, peer, local);
   Check(flow.flow_id == 0x323e8fc2 && flow.hash_type == kHashTypeIpv4, "UDP by 2-tuple");
   RssConfig four = VirtualRssConfig({0}, 3, "");

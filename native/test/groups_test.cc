@@ -97,9 +97,13 @@ Result<std::vector<OpenedListener>> Open(const Kernel& kernel, Transport transpo
   options.ipv6_only = family.v6_only;
   options.backlog = 128;
   std::vector<int> buckets;
-  for (int i = 0; i < kernel.classifier.config().buckets(); ++i) buckets.push_back(i);
-  int count = steering == Steering::kSingle ? 1 : static_cast<int>(buckets.size());
-  auto group = OpenGroup(options, steering, count, buckets);
+  std::vector<GroupMember> members;
+  for (int i = 0; i < kernel.classifier.config().buckets(); ++i) {
+    buckets.push_back(i);
+    members.push_back({i});
+  }
+  if (steering == Steering::kSingle) members.resize(1);
+  auto group = OpenGroup(options, steering, members);
   if (!group.ok()) return group;
   int first = group.value[0].fd.get();
   bool with_ports = transport == Transport::kTcp || kernel.classifier.config().udp_4tuple;
@@ -292,7 +296,7 @@ void TestTaken(Transport transport) {
     options.transport = transport;
     options.address = first.value[0].address;
     options.unshared = true;
-    CheckFails(OpenGroup(options, steering, 1, {0}), EADDRINUSE,
+    CheckFails(OpenGroup(options, steering, {GroupMember()}), EADDRINUSE,
                std::string(transport == Transport::kTcp ? "TCP " : "UDP ") + NameOf(steering) +
                    ": a second group on the port is EADDRINUSE");
   }
@@ -335,11 +339,35 @@ void TestReply(const char* bind_host, const char* target_host) {
             from.Host());
 }
 
+// One domain for all members, which is what every kernel has.
+void TestDomains() {
+  Kernel kernel;
+  if (kernel.can.reuse_port_lb_numa != 0)
+    return Skip("a group in a NUMA domain", "no TCP_REUSPORT_LB_NUMA");
+  ListenerOptions options;
+  options.address = ParseAddress("127.0.0.1", 0).value;
+  auto group = OpenGroup(options, Steering::kReusePortLb, {{0, 0}, {0, 0}});
+  if (!CheckOk(group, "a group in a NUMA domain")) return;
+  int served = 0;
+  for (int i = 0; i < 20; ++i) {
+    UniqueFd client(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    SocketAddress to = group.value[0].address;
+    if (connect(client.get(), &to.sa, to.length()) != 0) continue;
+    int listener = WaitReadable(group.value, 1000);
+    Connection connection;
+    if (listener >= 0 && AcceptConnection(group.value[listener].fd.get(), &connection) == 0)
+      ++served;
+  }
+  Check(served == 20, "its members serve connections without a domain",
+        std::to_string(served) + " of 20");
+}
+
 }  // namespace
 
 void TestTcpGroups() {
   TestGroups(Transport::kTcp);
   TestTaken(Transport::kTcp);
+  TestDomains();
 }
 
 void TestUdpGroups() {

@@ -1,6 +1,7 @@
 // Configuration, CPUs, socket options, shared memory: what this kernel says of itself.
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,12 +28,10 @@ void TestConfiguration() {
   Capabilities c = ProbeCapabilities();
   printf(
       "        %s %s: rss %d, listen bucket %d/%d, bindmulti %d, bindany %d, reuseport_lb %d, "
-      "lb_numa %d, bpf %d, recvflowid %d, recvrssbucketid %d, ipv6 %d, %d domain(s), "
-      "%d netisr thread(s)%s\n",
+      "lb_numa %d, bpf %d, recvflowid %d, recvrssbucketid %d, ipv6 %d, %d netisr thread(s)%s\n",
       c.platform, c.release.c_str(), c.rss_config, c.listen_bucket, c.listen_bucket_v6,
       c.bind_multi, c.bind_any, c.reuse_port_lb, c.reuse_port_lb_numa, c.reuse_port_bpf,
-      c.recv_flow_id, c.recv_rss_bucket_id, c.ipv6, c.numa_domains, c.netisr_threads,
-      c.jailed ? ", jailed" : "");
+      c.recv_flow_id, c.recv_rss_bucket_id, c.ipv6, c.netisr_threads, c.jailed ? ", jailed" : "");
   auto config = ReadKernelRssConfig();
   if (!config.ok()) {
     bool absent = config.failure.error == -ENOENT || config.failure.error == -ENOTSUP;
@@ -59,6 +58,14 @@ void TestAffinity() {
   auto process = ProcessCpus();
   if (!CheckOk(process, "CPUs of the process: " + FormatCpuList(process.value))) return;
   Check(!process.value.empty(), "the process may use a CPU");
+  std::vector<int> domains = CpuDomains();
+  std::string text;
+  bool known = true;
+  for (int cpu : process.value) {
+    known = known && cpu < static_cast<int>(domains.size()) && domains[cpu] >= 0;
+    if (known) text += " " + std::to_string(domains[cpu]);
+  }
+  Check(known, "the NUMA domain of every CPU is known:" + text);
   std::thread([&] {
     for (int cpu : process.value) {
       std::string name = "pinned to CPU " + std::to_string(cpu);
@@ -129,6 +136,11 @@ void TestOptions() {
                  "the listen bucket cannot be read");
     }
   }
+  if (c.reuse_port_lb_numa == 0) {
+    UniqueFd fd = Socket(AF_INET, SOCK_STREAM);
+    Check(!SetOption(fd.get(), SocketOption::kReusePortLbNuma, 0).ok(),
+          "a socket outside a group has no NUMA domain");
+  }
   CheckFails(SetOption(-1, SocketOption::kReusePort, 1), EBADF,
              "an option of no descriptor is EBADF");
   CheckFails(GetOption(-1, SocketOption::kReusePort), EBADF, "reading it too");
@@ -189,9 +201,16 @@ void TestSharedMemory() {
   Status renewed = RenewPages(segment->fd(), 1 << 20, 65536);
   Check(renewed.ok() == CanRenewPages() && data[1 << 20] == (CanRenewPages() ? 0 : 7),
         "pages are renewed, or it is said that they cannot be", Describe(renewed.failure));
+  KeepPagesSmall(data, 1 << 20);
+  Check(words[0] == 1, "asking for small pages changes nothing");
   segment.reset();
   created.value.reset();
   Check(Segment::Find(id) == nullptr, "the mapping ends with its last user");
+
+  uint8_t* reserved = ReserveAddresses(2 * kLargePage);
+  Check(reserved != nullptr && reinterpret_cast<uintptr_t>(reserved) % kLargePage == 0,
+        "addresses are reserved, and aligned");
+  if (reserved != nullptr) munmap(reserved, 2 * kLargePage);
 
   options.large_pages = true;
   created = Segment::Create(options);

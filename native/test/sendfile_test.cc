@@ -199,6 +199,19 @@ void TestReuse() {
          LeavesThisHost(ParseAddress("192.0.2.1", 1).value) ? "yes" : "not for certain");
 }
 
+void TestCounting() {
+  Pair pair = Connect(false);
+  if (!pair.sender) return Check(false, "a connection");
+  iovec piece = {const_cast<char*>("count"), 5};
+  Check(SendStream(pair.sender.get(), &piece, 1) == 5, "bytes to count");
+  double begin = NowMs();
+  while (Unacknowledged(pair.sender.get()) != 0 && NowMs() - begin < 2000) usleep(200);
+  Check(Unacknowledged(pair.sender.get()) == 0, "what has been acknowledged is not counted");
+  Check(CountsAll(true), "of wired memory every byte is counted");
+  printf("        of unwired memory %s, the connection is %s\n", CountsAll(false) ? "too" : "not",
+         IsPaced(pair.sender.get()) ? "paced" : "not paced");
+}
+
 // SF_SYNC: on a thread, while the receiver takes its time.
 void TestSync() {
   if (!HasSyncSend()) return Skip("SF_SYNC", "FreeBSD has it");
@@ -240,6 +253,7 @@ void TestSendFile() {
   TestParts();
   TestHoldBack();
   TestReuse();
+  TestCounting();
   TestSync();
 }
 

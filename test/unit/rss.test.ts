@@ -118,7 +118,7 @@ describe('rssConfig', () => {
 
 describe('planWorkers', () => {
   const sizes = (config: RssConfig, workers: 'cpu' | 'bucket' | number, allowed: number[]) =>
-    planWorkers(config, workers, allowed).map(({ cpu, buckets }) => `${cpu}:${buckets.join(',')}`);
+    planWorkers(config, workers, allowed, []).map(({ cpu, buckets }) => `${cpu}:${buckets.join(',')}`);
 
   it('one worker per CPU serves all buckets of its CPU', () => {
     assert.deepEqual(sizes(virtual([0, 1]), 'cpu', [0, 1]), ['0:0,2', '1:1,3']);
@@ -132,7 +132,7 @@ describe('planWorkers', () => {
   it('a number of workers shares the buckets out', () => {
     assert.deepEqual(sizes(virtual([0, 1]), 1, [0, 1]), ['0:0,1,2,3']);
     assert.deepEqual(sizes(virtual([0, 1], 3), 3, [0, 1]), ['0:0,4', '1:1,3,5,7', '0:2,6']);
-    assert.throws(() => planWorkers(virtual([0]), 2, [0]), { code: 'ERR_OUT_OF_RANGE' });
+    assert.throws(() => planWorkers(virtual([0]), 2, [0], []), { code: 'ERR_OUT_OF_RANGE' });
   });
 
   it('stays within the CPUs that the process may use', () => {
@@ -141,10 +141,18 @@ describe('planWorkers', () => {
     assert.deepEqual(sizes(virtual([0, 1]), 'bucket', [1]), ['1:0', '1:1', '1:2', '1:3']);
   });
 
+  it('a bucket whose CPU has no worker stays in its NUMA domain', () => {
+    const plan = planWorkers(virtual([0, 1, 2, 3]), 'cpu', [1, 2], [0, 0, 1, 1]);
+    assert.deepEqual(plan, [
+      { workerIndex: 0, cpu: 1, buckets: [0, 1, 4, 5] },
+      { workerIndex: 1, cpu: 2, buckets: [2, 3, 6, 7] },
+    ]);
+  });
+
   it('every bucket has one owner', () => {
     for (const workers of [1, 2, 3, 5, 8, 'cpu', 'bucket'] as const) {
       const config = virtual([0, 1, 2], 4);
-      const owners = bucketOwners(planWorkers(config, workers, [0, 1, 2]));
+      const owners = bucketOwners(planWorkers(config, workers, [0, 1, 2], []));
       assert.equal(owners.length, config.buckets);
       assert.ok(owners.every(Number.isInteger));
     }

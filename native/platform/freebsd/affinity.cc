@@ -23,10 +23,10 @@ CpuList ToList(const std::vector<unsigned long>& words) {
 }
 
 // 12 and 13 refuse sizes other than their own with ERANGE; 14 takes any that holds its CPUs.
-Result<CpuList> Affinity(cpulevel_t level, cpuwhich_t which) {
+Result<CpuList> Affinity(cpulevel_t level, cpuwhich_t which, id_t id = -1) {
   for (size_t size : kSetSizes) {
     std::vector<unsigned long> words(size / sizeof(long), 0);
-    if (cpuset_getaffinity(level, which, -1, size, reinterpret_cast<cpuset_t*>(words.data())) == 0)
+    if (cpuset_getaffinity(level, which, id, size, reinterpret_cast<cpuset_t*>(words.data())) == 0)
       return ToList(words);
     if (errno != ERANGE) break;
   }
@@ -74,6 +74,16 @@ int CurrentCpu() {
   auto cpus = ThreadAffinity();
   if (!cpus.ok()) return cpus.failure.error;
   return cpus.value.size() == 1 ? cpus.value[0] : -ENOTSUP;
+}
+
+// Domains are numbered without gaps, from 0 to vm.ndomains - 1.
+std::vector<int> CpuDomains() {
+  std::vector<int> domains;
+  for (int domain = 0;; ++domain) {
+    auto cpus = Affinity(CPU_LEVEL_WHICH, CPU_WHICH_DOMAIN, domain);
+    if (!cpus.ok()) return domains;
+    AssignDomain(cpus.value, domain, &domains);
+  }
 }
 
 }  // namespace rss

@@ -56,7 +56,7 @@ Capabilities ProbeCapabilities() {
   c.reuse_port_bpf = -ENOTSUP;
   c.recv_flow_id = Try(udp, SocketOption::kRecvFlowId, 1);
   c.recv_rss_bucket_id = Try(udp, SocketOption::kRecvRssBucketId, 1);
-  c.numa_domains = SysctlOr("vm.ndomains", 1);
+  c.cpu_domains = CpuDomains();
   c.netisr_threads = SysctlOr("net.isr.numthreads", 0);
   c.jailed = SysctlOr("security.jail.jailed", 0) != 0;
   return c;

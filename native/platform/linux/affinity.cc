@@ -3,6 +3,8 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <fstream>
+
 #include "platform/platform.h"
 
 namespace rss {
@@ -40,6 +42,13 @@ Result<CpuList> Affinity(pid_t thread) {
   return LastError("sched_getaffinity");
 }
 
+CpuList ReadCpuList(const std::string& file) {
+  std::string line;
+  std::getline(std::ifstream(file), line);
+  auto cpus = ParseCpuList(line);
+  return cpus.ok() ? cpus.value : CpuList();
+}
+
 }  // namespace
 
 // The main thread's mask: what taskset(1), a cpuset or a container gave the process. A program that
@@ -75,6 +84,17 @@ Status SetThreadAffinity(const CpuList& cpus) {
 int CurrentCpu() {
   int cpu = sched_getcpu();
   return cpu < 0 ? -errno : cpu;
+}
+
+// Nodes may be numbered with gaps. Without NUMA in the kernel there is no such directory.
+std::vector<int> CpuDomains() {
+  std::vector<int> domains;
+  CpuList nodes = ReadCpuList("/sys/devices/system/node/online");
+  for (int node : nodes)
+    AssignDomain(ReadCpuList("/sys/devices/system/node/node" + std::to_string(node) + "/cpulist"),
+                 node, &domains);
+  if (nodes.empty()) AssignDomain(ReadCpuList("/sys/devices/system/cpu/online"), 0, &domains);
+  return domains;
 }
 
 }  // namespace rss

@@ -26,6 +26,7 @@ Capabilities ProbeCapabilities() {
   c.bind_any = Try(tcp.get(), SocketOption::kBindAny, 1);
   c.reuse_port = Try(tcp.get(), SocketOption::kReusePort, 1);
   c.reuse_port_bpf = AttachSteeringProgram(tcp.get(), CpuProgram({0})).failure.error;
+  c.cpu_domains = CpuDomains();
   return c;
 }
 

@@ -74,13 +74,13 @@ Result<int> FindUnsharedPort(const ListenerOptions& options) {
 }  // namespace
 
 Result<OpenedListener> OpenListener(const ListenerOptions& options) {
-  auto group = OpenGroup(options, Steering::kSingle, 1, {});
+  auto group = OpenGroup(options, Steering::kSingle, {GroupMember()});
   if (!group.ok()) return group.failure;
   return std::move(group.value.front());
 }
 
 Result<std::vector<OpenedListener>> OpenGroup(const ListenerOptions& options, Steering steering,
-                                              int count, const std::vector<int>& buckets) {
+                                              const std::vector<GroupMember>& members) {
   std::vector<OpenedListener> group;
   SocketAddress address = options.address;
   if (options.unshared) {
@@ -88,12 +88,11 @@ Result<std::vector<OpenedListener>> OpenGroup(const ListenerOptions& options, St
     if (!port.ok()) return port.failure;
     address.set_port(static_cast<uint16_t>(port.value));
   }
-  for (int i = 0; i < count; ++i) {
+  for (const GroupMember& member : members) {
     auto socket = OpenSocket(options);
     if (!socket.ok()) return socket.failure;
-    int bucket = steering == Steering::kListenBucket ? buckets[i] : 0;
     if (steering != Steering::kSingle) {
-      Status status = PrepareGroupMember(socket.value.get(), steering, bucket);
+      Status status = PrepareGroupMember(socket.value.get(), steering, member.bucket);
       if (!status.ok()) return status.failure;
     }
     auto bound = Bind(std::move(socket.value), address);
@@ -101,8 +100,12 @@ Result<std::vector<OpenedListener>> OpenGroup(const ListenerOptions& options, St
     address.set_port(bound.value.address.port());
     group.push_back(std::move(bound.value));
   }
-  for (const OpenedListener& listener : group) {
-    Status status = Listen(listener, options);
+  for (size_t i = 0; i < group.size(); ++i) {
+    Status status = Listen(group[i], options);
+    if (!status.ok()) return status.failure;
+    // Not before listen(2), with which FreeBSD 15 puts a socket into its group.
+    if (members[i].domain >= 0)
+      status = SetOption(group[i].fd.get(), SocketOption::kReusePortLbNuma, members[i].domain);
     if (!status.ok()) return status.failure;
   }
   return group;

@@ -27,10 +27,14 @@ struct OpenedListener {
 // One socket without any steering.
 Result<OpenedListener> OpenListener(const ListenerOptions& options);
 
-// A group of `count` sockets on one address: bound, then for TCP set to listen, in index order
-// (Linux indexes a TCP group by listen(2), a UDP group by bind(2)). `buckets[i]` is member i's
-// bucket under kListenBucket; kSingle opens one socket. With port 0 the first bind chooses.
+struct GroupMember {
+  int bucket = 0;   // under kListenBucket
+  int domain = -1;  // NUMA domain whose connections it is to get, for TCP under kReusePortLb
+};
+
+// A group of sockets on one address: bound, then for TCP set to listen, in index order (Linux
+// indexes a TCP group by listen(2), a UDP group by bind(2)). With port 0 the first bind chooses.
 Result<std::vector<OpenedListener>> OpenGroup(const ListenerOptions& options, Steering steering,
-                                              int count, const std::vector<int>& buckets);
+                                              const std::vector<GroupMember>& members);
 
 }  // namespace rss

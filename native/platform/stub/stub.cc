@@ -87,6 +87,9 @@ Status SetThreadAffinity(const CpuList&) {
 int CurrentCpu() {
   return -ENOTSUP;
 }
+std::vector<int> CpuDomains() {
+  return {};
+}
 
 Status SetOption(int, SocketOption, int) {
   return Unsupported("setsockopt");
@@ -168,8 +171,8 @@ int WakeAddress(uint32_t*, int) {
 Result<OpenedListener> OpenListener(const ListenerOptions&) {
   return Unsupported("socket");
 }
-Result<std::vector<OpenedListener>> OpenGroup(const ListenerOptions&, Steering, int,
-                                              const std::vector<int>&) {
+Result<std::vector<OpenedListener>> OpenGroup(const ListenerOptions&, Steering,
+                                              const std::vector<GroupMember>&) {
   return Unsupported("socket");
 }
 Result<SocketKind> InspectSocket(int) {
