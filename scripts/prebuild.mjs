@@ -2,7 +2,9 @@
 // npm run prebuild [-- SYSTEM...]
 //
 // Each is linked a second time with every symbol required to be found, in the system's libraries or in
-// what Node's headers declare: one that could not be loaded is not built.
+// what Node's headers declare: one that could not be loaded is not built. Then readelf(1) must find
+// the machine, and no libraries but the system's own.
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -30,6 +32,13 @@ const targets = {
   'linux-arm64-glibc': 'aarch64-linux-gnu.2.28',
   'linux-arm64-musl': 'aarch64-linux-musl',
 };
+/** Machine as readelf(1) calls it, and the libraries that every system of the kind has. */
+const machines = { x64: 'X86-64', arm64: 'AArch64' };
+const systemLibraries = {
+  freebsd: /^lib(c\.so\.7|thr\.so\.3|m\.so\.5)$/,
+  glibc: /^(lib(c|pthread|dl|m|rt)\.so\.\d|ld-linux-[\w-]+\.so\.\d)$/,
+  musl: /^libc\.so$/,
+};
 const flags = [
   '-std=c++17',
   '-O2',
@@ -51,6 +60,22 @@ function nodeStub() {
   return [...names].map((name) => `extern "C" void ${name}() {}`).join('\n');
 }
 
+/** The run-time linkers of all these systems take the ABI System V; FreeBSD's also its own. */
+function checkHeader(system, addon) {
+  const text = execFileSync('readelf', ['-hd', addon], { encoding: 'utf8' });
+  const [platform, architecture, library = platform] = system.split('-');
+  const [, abi] = /OS\/ABI:\s+(.*)/.exec(text);
+  if (abi !== 'UNIX - System V' && !(platform === 'freebsd' && /FreeBSD/.test(abi)))
+    fail(`${addon}: built for the ABI ${abi}`);
+  if (!/Type:\s+DYN/.test(text) || !text.includes(machines[architecture]))
+    fail(`${addon} is no shared object for ${architecture}`);
+  const needed = [...text.matchAll(/NEEDED.*\[(.*)\]/g)].map(([, name]) => name);
+  const foreign = needed.filter((name) => !systemLibraries[library].test(name));
+  if (needed.length === 0 || foreign.length > 0)
+    fail(`${addon} needs ${foreign.join(', ') || 'no library'}`);
+  return `${abi}, ${needed.join(', ')}`;
+}
+
 async function build(system) {
   const target = ['-target', targets[system]];
   const directory = `build/prebuild-${system}`;
@@ -68,7 +93,7 @@ async function build(system) {
   rmSync(path.dirname(addon), { recursive: true, force: true });
   mkdirSync(path.dirname(addon), { recursive: true });
   await link([...target, ...libraries, '-s', ...objects, '-o', addon]);
-  console.log(`${addon}: ${statSync(addon).size} bytes`);
+  console.log(`${addon}: ${statSync(addon).size} bytes, ${checkHeader(system, addon)}`);
 }
 
 const chosen = process.argv.slice(2);
