@@ -1,7 +1,10 @@
-// Code blocks in the documentation are the files they name.
+// Code blocks in the documentation: TypeScript is a copy of the file that it names, and commands run.
 import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { it } from 'node:test';
+
+import { serveExample } from '../helpers/memcached.js';
 
 const texts = [
   'README.md',
@@ -19,6 +22,43 @@ for (const text of texts) {
     const blocks = source.match(/^```ts$/gm)?.length ?? 0;
     const copies = source.match(/`[\w/-]+\.ts`\):\n\n```ts$/gm)?.length ?? 0;
     assert.equal(blocks, copies, 'every block names its file');
+  });
+}
+
+const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as {
+  scripts: Record<string, string>;
+};
+/** What is the administrator's on FreeBSD: of these blocks the syntax alone is checked elsewhere. */
+const freebsd =
+  /^(cap_mkdb|cp|cpuset|install|make|mkdir|netstat|npm (un)?install -g freebsd-rss|procstat|rm|service|sockstat|sysctl|sysrc|[\w.]+=)/;
+
+async function run(command: string): Promise<void> {
+  const [, options] = /^npm start -- (.+)$/.exec(command) ?? [];
+  if (options === '-h') {
+    execFileSync(process.execPath, ['dist/examples/memcached/main.js', options]);
+  } else if (options !== undefined) {
+    const server = await serveExample(...options.split(' '));
+    assert.equal(await server.stop(), 0);
+  } else if (command.startsWith('node ')) {
+    execFileSync('sh', ['-c', command]);
+  } else if (command.startsWith('npm ') && !freebsd.test(command)) {
+    // Tests that ran these would run themselves.
+    for (const [, script] of command.matchAll(/npm (?:run )?(\S+)/g))
+      assert.ok(script === 'ci' || script! in scripts, `${command}: no such script`);
+  } else {
+    assert.match(command, freebsd);
+  }
+}
+
+for (const text of texts) {
+  it(`${text}: commands`, async () => {
+    const source = readFileSync(text, 'utf8');
+    for (const [, block] of source.matchAll(/```sh\n([\s\S]*?)```/g)) {
+      const { status, stderr } = spawnSync('sh', ['-n'], { input: block, encoding: 'utf8' });
+      assert.equal(status, 0, stderr);
+      const lines = block!.replaceAll('\\\n', ' ').replaceAll(/\s+#.*/g, '');
+      for (const line of lines.split('\n').filter(Boolean)) await run(line);
+    }
   });
 }
 
