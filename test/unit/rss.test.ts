@@ -118,7 +118,9 @@ describe('rssConfig', () => {
 
 describe('planWorkers', () => {
   const sizes = (config: RssConfig, workers: 'cpu' | 'bucket' | number, allowed: number[]) =>
-    planWorkers(config, workers, allowed, []).map(({ cpu, buckets }) => `${cpu}:${buckets.join(',')}`);
+    planWorkers(config, workers, allowed, []).map(
+      ({ cpu, buckets }) => `${cpu}:${buckets.join(',')}`,
+    );
 
   it('one worker per CPU serves all buckets of its CPU', () => {
     assert.deepEqual(sizes(virtual([0, 1]), 'cpu', [0, 1]), ['0:0,2', '1:1,3']);
