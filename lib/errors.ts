@@ -26,7 +26,11 @@ export interface SystemError extends Error, ErrorDetails {
 
 /** Codes of this package's own errors. */
 export type RssErrorCode =
-  'ERR_RSS_CLOSED' | 'ERR_RSS_RELEASED' | 'ERR_RSS_STATE' | 'ERR_RSS_WORKER_EXITED';
+  | 'ERR_RSS_CLOSED'
+  | 'ERR_RSS_RELEASED'
+  | 'ERR_RSS_RESTART_LIMIT'
+  | 'ERR_RSS_STATE'
+  | 'ERR_RSS_WORKER_EXITED';
 
 /** An error of this package's own; `code` says which. */
 export class RssError extends Error {

@@ -17,6 +17,7 @@ export {
   createServer,
   RssServer,
   type CloseOptions,
+  type Rebalance,
   type ServerAddress,
   type ServerEvents,
   type ServerOptions,
@@ -24,9 +25,12 @@ export {
   type TcpOptions,
   type UdpOptions,
   type UnixOptions,
+  type WorkerBlocked,
   type WorkerExit,
   type WorkerInfo,
 } from './server/server.js';
+export type { BucketMove } from './server/rebalance.js';
+export type { ExitReason } from './server/worker-thread.js';
 export type { CounterName } from './server/layout.js';
 export type { EndpointOptions } from './server/options.js';
 export type { BucketStats, Counters, ServerStats, WorkerStats } from './server/stats.js';

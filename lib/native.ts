@@ -276,7 +276,7 @@ export interface Native {
     fd: number,
     config: object,
     udp: boolean,
-    bucketToListener: number[],
+    bucketToListener: readonly number[],
   ): Failure | undefined;
   attachCpu(fd: number, cpuToListener: number[]): Failure | undefined;
 
@@ -318,6 +318,7 @@ export interface Native {
     workers: number,
     maxConnections: number,
   ): number;
+  setBucketOwners(id: number, bucketToWorker: number[]): void;
   destroyBucketTable(id: number): void;
   counterNames: string[];
   counterStride: number;

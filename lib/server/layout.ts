@@ -24,8 +24,33 @@ export type CounterName =
 export const counterNames = native.counterNames as readonly CounterName[];
 const stride = native.counterStride;
 
+/** Two cache lines for each worker's heartbeat, and two for the main thread, behind the counters. */
+const ownStride = 16;
+
 export function countersSize(workers: number, buckets: number): number {
-  return workers * buckets * stride * Float64Array.BYTES_PER_ELEMENT;
+  const values = workers * buckets * stride + (workers + 1) * ownStride;
+  return values * Float64Array.BYTES_PER_ELEMENT;
+}
+
+/** When a worker's loop last turned, by beatTime(); 0 before it serves. */
+export function heartbeat(
+  buffer: ArrayBuffer,
+  workerIndex: number,
+  workers: number,
+  buckets: number,
+): Float64Array {
+  const at = workers * buckets * stride + workerIndex * ownStride;
+  return new Float64Array(buffer, at * Float64Array.BYTES_PER_ELEMENT, 1);
+}
+
+/** How many buckets the main thread has moved. */
+export function movedBuckets(buffer: ArrayBuffer, workers: number, buckets: number): Float64Array {
+  return heartbeat(buffer, workers, workers, buckets);
+}
+
+/** Milliseconds of a clock that all threads of all processes on this host share. */
+export function beatTime(): number {
+  return Number(process.hrtime.bigint() / 1_000_000n);
 }
 
 /** The rows of one worker. */

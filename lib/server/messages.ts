@@ -44,7 +44,6 @@ export interface WorkerInit {
   /** How many predecessors this worker has had. */
   generation: number;
   cpu: number;
-  buckets: number[];
   config: RssConfig;
   steering: Steering;
   handoff: boolean;
@@ -64,7 +63,11 @@ export interface WorkerInit {
  * A server closes in two steps, so that what one worker hands over while it stops accepting is still
  * served by the other: all stop accepting, then all drain.
  */
-export type ToWorker = { type: 'stop-accepting' } | { type: 'drain'; timeout: number };
+export type ToWorker =
+  | { type: 'stop-accepting' }
+  | { type: 'drain'; timeout: number }
+  /** Buckets have moved. */
+  | { type: 'plan'; plan: WorkerPlan[] };
 
 export type FromWorker =
   | { type: 'online' }

@@ -87,6 +87,23 @@ export interface ServerOptions {
    * the listeners' backlogs. Default 0: no limit.
    */
   maxConnections?: number;
+  /**
+   * 'auto': buckets move to other workers while one has more than 1.25 of the mean of new flows; see
+   * RssServer.rebalance(). Default 'never'.
+   */
+  rebalance?: 'auto' | 'never';
+  /**
+   * Milliseconds without a turn of its event loop after which a worker counts as blocked, and is
+   * reported by 'worker-blocked'. Default 5,000; 0: not looked at.
+   */
+  blockedAfter?: number;
+  /** Whether a blocked worker is ended and replaced. Its connections are lost. Default false. */
+  replaceBlocked?: boolean;
+  /**
+   * Deaths of a worker in a row, each within ten seconds of its start, after which the server gives
+   * up: 'error' with ERR_RSS_RESTART_LIMIT, and it closes. Default 10.
+   */
+  restartLimit?: number;
   /** Number of buckets of a virtual configuration. */
   buckets?: number;
   /** Hash of UDP flows in a virtual configuration. Default '4-tuple'. */
@@ -110,6 +127,11 @@ export interface CheckedOptions {
   handoff: Handoff;
   /** 0: no limit. */
   maxConnections: number;
+  rebalance: 'auto' | 'never';
+  /** Milliseconds, 0: not looked at. */
+  blockedAfter: number;
+  replaceBlocked: boolean;
+  restartLimit: number;
   virtual: VirtualOptions;
   forward: boolean;
   datagramSize: number;
@@ -198,6 +220,10 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
     'steering',
     'handoff',
     'maxConnections',
+    'rebalance',
+    'blockedAfter',
+    'replaceBlocked',
+    'restartLimit',
     'buckets',
     'udpHash',
     'workerData',
@@ -225,6 +251,10 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
     steering: checkOneOf('steering', options.steering ?? 'auto', ['auto', ...steerings]),
     handoff: checkOneOf('handoff', options.handoff ?? 'auto', ['auto', 'always', 'never']),
     maxConnections: checkInteger('maxConnections', options.maxConnections ?? 0, 0, 2 ** 31 - 1),
+    rebalance: checkOneOf('rebalance', options.rebalance ?? 'never', ['auto', 'never']),
+    blockedAfter: checkInteger('blockedAfter', options.blockedAfter ?? 5000, 0, 2 ** 31 - 1),
+    replaceBlocked: checkBoolean('replaceBlocked', options.replaceBlocked ?? false),
+    restartLimit: checkInteger('restartLimit', options.restartLimit ?? 10, 0, 2 ** 31 - 1),
     virtual,
     forward: checkBoolean('forward', forward ?? false),
     datagramSize: checkInteger('datagramSize', datagramSize ?? 1536, 64, 65507),

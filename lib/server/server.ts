@@ -2,7 +2,7 @@ import { EventEmitter, once } from 'node:events';
 
 import { affinity } from '../affinity.js';
 import { capabilities } from '../capabilities.js';
-import { abortError, argumentTypeError, RssError, unwrap } from '../errors.js';
+import { abortError, argumentTypeError, RssError, unsupported, unwrap } from '../errors.js';
 import { native } from '../native.js';
 import { type RssConfig, rssConfig } from '../rss/config.js';
 import { bucketOwners, planWorkers, type WorkerPlan } from '../rss/topology.js';
@@ -16,7 +16,8 @@ import {
 } from '../socket/listen.js';
 import { UnixListener } from '../socket/unix.js';
 import { checkInteger, checkOptions } from '../validate.js';
-import { countersSize } from './layout.js';
+import { countersSize, heartbeat, movedBuckets } from './layout.js';
+import { watchBlocked } from './blocked-watch.js';
 import { watchIdle } from './idle-watch.js';
 import type { ServerAddress, WorkerInit } from './messages.js';
 import {
@@ -25,6 +26,7 @@ import {
   type Endpoint,
   type ServerOptions,
 } from './options.js';
+import { type BucketMove, LoadWatch, type RebalancePlan } from './rebalance.js';
 import { receivingCpus } from './receive-cpus.js';
 import { readStats, type ServerStats } from './stats.js';
 import {
@@ -34,7 +36,7 @@ import {
   listenerDomains,
   listenerOwners,
 } from './steering.js';
-import { type ThreadExit, WorkerThread } from './worker-thread.js';
+import { type ExitReason, type ThreadExit, WorkerThread } from './worker-thread.js';
 
 export type { ServerAddress } from './messages.js';
 export type {
@@ -55,10 +57,25 @@ export interface WorkerInfo extends WorkerPlan {
 /** Argument of 'worker-exit'. */
 export interface WorkerExit extends WorkerPlan {
   generation: number;
+  /** Why it ended: it threw, it ended itself, terminateWorker(), or `replaceBlocked`. */
+  reason: ExitReason;
   /** Exit code of the thread. */
   code: number;
   /** What it threw, if anything. */
   error: Error | undefined;
+}
+
+/** Argument of 'worker-blocked'. */
+export interface WorkerBlocked extends WorkerInfo {
+  /** Milliseconds since its event loop last turned. */
+  blockedMs: number;
+}
+
+/** Argument of 'rebalance'. */
+export interface Rebalance {
+  moves: BucketMove[];
+  /** Buckets of which each alone has more new flows than a worker's fair share. */
+  tooHot: number[];
 }
 
 /** How close() ends a server. */
@@ -74,16 +91,29 @@ export interface ServerEvents {
   listening: [];
   'worker-online': [WorkerInfo];
   'worker-exit': [WorkerExit];
+  'worker-blocked': [WorkerBlocked];
+  rebalance: [Rebalance];
   warning: [Error];
+  error: [Error];
   close: [];
 }
+
+/** An address, and the listeners that share it. */
+interface Group {
+  endpoint: Endpoint;
+  listeners: Listener[];
+}
+
+const rebalanceEveryMs = 1000;
 
 /** Workers that have not ended by themselves this long after the close timeout are terminated. */
 const terminateAfterMs = 1000;
 
 /**
  * A server whose worker threads each have their own listeners. Events: 'listening',
- * 'worker-online', 'worker-exit' (a worker died and is being replaced), 'warning', 'close'.
+ * 'worker-online', 'worker-exit' (a worker died and is being replaced), 'worker-blocked' (its event
+ * loop does not turn), 'rebalance' (buckets have moved, or are too hot for that), 'warning', 'error'
+ * (a worker died too often; the server closes), 'close'.
  */
 export class RssServer extends EventEmitter<ServerEvents> {
   readonly #options: CheckedOptions;
@@ -93,14 +123,14 @@ export class RssServer extends EventEmitter<ServerEvents> {
   #owners: number[] = [];
   #steering: Steering | undefined;
   #steeringReason = '';
-  #groups: { endpoint: Endpoint; listeners: Listener[] }[] = [];
+  #groups: Group[] = [];
   #unix: UnixListener | undefined;
   #threads: WorkerThread[] = [];
   #table: number | undefined;
   #counters: ShmSegment | undefined;
   #finalStats: ServerStats | undefined;
   #closed: Promise<void> | undefined;
-  #stopWatch: () => void = () => undefined;
+  readonly #stopWatches: (() => void)[] = [];
   #failStart: (reason: unknown) => void = () => undefined;
   readonly #abandoned = new AbortController();
 
@@ -172,14 +202,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
       throw options.signal?.aborted === true ? abortError(options.signal) : error;
     }
     this.#state = 'listening';
-    this.#stopWatch = watchIdle(
-      () => this.stats(),
-      (index) =>
-        this.#warn(
-          `worker ${index} gets no flows under steering '${this.steering}'`,
-          'RSS_IDLE_WORKER',
-        ),
-    );
+    this.#startWatches();
     this.emit('listening');
     return this;
   }
@@ -192,6 +215,25 @@ export class RssServer extends EventEmitter<ServerEvents> {
     this.#require(this.#steering);
     checkInteger('workerIndex', workerIndex, 0, this.#threads.length - 1);
     await this.#threads[workerIndex]!.kill();
+  }
+
+  /**
+   * Gives buckets to other workers: owners[bucket] is the index of the worker that is to serve its new
+   * flows. Live connections stay where they are. Throws ENOTSUP where the bucket of a flow does not
+   * choose its worker: steering 'bpf-cpu', and 'reuseport-lb' without hand-off.
+   */
+  rebalance(owners: readonly number[]): void {
+    const { buckets } = this.config;
+    if (!Array.isArray(owners) || owners.length !== buckets)
+      throw argumentTypeError('owners', `an array of ${buckets} workers`, owners);
+    for (const owner of owners) checkInteger('owners', owner, 0, this.#plan.length - 1);
+    if (!this.#ownersChoose())
+      throw unsupported('rebalance', `buckets do not choose workers: ${this.#steeringReason}`);
+    const moves = owners.flatMap((to, bucket) => {
+      const from = this.#owners[bucket]!;
+      return to === from ? [] : [{ bucket, from, to }];
+    });
+    this.#move(moves, []);
   }
 
   /**
@@ -219,6 +261,66 @@ export class RssServer extends EventEmitter<ServerEvents> {
   /** close(), for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** Whether new flows go to the worker that owns their bucket. */
+  #ownersChoose(): boolean {
+    const handoff = decideHandoff(this.#options.handoff, this.steering, this.config);
+    return handoff || this.steering === 'bpf-toeplitz' || this.steering === 'listen-bucket';
+  }
+
+  #move(moves: BucketMove[], tooHot: number[]): void {
+    if (this.#state === 'closed') return;
+    const owners = [...this.#owners];
+    for (const { bucket, to } of moves) owners[bucket] = to;
+    this.#owners = owners;
+    const { buffer } = this.#require(this.#counters);
+    movedBuckets(buffer, this.#plan.length, owners.length)[0]! += moves.length;
+    this.#plan = this.#plan.map((worker) => ({
+      ...worker,
+      buckets: owners.flatMap((owner, bucket) => (owner === worker.workerIndex ? [bucket] : [])),
+    }));
+    // Before the programs: what one of them brings to a new owner must not be handed back.
+    native.setBucketOwners(this.#require(this.#table), owners);
+    if (this.steering === 'bpf-toeplitz') for (const group of this.#groups) this.#attach(group);
+    for (const thread of this.#threads) thread.tell({ type: 'plan', plan: this.#plan });
+    this.emit('rebalance', { moves, tooHot });
+  }
+
+  #startWatches(): void {
+    const { blockedAfter, replaceBlocked, rebalance } = this.#options;
+    const idle = (index: number) =>
+      this.#warn(
+        `worker ${index} gets no flows under steering '${this.steering}'`,
+        'RSS_IDLE_WORKER',
+      );
+    this.#stopWatches.push(watchIdle(() => this.stats(), idle));
+    if (blockedAfter > 0) {
+      const beats = () => this.#plan.map(({ workerIndex }) => this.#beat(workerIndex)[0]!);
+      const blocked = (index: number, blockedMs: number) => {
+        this.emit('worker-blocked', { ...this.#info(this.#plan[index]!), blockedMs });
+        if (replaceBlocked) void this.#threads[index]!.kill('blocked');
+      };
+      this.#stopWatches.push(watchBlocked(beats, blockedAfter, blocked));
+    }
+    if (rebalance === 'never') return;
+    if (!this.#ownersChoose())
+      return this.#warn(
+        `buckets do not choose workers: ${this.#steeringReason}`,
+        'RSS_NO_REBALANCING',
+      );
+    const watch = new LoadWatch();
+    const act = (plan: RebalancePlan | undefined) => {
+      if (plan !== undefined) this.#move(plan.moves, plan.tooHot);
+    };
+    const timer = setInterval(() => act(watch.look(this.stats())), rebalanceEveryMs);
+    timer.unref();
+    this.#stopWatches.push(() => clearInterval(timer));
+  }
+
+  #beat(workerIndex: number): Float64Array {
+    const { buffer } = this.#require(this.#counters);
+    return heartbeat(buffer, workerIndex, this.#plan.length, this.config.buckets);
   }
 
   #require<T>(value: T | undefined): T {
@@ -258,7 +360,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
     this.#steeringReason = choice.reason;
     // Decided before a socket exists: it may throw.
     decideHandoff(this.#options.handoff, choice.steering, config);
-    for (const endpoint of endpoints) this.#open(endpoint, choice.steering, config);
+    for (const endpoint of endpoints) this.#open(endpoint, choice.steering);
     if (this.#options.unix !== undefined) this.#unix = new UnixListener(this.#options.unix);
     this.#table = native.createBucketTable(
       config,
@@ -270,44 +372,52 @@ export class RssServer extends EventEmitter<ServerEvents> {
   }
 
   /** Opens an address; as two groups where a dual-stack one would not be balanced. */
-  #open(endpoint: Endpoint, steering: Steering, config: RssConfig): void {
+  #open(endpoint: Endpoint, steering: Steering): void {
     const { options } = endpoint;
     const dualStack = (options.host ?? '::') === '::' && options.ipv6Only !== true;
     if (!dualStack || !capabilities().ipv6.available || dualStackGroups(steering)) {
-      this.#openGroup(endpoint, steering, config);
+      this.#openGroup(endpoint, steering);
       return;
     }
     const v6 = { ...options, host: '::', ipv6Only: true };
-    const { port } = this.#openGroup({ ...endpoint, options: v6 }, steering, config);
+    const { port } = this.#openGroup({ ...endpoint, options: v6 }, steering);
     const v4 = { ...options, host: '0.0.0.0', port };
-    this.#openGroup({ ...endpoint, options: v4 }, steering, config);
+    this.#openGroup({ ...endpoint, options: v4 }, steering);
   }
 
-  #openGroup(endpoint: Endpoint, steering: Steering, config: RssConfig): Listener {
+  #openGroup(endpoint: Endpoint, steering: Steering): Listener {
     const udp = endpoint.protocol === 'udp';
     const members = listenerOwners(steering, this.#owners, this.#plan.length);
     const domains = udp ? [] : listenerDomains(steering, capabilities(), this.#plan);
     const listeners = openGroup(endpoint.options, steering, [...members.keys()], domains, true);
-    this.#groups.push({ endpoint, listeners });
+    const group = { endpoint, listeners };
+    this.#groups.push(group);
+    this.#attach(group);
+    return listeners[0]!;
+  }
+
+  /** Attaches the BPF program of the steering to a group, in the place of the one before. */
+  #attach({ endpoint, listeners }: Group): void {
     const first = listeners[0]!;
     const details = { address: first.host, port: first.port };
-    if (steering === 'bpf-toeplitz')
-      unwrap(native.attachToeplitz(numberOf(first), config, udp, this.#owners), details);
-    if (steering === 'bpf-cpu') {
+    if (this.steering === 'bpf-toeplitz') {
+      const udp = endpoint.protocol === 'udp';
+      unwrap(native.attachToeplitz(numberOf(first), this.config, udp, this.#owners), details);
+    }
+    if (this.steering === 'bpf-cpu') {
       const cpus = Math.max(...affinity.process()) + 1;
       unwrap(native.attachCpu(numberOf(first), cpuTable(this.#plan, cpus)), details);
     }
-    return first;
   }
 
-  #workerInit(plan: WorkerPlan): Omit<WorkerInit, 'generation'> {
+  #workerInit(workerIndex: number): Omit<WorkerInit, 'generation'> {
     const steering = this.steering;
     const owners = listenerOwners(steering, this.#owners, this.#plan.length);
     const listeners: number[] = [];
     const datagramSockets: WorkerInit['datagramSockets'] = [];
     let udpEndpoints = 0;
     for (const { endpoint, listeners: members } of this.#groups) {
-      const mine = members.filter((_, i) => owners[i] === plan.workerIndex).map(numberOf);
+      const mine = members.filter((_, i) => owners[i] === workerIndex).map(numberOf);
       if (endpoint.protocol === 'tcp') {
         listeners.push(...mine);
         continue;
@@ -320,7 +430,8 @@ export class RssServer extends EventEmitter<ServerEvents> {
     }
     if (this.#unix !== undefined) listeners.push(this.#unix.fd);
     return {
-      ...plan,
+      workerIndex,
+      cpu: this.#plan[workerIndex]!.cpu,
       module: this.#options.worker,
       workerData: this.#options.workerData,
       plan: this.#plan,
@@ -344,16 +455,24 @@ export class RssServer extends EventEmitter<ServerEvents> {
     return new Promise<void>((resolve, reject) => {
       this.#failStart = reject;
       let waiting = this.#plan.length;
-      for (const plan of this.#plan) {
-        const thread = new WorkerThread(this.#workerInit(plan), {
+      for (const { workerIndex } of this.#plan) {
+        const info = () => this.#info(this.#plan[workerIndex]!);
+        const init = () => this.#workerInit(workerIndex);
+        const thread = new WorkerThread(init, this.#options.restartLimit, {
           online: () => {
-            this.emit('worker-online', this.#info(plan));
+            this.emit('worker-online', info());
             if (--waiting === 0) resolve();
           },
           warning: (message, code) => this.#warn(message, code),
           exit: (exit) => {
-            this.emit('worker-exit', { ...this.#info(plan), ...exit });
-            reject(exitError(plan, exit));
+            this.#beat(workerIndex)[0] = 0;
+            this.emit('worker-exit', { ...info(), ...exit });
+            reject(exitError(workerIndex, exit));
+          },
+          gaveUp: ({ error }) => {
+            const message = `worker ${workerIndex} has died too often`;
+            void this.close();
+            this.emit('error', new RssError('ERR_RSS_RESTART_LIMIT', message, { cause: error }));
           },
         });
         this.#threads.push(thread);
@@ -368,7 +487,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
 
   async #close(timeout: number): Promise<void> {
     this.#state = 'closed';
-    this.#stopWatch();
+    for (const stop of this.#stopWatches) stop();
     this.#failStart(closedWhileStarting());
     const threads = this.#threads;
     const deadline = AbortSignal.any([
@@ -397,10 +516,10 @@ function closedWhileStarting(): RssError {
   return new RssError('ERR_RSS_CLOSED', 'the server was closed while it was starting');
 }
 
-function exitError(plan: WorkerPlan, { code, error }: ThreadExit): RssError {
+function exitError(workerIndex: number, { code, error }: ThreadExit): RssError {
   return new RssError(
     'ERR_RSS_WORKER_EXITED',
-    `worker ${plan.workerIndex} ended with code ${code} before it served` +
+    `worker ${workerIndex} ended with code ${code} before it served` +
       (error === undefined ? '' : `: ${error.message}`),
     { cause: error },
   );

@@ -1,6 +1,12 @@
 // Reads the counters that workers keep in shared memory.
 import type { WorkerPlan } from '../rss/topology.js';
-import { type CounterName, counterNames, counterSlot, workerCounters } from './layout.js';
+import {
+  type CounterName,
+  counterNames,
+  counterSlot,
+  movedBuckets,
+  workerCounters,
+} from './layout.js';
 
 /**
  * Monotonic counters since the server started, over all generations of a worker.
@@ -31,6 +37,8 @@ export interface ServerStats {
   buckets: BucketStats[];
   workers: WorkerStats[];
   total: Counters;
+  /** Buckets that have gone to another worker: rebalance(). */
+  movedBuckets: number;
 }
 
 function zero(): Counters {
@@ -63,5 +71,6 @@ export function readStats(
       add(total, rows, entry.bucket);
     }
   }
-  return { buckets, workers, total };
+  const [moved] = movedBuckets(buffer, plan.length, bucketMap.length);
+  return { buckets, workers, total, movedBuckets: moved! };
 }

@@ -3,8 +3,14 @@ import { Worker } from 'node:worker_threads';
 
 import type { FromWorker, ToWorker, WorkerInit } from './messages.js';
 
+/** Why a thread ended: it threw, it ended itself, or it was ended, perhaps for being blocked. */
+export type ExitReason = 'error' | 'exit' | 'terminated' | 'blocked';
+
 export interface ThreadExit {
+  reason: ExitReason;
+  /** Exit code of the thread. */
   code: number;
+  /** What it threw, if anything. */
   error: Error | undefined;
 }
 
@@ -13,6 +19,8 @@ export interface ThreadEvents {
   warning(message: string, code: string): void;
   /** The thread died without having been asked to; it will be restarted. */
   exit(exit: ThreadExit): void;
+  /** It has died too often: it will not be. */
+  gaveUp(exit: ThreadExit): void;
 }
 
 const entry = new URL('../worker/thread.js', import.meta.url);
@@ -26,7 +34,8 @@ export function restartDelay(deaths: number): number {
 const stableMs = 10_000;
 
 export class WorkerThread {
-  readonly #init: Omit<WorkerInit, 'generation'>;
+  readonly #init: () => Omit<WorkerInit, 'generation'>;
+  readonly #restartLimit: number;
   readonly #events: ThreadEvents;
   #worker: Worker | undefined;
   #generation = 0;
@@ -36,11 +45,18 @@ export class WorkerThread {
   #closing = false;
   #online = false;
   #wasOnline = false;
+  #killed: 'terminated' | 'blocked' | undefined;
   #exited: Promise<void> = Promise.resolve();
   #onStoppedAccepting: () => void = () => undefined;
 
-  constructor(init: Omit<WorkerInit, 'generation'>, events: ThreadEvents) {
+  /** `init` is asked anew for each start. */
+  constructor(
+    init: () => Omit<WorkerInit, 'generation'>,
+    restartLimit: number,
+    events: ThreadEvents,
+  ) {
     this.#init = init;
+    this.#restartLimit = restartLimit;
     this.#events = events;
   }
 
@@ -54,9 +70,10 @@ export class WorkerThread {
 
   start(): void {
     this.#restart = undefined;
-    const init: WorkerInit = { ...this.#init, generation: this.#generation };
+    const init: WorkerInit = { ...this.#init(), generation: this.#generation };
     const worker = new Worker(entry, { workerData: init, name: `rss-${init.workerIndex}` });
     this.#worker = worker;
+    this.#killed = undefined;
     this.#startedAt = performance.now();
     let error: Error | undefined;
     worker.on('message', (message: FromWorker) => this.#receive(message));
@@ -66,7 +83,8 @@ export class WorkerThread {
         this.#worker = undefined;
         this.#onStoppedAccepting();
         resolve();
-        if (!this.#closing) this.#died({ code, error });
+        const reason = this.#killed ?? (error === undefined ? 'exit' : 'error');
+        if (!this.#closing) this.#died({ reason, code, error });
         else if (error !== undefined)
           this.#events.warning(
             `a worker failed while closing: ${error.message}`,
@@ -96,6 +114,11 @@ export class WorkerThread {
     this.#send({ type: 'drain', timeout });
   }
 
+  /** Tells a thread that serves. One that starts later asks for its init itself. */
+  tell(message: ToWorker): void {
+    if (this.#online) this.#send(message);
+  }
+
   #send(message: ToWorker): void {
     this.#worker?.postMessage(message);
   }
@@ -106,7 +129,8 @@ export class WorkerThread {
   }
 
   /** Ends the thread wherever it is; it is restarted as after any death. */
-  async kill(): Promise<void> {
+  async kill(reason: 'terminated' | 'blocked' = 'terminated'): Promise<void> {
+    this.#killed = reason;
     await this.#worker?.terminate();
   }
 
@@ -133,9 +157,11 @@ export class WorkerThread {
     this.#wasOnline = this.#online;
     this.#online = false;
     if (performance.now() - this.#startedAt > stableMs) this.#deaths = 0;
-    this.#deaths++;
+    // Whoever ends it by hand may do so as often as he likes.
+    if (exit.reason !== 'terminated') this.#deaths++;
     this.#events.exit(exit);
     if (this.#closing) return; // the listener of the event closed the server
+    if (this.#deaths > this.#restartLimit) return this.#events.gaveUp(exit);
     this.#generation++;
     this.#restart = setTimeout(() => this.start(), restartDelay(this.#deaths));
   }

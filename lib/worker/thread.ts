@@ -7,7 +7,8 @@ import { affinity } from '../affinity.js';
 import { argumentValueError, RssError, systemError, unwrap } from '../errors.js';
 import { native, type WorkerPort } from '../native.js';
 import { bucketOwners } from '../rss/topology.js';
-import { counterSlot, workerCounters } from '../server/layout.js';
+import { beatEveryMs } from '../server/blocked-watch.js';
+import { beatTime, counterSlot, heartbeat, workerCounters } from '../server/layout.js';
 import type { FromWorker, ToWorker, WorkerInit } from '../server/messages.js';
 import { readStats } from '../server/stats.js';
 import { ShmSegment } from '../shm/segment.js';
@@ -28,6 +29,8 @@ const post = (message: FromWorker) => main.postMessage(message);
 
 const { buffer: countersBuffer } = ShmSegment.open(init.counters);
 const counters = workerCounters(countersBuffer, init.workerIndex, init.config.buckets);
+const beat = heartbeat(countersBuffer, init.workerIndex, init.plan.length, init.config.buckets);
+let { plan } = init;
 const sockets = new Sockets(counters, finishWhenDrained);
 let streams: Streams | undefined;
 let port: WorkerPort | undefined;
@@ -53,7 +56,7 @@ function openPort(definition: WorkerDefinition): WorkerPort {
     {
       table: init.table,
       worker: init.workerIndex,
-      homeBucket: init.buckets[0]!,
+      homeBucket: plan[init.workerIndex]!.buckets[0] ?? 0,
       streams: streams?.engine,
       handoff: init.handoff,
       forward: init.forward,
@@ -104,7 +107,9 @@ const context: WorkerContext = {
   workers: init.plan.length,
   generation: init.generation,
   cpu: init.cpu,
-  buckets: init.buckets,
+  get buckets() {
+    return plan[init.workerIndex]!.buckets;
+  },
   steering: init.steering,
   config: init.config,
   addresses: init.addresses,
@@ -113,7 +118,7 @@ const context: WorkerContext = {
     if (streams === undefined) throw new RssError('ERR_RSS_STATE', 'the worker has no "stream"');
     return streams;
   },
-  stats: () => readStats(countersBuffer, init.plan, init.config.bucketMap, bucketOwners(init.plan)),
+  stats: () => readStats(countersBuffer, plan, init.config.bucketMap, bucketOwners(plan)),
   countRequests(bucket, requests) {
     counters[counterSlot(bucket, 'requests')]! += requests;
   },
@@ -136,6 +141,8 @@ async function start(): Promise<void> {
   await definition.start?.(context);
   unwrap(opened.start());
   port = opened;
+  beat[0] = beatTime();
+  setInterval(() => (beat[0] = beatTime()), beatEveryMs).unref();
   post({ type: 'online' });
 }
 
@@ -173,6 +180,10 @@ async function drain(timeout: number): Promise<void> {
 }
 
 main.on('message', (message: ToWorker) => {
+  if (message.type === 'plan') {
+    plan = message.plan;
+    return;
+  }
   // Both wait for start(): connections must not come before it, and Node leaks the descriptor of a
   // module file that a thread was reading when it ended.
   void started.finally(() => {

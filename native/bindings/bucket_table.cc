@@ -33,6 +33,13 @@ Napi::Value Create(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), id);
 }
 
+// setBucketOwners(id, bucketToWorker)
+Napi::Value SetOwners(const Napi::CallbackInfo& info) {
+  auto table = FindBucketTable(info[0].As<Napi::Number>().Uint32Value());
+  if (table != nullptr) table->SetOwners(IntsFromJs(info[1]));
+  return info.Env().Undefined();
+}
+
 // destroyBucketTable(id): closes what waits in its inboxes, once no port uses it any more
 Napi::Value Destroy(const Napi::CallbackInfo& info) {
   std::shared_ptr<BucketTable> last;
@@ -57,6 +64,7 @@ std::shared_ptr<BucketTable> FindBucketTable(uint32_t id) {
 
 void RegisterBucketTable(Napi::Env env, Napi::Object exports) {
   Export(env, exports, "createBucketTable", Create);
+  Export(env, exports, "setBucketOwners", SetOwners);
   Export(env, exports, "destroyBucketTable", Destroy);
   Napi::Array names = Napi::Array::New(env);
   for (const char* name : kCounterNames) names.Set(names.Length(), name);

@@ -27,6 +27,14 @@ BucketTable::BucketTable(RssConfig config, const std::vector<int>& bucket_to_wor
   for (int i = 0; i < workers; ++i) wakers_.push_back(std::make_unique<Wakeup>());
 }
 
+// The old owner may be in the middle of draining: then what it has taken is served there. Whoever
+// pushes meanwhile wakes one of the two, and the new owner looks once more after the change.
+void BucketTable::SetOwners(const std::vector<int>& bucket_to_worker) {
+  for (size_t i = 0; i < bucket_to_worker.size(); ++i)
+    buckets_[i]->owner.store(bucket_to_worker[i], std::memory_order_relaxed);
+  for (int worker = 0; worker < workers(); ++worker) Wake(worker);
+}
+
 void BucketTable::Attach(int worker, Waker* waker) {
   std::lock_guard<std::mutex> lock(wakers_[worker]->mutex);
   wakers_[worker]->waker = waker;

@@ -55,6 +55,8 @@ class BucketTable {
   const FlowClassifier& classifier() const { return classifier_; }
   int workers() const { return static_cast<int>(wakers_.size()); }
   int owner(int bucket) const { return buckets_[bucket]->owner.load(std::memory_order_relaxed); }
+  // What waits in a bucket's inbox goes with it. `bucket_to_worker` has as many buckets as before.
+  void SetOwners(const std::vector<int>& bucket_to_worker);
 
   // The turns of the workers' stream engines.
   Epochs& epochs() { return epochs_; }

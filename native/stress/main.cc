@@ -24,8 +24,8 @@ void Expect(bool holds, const char* what) {
   if (!holds) ++failures;
 }
 
-// --- The inboxes: workers push to each other's buckets and drain their own, die and are replaced
-// -----
+// --- The inboxes: workers push to each other's buckets and drain their own, die and are replaced,
+// and buckets change hands -----
 
 class Bell final : public Waker {
  public:
@@ -99,6 +99,11 @@ void StressInboxes() {
   };
   std::vector<std::thread> threads;
   for (int me = 0; me < kWorkers; ++me) threads.emplace_back(worker, me);
+  for (int shift = 1; senders.load() > 0; ++shift) {  // buckets move
+    for (int& owner : owners) owner = (owner + shift) % kWorkers;
+    table.SetOwners(owners);
+    std::this_thread::yield();
+  }
   for (std::thread& thread : threads) thread.join();
   Expect(sent == kWorkers * kEach && received == sent, "inboxes: what is pushed is drained");
   Expect(sum_sent == sum_received, "inboxes: nothing is lost, and nothing comes twice");

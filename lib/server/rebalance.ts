@@ -1,0 +1,102 @@
+// Which buckets should move to other workers so that each gets its share of new flows. Pure.
+import type { ServerStats } from './stats.js';
+
+/** A bucket that goes from one worker to another. */
+export interface BucketMove {
+  bucket: number;
+  /** Indices of workers. */
+  from: number;
+  to: number;
+}
+
+/** What was found, and what would be done about it. */
+export interface RebalancePlan {
+  moves: BucketMove[];
+  /** The busiest worker's load over the mean, as it is and as it will be. */
+  before: number;
+  after: number;
+  /** Buckets that are alone more than one worker's fair share: moving them does not help. */
+  tooHot: number[];
+}
+
+/** From so much of the mean on a worker has too much. */
+const tolerated = 1.25;
+/** And is left alone once it has no more than this: every move costs locality. */
+const good = 1.1;
+/** New flows of all buckets below which an interval says nothing. */
+const enough = 100;
+
+function perWorker(loads: readonly number[], owners: readonly number[], workers: number): number[] {
+  const sums = Array.from({ length: workers }, () => 0);
+  loads.forEach((load, bucket) => (sums[owners[bucket]!]! += load));
+  return sums;
+}
+
+/** Moves buckets from the busiest worker to the idlest, as long as that helps. */
+export function planRebalance(
+  loads: readonly number[],
+  owners: readonly number[],
+  workers: number,
+): RebalancePlan {
+  const mean = loads.reduce((sum, load) => sum + load, 0) / workers || 1;
+  const now = [...owners];
+  const sums = perWorker(loads, now, workers);
+  const before = Math.max(...sums) / mean;
+  for (let i = 0; i < loads.length; i++) {
+    const busiest = sums.indexOf(Math.max(...sums));
+    if (sums[busiest]! <= good * mean) break;
+    const idlest = sums.indexOf(Math.min(...sums));
+    const peak = (bucket: number) =>
+      Math.max(sums[busiest]! - loads[bucket]!, sums[idlest]! + loads[bucket]!);
+    const mine = now.flatMap((owner, bucket) => (owner === busiest ? [bucket] : []));
+    const best = mine.reduce((a, b) => (peak(b) < peak(a) ? b : a), mine[0]!);
+    if (best === undefined || peak(best) >= sums[busiest]!) break;
+    now[best] = idlest;
+    sums[busiest]! -= loads[best]!;
+    sums[idlest]! += loads[best]!;
+  }
+  const moves = now.flatMap((to, bucket) =>
+    to === owners[bucket] ? [] : [{ bucket, from: owners[bucket]!, to }],
+  );
+  const tooHot = loads.flatMap((load, bucket) => (load > tolerated * mean ? [bucket] : []));
+  return { moves, before, after: Math.max(...sums) / mean, tooHot };
+}
+
+/**
+ * Measures new flows per bucket, and says when to move: when a worker has had too much in two
+ * intervals on end, and not again before the effect of the last moves can be seen.
+ */
+export class LoadWatch {
+  readonly #last: number[] = [];
+  readonly #loads: number[] = [];
+  #resting = 1;
+  #uneven = 0;
+  #tooHot = '';
+
+  /** Once per interval. Undefined: nothing to be done. */
+  look({ buckets, workers }: ServerStats): RebalancePlan | undefined {
+    let flows = 0;
+    for (const { bucket, served, datagramsIn } of buckets) {
+      const total = served + datagramsIn;
+      const fresh = total - (this.#last[bucket] ?? total);
+      this.#last[bucket] = total;
+      this.#loads[bucket] = (this.#loads[bucket] ?? fresh) / 2 + fresh / 2;
+      flows += fresh;
+    }
+    if (this.#resting > 0) {
+      this.#resting--;
+      return undefined;
+    }
+    const owners = buckets.map(({ owner }) => owner);
+    const plan = planRebalance(this.#loads, owners, workers.length);
+    const uneven = flows >= enough && plan.before > tolerated;
+    this.#uneven = uneven ? this.#uneven + 1 : 0;
+    if (this.#uneven < 2) return undefined;
+    this.#uneven = 0;
+    this.#resting = 2;
+    const tooHot = plan.tooHot.join();
+    if (plan.moves.length === 0 && tooHot === this.#tooHot) return undefined; // it has been said
+    this.#tooHot = tooHot;
+    return plan;
+  }
+}

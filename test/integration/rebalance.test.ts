@@ -1,0 +1,163 @@
+// Buckets move to other workers while connections come in: new flows follow, none is lost.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import net from 'node:net';
+import { after, before, describe, it } from 'node:test';
+
+import { bucketOf, createServer, type Rebalance, type RssServer } from 'freebsd-rss';
+
+import { skipWithout } from '../helpers/features.js';
+import { type Answer, inParallel, randomLoopback, report } from '../helpers/net.js';
+
+const worker = new URL('../fixtures/report-worker.js', import.meta.url);
+const host = '127.0.0.1';
+const workers = 4;
+const buckets = 32;
+
+/** A source whose connections to the server are in a bucket that is wanted. */
+function sourceIn(server: RssServer, wanted: (bucket: number) => boolean) {
+  const { port } = server.addresses[0]!;
+  for (;;) {
+    const localAddress = randomLoopback();
+    const localPort = 20_000 + Math.floor(Math.random() * 12_000);
+    const tuple = { source: localAddress, sourcePort: localPort, destination: host };
+    const { bucket } = bucketOf(
+      { ...tuple, protocol: 'tcp', destinationPort: port },
+      server.config,
+    );
+    if (wanted(bucket)) return { host, port, localAddress, localPort };
+  }
+}
+
+/** So many connections, 80 % of them in these buckets. */
+function skewed(server: RssServer, hot: number[], count: number): Promise<Answer[]> {
+  return inParallel(count, 16, () => {
+    const wanted = Math.random() < 0.8;
+    return report(sourceIn(server, (bucket) => hot.includes(bucket) === wanted));
+  });
+}
+
+/** The busiest worker's share of these, over the mean. */
+function skew(answers: Answer[]): number {
+  const counts = Array.from({ length: workers }, () => 0);
+  for (const answer of answers) counts[answer.report.workerIndex]!++;
+  return (Math.max(...counts) * workers) / answers.length;
+}
+
+for (const steering of ['listen-bucket', 'bpf-toeplitz', 'reuseport-lb', 'single'] as const)
+  describe(`rebalancing, ${steering}`, { skip: skipWithout(steering) }, () => {
+    let server: RssServer;
+    const options = {
+      worker,
+      workers,
+      buckets,
+      steering,
+      tcp: { host },
+      ...(steering === 'bpf-toeplitz' ? {} : { handoff: 'always' as const }),
+    };
+    const ownersOf = () => server.stats().buckets.map(({ owner }) => owner);
+    before(async () => {
+      server = await createServer(options).listen();
+    });
+    after(() => server.close({ timeout: 0 }));
+
+    it('by hand: new flows follow, live connections stay', async () => {
+      const live = net.connect(sourceIn(server, (bucket) => bucket === 3));
+      const ask = async () => {
+        live.write('report\n');
+        const [line] = (await once(live, 'data')) as [Buffer];
+        return JSON.parse(line.toString()) as Answer['report'];
+      };
+      const first = await ask();
+      const owners = ownersOf().map((owner, bucket) =>
+        bucket === 3 ? (owner + 1) % workers : owner,
+      );
+      const [event] = await Promise.all([once(server, 'rebalance'), server.rebalance(owners)]);
+      const { moves } = event[0] as Rebalance;
+      const moved = { bucket: 3, from: first.workerIndex, to: owners[3]! };
+      assert.deepEqual(moves, [moved]);
+      assert.deepEqual(ownersOf(), owners);
+      assert.equal(server.stats().movedBuckets, 1);
+      assert.ok(server.workers[owners[3]!]!.buckets.includes(3));
+      assert.equal((await ask()).workerIndex, first.workerIndex);
+      const next = await inParallel(50, 10, () =>
+        report(sourceIn(server, (bucket) => bucket === 3)),
+      );
+      for (const answer of next) assert.equal(answer.report.workerIndex, owners[3]);
+      live.destroy();
+      // A successor is told too.
+      await server.terminateWorker(owners[3]!);
+      const after = await report(sourceIn(server, (bucket) => bucket === 3));
+      assert.equal(after.report.workerIndex, owners[3]);
+      assert.equal(after.report.generation, 1);
+    });
+
+    it('refuses what is no map', () => {
+      for (const owners of [
+        undefined,
+        [],
+        [0],
+        Array(buckets).fill(workers),
+        Array(buckets).fill(-1),
+      ])
+        assert.throws(() => server.rebalance(owners as number[]), { name: /^(Type|Range)Error$/ });
+    });
+
+    it("'auto': a skewed load is spread within seconds, no connection is lost", async (t) => {
+      const automatic = await createServer({ ...options, rebalance: 'auto' }).listen();
+      try {
+        const hot = automatic.workers[0]!.buckets;
+        const first = skew(await skewed(automatic, hot, 400));
+        assert.ok(first > 2.5, `${first} of the mean`);
+        let last = first;
+        const began = performance.now();
+        while (last >= 1.3 && performance.now() - began < 30_000)
+          last = skew(await skewed(automatic, hot, 400));
+        t.diagnostic(`${first.toFixed(2)} of the mean, then ${last.toFixed(2)}`);
+        assert.ok(last < 1.3, `${last} of the mean`);
+        const { total, movedBuckets } = automatic.stats();
+        assert.ok(movedBuckets > 0);
+        assert.equal(total.served, total.accepted);
+      } finally {
+        await automatic.close({ timeout: 0 });
+      }
+    });
+  });
+
+it(
+  'a bucket that is too hot to move is reported',
+  { skip: skipWithout('bpf-toeplitz') },
+  async () => {
+    const steering = 'bpf-toeplitz';
+    const server = createServer({
+      worker,
+      workers,
+      buckets,
+      steering,
+      rebalance: 'auto',
+      tcp: { host },
+    });
+    await server.listen();
+    const said = once(server, 'rebalance', { signal: AbortSignal.timeout(30_000) });
+    let done = false;
+    void said.finally(() => (done = true));
+    while (!done)
+      await inParallel(200, 16, () => report(sourceIn(server, (bucket) => bucket === 5)));
+    const [{ tooHot }] = (await said) as [Rebalance];
+    assert.deepEqual(tooHot, [5]);
+    await server.close({ timeout: 0 });
+  },
+);
+
+it('where buckets do not choose workers it is refused', async () => {
+  const server = createServer({
+    worker,
+    workers: 2,
+    steering: 'reuseport-lb',
+    handoff: 'never',
+    tcp: { host },
+  });
+  await server.listen();
+  assert.throws(() => server.rebalance(server.stats().buckets.map(() => 0)), { code: 'ENOTSUP' });
+  await server.close({ timeout: 0 });
+});
