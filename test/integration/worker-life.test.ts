@@ -1,0 +1,173 @@
+// Workers that block their event loop or keep dying: seen, named, replaced, and given up in the end.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { existsSync, readdirSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+
+import {
+  createServer,
+  type RssServer,
+  type ServerOptions,
+  type WorkerBlocked,
+  type WorkerExit,
+} from 'freebsd-rss';
+
+import { skipWithout } from '../helpers/features.js';
+import {
+  assertNoLeak,
+  openDescriptors,
+  randomLoopback,
+  report,
+  request,
+  sharedMappings,
+} from '../helpers/net.js';
+
+const worker = new URL('../fixtures/report-worker.js', import.meta.url);
+const host = '127.0.0.1';
+const soon = () => ({ signal: AbortSignal.timeout(20_000) });
+const blockMs = 5000;
+
+function start(options: Partial<ServerOptions>): Promise<RssServer> {
+  const common = {
+    worker,
+    tcp: { host },
+    workers: 2,
+    steering: 'single',
+    handoff: 'always',
+  } as const;
+  return createServer({ ...common, ...options }).listen();
+}
+
+/** Tells worker 1 to harm itself: connects until a connection is its own. */
+async function harm(server: RssServer, command: string, answer?: string): Promise<void> {
+  const { port } = server.addresses[0]!;
+  for (let met = false; !met;) {
+    const options = { host, port, localAddress: randomLoopback() };
+    met = await request(options, `if-victim ${command}`).then(
+      ({ text }) => text === answer,
+      () => true, // the connection ended with the worker
+    );
+  }
+}
+
+describe('a worker that blocks its event loop', () => {
+  const blocked = (server: RssServer) => once(server, 'worker-blocked', soon());
+
+  it('is reported with its buckets, and others are served', async () => {
+    const server = await start({ blockedAfter: 400 });
+    const said = blocked(server);
+    await harm(server, `block-exit ${blockMs}`, 'sleeping\n');
+    const [event] = (await said) as [WorkerBlocked];
+    assert.equal(event.workerIndex, 1);
+    assert.deepEqual(event.buckets, server.workers[1]!.buckets);
+    assert.ok(event.blockedMs >= 400 && event.blockedMs < blockMs);
+    let other;
+    const { port } = server.addresses[0]!;
+    const source = () => ({ host, port, localAddress: randomLoopback() });
+    for (let i = 0; i < 20 && other?.report.workerIndex !== 0; i++)
+      other = await Promise.race([report(source()), setTimeout(50, undefined)]);
+    assert.equal(other?.report.workerIndex, 0);
+    const [exit] = (await once(server, 'worker-exit', soon())) as [WorkerExit];
+    assert.equal(exit.reason, 'exit');
+    await server.close({ timeout: 0 });
+  });
+
+  it('is replaced, if that is asked for', async () => {
+    const server = await start({ blockedAfter: 400, replaceBlocked: true });
+    const exited = once(server, 'worker-exit', soon());
+    const began = performance.now();
+    await harm(server, `block-exit ${blockMs}`, 'sleeping\n');
+    const [exit] = (await exited) as [WorkerExit];
+    assert.equal(exit.reason, 'blocked');
+    assert.equal(exit.workerIndex, 1);
+    assert.ok(performance.now() - began < blockMs, 'it has not been waited for');
+    const [successor] = (await once(server, 'worker-online', soon())) as [{ generation: number }];
+    assert.equal(successor.generation, 1);
+    await server.close({ timeout: 0 });
+  });
+
+  it('is not looked for with blockedAfter 0', async () => {
+    const server = await start({ blockedAfter: 0 });
+    server.on('worker-blocked', () => assert.fail('it was looked for'));
+    const exited = once(server, 'worker-exit', soon());
+    await harm(server, 'block-exit 1500', 'sleeping\n');
+    await exited;
+    await server.close({ timeout: 0 });
+  });
+});
+
+describe('a worker that dies', () => {
+  it('says why', async () => {
+    const server = await start({});
+    const died = async (harming: () => Promise<unknown>) => {
+      const online = once(server, 'worker-online', soon());
+      const [[exit]] = await Promise.all([once(server, 'worker-exit', soon()), harming()]);
+      await online;
+      return exit as WorkerExit;
+    };
+    const thrown = await died(() => harm(server, 'throw'));
+    assert.equal(thrown.reason, 'error');
+    assert.equal(thrown.error?.message, 'thrown by request');
+    const ended = await died(() => harm(server, 'exit'));
+    assert.deepEqual([ended.reason, ended.code], ['exit', 3]);
+    const terminated = await died(() => server.terminateWorker(1));
+    assert.equal(terminated.reason, 'terminated');
+    await server.close({ timeout: 0 });
+  });
+
+  it('too often ends the server, with the cause', async () => {
+    const server = await start({ restartLimit: 2 });
+    let exits = 0;
+    server.on('worker-exit', () => exits++);
+    const failed = once(server, 'error', soon());
+    const closed = new Promise<void>((resolve) => server.once('close', resolve));
+    const harming = harm(server, 'throw')
+      .then(() => harm(server, 'throw'))
+      .then(() => harm(server, 'throw'));
+    const [error] = (await failed) as [Error & { code: string }];
+    assert.equal(error.code, 'ERR_RSS_RESTART_LIMIT');
+    assert.equal((error.cause as Error).message, 'thrown by request');
+    assert.equal(exits, 3);
+    await Promise.all([closed, harming]);
+  });
+
+  it('by hand may do so as often as it is asked to', async () => {
+    const server = await start({ restartLimit: 0 });
+    for (let generation = 1; generation <= 3; generation++) {
+      const online = once(server, 'worker-online', soon());
+      await server.terminateWorker(0);
+      await online;
+      assert.equal(server.workers[0]!.generation, generation);
+    }
+    await server.close({ timeout: 0 });
+  });
+});
+
+/** 50 in CI; SERVER_STARTS for more. */
+const starts = Number(process.env['SERVER_STARTS'] ?? 50);
+
+it(
+  `${starts} starts and stops leave nothing behind`,
+  { skip: skipWithout('resident-memory'), timeout: 600_000 },
+  async (t) => {
+    const cycle = async (i: number) => {
+      const server = await start({ steering: i % 2 === 0 ? 'single' : 'auto', handoff: 'auto' });
+      const { port } = server.addresses[0]!;
+      await report({ host, port });
+      await server.close({ timeout: i % 3 === 0 ? 1000 : 0 });
+    };
+    const threads = () => readdirSync('/proc/self/task').length;
+    assert.ok(existsSync('/proc/self/task'));
+    for (let i = 0; i < 20; i++) await cycle(i); // everything has been allocated once
+    const before = { fds: openDescriptors(), mappings: sharedMappings(), threads: threads() };
+    const { rss } = process.memoryUsage();
+    for (let i = 0; i < starts; i++) await cycle(i);
+    await assertNoLeak(before.fds);
+    assert.equal(sharedMappings(), before.mappings);
+    assert.equal(threads(), before.threads);
+    const more = process.memoryUsage().rss - rss;
+    t.diagnostic(`${(more / starts / 1024).toFixed(1)} KiB more per start`);
+    assert.ok(more < 2 ** 25 + starts * 2 ** 13, `${more} bytes more`);
+  },
+);
