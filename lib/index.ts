@@ -29,6 +29,7 @@ export {
   type WorkerExit,
   type WorkerInfo,
 } from './server/server.js';
+export { type HandOverOptions, Predecessor, predecessor } from './server/handover.js';
 export type { BucketMove } from './server/rebalance.js';
 export type { ExitReason } from './server/worker-thread.js';
 export type { CounterName } from './server/layout.js';

@@ -212,7 +212,8 @@ export interface WorkerPort {
   addListener(fd: number): Failure | undefined;
   addDatagramSocket(fd: number, endpoint: number, receive: boolean): Failure | undefined;
   start(): Failure | undefined;
-  stopAccepting(): void;
+  /** `queued`: not before what is queued has been accepted. */
+  stopAccepting(queued: boolean): void;
   drain(): boolean;
   close(): void;
   take(row: number): number;
@@ -263,6 +264,7 @@ export interface Native {
     domains: readonly number[],
   ): NativeListener[] | Failure;
   listenUnix(path: string, mode: number, backlog: number): Descriptor | Failure;
+  adoptDescriptor(fd: number): Descriptor | Failure;
   dualStackGroups(steering: number): boolean;
   setSocketOption(fd: number, option: number, value: number): Failure | undefined;
   getSocketOption(fd: number, option: number): number | Failure;
@@ -286,6 +288,9 @@ export interface Native {
   openNamedSegment(options: object): NativeSegment | Failure;
   /** `buffer`: what this thread has of it already. */
   openSegment(id: number, buffer: ArrayBuffer | undefined): NativeSegment | Failure;
+  adoptSegment(fd: number, maxSize: number): NativeSegment | Failure;
+  /** Stays the segment's. */
+  segmentDescriptor(id: number): number | Failure;
   unlinkSegment(name: string): Failure | undefined;
   growSegment(id: number, size: number): Failure | undefined;
   sealSegment(id: number): Failure | undefined;

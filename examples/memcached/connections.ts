@@ -51,13 +51,14 @@ export class Connections {
   /** First word of this worker's rows. */
   readonly #first: number;
 
-  constructor(segment: number, workerIndex: number, workers: number, connections: number) {
+  /** Empties the rows of this worker: what is in them is a predecessor's. */
+  constructor(segment: number, worker: number, connections: number) {
     const { buffer } = ShmSegment.open(segment);
-    this.#all = new Int32Array(buffer, 0, workers * rowsFor(connections) * Word.Words);
+    this.#all = new Int32Array(buffer);
     this.#bytes = Buffer.from(buffer);
     this.#rows = rowsFor(connections);
-    this.#first = workerIndex * this.#rows * Word.Words;
-    this.#all.fill(0, this.#first, this.#first + this.#rows * Word.Words); // a predecessor's
+    this.#first = worker * this.#rows * Word.Words;
+    this.#all.fill(0, this.#first, this.#first + this.#rows * Word.Words);
   }
 
   open(slot: number, now: number, peer: string, local: string): void {

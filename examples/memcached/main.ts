@@ -2,24 +2,28 @@
 // The memcached-style server: node dist/examples/memcached/main.js [options], or npm start.
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 
-import { createServer, type RssServer, type ServerOptions, type Steering } from 'freebsd-rss';
+import {
+  createServer,
+  predecessor,
+  type Predecessor,
+  type RssServer,
+  type ServerOptions,
+  type Steering,
+} from 'freebsd-rss';
 
-import { createConnections } from './connections.js';
 import { Credentials } from './credentials.js';
 import { type Options, parseOptions, UsageError } from './options.js';
-import { createPrefixes } from './prefixes.js';
 import { watch } from './protocol/administration.js';
 import { version } from './protocol/version.js';
-import { Slot, State } from './state.js';
-import { createCounters } from './statistics.js';
+import { Shared } from './shared.js';
 import { mostWorkers } from './store/layout.js';
-import { lockToken } from './store/lock.js';
-import { StoreMemory } from './store/store.js';
 import type { WorkerData } from './worker.js';
 
 /** Of a get with many keys: more than memcached's clients send. */
 const longestLine = 2 ** 20;
 const largestDatagram = 65507;
+/** How long clients may stay after a handover. */
+const drainMs = 10 * 60 * 1000;
 
 function readOptions(): Options {
   try {
@@ -64,7 +68,11 @@ function writePorts(file: string, server: RssServer): void {
   renameSync(`${file}.lck`, file);
 }
 
-function serverOptions(options: Options, workerData: WorkerData): ServerOptions {
+function serverOptions(
+  options: Options,
+  predecessor: Predecessor | undefined,
+  workerData: WorkerData,
+): ServerOptions {
   const { tcpPort, udpPort, addresses, backlog } = options;
   // As memcached: with 0.0.0.0 beside it, :: must be IPv6 alone.
   const where = { host: addresses, ipv6Only: true };
@@ -88,47 +96,59 @@ function serverOptions(options: Options, workerData: WorkerData): ServerOptions 
     ...(options.refuseConnections ? {} : { maxConnections: options.connections }),
     ...(options.steering === undefined ? {} : { steering: options.steering as Steering }),
     workers: options.workers,
+    predecessor,
     workerData,
   };
 }
 
 const options = readOptions();
-const state = new State();
-state.slots[Slot.Verbosity] = options.verbose;
-state.slots[Slot.MemoryLimit] = options.megabytes * 2 ** 20;
-watch(state.slots);
+const before = predecessor();
+const shared = new Shared(options, before);
+watch(shared.state.slots);
 const credentials = options.credentials === undefined ? undefined : new Credentials();
 try {
   credentials?.load(options.credentials!);
 } catch (error) {
   fail(error);
 }
-const memory = new StoreMemory(options);
-const counters = createCounters(mostWorkers);
-const connections = createConnections(mostWorkers, options.connections);
-const prefixes = createPrefixes();
 const server = createServer(
-  serverOptions(options, {
+  serverOptions(options, before, {
     options,
-    store: memory.handle,
-    state: state.id,
-    counters: counters.id,
-    connections: connections.id,
-    prefixes: prefixes.id,
+    store: shared.store.handle,
+    state: shared.state.segment.id,
+    counters: shared.counters,
+    connections: shared.connections,
+    prefixes: shared.prefixes,
     credentials: credentials?.id,
+    firstRow: shared.firstRow,
   }),
 );
 
 server.on('warning', (warning) => console.error(`warning: ${warning.message}`));
+server.on('error', fail);
+server.on('worker-blocked', ({ workerIndex, buckets, blockedMs }) =>
+  console.error(
+    `warning: worker ${workerIndex} (buckets ${buckets.join(' ')}) has been blocked for ${blockedMs} ms`,
+  ),
+);
 server.on('worker-exit', ({ workerIndex, generation, code, error }) => {
   console.error(`worker ${workerIndex} ended (${error?.stack ?? `code ${code}`}); restarting`);
-  const resets = memory.recover(lockToken(workerIndex, generation));
+  const resets = shared.recover(workerIndex, generation);
   if (resets > 0) console.error(`${resets} shard(s) reset: the worker died while writing to them`);
 });
 
 await server.listen().catch(fail);
+let handedOver = false;
+const { pidFile } = options;
+if (pidFile !== undefined) {
+  writeFileSync(pidFile, `${process.pid}\n`);
+  process.once('exit', () => {
+    if (!handedOver) rmSync(pidFile, { force: true });
+  });
+}
+
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
-  process.once(signal, () => void server.close({ timeout: 2000 }));
+  process.once(signal, () => void server.close({ timeout: handedOver ? 0 : 2000 }));
 process.on('SIGHUP', () => {
   try {
     credentials?.load(options.credentials!);
@@ -136,11 +156,22 @@ process.on('SIGHUP', () => {
     console.error(`warning: ${(error as Error).message}; the ones from before stay`);
   }
 });
-const { pidFile } = options;
-if (pidFile !== undefined) {
-  writeFileSync(pidFile, `${process.pid}\n`);
-  process.once('exit', () => rmSync(pidFile, { force: true }));
+process.on('SIGUSR2', () => {
+  handOver().catch((error: unknown) =>
+    console.error(`warning: no handover: ${(error as Error).message}`),
+  );
+});
+
+/** A new process goes on with listeners and store; this one serves its clients until they leave. */
+async function handOver(): Promise<void> {
+  if (before?.alive) throw new Error('the process before this one still serves clients');
+  if (server.workers.length > mostWorkers / 2) throw new Error('there are too many workers');
+  const { pid } = await server.handOver(shared.estate);
+  handedOver = true;
+  console.log(`handed over to process ${pid}`);
+  await server.close({ timeout: drainMs });
 }
+
 const portsFile = process.env['MEMCACHED_PORT_FILENAME'];
 if (portsFile !== undefined) writePorts(portsFile, server);
 // Whoever reads that the server serves may signal it at once.

@@ -16,15 +16,14 @@ export const enum Slot {
 }
 
 export class State {
-  readonly id: number;
+  readonly segment: ShmSegment;
   readonly slots: Float64Array;
 
   /** Opens, or without an id makes, the state. */
   constructor(id?: number) {
     const size = Slot.Count * 8;
-    const segment = id === undefined ? ShmSegment.create({ size }) : ShmSegment.open(id);
-    this.id = segment.id;
-    this.slots = new Float64Array(segment.buffer, 0, Slot.Count);
+    this.segment = id === undefined ? ShmSegment.create({ size }) : ShmSegment.open(id);
+    this.slots = new Float64Array(this.segment.buffer, 0, Slot.Count);
     if (id === undefined) this.slots[Slot.Epoch] = Math.floor(Date.now() / 1000) - 2;
   }
 }

@@ -27,6 +27,8 @@ export interface WorkerData {
   connections: number;
   prefixes: number;
   credentials: number | undefined;
+  /** A worker's rows in all of these are this and its index. */
+  firstRow: number;
 }
 
 let context: WorkerContext;
@@ -39,7 +41,8 @@ function openEnvironment(): Environment {
   const data = context.workerData as WorkerData;
   const { options } = data;
   const state = new State(data.state);
-  const counters = new Counters(data.counters, workerIndex);
+  const row = data.firstRow + workerIndex;
+  const counters = new Counters(data.counters, row);
   counters.row[counter.curr_connections] = 0; // a predecessor's connections ended with it
   const credentials =
     data.credentials === undefined ? undefined : new Credentials(data.credentials);
@@ -50,8 +53,8 @@ function openEnvironment(): Environment {
     credentials,
     addresses,
     clock: new Clock(state),
-    store: new Store(data.store, lockToken(workerIndex, generation)),
-    connections: new Connections(data.connections, workerIndex, workers, options.connections),
+    store: new Store(data.store, lockToken(row, generation)),
+    connections: new Connections(data.connections, row, options.connections),
     prefixes: new Prefixes(data.prefixes, options.prefixDelimiter),
     workers,
     rss: () => context.stats(),

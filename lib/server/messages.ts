@@ -64,7 +64,8 @@ export interface WorkerInit {
  * served by the other: all stop accepting, then all drain.
  */
 export type ToWorker =
-  | { type: 'stop-accepting' }
+  /** `queued`: accept what is queued first. */
+  | { type: 'stop-accepting'; queued: boolean }
   | { type: 'drain'; timeout: number }
   /** Buckets have moved. */
   | { type: 'plan'; plan: WorkerPlan[] };

@@ -10,6 +10,7 @@ import {
   steerings,
 } from '../socket/listen.js';
 import { checkBoolean, checkInteger, checkOneOf, checkOptions } from '../validate.js';
+import { Predecessor } from './handover.js';
 import type { StreamSettings } from './messages.js';
 import type { Handoff } from './steering.js';
 
@@ -104,6 +105,11 @@ export interface ServerOptions {
    * up: 'error' with ERR_RSS_RESTART_LIMIT, and it closes. Default 10.
    */
   restartLimit?: number;
+  /**
+   * The process whose place this one takes: predecessor(). Its listeners serve the addresses that both
+   * have, under its steering and its map of buckets to workers, of which there must be as many.
+   */
+  predecessor?: Predecessor | undefined;
   /** Number of buckets of a virtual configuration. */
   buckets?: number;
   /** Hash of UDP flows in a virtual configuration. Default '4-tuple'. */
@@ -132,6 +138,7 @@ export interface CheckedOptions {
   blockedAfter: number;
   replaceBlocked: boolean;
   restartLimit: number;
+  predecessor: Predecessor | undefined;
   virtual: VirtualOptions;
   forward: boolean;
   datagramSize: number;
@@ -224,6 +231,7 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
     'blockedAfter',
     'replaceBlocked',
     'restartLimit',
+    'predecessor',
     'buckets',
     'udpHash',
     'workerData',
@@ -239,6 +247,9 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
     ...(udpHash === undefined ? {} : { udpHash }),
   };
   checkVirtualOptions(virtual);
+  const { predecessor } = options;
+  if (predecessor !== undefined && !(predecessor instanceof Predecessor))
+    throw argumentTypeError('predecessor', "predecessor()'s result", predecessor);
   return {
     worker: checkModule(options.worker),
     endpoints: [
@@ -255,6 +266,7 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
     blockedAfter: checkInteger('blockedAfter', options.blockedAfter ?? 5000, 0, 2 ** 31 - 1),
     replaceBlocked: checkBoolean('replaceBlocked', options.replaceBlocked ?? false),
     restartLimit: checkInteger('restartLimit', options.restartLimit ?? 10, 0, 2 ** 31 - 1),
+    predecessor,
     virtual,
     forward: checkBoolean('forward', forward ?? false),
     datagramSize: checkInteger('datagramSize', datagramSize ?? 1536, 64, 65507),

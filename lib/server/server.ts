@@ -18,6 +18,7 @@ import { UnixListener } from '../socket/unix.js';
 import { checkInteger, checkOptions } from '../validate.js';
 import { countersSize, heartbeat, movedBuckets } from './layout.js';
 import { watchBlocked } from './blocked-watch.js';
+import { type Estate, EstateBuilder, type HandOverOptions, startSuccessor } from './handover.js';
 import { watchIdle } from './idle-watch.js';
 import type { ServerAddress, WorkerInit } from './messages.js';
 import {
@@ -128,6 +129,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
   #threads: WorkerThread[] = [];
   #table: number | undefined;
   #counters: ShmSegment | undefined;
+  #handedOver = false;
   #finalStats: ServerStats | undefined;
   #closed: Promise<void> | undefined;
   readonly #stopWatches: (() => void)[] = [];
@@ -203,6 +205,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
     }
     this.#state = 'listening';
     this.#startWatches();
+    this.#options.predecessor?.ready();
     this.emit('listening');
     return this;
   }
@@ -215,6 +218,39 @@ export class RssServer extends EventEmitter<ServerEvents> {
     this.#require(this.#steering);
     checkInteger('workerIndex', workerIndex, 0, this.#threads.length - 1);
     await this.#threads[workerIndex]!.kill();
+  }
+
+  /**
+   * Starts a new process that takes this one's place: with its listeners, so that no connection is
+   * refused, and with `segments` and `data` of the caller's. Resolves with its process id when it
+   * serves; both do, until this server is closed, which then leaves what waits in the listeners'
+   * queues to the new process. Rejects with ERR_RSS_HANDOVER when the new process fails; this
+   * server is as it was then.
+   */
+  async handOver(options: HandOverOptions = {}): Promise<{ pid: number }> {
+    if (this.#state !== 'listening' || this.#handedOver)
+      throw new RssError('ERR_RSS_STATE', 'the server does not listen, or has been handed over');
+    this.#handedOver = true;
+    try {
+      const builder = new EstateBuilder();
+      const groups = this.#groups.map(({ endpoint: { protocol, options }, listeners }) => ({
+        protocol,
+        host: options.host ?? '::',
+        port: options.port ?? 0,
+        sockets: builder.listeners(listeners),
+      }));
+      const unix = this.#unix && {
+        path: this.#unix.path,
+        socket: builder.descriptor(this.#unix.fd),
+      };
+      const { steering } = this;
+      const estate = { steering, owners: this.#owners, workers: this.#plan.length, groups, unix };
+      const { pid } = await startSuccessor(estate, builder.sockets, options);
+      return { pid: pid! };
+    } catch (error) {
+      this.#handedOver = false;
+      throw error;
+    }
   }
 
   /**
@@ -273,13 +309,9 @@ export class RssServer extends EventEmitter<ServerEvents> {
     if (this.#state === 'closed') return;
     const owners = [...this.#owners];
     for (const { bucket, to } of moves) owners[bucket] = to;
-    this.#owners = owners;
+    this.#setOwners(owners);
     const { buffer } = this.#require(this.#counters);
     movedBuckets(buffer, this.#plan.length, owners.length)[0]! += moves.length;
-    this.#plan = this.#plan.map((worker) => ({
-      ...worker,
-      buckets: owners.flatMap((owner, bucket) => (owner === worker.workerIndex ? [bucket] : [])),
-    }));
     // Before the programs: what one of them brings to a new owner must not be handed back.
     native.setBucketOwners(this.#require(this.#table), owners);
     if (this.steering === 'bpf-toeplitz') for (const group of this.#groups) this.#attach(group);
@@ -349,9 +381,11 @@ export class RssServer extends EventEmitter<ServerEvents> {
     this.#config = config;
     this.#plan = planWorkers(config, workers, allowed, capabilities().cpuDomains);
     this.#owners = bucketOwners(this.#plan);
+    const estate = this.#options.predecessor?.estate;
+    if (estate !== undefined) this.#inherit(estate);
     const hosts = endpoints.map(({ options }) => options.host ?? '::');
     const choice = chooseSteering({
-      steering: this.#options.steering,
+      steering: estate?.steering ?? this.#options.steering,
       capabilities: capabilities(),
       plan: this.#plan,
       receivingCpus: process.platform === 'linux' ? receivingCpus(hosts, allowed) : [],
@@ -361,7 +395,10 @@ export class RssServer extends EventEmitter<ServerEvents> {
     // Decided before a socket exists: it may throw.
     decideHandoff(this.#options.handoff, choice.steering, config);
     for (const endpoint of endpoints) this.#open(endpoint, choice.steering);
-    if (this.#options.unix !== undefined) this.#unix = new UnixListener(this.#options.unix);
+    if (this.#options.unix !== undefined) {
+      const { unix } = this.#options;
+      this.#unix = new UnixListener(unix, this.#options.predecessor?.takeUnix(unix.path));
+    }
     this.#table = native.createBucketTable(
       config,
       this.#owners,
@@ -369,6 +406,31 @@ export class RssServer extends EventEmitter<ServerEvents> {
       this.#options.maxConnections,
     );
     this.#counters = ShmSegment.create({ size: countersSize(this.#plan.length, config.buckets) });
+  }
+
+  /** Goes on where the predecessor was. */
+  #inherit({ workers, owners, steering }: Estate): void {
+    const wanted = this.#options.steering;
+    const mine = this.#plan.length;
+    const differs =
+      workers !== mine
+        ? `${workers} workers, not ${mine}`
+        : wanted !== 'auto' && wanted !== steering
+          ? `steering '${steering}', not '${wanted}'`
+          : owners.length !== this.#owners.length
+            ? `${owners.length} buckets, not ${this.#owners.length}`
+            : undefined;
+    if (differs !== undefined)
+      throw new RssError('ERR_RSS_HANDOVER', `the predecessor has ${differs}`);
+    this.#setOwners(owners);
+  }
+
+  #setOwners(owners: readonly number[]): void {
+    this.#owners = [...owners];
+    this.#plan = this.#plan.map((worker) => ({
+      ...worker,
+      buckets: owners.flatMap((owner, bucket) => (owner === worker.workerIndex ? [bucket] : [])),
+    }));
   }
 
   /** Opens an address; as two groups where a dual-stack one would not be balanced. */
@@ -389,7 +451,10 @@ export class RssServer extends EventEmitter<ServerEvents> {
     const udp = endpoint.protocol === 'udp';
     const members = listenerOwners(steering, this.#owners, this.#plan.length);
     const domains = udp ? [] : listenerDomains(steering, capabilities(), this.#plan);
-    const listeners = openGroup(endpoint.options, steering, [...members.keys()], domains, true);
+    const { host = '::', port = 0 } = endpoint.options;
+    const listeners =
+      this.#options.predecessor?.takeGroup(endpoint.protocol, host, port) ??
+      openGroup(endpoint.options, steering, [...members.keys()], domains, true);
     const group = { endpoint, listeners };
     this.#groups.push(group);
     this.#attach(group);
@@ -497,9 +562,11 @@ export class RssServer extends EventEmitter<ServerEvents> {
     const orAbandoned = async (work: Promise<unknown>) => {
       if (!deadline.aborted) await Promise.race([work, once(deadline, 'abort')]);
     };
-    await orAbandoned(Promise.all(threads.map((thread) => thread.stopAccepting())));
+    await orAbandoned(
+      Promise.all(threads.map((thread) => thread.stopAccepting(!this.#handedOver))),
+    );
     for (const { listeners } of this.#groups) for (const listener of listeners) listener.close();
-    this.#unix?.close();
+    this.#unix?.close(this.#handedOver);
     for (const thread of threads) thread.drain(timeout);
     await orAbandoned(Promise.all(threads.map((thread) => thread.exited())));
     await Promise.all(threads.map((thread) => thread.terminate()));

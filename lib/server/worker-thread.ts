@@ -95,17 +95,17 @@ export class WorkerThread {
   }
 
   /**
-   * Asks the worker to accept what is queued and then no more; resolves when it has. A worker that is
-   * about to be restarted is started for it: connections wait for its successor.
+   * Asks the worker to accept what is queued, if that is said, and then no more; resolves when it has. A
+   * worker that is about to be restarted is started for it: connections wait for its successor.
    */
-  stopAccepting(): Promise<void> {
+  stopAccepting(queued: boolean): Promise<void> {
     this.#closing = true;
     clearTimeout(this.#restart);
     if (this.#restart !== undefined && this.#wasOnline) this.start();
     return new Promise((resolve) => {
       if (this.#worker === undefined) return resolve();
       this.#onStoppedAccepting = resolve;
-      return this.#send({ type: 'stop-accepting' });
+      return this.#send({ type: 'stop-accepting', queued });
     });
   }
 

@@ -164,6 +164,12 @@ export class ShmSegment {
     return new ShmSegment(segment, entry);
   }
 
+  /** @internal An object whose descriptor this process was started with. */
+  static adopt(fd: number, maxSize: number): ShmSegment {
+    const wanted = { lock: false, largePages: false };
+    return ShmSegment.#made(unwrap(native.adoptSegment(fd, maxSize), { fd }), wanted);
+  }
+
   /** Removes a name; who has the segment open keeps it. ENOENT when there is none. */
   static unlink(name: string): void {
     checkName(name);

@@ -10,11 +10,15 @@ export class UnixListener {
   readonly #inode: bigint;
   #closed = false;
 
-  /** Throws system errors with the path as `address`. */
-  constructor(options: { path: string; mode: number; backlog: number }) {
+  /** Throws system errors with the path as `address`. `inherited`: the socket is there already. */
+  constructor(
+    options: { path: string; mode: number; backlog: number },
+    inherited: Descriptor | undefined,
+  ) {
     this.path = options.path;
     const { path, mode, backlog } = options;
-    this.#descriptor = unwrap(native.listenUnix(path, mode, backlog), { address: path });
+    this.#descriptor =
+      inherited ?? unwrap(native.listenUnix(path, mode, backlog), { address: path });
     this.#inode = statSync(path, { bigint: true }).ino;
   }
 
@@ -23,15 +27,20 @@ export class UnixListener {
     return this.#descriptor.number();
   }
 
-  /** Removes the file, if it is still this one, then closes: nobody finds a socket that refuses. Idempotent. */
-  close(): void {
+  /**
+   * Removes the file, if it is still this one, then closes: nobody finds a socket that refuses. Not the
+   * file if another process has the socket too. Idempotent.
+   */
+  close(shared: boolean): void {
     if (this.#closed) return;
     this.#closed = true;
     try {
+      if (shared) return;
       if (statSync(this.path, { bigint: true }).ino === this.#inode) unlinkSync(this.path);
     } catch {
       // somebody else has removed it
+    } finally {
+      this.#descriptor.close();
     }
-    this.#descriptor.close();
   }
 }

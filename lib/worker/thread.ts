@@ -188,7 +188,7 @@ main.on('message', (message: ToWorker) => {
   // module file that a thread was reading when it ended.
   void started.finally(() => {
     if (message.type === 'drain') return drain(message.timeout);
-    port?.stopAccepting();
+    port?.stopAccepting(message.queued);
     return post({ type: 'stopped-accepting' });
   });
 });

@@ -5,6 +5,7 @@
 
 #include "bindings/convert.h"
 #include "core/owner_lock.h"
+#include "platform/posix/accept.h"
 
 namespace rss {
 namespace {
@@ -56,6 +57,21 @@ Napi::Value OpenNamed(const Napi::CallbackInfo& info) {
 }
 Napi::Value Open(const Napi::CallbackInfo& info) {
   return ToJs(info.Env(), SegmentFromJs(info[0]), info[1]);
+}
+
+// adoptSegment(fd, maxSize): takes the descriptor, whatever comes of it
+Napi::Value AdoptSegment(const Napi::CallbackInfo& info) {
+  SegmentOptions options;
+  options.max_size = static_cast<size_t>(NumberFromJs(info[1]));
+  auto fd = AdoptDescriptor(IntFromJs(info[0]));
+  if (!fd.ok()) return rss::ToJs(info.Env(), fd.failure);
+  return ToJs(info.Env(), Segment::Adopt(std::move(fd.value), options));
+}
+// segmentDescriptor(id): the number of a descriptor that stays the segment's
+Napi::Value DescriptorOf(const Napi::CallbackInfo& info) {
+  auto segment = SegmentFromJs(info[0]);
+  return segment.ok() ? Napi::Value(Napi::Number::New(info.Env(), segment.value->fd()))
+                      : rss::ToJs(info.Env(), segment.failure);
 }
 
 Napi::Value Unlink(const Napi::CallbackInfo& info) {
@@ -151,6 +167,8 @@ void RegisterShm(Napi::Env env, Napi::Object exports) {
   exports.Set("pageSize", static_cast<double>(sysconf(_SC_PAGESIZE)));
   exports.Set("canRenew", Napi::Boolean::New(env, CanRenewPages()));
   Export(env, exports, "openNamedSegment", OpenNamed);
+  Export(env, exports, "adoptSegment", AdoptSegment);
+  Export(env, exports, "segmentDescriptor", DescriptorOf);
   Export(env, exports, "unlinkSegment", Unlink);
   Export(env, exports, "growSegment", Grow);
   Export(env, exports, "sealSegment", Seal);

@@ -137,6 +137,13 @@ Napi::Value OpenUnix(const Napi::CallbackInfo& info) {
   return ToJs(info.Env(), std::move(fd.value));
 }
 
+// adoptDescriptor(fd): a number that the process was started with becomes a descriptor
+Napi::Value Adopt(const Napi::CallbackInfo& info) {
+  auto fd = AdoptDescriptor(IntFromJs(info[0]));
+  if (!fd.ok()) return rss::ToJs(info.Env(), fd.failure);
+  return ToJs(info.Env(), std::move(fd.value));
+}
+
 // attachToeplitz(fd, config, udp, bucketToListener)
 Napi::Value AttachToeplitz(const Napi::CallbackInfo& info) {
   RssConfig config = RssConfigFromJs(info[1].As<Napi::Object>());
@@ -158,6 +165,7 @@ void RegisterSocket(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Napi::FunctionReference(Napi::Persistent(Descriptor::Define(env))));
   Export(env, exports, "openGroup", Open);
   Export(env, exports, "listenUnix", OpenUnix);
+  Export(env, exports, "adoptDescriptor", Adopt);
   Export(env, exports, "dualStackGroups", DualStack);
   Export(env, exports, "setSocketOption", SetSocketOption);
   Export(env, exports, "getSocketOption", GetSocketOption);

@@ -161,8 +161,9 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
   Napi::Value Start(const Napi::CallbackInfo& info) {
     return StatusToJs(info.Env(), port_->Start());
   }
+  // stopAccepting(queued)
   Napi::Value StopAccepting(const Napi::CallbackInfo& info) {
-    port_->StopAccepting();
+    port_->StopAccepting(BoolFromJs(info[0]));
     return info.Env().Undefined();
   }
   // drain(): takes what waits in the inbox; true when nothing waits any more

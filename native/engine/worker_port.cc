@@ -247,11 +247,11 @@ void WorkerPort::DeliverConnections() {
   if (alive && !ready_.empty()) Wake();  // the callback threw half way, and the worker lives on
 }
 
-void WorkerPort::StopAccepting() {
+void WorkerPort::StopAccepting(bool queued) {
   CountPause();
   stopping_ = true;  // what is queued is served, past the limit too
   for (auto& listener : listeners_) {
-    while (Accept(listener.get(), kAcceptsPerTurn) == kAcceptsPerTurn) {
+    while (queued && Accept(listener.get(), kAcceptsPerTurn) == kAcceptsPerTurn) {
     }
   }
   listeners_.clear();

@@ -66,8 +66,9 @@ class WorkerPort final : public Waker {
   Status AddDatagramSocket(int fd, int endpoint, bool receive);
 
   Status Start();
-  // Accepts what is queued, then closes the listeners. UDP and the inbox go on.
-  void StopAccepting();
+  // Accepts what is queued, unless another process does, then closes the listeners. UDP and the
+  // inbox go on.
+  void StopAccepting(bool queued);
   // Delivers what waits in the inbox. True when nothing waits any more.
   bool Drain();
   // Closes everything; connections not taken go back to the inbox. Idempotent.

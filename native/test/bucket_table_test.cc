@@ -53,8 +53,7 @@ void TestLifetimes() {
   Flag second;
   table.Attach(0, &second);
   table.SetOwners({1, 0, 1, 0});
-  Check(second.count == 2 && table.owner(1) == 0 && table.owner(2) == 1,
-        "a new owner is woken");
+  Check(second.count == 2 && table.owner(1) == 0 && table.owner(2) == 1, "a new owner is woken");
   table.Drain(0, 10, &got, &datagrams);
   Check(got.size() == 1 && got[0].flow.flow_id == 9, "and drains what waited for the old one");
 }

@@ -521,7 +521,7 @@ describe('the lock', () => {
     });
 
   it('lets one thread in at a time', async () => {
-    const memory = new StoreMemory({
+    const memory = StoreMemory.create({
       megabytes: 1,
       itemSize: 1024,
       evict: true,
@@ -535,7 +535,7 @@ describe('the lock', () => {
   });
 
   it('of a dead worker is broken and its shard reset, and only then', async () => {
-    const memory = new StoreMemory({
+    const memory = StoreMemory.create({
       megabytes: 1,
       itemSize: 1024,
       evict: true,
@@ -574,7 +574,7 @@ describe('workers that die while they write', () => {
   const url = (path: string) => new URL(path, import.meta.url).href;
 
   it('leave a store that works, and whose items are whole', { timeout: 60_000 }, async () => {
-    const memory = new StoreMemory({
+    const memory = StoreMemory.create({
       megabytes: 64,
       itemSize: 2 ** 20,
       evict: true,
@@ -636,7 +636,7 @@ describe('workers that die while they write', () => {
 });
 
 it('segments outlive close() of one user', () => {
-  const memory = new StoreMemory({ megabytes: 1, itemSize: 1024, evict: true, trackSizes: false });
+  const memory = StoreMemory.create({ megabytes: 1, itemSize: 1024, evict: true, trackSizes: false });
   const store = new Store(memory.handle, 1);
   memory.close();
   assert.notEqual(store.shards[0]!.words[Head.Seed], undefined);

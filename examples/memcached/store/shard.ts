@@ -23,7 +23,7 @@ import {
   Statistic,
   suffixShift,
 } from './layout.js';
-import { workerOf } from './lock.js';
+import { tokenMask, workerOf } from './lock.js';
 import { Pages, type Renew } from './pages.js';
 import { digitsOf, suffixLength, writeNumber, writeSuffix } from './text.js';
 import { Values } from './values.js';
@@ -187,11 +187,16 @@ export class Shard {
     return true;
   }
 
-  /** Gives back the pages that this worker's predecessor filled or read when it died. */
-  reclaim(): void {
-    if (!this.#values.holds(this.#worker)) return;
+  /** Token of who holds the lock, 0: nobody. */
+  get lockedBy(): number {
+    return Atomics.load(this.words, Head.Lock) & tokenMask;
+  }
+
+  /** Gives back the pages that a dead worker filled or read; by default this one's predecessor. */
+  reclaim(worker = this.#worker): void {
+    if (!this.#values.holds(worker)) return;
     this.lock();
-    this.#values.reclaim(this.#worker);
+    this.#values.reclaim(worker);
     this.unlock();
   }
 

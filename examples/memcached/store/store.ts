@@ -5,6 +5,7 @@ import { randomInt } from 'node:crypto';
 import { ShmSegment } from 'freebsd-rss';
 
 import { Head } from './layout.js';
+import { workerOf } from './lock.js';
 import { Shard } from './shard.js';
 
 /** What a worker needs to open the store; structured-cloneable. */
@@ -69,27 +70,46 @@ function openShards(handle: StoreHandle, segments: ShmSegment[], token: number):
   });
 }
 
-/** Memory of a store, made by the main thread and kept by it for as long as the server lives. */
+/** Memory of a store, kept by the main thread for as long as the server lives. */
 export class StoreMemory {
   readonly handle: StoreHandle;
-  readonly #segments: ShmSegment[];
+  /** By the names under which they are handed over. */
+  readonly segments: Record<string, ShmSegment>;
   readonly #shards: Shard[];
 
-  constructor({ megabytes, itemSize, evict, trackSizes }: StoreOptions) {
+  private constructor(
+    handle: Omit<StoreHandle, 'segments' | 'sizes'>,
+    shards: ShmSegment[],
+    sizes: ShmSegment | undefined,
+  ) {
+    this.handle = { ...handle, segments: shards.map(({ id }) => id), sizes: sizes?.id };
+    const named = shards.map((segment, i) => [`shard-${i}`, segment] as const);
+    this.segments = { ...Object.fromEntries(named), ...(sizes === undefined ? {} : { sizes }) };
+    this.#shards = openShards(this.handle, shards, mainThread);
+  }
+
+  static create({ megabytes, itemSize, evict, trackSizes }: StoreOptions): StoreMemory {
     const limit = megabytes * 2 ** 20;
     const shards = shardCount(limit, itemSize);
     const seed = randomInt(2 ** 31);
     const shardLimit = Math.floor(limit / shards / 4096) * 4096;
     const size = Math.min(Math.max(shardLimit * reserve, leastReserve), largestShard);
     const shardSegments = Array.from({ length: shards }, () => ShmSegment.create({ size }));
-    const segments = shardSegments.map(({ id }) => id);
     const sizes = trackSizes
       ? ShmSegment.create({ size: shards * sizesPerShard(itemSize) * 4 })
       : undefined;
-    this.#segments = sizes === undefined ? shardSegments : [...shardSegments, sizes];
-    this.handle = { segments, sizes: sizes?.id, shardLimit, evict, itemSize };
-    this.#shards = openShards(this.handle, shardSegments, mainThread);
-    this.#shards.forEach((shard, i) => shard.format(seed, shardLimit, i));
+    const store = new StoreMemory({ shardLimit, evict, itemSize }, shardSegments, sizes);
+    store.#shards.forEach((shard, i) => shard.format(seed, shardLimit, i));
+    return store;
+  }
+
+  /** The memory of another process's store, with what is in it. */
+  static inherit(
+    handle: Omit<StoreHandle, 'segments' | 'sizes'>,
+    shards: ShmSegment[],
+    sizes: ShmSegment | undefined,
+  ): StoreMemory {
+    return new StoreMemory(handle, shards, sizes);
   }
 
   /** A worker has died: resets the shards that it left locked; returns how many. */
@@ -97,8 +117,19 @@ export class StoreMemory {
     return this.#shards.filter((shard) => shard.recover(token)).length;
   }
 
+  /** The process with these workers' rows has ended: as recover(), and gives back what they held. */
+  recoverRows(first: number, count: number): number {
+    let resets = 0;
+    for (const shard of this.#shards) {
+      const row = workerOf(shard.lockedBy);
+      if (row >= first && row < first + count && shard.recover(shard.lockedBy)) resets++;
+      for (let worker = first; worker < first + count; worker++) shard.reclaim(worker);
+    }
+    return resets;
+  }
+
   close(): void {
-    for (const segment of this.#segments) segment.close();
+    for (const segment of Object.values(this.segments)) segment.close();
   }
 }
 

@@ -1,5 +1,7 @@
 #include "platform/posix/accept.h"
 
+#include <fcntl.h>
+
 #include <netinet/tcp.h>
 #include <sys/types.h>
 
@@ -32,6 +34,11 @@ Result<SocketKind> InspectIpSocket(int fd) {
   if (kind.ok() && kind.value.family == AF_UNIX)
     return MakeFailure(EPROTOTYPE, "getsockname", "not an IPv4 or IPv6 socket");
   return kind;
+}
+
+Result<UniqueFd> AdoptDescriptor(int fd) {
+  if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) return LastError("fcntl");
+  return UniqueFd(fd);
 }
 
 int AcceptConnection(int listener, Connection* out) {

@@ -18,6 +18,10 @@ Result<SocketKind> InspectSocket(int fd);
 // EPROTOTYPE for a Unix socket too.
 Result<SocketKind> InspectIpSocket(int fd);
 
+// Takes over a descriptor that the process was started with, and keeps it from children of its own.
+// EBADF when there is none.
+Result<UniqueFd> AdoptDescriptor(int fd);
+
 // accept4(2) with both addresses, non-blocking and close-on-exec.
 // Returns 0 or -errno; the flow is left to the caller.
 int AcceptConnection(int listener, Connection* out);

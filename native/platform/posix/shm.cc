@@ -103,6 +103,10 @@ Result<std::shared_ptr<Segment>> Segment::Create(const SegmentOptions& asked) {
 Result<std::shared_ptr<Segment>> Segment::OpenNamed(SegmentOptions options) {
   UniqueFd fd(shm_open(options.name.c_str(), O_RDWR | O_CLOEXEC, 0));
   if (!fd) return LastError("shm_open");
+  return Adopt(std::move(fd), options);
+}
+
+Result<std::shared_ptr<Segment>> Segment::Adopt(UniqueFd fd, SegmentOptions options) {
   struct stat status;
   if (fstat(fd.get(), &status) != 0) return LastError("fstat");
   options.size = static_cast<size_t>(status.st_size);

@@ -26,6 +26,8 @@ class Segment {
   static Result<std::shared_ptr<Segment>> Create(const SegmentOptions& options);
   // A named object that exists; its size is what it has.
   static Result<std::shared_ptr<Segment>> OpenNamed(SegmentOptions options);
+  // An object of another process, whose descriptor this one has been given.
+  static Result<std::shared_ptr<Segment>> Adopt(UniqueFd fd, SegmentOptions options);
   static Status Unlink(const std::string& name);
   // The segment of this process with that id, or null.
   static std::shared_ptr<Segment> Find(uint32_t id);

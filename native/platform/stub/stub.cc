@@ -175,6 +175,9 @@ Result<std::vector<OpenedListener>> OpenGroup(const ListenerOptions&, Steering,
                                               const std::vector<GroupMember>&) {
   return Unsupported("socket");
 }
+Result<UniqueFd> AdoptDescriptor(int) {
+  return Unsupported("fcntl");
+}
 Result<SocketKind> InspectSocket(int) {
   return Unsupported("getsockopt");
 }
