@@ -66,7 +66,8 @@ export interface WorkerInit {
 export type ToWorker =
   /** `queued`: accept what is queued first. */
   | { type: 'stop-accepting'; queued: boolean }
-  | { type: 'drain'; timeout: number }
+  /** `end`: tell peers of `stream` to leave, when they have been answered. */
+  | { type: 'drain'; timeout: number; end: boolean }
   /** Buckets have moved. */
   | { type: 'plan'; plan: WorkerPlan[] };
 

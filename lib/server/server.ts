@@ -567,7 +567,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
     );
     for (const { listeners } of this.#groups) for (const listener of listeners) listener.close();
     this.#unix?.close(this.#handedOver);
-    for (const thread of threads) thread.drain(timeout);
+    for (const thread of threads) thread.drain(timeout, !this.#handedOver);
     await orAbandoned(Promise.all(threads.map((thread) => thread.exited())));
     await Promise.all(threads.map((thread) => thread.terminate()));
     if (this.#counters !== undefined) {

@@ -109,9 +109,12 @@ export class WorkerThread {
     });
   }
 
-  /** Asks the worker to serve what it has, for `timeout` ms at most, and to end. */
-  drain(timeout: number): void {
-    this.#send({ type: 'drain', timeout });
+  /**
+   * Asks the worker to serve what it has, for `timeout` ms at most, and to end. `end`: peers of `stream`
+   * are asked to leave.
+   */
+  drain(timeout: number, end: boolean): void {
+    this.#send({ type: 'drain', timeout, end });
   }
 
   /** Tells a thread that serves. One that starts later asks for its init itself. */

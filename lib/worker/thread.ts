@@ -165,7 +165,7 @@ function finish(): void {
   process.exit(0);
 }
 
-async function drain(timeout: number): Promise<void> {
+async function drain(timeout: number, end: boolean): Promise<void> {
   port?.drain();
   setTimeout(finish, timeout);
   try {
@@ -174,7 +174,7 @@ async function drain(timeout: number): Promise<void> {
     const message = `worker ${init.workerIndex}: stop() failed: ${(error as Error).message}`;
     post({ type: 'warning', code: 'RSS_STOP_FAILED', message });
   }
-  streams?.engine.endAll();
+  if (end) streams?.engine.endAll();
   draining = true;
   finishWhenDrained();
 }
@@ -187,7 +187,7 @@ main.on('message', (message: ToWorker) => {
   // Both wait for start(): connections must not come before it, and Node leaks the descriptor of a
   // module file that a thread was reading when it ended.
   void started.finally(() => {
-    if (message.type === 'drain') return drain(message.timeout);
+    if (message.type === 'drain') return drain(message.timeout, message.end);
     port?.stopAccepting(message.queued);
     return post({ type: 'stopped-accepting' });
   });

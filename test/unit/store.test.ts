@@ -636,7 +636,12 @@ describe('workers that die while they write', () => {
 });
 
 it('segments outlive close() of one user', () => {
-  const memory = StoreMemory.create({ megabytes: 1, itemSize: 1024, evict: true, trackSizes: false });
+  const memory = StoreMemory.create({
+    megabytes: 1,
+    itemSize: 1024,
+    evict: true,
+    trackSizes: false,
+  });
   const store = new Store(memory.handle, 1);
   memory.close();
   assert.notEqual(store.shards[0]!.words[Head.Seed], undefined);

@@ -1,0 +1,248 @@
+// A running server's place is taken by a new process, again and again: no request fails, no key is lost.
+import assert from 'node:assert/strict';
+import dgram from 'node:dgram';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, describe, it } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+
+import { createServer, predecessor } from 'freebsd-rss';
+
+import { skipWithout, steerings } from '../helpers/features.js';
+import { freeUdpPort, RawClient, type Served, serveExample } from '../helpers/memcached.js';
+
+const folder = mkdtempSync(path.join(tmpdir(), 'rss-handover-'));
+after(() => rmSync(folder, { recursive: true }));
+
+const readPid = (file: string) => Number(readFileSync(file, 'latin1'));
+
+/** Asks the process to hand over until another one has taken its place. */
+async function handOver(pidFile: string): Promise<void> {
+  const pid = readPid(pidFile);
+  for (let i = 0; i < 300; i++) {
+    // The first signals may come while the one before it still serves clients.
+    if (i % 10 === 0) process.kill(pid, 'SIGUSR2');
+    await setTimeout(50);
+    const now = readPid(pidFile);
+    if (now !== 0 && now !== pid) return;
+  }
+  throw new Error('nobody has taken over');
+}
+
+/** Ends the last process, which is no child of this one. */
+async function stop(server: Served, pidFile: string): Promise<void> {
+  const pid = readPid(pidFile);
+  process.kill(pid, 'SIGTERM');
+  for (let i = 0; i < 200; i++) {
+    const refused = await new Promise((resolve) => {
+      const socket = net.connect(server.port, '127.0.0.1');
+      socket.on('connect', () => socket.destroy());
+      socket.on('error', () => resolve(true));
+      socket.on('close', () => resolve(false));
+    });
+    if (refused === true) return;
+    await setTimeout(50);
+  }
+  throw new Error('the last process still listens');
+}
+
+/** Clients that connect, set, get and leave without pause; whatever is not as it should be. */
+class Clients {
+  requests = 0;
+  readonly wrong: string[] = [];
+  /** What has been acknowledged, by key. */
+  readonly #stored = new Map<string, number>();
+  readonly #done: Promise<unknown>;
+  #stop = false;
+
+  constructor(connect: () => RawClient, count: number) {
+    this.#done = Promise.all(
+      Array.from({ length: count }, (_, i) => this.#run(connect, `key-${i}`)),
+    );
+  }
+
+  async #run(connect: () => RawClient, key: string): Promise<void> {
+    let version = 0;
+    while (!this.#stop) {
+      const client = connect();
+      for (let i = 0; i < 5; i++) {
+        const value = `${++version}`;
+        const answer = await client.ask(`set ${key} 0 0 ${value.length}\r\n${value}\r\n`);
+        if (answer === 'STORED\r\n') this.#stored.set(key, version);
+        else this.wrong.push(`set ${key}: ${answer}`);
+        await this.#check(client, key);
+        this.requests += 2;
+      }
+      client.close();
+    }
+  }
+
+  async #check(client: RawClient, key: string): Promise<void> {
+    const value = `${this.#stored.get(key)}`;
+    const answer = await client.ask(`get ${key}\r\n`, 'END\r\n');
+    if (answer !== `VALUE ${key} 0 ${value.length}\r\n${value}\r\nEND\r\n`)
+      this.wrong.push(`get ${key}: ${answer}, not ${value}`);
+  }
+
+  /** Ends them, and looks at every key once more. */
+  async end(client: RawClient): Promise<void> {
+    this.#stop = true;
+    await this.#done;
+    for (const key of this.#stored.keys()) await this.#check(client, key);
+  }
+}
+
+/** A client that gets one key by UDP, again and again. */
+class DatagramClient {
+  answers = 0;
+  lost = 0;
+  readonly #done: Promise<void>;
+  #stop = false;
+
+  constructor(port: number) {
+    this.#done = this.#run(port);
+  }
+
+  async #run(port: number): Promise<void> {
+    while (!this.#stop) {
+      const socket = dgram.createSocket('udp4');
+      const answered = once(socket, 'message', { signal: AbortSignal.timeout(3000) });
+      socket.send(Buffer.from('\0\0\0\0\0\x01\0\0get key-0\r\n', 'latin1'), port, '127.0.0.1');
+      await answered.then(
+        () => this.answers++,
+        () => this.lost++,
+      );
+      socket.close();
+    }
+  }
+
+  stop(): Promise<void> {
+    this.#stop = true;
+    return this.#done;
+  }
+}
+
+const handovers = (steering: string) => (steering === 'bpf-toeplitz' ? 10 : 2);
+const clients = 50;
+
+describe('memcached, handed over under load', () => {
+  for (const steering of steerings)
+    it(
+      `${steering}: ${handovers(steering)} times, ${clients} clients`,
+      { skip: skipWithout(steering), timeout: 120_000 },
+      async (t) => {
+        const pidFile = path.join(folder, steering);
+        const udpPort = await freeUdpPort();
+        const threads = steering === 'bpf-cpu' ? [] : ['-t', '2'];
+        const options = ['-P', pidFile, '-U', `${udpPort}`, '-o', `steering=${steering}`];
+        const server = await serveExample(...threads, ...options);
+        const connect = () => new RawClient(server.port);
+        const load = new Clients(connect, clients);
+        const datagrams = new DatagramClient(udpPort);
+        const pids = new Set([readPid(pidFile)]);
+        for (let i = 0; i < handovers(steering); i++) {
+          await handOver(pidFile);
+          pids.add(readPid(pidFile));
+        }
+        await datagrams.stop();
+        await load.end(connect());
+        t.diagnostic(`${load.requests} requests, ${datagrams.answers} datagrams`);
+        assert.deepEqual(load.wrong, []);
+        assert.equal(datagrams.lost, 0);
+        assert.ok(datagrams.answers > 0);
+        assert.equal(pids.size, handovers(steering) + 1);
+        if (server.child.exitCode === null) await once(server.child, 'exit');
+        assert.equal(server.child.exitCode, 0);
+        await stop(server, pidFile);
+      },
+    );
+});
+
+describe('memcached, handed over', () => {
+  it('a client that stays is served by the old process, and sees what is stored by the new one', async () => {
+    const pidFile = path.join(folder, 'stays');
+    const server = await serveExample('-t', '2', '-P', pidFile);
+    const old = new RawClient(server.port);
+    const pid = async (client: RawClient) =>
+      Number(/STAT pid (\d+)/.exec(await client.ask('stats\r\n', 'END\r\n'))![1]);
+    assert.equal(await pid(old), server.child.pid);
+    await old.ask('set large 5 0 200000\r\n' + 'x'.repeat(200_000) + '\r\n');
+    await handOver(pidFile);
+    const young = new RawClient(server.port);
+    assert.equal(await pid(young), readPid(pidFile));
+    assert.equal(await pid(old), server.child.pid);
+    const large = await young.ask('get large\r\n', 'END\r\n');
+    assert.equal(large.length, 'VALUE large 5 200000\r\n'.length + 200_000 + 2 + 5);
+    assert.equal(await young.ask('set new 0 0 1\r\n1\r\n'), 'STORED\r\n');
+    assert.equal(await old.ask('incr new 41\r\n'), '42\r\n');
+    assert.match(await young.ask('get new\r\n', 'END\r\n'), /\r\n42\r\n/);
+    // Two processes have half of the rows each: no third one while both are there.
+    process.kill(readPid(pidFile), 'SIGUSR2');
+    while (!server.output().includes('still serves clients'))
+      await once(server.child.stderr!, 'data');
+    old.close();
+    await once(server.child, 'exit');
+    assert.equal(server.child.exitCode, 0);
+    assert.match(await young.ask('stats\r\n', 'END\r\n'), /STAT curr_connections 1\r\n/);
+    young.close();
+    await stop(server, pidFile);
+  });
+
+  it('a process that is killed in the middle leaves the store to the other', async () => {
+    const pidFile = path.join(folder, 'killed');
+    const server = await serveExample('-t', '2', '-P', pidFile);
+    const old = Array.from({ length: 20 }, () => new RawClient(server.port));
+    const value = 'v'.repeat(300_000);
+    for (const [i, client] of old.entries())
+      assert.equal(await client.ask(`set k${i} 0 0 300000\r\n${value}\r\n`), 'STORED\r\n');
+    await handOver(pidFile);
+    // They read from the store, and fill it, when their process ends.
+    for (const client of old) client.send('get k1 k2 k3\r\nset k4 0 0 300000\r\nhalf of it');
+    await setTimeout(50);
+    server.child.kill('SIGKILL');
+    await once(server.child, 'exit');
+    const client = new RawClient(server.port);
+    for (let i = 0; i < 500; i++) {
+      const key = `k${i % 20}`;
+      assert.equal(await client.ask(`set ${key} 0 0 300000\r\n${value}\r\n`), 'STORED\r\n');
+      const got = await client.ask(`get ${key}\r\n`, 'END\r\n');
+      assert.ok(got.endsWith(`${value}\r\nEND\r\n`), key);
+    }
+    client.close();
+    await stop(server, pidFile);
+  });
+
+  it('a successor that fails leaves everything as it is', async () => {
+    const worker = new URL('../fixtures/report-worker.js', import.meta.url);
+    const tcp = { host: '127.0.0.1' };
+    const server = await createServer({ worker, workers: 1, tcp }).listen();
+    const fail = (code: string, timeout = 20_000) =>
+      server.handOver({ command: [process.execPath, '-e', code], timeout });
+    await assert.rejects(fail('process.exit(7)'), {
+      code: 'ERR_RSS_HANDOVER',
+      message: 'the new process ended with code 7',
+    });
+    await assert.rejects(fail('setInterval(() => {}, 1000)', 300), {
+      code: 'ERR_RSS_HANDOVER',
+      message: 'the new process does not serve after 300 ms',
+    });
+    await assert.rejects(server.handOver({ command: ['/no/such/program'] }), {
+      code: 'ERR_RSS_HANDOVER',
+    });
+    await assert.rejects(server.handOver({ comand: [] } as object), { name: 'TypeError' });
+    await assert.rejects(server.handOver({ segments: { a: {} as never } }), { name: 'TypeError' });
+    const socket = net.connect(server.addresses[0]!.port, '127.0.0.1');
+    socket.write('report\n');
+    await once(socket, 'data');
+    socket.destroy();
+    await server.close();
+    await assert.rejects(server.handOver(), { code: 'ERR_RSS_STATE' });
+  });
+
+  it('nobody has a predecessor who was not started by one', () => {
+    assert.equal(predecessor(), undefined);
+  });
+});
