@@ -15,6 +15,7 @@ import { Credentials } from './credentials.js';
 import { type Options, parseOptions, UsageError } from './options.js';
 import { watch } from './protocol/administration.js';
 import { version } from './protocol/version.js';
+import { dropPrivileges } from './privileges.js';
 import { Shared } from './shared.js';
 import { mostWorkers } from './store/layout.js';
 import type { WorkerData } from './worker.js';
@@ -147,6 +148,12 @@ if (pidFile !== undefined) {
   });
 }
 
+if (options.user !== undefined)
+  try {
+    dropPrivileges(options.user);
+  } catch (error) {
+    fail(error);
+  }
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void server.close({ timeout: handedOver ? 0 : 2000 }));
 process.on('SIGHUP', () => {

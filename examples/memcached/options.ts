@@ -30,6 +30,8 @@ export interface Options {
   protocol: string;
   prefixDelimiter: string;
   pidFile: string | undefined;
+  /** Whom root becomes once it listens. */
+  user: string | undefined;
   steering: string | undefined;
   verbose: number;
 }
@@ -62,6 +64,7 @@ export const usage = `A memcached-style server on RSS-aware workers.
   -B, --protocol=NAME        "auto" or "ascii", which are the same here: there
                              is no binary protocol
   -P, --pidfile=FILE         write the process id to this file
+  -u, --user=NAME            become this user, when started by root
   -o, --extended=LIST        with commas between them:
         idle_timeout=NUM       close connections idle for so many seconds
         maxconns_fast          refuse connections past -c with an error
@@ -162,6 +165,7 @@ function parse(args: string[]) {
         D: { type: 'string', short: 'D', default: ':' },
         protocol: { type: 'string', short: 'B', default: 'auto' },
         pidfile: { type: 'string', short: 'P' },
+        user: { type: 'string', short: 'u' },
         extended: { type: 'string', short: 'o', multiple: true, default: [] },
         verbose: { type: 'boolean', short: 'v', multiple: true, default: [] },
         version: { type: 'boolean', short: 'V', default: false },
@@ -204,6 +208,7 @@ export function parseOptions(args: string[], version: string): Options | string 
     protocol: values.protocol,
     prefixDelimiter: values.D,
     pidFile: values.pidfile,
+    user: values.user,
     verbose: values.verbose.length,
     ...extended(values.extended),
   };

@@ -78,13 +78,13 @@ export class Shared {
 
   /** For RssServer.handOver(). */
   get estate(): { segments: Record<string, ShmSegment>; data: Will } {
-    const { segments, sizes, ...store } = this.store.handle;
-    const { itemSize, connections, trackSizes } = this.#options;
+    const { segments, shardLimit, evict, itemSize } = this.store.handle;
+    const { connections, trackSizes } = this.#options;
     const { firstRow } = this;
-    const shards = segments.length;
+    const store = { shards: segments.length, shardLimit, evict, itemSize };
     return {
       segments: { ...this.#segments, ...this.store.segments, state: this.state.segment },
-      data: { layout, itemSize, connections, trackSizes, firstRow, store: { ...store, shards } },
+      data: { layout, itemSize, connections, trackSizes, firstRow, store },
     };
   }
 

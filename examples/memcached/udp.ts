@@ -6,9 +6,12 @@ import { Memory } from './memory.js';
 import type { Output } from './protocol/output.js';
 import type { Protocol } from './protocol/protocol.js';
 import { Session } from './protocol/session.js';
+import { UdpCredit } from './udp-credit.js';
 
 const headerSize = 8;
 const payloadSize = 1400 - headerSize;
+const refused = 'SERVER_ERROR too many large responses for UDP';
+const credit = new UdpCredit();
 /** A response beyond this is refused: one request must not bring thousands of datagrams. */
 const mostOutput = 2 ** 21;
 const tooLarge = 'SERVER_ERROR response too large for UDP';
@@ -40,6 +43,14 @@ export function serveDatagrams(
     if (out.length > mostOutput) {
       out.rewind();
       out.line(tooLarge);
+    }
+    // One datagram for one is not worth a forger's while, and the peer's address costs a call.
+    if (
+      out.length > payloadSize &&
+      !credit.spend(batch.peer(i).address, out.length, performance.now())
+    ) {
+      out.rewind();
+      out.line(refused);
     }
     onRequests(batch.bucket(i), requests);
     reply(replies, i, bytes.readUInt16BE(start), out);
