@@ -171,6 +171,7 @@ export class Statistics {
       yield [name('accepted'), bucket.accepted];
       yield [name('requests'), bucket.requests];
       yield [name('datagrams'), bucket.datagramsIn];
+      yield [name('datagrams_out'), bucket.datagramsOut];
       yield [name('misdirected'), bucket.misdirected];
       yield [name('handed_off'), bucket.handedOff];
     }

@@ -1,0 +1,209 @@
+// Too much of everything: others are answered, memory stays bounded, and the counters tell.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import dgram from 'node:dgram';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import net from 'node:net';
+import { describe, it, type TestContext } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+import { createServer } from 'freebsd-rss';
+
+import { skipWithout } from '../helpers/features.js';
+import { freeUdpPort, RawClient, type Served, serveExample } from '../helpers/memcached.js';
+import { inParallel, randomLoopback, request } from '../helpers/net.js';
+
+const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+
+function residentMemory({ child }: Served): number {
+  const status = readFileSync(`/proc/${child.pid}/status`, 'latin1');
+  return Number(/^VmRSS:\s+(\d+)/m.exec(status)![1]) * 1024;
+}
+
+/** Sets and gets without pause while `work` is done; fails unless every answer is right. */
+async function othersAreAnswered<T>(
+  t: TestContext,
+  server: Served,
+  work: () => Promise<T>,
+): Promise<T> {
+  const client = new RawClient(server.port);
+  let done = false;
+  let slowest = 0;
+  let answers = 0;
+  const asking = (async () => {
+    while (!done || answers === 0) {
+      const began = performance.now();
+      const value = `${answers++}`;
+      const stored = await client.ask(`set other 0 0 ${value.length}\r\n${value}\r\n`);
+      assert.equal(stored, 'STORED\r\n');
+      const got = await client.ask('get other\r\n', 'END\r\n');
+      assert.equal(got, `VALUE other 0 ${value.length}\r\n${value}\r\nEND\r\n`);
+      slowest = Math.max(slowest, performance.now() - began);
+      await setTimeout(1);
+    }
+    client.close();
+  })();
+  try {
+    return await work();
+  } finally {
+    done = true;
+    await asking;
+    t.diagnostic(`another client: ${answers} times answered, ${slowest.toFixed(0)} ms at most`);
+  }
+}
+
+describe('memcached under', { skip: skipWithout('resident-memory') }, () => {
+  it('10,000 clients that ask and never read', { timeout: 120_000 }, async (t) => {
+    const server = await serveExample('-t', '2', '-c', '20000', '-m', '64');
+    const setter = new RawClient(server.port);
+    const value = 'v'.repeat(1000);
+    assert.equal(await setter.ask(`set k 0 0 1000\r\n${value}\r\n`), 'STORED\r\n');
+    const before = residentMemory(server);
+    await othersAreAnswered(t, server, async () => {
+      const script = fileURLToPath(new URL('../fixtures/idle-clients.js', import.meta.url));
+      const args = [script, `${server.port}`, '10000', 'get k', '100'];
+      const clients = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+      await once(clients.stdout, 'data');
+      await setTimeout(1000);
+      const each = (residentMemory(server) - before) / 10_000;
+      t.diagnostic(`${each.toFixed(0)} bytes of the server's memory each`);
+      // What they asked for is 100 KB each.
+      assert.ok(each < 100_000, `${each} bytes each`);
+      clients.stdin.end();
+      await once(clients, 'exit');
+    });
+    setter.close();
+    assert.equal(await server.stop(), 0);
+  });
+
+  it('1,000 clients that send a byte at a time', async (t) => {
+    const server = await serveExample('-t', '2', '-c', '2000');
+    await othersAreAnswered(t, server, async () => {
+      const command = Buffer.from('set slow 0 0 5\r\nvalue\r\n');
+      const sockets = Array.from({ length: 1000 }, () => net.connect(server.port, '127.0.0.1'));
+      const answers = sockets.map(async (socket) => {
+        const [answer] = (await once(socket, 'data')) as [Buffer];
+        return answer.toString();
+      });
+      for (const byte of command) {
+        for (const socket of sockets) socket.write(Uint8Array.of(byte));
+        await setTimeout(100);
+      }
+      assert.deepEqual(new Set(await Promise.all(answers)), new Set(['STORED\r\n']));
+      for (const socket of sockets) socket.destroy();
+    });
+    assert.equal(await server.stop(), 0);
+  });
+
+  it('a flood of connections that are reset at once', async (t) => {
+    const server = await serveExample('-t', '2');
+    await othersAreAnswered(t, server, () =>
+      inParallel(5000, 200, async () => {
+        const socket = net.connect({ port: server.port, localAddress: randomLoopback() });
+        await once(socket, 'connect');
+        socket.write('get k\r\nget k\r\nset k 0 0 100\r\nhalf');
+        socket.resetAndDestroy();
+      }),
+    );
+    const client = new RawClient(server.port);
+    let stats = '';
+    for (let i = 0; i < 100 && !stats.includes('STAT curr_connections 1\r\n'); i++) {
+      await setTimeout(20);
+      stats = await client.ask('stats\r\n', 'END\r\n');
+    }
+    assert.match(stats, /STAT curr_connections 1\r\n/);
+    client.close();
+    assert.equal(await server.stop(), 0);
+  });
+
+  it('lines without an end, and values that are announced and do not come', async (t) => {
+    const server = await serveExample('-t', '2', '-m', '64');
+    const before = residentMemory(server);
+    await othersAreAnswered(t, server, async () => {
+      // As memcached does it, they are closed without a word.
+      await inParallel(20, 20, async () => {
+        const socket = net.connect(server.port, '127.0.0.1').resume();
+        socket.on('error', () => undefined);
+        const closed = once(socket, 'close');
+        const part = Buffer.alloc(2 ** 20, 'x');
+        for (let i = 0; i < 8 && !socket.destroyed; i++) {
+          socket.write(part);
+          await setTimeout(10);
+        }
+        await closed;
+      });
+      // Announced: 1 MB each, of which most never comes.
+      const waiting = Array.from({ length: 200 }, () => net.connect(server.port, '127.0.0.1'));
+      for (const socket of waiting) socket.write('set big 0 0 1000000\r\nxxx');
+      await setTimeout(300);
+      const more = residentMemory(server) - before;
+      t.diagnostic(`${mebibytes(more)} more`);
+      assert.ok(more < 2 ** 27, `${more} bytes more`);
+      for (const socket of waiting) socket.destroy();
+    });
+    assert.equal(await server.stop(), 0);
+  });
+
+  it('requests by UDP in the name of somebody else', async (t) => {
+    const udpPort = await freeUdpPort();
+    const server = await serveExample('-t', '2', '-U', `${udpPort}`);
+    const client = new RawClient(server.port);
+    const value = 'v'.repeat(100_000);
+    assert.equal(await client.ask(`set k 0 0 100000\r\n${value}\r\n`), 'STORED\r\n');
+    const sender = dgram.createSocket('udp4').bind(0, '127.0.0.7');
+    await once(sender, 'listening');
+    const frame = Buffer.from('\0\0\0\0\0\x01\0\0get k\r\n', 'latin1');
+    const sent = 2000;
+    const began = performance.now();
+    await othersAreAnswered(t, server, async () => {
+      for (let i = 0; i < sent; i++) {
+        sender.send(frame, udpPort, '127.0.0.1');
+        if (i % 20 === 0) await setTimeout(1);
+      }
+      await setTimeout(200);
+    });
+    const seconds = (performance.now() - began) / 1000;
+    const stats = await client.ask('stats rss\r\n', 'END\r\n');
+    let datagrams = 0;
+    for (const [, count] of stats.matchAll(/datagrams_out (\d+)/g)) datagrams += Number(count);
+    const out = datagrams * 1400; // none is longer
+    t.diagnostic(`${mebibytes(sent * value.length)} asked for, ${mebibytes(out)} answered at most`);
+    // 4 MiB and 1 MiB a second, by each of two workers; and a datagram for each that is refused.
+    assert.ok(out < 2 * (2 ** 22 + seconds * 2 ** 20) + sent * 1400, `${out} bytes`);
+    assert.ok(out > 2 ** 20);
+    sender.close();
+    client.close();
+    assert.equal(await server.stop(), 0);
+  });
+});
+
+it('a full inbox: the rest is served where it was accepted, and counted', async (t) => {
+  const worker = new URL('../fixtures/report-worker.js', import.meta.url);
+  const options = { steering: 'single', handoff: 'always', workers: 2, buckets: 2 } as const;
+  const server = await createServer({ worker, tcp: { host: '127.0.0.1' }, ...options }).listen();
+  const { port } = server.addresses[0]!;
+  const source = () => ({ host: '127.0.0.1', port, localAddress: randomLoopback() });
+  for (let text = ''; text !== 'sleeping\n';)
+    ({ text } = await request(source(), 'if-victim block-exit 4000'));
+  // 4,096 places in the inbox of worker 1's one bucket.
+  const sockets: net.Socket[] = [];
+  let answered = 0;
+  await inParallel(9000, 200, async () => {
+    const socket = net.connect(source());
+    socket.on('data', () => answered++);
+    socket.on('error', () => undefined);
+    sockets.push(socket);
+    await once(socket, 'connect');
+    socket.write('report\n');
+  });
+  for (let i = 0; i < 1000 && answered < 9000; i++) await setTimeout(20);
+  const { total, workers } = server.stats();
+  t.diagnostic(`${total.handedOff} handed over, ${total.inboxFull} found the inbox full`);
+  assert.equal(answered, 9000);
+  assert.ok(total.inboxFull > 0);
+  assert.equal(workers[0]!.inboxFull, total.inboxFull);
+  for (const socket of sockets) socket.destroy();
+  await server.close({ timeout: 0 });
+});
