@@ -126,6 +126,7 @@ export interface StreamEngineSettings {
   worker: number;
   maxInput: number;
   maxQueued: number;
+  maxQueuedTotal: number;
   idleTimeout: number;
   allowHalfOpen: boolean;
   zeroCopy: number;

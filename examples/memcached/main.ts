@@ -92,6 +92,8 @@ function serverOptions(
       outputSize: Math.max(2 ** 20, options.itemSize + longestLine),
       // One turn of a client leaves at most one value more than enoughOutput.
       maxQueued: Math.min(2 ** 30, 2 ** 24 + options.itemSize),
+      // Values that clients ask for and do not read must not take more memory than the store.
+      maxQueuedTotal: Math.max(2 ** 26, options.megabytes * 2 ** 20),
       idleTimeout: options.idleTimeout * 1000,
     },
     ...(options.refuseConnections ? {} : { maxConnections: options.connections }),

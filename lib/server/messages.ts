@@ -25,6 +25,7 @@ export interface ServerAddress {
 export interface StreamSettings {
   maxInput: number;
   maxQueued: number;
+  maxQueuedTotal: number;
   outputSize: number;
   /** Milliseconds, 0 none. */
   idleTimeout: number;

@@ -53,6 +53,11 @@ export interface StreamOptions {
    * connection with ENOBUFS. Nothing is read from a connection whose output waits. Default 16 MiB.
    */
   maxQueued?: number;
+  /**
+   * Bytes that may wait for all peers of a worker together; past them the connection that most waits
+   * for is closed with ENOBUFS. Default 256 MiB, at most 2^53 - 1.
+   */
+  maxQueuedTotal?: number;
   /** Bytes that StreamOutput.reserve() gives at most. Default 1 MiB, at most 1 GiB. */
   outputSize?: number;
   /** Milliseconds without a byte in or out that close a connection with ETIMEDOUT. Default 0: none. */
@@ -181,6 +186,7 @@ function checkStream(options: StreamOptions): StreamSettings {
   checkOptions('"stream"', options, [
     'maxInput',
     'maxQueued',
+    'maxQueuedTotal',
     'outputSize',
     'idleTimeout',
     'allowHalfOpen',
@@ -191,6 +197,12 @@ function checkStream(options: StreamOptions): StreamSettings {
   return {
     maxInput: checkInteger('maxInput', options.maxInput ?? 2 ** 20, 1, most),
     maxQueued: checkInteger('maxQueued', options.maxQueued ?? 2 ** 24, 0, most),
+    maxQueuedTotal: checkInteger(
+      'maxQueuedTotal',
+      options.maxQueuedTotal ?? 2 ** 28,
+      0,
+      Number.MAX_SAFE_INTEGER,
+    ),
     outputSize: checkInteger('outputSize', options.outputSize ?? 2 ** 20, 1, most),
     idleTimeout: checkInteger('idleTimeout', options.idleTimeout ?? 0, 0, 2 ** 31 - 1),
     allowHalfOpen: checkBoolean('allowHalfOpen', options.allowHalfOpen ?? false),

@@ -45,6 +45,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     options.worker = static_cast<size_t>(IntFromJs(settings.Get("worker")));
     options.max_input = static_cast<size_t>(IntFromJs(settings.Get("maxInput")));
     options.max_queued = static_cast<size_t>(IntFromJs(settings.Get("maxQueued")));
+    options.max_queued_total = static_cast<size_t>(NumberFromJs(settings.Get("maxQueuedTotal")));
     options.idle_timeout = static_cast<uint64_t>(IntFromJs(settings.Get("idleTimeout")));
     options.half_open = BoolFromJs(settings.Get("allowHalfOpen"));
     options.zero_copy = static_cast<ZeroCopy>(IntFromJs(settings.Get("zeroCopy")));

@@ -91,11 +91,12 @@ struct StreamOptions {
   OpenedRow* opened = nullptr;
   ClosedRow* closed = nullptr;
   CompletedRow* completed = nullptr;
-  size_t event_rows = 0;      // of each of these three
-  size_t max_input = 0;       // largest request in bytes
-  size_t max_queued = 0;      // output that waits for a peer, in bytes, beyond which it is closed
-  uint64_t idle_timeout = 0;  // milliseconds, 0 none
-  bool half_open = false;     // a peer that closed its side does not end the connection
+  size_t event_rows = 0;        // of each of these three
+  size_t max_input = 0;         // largest request in bytes
+  size_t max_queued = 0;        // output that waits for a peer, in bytes, beyond which it is closed
+  size_t max_queued_total = 0;  // of all together, beyond which the one with most is closed
+  uint64_t idle_timeout = 0;    // milliseconds, 0 none
+  bool half_open = false;       // a peer that closed its side does not end the connection
   ZeroCopy zero_copy = ZeroCopy::kAuto;
   size_t reference_size = 0;  // from so many bytes on, output is referred to rather than copied
   BucketCounters* counters = nullptr;  // one per bucket, this worker's own
@@ -211,6 +212,7 @@ class StreamEngine {
   ssize_t Transfer(StreamConnection* c, iovec* parts, int count, const Reference* reference);
   bool Shares(StreamConnection* c, const Reference& reference);
   void SendQueued(StreamConnection* c);
+  void CloseSlowest();
   void MarkOutput(StreamConnection* c, uint32_t id, OutputQueue::Mark mark);
   void Reached(StreamConnection* c, OutputQueue::Mark mark);
   void Complete(uint32_t token, uint32_t flags);

@@ -141,6 +141,16 @@ void StreamEngine::Send(StreamConnection* c, iovec* parts, int count, size_t tot
     c->output.Append(std::move(reference));
   }
   UpdatePoll(c);
+  while (statistics_.queued > static_cast<double>(options_.max_queued_total)) CloseSlowest();
+}
+
+// The connection that most output waits for frees most, and is hardly one that reads.
+void StreamEngine::CloseSlowest() {
+  StreamConnection* slowest = nullptr;
+  for (const auto& c : slots_)
+    if (c != nullptr && (slowest == nullptr || c->output.size() > slowest->output.size()))
+      slowest = c.get();
+  Remove(slowest, -ENOBUFS);
 }
 
 // Hands `parts`, then what is referred to, to the kernel; `parts` has room for one more. Bytes

@@ -78,6 +78,32 @@ describe('memcached under', { skip: skipWithout('resident-memory') }, () => {
     assert.equal(await server.stop(), 0);
   });
 
+  it('1,000 clients that ask for large values and never read', { timeout: 120_000 }, async (t) => {
+    const server = await serveExample('-t', '2', '-c', '2000', '-m', '16');
+    const setter = new RawClient(server.port);
+    for (const key of ['a', 'b', 'c'])
+      await setter.ask(`set ${key} 0 0 1000000\r\n${'v'.repeat(1_000_000)}\r\n`);
+    const before = residentMemory(server);
+    await othersAreAnswered(t, server, async () => {
+      const sockets = Array.from({ length: 1000 }, () =>
+        net
+          .connect(server.port, '127.0.0.1')
+          .pause()
+          .on('error', () => undefined),
+      );
+      for (const [i, socket] of sockets.entries())
+        socket.write(`get ${'abc'[i % 3]}\r\n`.repeat(20));
+      await setTimeout(3000);
+      const more = residentMemory(server) - before;
+      t.diagnostic(`${mebibytes(more)} of the server's memory, of ${mebibytes(20e9)} asked for`);
+      // 64 MiB of output by each worker, the store, and what its allocator holds.
+      assert.ok(more < 2 ** 28, `${more} bytes more`);
+      for (const socket of sockets) socket.destroy();
+    });
+    setter.close();
+    assert.equal(await server.stop(), 0);
+  });
+
   it('1,000 clients that send a byte at a time', async (t) => {
     const server = await serveExample('-t', '2', '-c', '2000');
     await othersAreAnswered(t, server, async () => {

@@ -132,6 +132,28 @@ describe('output', () => {
     stuck.close();
     other.close();
   });
+
+  it('past maxQueuedTotal closes who keeps most of it waiting', async () => {
+    await using small = await serveStreams({ stream: { maxQueuedTotal: 20 * megabyte } });
+    const stuck = await Promise.all(
+      [12, 14, 16].map(async (size) => {
+        const client = await StreamClient.to(small);
+        client.socket.pause();
+        client.socket.write(request('b', size * megabyte));
+        return client;
+      }),
+    );
+    const other = await StreamClient.to(small);
+    assert.ok(await eventually(async () => (await other.statistics()).ends.includes('ENOBUFS')));
+    const { queued, ends } = await other.statistics();
+    assert.ok(queued <= 20 * megabyte, `${queued} bytes wait`);
+    assert.ok(ends.length < 3, `${ends.length} have been closed`);
+    // Who is left is answered.
+    stuck[0]!.socket.resume();
+    assert.equal((await stuck[0]!.read(12 * megabyte)).length, 12 * megabyte);
+    for (const client of stuck) client.close();
+    other.close();
+  });
 });
 
 describe('the end of a connection', () => {
