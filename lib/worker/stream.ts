@@ -40,6 +40,8 @@ export const closedWords = 2;
 const completedWords = 2;
 /** Marks with tokens from here on are sendSegment()'s. */
 export const firstOwnToken = 2 ** 31;
+/** Numbers above are commands in the place of a buffer. */
+const mostBuffers = 2 ** 31;
 
 /** Bytes of the slab beyond the largest request: what a batch of small ones shares. */
 const slabSize = 1024 * 1024;
@@ -245,6 +247,8 @@ export class StreamOutput {
    * beyond that: see mark().
    */
   refer(connection: number, buffer: number, offset: number, length: number): void {
+    if (!(buffer >= 0 && buffer < mostBuffers))
+      throw rangeError('buffer', "addBuffer()'s or addSegment()'s result", buffer);
     this.#push(connection, buffer, offset, length);
   }
 
@@ -253,6 +257,12 @@ export class StreamOutput {
    * kernel, or acknowledged by the peer's, or when the connection has ended before that.
    */
   mark(connection: number, token: number, when: 'taken' | 'acknowledged'): void {
+    if (!(token >= 0 && token < firstOwnToken)) throw rangeError('token', '0 to 2^31 - 1', token);
+    this.markOwn(connection, token, when);
+  }
+
+  /** @internal mark() with tokens of the library's own, too. */
+  markOwn(connection: number, token: number, when: 'taken' | 'acknowledged'): void {
     this.#push(connection, when === 'taken' ? takenRow : acknowledgedRow, token, 0);
   }
 
@@ -345,6 +355,6 @@ export class StreamOutput {
     }
     this.#count = kept;
     this.destroy(connection);
-    for (const token of marks) this.mark(connection, token, 'taken'); // it is told that this is not to be
+    for (const token of marks) this.markOwn(connection, token, 'taken'); // it is told that this is not to be
   }
 }

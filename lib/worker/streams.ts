@@ -216,7 +216,7 @@ export class Streams {
       }
       const token = this.#nextToken;
       this.#nextToken = token === 0xffffffff ? firstOwnToken : token + 1;
-      this.out.mark(connection, token, 'acknowledged');
+      this.out.markOwn(connection, token, 'acknowledged');
       return new Promise((resolve) => this.#promised.set(token, resolve));
     });
   }

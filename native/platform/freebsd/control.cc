@@ -16,28 +16,28 @@ Status EnableDatagramInfo(int fd, bool) {
 
 DatagramInfo ParseControl(const msghdr& message) {
   DatagramInfo info;
-  for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
-    bool v4 = c->cmsg_level == IPPROTO_IP, v6 = c->cmsg_level == IPPROTO_IPV6;
-    int type = c->cmsg_type;
+  ForEachControl(message, [&info](const ControlMessage& c) {
+    bool v4 = c.level == IPPROTO_IP, v6 = c.level == IPPROTO_IPV6;
+    int type = c.type;
     if (v4 && type == IP_RECVDSTADDR) {
       info.destination.v4.sin_family = AF_INET;
-      info.destination.v4.sin_addr = ReadControl<in_addr>(c);
+      info.destination.v4.sin_addr = c.Read<in_addr>();
       info.has_destination = true;
     } else if (v6 && type == IPV6_PKTINFO) {
-      auto packet = ReadControl<in6_pktinfo>(c);
+      auto packet = c.Read<in6_pktinfo>();
       info.destination.v6.sin6_family = AF_INET6;
       info.destination.v6.sin6_addr = packet.ipi6_addr;
       if (IN6_IS_ADDR_LINKLOCAL(&packet.ipi6_addr))
         info.destination.v6.sin6_scope_id = packet.ipi6_ifindex;
       info.has_destination = true;
     } else if ((v4 && type == kIpFlowId) || (v6 && type == kIpv6FlowId)) {
-      info.flow.flow_id = ReadControl<uint32_t>(c);
+      info.flow.flow_id = c.Read<uint32_t>();
     } else if ((v4 && type == kIpFlowType) || (v6 && type == kIpv6FlowType)) {
-      info.flow.hash_type = ReadControl<uint32_t>(c);
+      info.flow.hash_type = c.Read<uint32_t>();
     } else if ((v4 && type == kIpRssBucketId) || (v6 && type == kIpv6RssBucketId)) {
-      info.kernel_bucket = static_cast<int>(ReadControl<uint32_t>(c));
+      info.kernel_bucket = static_cast<int>(c.Read<uint32_t>());
     }
-  }
+  });
   return info;
 }
 

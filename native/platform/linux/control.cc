@@ -17,22 +17,21 @@ Status EnableDatagramInfo(int fd, bool bound) {
 
 DatagramInfo ParseControl(const msghdr& message) {
   DatagramInfo info;
-  for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr;
-       c = CMSG_NXTHDR(const_cast<msghdr*>(&message), c)) {
-    if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
-      auto packet = ReadControl<in_pktinfo>(c);
+  ForEachControl(message, [&info](const ControlMessage& c) {
+    if (c.level == IPPROTO_IP && c.type == IP_PKTINFO) {
+      auto packet = c.Read<in_pktinfo>();
       info.destination.v4.sin_family = AF_INET;
       info.destination.v4.sin_addr = packet.ipi_addr;
       info.has_destination = true;
-    } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
-      auto packet = ReadControl<in6_pktinfo>(c);
+    } else if (c.level == IPPROTO_IPV6 && c.type == IPV6_PKTINFO) {
+      auto packet = c.Read<in6_pktinfo>();
       info.destination.v6.sin6_family = AF_INET6;
       info.destination.v6.sin6_addr = packet.ipi6_addr;
       if (IN6_IS_ADDR_LINKLOCAL(&packet.ipi6_addr))
         info.destination.v6.sin6_scope_id = packet.ipi6_ifindex;
       info.has_destination = true;
     }
-  }
+  });
   return info;
 }
 

@@ -20,13 +20,33 @@ size_t WriteControl(void* buffer, int level, int type, const T& payload) {
   return CMSG_SPACE(sizeof payload);
 }
 
-// The payload, zero where the message is too short for one.
-template <typename T>
-T ReadControl(cmsghdr* header) {
-  T payload{};
-  if (header->cmsg_len >= CMSG_LEN(sizeof payload))
-    memcpy(&payload, CMSG_DATA(header), sizeof payload);
-  return payload;
+struct ControlMessage {
+  int level, type;
+  const void* payload;
+  size_t length;
+
+  // The payload, zero where the message is too short for one.
+  template <typename T>
+  T Read() const {
+    T out{};
+    if (length >= sizeof out) memcpy(&out, payload, sizeof out);
+    return out;
+  }
+};
+
+// Calls `visit` for each message, as far as they lie in the buffer. CMSG_NXTHDR() alone would stay
+// for ever at one of no length on FreeBSD.
+template <typename F>
+void ForEachControl(const msghdr& message, F visit) {
+  auto* end = static_cast<const unsigned char*>(message.msg_control) + message.msg_controllen;
+  for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr && c->cmsg_len >= CMSG_LEN(0);
+       c = CMSG_NXTHDR(const_cast<msghdr*>(&message), c)) {
+    const unsigned char* payload = CMSG_DATA(c);
+    if (payload > end) return;
+    size_t length = static_cast<size_t>(c->cmsg_len) - CMSG_LEN(0);
+    size_t room = static_cast<size_t>(end - payload);
+    visit(ControlMessage{c->cmsg_level, c->cmsg_type, payload, length < room ? length : room});
+  }
 }
 
 }  // namespace rss

@@ -1,0 +1,52 @@
+// Builds what lies in native/fuzz with libFuzzer and the sanitizers of clang, and runs each for a while:
+// npm run fuzz [-- SECONDS]. What it finds interesting is kept in build/fuzz for the next time.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { platformSources } from './cross.mjs';
+
+process.chdir(path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..'));
+
+const seconds = Number(process.argv[2] ?? 60);
+const platform = process.platform === 'freebsd' ? 'freebsd' : 'linux';
+const flags = ['-std=c++17', '-O1', '-g', '-Wall', '-Wextra', '-Inative'];
+const sanitizers = '-fsanitize=fuzzer,address,undefined';
+
+function run(command, args) {
+  const { status, error, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' });
+  if (status === 0) return stderr;
+  console.error(error?.message ?? stdout + stderr);
+  if (error)
+    console.error(
+      'fuzz: this needs clang: apt-get install clang libclang-rt-dev, pkg install llvm',
+    );
+  process.exit(status ?? 1);
+}
+
+for (const file of readdirSync('native/fuzz')) {
+  const name = path.basename(file, '.cc');
+  const corpus = `build/fuzz/${name}`;
+  mkdirSync(corpus, { recursive: true });
+  const program = `build/fuzz/${name}.fuzz`;
+  const sources = [...platformSources(platform), `native/fuzz/${file}`];
+  run(process.env.CLANG ?? 'clang++', [
+    ...flags,
+    sanitizers,
+    ...sources,
+    '-o',
+    program,
+    '-lpthread',
+  ]);
+  const report = run(`./${program}`, [
+    corpus,
+    `-max_total_time=${seconds}`,
+    '-max_len=512',
+    '-print_final_stats=1',
+    '-verbosity=0',
+    `-artifact_prefix=build/fuzz/${name}-`,
+  ]);
+  const [, units] = /number_of_executed_units: (\d+)/.exec(report);
+  console.log(`fuzz: ${name}: ${units} inputs, nothing found`);
+}
