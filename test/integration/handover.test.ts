@@ -1,5 +1,6 @@
 // A running server's place is taken by a new process, again and again: no request fails, no key is lost.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -12,7 +13,13 @@ import { setTimeout } from 'node:timers/promises';
 import { createServer, predecessor } from 'freebsd-rss';
 
 import { skipWithout, steerings } from '../helpers/features.js';
-import { freeUdpPort, RawClient, type Served, serveExample } from '../helpers/memcached.js';
+import {
+  freePort,
+  freeUdpPort,
+  RawClient,
+  type Served,
+  serveExample,
+} from '../helpers/memcached.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'rss-handover-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -213,6 +220,40 @@ describe('memcached, handed over', () => {
     }
     client.close();
     await stop(server, pidFile);
+  });
+
+  it('examples/handover: HTTP goes on in a new process', async () => {
+    const main = 'dist/examples/handover/main.js';
+    const port = await freePort();
+    const child = spawn(process.execPath, [main, `${port}`], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const pids: number[] = [];
+    child.stdout.on('data', (chunk: Buffer) => {
+      for (const [, pid] of chunk.toString().matchAll(/process (\d+) serves/g))
+        pids.push(Number(pid));
+    });
+    while (pids.length === 0) await setTimeout(20);
+    let answers = 0;
+    let stopped = false;
+    const asking = (async () => {
+      while (!stopped) {
+        const response = await fetch(`http://127.0.0.1:${port}/`, {
+          headers: { connection: 'close' },
+        });
+        assert.match(await response.text(), /by worker/);
+        answers++;
+      }
+    })();
+    process.kill(child.pid!, 'SIGUSR2');
+    const [code] = (await once(child, 'exit')) as [number];
+    assert.equal(code, 0);
+    assert.equal(pids.length, 2);
+    const before = answers;
+    while (answers < before + 10) await setTimeout(20);
+    stopped = true;
+    await asking;
+    process.kill(pids[1]!, 'SIGTERM');
   });
 
   it('a successor that fails leaves everything as it is', async () => {

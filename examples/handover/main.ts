@@ -1,0 +1,19 @@
+// HTTP that is updated in place: kill -USR2 starts it anew. node dist/examples/handover/main.js [port]
+import { createServer, predecessor } from 'freebsd-rss';
+
+const server = createServer({
+  worker: new URL('../http/worker.js', import.meta.url),
+  tcp: { port: Number(process.argv[2] ?? 8080), host: '127.0.0.1' },
+  predecessor: predecessor(),
+});
+await server.listen();
+console.log(`process ${process.pid} serves http://127.0.0.1:${server.addresses[0]!.port}/`);
+
+process.on('SIGUSR2', () => {
+  server
+    .handOver()
+    .then(() => server.close({ timeout: 60_000 }))
+    .catch((error: unknown) => console.error((error as Error).message));
+});
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => void server.close());
