@@ -144,15 +144,25 @@ await server.listen().catch(fail);
 let handedOver = false;
 const { pidFile } = options;
 if (pidFile !== undefined) {
-  writeFileSync(pidFile, `${process.pid}\n`);
+  try {
+    writeFileSync(pidFile, `${process.pid}\n`);
+  } catch (error) {
+    // The process before this one has gone already.
+    if (before === undefined) fail(error);
+    console.error(`warning: ${(error as Error).message}`);
+  }
   process.once('exit', () => {
-    if (!handedOver) rmSync(pidFile, { force: true });
+    try {
+      if (!handedOver) rmSync(pidFile, { force: true });
+    } catch {
+      // its directory is another user's
+    }
   });
 }
 
 if (options.user !== undefined)
   try {
-    dropPrivileges(options.user);
+    dropPrivileges(options.user, pidFile);
   } catch (error) {
     fail(error);
   }

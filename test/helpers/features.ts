@@ -31,6 +31,7 @@ const present: Record<string, () => boolean> = {
   // procfs(5), and no sanitizer that keeps what is freed.
   'resident-memory': () =>
     existsSync('/proc/self/status') && process.env['ASAN_OPTIONS'] === undefined,
+  root: () => process.geteuid?.() === 0,
   // With its headers and libraries of other systems: pip install ziglang.
   zig: () => {
     const [command, ...args] = (process.env['ZIG'] ?? 'python3 -m ziglang').split(' ');

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -220,6 +220,28 @@ describe('memcached, handed over', () => {
     }
     client.close();
     await stop(server, pidFile);
+  });
+
+  it('a Unix socket stays where it is', async () => {
+    const pidFile = path.join(folder, 'unix-pid');
+    const socketPath = path.join(folder, 'socket');
+    const main = 'dist/examples/memcached/main.js';
+    const args = [main, '-s', socketPath, '-t', '1', '-P', pidFile];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    await once(child.stdout, 'data');
+    const ask = async (request: string) => {
+      const socket = net.connect(socketPath);
+      socket.write(request);
+      const [answer] = (await once(socket, 'data')) as [Buffer];
+      socket.destroy();
+      return answer.toString();
+    };
+    assert.equal(await ask('set k 0 0 1\r\n1\r\n'), 'STORED\r\n');
+    await handOver(pidFile);
+    if (child.exitCode === null) await once(child, 'exit');
+    assert.equal(await ask('get k\r\n'), 'VALUE k 0 1\r\n1\r\nEND\r\n');
+    process.kill(readPid(pidFile), 'SIGTERM');
+    while (existsSync(socketPath)) await setTimeout(20);
   });
 
   it('examples/handover: HTTP goes on in a new process', async () => {

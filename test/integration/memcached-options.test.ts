@@ -1,7 +1,15 @@
 // What the example's options promise, and its statistics.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -172,6 +180,28 @@ describe('the example’s option', () => {
     assert.equal(existsSync(pidFile), false);
   });
 });
+
+it(
+  '-u gives up root, in every thread, and keeps the pid file',
+  { skip: skipWithout('root') },
+  async () => {
+    const pidFile = path.join(folder, 'pid-of-nobody');
+    await serving(['-u', 'nobody', '-P', pidFile], async (server) => {
+      const nobody = statSync(pidFile).uid;
+      assert.notEqual(nobody, 0);
+      const tasks = `/proc/${server.child.pid}/task`;
+      for (const task of existsSync(tasks) ? readdirSync(tasks) : []) {
+        const status = readFileSync(`${tasks}/${task}/status`, 'latin1');
+        const ids = /^Uid:\s+(\d+)\s+(\d+)/m.exec(status)!.slice(1).map(Number);
+        assert.deepEqual(ids, [nobody, nobody]);
+      }
+      const client = new RawClient(server.port);
+      assert.equal(await client.ask('set k 0 0 1\r\n1\r\n'), 'STORED\r\n');
+      client.close();
+    });
+    await assert.rejects(serveExample('-u', 'no-such-user'), /ended/);
+  },
+);
 
 it('clients that reset their connections at once do no harm', async () => {
   await serving([], async (server) => {
