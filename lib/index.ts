@@ -30,6 +30,7 @@ export {
   type WorkerInfo,
 } from './server/server.js';
 export { type HandOverOptions, Predecessor, predecessor } from './server/handover.js';
+export type { ServerPlan } from './server/plan.js';
 export type { BucketMove } from './server/rebalance.js';
 export type { ExitReason } from './server/worker-thread.js';
 export type { CounterName } from './server/layout.js';

@@ -4,8 +4,8 @@ import { affinity } from '../affinity.js';
 import { capabilities } from '../capabilities.js';
 import { abortError, argumentTypeError, RssError, unsupported, unwrap } from '../errors.js';
 import { native } from '../native.js';
-import { type RssConfig, rssConfig } from '../rss/config.js';
-import { bucketOwners, planWorkers, type WorkerPlan } from '../rss/topology.js';
+import type { RssConfig } from '../rss/config.js';
+import { bucketOwners, type WorkerPlan } from '../rss/topology.js';
 import { ShmSegment } from '../shm/segment.js';
 import {
   dualStackGroups,
@@ -18,7 +18,7 @@ import { UnixListener } from '../socket/unix.js';
 import { checkInteger, checkOptions } from '../validate.js';
 import { countersSize, heartbeat, movedBuckets } from './layout.js';
 import { watchBlocked } from './blocked-watch.js';
-import { type Estate, EstateBuilder, type HandOverOptions, startSuccessor } from './handover.js';
+import { EstateBuilder, type HandOverOptions, startSuccessor } from './handover.js';
 import { watchIdle } from './idle-watch.js';
 import type { ServerAddress, WorkerInit } from './messages.js';
 import {
@@ -27,16 +27,10 @@ import {
   type Endpoint,
   type ServerOptions,
 } from './options.js';
+import { makePlan, type ServerPlan, withOwners } from './plan.js';
 import { type BucketMove, LoadWatch, type RebalancePlan } from './rebalance.js';
-import { receivingCpus } from './receive-cpus.js';
 import { readStats, type ServerStats } from './stats.js';
-import {
-  chooseSteering,
-  cpuTable,
-  decideHandoff,
-  listenerDomains,
-  listenerOwners,
-} from './steering.js';
+import { cpuTable, listenerDomains, listenerOwners } from './steering.js';
 import { type ExitReason, type ThreadExit, WorkerThread } from './worker-thread.js';
 
 export type { ServerAddress } from './messages.js';
@@ -119,11 +113,9 @@ const terminateAfterMs = 1000;
 export class RssServer extends EventEmitter<ServerEvents> {
   readonly #options: CheckedOptions;
   #state: 'new' | 'starting' | 'listening' | 'closed' = 'new';
-  #config: RssConfig | undefined;
+  #made: ServerPlan | undefined;
   #plan: WorkerPlan[] = [];
   #owners: number[] = [];
-  #steering: Steering | undefined;
-  #steeringReason = '';
   #groups: Group[] = [];
   #unix: UnixListener | undefined;
   #threads: WorkerThread[] = [];
@@ -148,17 +140,16 @@ export class RssServer extends EventEmitter<ServerEvents> {
 
   /** The RSS configuration the server follows. */
   get config(): RssConfig {
-    return this.#require(this.#config);
+    return this.#require(this.#made).config;
   }
 
   get steering(): Steering {
-    return this.#require(this.#steering);
+    return this.#require(this.#made).steering;
   }
 
   /** Why this steering was chosen, for people. */
   get steeringReason(): string {
-    this.#require(this.#steering);
-    return this.#steeringReason;
+    return this.#require(this.#made).reason;
   }
 
   get workers(): WorkerInfo[] {
@@ -174,10 +165,18 @@ export class RssServer extends EventEmitter<ServerEvents> {
     }));
   }
 
+  /**
+   * What listen() would do on this host. Throws ENOTSUP where the steering that was asked for cannot be
+   * had.
+   */
+  plan(): ServerPlan {
+    return makePlan(this.#options);
+  }
+
   /** Counters per bucket and per worker; after close() the last ones. */
   stats(): ServerStats {
     if (this.#finalStats !== undefined) return this.#finalStats;
-    const { bucketMap } = this.#require(this.#config);
+    const { bucketMap } = this.#require(this.#made).config;
     const { buffer } = this.#require(this.#counters);
     return readStats(buffer, this.#plan, bucketMap, this.#owners);
   }
@@ -215,7 +214,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
    * lost. Resolves when the thread has ended; 'worker-exit' has been emitted by then.
    */
   async terminateWorker(workerIndex: number): Promise<void> {
-    this.#require(this.#steering);
+    this.#require(this.#made);
     checkInteger('workerIndex', workerIndex, 0, this.#threads.length - 1);
     await this.#threads[workerIndex]!.kill();
   }
@@ -264,7 +263,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
       throw argumentTypeError('owners', `an array of ${buckets} workers`, owners);
     for (const owner of owners) checkInteger('owners', owner, 0, this.#plan.length - 1);
     if (!this.#ownersChoose())
-      throw unsupported('rebalance', `buckets do not choose workers: ${this.#steeringReason}`);
+      throw unsupported('rebalance', `buckets do not choose workers: ${this.steeringReason}`);
     const moves = owners.flatMap((to, bucket) => {
       const from = this.#owners[bucket]!;
       return to === from ? [] : [{ bucket, from, to }];
@@ -301,7 +300,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
 
   /** Whether new flows go to the worker that owns their bucket. */
   #ownersChoose(): boolean {
-    const handoff = decideHandoff(this.#options.handoff, this.steering, this.config);
+    const { handoff } = this.#require(this.#made);
     return handoff || this.steering === 'bpf-toeplitz' || this.steering === 'listen-bucket';
   }
 
@@ -338,7 +337,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
     if (rebalance === 'never') return;
     if (!this.#ownersChoose())
       return this.#warn(
-        `buckets do not choose workers: ${this.#steeringReason}`,
+        `buckets do not choose workers: ${this.steeringReason}`,
         'RSS_NO_REBALANCING',
       );
     const watch = new LoadWatch();
@@ -368,33 +367,12 @@ export class RssServer extends EventEmitter<ServerEvents> {
 
   /** Configuration, plan, steering, listeners, table and counters: nothing that needs a worker. */
   #prepare(): void {
-    const { endpoints, workers, virtual } = this.#options;
-    let config = rssConfig(virtual);
-    if (
-      config.source === 'virtual' &&
-      virtual.buckets === undefined &&
-      typeof workers === 'number' &&
-      workers > config.buckets
-    )
-      config = rssConfig({ ...virtual, buckets: 2 ** Math.ceil(Math.log2(workers)) });
-    const allowed = affinity.process();
-    this.#config = config;
-    this.#plan = planWorkers(config, workers, allowed, capabilities().cpuDomains);
-    this.#owners = bucketOwners(this.#plan);
-    const estate = this.#options.predecessor?.estate;
-    if (estate !== undefined) this.#inherit(estate);
-    const hosts = endpoints.map(({ options }) => options.host ?? '::');
-    const choice = chooseSteering({
-      steering: estate?.steering ?? this.#options.steering,
-      capabilities: capabilities(),
-      plan: this.#plan,
-      receivingCpus: process.platform === 'linux' ? receivingCpus(hosts, allowed) : [],
-    });
-    this.#steering = choice.steering;
-    this.#steeringReason = choice.reason;
-    // Decided before a socket exists: it may throw.
-    decideHandoff(this.#options.handoff, choice.steering, config);
-    for (const endpoint of endpoints) this.#open(endpoint, choice.steering);
+    const plan = makePlan(this.#options);
+    const { config, workers, steering } = plan;
+    this.#made = plan;
+    this.#plan = workers;
+    this.#owners = bucketOwners(workers);
+    for (const endpoint of this.#options.endpoints) this.#open(endpoint, steering);
     if (this.#options.unix !== undefined) {
       const { unix } = this.#options;
       this.#unix = new UnixListener(unix, this.#options.predecessor?.takeUnix(unix.path));
@@ -408,29 +386,9 @@ export class RssServer extends EventEmitter<ServerEvents> {
     this.#counters = ShmSegment.create({ size: countersSize(this.#plan.length, config.buckets) });
   }
 
-  /** Goes on where the predecessor was. */
-  #inherit({ workers, owners, steering }: Estate): void {
-    const wanted = this.#options.steering;
-    const mine = this.#plan.length;
-    const differs =
-      workers !== mine
-        ? `${workers} workers, not ${mine}`
-        : wanted !== 'auto' && wanted !== steering
-          ? `steering '${steering}', not '${wanted}'`
-          : owners.length !== this.#owners.length
-            ? `${owners.length} buckets, not ${this.#owners.length}`
-            : undefined;
-    if (differs !== undefined)
-      throw new RssError('ERR_RSS_HANDOVER', `the predecessor has ${differs}`);
-    this.#setOwners(owners);
-  }
-
   #setOwners(owners: readonly number[]): void {
     this.#owners = [...owners];
-    this.#plan = this.#plan.map((worker) => ({
-      ...worker,
-      buckets: owners.flatMap((owner, bucket) => (owner === worker.workerIndex ? [bucket] : [])),
-    }));
+    this.#plan = withOwners(this.#plan, owners);
   }
 
   /** Opens an address; as two groups where a dual-stack one would not be balanced. */
@@ -503,7 +461,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
       addresses: this.addresses,
       config: this.config,
       steering,
-      handoff: decideHandoff(this.#options.handoff, steering, this.config),
+      handoff: this.#require(this.#made).handoff,
       forward: this.#options.forward,
       table: this.#require(this.#table),
       counters: this.#require(this.#counters).id,

@@ -41,9 +41,11 @@ it('npm pack has what the package needs, and nothing else', (t) => {
     'native/platform/freebsd/sendfile.cc',
     'scripts/install.mjs',
     'scripts/rc.d/rss_memcached',
+    'man/freebsd-rss.1',
     'man/freebsd-rss.3',
     'man/freebsd-rss-memcached.8',
     'dist/lib/index.js',
+    'dist/cli/main.js',
     'dist/lib/index.d.ts',
     'dist/lib/worker/index.js',
     'dist/examples/memcached/main.js',
@@ -51,7 +53,7 @@ it('npm pack has what the package needs, and nothing else', (t) => {
   ])
     assert.ok(names.includes(needed), `${needed} is missing`);
   const expected =
-    /^(dist\/(lib|examples)|examples|man|native|prebuilds|scripts\/(install\.mjs|rc\.d))\b|^[\w.]+$/;
+    /^(dist\/(lib|cli|examples)|examples|man|native|prebuilds|scripts\/(install\.mjs|rc\.d))\b|^[\w.]+$/;
   assert.deepEqual(
     names.filter((name) => !expected.test(name) || /^native\/(fuzz|test|stress)|\.map$/.test(name)),
     [],

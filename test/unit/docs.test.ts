@@ -40,7 +40,8 @@ async function run(command: string): Promise<void> {
     const server = await serveExample(...options.split(' '));
     assert.equal(await server.stop(), 0);
   } else if (command.startsWith('node ')) {
-    execFileSync('sh', ['-c', command]);
+    const { stdout, stderr } = spawnSync('sh', ['-c', command], { encoding: 'utf8' });
+    assert.deepEqual([stdout !== '', stderr], [true, '']);
   } else if (command.startsWith('npm ') && !freebsd.test(command)) {
     // Tests that ran these would run themselves.
     for (const [, script] of command.matchAll(/npm (?:run )?(\S+)/g))
@@ -61,6 +62,22 @@ for (const text of texts) {
     }
   });
 }
+
+it('docs/cli.md shows what the command prints', () => {
+  const source = readFileSync('docs/cli.md', 'utf8');
+  let compared = 0;
+  for (const [, line, shown] of source.matchAll(/```text\n\$ freebsd-rss (.*)\n([\s\S]*?)```/g)) {
+    const args = ['dist/cli/main.js', ...line!.split(' ')];
+    const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    assert.equal(stderr, '');
+    // info and doctor say what this host has.
+    if (!line!.includes('--buckets')) continue;
+    const withoutCpu = (text: string) => text.replaceAll(/^((?:\S+ +){1,3})\d+( |$)/gm, '$1');
+    assert.equal(withoutCpu(stdout), withoutCpu(shown!));
+    compared++;
+  }
+  assert.equal(compared, 2);
+});
 
 it('the README stays short', () => {
   assert.ok(readFileSync('README.md', 'utf8').split('\n').length <= 150);

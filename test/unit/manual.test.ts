@@ -7,6 +7,7 @@ import { describe, it } from 'node:test';
 import * as main from 'freebsd-rss';
 import * as worker from 'freebsd-rss/worker';
 
+import { commands } from '../../cli/commands.js';
 import { usage } from '../../examples/memcached/options.js';
 import { skipWithout } from '../helpers/features.js';
 
@@ -36,6 +37,17 @@ describe('manual pages', () => {
     const extended = [...usage.matchAll(/^ {8}(\w+)/gm)].map(([, name]) => name!);
     const extendedOfPage = [...page('freebsd-rss-memcached.8').matchAll(/^\.It Cm (\w+)/gm)];
     assert.deepEqual(new Set(extendedOfPage.map(([, name]) => name)), new Set(extended));
+  });
+
+  it('freebsd-rss(1) has the commands and options of --help, and no others', () => {
+    const text = page('freebsd-rss.1');
+    const used = new Set<string>();
+    for (const [name, { usage: help }] of Object.entries(commands)) {
+      assert.match(text, new RegExp(`^\\.It Cm ${name}$`, 'm'));
+      for (const [, option] of help.matchAll(/--([a-z-]+)/g)) used.add(option!);
+    }
+    const described = [...text.matchAll(/^\.It Fl -([a-z-]+)/gm)].map(([, option]) => option!);
+    assert.deepEqual(new Set(described), used);
   });
 
   it('freebsd-rss(3) names everything that is exported', () => {

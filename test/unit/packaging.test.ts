@@ -9,6 +9,8 @@ const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as {
   version: string;
   scripts: Record<string, string>;
   dependencies: Record<string, string>;
+  bin: Record<string, string>;
+  man: string[];
 };
 const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8')) as {
   packages: Record<string, { version: string; dependencies?: Record<string, string> }>;
@@ -25,6 +27,17 @@ for (const name of readdirSync(folder))
     for (const [, script] of source.matchAll(/npm run ([\w:]+)/g))
       assert.ok(script! in manifest.scripts, script);
   });
+
+it('the port installs the commands and manual pages of the package', () => {
+  const makefile = readFileSync('scripts/port/Makefile', 'utf8');
+  const { bin, man } = manifest;
+  for (const [name, file] of Object.entries(bin))
+    for (const text of [`bin/${name}`, file]) assert.ok(makefile.includes(text), text);
+  for (const file of man) {
+    const [, section] = /\.(\d)$/.exec(file)!;
+    assert.ok(makefile.includes(`share/${file.replace('man/', `man/man${section}/`)}.gz`), file);
+  }
+});
 
 it('the port fetches what the lock file names', () => {
   const makefile = readFileSync('scripts/port/Makefile', 'utf8');

@@ -1,0 +1,88 @@
+// What all commands have in common.
+import { isIP } from 'node:net';
+import { parseArgs, type ParseArgsConfig } from 'node:util';
+
+import { rssConfig, type RssConfig } from 'freebsd-rss';
+
+export interface Command {
+  usage: string;
+  /** Returns the exit status; throws UsageError. */
+  run(args: string[]): number;
+}
+
+/** A command line that cannot be run; the message is for the person who typed it. */
+export class UsageError extends Error {}
+
+export function parse<T extends ParseArgsConfig>(config: T): ReturnType<typeof parseArgs<T>> {
+  try {
+    return parseArgs(config);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
+export function number(name: string, text: string, min: number, max: number): number {
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value >= min && value <= max))
+    throw new UsageError(`${name} must be a number from ${min} to ${max}, not "${text}"`);
+  return value;
+}
+
+export interface Endpoint {
+  address: string;
+  port: number | undefined;
+}
+
+/** "10.0.0.1", "10.0.0.1:80", "2001:db8::1", "[2001:db8::1]:80". */
+export function endpoint(text: string): Endpoint {
+  const match = /^(?:\[(.*)\]|([^:]*)):(\d+)$/.exec(text);
+  const address = match?.[1] ?? match?.[2] ?? text.replace(/^\[(.*)\]$/, '$1');
+  if (isIP(address) === 0) throw new UsageError(`"${text}" is no IP address, nor one with a port`);
+  const port = match === null ? undefined : number('a port', match[3]!, 0, 65535);
+  return { address, port };
+}
+
+/** The configuration of this host, with another key or number of buckets. */
+export function configuration(key: string | undefined, buckets: string | undefined): RssConfig {
+  let config = rssConfig();
+  if (buckets !== undefined) {
+    const count = number('--buckets', buckets, 1, 128);
+    const bits = Math.log2(count);
+    if (!Number.isInteger(bits)) throw new UsageError('--buckets must be a power of two');
+    const { bucketMap } = config;
+    const map = Array.from({ length: count }, (_, i) => bucketMap[i % bucketMap.length]!);
+    config = { ...config, buckets: count, bits, mask: count - 1, bucketMap: map };
+  }
+  if (key !== undefined) {
+    const digits = key.replaceAll(/[:\s]/g, '');
+    if (!/^[\da-f]{80}$/i.test(digits))
+      throw new UsageError('--key must be 40 bytes in hexadecimal digits');
+    config = { ...config, hashKey: Buffer.from(digits, 'hex') };
+  }
+  return config;
+}
+
+/** Aligned columns; the last one is as long as it likes. */
+export function columns(rows: readonly (readonly string[])[]): string {
+  const widest = (i: number) => rows.reduce((most, row) => Math.max(most, row[i]!.length), 0);
+  const widths = rows[0]?.map((_, i) => widest(i)) ?? [];
+  const line = (row: readonly string[]) =>
+    row.map((cell, i) => (i < row.length - 1 ? cell.padEnd(widths[i]!) : cell)).join('  ');
+  return rows.map((row) => `${line(row)}\n`).join('');
+}
+
+/** Text of at most 80 columns, what follows the first line indented. */
+export function wrap(text: string, indent: number): string {
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1);
+    if (last !== undefined && indent + last.length + 1 + word.length <= 79)
+      lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines.join(`\n${' '.repeat(indent)}`);
+}
+
+export function printJson(value: unknown): void {
+  console.log(JSON.stringify(value, undefined, 2));
+}

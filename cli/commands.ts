@@ -1,0 +1,8 @@
+// All commands, by name.
+import type { Command } from './command.js';
+import { doctor } from './doctor.js';
+import { flows } from './flows.js';
+import { hash } from './hash.js';
+import { info } from './info.js';
+
+export const commands: Readonly<Record<string, Command>> = { info, doctor, hash, flows };

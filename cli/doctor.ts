@@ -1,0 +1,35 @@
+// freebsd-rss doctor: what is missing for RSS on this host.
+import { exitStatus, examine } from './checks.js';
+import { columns, type Command, parse, printJson, wrap } from './command.js';
+import { gather } from './facts.js';
+
+const usage = `What this host lacks for RSS, with the lines to add.
+
+  freebsd-rss doctor [--json]
+
+Exit status: 0 all is well, 1 something could be better, 2 something does not
+work.
+
+Example:
+  freebsd-rss doctor || echo "see above"
+`;
+
+function run(args: string[]): number {
+  const { values } = parse({ args, options: { json: { type: 'boolean', default: false } } });
+  const findings = examine(gather());
+  if (values.json) {
+    printJson(findings);
+    return exitStatus(findings);
+  }
+  const width = Math.max(...findings.map(({ check }) => check.length));
+  for (const { check, grade, message, fix } of findings) {
+    const indent = 9 + width + 2;
+    process.stdout.write(columns([[grade.padEnd(7), check.padEnd(width), wrap(message, indent)]]));
+    if (fix === undefined) continue;
+    console.log(`${' '.repeat(indent)}in ${fix.file}:`);
+    for (const line of fix.lines) console.log(`${' '.repeat(indent + 2)}${line}`);
+  }
+  return exitStatus(findings);
+}
+
+export const doctor: Command = { usage, run };

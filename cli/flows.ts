@@ -1,0 +1,192 @@
+// freebsd-rss flows: sources whose flows to a server cover every bucket evenly.
+import { isIP } from 'node:net';
+
+import { toeplitz, type RssConfig } from 'freebsd-rss';
+
+import {
+  columns,
+  type Command,
+  configuration,
+  endpoint,
+  number,
+  parse,
+  printJson,
+  UsageError,
+} from './command.js';
+
+const usage = `Source addresses and ports whose flows cover every bucket of a server.
+
+  freebsd-rss flows --server ADDR[:PORT] --from CIDR [options]
+
+  --server ADDR[:PORT]   where the flows go; without a port, addresses alone
+                         are hashed (2-tuple), as FreeBSD does for UDP
+  --from CIDR            where they may come from: 10.1.0.0/16, 2001:db8::/64
+  --per-bucket N         so many for each bucket (default 1)
+  --ports FIRST-LAST     source ports (default 10000-65535)
+  --key HEX              the server's key, 40 bytes (default: this host's)
+  --buckets N            the server's number of buckets
+  --json                 for programs
+
+Example:
+  freebsd-rss flows --server 10.0.0.2:80 --from 10.1.0.0/24 --per-bucket 2
+`;
+
+export interface SourceFlow {
+  bucket: number;
+  cpu: number;
+  address: string;
+  port: number | undefined;
+}
+
+/** Bytes of an address in network order. */
+export function addressBytes(address: string): Uint8Array {
+  if (isIP(address) === 4) return Uint8Array.from(address.split('.'), Number);
+  // The URL parser writes every form of an IPv6 address in one.
+  const [head = '', tail] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::');
+  const words = (text: string) => (text === '' ? [] : text.split(':').map((w) => parseInt(w, 16)));
+  const [first, last] = [words(head), words(tail ?? '')];
+  const zeros = Array.from({ length: 8 - first.length - last.length }, () => 0);
+  return Uint8Array.from([...first, ...zeros, ...last].flatMap((word) => [word >> 8, word & 255]));
+}
+
+function addressText(bytes: Uint8Array): string {
+  if (bytes.length === 4) return bytes.join('.');
+  const words = Array.from({ length: 8 }, (_, i) =>
+    ((bytes[2 * i]! << 8) | bytes[2 * i + 1]!).toString(16),
+  );
+  return new URL(`http://[${words.join(':')}]`).hostname.slice(1, -1);
+}
+
+/** The hash is linear: that of a tuple is the exclusive or of those of its bytes. */
+class LinearHash {
+  readonly #tables: Uint32Array[];
+
+  constructor(key: Uint8Array, length: number) {
+    this.#tables = Array.from({ length }, (_, at) =>
+      Uint32Array.from({ length: 256 }, (_, value) => {
+        const bytes = new Uint8Array(length);
+        bytes[at] = value;
+        return toeplitz(key, bytes);
+      }),
+    );
+  }
+
+  of(bytes: Uint8Array, at: number): number {
+    let hash = 0;
+    for (let i = 0; i < bytes.length; i++) hash ^= this.#tables[at + i]![bytes[i]!]!;
+    return hash;
+  }
+}
+
+/** A network without its first address, and without the last one of IPv4. */
+function network(cidr: string): { count: number; address(n: number): Uint8Array } {
+  const [text = '', prefix = ''] = cidr.split('/');
+  if (isIP(text) === 0) throw new UsageError(`--from must be a network, not "${cidr}"`);
+  const bytes = addressBytes(text);
+  const bits = bytes.length * 8;
+  const length = number('the length of a prefix', prefix === '' ? `${bits}` : prefix, 0, bits);
+  const hosts = bits - length;
+  const first = hosts > 1 ? 1 : 0;
+  const base = bytes.map((byte, i) => byte & (0xff00 >> Math.min(Math.max(length - i * 8, 0), 8)));
+  return {
+    count: 2 ** Math.min(hosts, 32) - (bytes.length === 4 ? 2 * first : first),
+    address(n) {
+      const one = base.slice();
+      for (let i = 1, left = n + first; i <= 4; i++, left = Math.floor(left / 256))
+        one[one.length - i]! |= left % 256;
+      return one;
+    },
+  };
+}
+
+export interface FlowsRequest {
+  server: string;
+  /** Undefined: addresses alone are hashed. */
+  serverPort: number | undefined;
+  from: string;
+  perBucket: number;
+  firstPort: number;
+  lastPort: number;
+  config: RssConfig;
+}
+
+/** So many flows for each bucket, in the order of buckets. Throws when there are not so many. */
+export function findFlows(request: FlowsRequest): SourceFlow[] {
+  const { serverPort, perBucket, firstPort, lastPort, config } = request;
+  const server = addressBytes(request.server);
+  const size = server.length;
+  const withPorts = serverPort !== undefined;
+  const hash = new LinearHash(config.hashKey, withPorts ? 2 * size + 4 : 2 * size);
+  const word = (port: number) => Uint8Array.of(port >> 8, port & 255);
+  const fixed = hash.of(server, size) ^ (withPorts ? hash.of(word(serverPort), 2 * size + 2) : 0);
+  const found: SourceFlow[][] = Array.from({ length: config.buckets }, () => []);
+  let missing = config.buckets * perBucket;
+  const add = (bucket: number, bytes: Uint8Array, port: number | undefined): boolean => {
+    const flows = found[bucket]!;
+    if (flows.length === perBucket) return false;
+    flows.push({ bucket, cpu: config.bucketMap[bucket]!, address: addressText(bytes), port });
+    missing--;
+    return true;
+  };
+  const { count, address } = network(request.from);
+  // Few of each address, so that there are many of them.
+  const most = Math.max(config.buckets, Math.ceil(missing / count));
+  for (let n = 0; n < count; n++) {
+    const bytes = address(n);
+    if (bytes.length !== size) throw new UsageError('--server and --from are of two families');
+    const own = fixed ^ hash.of(bytes, 0);
+    if (!withPorts) add((own & config.mask) >>> 0, bytes, undefined);
+    for (let port = firstPort, taken = 0; withPorts && port <= lastPort && taken < most; port++)
+      if (add(((own ^ hash.of(word(port), 2 * size)) & config.mask) >>> 0, bytes, port)) taken++;
+    if (missing === 0) return found.flat();
+  }
+  throw new UsageError(`${request.from} has too few addresses: ${missing} flows are missing`);
+}
+
+function run(args: string[]): number {
+  const { values } = parse({
+    args,
+    options: {
+      server: { type: 'string' },
+      from: { type: 'string' },
+      'per-bucket': { type: 'string', default: '1' },
+      ports: { type: 'string', default: '10000-65535' },
+      key: { type: 'string' },
+      buckets: { type: 'string' },
+      json: { type: 'boolean', default: false },
+    },
+  });
+  if (values.server === undefined || values.from === undefined)
+    throw new UsageError('flows needs --server and --from');
+  const server = endpoint(values.server);
+  const [first = '', last = ''] = values.ports.split('-');
+  const firstPort = number('the first of --ports', first, 1, 65535);
+  const flows = findFlows({
+    server: server.address,
+    serverPort: server.port,
+    from: values.from,
+    perBucket: number('--per-bucket', values['per-bucket'], 1, 65535),
+    firstPort,
+    lastPort: number('the last of --ports', last, firstPort, 65535),
+    config: configuration(values.key, values.buckets),
+  });
+  if (values.json) printJson(flows);
+  else
+    process.stdout.write(
+      columns([
+        ['bucket', 'CPU', 'source'],
+        ...flows.map(({ bucket, cpu, address, port }) => [
+          `${bucket}`,
+          `${cpu}`,
+          port === undefined
+            ? address
+            : address.includes(':')
+              ? `[${address}]:${port}`
+              : `${address}:${port}`,
+        ]),
+      ]),
+    );
+  return 0;
+}
+
+export const flows: Command = { usage, run };

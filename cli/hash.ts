@@ -1,0 +1,80 @@
+// freebsd-rss hash: where a flow belongs.
+import { bucketOf, type RssConfig, type TupleHash } from 'freebsd-rss';
+
+import {
+  columns,
+  type Command,
+  configuration,
+  type Endpoint,
+  endpoint,
+  parse,
+  printJson,
+  UsageError,
+} from './command.js';
+
+const usage = `Hash, bucket and CPU of a flow, as its receiver sees it.
+
+  freebsd-rss hash [options] SOURCE[:PORT] DESTINATION[:PORT]
+
+  --udp          by the hash that UDP has here alone
+  --key HEX      another key, 40 bytes
+  --buckets N    another number of buckets, a power of two
+  --json         for programs
+
+The source is the remote end. With both ports the 4-tuple is hashed too.
+
+Example:
+  freebsd-rss hash 10.0.0.1:4000 10.0.0.2:80
+`;
+
+interface Line extends TupleHash {
+  tuple: '2-tuple' | '4-tuple';
+}
+
+/** What the addresses, and the ports if there are any, hash to. */
+export function hashes(source: Endpoint, destination: Endpoint, config: RssConfig): Line[] {
+  const tuple = {
+    source: source.address,
+    sourcePort: source.port ?? 0,
+    destination: destination.address,
+    destinationPort: destination.port ?? 0,
+  };
+  const two = bucketOf({ ...tuple, protocol: 'udp' }, { ...config, udpHash: '2-tuple' });
+  const lines: Line[] = [{ tuple: '2-tuple', ...two }];
+  if (source.port !== undefined && destination.port !== undefined)
+    lines.push({ tuple: '4-tuple', ...bucketOf({ ...tuple, protocol: 'tcp' }, config) });
+  return lines;
+}
+
+function run(args: string[]): number {
+  const { values, positionals } = parse({
+    args,
+    allowPositionals: true,
+    options: {
+      udp: { type: 'boolean', default: false },
+      key: { type: 'string' },
+      buckets: { type: 'string' },
+      json: { type: 'boolean', default: false },
+    },
+  });
+  if (positionals.length !== 2) throw new UsageError('hash takes a source and a destination');
+  const config = configuration(values.key, values.buckets);
+  const [source, destination] = positionals.map(endpoint) as [Endpoint, Endpoint];
+  let lines = hashes(source, destination, config);
+  if (values.udp) lines = lines.filter(({ tuple }) => tuple === config.udpHash);
+  if (lines.length === 0) throw new UsageError('UDP is hashed with its ports here: name both');
+  if (values.json) {
+    printJson(lines);
+    return 0;
+  }
+  const hex = (value: number) => `0x${value.toString(16).padStart(8, '0')}`;
+  process.stdout.write(
+    columns([
+      ['', 'hash', 'bucket', 'CPU'],
+      ...lines.map(({ tuple, flowId, bucket, cpu }) => [tuple, hex(flowId), `${bucket}`, `${cpu}`]),
+    ]),
+  );
+  return 0;
+}
+
+export const hash: Command = { usage, run };

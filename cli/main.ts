@@ -1,0 +1,39 @@
+#!/usr/bin/env node
+// The freebsd-rss command: a word that says what, then its options.
+import { UsageError } from './command.js';
+import { commands } from './commands.js';
+
+const usage = `Looks at the receive side scaling (RSS) of this host.
+
+  freebsd-rss info      configuration, map and steering, and why
+  freebsd-rss doctor    what is missing for RSS here, with the lines to add
+  freebsd-rss hash      hash, bucket and CPU of a flow
+  freebsd-rss flows     source addresses and ports that cover every bucket
+
+freebsd-rss COMMAND --help prints a command's options.
+`;
+
+function run(args: string[]): number {
+  const [name = '--help', ...rest] = args;
+  if (name === '--help' || name === '-h') {
+    process.stdout.write(usage);
+    return 0;
+  }
+  const command = commands[name];
+  if (command === undefined)
+    throw new UsageError(`no command "${name}"; there are ${Object.keys(commands).join(', ')}`);
+  if (rest.includes('--help') || rest.includes('-h')) {
+    process.stdout.write(command.usage);
+    return 0;
+  }
+  return command.run(rest);
+}
+
+try {
+  process.exitCode = run(process.argv.slice(2));
+} catch (error) {
+  console.error(`freebsd-rss: ${(error as Error).message}`);
+  if (error instanceof UsageError) console.error('Try freebsd-rss --help.');
+  // EX_USAGE and EX_SOFTWARE of sysexits(3).
+  process.exitCode = error instanceof UsageError ? 64 : 70;
+}

@@ -1,0 +1,248 @@
+// The freebsd-rss command: what it computes, what it judges, and how it takes its options.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { describe, it } from 'node:test';
+
+import { bucketOf, capabilities, type Probe, type RssConfig, rssConfig } from 'freebsd-rss';
+
+import { examine, exitStatus } from '../../cli/checks.js';
+import { configuration, endpoint } from '../../cli/command.js';
+import type { Facts } from '../../cli/facts.js';
+import { addressBytes, findFlows } from '../../cli/flows.js';
+import { hashes } from '../../cli/hash.js';
+
+function command(...args: string[]) {
+  return spawnSync(process.execPath, ['dist/cli/main.js', ...args], { encoding: 'utf8' });
+}
+
+describe('freebsd-rss', () => {
+  for (const args of [['--help'], ...['info', 'doctor', 'hash', 'flows'].map((c) => [c, '--help'])])
+    it(`${args.join(' ')} fits a screen`, () => {
+      const { status, stdout } = command(...args);
+      assert.equal(status, 0);
+      const lines = stdout.split('\n');
+      assert.ok(lines.length <= 24 && lines.every((line) => line.length < 80));
+      if (args.length > 1) assert.match(stdout, /^Example:\n {2}freebsd-rss /m);
+    });
+
+  const wrong: [string[], RegExp][] = [
+    [['inform'], /no command "inform"; there are info, doctor, hash, flows/],
+    [['info', '--jsn'], /--jsn/],
+    [['hash', '10.0.0.1'], /a source and a destination/],
+    [['hash', '10.0.0.1', '10.0.0.300'], /"10.0.0.300" is no IP address/],
+    [['hash', '--key', 'abc', '10.0.0.1', '10.0.0.2'], /40 bytes/],
+    [['hash', '--buckets', '3', '10.0.0.1', '10.0.0.2'], /power of two/],
+    [['flows', '--server', '10.0.0.1:80'], /--server and --from/],
+    [['flows', '--server', '10.0.0.1:80', '--from', '2001:db8::/64'], /two families/],
+    [
+      ['flows', '--server', '10.0.0.1', '--from', '10.1.0.0/30', '--buckets', '8'],
+      /too few addresses/,
+    ],
+  ];
+  for (const [args, message] of wrong)
+    it(`${args.join(' ')} is refused with 64`, () => {
+      const { status, stderr, stdout } = command(...args);
+      assert.equal(status, 64, stderr);
+      assert.match(stderr, message);
+      assert.equal(stdout, '');
+    });
+
+  it('info, hash, flows and doctor print JSON that says the same', () => {
+    const { configuration: found, steering } = JSON.parse(command('info', '--json').stdout);
+    assert.equal(found.buckets, rssConfig().buckets);
+    assert.equal(found.key, undefined);
+    assert.equal(typeof steering, 'string');
+    const withKey = JSON.parse(command('info', '--json', '--show-key').stdout);
+    assert.equal(withKey.configuration.key, Buffer.from(rssConfig().hashKey).toString('hex'));
+    const doctor = command('doctor', '--json');
+    assert.equal(doctor.status, exitStatus(JSON.parse(doctor.stdout)));
+    const text = command('info').stdout;
+    assert.ok(text.includes(steering) && text.split('\n').every((line) => line.length < 80));
+  });
+});
+
+describe('hash', () => {
+  // The verification suite of Microsoft's RSS documents.
+  const vectors: [string, string, number, number][] = [
+    ['66.9.149.187:2794', '161.142.100.80:1766', 0x323e8fc2, 0x51ccc178],
+    ['199.92.111.2:14230', '65.69.140.83:4739', 0xd718262a, 0xc626b0ea],
+    ['[3ffe:2501:200:1fff::7]:2794', '[3ffe:2501:200:3::1]:1766', 0x2cc18cd5, 0x40207d3d],
+  ];
+  // The key of those documents: FreeBSD's default.
+  const config = { ...configuration(undefined, '128') };
+  for (const [source, destination, two, four] of vectors)
+    it(`${source} to ${destination}`, () => {
+      const lines = hashes(endpoint(source), endpoint(destination), config);
+      assert.deepEqual(
+        lines.map(({ flowId, bucket }) => [flowId, bucket]),
+        [two, four].map((hash) => [hash, hash & 127]),
+      );
+    });
+
+  it('without ports the 4-tuple is left out', () => {
+    const lines = hashes(endpoint('10.0.0.1'), endpoint('10.0.0.2:80'), config);
+    assert.deepEqual(
+      lines.map(({ tuple }) => tuple),
+      ['2-tuple'],
+    );
+  });
+});
+
+describe('flows', () => {
+  const rows: [string, number | undefined, string, number, number][] = [
+    ['10.0.0.2', 80, '10.1.0.0/24', 128, 3],
+    ['10.0.0.2', undefined, '10.1.0.0/16', 128, 3],
+    ['2001:db8::2', 443, '2001:db8:1::/64', 128, 3],
+    ['2001:db8::2', undefined, '2001:db8:1::/48', 16, 4],
+    ['127.0.0.1', 1, '127.0.0.9/32', 8, 100],
+  ];
+  for (const [server, serverPort, from, buckets, perBucket] of rows)
+    it(`${from} to ${server}, ${serverPort ?? 'by addresses'}: each bucket has ${perBucket}`, () => {
+      const config: RssConfig = { ...configuration(undefined, `${buckets}`), udpHash: '2-tuple' };
+      const flows = findFlows({
+        server,
+        serverPort,
+        from,
+        perBucket,
+        firstPort: 10_000,
+        lastPort: 65_535,
+        config,
+      });
+      const found = Array.from({ length: buckets }, () => 0);
+      for (const { address, port = 0, bucket, cpu } of flows) {
+        const tuple = {
+          source: address,
+          sourcePort: port,
+          destination: server,
+          destinationPort: serverPort ?? 0,
+        };
+        const flow = bucketOf(
+          { ...tuple, protocol: serverPort === undefined ? 'udp' : 'tcp' },
+          config,
+        );
+        assert.deepEqual([flow.bucket, flow.cpu], [bucket, cpu]);
+        found[bucket]!++;
+      }
+      assert.deepEqual(new Set(found), new Set([perBucket]));
+      assert.equal(
+        new Set(flows.map(({ address, port }) => `${address} ${port}`)).size,
+        flows.length,
+      );
+    });
+
+  it('reads addresses in every form', () => {
+    const hex = (address: string) => Buffer.from(addressBytes(address)).toString('hex');
+    assert.equal(hex('10.0.0.255'), '0a0000ff');
+    assert.equal(hex('::1'), '00000000000000000000000000000001');
+    assert.equal(hex('2001:db8::'), '20010db8000000000000000000000000');
+    assert.equal(hex('2001:DB8:0:0:1:0:0:1'), '20010db8000000000001000000000001');
+    assert.equal(hex('::ffff:10.0.0.1'), '00000000000000000000ffff0a000001');
+  });
+});
+
+describe('doctor', () => {
+  const yes: Probe = { available: true, code: null };
+  const no: Probe = { available: false, code: 'ENOENT' };
+  const facts = (changes: Partial<Facts>, can: Partial<Facts['capabilities']> = {}): Facts => ({
+    capabilities: {
+      ...capabilities(),
+      platform: 'freebsd',
+      release: '14.0-STABLE',
+      rssConfig: yes,
+      reusePortLb: yes,
+      netisrThreads: 4,
+      cpuDomains: [0, 0, 0, 0],
+      jailed: false,
+      ...can,
+    },
+    plan: {
+      config: rssConfig(),
+      workers: [],
+      steering: 'reuseport-lb',
+      reason: 'SO_REUSEPORT_LB',
+      handoff: true,
+    },
+    cpus: 4,
+    allowedCpus: 4,
+    descriptors: 100_000,
+    sysctls: {
+      'net.isr.bindthreads': '1',
+      'kern.ipc.soacceptqueue': '4096',
+      'kern.ipc.maxsockbuf': '16777216',
+    },
+    interfaces: [],
+    ...changes,
+  });
+  const grades = (found: Facts) =>
+    Object.fromEntries(
+      examine(found)
+        .filter(({ grade }) => grade !== 'ok')
+        .map(({ check, grade }) => [check, grade]),
+    );
+  const linesFor = (found: Facts, check: string) =>
+    examine(found).find((finding) => finding.check === check)?.fix?.lines;
+
+  it('has nothing to say of a host that has everything', () => {
+    assert.deepEqual(grades(facts({})), {});
+    assert.equal(exitStatus(examine(facts({}))), 0);
+  });
+
+  it('names the lines of a kernel without RSS, with PCBGROUP up to 13', () => {
+    const check = 'RSS in the kernel';
+    assert.deepEqual(linesFor(facts({}, { rssConfig: no }), check), ['options RSS']);
+    const old = facts({}, { rssConfig: no, release: '13.2-RELEASE' });
+    assert.deepEqual(linesFor(old, check), ['options RSS', 'options PCBGROUP']);
+    assert.equal(exitStatus(examine(old)), 1);
+  });
+
+  it('warns of one netisr thread, and of threads that are not bound', () => {
+    const one = facts({}, { netisrThreads: 1 });
+    assert.deepEqual(linesFor(one, 'netisr threads'), [
+      'net.isr.maxthreads="-1"',
+      'net.isr.bindthreads="1"',
+    ]);
+    const loose = facts({ sysctls: { 'net.isr.bindthreads': '0' } });
+    assert.deepEqual(linesFor(loose, 'netisr threads'), ['net.isr.bindthreads="1"']);
+    assert.deepEqual(grades(facts({ cpus: 1, allowedCpus: 1 }, { netisrThreads: 1 })), {});
+  });
+
+  it('warns of limits, and of a process that may not use all CPUs', () => {
+    const small = facts({
+      allowedCpus: 2,
+      descriptors: 1024,
+      sysctls: { 'net.isr.bindthreads': '1', 'kern.ipc.soacceptqueue': '128' },
+    });
+    assert.deepEqual(grades(small), {
+      CPUs: 'warning',
+      descriptors: 'warning',
+      'accept queue': 'warning',
+    });
+    assert.deepEqual(linesFor(small, 'accept queue'), ['kern.ipc.soacceptqueue=1024']);
+  });
+
+  it('calls a single listener a problem', () => {
+    const single = facts({
+      plan: { ...facts({}).plan, steering: 'single', reason: 'one listener' },
+    });
+    assert.deepEqual(grades(single), { steering: 'problem' });
+    assert.equal(exitStatus(examine(single)), 2);
+  });
+
+  it('looks at the queues of Linux', () => {
+    const card = { name: 'eth0', receiveQueues: 1, transmitQueues: 1, steeredTransmitQueues: 0 };
+    const workers = [0, 1, 2, 3].map((n) => ({ workerIndex: n, cpu: n, buckets: [n] }));
+    const plan = { ...facts({}).plan, workers, steering: 'bpf-toeplitz' as const };
+    const linux = facts({ plan, interfaces: [card] }, { platform: 'linux' });
+    assert.deepEqual(grades(linux), { 'queues of eth0': 'warning' });
+    assert.match(linesFor(linux, 'queues of eth0')!.join(), /rps_cpus/);
+    const many = facts(
+      { plan, interfaces: [{ ...card, receiveQueues: 4 }] },
+      { platform: 'linux' },
+    );
+    assert.deepEqual(grades(many), {});
+  });
+
+  it('tells a system that is not served', () => {
+    assert.equal(exitStatus(examine(facts({}, { platform: 'stub' }))), 2);
+  });
+});
