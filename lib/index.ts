@@ -11,7 +11,7 @@ export {
   type Tuple,
   type TupleHash,
 } from './rss/hash.js';
-export type { WorkersOption } from './rss/topology.js';
+export type { WorkerPlan, WorkersOption } from './rss/topology.js';
 export { type HttpHandlers, serveHttp } from './http.js';
 export {
   createServer,

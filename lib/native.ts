@@ -171,7 +171,7 @@ export interface StreamEngine {
   removeSource(buffer: number): void;
   leavesHost(connection: number): boolean;
   flush(): void;
-  connectTcp(address: string, port: number): number | Failure;
+  connectTcp(address: string, port: number, bucket: number): number | Failure;
   connectUnix(path: string): number | Failure;
   retire(): number;
   passed(ticket: number): boolean;

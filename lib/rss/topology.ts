@@ -5,6 +5,7 @@ import type { RssConfig } from './config.js';
 /** One per CPU of the configuration, one per bucket, or a number of them. */
 export type WorkersOption = 'cpu' | 'bucket' | number;
 
+/** A worker of a server: its CPU, and the buckets whose flows it serves. */
 export interface WorkerPlan {
   workerIndex: number;
   cpu: number;

@@ -59,14 +59,19 @@ export interface StreamHandlers {
   close?(connection: number, error: SystemError | undefined, streams: Streams): void;
 }
 
-/** Where to connect to: an IP address (default 127.0.0.1) and port, or a Unix socket's path. */
-export type ConnectOptions = { port: number; host?: string } | { path: string };
+/**
+ * Where to connect to: an IP address (default 127.0.0.1) and port, or a Unix socket's path. With `bucket`
+ * the source port is chosen so that what the peer sends falls into that RSS bucket: on a host whose
+ * card and kernel do RSS, it is then received on this worker's CPU if the bucket is this worker's.
+ */
+export type ConnectOptions = { port: number; host?: string; bucket?: number } | { path: string };
 
 /** The stream connections of one worker. */
 export class Streams {
   /** Output: in `data` the same as its argument. */
   readonly out: StreamOutput;
   readonly #engine;
+  readonly #buckets: number;
   readonly #batch: StreamBatch;
   readonly #completed: CompletedBatch;
   /** Numbers of segments, by their ids. */
@@ -83,6 +88,7 @@ export class Streams {
   constructor(
     handlers: StreamHandlers,
     settings: Pick<StreamEngineSettings, 'table' | 'worker' | 'counters'>,
+    buckets: number,
     options: StreamSettings,
     adopt: (socket: Socket, bucket: number, accepted: boolean) => void,
     onClose: () => void,
@@ -90,6 +96,7 @@ export class Streams {
     const { outputSize, zeroCopy, zeroCopyThreshold, ...engineOptions } = options;
     this.#memory = new StreamMemory(options.maxInput, outputSize);
     this.#handlers = handlers;
+    this.#buckets = buckets;
     this.#adopt = adopt;
     this.#onClose = onClose;
     this.#engine = new native.StreamEngine(
@@ -115,14 +122,15 @@ export class Streams {
 
   /**
    * Begins to connect and returns the connection: open() is called for it, or close() with the
-   * error. Output may be sent at once; it waits for the connection. Throws system errors.
+   * error. Output may be sent at once; it waits for the connection. Throws system errors; with `bucket`
+   * EADDRNOTAVAIL when no source port from 32,768 on is both free and in the bucket.
    */
   connect(options: ConnectOptions): number {
-    checkOptions('connect()', options as { port?: number; host?: string; path?: string }, [
-      'port',
-      'host',
-      'path',
-    ]);
+    checkOptions(
+      'connect()',
+      options as { port?: number; host?: string; bucket?: number; path?: string },
+      ['port', 'host', 'bucket', 'path'],
+    );
     if ('path' in options) {
       if (typeof options.path !== 'string')
         throw argumentTypeError('path', 'a string', options.path);
@@ -131,7 +139,9 @@ export class Streams {
     }
     const port = checkPort('port', options.port);
     const address = checkHost('host', options.host ?? '127.0.0.1');
-    return unwrap(this.#engine.connectTcp(address, port), { address, port });
+    const { bucket } = options;
+    if (bucket !== undefined) checkInteger('bucket', bucket, 0, this.#buckets - 1);
+    return unwrap(this.#engine.connectTcp(address, port, bucket ?? -1), { address, port });
   }
 
   /**

@@ -133,6 +133,7 @@ async function start(): Promise<void> {
     streams = new Streams(
       stream,
       { table: init.table, worker: init.workerIndex, counters },
+      init.config.buckets,
       init.stream,
       (socket, bucket, accepted) => sockets.detached(opened, socket, bucket, accepted),
       finishWhenDrained,

@@ -134,6 +134,7 @@ class StreamEngine {
   void Open(Connection&& connection);
   // Begins to connect; the connection is reported as opened, or as closed with its error.
   Result<uint32_t> Connect(Result<UniqueFd> socket, bool local);
+  const FlowClassifier& classifier() const { return table_->classifier(); }
   // Sends output, in the order of its rows. Rows of connections that have gone are dropped.
   void Flush(const OutputRow* rows, size_t count);
   // A source of output: its index for OutputRow::buffer. Plain memory must outlive the engine; of a

@@ -180,6 +180,7 @@ describe('the command line', () => {
       protocol: 'auto',
       prefixDelimiter: ':',
       pidFile: undefined,
+      user: undefined,
       steering: undefined,
       verbose: 0,
     });

@@ -41,7 +41,10 @@ ssize_t ReceiveStream(int, void*, size_t) {
 ssize_t SendStream(int, const iovec*, int) {
   return -ENOTSUP;
 }
-Result<UniqueFd> ConnectTcp(const SocketAddress&) {
+Result<UniqueFd> ConnectTcp(const SocketAddress&, const SocketAddress*) {
+  return Unsupported("connect");
+}
+Result<UniqueFd> ConnectTcpInBucket(const SocketAddress&, int, const FlowClassifier&) {
   return Unsupported("connect");
 }
 Result<UniqueFd> ConnectUnix(const std::string&) {
