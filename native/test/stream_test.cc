@@ -103,6 +103,14 @@ void TestTcp(const char* host) {
             peer == accepted.local,
         name + ": both ends have the same addresses");
   TestConversation(std::move(client.value), std::move(accepted.fd), name);
+  FlowClassifier classifier(VirtualRssConfig({0, 1, 2, 3}, 4, ""));
+  int right = 0;
+  for (int bucket = 0; bucket < 16; ++bucket) {
+    auto chosen = ConnectTcpInBucket(listener.value.address, bucket, classifier);
+    if (!chosen.ok() || !Endpoints(chosen.value.get(), &local, &peer).ok()) continue;
+    if (classifier.Hash(Transport::kTcp, peer, local).bucket == bucket) ++right;
+  }
+  Check(right == 16, name + ": connects from a port of each bucket", std::to_string(right));
   SocketAddress nobody = listener.value.address;
   listener.value.fd.reset();
   auto refused = ConnectTcp(nobody);
