@@ -107,7 +107,9 @@ void TestTcp(const char* host) {
   int right = 0;
   for (int bucket = 0; bucket < 16; ++bucket) {
     auto chosen = ConnectTcpInBucket(listener.value.address, bucket, classifier);
-    if (!chosen.ok() || !Endpoints(chosen.value.get(), &local, &peer).ok()) continue;
+    if (!chosen.ok() || !Await(chosen.value.get(), POLLOUT) ||
+        !Endpoints(chosen.value.get(), &local, &peer).ok())
+      continue;
     if (classifier.Hash(Transport::kTcp, peer, local).bucket == bucket) ++right;
   }
   Check(right == 16, name + ": connects from a port of each bucket", std::to_string(right));
