@@ -7,7 +7,7 @@ import { rssConfig, type RssConfig } from 'freebsd-rss';
 export interface Command {
   usage: string;
   /** Returns the exit status; throws UsageError. */
-  run(args: string[]): number;
+  run(args: string[]): number | Promise<number>;
 }
 
 /** A command line that cannot be run; the message is for the person who typed it. */

@@ -4,5 +4,12 @@ import { doctor } from './doctor.js';
 import { flows } from './flows.js';
 import { hash } from './hash.js';
 import { info } from './info.js';
+import { top } from './top.js';
 
-export const commands: Readonly<Record<string, Command>> = { info, doctor, hash, flows };
+export const commands: Readonly<Record<string, Command>> = {
+  info,
+  doctor,
+  hash,
+  flows,
+  top,
+};

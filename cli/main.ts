@@ -9,11 +9,12 @@ const usage = `Looks at the receive side scaling (RSS) of this host.
   freebsd-rss doctor    what is missing for RSS here, with the lines to add
   freebsd-rss hash      hash, bucket and CPU of a flow
   freebsd-rss flows     source addresses and ports that cover every bucket
+  freebsd-rss top       what a running server does, bucket by bucket
 
 freebsd-rss COMMAND --help prints a command's options.
 `;
 
-function run(args: string[]): number {
+function run(args: string[]): number | Promise<number> {
   const [name = '--help', ...rest] = args;
   if (name === '--help' || name === '-h') {
     process.stdout.write(usage);
@@ -30,7 +31,7 @@ function run(args: string[]): number {
 }
 
 try {
-  process.exitCode = run(process.argv.slice(2));
+  process.exitCode = await run(process.argv.slice(2));
 } catch (error) {
   console.error(`freebsd-rss: ${(error as Error).message}`);
   if (error instanceof UsageError) console.error('Try freebsd-rss --help.');

@@ -98,6 +98,7 @@ function serverOptions(
     },
     ...(options.refuseConnections ? {} : { maxConnections: options.connections }),
     ...(options.steering === undefined ? {} : { steering: options.steering as Steering }),
+    ...(options.admin === undefined ? {} : { admin: options.admin }),
     workers: options.workers,
     predecessor,
     workerData,

@@ -33,6 +33,8 @@ export interface Options {
   /** Whom root becomes once it listens. */
   user: string | undefined;
   steering: string | undefined;
+  /** Socket for freebsd-rss top. */
+  admin: string | undefined;
   verbose: number;
 }
 
@@ -73,6 +75,7 @@ export const usage = `A memcached-style server on RSS-aware workers.
         loop_delay             measure how late the workers' event loops are, for
                                "stats rss"
         steering=NAME          how connections reach the workers (default auto)
+        admin=FILE             socket for "freebsd-rss top"
   -v, --verbose              say more, may be repeated
   -V, --version              print the version
   -h, --help                 print this help
@@ -118,12 +121,14 @@ function extended(lists: string[]) {
     debugTime: false,
     loopDelay: false,
     steering: undefined as string | undefined,
+    admin: undefined as string | undefined,
   };
   for (const word of lists.flatMap((list) => list.split(','))) {
     const [name, value] = word.split(/=(.*)/s, 2);
     if (name === 'idle_timeout')
       found.idleTimeout = number('-o idle_timeout', value ?? '', 1, 2_000_000);
     else if (name === 'steering' && value !== undefined) found.steering = value;
+    else if (name === 'admin' && value) found.admin = value;
     else if (word === 'maxconns_fast') found.refuseConnections = true;
     else if (word === 'track_sizes') found.trackSizes = true;
     else if (word === 'debugtime') found.debugTime = true;

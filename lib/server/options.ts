@@ -111,6 +111,11 @@ export interface ServerOptions {
    */
   restartLimit?: number;
   /**
+   * Path of a Unix socket, for this user alone, that answers every connection with the counters:
+   * freebsd-rss top. Default: none.
+   */
+  admin?: string;
+  /**
    * The process whose place this one takes: predecessor(). Its listeners serve the addresses that both
    * have, under its steering and its map of buckets to workers, of which there must be as many.
    */
@@ -144,6 +149,7 @@ export interface CheckedOptions {
   replaceBlocked: boolean;
   restartLimit: number;
   predecessor: Predecessor | undefined;
+  admin: string | undefined;
   virtual: VirtualOptions;
   forward: boolean;
   datagramSize: number;
@@ -244,6 +250,7 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
     'replaceBlocked',
     'restartLimit',
     'predecessor',
+    'admin',
     'buckets',
     'udpHash',
     'workerData',
@@ -259,7 +266,9 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
     ...(udpHash === undefined ? {} : { udpHash }),
   };
   checkVirtualOptions(virtual);
-  const { predecessor } = options;
+  const { predecessor, admin } = options;
+  if (admin !== undefined && (typeof admin !== 'string' || admin === ''))
+    throw argumentTypeError('admin', 'a path', admin);
   if (predecessor !== undefined && !(predecessor instanceof Predecessor))
     throw argumentTypeError('predecessor', "predecessor()'s result", predecessor);
   return {
@@ -279,6 +288,7 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
     replaceBlocked: checkBoolean('replaceBlocked', options.replaceBlocked ?? false),
     restartLimit: checkInteger('restartLimit', options.restartLimit ?? 10, 0, 2 ** 31 - 1),
     predecessor,
+    admin,
     virtual,
     forward: checkBoolean('forward', forward ?? false),
     datagramSize: checkInteger('datagramSize', datagramSize ?? 1536, 64, 65507),

@@ -1,4 +1,5 @@
 import { EventEmitter, once } from 'node:events';
+import { rmSync } from 'node:fs';
 
 import { affinity } from '../affinity.js';
 import { capabilities } from '../capabilities.js';
@@ -17,6 +18,7 @@ import {
 import { UnixListener } from '../socket/unix.js';
 import { checkInteger, checkOptions } from '../validate.js';
 import { countersSize, heartbeat, movedBuckets } from './layout.js';
+import { AdminSocket } from './admin.js';
 import { watchBlocked } from './blocked-watch.js';
 import { EstateBuilder, type HandOverOptions, startSuccessor } from './handover.js';
 import { watchIdle } from './idle-watch.js';
@@ -118,6 +120,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
   #owners: number[] = [];
   #groups: Group[] = [];
   #unix: UnixListener | undefined;
+  #admin: AdminSocket | undefined;
   #threads: WorkerThread[] = [];
   #table: number | undefined;
   #counters: ShmSegment | undefined;
@@ -384,11 +387,25 @@ export class RssServer extends EventEmitter<ServerEvents> {
       this.#options.maxConnections,
     );
     this.#counters = ShmSegment.create({ size: countersSize(this.#plan.length, config.buckets) });
+    this.#openAdmin();
   }
 
   #setOwners(owners: readonly number[]): void {
     this.#owners = [...owners];
     this.#plan = withOwners(this.#plan, owners);
+  }
+
+  #openAdmin(): void {
+    const { admin, predecessor } = this.#options;
+    if (admin === undefined) return;
+    // It still answers there; its place is this one's from now on.
+    if (predecessor !== undefined) rmSync(admin, { force: true });
+    this.#admin = new AdminSocket(admin, () => ({
+      pid: process.pid,
+      time: Date.now(),
+      steering: this.steering,
+      ...this.stats(),
+    }));
   }
 
   /** Opens an address; as two groups where a dual-stack one would not be balanced. */
@@ -528,6 +545,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
     for (const thread of threads) thread.drain(timeout, !this.#handedOver);
     await orAbandoned(Promise.all(threads.map((thread) => thread.exited())));
     await Promise.all(threads.map((thread) => thread.terminate()));
+    this.#admin?.close();
     if (this.#counters !== undefined) {
       this.#finalStats = this.stats();
       this.#counters.close();

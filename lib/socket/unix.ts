@@ -27,6 +27,11 @@ export class UnixListener {
     return this.#descriptor.number();
   }
 
+  /** Gives the descriptor away, for net.Server.listen({ fd }); close() then removes the file alone. */
+  release(): number {
+    return this.#descriptor.release();
+  }
+
   /**
    * Removes the file, if it is still this one, then closes: nobody finds a socket that refuses. Not the
    * file if another process has the socket too. Idempotent.

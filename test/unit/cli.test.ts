@@ -16,7 +16,10 @@ function command(...args: string[]) {
 }
 
 describe('freebsd-rss', () => {
-  for (const args of [['--help'], ...['info', 'doctor', 'hash', 'flows'].map((c) => [c, '--help'])])
+  for (const args of [
+    ['--help'],
+    ...['info', 'doctor', 'hash', 'flows', 'top'].map((c) => [c, '--help']),
+  ])
     it(`${args.join(' ')} fits a screen`, () => {
       const { status, stdout } = command(...args);
       assert.equal(status, 0);
@@ -26,7 +29,7 @@ describe('freebsd-rss', () => {
     });
 
   const wrong: [string[], RegExp][] = [
-    [['inform'], /no command "inform"; there are info, doctor, hash, flows/],
+    [['inform'], /no command "inform"; there are info, doctor, hash, flows, top/],
     [['info', '--jsn'], /--jsn/],
     [['hash', '10.0.0.1'], /a source and a destination/],
     [['hash', '10.0.0.1', '10.0.0.300'], /"10.0.0.300" is no IP address/],

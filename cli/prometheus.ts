@@ -1,0 +1,42 @@
+// Counters in Prometheus' text format, version 0.0.4.
+import type { CounterName, ServerSnapshot } from 'freebsd-rss';
+
+const help: Record<CounterName, string> = {
+  accepted: 'Connections accepted.',
+  served: 'Connections given to the server.',
+  handedOff: 'Connections given to the worker that owns their bucket.',
+  inboxFull: 'Hand-offs that the owner had no room for.',
+  misdirected: 'Connections and datagrams read by another worker than the owner.',
+  bytesIn: 'Payload received.',
+  bytesOut: 'Payload sent.',
+  datagramsIn: 'Datagrams given to the server.',
+  datagramsOut: 'Datagrams sent.',
+  datagramsForwarded: 'Datagrams given to the worker that owns their bucket.',
+  datagramsTruncated: 'Datagrams longer than the memory for them.',
+  datagramsDropped: 'Datagrams that the kernel did not take.',
+  requests: 'Requests, as the server counts them.',
+  closed: 'Connections that have ended.',
+  acceptPauses: 'How often accepting paused at the limit of connections.',
+  acceptPausedUs: 'Microseconds that accepting paused.',
+};
+
+const metric = (name: string) =>
+  `freebsd_rss_${name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}_total`;
+
+/** A family per counter, a sample per bucket. */
+export function prometheus({ buckets, movedBuckets }: ServerSnapshot): string {
+  const lines = Object.entries(help).flatMap(([name, text]) => [
+    `# HELP ${metric(name)} ${text}`,
+    `# TYPE ${metric(name)} counter`,
+    ...buckets.map((row) => {
+      const labels = `bucket="${row.bucket}",cpu="${row.cpu}",worker="${row.owner}"`;
+      return `${metric(name)}{${labels}} ${row[name as CounterName]}`;
+    }),
+  ]);
+  const moved = metric('movedBuckets');
+  lines.push(
+    `# HELP ${moved} Buckets that have gone to another worker.`,
+    `# TYPE ${moved} counter`,
+  );
+  return [...lines, `${moved} ${movedBuckets}`, ''].join('\n');
+}

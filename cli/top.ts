@@ -1,0 +1,91 @@
+// freebsd-rss top: what a running server does, once a second.
+import net from 'node:net';
+import readline from 'node:readline';
+import { text } from 'node:stream/consumers';
+import { setTimeout } from 'node:timers/promises';
+
+import type { ServerSnapshot } from 'freebsd-rss';
+
+import { type Command, number, parse, UsageError } from './command.js';
+import { prometheus } from './prometheus.js';
+import { sortings, table } from './table.js';
+
+const usage = `What a running server does, bucket by bucket, once a second.
+
+  freebsd-rss top [options] SOCKET
+
+  --count N      so many times, then end (default: until q is pressed)
+  --prometheus   the counters in Prometheus' text format, once
+  --json         the counters for programs, once
+
+SOCKET is the path that the server was given as \`admin\`. On a terminal the keys
+are s, to sort by another column, and q. Share is of the requests where the
+server counts them, else of new connections and datagrams.
+
+Example:
+  freebsd-rss top /var/run/my-server.sock
+`;
+
+async function snapshot(path: string): Promise<ServerSnapshot> {
+  return JSON.parse(await text(net.connect(path))) as ServerSnapshot;
+}
+
+const terminalLines = 24;
+
+async function watch(path: string, count: number): Promise<number> {
+  const { stdin, stdout } = process;
+  const interactive = stdout.isTTY === true && stdin.isTTY === true;
+  let sorting = 0;
+  const wake = new AbortController();
+  if (interactive) {
+    readline.emitKeypressEvents(stdin);
+    stdin.setRawMode(true).on('keypress', (_, key: { name?: string; ctrl?: boolean }) => {
+      if (key.name === 's') sorting = (sorting + 1) % sortings.length;
+      if (key.name === 'q' || (key.ctrl === true && key.name === 'c')) wake.abort();
+    });
+  }
+  try {
+    let before = await snapshot(path);
+    for (let i = 0; i < count; i++) {
+      await setTimeout(1000, undefined, { signal: wake.signal });
+      const now = await snapshot(path);
+      const lines = (interactive ? stdout.rows : terminalLines) - 1;
+      const shown = table(now, before, sortings[sorting]!, Math.max(lines, 4));
+      before = now;
+      if (interactive) {
+        readline.cursorTo(stdout, 0, 0);
+        readline.clearScreenDown(stdout);
+      }
+      stdout.write(`${shown.join('\n')}\n`);
+    }
+  } catch (error) {
+    if (!wake.signal.aborted) throw error;
+  } finally {
+    if (interactive) stdin.setRawMode(false).unref();
+  }
+  return 0;
+}
+
+async function run(args: string[]): Promise<number> {
+  const { values, positionals } = parse({
+    args,
+    allowPositionals: true,
+    options: {
+      count: { type: 'string' },
+      prometheus: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+    },
+  });
+  const [path] = positionals;
+  if (path === undefined || positionals.length > 1) throw new UsageError('top takes a socket');
+  if (values.prometheus) process.stdout.write(prometheus(await snapshot(path)));
+  else if (values.json) console.log(JSON.stringify(await snapshot(path), undefined, 2));
+  else
+    return watch(
+      path,
+      values.count === undefined ? Infinity : number('--count', values.count, 1, 2 ** 31),
+    );
+  return 0;
+}
+
+export const top: Command = { usage, run };

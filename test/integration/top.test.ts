@@ -1,0 +1,80 @@
+// freebsd-rss top, and the socket it reads from.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import { promisify } from 'node:util';
+
+import parsePrometheus from 'parse-prometheus-text-format';
+
+import { RawClient, type Served, serveExample } from '../helpers/memcached.js';
+
+const folder = mkdtempSync(path.join(tmpdir(), 'rss-top-'));
+const socket = path.join(folder, 'admin');
+const run = promisify(execFile);
+const top = async (...args: string[]) =>
+  (await run(process.execPath, ['dist/cli/main.js', 'top', ...args, socket])).stdout;
+
+describe('freebsd-rss top', () => {
+  let server: Served;
+  let asking: Promise<void>;
+  let stopped = false;
+  before(async () => {
+    server = await serveExample('-t', '2', '-o', `admin=${socket}`);
+    const client = new RawClient(server.port);
+    asking = (async () => {
+      while (!stopped) {
+        await client.ask('get k\r\n', 'END\r\n');
+        await setTimeout(1);
+      }
+      client.close();
+    })();
+  });
+  after(async () => {
+    stopped = true;
+    await asking;
+    assert.equal(await server.stop(), 0);
+    assert.equal(existsSync(socket), false);
+    rmSync(folder, { recursive: true });
+  });
+
+  it('its socket is for its owner alone', () => {
+    assert.equal(statSync(socket).mode & 0o777, 0o600);
+  });
+
+  it('shows requests by bucket, on a screen of 80 columns and 24 lines', async () => {
+    const lines = (await top('--count', '2')).trimEnd().split('\n');
+    assert.ok(lines.length <= 2 * 24 && lines.every((line) => line.length < 80), lines.join('\n'));
+    const head = lines.lastIndexOf(
+      'bucket CPU wrk  conns  acc/s   req/s dgram/s  misdir  handed  share',
+    );
+    assert.ok(head > 0, lines.join('\n'));
+    const busy = lines.slice(head + 1).filter((line) => line.endsWith('############'));
+    assert.equal(busy.length, 1, 'one connection is one bucket');
+    assert.ok(Number(busy[0]!.trim().split(/ +/)[5]) > 10);
+  });
+
+  it('prints what Prometheus reads', async () => {
+    const families = parsePrometheus(await top('--prometheus'));
+    const requests = families.find(({ name }) => name === 'freebsd_rss_requests_total')!;
+    assert.equal(requests.type, 'COUNTER');
+    const sum = requests.metrics.reduce((total, { value }) => total + Number(value), 0);
+    assert.ok(sum > 0);
+    const { buckets } = JSON.parse(await top('--json')) as { buckets: { bucket: number }[] };
+    assert.equal(requests.metrics.length, buckets.length);
+    assert.deepEqual(
+      requests.metrics.map(({ labels }) => labels!['bucket']),
+      buckets.map(({ bucket }) => `${bucket}`),
+    );
+  });
+
+  it('says so when nobody is there', async () => {
+    await assert.rejects(run(process.execPath, ['dist/cli/main.js', 'top', '/no/such/socket']), {
+      code: 70,
+      stderr: /ENOENT/,
+    });
+  });
+});
