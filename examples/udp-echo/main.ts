@@ -1,4 +1,5 @@
 // UDP echo on RSS-aware workers: node dist/examples/udp-echo/main.js [port] [address]
+// Prints what each bucket has had when it ends, and on SIGINFO (^T on BSD).
 import { createServer } from 'freebsd-rss';
 
 const [port = '7007', host = '127.0.0.1'] = process.argv.slice(2);
@@ -6,8 +7,18 @@ const server = createServer({
   worker: new URL('./worker.js', import.meta.url),
   udp: { port: Number(port), host, receiveBuffer: 4 << 20, sendBuffer: 4 << 20 },
 });
+
+function report(): void {
+  for (const row of server.stats().buckets)
+    console.log(
+      `bucket ${row.bucket}, CPU ${row.cpu}: ${row.datagramsIn} in, ${row.datagramsOut} out, ` +
+        `${row.misdirected} misdirected`,
+    );
+}
+
 await server.listen();
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
-  process.once(signal, () => void server.close());
+  process.once(signal, () => void server.close().then(report));
+if (process.platform !== 'linux') process.on('SIGINFO', report);
 
 console.log(`echoing on ${host}:${server.addresses[0]!.port}, steering ${server.steering}`);

@@ -1,0 +1,76 @@
+// The small examples do what their first lines say.
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import dgram from 'node:dgram';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, it } from 'node:test';
+import tls from 'node:tls';
+
+import { skipWithout } from '../helpers/features.js';
+
+const folder = mkdtempSync(path.join(tmpdir(), 'rss-examples-'));
+after(() => rmSync(folder, { recursive: true }));
+
+/** Runs an example on a port of the kernel's choice; returns that, and what ends it with its output. */
+async function example(name: string, ...args: string[]) {
+  const main = `dist/examples/${name}/main.js`;
+  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let output = '';
+  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  while (!output.includes('\n')) await once(child.stdout, 'data');
+  const port = Number(/:(\d+), steering/.exec(output)![1]);
+  return {
+    port,
+    async end() {
+      child.kill('SIGTERM');
+      const [code] = (await once(child, 'close')) as [number];
+      assert.equal(code, 0);
+      return output;
+    },
+  };
+}
+
+it('udp-echo counts by bucket', async () => {
+  const { port, end } = await example('udp-echo', '0');
+  const socket = dgram.createSocket('udp4');
+  for (let i = 0; i < 20; i++) {
+    const echoed = once(socket, 'message');
+    socket.send(`datagram ${i}`, port, '127.0.0.1');
+    assert.equal(String((await echoed)[0]), `datagram ${i}`);
+  }
+  socket.close();
+  const output = await end();
+  const counts = [...output.matchAll(/^bucket \d+, CPU \d+: (\d+) in, (\d+) out/gm)];
+  const sum = (column: number) => counts.reduce((total, row) => total + Number(row[column]), 0);
+  assert.deepEqual([sum(1), sum(2)], [20, 20]);
+});
+
+it('tls echoes', { skip: skipWithout('openssl') }, async () => {
+  const key = path.join(folder, 'key.pem');
+  const cert = path.join(folder, 'cert.pem');
+  const request = [
+    'req',
+    '-x509',
+    '-newkey',
+    'rsa:2048',
+    '-nodes',
+    '-days',
+    '1',
+    '-subj',
+    '/CN=rss',
+  ];
+  execFileSync('openssl', [...request, '-keyout', key, '-out', cert], { stdio: 'ignore' });
+  const { port, end } = await example('tls', key, cert, '0');
+  const clients = Array.from({ length: 20 }, async (_, i) => {
+    const socket = tls.connect({ port, host: '127.0.0.1', rejectUnauthorized: false });
+    socket.write(`secret ${i}`);
+    const [answer] = (await once(socket, 'data')) as [Buffer];
+    assert.equal(answer.toString(), `secret ${i}`);
+    socket.destroy();
+  });
+  await Promise.all(clients);
+  await end();
+});
