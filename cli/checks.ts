@@ -116,11 +116,15 @@ function queues({ interfaces, cpus, plan }: Facts): Finding[] {
   });
 }
 
+export const notServed: Finding = {
+  check: 'system',
+  grade: 'problem',
+  message: 'freebsd-rss serves FreeBSD and Linux',
+};
+
 /** What is well and what is not, in the order in which it matters. */
 export function examine(facts: Facts): Finding[] {
   const { platform } = facts.capabilities;
-  if (platform === 'stub')
-    return [{ check: 'system', grade: 'problem', message: 'freebsd-rss serves FreeBSD and Linux' }];
   const common = [steering(facts), processCpus(facts), descriptors(facts)];
   if (platform === 'freebsd')
     return [

@@ -1,5 +1,7 @@
 // freebsd-rss doctor: what is missing for RSS on this host.
-import { exitStatus, examine } from './checks.js';
+import { capabilities } from 'freebsd-rss';
+
+import { exitStatus, examine, notServed } from './checks.js';
 import { columns, type Command, parse, printJson, wrap } from './command.js';
 import { gather } from './facts.js';
 
@@ -16,7 +18,7 @@ Example:
 
 function run(args: string[]): number {
   const { values } = parse({ args, options: { json: { type: 'boolean', default: false } } });
-  const findings = examine(gather());
+  const findings = capabilities().platform === 'stub' ? [notServed] : examine(gather());
   if (values.json) {
     printJson(findings);
     return exitStatus(findings);

@@ -1,7 +1,7 @@
 // What doctor looks at on this host. Nothing is judged here.
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
-import { availableParallelism, networkInterfaces } from 'node:os';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { cpus, networkInterfaces } from 'node:os';
 
 import {
   affinity,
@@ -75,7 +75,7 @@ function list(directory: string): string[] {
 
 function interfaces(): NetworkInterface[] {
   return Object.entries(networkInterfaces())
-    .filter(([, addresses]) => addresses?.[0]?.internal === false)
+    .filter(([name]) => existsSync(`/sys/class/net/${name}/device`))
     .map(([name]) => {
       const directory = `/sys/class/net/${name}/queues`;
       const queues = list(directory);
@@ -103,7 +103,7 @@ export function gather(): Facts {
   return {
     capabilities: can,
     plan: createServer({ worker: 'none', tcp: {}, udp: {} }).plan(),
-    cpus: Number(sysctl('hw.ncpu') ?? availableParallelism()),
+    cpus: Number(sysctl('hw.ncpu') ?? cpus().length),
     allowedCpus: affinity.process().length,
     descriptors: limit === 'unlimited' ? Infinity : Number(limit),
     sysctls: Object.fromEntries(

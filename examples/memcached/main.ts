@@ -163,7 +163,7 @@ if (pidFile !== undefined) {
 
 if (options.user !== undefined)
   try {
-    dropPrivileges(options.user, pidFile);
+    dropPrivileges(options.user, [pidFile, options.unixSocket, options.admin]);
   } catch (error) {
     fail(error);
   }
@@ -186,7 +186,11 @@ process.on('SIGUSR2', () => {
 async function handOver(): Promise<void> {
   if (before?.alive) throw new Error('the process before this one still serves clients');
   if (server.workers.length > mostWorkers / 2) throw new Error('there are too many workers');
-  const { pid } = await server.handOver(shared.estate);
+  const { pid, ended } = await server.handOver(shared.estate).catch((error: unknown) => {
+    shared.buryTheSuccessor();
+    throw error;
+  });
+  void ended.then(() => shared.buryTheSuccessor());
   handedOver = true;
   console.log(`handed over to process ${pid}`);
   await server.close({ timeout: drainMs });

@@ -42,6 +42,7 @@ export class Shared {
     this.#options = options;
     const will = predecessor?.data as Will | undefined;
     if (predecessor === undefined || will === undefined || !usable(will, options)) {
+      for (const segment of predecessor?.segments.values() ?? []) segment.close();
       this.firstRow = 0;
       this.state = new State();
       this.state.slots[Slot.Verbosity] = options.verbose;
@@ -55,10 +56,10 @@ export class Shared {
       this.#segments = own;
     } else {
       this.firstRow = side - will.firstRow;
-      const segment = (name: string) => predecessor.segment(name)!;
+      const segment = (name: string) => predecessor.segments.get(name)!;
       this.state = new State(segment('state').id);
       const shards = Array.from({ length: will.store.shards }, (_, i) => segment(`shard-${i}`));
-      this.store = StoreMemory.inherit(will.store, shards, predecessor.segment('sizes'));
+      this.store = StoreMemory.inherit(will.store, shards, predecessor.segments.get('sizes'));
       this.#segments = {
         counters: segment('counters'),
         connections: segment('connections'),
@@ -88,10 +89,15 @@ export class Shared {
     };
   }
 
-  /** The process before this one has ended: whatever its workers held is nobody's. */
+  /** The process after this one has ended. */
+  buryTheSuccessor(): void {
+    this.#bury(side - this.firstRow);
+  }
+
+  /** The process with these rows has ended: whatever its workers held is nobody's. */
   #bury(firstRow: number): void {
     const resets = this.store.recoverRows(firstRow, side);
-    if (resets > 0) console.error(`${resets} shard(s) reset: the process before died in them`);
+    if (resets > 0) console.error(`${resets} shard(s) reset: the other process died in them`);
     for (let row = firstRow; row < firstRow + side; row++) {
       new Counters(this.counters, row).row[counter.curr_connections] = 0;
       new Connections(this.connections, row, this.#options.connections);

@@ -60,11 +60,14 @@ export function createCounters(workers: number): ShmSegment {
 export class Counters {
   /** This worker's own row. */
   readonly row: Float64Array;
+  readonly #firstRow: number;
   readonly #all: Float64Array;
 
-  constructor(segment: number, workerIndex: number) {
+  /** Rows of this server's workers begin with `firstRow`. */
+  constructor(segment: number, worker: number, firstRow = 0) {
+    this.#firstRow = firstRow;
     this.#all = new Float64Array(ShmSegment.open(segment).buffer);
-    this.row = this.#all.subarray(workerIndex * rowLength, (workerIndex + 1) * rowLength);
+    this.row = this.#all.subarray(worker * rowLength, (worker + 1) * rowLength);
   }
 
   /** Sum over all workers. */
@@ -76,7 +79,7 @@ export class Counters {
 
   /** One worker's. */
   of(workerIndex: number, name: CounterName): number {
-    return this.#all[workerIndex * rowLength + counter[name]]!;
+    return this.#all[(this.#firstRow + workerIndex) * rowLength + counter[name]]!;
   }
 
   /** Zeroes everything but what counts the present. */

@@ -42,7 +42,7 @@ function openEnvironment(): Environment {
   const { options } = data;
   const state = new State(data.state);
   const row = data.firstRow + workerIndex;
-  const counters = new Counters(data.counters, row);
+  const counters = new Counters(data.counters, row, data.firstRow);
   counters.row[counter.curr_connections] = 0; // a predecessor's connections ended with it
   const credentials =
     data.credentials === undefined ? undefined : new Credentials(data.credentials);

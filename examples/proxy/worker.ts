@@ -1,5 +1,6 @@
 // Each client has a connection to the target whose packets fall into the client's own bucket, so both are
-// received, and passed on, on one CPU.
+// received, and passed on, on one CPU. What one side sends faster than the other reads is queued, up to the
+// server's `maxQueued`; a side that closes ends both.
 import { defineWorker, slotOf, type WorkerContext } from 'freebsd-rss/worker';
 
 let context: WorkerContext;

@@ -20,7 +20,7 @@ const firstDescriptor = 3;
 export interface HandOverOptions {
   /** Program and arguments of the new process. Default: those of this one. */
   command?: readonly string[];
-  /** Segments that the new process finds under these names: Predecessor.segment(). */
+  /** Segments that the new process finds under these names: Predecessor.segments. */
   segments?: Readonly<Record<string, ShmSegment>>;
   /** Anything that JSON can hold: Predecessor.data. */
   data?: unknown;
@@ -46,13 +46,14 @@ interface Handover extends Estate {
 
 /**
  * Starts the new process with descriptors of this one; `estate` names them by their index in
- * `sockets`. Resolves when it serves. Rejects with ERR_RSS_HANDOVER when it ends before that, or takes
- * too long; it has been ended then.
+ * `sockets`. Resolves when it serves. Rejects with ERR_RSS_HANDOVER when it ends before that, takes
+ * too long, or `abandon` is aborted; it has ended then.
  */
 export async function startSuccessor(
   estate: Estate,
   sockets: readonly number[],
   options: HandOverOptions,
+  abandon: AbortSignal,
 ): Promise<ChildProcess> {
   checkOptions('handOver()', options, ['command', 'segments', 'data', 'timeout']);
   const {
@@ -76,11 +77,10 @@ export async function startSuccessor(
     stdio: ['inherit', 'inherit', 'inherit', ...descriptors, 'ipc'],
     env: { ...process.env, [variable]: JSON.stringify(handover) },
   });
-  const failed = (reason: string, cause?: unknown) => {
-    child.kill('SIGKILL');
-    return new RssError('ERR_RSS_HANDOVER', `the new process ${reason}`, { cause });
-  };
-  const signal = AbortSignal.timeout(timeout);
+  const failed = (reason: string, cause?: unknown) =>
+    new RssError('ERR_RSS_HANDOVER', `the new process ${reason}`, { cause });
+  const late = AbortSignal.timeout(timeout);
+  const signal = AbortSignal.any([late, abandon]);
   const ended = once(child, 'exit', { signal }).then(([code, by]: unknown[]) => {
     throw failed(`ended with ${by === null ? `code ${String(code)}` : String(by)}`);
   });
@@ -92,8 +92,13 @@ export async function startSuccessor(
       ready = message === readyMessage;
     }
   } catch (error) {
+    // It may hold locks in shared memory: nobody may mend them before it has ended.
+    child.kill('SIGKILL');
+    if (child.pid !== undefined && child.exitCode === null && child.signalCode === null)
+      await once(child, 'exit');
     if (error instanceof RssError) throw error;
-    throw failed(signal.aborted ? `does not serve after ${timeout} ms` : 'has failed', error);
+    if (abandon.aborted) throw failed('was not wanted any more: the server closes');
+    throw failed(late.aborted ? `does not serve after ${timeout} ms` : 'has failed', error);
   } finally {
     ended.catch(() => undefined);
   }
@@ -111,8 +116,9 @@ export class Predecessor {
   readonly ended: Promise<void>;
   readonly #handover: Handover;
   readonly #descriptors: (Descriptor | undefined)[];
-  readonly #segments: Map<string, ShmSegment>;
-  #alive = true;
+  /** Segments that it gave handOver(), by their names. The caller closes them. */
+  readonly segments: ReadonlyMap<string, ShmSegment>;
+  #alive = process.connected === true;
 
   /** @internal */
   constructor(handover: Handover) {
@@ -124,13 +130,14 @@ export class Predecessor {
     this.#descriptors = Array.from({ length: sockets.length }, (_, i) =>
       unwrap(native.adoptDescriptor(firstDescriptor + i)),
     );
-    this.#segments = new Map(
+    this.segments = new Map(
       Object.entries(handover.segments).map(([name, { fd, maxSize }]) => [
         name,
         ShmSegment.adopt(firstDescriptor + fd, maxSize),
       ]),
     );
     this.ended = new Promise((resolve) => {
+      if (!this.#alive) return resolve();
       process.once('disconnect', () => {
         this.#alive = false;
         resolve();
@@ -142,11 +149,6 @@ export class Predecessor {
   /** Whether it is still there, serving what it had accepted. */
   get alive(): boolean {
     return this.#alive;
-  }
-
-  /** A segment that it gave handOver() under this name. The caller closes it. */
-  segment(name: string): ShmSegment | undefined {
-    return this.#segments.get(name);
   }
 
   /** @internal */
@@ -180,7 +182,8 @@ export class Predecessor {
   /** @internal Tells it that its place is taken, and closes what was not wanted. */
   ready(): void {
     for (const descriptor of this.#descriptors) descriptor?.close();
-    process.send?.(readyMessage);
+    // It may have died meanwhile.
+    if (process.connected) process.send!(readyMessage, () => undefined);
   }
 
   #take(i: number): Descriptor | undefined {

@@ -54,7 +54,7 @@ export interface StreamOptions {
    */
   maxQueued?: number;
   /**
-   * Bytes that may wait for all peers of a worker together; past them the connection that most waits
+   * Bytes of memory that output may take while it waits for the peers of a worker; past them the connection that most waits
    * for is closed with ENOBUFS. Default 256 MiB, at most 2^53 - 1.
    */
   maxQueuedTotal?: number;
@@ -100,7 +100,7 @@ export interface ServerOptions {
   rebalance?: 'auto' | 'never';
   /**
    * Milliseconds without a turn of its event loop after which a worker counts as blocked, and is
-   * reported by 'worker-blocked'. Default 5,000; 0: not looked at.
+   * reported by 'worker-blocked': 1,000 at least, default 5,000; 0: not looked at.
    */
   blockedAfter?: number;
   /** Whether a blocked worker is ended and replaced. Its connections are lost. Default false. */
@@ -222,6 +222,11 @@ function checkStream(options: StreamOptions): StreamSettings {
   };
 }
 
+function checkBlockedAfter(value: number): number {
+  // A worker tells every 250 ms.
+  return value === 0 ? 0 : checkInteger('blockedAfter', value, 1000, 2 ** 31 - 1);
+}
+
 function checkModule(worker: unknown): string {
   if (worker instanceof URL) return worker.href;
   if (typeof worker === 'string' && worker !== '') return worker;
@@ -284,7 +289,7 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
     handoff: checkOneOf('handoff', options.handoff ?? 'auto', ['auto', 'always', 'never']),
     maxConnections: checkInteger('maxConnections', options.maxConnections ?? 0, 0, 2 ** 31 - 1),
     rebalance: checkOneOf('rebalance', options.rebalance ?? 'never', ['auto', 'never']),
-    blockedAfter: checkInteger('blockedAfter', options.blockedAfter ?? 5000, 0, 2 ** 31 - 1),
+    blockedAfter: checkBlockedAfter(options.blockedAfter ?? 5000),
     replaceBlocked: checkBoolean('replaceBlocked', options.replaceBlocked ?? false),
     restartLimit: checkInteger('restartLimit', options.restartLimit ?? 10, 0, 2 ** 31 - 1),
     predecessor,

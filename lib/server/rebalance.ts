@@ -72,12 +72,18 @@ export class LoadWatch {
   #resting = 1;
   #uneven = 0;
   #tooHot = '';
+  readonly #counted: { tcp: boolean; udp: boolean };
+
+  /** `counted`: of which protocols flows can be moved. */
+  constructor(counted: { tcp: boolean; udp: boolean }) {
+    this.#counted = counted;
+  }
 
   /** Once per interval. Undefined: nothing to be done. */
   look({ buckets, workers }: ServerStats): RebalancePlan | undefined {
     let flows = 0;
     for (const { bucket, served, datagramsIn } of buckets) {
-      const total = served + datagramsIn;
+      const total = (this.#counted.tcp ? served : 0) + (this.#counted.udp ? datagramsIn : 0);
       const fresh = total - (this.#last[bucket] ?? total);
       this.#last[bucket] = total;
       this.#loads[bucket] = (this.#loads[bucket] ?? fresh) / 2 + fresh / 2;

@@ -124,12 +124,18 @@ export class RssServer extends EventEmitter<ServerEvents> {
   #threads: WorkerThread[] = [];
   #table: number | undefined;
   #counters: ShmSegment | undefined;
-  #handedOver = false;
+  /** A new process serves what this one does, or is about to. */
+  #handover: 'none' | 'begun' | 'done' = 'none';
+  #handingOver: Promise<unknown> = Promise.resolve();
+  #toldPredecessor = false;
+  /** Workers of the listeners, which stay where they are when buckets move. */
+  #listenerWorkers: number[] = [];
   #finalStats: ServerStats | undefined;
   #closed: Promise<void> | undefined;
   readonly #stopWatches: (() => void)[] = [];
   #failStart: (reason: unknown) => void = () => undefined;
   readonly #abandoned = new AbortController();
+  readonly #closing = new AbortController();
 
   /** Use createServer(). */
   constructor(options: ServerOptions) {
@@ -199,6 +205,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
       options.signal?.throwIfAborted();
       this.#prepare();
       await this.#startWorkers(options.signal);
+      this.#openAdmin();
       // close() may have been called meanwhile.
       if (this.#closed !== undefined) throw closedWhileStarting();
     } catch (error) {
@@ -207,6 +214,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
     }
     this.#state = 'listening';
     this.#startWatches();
+    this.#toldPredecessor = true;
     this.#options.predecessor?.ready();
     this.emit('listening');
     return this;
@@ -224,15 +232,15 @@ export class RssServer extends EventEmitter<ServerEvents> {
 
   /**
    * Starts a new process that takes this one's place: with its listeners, so that no connection is
-   * refused, and with `segments` and `data` of the caller's. Resolves with its process id when it
-   * serves; both do, until this server is closed, which then leaves what waits in the listeners'
-   * queues to the new process. Rejects with ERR_RSS_HANDOVER when the new process fails; this
-   * server is as it was then.
+   * refused, and with `segments` and `data` of the caller's. Resolves when it serves; both do, until
+   * this server is closed, which then leaves what waits in the listeners' queues to the new process.
+   * `ended` resolves if that ends before this process does. Rejects with ERR_RSS_HANDOVER when the
+   * new process fails, or close() is called: it has ended then, and this server is as it was.
    */
-  async handOver(options: HandOverOptions = {}): Promise<{ pid: number }> {
-    if (this.#state !== 'listening' || this.#handedOver)
-      throw new RssError('ERR_RSS_STATE', 'the server does not listen, or has been handed over');
-    this.#handedOver = true;
+  async handOver(options: HandOverOptions = {}): Promise<{ pid: number; ended: Promise<void> }> {
+    if (this.#state !== 'listening' || this.#handover !== 'none')
+      throw new RssError('ERR_RSS_STATE', 'the server does not listen, or is handed over');
+    this.#handover = 'begun';
     try {
       const builder = new EstateBuilder();
       const groups = this.#groups.map(({ endpoint: { protocol, options }, listeners }) => ({
@@ -247,10 +255,15 @@ export class RssServer extends EventEmitter<ServerEvents> {
       };
       const { steering } = this;
       const estate = { steering, owners: this.#owners, workers: this.#plan.length, groups, unix };
-      const { pid } = await startSuccessor(estate, builder.sockets, options);
-      return { pid: pid! };
+      const { signal } = this.#closing;
+      const starting = startSuccessor(estate, builder.sockets, options, signal);
+      this.#handingOver = starting.catch(() => undefined);
+      const child = await starting;
+      this.#handover = 'done';
+      const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+      return { pid: child.pid!, ended };
     } catch (error) {
-      this.#handedOver = false;
+      this.#handover = 'none';
       throw error;
     }
   }
@@ -265,7 +278,9 @@ export class RssServer extends EventEmitter<ServerEvents> {
     if (!Array.isArray(owners) || owners.length !== buckets)
       throw argumentTypeError('owners', `an array of ${buckets} workers`, owners);
     for (const owner of owners) checkInteger('owners', owner, 0, this.#plan.length - 1);
-    if (!this.#ownersChoose())
+    if (this.#handover !== 'none') throw new RssError('ERR_RSS_STATE', 'the server is handed over');
+    const { tcp, udp } = this.#ownersChoose();
+    if (!tcp && !udp)
       throw unsupported('rebalance', `buckets do not choose workers: ${this.steeringReason}`);
     const moves = owners.flatMap((to, bucket) => {
       const from = this.#owners[bucket]!;
@@ -301,14 +316,23 @@ export class RssServer extends EventEmitter<ServerEvents> {
     await this.close();
   }
 
-  /** Whether new flows go to the worker that owns their bucket. */
-  #ownersChoose(): boolean {
+  /** Whether new connections and datagrams go to the worker that owns their bucket. */
+  #ownersChoose(): { tcp: boolean; udp: boolean } {
+    const { endpoints, forward } = this.#options;
+    const has = (wanted: 'tcp' | 'udp') => endpoints.some(({ protocol }) => protocol === wanted);
+    const byProgram = this.steering === 'bpf-toeplitz';
     const { handoff } = this.#require(this.#made);
-    return handoff || this.steering === 'bpf-toeplitz' || this.steering === 'listen-bucket';
+    return { tcp: has('tcp') && (handoff || byProgram), udp: has('udp') && (forward || byProgram) };
+  }
+
+  /** Whether another process has the listeners too, and goes on with them. */
+  get #shared(): boolean {
+    const inherited = this.#options.predecessor !== undefined && !this.#toldPredecessor;
+    return inherited || this.#handover === 'done';
   }
 
   #move(moves: BucketMove[], tooHot: number[]): void {
-    if (this.#state === 'closed') return;
+    if (this.#state === 'closed' || this.#handover !== 'none') return;
     const owners = [...this.#owners];
     for (const { bucket, to } of moves) owners[bucket] = to;
     this.#setOwners(owners);
@@ -338,12 +362,13 @@ export class RssServer extends EventEmitter<ServerEvents> {
       this.#stopWatches.push(watchBlocked(beats, blockedAfter, blocked));
     }
     if (rebalance === 'never') return;
-    if (!this.#ownersChoose())
+    const choose = this.#ownersChoose();
+    if (!choose.tcp && !choose.udp)
       return this.#warn(
         `buckets do not choose workers: ${this.steeringReason}`,
         'RSS_NO_REBALANCING',
       );
-    const watch = new LoadWatch();
+    const watch = new LoadWatch(choose);
     const act = (plan: RebalancePlan | undefined) => {
       if (plan !== undefined) this.#move(plan.moves, plan.tooHot);
     };
@@ -375,6 +400,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
     this.#made = plan;
     this.#plan = workers;
     this.#owners = bucketOwners(workers);
+    this.#listenerWorkers = listenerOwners(steering, this.#owners, workers.length);
     for (const endpoint of this.#options.endpoints) this.#open(endpoint, steering);
     if (this.#options.unix !== undefined) {
       const { unix } = this.#options;
@@ -387,7 +413,6 @@ export class RssServer extends EventEmitter<ServerEvents> {
       this.#options.maxConnections,
     );
     this.#counters = ShmSegment.create({ size: countersSize(this.#plan.length, config.buckets) });
-    this.#openAdmin();
   }
 
   #setOwners(owners: readonly number[]): void {
@@ -398,14 +423,21 @@ export class RssServer extends EventEmitter<ServerEvents> {
   #openAdmin(): void {
     const { admin, predecessor } = this.#options;
     if (admin === undefined) return;
-    // It still answers there; its place is this one's from now on.
-    if (predecessor !== undefined) rmSync(admin, { force: true });
-    this.#admin = new AdminSocket(admin, () => ({
+    const snapshot = () => ({
       pid: process.pid,
       time: Date.now(),
       steering: this.steering,
       ...this.stats(),
-    }));
+    });
+    try {
+      // The predecessor still answers there; its place is this one's from now on.
+      if (predecessor !== undefined) rmSync(admin, { force: true });
+      this.#admin = new AdminSocket(admin, snapshot);
+    } catch (error) {
+      // This process may not be root any more, which the predecessor was.
+      if (predecessor === undefined) throw error;
+      this.#warn(`no admin socket: ${(error as Error).message}`, 'RSS_NO_ADMIN');
+    }
   }
 
   /** Opens an address; as two groups where a dual-stack one would not be balanced. */
@@ -424,7 +456,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
 
   #openGroup(endpoint: Endpoint, steering: Steering): Listener {
     const udp = endpoint.protocol === 'udp';
-    const members = listenerOwners(steering, this.#owners, this.#plan.length);
+    const members = this.#listenerWorkers;
     const domains = udp ? [] : listenerDomains(steering, capabilities(), this.#plan);
     const { host = '::', port = 0 } = endpoint.options;
     const listeners =
@@ -452,7 +484,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
 
   #workerInit(workerIndex: number): Omit<WorkerInit, 'generation'> {
     const steering = this.steering;
-    const owners = listenerOwners(steering, this.#owners, this.#plan.length);
+    const owners = this.#listenerWorkers;
     const listeners: number[] = [];
     const datagramSockets: WorkerInit['datagramSockets'] = [];
     let udpEndpoints = 0;
@@ -500,6 +532,8 @@ export class RssServer extends EventEmitter<ServerEvents> {
         const init = () => this.#workerInit(workerIndex);
         const thread = new WorkerThread(init, this.#options.restartLimit, {
           online: () => {
+            // Buckets may have moved while it started.
+            thread.tell({ type: 'plan', plan: this.#plan });
             this.emit('worker-online', info());
             if (--waiting === 0) resolve();
           },
@@ -510,6 +544,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
             reject(exitError(workerIndex, exit));
           },
           gaveUp: ({ error }) => {
+            if (this.#state !== 'listening') return; // listen() rejects
             const message = `worker ${workerIndex} has died too often`;
             void this.close();
             this.emit('error', new RssError('ERR_RSS_RESTART_LIMIT', message, { cause: error }));
@@ -529,6 +564,8 @@ export class RssServer extends EventEmitter<ServerEvents> {
     this.#state = 'closed';
     for (const stop of this.#stopWatches) stop();
     this.#failStart(closedWhileStarting());
+    this.#closing.abort();
+    await this.#handingOver;
     const threads = this.#threads;
     const deadline = AbortSignal.any([
       this.#abandoned.signal,
@@ -537,12 +574,10 @@ export class RssServer extends EventEmitter<ServerEvents> {
     const orAbandoned = async (work: Promise<unknown>) => {
       if (!deadline.aborted) await Promise.race([work, once(deadline, 'abort')]);
     };
-    await orAbandoned(
-      Promise.all(threads.map((thread) => thread.stopAccepting(!this.#handedOver))),
-    );
+    await orAbandoned(Promise.all(threads.map((thread) => thread.stopAccepting(!this.#shared))));
     for (const { listeners } of this.#groups) for (const listener of listeners) listener.close();
-    this.#unix?.close(this.#handedOver);
-    for (const thread of threads) thread.drain(timeout, !this.#handedOver);
+    this.#unix?.close(this.#shared);
+    for (const thread of threads) thread.drain(timeout, this.#handover !== 'done');
     await orAbandoned(Promise.all(threads.map((thread) => thread.exited())));
     await Promise.all(threads.map((thread) => thread.terminate()));
     this.#admin?.close();

@@ -25,6 +25,9 @@ class OutputQueue {
   // Bytes, those referred to included.
   size_t size() const { return bytes_.size() + (order_ == nullptr ? 0 : order_->referred); }
 
+  // Of these, the ones that take memory of their own.
+  size_t copied() const { return bytes_.size(); }
+
   void Append(const void* bytes, size_t count) { bytes_.Append(bytes, count); }
   void Append(Reference reference) {
     Order& order = AddPiece();

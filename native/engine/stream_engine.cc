@@ -213,6 +213,7 @@ StreamEngine::Detached StreamEngine::Detach(uint32_t id, bool with_row) {
   StreamConnection* c = Find(id);
   if (c == nullptr || c->connecting || c->finishing) return out;
   statistics_.queued -= static_cast<double>(c->output.size());
+  copied_ -= c->output.copied();
   --connections_;
   c->poll.Close();  // before the number is somebody else's
   out.fd = std::move(c->fd);

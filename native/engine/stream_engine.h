@@ -91,12 +91,13 @@ struct StreamOptions {
   OpenedRow* opened = nullptr;
   ClosedRow* closed = nullptr;
   CompletedRow* completed = nullptr;
-  size_t event_rows = 0;        // of each of these three
-  size_t max_input = 0;         // largest request in bytes
-  size_t max_queued = 0;        // output that waits for a peer, in bytes, beyond which it is closed
-  size_t max_queued_total = 0;  // of all together, beyond which the one with most is closed
-  uint64_t idle_timeout = 0;    // milliseconds, 0 none
-  bool half_open = false;       // a peer that closed its side does not end the connection
+  size_t event_rows = 0;  // of each of these three
+  size_t max_input = 0;   // largest request in bytes
+  size_t max_queued = 0;  // output that waits for a peer, in bytes, beyond which it is closed
+  size_t max_queued_total =
+      0;  // of all together, copies alone, beyond which the one with most is closed
+  uint64_t idle_timeout = 0;  // milliseconds, 0 none
+  bool half_open = false;     // a peer that closed its side does not end the connection
   ZeroCopy zero_copy = ZeroCopy::kAuto;
   size_t reference_size = 0;  // from so many bytes on, output is referred to rather than copied
   BucketCounters* counters = nullptr;  // one per bucket, this worker's own
@@ -263,6 +264,7 @@ class StreamEngine {
     uint32_t connection = 0;
     uint32_t flags = 0;  // of CompletedRow
   } lost_;               // the connection that was removed last
+  size_t copied_ = 0;    // bytes of memory that all output takes
   EmptyProbe empty_;
   std::vector<Buffer> buffers_;
   std::unique_ptr<uint8_t[]> scratch_;  // kReadSize

@@ -130,6 +130,7 @@ void StreamEngine::Send(StreamConnection* c, iovec* parts, int count, size_t tot
   }
   if (all - sent > ByteQueue::kMost - c->output.size()) return Remove(c, -ENOBUFS);
   statistics_.queued += static_cast<double>(all - sent);
+  copied_ -= c->output.copied();
   for (int i = 0; i < count; ++i) {
     size_t skip = std::min(sent, parts[i].iov_len);
     sent -= skip;
@@ -140,15 +141,16 @@ void StreamEngine::Send(StreamConnection* c, iovec* parts, int count, size_t tot
     reference.length -= sent;
     c->output.Append(std::move(reference));
   }
+  copied_ += c->output.copied();
   UpdatePoll(c);
-  while (statistics_.queued > static_cast<double>(options_.max_queued_total)) CloseSlowest();
+  while (copied_ > options_.max_queued_total) CloseSlowest();
 }
 
-// The connection that most output waits for frees most, and is hardly one that reads.
+// The connection that most memory waits for frees most, and is hardly one that reads.
 void StreamEngine::CloseSlowest() {
   StreamConnection* slowest = nullptr;
   for (const auto& c : slots_)
-    if (c != nullptr && (slowest == nullptr || c->output.size() > slowest->output.size()))
+    if (c != nullptr && (slowest == nullptr || c->output.copied() > slowest->output.copied()))
       slowest = c.get();
   Remove(slowest, -ENOBUFS);
 }
@@ -205,7 +207,9 @@ void StreamEngine::SendQueued(StreamConnection* c) {
       return;
     }
     auto sent = static_cast<size_t>(result);
+    copied_ -= c->output.copied();
     c->output.Consume(sent);
+    copied_ += c->output.copied();
     statistics_.queued -= static_cast<double>(sent);
     if (sent < wanted || (sent >= budget && !c->output.empty())) return;  // called again
     budget -= sent;
@@ -248,6 +252,7 @@ void StreamEngine::Remove(StreamConnection* c, int error) {
   LoseMarks(c, error);
   gone_.push_back({c->id, error});
   statistics_.queued -= static_cast<double>(c->output.size());
+  copied_ -= c->output.copied();
   if (c->lingering) --lingering_;
   --connections_;
   CountClosed(*c);

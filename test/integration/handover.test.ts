@@ -30,8 +30,14 @@ const readPid = (file: string) => Number(readFileSync(file, 'latin1'));
 async function handOver(pidFile: string): Promise<void> {
   const pid = readPid(pidFile);
   for (let i = 0; i < 300; i++) {
-    // The first signals may come while the one before it still serves clients.
-    if (i % 10 === 0) process.kill(pid, 'SIGUSR2');
+    // The first signals may come while the one before it still serves clients, the last when it has
+    // ended and its successor has not written the file yet.
+    if (i % 10 === 0)
+      try {
+        process.kill(pid, 'SIGUSR2');
+      } catch (error) {
+        assert.equal((error as NodeJS.ErrnoException).code, 'ESRCH');
+      }
     await setTimeout(50);
     const now = readPid(pidFile);
     if (now !== 0 && now !== pid) return;
@@ -178,8 +184,12 @@ describe('memcached, handed over', () => {
     assert.equal(await pid(old), server.child.pid);
     await old.ask('set large 5 0 200000\r\n' + 'x'.repeat(200_000) + '\r\n');
     await handOver(pidFile);
-    const young = new RawClient(server.port);
-    assert.equal(await pid(young), readPid(pidFile));
+    // For a moment both accept.
+    let young = new RawClient(server.port);
+    while ((await pid(young)) !== readPid(pidFile)) {
+      young.close();
+      young = new RawClient(server.port);
+    }
     assert.equal(await pid(old), server.child.pid);
     const large = await young.ask('get large\r\n', 'END\r\n');
     assert.equal(large.length, 'VALUE large 5 200000\r\n'.length + 200_000 + 2 + 5);
@@ -276,6 +286,46 @@ describe('memcached, handed over', () => {
     stopped = true;
     await asking;
     process.kill(pids[1]!, 'SIGTERM');
+  });
+
+  it('a successor whose workers fail takes nothing with it', async () => {
+    const socketPath = path.join(folder, 'kept');
+    const worker = new URL('../fixtures/report-worker.js', import.meta.url);
+    const server = await createServer({
+      worker,
+      workers: 1,
+      unix: { path: socketPath },
+      admin: `${socketPath}-admin`,
+    }).listen();
+    const entry = new URL('../../lib/index.js', import.meta.url).href;
+    const failing = new URL('../fixtures/throwing-worker.js', import.meta.url).href;
+    const options = {
+      worker: failing,
+      workers: 1,
+      unix: { path: socketPath },
+      admin: `${socketPath}-admin`,
+    };
+    const code = `import { createServer, predecessor } from '${entry}';
+      await createServer({ ...${JSON.stringify(options)}, predecessor: predecessor() }).listen();`;
+    await assert.rejects(
+      server.handOver({ command: [process.execPath, '--input-type=module', '-e', code] }),
+      { code: 'ERR_RSS_HANDOVER' },
+    );
+    const socket = net.connect(socketPath);
+    socket.write('report\n');
+    await once(socket, 'data');
+    socket.destroy();
+    assert.ok(existsSync(`${socketPath}-admin`));
+    // close() in the middle of a handover ends the new process, too.
+    const command = [process.execPath, '-e', 'setInterval(() => {}, 1000)'];
+    const given = server.handOver({ command });
+    const refused = assert.rejects(given, {
+      code: 'ERR_RSS_HANDOVER',
+      message: /not wanted any more/,
+    });
+    await server.close({ timeout: 0 });
+    await refused;
+    assert.equal(existsSync(socketPath), false);
   });
 
   it('a successor that fails leaves everything as it is', async () => {

@@ -244,8 +244,4 @@ describe('doctor', () => {
     );
     assert.deepEqual(grades(many), {});
   });
-
-  it('tells a system that is not served', () => {
-    assert.equal(exitStatus(examine(facts({}, { platform: 'stub' }))), 2);
-  });
 });

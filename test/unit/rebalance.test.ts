@@ -65,7 +65,7 @@ describe('LoadWatch', () => {
     }) as unknown as ServerStats;
 
   it('waits for a second uneven interval, then for the effect', () => {
-    const watch = new LoadWatch();
+    const watch = new LoadWatch({ tcp: true, udp: true });
     const plans = Array.from({ length: 10 }, (_, i) => watch.look(stats([i * 200, i * 200, 0, 0])));
     assert.deepEqual(
       plans.map((plan) => plan?.moves.length ?? 0),
@@ -74,12 +74,12 @@ describe('LoadWatch', () => {
   });
 
   it('does nothing about few flows', () => {
-    const watch = new LoadWatch();
+    const watch = new LoadWatch({ tcp: true, udp: true });
     for (let i = 0; i < 10; i++) assert.equal(watch.look(stats([i * 50, 0, 0, 0])), undefined);
   });
 
   it('says once that a bucket is too hot', () => {
-    const watch = new LoadWatch();
+    const watch = new LoadWatch({ tcp: true, udp: true });
     const plans = Array.from({ length: 20 }, (_, i) => watch.look(stats([i * 200, 0, 0, 0])));
     const said = plans.filter((plan) => plan !== undefined);
     assert.deepEqual(said, [{ moves: [], before: 2, after: 2, tooHot: [0] }]);
