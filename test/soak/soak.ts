@@ -206,6 +206,19 @@ async function injectFaults(): Promise<void> {
   }
 }
 
+/** Ends the server, and a successor that may be about to take its place. */
+async function end(): Promise<void> {
+  for (let i = 0; i < 100; i++) {
+    try {
+      process.kill(pid(), 'SIGTERM');
+    } catch {
+      return; // the last one has removed the file with its number
+    }
+    await setTimeout(100);
+  }
+  throw new Error('a server is left');
+}
+
 const child = start();
 while (!output.includes('serving:')) await once(child.stdout!, 'data');
 const ends = performance.now() + Number(minutes) * 60_000;
@@ -238,8 +251,7 @@ try {
   process.exitCode = 1;
 } finally {
   stopping = true;
-  process.kill(pid(), 'SIGTERM');
-  await setTimeout(500);
+  await end();
   rmSync(folder, { recursive: true });
 }
 process.exit();
