@@ -105,6 +105,7 @@ class Clients {
     this.#stop = true;
     await this.#done;
     for (const key of this.#stored.keys()) await this.#check(client, key);
+    client.close(); // it may be the last one of a process that goes
   }
 }
 
