@@ -56,16 +56,13 @@ function netisr({ capabilities: can, cpus, sysctls }: Facts): Finding {
 
 function steering({ plan, capabilities: can }: Facts): Finding {
   const { steering: name, reason } = plan;
-  const message = `${name}: ${reason}`;
-  const check = 'steering';
-  if (name !== 'single') return { check, grade: 'ok', message };
-  return can.jailed
-    ? {
-        check,
-        grade: 'problem',
-        message: `${message}. Outside of the jail, or from 13.3 on, it works`,
-      }
-    : { check, grade: 'problem', message };
+  const single = name === 'single';
+  const hint = single && can.jailed ? '. Outside of the jail, or from 13.3 on, it works' : '';
+  return {
+    check: 'steering',
+    grade: single ? 'problem' : 'ok',
+    message: `${name}: ${reason}${hint}`,
+  };
 }
 
 function processCpus({ cpus, allowedCpus }: Facts): Finding {

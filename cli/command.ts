@@ -2,7 +2,7 @@
 import { isIP } from 'node:net';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 
-import { rssConfig, type RssConfig } from 'freebsd-rss';
+import { createServer, rssConfig, type RssConfig, type ServerPlan } from 'freebsd-rss';
 
 export interface Command {
   usage: string;
@@ -40,6 +40,11 @@ export function endpoint(text: string): Endpoint {
   if (isIP(address) === 0) throw new UsageError(`"${text}" is no IP address, nor one with a port`);
   const port = match === null ? undefined : number('a port', match[3]!, 0, 65535);
   return { address, port };
+}
+
+/** What a server would do here. Its worker module is not looked at before it listens. */
+export function planHere(): ServerPlan {
+  return createServer({ worker: 'none', tcp: {}, udp: {} }).plan();
 }
 
 /** The configuration of this host, with another key or number of buckets. */

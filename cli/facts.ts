@@ -3,13 +3,9 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { cpus, networkInterfaces } from 'node:os';
 
-import {
-  affinity,
-  capabilities,
-  type Capabilities,
-  createServer,
-  type ServerPlan,
-} from 'freebsd-rss';
+import { affinity, capabilities, type Capabilities, type ServerPlan } from 'freebsd-rss';
+
+import { planHere } from './command.js';
 
 export interface NetworkInterface {
   name: string;
@@ -102,7 +98,7 @@ export function gather(): Facts {
   const limit = execFileSync('sh', ['-c', 'ulimit -n'], { encoding: 'latin1' }).trim();
   return {
     capabilities: can,
-    plan: createServer({ worker: 'none', tcp: {}, udp: {} }).plan(),
+    plan: planHere(),
     cpus: Number(sysctl('hw.ncpu') ?? cpus().length),
     allowedCpus: affinity.process().length,
     descriptors: limit === 'unlimited' ? Infinity : Number(limit),

@@ -1,9 +1,9 @@
 // freebsd-rss info: what the kernel has, and what a server would make of it.
 import { createHash } from 'node:crypto';
 
-import { capabilities, createServer, type Probe } from 'freebsd-rss';
+import { capabilities, type Probe } from 'freebsd-rss';
 
-import { columns, type Command, parse, printJson, wrap } from './command.js';
+import { columns, type Command, parse, planHere, printJson, wrap } from './command.js';
 
 const usage = `Configuration, bucket map, and the steering that a server would get here.
 
@@ -25,12 +25,7 @@ function run(args: string[]): number {
     },
   });
   const can = capabilities();
-  // The worker module is not looked at before it listens.
-  const { config, workers, steering, reason, handoff } = createServer({
-    worker: 'none',
-    tcp: {},
-    udp: {},
-  }).plan();
+  const { config, workers, steering, reason, handoff } = planHere();
   const key = Buffer.from(config.hashKey).toString('hex');
   const fingerprint = createHash('sha256').update(config.hashKey).digest('hex').slice(0, 16);
   const shown = values['show-key'] ? { key } : {};

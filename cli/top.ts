@@ -6,7 +6,7 @@ import { setTimeout } from 'node:timers/promises';
 
 import type { ServerSnapshot } from 'freebsd-rss';
 
-import { type Command, number, parse, UsageError } from './command.js';
+import { type Command, number, parse, printJson, UsageError } from './command.js';
 import { prometheus } from './prometheus.js';
 import { sortings, table } from './table.js';
 
@@ -79,7 +79,7 @@ async function run(args: string[]): Promise<number> {
   const [path] = positionals;
   if (path === undefined || positionals.length > 1) throw new UsageError('top takes a socket');
   if (values.prometheus) process.stdout.write(prometheus(await snapshot(path)));
-  else if (values.json) console.log(JSON.stringify(await snapshot(path), undefined, 2));
+  else if (values.json) printJson(await snapshot(path));
   else
     return watch(
       path,

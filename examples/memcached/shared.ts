@@ -59,7 +59,7 @@ export class Shared {
       const segment = (name: string) => predecessor.segments.get(name)!;
       this.state = new State(segment('state').id);
       const shards = Array.from({ length: will.store.shards }, (_, i) => segment(`shard-${i}`));
-      this.store = StoreMemory.inherit(will.store, shards, predecessor.segments.get('sizes'));
+      this.store = new StoreMemory(will.store, shards, predecessor.segments.get('sizes'));
       this.#segments = {
         counters: segment('counters'),
         connections: segment('connections'),

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { argumentTypeError, RssError, unwrap } from '../errors.js';
 import { type Descriptor, native, type NativeListener } from '../native.js';
 import { ShmSegment } from '../shm/segment.js';
-import { Listener, numberOf, type Protocol, type Steering } from '../socket/listen.js';
+import { Listener, type Protocol, type Steering } from '../socket/listen.js';
 import { checkInteger, checkOptions } from '../validate.js';
 
 const variable = 'FREEBSD_RSS_HANDOVER';
@@ -208,17 +208,4 @@ export function predecessor(): Predecessor | undefined {
     throw new RssError('ERR_RSS_HANDOVER', `the predecessor speaks format ${handover.format}`);
   found = new Predecessor(handover);
   return found;
-}
-
-/** Descriptors and their description, of a server that goes. */
-export class EstateBuilder {
-  readonly sockets: number[] = [];
-
-  listeners(listeners: readonly Listener[]): number[] {
-    return listeners.map((listener) => this.descriptor(numberOf(listener)));
-  }
-
-  descriptor(fd: number): number {
-    return this.sockets.push(fd) - 1;
-  }
 }

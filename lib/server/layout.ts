@@ -32,6 +32,11 @@ export function countersSize(workers: number, buckets: number): number {
   return values * Float64Array.BYTES_PER_ELEMENT;
 }
 
+function ownRow(buffer: ArrayBuffer, row: number, workers: number, buckets: number): Float64Array {
+  const at = workers * buckets * stride + row * ownStride;
+  return new Float64Array(buffer, at * Float64Array.BYTES_PER_ELEMENT, 1);
+}
+
 /** When a worker's loop last turned, by beatTime(); 0 before it serves. */
 export function heartbeat(
   buffer: ArrayBuffer,
@@ -39,13 +44,12 @@ export function heartbeat(
   workers: number,
   buckets: number,
 ): Float64Array {
-  const at = workers * buckets * stride + workerIndex * ownStride;
-  return new Float64Array(buffer, at * Float64Array.BYTES_PER_ELEMENT, 1);
+  return ownRow(buffer, workerIndex, workers, buckets);
 }
 
 /** How many buckets the main thread has moved. */
 export function movedBuckets(buffer: ArrayBuffer, workers: number, buckets: number): Float64Array {
-  return heartbeat(buffer, workers, workers, buckets);
+  return ownRow(buffer, workers, workers, buckets);
 }
 
 /** Milliseconds of a clock that all threads of all processes on this host share. */

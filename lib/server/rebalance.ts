@@ -32,6 +32,13 @@ function perWorker(loads: readonly number[], owners: readonly number[], workers:
   return sums;
 }
 
+/** What makes one map of buckets to workers the other. */
+export function movesBetween(before: readonly number[], after: readonly number[]): BucketMove[] {
+  return after.flatMap((to, bucket) =>
+    to === before[bucket] ? [] : [{ bucket, from: before[bucket]!, to }],
+  );
+}
+
 /** Moves buckets from the busiest worker to the idlest, as long as that helps. */
 export function planRebalance(
   loads: readonly number[],
@@ -55,9 +62,7 @@ export function planRebalance(
     sums[busiest]! -= loads[best]!;
     sums[idlest]! += loads[best]!;
   }
-  const moves = now.flatMap((to, bucket) =>
-    to === owners[bucket] ? [] : [{ bucket, from: owners[bucket]!, to }],
-  );
+  const moves = movesBetween(owners, now);
   const tooHot = loads.flatMap((load, bucket) => (load > tolerated * mean ? [bucket] : []));
   return { moves, before, after: Math.max(...sums) / mean, tooHot };
 }

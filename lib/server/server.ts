@@ -20,7 +20,7 @@ import { checkInteger, checkOptions } from '../validate.js';
 import { countersSize, heartbeat, movedBuckets } from './layout.js';
 import { AdminSocket } from './admin.js';
 import { watchBlocked } from './blocked-watch.js';
-import { EstateBuilder, type HandOverOptions, startSuccessor } from './handover.js';
+import { type HandOverOptions, startSuccessor } from './handover.js';
 import { watchIdle } from './idle-watch.js';
 import type { ServerAddress, WorkerInit } from './messages.js';
 import {
@@ -30,7 +30,7 @@ import {
   type ServerOptions,
 } from './options.js';
 import { makePlan, type ServerPlan, withOwners } from './plan.js';
-import { type BucketMove, LoadWatch, type RebalancePlan } from './rebalance.js';
+import { type BucketMove, LoadWatch, movesBetween, type RebalancePlan } from './rebalance.js';
 import { readStats, type ServerStats } from './stats.js';
 import { cpuTable, listenerDomains, listenerOwners } from './steering.js';
 import { type ExitReason, type ThreadExit, WorkerThread } from './worker-thread.js';
@@ -242,21 +242,19 @@ export class RssServer extends EventEmitter<ServerEvents> {
       throw new RssError('ERR_RSS_STATE', 'the server does not listen, or is handed over');
     this.#handover = 'begun';
     try {
-      const builder = new EstateBuilder();
+      const sockets: number[] = [];
+      const give = (fd: number) => sockets.push(fd) - 1;
       const groups = this.#groups.map(({ endpoint: { protocol, options }, listeners }) => ({
         protocol,
         host: options.host ?? '::',
         port: options.port ?? 0,
-        sockets: builder.listeners(listeners),
+        sockets: listeners.map((listener) => give(numberOf(listener))),
       }));
-      const unix = this.#unix && {
-        path: this.#unix.path,
-        socket: builder.descriptor(this.#unix.fd),
-      };
+      const unix = this.#unix && { path: this.#unix.path, socket: give(this.#unix.fd) };
       const { steering } = this;
       const estate = { steering, owners: this.#owners, workers: this.#plan.length, groups, unix };
       const { signal } = this.#closing;
-      const starting = startSuccessor(estate, builder.sockets, options, signal);
+      const starting = startSuccessor(estate, sockets, options, signal);
       this.#handingOver = starting.catch(() => undefined);
       const child = await starting;
       this.#handover = 'done';
@@ -282,11 +280,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
     const { tcp, udp } = this.#ownersChoose();
     if (!tcp && !udp)
       throw unsupported('rebalance', `buckets do not choose workers: ${this.steeringReason}`);
-    const moves = owners.flatMap((to, bucket) => {
-      const from = this.#owners[bucket]!;
-      return to === from ? [] : [{ bucket, from, to }];
-    });
-    this.#move(moves, []);
+    this.#move(movesBetween(this.#owners, owners), []);
   }
 
   /**

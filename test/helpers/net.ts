@@ -58,6 +58,20 @@ export function request(
   });
 }
 
+/**
+ * Tells worker 1 of a server of fixtures/report-worker.ts to harm itself: connects until a connection is
+ * its own, which then answers `answer` or ends with the worker.
+ */
+export async function harmVictim(port: number, command: string, answer?: string): Promise<void> {
+  for (let met = false; !met;) {
+    const options = { host: '127.0.0.1', port, localAddress: randomLoopback() };
+    met = await request(options, `if-victim ${command}`).then(
+      ({ text }) => text === answer,
+      () => true,
+    );
+  }
+}
+
 export async function report(
   options: net.TcpNetConnectOpts,
   onConnect?: () => void,

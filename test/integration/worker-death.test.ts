@@ -16,6 +16,7 @@ import {
 
 import { skipWithout, steerings } from '../helpers/features.js';
 import {
+  harmVictim,
   inParallel,
   openDescriptors,
   randomLoopback,
@@ -47,19 +48,10 @@ async function towardsVictim<T>(server: RssServer, work: () => Promise<T>): Prom
   }
 }
 
-/** Tells the victim to end: connects until a connection of its own comes up. */
+/** Tells the victim to end. */
 async function harm(server: RssServer, command: string): Promise<void> {
   const exited = once(server, 'worker-exit', { signal: AbortSignal.timeout(10_000) });
-  const { port } = server.addresses[0]!;
-  await towardsVictim(server, async () => {
-    for (let met = false; !met;) {
-      const options = { host, port, localAddress: randomLoopback() };
-      met = await request(options, `if-victim ${command}`).then(
-        () => false,
-        () => true, // the connection ended with the worker
-      );
-    }
-  });
+  await towardsVictim(server, () => harmVictim(server.addresses[0]!.port, command));
   await exited;
 }
 

@@ -18,10 +18,10 @@ import {
 import { skipWithout } from '../helpers/features.js';
 import {
   assertNoLeak,
+  harmVictim,
   openDescriptors,
   randomLoopback,
   report,
-  request,
   sharedMappings,
 } from '../helpers/net.js';
 
@@ -41,17 +41,8 @@ function start(options: Partial<ServerOptions>): Promise<RssServer> {
   return createServer({ ...common, ...options }).listen();
 }
 
-/** Tells worker 1 to harm itself: connects until a connection is its own. */
-async function harm(server: RssServer, command: string, answer?: string): Promise<void> {
-  const { port } = server.addresses[0]!;
-  for (let met = false; !met;) {
-    const options = { host, port, localAddress: randomLoopback() };
-    met = await request(options, `if-victim ${command}`).then(
-      ({ text }) => text === answer,
-      () => true, // the connection ended with the worker
-    );
-  }
-}
+const harm = (server: RssServer, command: string, answer?: string) =>
+  harmVictim(server.addresses[0]!.port, command, answer);
 
 describe('a worker that blocks its event loop', () => {
   const blocked = (server: RssServer) => once(server, 'worker-blocked', soon());

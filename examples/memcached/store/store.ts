@@ -77,7 +77,8 @@ export class StoreMemory {
   readonly segments: Record<string, ShmSegment>;
   readonly #shards: Shard[];
 
-  private constructor(
+  /** Over memory that there is: of create(), or of another process with what is in it. */
+  constructor(
     handle: Omit<StoreHandle, 'segments' | 'sizes'>,
     shards: ShmSegment[],
     sizes: ShmSegment | undefined,
@@ -101,15 +102,6 @@ export class StoreMemory {
     const store = new StoreMemory({ shardLimit, evict, itemSize }, shardSegments, sizes);
     store.#shards.forEach((shard, i) => shard.format(seed, shardLimit, i));
     return store;
-  }
-
-  /** The memory of another process's store, with what is in it. */
-  static inherit(
-    handle: Omit<StoreHandle, 'segments' | 'sizes'>,
-    shards: ShmSegment[],
-    sizes: ShmSegment | undefined,
-  ): StoreMemory {
-    return new StoreMemory(handle, shards, sizes);
   }
 
   /** A worker has died: resets the shards that it left locked; returns how many. */
