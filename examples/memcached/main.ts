@@ -6,6 +6,7 @@ import {
   createServer,
   predecessor,
   type Predecessor,
+  type RssError,
   type RssServer,
   type ServerOptions,
   type Steering,
@@ -187,7 +188,8 @@ async function handOver(): Promise<void> {
   if (before?.alive) throw new Error('the process before this one still serves clients');
   if (server.workers.length > mostWorkers / 2) throw new Error('there are too many workers');
   const { pid, ended } = await server.handOver(shared.estate).catch((error: unknown) => {
-    shared.buryTheSuccessor();
+    // With any other error none has been started, or the one before lives.
+    if ((error as RssError).code === 'ERR_RSS_HANDOVER') shared.buryTheSuccessor();
     throw error;
   });
   void ended.then(() => shared.buryTheSuccessor());

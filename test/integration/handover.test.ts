@@ -30,14 +30,13 @@ const readPid = (file: string) => Number(readFileSync(file, 'latin1'));
 async function handOver(pidFile: string): Promise<void> {
   const pid = readPid(pidFile);
   for (let i = 0; i < 300; i++) {
-    // The first signals may come while the one before it still serves clients, the last when it has
-    // ended and its successor has not written the file yet.
-    if (i % 10 === 0)
-      try {
-        process.kill(pid, 'SIGUSR2');
-      } catch (error) {
-        assert.equal((error as NodeJS.ErrnoException).code, 'ESRCH');
-      }
+    // The first signals may come while the one before it still serves clients, others while it hands
+    // over already, the last when it has ended and its successor has not written the file yet.
+    try {
+      process.kill(pid, 'SIGUSR2');
+    } catch (error) {
+      assert.equal((error as NodeJS.ErrnoException).code, 'ESRCH');
+    }
     await setTimeout(50);
     const now = readPid(pidFile);
     if (now !== 0 && now !== pid) return;
