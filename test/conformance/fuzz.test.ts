@@ -159,7 +159,8 @@ class Generator {
         return `mg ${this.#shortKey()}${this.#flags(['v', 's', `N${time}`, `R${this.#number()}`, `T${time}`, 'u', 'k'])}\r\n`;
       case 16:
       case 17:
-        return `ms ${key} ${length}${this.#flags(['c', 'k', 'q', opaque, `T${time}`, `F${this.#number()}`, `M${this.pick([...'EAPRSZ'])}`, this.pick(['CCAS', 'C1 I'])])}\r\n${block}`;
+        // No stale numbers: whether memcached changes one in place, or forgets the mark, depends on the moment.
+        return `ms ${key} ${length}${this.#flags(['c', 'k', 'q', opaque, `T${time}`, `F${this.#number()}`, `M${this.pick([...'EAPRSZ'])}`, this.pick(['CCAS', key.includes('n') ? 'C1' : 'C1 I'])])}\r\n${block}`;
       case 18:
         return `md ${this.key()}${this.#flags(['q', 'k', opaque, 'I', `T${time}`, 'CCAS'])}\r\n`;
       case 19:

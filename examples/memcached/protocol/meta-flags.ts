@@ -3,7 +3,7 @@ import type { Clock } from '../store/clock.js';
 import type { Tokens } from './tokens.js';
 
 /** Words of a command with all its flags. */
-export const mostWords = 18;
+export const mostWords = 19;
 const longestOpaque = 32;
 const badToken = 'CLIENT_ERROR bad token in command line format';
 
