@@ -164,6 +164,15 @@ export interface StreamStatistics {
   turns: number;
 }
 
+/** Where to, and where from; the kernel chooses what is undefined or 0, bucket -1 is any. */
+export interface NativeConnect {
+  address: string;
+  port: number;
+  localAddress: string | undefined;
+  localPort: number;
+  bucket: number;
+}
+
 export interface StreamEngine {
   addBuffer(bytes: Uint8Array): number;
   addSegment(id: number): number | Failure;
@@ -171,7 +180,7 @@ export interface StreamEngine {
   removeSource(buffer: number): void;
   leavesHost(connection: number): boolean;
   flush(): void;
-  connectTcp(address: string, port: number, bucket: number): number | Failure;
+  connectTcp(how: NativeConnect): number | Failure;
   connectUnix(path: string): number | Failure;
   retire(): number;
   passed(ticket: number): boolean;
@@ -207,11 +216,17 @@ export interface WorkerPortViews {
   connections: Uint32Array;
   datagrams: Uint32Array;
   replies: Uint32Array;
+  /** One word: the number of reply rows that wait for onDatagrams() to return, or for flush(). */
+  pending: Uint32Array;
 }
 
 export interface WorkerPort {
   addListener(fd: number): Failure | undefined;
   addDatagramSocket(fd: number, endpoint: number, receive: boolean): Failure | undefined;
+  /** A UDP socket's id. */
+  connectDatagrams(how: NativeConnect): number | Failure;
+  closeDatagrams(id: number): void;
+  localAddress(id: number): SocketAddress | undefined;
   start(): Failure | undefined;
   /** `queued`: not before what is queued has been accepted. */
   stopAccepting(queued: boolean): void;
@@ -225,7 +240,7 @@ export interface WorkerPort {
   ended(bucket: number): void;
   peer(row: number): SocketAddress | undefined;
   destination(row: number): SocketAddress | undefined;
-  flush(replies: number): void;
+  flush(): void;
 }
 
 /** One end of a connection, or of a datagram. */
@@ -339,7 +354,7 @@ export interface Native {
     settings: WorkerPortSettings,
     views: WorkerPortViews,
     onConnections: (count: number) => void,
-    onDatagrams: (count: number) => number,
+    onDatagrams: (count: number) => void,
     onAcceptError: (errno: number) => void,
   ) => WorkerPort;
 }

@@ -1,5 +1,5 @@
 // createServer()'s options, validated and with their defaults.
-import { argumentTypeError, argumentValueError } from '../errors.js';
+import { argumentTypeError } from '../errors.js';
 import { checkVirtualOptions, type VirtualOptions } from '../rss/config.js';
 import type { WorkersOption } from '../rss/topology.js';
 import { checkZeroCopy, defaultThreshold, type ZeroCopy } from '../shm/send.js';
@@ -73,7 +73,10 @@ export interface StreamOptions {
   zeroCopyThreshold?: number;
 }
 
-/** What createServer() takes: a worker module, and one of `tcp`, `udp` and `unix` at least. */
+/**
+ * What createServer() takes: a worker module, and mostly one of `tcp`, `udp` and `unix`. Without any, its workers
+ * are clients: they connect, to generate load for example.
+ */
 export interface ServerOptions {
   /** The worker module, whose default export is defineWorker()'s result. */
   worker: string | URL;
@@ -261,8 +264,6 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
     'workerData',
   ]);
   const { tcp, udp, unix, buckets, udpHash } = options;
-  if (tcp === undefined && udp === undefined && unix === undefined)
-    throw argumentValueError('createServer() needs "tcp", "udp" or "unix"');
   if (tcp !== undefined) checkOptions('"tcp"', tcp, endpointNames);
   if (udp !== undefined) checkOptions('"udp"', udp, [...endpointNames, 'forward', 'datagramSize']);
   const { forward, datagramSize, ...udpEndpoint } = udp ?? {};

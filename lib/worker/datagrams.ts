@@ -1,7 +1,8 @@
 // Datagrams in batches: a slab that the kernel's messages lie in, and tables that describe them.
-import { argumentTypeError, rangeError } from '../errors.js';
+import { argumentTypeError, rangeError, unwrap } from '../errors.js';
 import { type SocketAddress, native, type WorkerPort } from '../native.js';
 import type { HashType } from '../rss/hash.js';
+import { checkPeer, type PeerOptions } from './connect.js';
 
 export type { SocketAddress } from '../native.js';
 
@@ -15,11 +16,14 @@ const enum Column {
   Bucket = 3,
   FlowId = 4,
   HashType = 5,
+  Connected = 6,
 }
 const flagTruncated = 1;
 
 const inSlab = 0;
 const outSlab = 1;
+const outSlabConnected = 2;
+const largestDatagram = 65507;
 const replyRows = 1024;
 const replySlabSize = 256 * 1024;
 
@@ -33,6 +37,7 @@ export class DatagramMemory {
   readonly replySlab = Buffer.alloc(replySlabSize);
   readonly rows = new Uint32Array(native.datagramBatch * rowWords);
   readonly replies = new Uint32Array(replyRows * replyWords);
+  readonly pending = new Uint32Array(1);
 
   constructor(readonly slotSize: number) {
     this.stride = strideOf(slotSize);
@@ -86,6 +91,11 @@ export class DatagramBatch {
     return native.hashTypeName(this.#rows[i * rowWords + Column.HashType]!) as HashType;
   }
 
+  /** The socket of Datagrams.connect() that row i has come to; 0: one that the server listens on. */
+  socket(i: number): number {
+    return this.#rows[i * rowWords + Column.Connected]!;
+  }
+
   /** A view of the payload; copy it to keep it. */
   payload(i: number): Buffer {
     this.#check(i);
@@ -110,20 +120,27 @@ export class DatagramBatch {
   }
 }
 
-/** Replies to the datagrams of a batch, sent together when the callback returns. */
+/**
+ * Replies to the datagrams of a batch, and datagrams to the peers of connect(), sent together when the
+ * callback returns; outside of it, when the current microtask ends.
+ */
 export class DatagramReplies {
   /** Memory to write replies into, at the offsets reserve() gives. */
   readonly bytes: Buffer;
   readonly #replies: Uint32Array;
-  readonly #flush: (count: number) => void;
+  readonly #pending: Uint32Array;
+  readonly #send: () => void;
   #count = 0;
   #used = 0;
+  #inTurn = false;
+  #scheduled = false;
 
   /** @internal */
-  constructor(memory: DatagramMemory, flush: (count: number) => void) {
+  constructor(memory: DatagramMemory, send: () => void) {
     this.bytes = memory.replySlab;
     this.#replies = memory.replies;
-    this.#flush = flush;
+    this.#pending = memory.pending;
+    this.#send = send;
   }
 
   /** Answers datagram i with a copy of `payload` (at most 65,507 bytes). */
@@ -142,7 +159,8 @@ export class DatagramReplies {
 
   /** Room for `length` bytes (at most 65,507): returns their offset in `bytes`. */
   reserve(length: number): number {
-    if (length > 65507) throw rangeError('length', 'at most 65507', length);
+    if (length > largestDatagram) throw rangeError('length', `at most ${largestDatagram}`, length);
+    this.#sendTurn();
     if (this.#used + length > this.bytes.length) this.flush();
     return this.#used;
   }
@@ -153,27 +171,102 @@ export class DatagramReplies {
     this.#push(i, outSlab, offset, length);
   }
 
+  /** Sends a copy of `payload` (at most 65,507 bytes) to the peer of a socket of connect(). */
+  sendBy(socket: number, payload: Uint8Array): void {
+    if (!(payload instanceof Uint8Array))
+      throw argumentTypeError('payload', 'a Uint8Array', payload);
+    const offset = this.reserve(payload.length);
+    this.bytes.set(payload, offset);
+    this.commitBy(socket, offset, payload.length);
+  }
+
+  /** Sends bytes written at a reserved offset to the peer of a socket of connect(). */
+  commitBy(socket: number, offset: number, length: number): void {
+    this.#used = Math.max(this.#used, offset + length);
+    this.#push(socket, outSlabConnected, offset, length);
+  }
+
   /** Sends what has been collected; done for you at the end of the callback. */
   flush(): void {
-    this.#flush(this.#count);
+    this.#sendTurn();
+    this.#hand();
+    this.#send();
+  }
+
+  /** Microtasks run before the port has taken what the callback has left to it: that goes first. */
+  #sendTurn(): void {
+    if (!this.#inTurn && this.#pending[0] !== 0) this.#send();
+  }
+
+  #hand(): void {
+    this.#pending[0] = this.#count;
     this.#count = 0;
     this.#used = 0;
   }
 
-  #push(i: number, slab: number, offset: number, length: number): void {
+  #push(to: number, slab: number, offset: number, length: number): void {
+    this.#sendTurn();
     const at = this.#count * replyWords;
-    this.#replies[at] = i;
+    this.#replies[at] = to;
     this.#replies[at + 1] = slab;
     this.#replies[at + 2] = offset;
     this.#replies[at + 3] = length;
     if (++this.#count === replyRows) this.flush();
+    else if (!this.#inTurn && !this.#scheduled) {
+      this.#scheduled = true;
+      queueMicrotask(() => {
+        this.#scheduled = false;
+        this.flush();
+      });
+    }
   }
 
-  /** @internal Hands the collected rows to the port. */
-  take(): number {
-    const count = this.#count;
+  /** @internal From here to endTurn() rows are collected for the port to take; not those of a throw. */
+  beginTurn(): void {
+    this.#inTurn = true;
     this.#count = 0;
     this.#used = 0;
-    return count;
+  }
+
+  /** @internal */
+  endTurn(): void {
+    this.#hand();
+    this.#inTurn = false;
+  }
+}
+
+/** A worker's UDP sockets that it has connected itself. */
+export class Datagrams {
+  /** Output: in the `datagrams` callback the same as its second argument. */
+  readonly out: DatagramReplies;
+  readonly #port: WorkerPort;
+  readonly #buckets: number;
+
+  /** @internal */
+  constructor(port: WorkerPort, out: DatagramReplies, buckets: number) {
+    this.#port = port;
+    this.out = out;
+    this.#buckets = buckets;
+  }
+
+  /**
+   * A UDP socket connected to a peer: its number, never 0. What the peer sends comes to the `datagrams`
+   * callback. Throws system errors; with `bucket` EADDRNOTAVAIL when no source port from 32,768 on is both
+   * free and in the bucket: by addresses alone (`udpHash` '2-tuple') every port is in the same.
+   */
+  connect(options: PeerOptions): number {
+    const peer = checkPeer(options, this.#buckets);
+    const { address, port } = peer;
+    return unwrap(this.#port.connectDatagrams(peer), { address, port });
+  }
+
+  /** Where datagrams of the socket come from; undefined once it is closed. */
+  localAddress(socket: number): SocketAddress | undefined {
+    return this.#port.localAddress(socket);
+  }
+
+  /** Closes a socket of connect(); what is sent by it afterwards is dropped. */
+  close(socket: number): void {
+    this.#port.closeDatagrams(socket);
   }
 }

@@ -8,7 +8,7 @@ import type { ServerAddress } from '../server/messages.js';
 import type { ServerStats } from '../server/stats.js';
 import type { Steering } from '../socket/listen.js';
 import { checkFunction, checkOptions } from '../validate.js';
-import type { DatagramBatch, DatagramReplies } from './datagrams.js';
+import type { DatagramBatch, DatagramReplies, Datagrams } from './datagrams.js';
 import type { StreamHandlers, Streams } from './streams.js';
 
 /** What a worker knows of itself and its server: start() gets it. */
@@ -30,6 +30,8 @@ export interface WorkerContext {
   readonly workerData: unknown;
   /** The connections that `stream` serves, and those of its connect(). */
   readonly streams: Streams;
+  /** UDP sockets of the worker's own, whose datagrams come to `datagrams` too. */
+  readonly datagrams: Datagrams;
   /** The counters of the whole server: server.stats() of the main thread. */
   stats(): ServerStats;
   /** Adds to the bucket's `requests` counter. */

@@ -1,6 +1,7 @@
 // Public surface of 'freebsd-rss/worker': what a worker module imports.
 export { serveHttp } from '../http.js';
-export type { SocketAddress, DatagramBatch, DatagramReplies } from './datagrams.js';
+export type { PeerOptions } from './connect.js';
+export type { SocketAddress, DatagramBatch, DatagramReplies, Datagrams } from './datagrams.js';
 export type { Flow } from '../rss/hash.js';
 export { defineWorker, type WorkerContext, type WorkerDefinition } from './define.js';
 export {

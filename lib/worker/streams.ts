@@ -28,7 +28,8 @@ import {
   type SendResult,
   type SendSource,
 } from '../shm/send.js';
-import { checkHost, checkInteger, checkOptions, checkPort } from '../validate.js';
+import { checkInteger, checkOptions } from '../validate.js';
+import { checkPeer, type PeerOptions } from './connect.js';
 import {
   closedWords,
   CompletedBatch,
@@ -59,12 +60,8 @@ export interface StreamHandlers {
   close?(connection: number, error: SystemError | undefined, streams: Streams): void;
 }
 
-/**
- * Where to connect to: an IP address (default 127.0.0.1) and port, or a Unix socket's path. With `bucket`
- * the source port is chosen so that what the peer sends falls into that RSS bucket: on a host whose
- * card and kernel do RSS, it is then received on this worker's CPU if the bucket is this worker's.
- */
-export type ConnectOptions = { port: number; host?: string; bucket?: number } | { path: string };
+/** Where to connect to: a TCP peer, or a Unix socket's path. */
+export type ConnectOptions = PeerOptions | { path: string };
 
 /** The stream connections of one worker. */
 export class Streams {
@@ -126,22 +123,16 @@ export class Streams {
    * EADDRNOTAVAIL when no source port from 32,768 on is both free and in the bucket.
    */
   connect(options: ConnectOptions): number {
-    checkOptions(
-      'connect()',
-      options as { port?: number; host?: string; bucket?: number; path?: string },
-      ['port', 'host', 'bucket', 'path'],
-    );
     if ('path' in options) {
-      if (typeof options.path !== 'string')
-        throw argumentTypeError('path', 'a string', options.path);
+      const { path } = options;
+      if (typeof path !== 'string') throw argumentTypeError('path', 'a string', path);
       if ('port' in options) throw argumentValueError('connect() takes "port" or "path", not both');
-      return unwrap(this.#engine.connectUnix(options.path), { address: options.path });
+      checkOptions('connect()', options, ['path']);
+      return unwrap(this.#engine.connectUnix(path), { address: path });
     }
-    const port = checkPort('port', options.port);
-    const address = checkHost('host', options.host ?? '127.0.0.1');
-    const { bucket } = options;
-    if (bucket !== undefined) checkInteger('bucket', bucket, 0, this.#buckets - 1);
-    return unwrap(this.#engine.connectTcp(address, port, bucket ?? -1), { address, port });
+    const peer = checkPeer(options, this.#buckets);
+    const { address, port } = peer;
+    return unwrap(this.#engine.connectTcp(peer), { address, port });
   }
 
   /**

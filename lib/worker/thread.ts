@@ -12,7 +12,7 @@ import { beatTime, counterSlot, heartbeat, workerCounters } from '../server/layo
 import type { FromWorker, ToWorker, WorkerInit } from '../server/messages.js';
 import { readStats } from '../server/stats.js';
 import { ShmSegment } from '../shm/segment.js';
-import { DatagramBatch, DatagramMemory, DatagramReplies } from './datagrams.js';
+import { DatagramBatch, DatagramMemory, DatagramReplies, Datagrams } from './datagrams.js';
 import { definitionOf, type WorkerContext, type WorkerDefinition } from './define.js';
 import { Sockets } from './sockets.js';
 import { Streams } from './streams.js';
@@ -33,6 +33,7 @@ const beat = heartbeat(countersBuffer, init.workerIndex, init.plan.length, init.
 let { plan } = init;
 const sockets = new Sockets(counters, finishWhenDrained);
 let streams: Streams | undefined;
+let datagrams: Datagrams | undefined;
 let port: WorkerPort | undefined;
 
 async function load(): Promise<WorkerDefinition> {
@@ -71,18 +72,20 @@ function openPort(definition: WorkerDefinition): WorkerPort {
       connections: sockets.rows,
       datagrams: memory.rows,
       replies: memory.replies,
+      pending: memory.pending,
     },
     (count) => sockets.open(opened, count, definition.connection!.bind(definition)),
     (count) => {
       batch.count = count;
-      replies.take();
+      replies.beginTurn();
       definition.datagrams!(batch, replies);
-      return replies.take();
+      replies.endTurn();
     },
     onAcceptError,
   );
   const batch = new DatagramBatch(memory, () => opened);
-  const replies = new DatagramReplies(memory, (count) => opened.flush(count));
+  const replies = new DatagramReplies(memory, () => opened.flush());
+  datagrams = new Datagrams(opened, replies, init.config.buckets);
   for (const fd of init.listeners) unwrap(opened.addListener(fd), { fd });
   for (const { fd, endpoint, receive } of init.datagramSockets)
     unwrap(opened.addDatagramSocket(fd, endpoint, receive), { fd });
@@ -117,6 +120,11 @@ const context: WorkerContext = {
   get streams() {
     if (streams === undefined) throw new RssError('ERR_RSS_STATE', 'the worker has no "stream"');
     return streams;
+  },
+  get datagrams() {
+    if (definition.datagrams === undefined || datagrams === undefined)
+      throw new RssError('ERR_RSS_STATE', 'the worker has no "datagrams"');
+    return datagrams;
   },
   stats: () => readStats(countersBuffer, plan, init.config.bucketMap, bucketOwners(plan)),
   countRequests(bucket, requests) {

@@ -4,8 +4,8 @@ namespace rss {
 
 // Raw N-API calls, because an environment that is being torn down makes them fail, and that is no
 // error here.
-bool Callback::Call(const Napi::FunctionReference& function, const double* arguments, size_t count,
-                    double* result) {
+bool Callback::Call(const Napi::FunctionReference& function, const double* arguments,
+                    size_t count) {
   constexpr size_t kMost = 4;
   napi_handle_scope scope;
   if (napi_open_handle_scope(env_, &scope) != napi_ok) return false;
@@ -16,10 +16,7 @@ bool Callback::Call(const Napi::FunctionReference& function, const double* argum
   if (alive) {
     napi_status status =
         napi_make_callback(env_, context_, global, callback, count, values, &returned);
-    if (status != napi_ok)
-      alive = Report();
-    else if (result != nullptr && napi_get_value_double(env_, returned, result) != napi_ok)
-      *result = 0;
+    if (status != napi_ok) alive = Report();
   }
   napi_close_handle_scope(env_, scope);
   return alive;

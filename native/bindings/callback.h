@@ -30,8 +30,7 @@ class Callback {
 
   // False when JavaScript cannot run any more. An exception of the user's code becomes an
   // 'uncaughtException'; true then, if the thread lives on.
-  bool Call(const Napi::FunctionReference& function, const double* arguments, size_t count,
-            double* result = nullptr);
+  bool Call(const Napi::FunctionReference& function, const double* arguments, size_t count);
 
  private:
   bool Report();

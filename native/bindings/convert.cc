@@ -60,6 +60,26 @@ double NumberFromJs(Napi::Value value) {
   return value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : 0;
 }
 
+Result<Connecting> ConnectingFromJs(Transport transport, const Napi::Value& value) {
+  auto object = value.As<Napi::Object>();
+  auto address = [&](const char* host, const char* port) {
+    return ParseAddress(TextFromJs(object.Get(host)),
+                        static_cast<uint16_t>(IntFromJs(object.Get(port))));
+  };
+  Connecting how;
+  how.transport = transport;
+  auto peer = address("address", "port");
+  if (!peer.ok()) return peer.failure;
+  how.peer = peer.value;
+  if (object.Get("localAddress").IsString()) {
+    auto local = address("localAddress", "localPort");
+    if (!local.ok()) return local.failure;
+    how.local = local.value;
+  }
+  how.bucket = IntFromJs(object.Get("bucket"));
+  return how;
+}
+
 Result<std::shared_ptr<Segment>> SegmentFromJs(Napi::Value id) {
   auto segment = Segment::Find(static_cast<uint32_t>(IntFromJs(id)));
   if (segment == nullptr) return MakeFailure(ENOENT, "open", "no such segment in this process");

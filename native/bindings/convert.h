@@ -11,6 +11,7 @@
 #include "core/address.h"
 #include "core/flow.h"
 #include "core/result.h"
+#include "platform/posix/connect.h"
 #include "platform/posix/shm.h"
 
 namespace rss {
@@ -20,6 +21,8 @@ Napi::Value ToJs(Napi::Env env, const Failure& failure);
 Napi::Array ToJs(Napi::Env env, const std::vector<int>& numbers);
 Napi::Object ToJs(Napi::Env env, const Flow& flow);
 Napi::Object ToJs(Napi::Env env, const SocketAddress& address);  // as net.Socket.address() has it
+// { address, port, localAddress, localPort, bucket }: see NativeConnect of lib/native.ts
+Result<Connecting> ConnectingFromJs(Transport transport, const Napi::Value& value);
 
 // A thread that is being terminated reads every property as an empty Value, and what node-addon-api
 // does with one of these ends the process: so each of these takes it for 0, "", false or no bytes.

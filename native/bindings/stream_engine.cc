@@ -162,15 +162,11 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     return Napi::Number::New(env, id.value);
   }
 
-  // connectTcp(address, port, bucket or -1), connectUnix(path): the connection's id, or a failure
+  // connectTcp(how), connectUnix(path): the connection's id, or a failure
   Napi::Value ConnectTcp(const Napi::CallbackInfo& info) {
-    auto peer = ParseAddress(TextFromJs(info[0]), static_cast<uint16_t>(IntFromJs(info[1])));
-    if (!peer.ok()) return ToJs(info.Env(), peer.failure);
-    int bucket = IntFromJs(info[2]);
-    return Connected(info.Env(),
-                     bucket < 0 ? rss::ConnectTcp(peer.value)
-                                : ConnectTcpInBucket(peer.value, bucket, engine_->classifier()),
-                     false);
+    auto how = ConnectingFromJs(Transport::kTcp, info[0]);
+    if (!how.ok()) return ToJs(info.Env(), how.failure);
+    return Connected(info.Env(), Connect(how.value, &engine_->classifier()), false);
   }
   Napi::Value ConnectUnix(const Napi::CallbackInfo& info) {
     return Connected(info.Env(), rss::ConnectUnix(TextFromJs(info[0])), true);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include <algorithm>
+
 #include "bindings/bucket_table.h"
 #include "bindings/callback.h"
 #include "bindings/stream_engine.h"
@@ -14,10 +16,11 @@ namespace {
 // Words of a row in the tables that JavaScript reads and writes: lib/worker/thread.ts and
 // lib/worker/datagrams.ts name them.
 constexpr size_t kConnectionWords = 4;  // bucket, flow id, hash type, flags
-constexpr size_t kDatagramWords = 8;    // offset, length, flags, bucket, flow id, hash type
-constexpr size_t kReplyWords = 4;       // row, buffer, offset, length
+constexpr size_t kDatagramWords = 8;    // offset, length, flags, bucket, flow id, hash type, socket
+constexpr size_t kReplyWords = 4;       // row or connected socket, buffer, offset, length
 constexpr uint32_t kFlagTruncated = 1, kFlagKernelFlow = 2;
-constexpr uint32_t kInSlab = 0, kOutSlab = 1;
+// The buffers: 1 is the slab for output, and kConnected that too, by a connected socket.
+constexpr uint32_t kInSlab = 0, kConnected = 2;
 
 class Port : public Napi::ObjectWrap<Port>, public PortSink {
  public:
@@ -26,7 +29,9 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
         env, "WorkerPort",
         {InstanceMethod<&Port::AddListener>("addListener"),
          InstanceMethod<&Port::AddDatagramSocket>("addDatagramSocket"),
-         InstanceMethod<&Port::Start>("start"),
+         InstanceMethod<&Port::ConnectDatagrams>("connectDatagrams"),
+         InstanceMethod<&Port::CloseDatagrams>("closeDatagrams"),
+         InstanceMethod<&Port::LocalAddress>("localAddress"), InstanceMethod<&Port::Start>("start"),
          InstanceMethod<&Port::StopAccepting>("stopAccepting"),
          InstanceMethod<&Port::Drain>("drain"), InstanceMethod<&Port::Close>("close"),
          InstanceMethod<&Port::Take>("take"), InstanceMethod<&Port::Arrived>("arrived"),
@@ -35,7 +40,7 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
          InstanceMethod<&Port::Flush>("flush")});
   }
 
-  // new WorkerPort(settings, views, onConnections(count), onDatagrams(count): replies,
+  // new WorkerPort(settings, views, onConnections(count), onDatagrams(count),
   // onAcceptError(errno)): see lib/native.ts
   explicit Port(const Napi::CallbackInfo& info)
       : ObjectWrap(info), env_(info.Env()), callback_(info.Env(), "RssWorkerPort") {
@@ -57,6 +62,7 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
                  connections_.Hold(views.Get("connections"), kConnectionWords) &&
                  datagrams_.Hold(views.Get("datagrams"), kDatagramBatch * kDatagramWords) &&
                  replies_.Hold(views.Get("replies"), kReplyWords) &&
+                 pending_.Hold(views.Get("pending"), 1) &&
                  counters_.Hold(settings.Get("counters"), buckets * kCounterStride);
     if (!valid) {
       Napi::TypeError::New(env_, "WorkerPort: no such bucket table, or a view is too small")
@@ -109,10 +115,11 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
       row[3] = static_cast<uint32_t>(from.flow.bucket);
       row[4] = from.flow.flow_id;
       row[5] = from.flow.hash_type;
+      row[6] = from.connected;
     }
     rows_ = count;
-    double argument = static_cast<double>(count), replies = 0;
-    if (callback_.Call(on_datagrams_, &argument, 1, &replies)) Send(static_cast<size_t>(replies));
+    double argument = static_cast<double>(count);
+    if (callback_.Call(on_datagrams_, &argument, 1)) Send();
     rows_ = 0;
   }
 
@@ -130,19 +137,23 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
 
   size_t stride() const { return slab_.length / kDatagramBatch; }
 
-  // Replies that point outside their buffers or at no row are left out: rows come from JavaScript.
-  void Send(size_t count) {
+  // Sends the rows that JavaScript has collected: their number stands in `pending`. Those that
+  // point outside their buffers or at no row are left out.
+  void Send() {
     DatagramReply batch[kDatagramBatch];
     size_t size = 0;
-    if (count > replies_.length / kReplyWords) count = replies_.length / kReplyWords;
+    size_t count = std::min<size_t>(pending_.data[0], replies_.length / kReplyWords);
+    pending_.data[0] = 0;
     for (size_t i = 0; i < count; ++i) {
       const uint32_t* words = replies_.data + i * kReplyWords;
       const View<uint8_t>& buffer = words[1] == kInSlab ? slab_ : reply_slab_;
       size_t offset = words[2], length = words[3];
-      if (words[0] >= rows_ || words[1] > kOutSlab || offset > buffer.length ||
-          length > buffer.length - offset)
+      bool connected = words[1] == kConnected;
+      if ((connected ? words[0] == 0 : words[0] >= rows_) || words[1] > kConnected ||
+          offset > buffer.length || length > buffer.length - offset)
         continue;
-      batch[size++] = {words[0], buffer.data + offset, length};
+      batch[size++] = {connected ? 0 : words[0], connected ? words[0] : 0, buffer.data + offset,
+                       length};
       if (size == kDatagramBatch) {
         port_->Reply(batch, size);
         size = 0;
@@ -157,6 +168,22 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
   Napi::Value AddDatagramSocket(const Napi::CallbackInfo& info) {
     return StatusToJs(info.Env(), port_->AddDatagramSocket(IntFromJs(info[0]), IntFromJs(info[1]),
                                                            BoolFromJs(info[2])));
+  }
+  // connectDatagrams(how): the socket's id, or a failure
+  Napi::Value ConnectDatagrams(const Napi::CallbackInfo& info) {
+    auto how = ConnectingFromJs(Transport::kUdp, info[0]);
+    if (!how.ok()) return ToJs(info.Env(), how.failure);
+    auto id = port_->ConnectDatagrams(how.value);
+    if (!id.ok()) return ToJs(info.Env(), id.failure);
+    return Napi::Number::New(info.Env(), id.value);
+  }
+  Napi::Value CloseDatagrams(const Napi::CallbackInfo& info) {
+    port_->CloseDatagrams(static_cast<uint32_t>(IntFromJs(info[0])));
+    return info.Env().Undefined();
+  }
+  Napi::Value LocalAddress(const Napi::CallbackInfo& info) {
+    const SocketAddress* local = port_->LocalOf(static_cast<uint32_t>(IntFromJs(info[0])));
+    return local == nullptr ? info.Env().Undefined() : ToJs(info.Env(), *local);
   }
   Napi::Value Start(const Napi::CallbackInfo& info) {
     return StatusToJs(info.Env(), port_->Start());
@@ -190,9 +217,9 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
     port_->Ended(IntFromJs(info[0]));
     return info.Env().Undefined();
   }
-  // flush(count): sends the first `count` reply rows now, because the table or the slab is full
+  // flush(): sends the rows now, because the table or the slab is full, or no callback runs
   Napi::Value Flush(const Napi::CallbackInfo& info) {
-    Send(info[0].As<Napi::Number>().Uint32Value());
+    Send();
     return info.Env().Undefined();
   }
   Napi::Value Peer(const Napi::CallbackInfo& info) {
@@ -208,7 +235,7 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
   napi_env env_;
   Callback callback_;
   View<uint8_t> slab_, reply_slab_;
-  View<uint32_t> connections_, datagrams_, replies_;
+  View<uint32_t> connections_, datagrams_, replies_, pending_;
   View<double> counters_;
   Napi::FunctionReference on_connections_, on_datagrams_, on_accept_error_;
   std::unique_ptr<WorkerPort> port_;

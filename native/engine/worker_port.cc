@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "platform/posix/accept.h"
+#include "platform/posix/stream.h"
 
 namespace rss {
 namespace {
@@ -56,9 +57,15 @@ Result<std::unique_ptr<WorkerPort::Socket>> WorkerPort::Adopt(int fd, Transport 
     return MakeFailure(EINVAL, "adopt", "not a listening socket");
   UniqueFd own(fcntl(fd, F_DUPFD_CLOEXEC, 0));
   if (!own) return LastError("fcntl");
-  auto socket = std::make_unique<Socket>(this, std::move(own));
-  socket->address = kind.value.address;
-  socket->local = kind.value.family == AF_UNIX;
+  auto socket = Own(std::move(own));
+  if (!socket.ok()) return socket.failure;
+  socket.value->address = kind.value.address;
+  socket.value->local = kind.value.family == AF_UNIX;
+  return socket;
+}
+
+Result<std::unique_ptr<WorkerPort::Socket>> WorkerPort::Own(UniqueFd fd) {
+  auto socket = std::make_unique<Socket>(this, std::move(fd));
   int error = uv_poll_init(loop_, socket->poll.get(), socket->fd.get());
   if (error != 0) return UvFailure(error, "uv_poll_init");
   socket->poll.set_initialized();
@@ -82,6 +89,39 @@ Status WorkerPort::AddDatagramSocket(int fd, int endpoint, bool receive) {
   socket.value->receive = receive;
   sockets_.push_back(std::move(socket.value));
   return Nothing{};
+}
+
+Result<uint32_t> WorkerPort::ConnectDatagrams(const Connecting& how) {
+  if (closed_) return MakeFailure(EBADF, "connect", "the port is closed");
+  auto fd = Connect(how, &table_->classifier());
+  if (!fd.ok()) return fd.failure;
+  SocketAddress local, peer;
+  Status status = Endpoints(fd.value.get(), &local, &peer);
+  if (!status.ok()) return status.failure;
+  auto socket = Own(std::move(fd.value));
+  if (!socket.ok()) return socket.failure;
+  socket.value->address = local;
+  socket.value->flow = table_->classifier().Hash(Transport::kUdp, peer, local);
+  int error = uv_poll_start(socket.value->poll.get(), UV_READABLE, OnSocketReadable);
+  if (error != 0) return UvFailure(error, "uv_poll_start");
+  uint32_t id = ids_.Allocate();
+  if (id == 0) return MakeFailure(EMFILE, "connect", "every slot is taken");
+  socket.value->connected = id;
+  size_t slot = ConnectionIds::SlotOf(id);
+  if (slot >= connected_.size()) connected_.resize(slot + 1);
+  connected_[slot] = std::move(socket.value);
+  return id;
+}
+
+void WorkerPort::CloseDatagrams(uint32_t id) {
+  if (ConnectedOf(id) == nullptr) return;
+  connected_[ConnectionIds::SlotOf(id)] = nullptr;
+  ids_.Free(id);
+}
+
+const SocketAddress* WorkerPort::LocalOf(uint32_t id) const {
+  const Socket* socket = ConnectedOf(id);
+  return socket == nullptr ? nullptr : &socket->address;
 }
 
 Status WorkerPort::Start() {
@@ -108,6 +148,7 @@ void WorkerPort::Close() {
   pause_.Close();
   listeners_.clear();
   sockets_.clear();
+  connected_.clear();
   for (size_t bucket = 0; bucket < held_.size(); ++bucket)
     counters(static_cast<int>(bucket)).closed += static_cast<double>(held_[bucket].size());
   held_.clear();
@@ -281,6 +322,7 @@ void WorkerPort::DeliverForwarded() {
       ReceivedDatagram& row = rows_[count];
       row.flow = from.flow;
       row.endpoint = from.endpoint;
+      row.connected = 0;
       row.slot = static_cast<uint32_t>(count);
       row.length = static_cast<uint32_t>(from.payload.size());
       row.truncated = from.truncated;
@@ -308,28 +350,20 @@ void WorkerPort::OnSocketReadable(uv_poll_t* poll, int status, int) {
 }
 
 void WorkerPort::ReceiveDatagrams(Socket* socket) {
-  const FlowClassifier& classifier = table_->classifier();
+  const uint32_t id = socket->connected;
   for (int batch = 0; batch < kBatchesPerTurn; ++batch) {
     int received = batcher_.Receive(socket->fd.get(), options_.slab, options_.stride,
                                     options_.slot_size, rows_.data());
     if (received == -EAGAIN || received == -EWOULDBLOCK || received == 0) return;
     if (received < 0) continue;  // a pending ICMP error: reading it has cleared it
     size_t count = 0;
-    SocketAddress local = socket->address;
     for (int i = 0; i < received; ++i) {
       ReceivedDatagram& row = rows_[i];
       row.endpoint = socket->endpoint;
-      if (row.info.has_destination) {
-        local = row.info.destination;
-        local.set_port(socket->address.port());
-      }
-      row.flow = classifier.Classify(Transport::kUdp, row.info.flow, row.peer, local);
+      row.connected = id;
+      if (!Describe(&row, *socket)) continue;
       BucketCounters& counter = counters(row.flow.bucket);
       if (row.truncated) counter.datagrams_truncated += 1;
-      if (table_->owner(row.flow.bucket) != options_.worker) {
-        if (options_.count_misdirected) counter.misdirected += 1;
-        if (options_.forward && Forward(row, *socket)) continue;
-      }
       counter.datagrams_in += 1;
       counter.bytes_in += row.length;
       if (count != static_cast<size_t>(i)) rows_[count] = row;
@@ -337,7 +371,27 @@ void WorkerPort::ReceiveDatagrams(Socket* socket) {
     }
     if (count > 0) sink_->OnDatagrams(count);
     if (closed_ || received < kDatagramBatch) return;
+    if (id != 0 && ConnectedOf(id) != socket) return;  // the callback has closed it
   }
+}
+
+// Finds its flow. False when the datagram has gone to its bucket's owner.
+bool WorkerPort::Describe(ReceivedDatagram* row, const Socket& socket) {
+  if (socket.connected != 0) {
+    row->flow = socket.flow;
+    return true;
+  }
+  SocketAddress local = socket.address;
+  if (row->info.has_destination) {
+    local = row->info.destination;
+    local.set_port(socket.address.port());
+  }
+  row->flow = table_->classifier().Classify(Transport::kUdp, row->info.flow, row->peer, local);
+  if (table_->owner(row->flow.bucket) == options_.worker) return true;
+  if (options_.count_misdirected) counters(row->flow.bucket).misdirected += 1;
+  if (!options_.forward || !Forward(*row, socket)) return true;
+  if (row->truncated) counters(row->flow.bucket).datagrams_truncated += 1;
+  return false;
 }
 
 bool WorkerPort::Forward(const ReceivedDatagram& row, const Socket& socket) {
@@ -364,8 +418,15 @@ WorkerPort::Socket* WorkerPort::SocketOf(int endpoint) const {
   return nullptr;
 }
 
+WorkerPort::Socket* WorkerPort::ConnectedOf(uint32_t id) const {
+  size_t slot = ConnectionIds::SlotOf(id);
+  Socket* socket = slot < connected_.size() ? connected_[slot].get() : nullptr;
+  return socket != nullptr && socket->connected == id ? socket : nullptr;
+}
+
 SocketAddress WorkerPort::destination(size_t i) const {
   const ReceivedDatagram& row = rows_[i];
+  if (const SocketAddress* local = LocalOf(row.connected)) return *local;
   const Socket* socket = SocketOf(row.endpoint);
   SocketAddress local;
   if (row.info.has_destination)
@@ -379,30 +440,33 @@ SocketAddress WorkerPort::destination(size_t i) const {
 void WorkerPort::Reply(const DatagramReply* replies, size_t count) {
   OutgoingDatagram batch[kDatagramBatch];
   for (size_t at = 0; at < count;) {
-    int endpoint = rows_[replies[at].row].endpoint;
-    Socket* socket = SocketOf(endpoint);
+    Socket* socket = SocketFor(replies[at]);
     int size = 0;
     for (; size < kDatagramBatch && at + size < count; ++size) {
-      const ReceivedDatagram& row = rows_[replies[at + size].row];
-      if (row.endpoint != endpoint) break;
-      const DatagramInfo& info = row.info;
+      const DatagramReply& reply = replies[at + size];
+      if (size > 0 && SocketFor(reply) != socket) break;
       OutgoingDatagram& out = batch[size];
-      out.data = replies[at + size].data;
-      out.length = replies[at + size].length;
+      out = OutgoingDatagram();
+      out.data = reply.data;
+      out.length = reply.length;
+      if (socket == nullptr || socket->connected != 0) continue;
+      const ReceivedDatagram& row = rows_[reply.row];
+      const DatagramInfo& info = row.info;
       out.peer = &row.peer;
-      bool named = socket != nullptr && socket->address.is_unspecified() && info.has_destination &&
-                   CanBeSource(info.destination);
+      bool named =
+          socket->address.is_unspecified() && info.has_destination && CanBeSource(info.destination);
       out.source = named ? &info.destination : nullptr;
       out.flow = info.flow;
     }
-    for (int done = 0; done < size;) {
-      int sent =
-          socket == nullptr ? -EBADF : batcher_.Send(socket->fd.get(), batch + done, size - done);
+    for (int done = 0; socket != nullptr && done < size;) {  // null: it has been closed
+      int sent = batcher_.Send(socket->fd.get(), batch + done, size - done);
       // A full buffer drops the rest, as UDP does; any other error is that one datagram's.
       int dropped = sent >= 0 ? 0 : (sent == -EAGAIN || sent == -ENOBUFS) ? size - done : 1;
       int moved = sent > 0 ? sent : 0;
       for (int i = 0; i < moved + dropped; ++i) {
-        BucketCounters& counter = counters(rows_[replies[at + done + i].row].flow.bucket);
+        const Flow& flow =
+            socket->connected != 0 ? socket->flow : rows_[replies[at + done + i].row].flow;
+        BucketCounters& counter = counters(flow.bucket);
         if (i < moved) {
           counter.datagrams_out += 1;
           counter.bytes_out += static_cast<double>(batch[done + i].length);
@@ -415,6 +479,12 @@ void WorkerPort::Reply(const DatagramReply* replies, size_t count) {
     }
     at += size;
   }
+}
+
+WorkerPort::Socket* WorkerPort::SocketFor(const DatagramReply& reply) const {
+  if (reply.connected != 0) return ConnectedOf(reply.connected);
+  const ReceivedDatagram& row = rows_[reply.row];
+  return row.connected != 0 ? ConnectedOf(row.connected) : SocketOf(row.endpoint);
 }
 
 }  // namespace rss

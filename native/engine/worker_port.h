@@ -10,15 +10,18 @@
 #include <vector>
 
 #include "core/bucket_table.h"
+#include "core/connection_ids.h"
 #include "core/counters.h"
 #include "engine/handle.h"
 #include "engine/stream_engine.h"
+#include "platform/posix/connect.h"
 #include "platform/posix/datagrams.h"
 
 namespace rss {
 
 struct DatagramReply {
-  uint32_t row = 0;  // the datagram that is answered
+  uint32_t row = 0;        // the datagram that is answered, or
+  uint32_t connected = 0;  // the socket that this one is to leave by
   const uint8_t* data = nullptr;
   size_t length = 0;
 };
@@ -65,6 +68,13 @@ class WorkerPort final : public Waker {
   // `receive` false: a socket to answer forwarded datagrams from, which others read.
   Status AddDatagramSocket(int fd, int endpoint, bool receive);
 
+  // A UDP socket of its own to a peer, whose answers come as rows: its id. Everything of it counts
+  // for the bucket that the answers hash into.
+  Result<uint32_t> ConnectDatagrams(const Connecting& how);
+  void CloseDatagrams(uint32_t id);
+  // Null when there is none of the id (any more).
+  const SocketAddress* LocalOf(uint32_t id) const;
+
   Status Start();
   // Accepts what is queued, unless another process does, then closes the listeners. UDP and the
   // inbox go on.
@@ -97,6 +107,8 @@ class WorkerPort final : public Waker {
     UniqueFd fd;
     SocketAddress address;
     int endpoint = 0;
+    uint32_t connected = 0;  // its id, if it is
+    Flow flow;               // and that of all its datagrams
     bool receive = true;
     bool local = false;      // a Unix socket: its connections have no flow
     Handle<uv_poll_t> poll;  // closed before fd: members are destroyed in reverse order
@@ -108,6 +120,7 @@ class WorkerPort final : public Waker {
   using Sockets = std::vector<std::unique_ptr<Socket>>;
 
   Result<std::unique_ptr<Socket>> Adopt(int fd, Transport transport);
+  Result<std::unique_ptr<Socket>> Own(UniqueFd fd);
   static void OnListenerReadable(uv_poll_t* poll, int status, int events);
   static void OnSocketReadable(uv_poll_t* poll, int status, int events);
   size_t Accept(Socket* listener, size_t limit);
@@ -118,10 +131,13 @@ class WorkerPort final : public Waker {
   void ResumeAccepting();
   void DeliverConnections();
   void ReceiveDatagrams(Socket* socket);
+  bool Describe(ReceivedDatagram* row, const Socket& socket);
   bool Forward(const ReceivedDatagram& row, const Socket& socket);
   void DrainInbox();
   void DeliverForwarded();
   Socket* SocketOf(int endpoint) const;
+  Socket* ConnectedOf(uint32_t id) const;
+  Socket* SocketFor(const DatagramReply& reply) const;
 
   uv_loop_t* loop_;
   std::shared_ptr<BucketTable> table_;
@@ -131,6 +147,8 @@ class WorkerPort final : public Waker {
   Handle<uv_timer_t> pause_;
   Sockets listeners_;
   Sockets sockets_;
+  Sockets connected_;  // by the slot of its id
+  ConnectionIds ids_;
   std::vector<Connection> ready_;
   std::vector<ForwardedDatagram> forwarded_;
   Transit in_transit_;

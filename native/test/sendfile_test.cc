@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "platform/posix/accept.h"
+#include "platform/posix/connect.h"
 #include "platform/posix/listener.h"
 #include "platform/posix/shm.h"
 #include "platform/posix/stream.h"
@@ -47,7 +48,7 @@ Pair Connect(bool local) {
   options.receive_buffer = 1 << 20;
   auto listener = OpenListener(options);
   if (!listener.ok()) return pair;
-  auto sender = ConnectTcp(listener.value.address);
+  auto sender = rss::Connect({Transport::kTcp, listener.value.address, {}, -1});
   if (!sender.ok() || !Await(listener.value.fd.get(), POLLIN) ||
       AcceptConnection(listener.value.fd.get(), &accepted) != 0)
     return pair;

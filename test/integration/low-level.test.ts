@@ -180,9 +180,10 @@ describe('wrong uses of a descriptor are errors', () => {
         connections: new Uint32Array(4),
         datagrams: new Uint32Array(8 * native.datagramBatch),
         replies: new Uint32Array(4),
+        pending: new Uint32Array(1),
       },
       () => undefined,
-      () => 0,
+      () => undefined,
       () => undefined,
     );
     const before = openDescriptors();

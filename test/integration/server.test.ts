@@ -239,7 +239,6 @@ describe('maxConnections', () => {
 describe('options', () => {
   const refused: [Partial<ServerOptions> & Record<string, unknown>, RegExp, string][] = [
     [{ worker: 3 as never }, /"worker" must be/, 'ERR_INVALID_ARG_TYPE'],
-    [{ tcp: undefined as never }, /needs "tcp", "udp" or "unix"/, 'ERR_INVALID_ARG_VALUE'],
     [{ wokers: 2 }, /unknown option "wokers".*did you mean "workers"/, 'ERR_INVALID_ARG_VALUE'],
     [
       { tcp: { prot: 1 } as never },

@@ -94,15 +94,18 @@ int DatagramBatcher::Send(int fd, const OutgoingDatagram* datagrams, int count) 
     const OutgoingDatagram& first = datagrams[at];
     msghdr& header = s.send[messages].msg_hdr;
     char* control = s.send_control[messages];
-    size_t length = BuildReplyControl(first.source, *first.peer, first.flow, control);
+    size_t length = first.peer == nullptr
+                        ? 0
+                        : BuildReplyControl(first.source, *first.peer, first.flow, control);
     int run = s.segments ? SegmentsOf(datagrams + at, count - at) : 1;
     if (run > 1) {
       size_t more = BuildSegmentControl(static_cast<uint16_t>(first.length), control + length);
       if (more == 0) s.segments = false, run = 1;
       length += more;
     }
-    header.msg_name = const_cast<sockaddr*>(&first.peer->sa);
-    header.msg_namelen = first.peer->length();
+    // FreeBSD: EISCONN when a connected socket is given its peer.
+    header.msg_name = first.peer == nullptr ? nullptr : const_cast<sockaddr*>(&first.peer->sa);
+    header.msg_namelen = first.peer == nullptr ? 0 : first.peer->length();
     header.msg_iov = &s.send_iov[at];
     header.msg_iovlen = static_cast<decltype(header.msg_iovlen)>(run);
     header.msg_control = length == 0 ? nullptr : control;

@@ -17,14 +17,16 @@ struct ReceivedDatagram {
   bool truncated = false;
   SocketAddress peer;
   DatagramInfo info;
-  Flow flow;         // for the caller to fill in, as is
-  int endpoint = 0;  // which of its sockets it was
+  Flow flow;  // for the caller to fill in, as is
+  // Which of the caller's sockets it was: one that is bound, or one that is connected.
+  int endpoint = 0;
+  uint32_t connected = 0;
 };
 
 struct OutgoingDatagram {
   const void* data = nullptr;
   size_t length = 0;
-  const SocketAddress* peer = nullptr;
+  const SocketAddress* peer = nullptr;    // null: the socket is connected
   const SocketAddress* source = nullptr;  // null: the kernel chooses
   KernelFlow flow;                        // of the datagram that is answered
 };

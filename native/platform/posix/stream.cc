@@ -1,6 +1,5 @@
 #include "platform/posix/stream.h"
 
-#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -61,46 +60,6 @@ ssize_t SendStream(int fd, const iovec* parts, int count) {
   if (sent >= 0) return sent;
   // FreeBSD: no mbufs just now, which ends as a full send buffer ends.
   return errno == ENOBUFS || errno == EWOULDBLOCK ? -EAGAIN : -errno;
-}
-
-Result<UniqueFd> ConnectTcp(const SocketAddress& peer, const SocketAddress* local) {
-  UniqueFd fd = StreamSocket(peer.family());
-  if (!fd) return LastError("socket");
-  int on = 1;
-  setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  if (local != nullptr && bind(fd.get(), &local->sa, local->length()) != 0)
-    return LastError("bind");
-  if (connect(fd.get(), &peer.sa, peer.length()) != 0 && errno != EINPROGRESS && errno != EINTR)
-    return LastError("connect");
-  return fd;
-}
-
-// The address that packets to a peer leave from, which connecting a UDP socket tells.
-static Result<SocketAddress> SourceFor(const SocketAddress& peer) {
-  UniqueFd fd(socket(peer.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!fd) return LastError("socket");
-  if (connect(fd.get(), &peer.sa, peer.length()) != 0) return LastError("connect");
-  SocketAddress source;
-  socklen_t length = sizeof source.v6;
-  if (getsockname(fd.get(), &source.sa, &length) != 0) return LastError("getsockname");
-  return source;
-}
-
-Result<UniqueFd> ConnectTcpInBucket(const SocketAddress& peer, int bucket,
-                                    const FlowClassifier& classifier) {
-  auto source = SourceFor(peer);
-  if (!source.ok()) return source.failure;
-  // Begins where the kernel would have: its choice differs each time.
-  constexpr int kPorts = 65536 - kFirstSourcePort;
-  int first = source.value.port();
-  for (int i = 0; i < kPorts; ++i) {
-    source.value.set_port(static_cast<uint16_t>(kFirstSourcePort + (first + i) % kPorts));
-    if (classifier.Hash(Transport::kTcp, peer, source.value).bucket != bucket) continue;
-    auto socket = ConnectTcp(peer, &source.value);
-    bool taken = socket.failure.error == -EADDRINUSE || socket.failure.error == -EADDRNOTAVAIL;
-    if (socket.ok() || !taken) return socket;
-  }
-  return MakeFailure(EADDRNOTAVAIL, "bind", "no source port of the bucket is free");
 }
 
 Result<UniqueFd> ConnectUnix(const std::string& path) {

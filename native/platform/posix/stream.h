@@ -1,4 +1,4 @@
-// Reads, writes and connects stream sockets without blocking: TCP and Unix.
+// Reads and writes stream sockets without blocking: TCP and Unix.
 #pragma once
 
 #include <sys/types.h>
@@ -16,13 +16,6 @@ ssize_t ReceiveStream(int fd, void* buffer, size_t size);
 ssize_t SendStream(int fd, const iovec* parts, int count);
 
 // A socket on its way to a peer: writable once it is connected, or has failed.
-// From `local` if that is given: EADDRINUSE when another socket has it.
-Result<UniqueFd> ConnectTcp(const SocketAddress& peer, const SocketAddress* local = nullptr);
-// A connection whose peer's packets hash into the bucket: by its source port, of those above
-// kFirstSourcePort. EADDRNOTAVAIL when none of these is free.
-Result<UniqueFd> ConnectTcpInBucket(const SocketAddress& peer, int bucket,
-                                    const FlowClassifier& classifier);
-constexpr int kFirstSourcePort = 32768;
 Result<UniqueFd> ConnectUnix(const std::string& path);
 // What became of it: 0, or -errno.
 int ConnectError(int fd);

@@ -3,6 +3,7 @@
 
 #include "platform/platform.h"
 #include "platform/posix/accept.h"
+#include "platform/posix/connect.h"
 #include "platform/posix/datagrams.h"
 #include "platform/posix/listener.h"
 #include "platform/posix/shm.h"
@@ -41,10 +42,7 @@ ssize_t ReceiveStream(int, void*, size_t) {
 ssize_t SendStream(int, const iovec*, int) {
   return -ENOTSUP;
 }
-Result<UniqueFd> ConnectTcp(const SocketAddress&, const SocketAddress*) {
-  return Unsupported("connect");
-}
-Result<UniqueFd> ConnectTcpInBucket(const SocketAddress&, int, const FlowClassifier&) {
+Result<UniqueFd> Connect(const Connecting&, const FlowClassifier*) {
   return Unsupported("connect");
 }
 Result<UniqueFd> ConnectUnix(const std::string&) {

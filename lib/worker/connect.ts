@@ -1,0 +1,40 @@
+// Where connections and UDP sockets of a worker's own go to, and where they come from.
+import { argumentValueError } from '../errors.js';
+import type { NativeConnect } from '../native.js';
+import { checkHost, checkInteger, checkOptions, checkPort } from '../validate.js';
+
+/** Of connect(): a peer, and the source that it is to see. */
+export interface PeerOptions {
+  port: number;
+  /** An IP address. Default 127.0.0.1. */
+  host?: string;
+  /**
+   * The RSS bucket that what the peer sends is to fall into: the source port is chosen for it. On a host
+   * whose card and kernel do RSS, it is then received on this worker's CPU if the bucket is this worker's.
+   */
+  bucket?: number;
+  /** An IP address of this host. Default: the kernel's choice. */
+  localAddress?: string;
+  /** Not with `bucket`. Default 0: the kernel's choice. */
+  localPort?: number;
+}
+
+export const peerOptionNames = ['port', 'host', 'bucket', 'localAddress', 'localPort'] as const;
+
+export function checkPeer(options: PeerOptions, buckets: number): NativeConnect {
+  checkOptions('connect()', options, peerOptionNames);
+  const { bucket, localPort = 0 } = options;
+  if (bucket !== undefined) checkInteger('bucket', bucket, 0, buckets - 1);
+  if (bucket !== undefined && localPort !== 0)
+    throw argumentValueError('connect() takes "bucket" or "localPort", not both');
+  const address = checkHost('host', options.host ?? '127.0.0.1');
+  const any = address.includes(':') ? '::' : '0.0.0.0';
+  const { localAddress = localPort === 0 ? undefined : any } = options;
+  return {
+    address,
+    port: checkPort('port', options.port),
+    localAddress: localAddress === undefined ? undefined : checkHost('localAddress', localAddress),
+    localPort: checkPort('localPort', localPort),
+    bucket: bucket ?? -1,
+  };
+}
