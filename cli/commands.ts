@@ -4,6 +4,7 @@ import { doctor } from './doctor.js';
 import { flows } from './flows.js';
 import { hash } from './hash.js';
 import { info } from './info.js';
+import { load } from './load.js';
 import { top } from './top.js';
 
 export const commands: Readonly<Record<string, Command>> = {
@@ -11,5 +12,6 @@ export const commands: Readonly<Record<string, Command>> = {
   doctor,
   hash,
   flows,
+  load,
   top,
 };

@@ -9,6 +9,7 @@ const usage = `Looks at the receive side scaling (RSS) of this host.
   freebsd-rss doctor    what is missing for RSS here, with the lines to add
   freebsd-rss hash      hash, bucket and CPU of a flow
   freebsd-rss flows     source addresses and ports that cover every bucket
+  freebsd-rss load      traffic for a server: rates, losses, latency
   freebsd-rss top       what a running server does, bucket by bucket
 
 freebsd-rss COMMAND --help prints a command's options.

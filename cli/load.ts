@@ -1,0 +1,80 @@
+// freebsd-rss load: traffic for a server, and what becomes of it.
+import { writeFileSync } from 'node:fs';
+
+import type { Command } from './command.js';
+import { printJson } from './command.js';
+import { chart } from './load/chart.js';
+import { Clients, type Outcome, type Second } from './load/clients.js';
+import { findMax } from './load/find-max.js';
+import { type LoadOptions, parseLoadOptions } from './load/options.js';
+import { asJson, heading, secondLine, secondsHead, summary } from './load/report.js';
+
+const usage = `Traffic for a server: udp:// and tcp:// (echo), memcached://, http://.
+
+  freebsd-rss load [options] URL
+
+  -c, --connections N  connections, or UDP flows (16)   -w, --workers N     (1)
+  -d, --depth N        requests in flight on each (1)   -s, --seconds N    (10)
+  -r, --rate N         a second, on time; else each answer is followed by the
+                       next request            --warmup S (1)  --timeout MS (1000)
+  --size SIZES         of payload or value: 64, 64-1400, 64:7,1400:3, imix (64)
+  --keys N, --zipf E, --sets PERCENT, --fill   memcached: number of keys (10000),
+                       exponent of their popularity (0), share of sets (10),
+                       store all keys first
+  --from ADDR,...      source addresses, in turn
+  --from CIDR --per-bucket N, --sources FILE   N flows for each bucket of the
+                       server; those that \`freebsd-rss flows\` has printed
+  --key HEX, --buckets N   the server's, where they are not this host's
+  --find-max           search the highest rate without loss
+  --json, --svg FILE   for programs; a chart (needs the package vega)
+
+Latency counts from when a request was due. A rate keeps each worker's CPU busy,
+to be on time. cpuset(1) and taskset(1) choose the CPUs.
+
+Example:
+  freebsd-rss load -c 64 --rate 100000 udp://10.0.0.2:7007
+`;
+
+async function measure(options: LoadOptions, clients: Clients): Promise<Outcome> {
+  const { rate, seconds, json } = options;
+  let before: Second | undefined;
+  if (!json) process.stdout.write(`\n${secondsHead}`);
+  return clients.run({ rate, seconds }, (now) => {
+    if (!json) process.stdout.write(secondLine(now, before));
+    before = now;
+  });
+}
+
+async function search(options: LoadOptions, clients: Clients): Promise<Outcome | undefined> {
+  const { seconds, timeout, json } = options;
+  const say = (text: string) => json || process.stdout.write(text);
+  say('\n');
+  const best = await findMax(clients, seconds, timeout, ({ rate, passed, outcome }) =>
+    say(
+      `${rate.toLocaleString('en-US').padStart(12)} a second: ` +
+        `${passed ? 'passes' : `${outcome.counts.lost.toLocaleString('en-US')} lost, ${Math.round(outcome.rate).toLocaleString('en-US')} answered`}\n`,
+    ),
+  );
+  if (best === undefined) say('no rate is without loss\n');
+  return best?.outcome;
+}
+
+async function run(args: string[]): Promise<number> {
+  const options = await parseLoadOptions(args);
+  const clients = await Clients.start(options, (message) => console.error(`warning: ${message}`));
+  try {
+    if (!options.json) process.stdout.write(heading(options));
+    if (options.fill) await clients.run({ rate: undefined, seconds: 3600, fill: true });
+    if (options.warmup > 0) await clients.run({ rate: options.rate, seconds: options.warmup });
+    const outcome = await (options.findMax ? search : measure)(options, clients);
+    if (outcome === undefined) return 1;
+    if (options.json) printJson(asJson(options, outcome, clients.buckets));
+    else process.stdout.write(summary(options, outcome, clients.buckets));
+    if (options.svg !== undefined) writeFileSync(options.svg, await chart(options.url, outcome));
+    return outcome.counts.answered > 0 ? 0 : 1;
+  } finally {
+    await clients.close();
+  }
+}
+
+export const load: Command = { usage, run };

@@ -1,0 +1,396 @@
+// A client worker of `freebsd-rss load`: keeps its connections busy, in a closed loop or on time.
+import { performance } from 'node:perf_hooks';
+import { BroadcastChannel } from 'node:worker_threads';
+
+import { defineWorker, slotOf, type WorkerContext } from 'freebsd-rss/worker';
+
+import { drawSizes } from './distributions.js';
+import { Lanes, newHistogram } from './lanes.js';
+import { type ClientSettings, type Report, reportsOf, type Trial } from './messages.js';
+import { MemcachedRequests, type Requests, requestsOf, WrongAnswer } from './requests.js';
+
+/** Nearer than so many milliseconds, a time is waited for by turns of the loop. */
+const timerSlackMs = 2;
+const sweepEveryMs = 50;
+const reconnectAfterMs = 100;
+/** UDP payload: a number, and whose it is. */
+const headerSize = 8;
+const mark = 0x52535300;
+
+/** Sends one request on a lane. */
+type Send = (lane: number, number: number) => void;
+
+/** When requests are due: at once when there is room, or at a rate. */
+class Pacer {
+  trial: Trial | undefined;
+  lag = newHistogram();
+  readonly #lanes: Lanes;
+  readonly #send: Send;
+  readonly #done: () => void;
+  /** Requests that are due and have found no room: when they were. */
+  #waiting: number[] = [];
+  #firstWaiting = 0;
+  #begun = 0;
+  #ends = 0;
+  #issued = 0;
+  /** Of these, those that were due: what waits is among them. */
+  #paced = 0;
+  #most = Infinity;
+  #cursor = 0;
+  #ending = false;
+
+  constructor(lanes: Lanes, send: Send, done: () => void) {
+    this.#lanes = lanes;
+    this.#send = send;
+    this.#done = done;
+  }
+
+  /** `most`: no more requests than these. `phase`: of a period, so that workers take turns. */
+  begin(trial: Trial, most: number, phase: number): void {
+    this.trial = trial;
+    this.#begun = performance.now() + (trial.rate === undefined ? 0 : (phase * 1000) / trial.rate);
+    this.#ends = this.#begun + trial.seconds * 1000;
+    this.#issued = 0;
+    this.#paced = 0;
+    this.#most = most;
+    this.#ending = false;
+    this.#waiting = [];
+    this.#firstWaiting = 0;
+    this.lag = newHistogram();
+    if (trial.rate === undefined) this.#fill(performance.now());
+    else this.#pace(trial.rate);
+    setTimeout(() => this.end(), trial.seconds * 1000);
+  }
+
+  /** Answers have come: what waits goes out. */
+  answered(lane: number, now: number): void {
+    if (this.trial === undefined) return;
+    while (this.#lanes.hasRoom(lane)) {
+      if (this.#firstWaiting < this.#waiting.length) this.#issue(lane, this.#take());
+      else if (this.trial.rate === undefined && this.#mayIssue(now)) this.#issue(lane, now);
+      else break;
+    }
+    if (this.#over()) this.#finish();
+  }
+
+  /** Nothing more is due; what has been sent may be answered still. */
+  end(): void {
+    if (this.trial === undefined || this.#ending) return;
+    if (this.trial.rate !== undefined) this.#issueDue(this.trial.rate);
+    this.#ending = true;
+    if (this.#over()) this.#finish();
+  }
+
+  /** Gives up what was due before `time`; room that is made so is used. */
+  sweep(time: number, inOrder: boolean): void {
+    if (this.trial === undefined) return;
+    while (this.#firstWaiting < this.#waiting.length && this.#waiting[this.#firstWaiting]! < time) {
+      this.#take();
+      this.#lanes.counts.sent++;
+      this.#lanes.counts.lost++;
+    }
+    const now = performance.now();
+    for (let lane = 0; lane < this.#lanes.count; lane++)
+      if (this.#lanes.giveUp(lane, time, inOrder)) this.answered(lane, now);
+    if (this.trial !== undefined && this.#over()) this.#finish();
+  }
+
+  #mayIssue(now: number): boolean {
+    return !this.#ending && now < this.#ends && this.#issued < this.#most;
+  }
+
+  #issue(lane: number, time: number): void {
+    this.#issued++;
+    this.#send(lane, this.#lanes.sent(lane, time));
+  }
+
+  #take(): number {
+    const time = this.#waiting[this.#firstWaiting++]!;
+    if (this.#firstWaiting === 65536) {
+      this.#waiting.splice(0, this.#firstWaiting);
+      this.#firstWaiting = 0;
+    }
+    return time;
+  }
+
+  /** A closed loop: every lane is filled. */
+  #fill(now: number): void {
+    const { count } = this.#lanes;
+    for (let lane = 0; lane < count; lane++)
+      while (this.#lanes.hasRoom(lane) && this.#mayIssue(now)) this.#issue(lane, now);
+    if (this.#over()) this.#finish();
+  }
+
+  /** A rate: what is due by now goes out on the lanes in turn. */
+  #pace(rate: number): void {
+    if (this.#ending) return;
+    const wait = this.#issueDue(rate) - performance.now();
+    const again = () => this.#pace(rate);
+    if (wait > timerSlackMs) setTimeout(again, wait - timerSlackMs);
+    else setImmediate(again);
+  }
+
+  /** Returns when the next one is due. */
+  #issueDue(rate: number): number {
+    const now = performance.now();
+    const period = 1000 / rate;
+    let due = this.#begun + this.#paced * period;
+    if (due <= now && due < this.#ends) this.lag.record(Math.max(1, Math.round((now - due) * 1e6)));
+    while (due <= now && due < this.#ends) {
+      const lane = this.#roomyLane();
+      if (lane < 0) this.#waiting.push(due);
+      else this.#issue(lane, due);
+      this.#paced++;
+      due = this.#begun + this.#paced * period;
+    }
+    return due;
+  }
+
+  /** The next lane in turn that has room; -1: none has. */
+  #roomyLane(): number {
+    const { count } = this.#lanes;
+    if (this.#lanes.free === 0) return -1;
+    for (let i = 0; i < count; i++) {
+      this.#cursor = (this.#cursor + 1) % count;
+      if (this.#lanes.hasRoom(this.#cursor)) return this.#cursor;
+    }
+    return -1;
+  }
+
+  #over(): boolean {
+    const idle = this.#lanes.inFlight === 0 && this.#firstWaiting === this.#waiting.length;
+    return idle && (this.#ending || this.#issued >= this.#most);
+  }
+
+  #finish(): void {
+    this.#ending = true;
+    this.trial = undefined;
+    this.#done();
+  }
+}
+
+/** All of one worker. */
+class Client {
+  readonly #context: WorkerContext;
+  readonly #settings: ClientSettings;
+  readonly #orders: BroadcastChannel;
+  readonly #reports: BroadcastChannel;
+  readonly #lanes: Lanes;
+  readonly #pacer: Pacer;
+  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #isUdp: boolean;
+  readonly #requests: Requests | undefined;
+  readonly #sizes;
+  /** Lanes' connections, and the lanes of connections by slot. */
+  readonly #connections: number[] = [];
+  readonly #laneOf: number[] = [];
+  #opened = 0;
+  #trial = 0;
+  #onReady: () => void = () => undefined;
+  #onFailed: (error: Error) => void = () => undefined;
+  #closing = false;
+
+  constructor(context: WorkerContext) {
+    this.#context = context;
+    const settings = context.workerData as ClientSettings;
+    this.#settings = settings;
+    this.#isUdp = settings.target.protocol === 'udp';
+    const { length: count } = this.#sources;
+    const { depth } = settings;
+    // UDP: numbers that have been given up stay known, for answers that are late.
+    const window = 2 ** Math.ceil(Math.log2(this.#isUdp ? Math.max(1024, depth * 2) : depth * 2));
+    this.#lanes = new Lanes(count, depth, window);
+    this.#sizes = drawSizes(settings.sizes);
+    this.#requests = this.#isUdp
+      ? undefined
+      : requestsOf(context.streams, settings, this.#lanes.counts);
+    this.#pacer = new Pacer(
+      this.#lanes,
+      this.#isUdp ? (lane, number) => this.#sendDatagram(lane, number) : (lane) => this.#send(lane),
+      () => this.#report(true),
+    );
+    this.#reports = new BroadcastChannel(reportsOf(settings.channel, context.workerIndex));
+    this.#orders = new BroadcastChannel(settings.channel);
+    this.#orders.onmessage = (event) => this.#begin((event as { data: Trial }).data);
+  }
+
+  get #sources() {
+    return this.#settings.sources[this.#context.workerIndex]!;
+  }
+
+  async open(): Promise<void> {
+    const ready = new Promise<void>((resolve, reject) => {
+      this.#onReady = resolve;
+      this.#onFailed = reject;
+    });
+    const { streams, datagrams } = this.#isUdp
+      ? { streams: undefined, datagrams: this.#context.datagrams }
+      : { streams: this.#context.streams, datagrams: undefined };
+    for (let lane = 0; lane < this.#sources.length; lane++) this.#connect(lane);
+    if (this.#isUdp) this.#onReady();
+    await ready;
+    const locals = this.#connections.map((connection) => {
+      const local =
+        datagrams?.localAddress(connection) ?? streams?.addresses(connection).local ?? undefined;
+      return { address: local!.address, port: local!.port };
+    });
+    this.#post({ type: 'ready', locals });
+    const { timeout } = this.#settings;
+    const sweep = () => this.#pacer.sweep(performance.now() - timeout, !this.#isUdp);
+    this.#timers.push(setInterval(sweep, Math.min(sweepEveryMs, timeout)));
+    this.#timers.push(setInterval(() => this.#report(false), 1000));
+  }
+
+  close(): void {
+    this.#closing = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#orders.close();
+    this.#reports.close();
+    if (!this.#isUdp)
+      for (const connection of this.#connections) this.#context.streams.out.destroy(connection);
+  }
+
+  #post(message: Report): void {
+    this.#reports.postMessage({ worker: this.#context.workerIndex, ...message });
+  }
+
+  #connect(lane: number): void {
+    const { address: host, port } = this.#settings.target;
+    const options = { host, port, ...this.#sources[lane] };
+    const connection = this.#isUdp
+      ? this.#context.datagrams.connect(options)
+      : this.#context.streams.connect(options);
+    this.#connections[lane] = connection;
+    this.#laneOf[slotOf(connection)] = lane;
+  }
+
+  #begin(trial: Trial): void {
+    this.#trial = trial.number;
+    this.#lanes.begin();
+    const { workerIndex, workers } = this.#context;
+    let most = Infinity;
+    if (this.#requests instanceof MemcachedRequests) {
+      const { keys } = this.#settings;
+      if (trial.fill) most = Math.ceil((keys - workerIndex) / workers);
+      this.#requests.fill(trial.fill ? workerIndex : undefined, workers);
+    }
+    this.#pacer.begin(trial, most, workerIndex / workers);
+  }
+
+  #report(last: boolean): void {
+    if (!last && this.#pacer.trial === undefined) return;
+    const { counts, latency, answers } = this.#lanes;
+    // Who is sent a histogram sees what is recorded in it later, too.
+    this.#lanes.latency = newHistogram();
+    const trial = this.#trial;
+    if (last) this.#post({ type: 'answers', trial, byConnection: answers, lag: this.#pacer.lag });
+    this.#post({ type: 'progress', trial, counts, latency, last });
+  }
+
+  // --- Connections --------------------------------------------------------------------------------
+
+  #send(lane: number): void {
+    this.#requests!.send(this.#context.streams.out, this.#connections[lane]!);
+  }
+
+  opened(): void {
+    if (++this.#opened === this.#sources.length) this.#onReady();
+  }
+
+  received(bytes: Buffer, connection: number, offset: number, length: number, now: number) {
+    const lane = this.#laneOf[slotOf(connection)]!;
+    const end = offset + length;
+    let at = offset;
+    let needed = 0;
+    try {
+      while (at < end) {
+        const answer = this.#requests!.answer(bytes, at, end);
+        if (answer <= 0) {
+          needed = -answer;
+          break;
+        }
+        at += answer;
+        this.#lanes.answeredNext(lane, now);
+      }
+    } catch (error) {
+      if (!(error instanceof WrongAnswer)) throw error;
+      this.#wrong(connection, error);
+    }
+    if (at > offset) this.#pacer.answered(lane, now);
+    return { consumed: at - offset, needed };
+  }
+
+  #wrong(connection: number, { message }: WrongAnswer): void {
+    if (this.#lanes.counts.wrong++ === 0) this.#post({ type: 'wrong', message });
+    this.#context.streams.out.destroy(connection);
+  }
+
+  closed(connection: number, error: Error | undefined): void {
+    if (this.#closing) return;
+    const lane = this.#laneOf[slotOf(connection)]!;
+    if (this.#opened < this.#sources.length) {
+      this.#onFailed(error ?? new Error('the server closes connections'));
+      return;
+    }
+    this.#lanes.counts.reconnects++;
+    this.#lanes.restart(lane);
+    setTimeout(() => {
+      if (this.#closing) return;
+      this.#connect(lane);
+      this.#pacer.answered(lane, performance.now());
+    }, reconnectAfterMs);
+  }
+
+  // --- Datagrams ----------------------------------------------------------------------------------
+
+  #sendDatagram(lane: number, number: number): void {
+    const { out } = this.#context.datagrams;
+    const size = this.#sizes.take();
+    const at = out.reserve(size);
+    out.bytes.writeUInt32LE(number % 2 ** 32, at);
+    out.bytes.writeUInt32LE(mark + lane, at + 4);
+    out.commitBy(this.#connections[lane]!, at, size);
+  }
+
+  datagram(bytes: Buffer, socket: number, offset: number, length: number, now: number): void {
+    const lane = this.#laneOf[slotOf(socket)]!;
+    if (length < headerSize || bytes.readUInt32LE(offset + 4) !== mark + lane) {
+      this.#lanes.counts.wrong++;
+      return;
+    }
+    this.#lanes.answered(lane, bytes.readUInt32LE(offset), now);
+    this.#pacer.answered(lane, now);
+  }
+}
+
+let client: Client;
+
+export default defineWorker({
+  start(context) {
+    client = new Client(context);
+    return client.open();
+  },
+  stream: {
+    open: () => client.opened(),
+    data(batch) {
+      const now = performance.now();
+      for (let i = 0; i < batch.count; i++) {
+        const { consumed, needed } = client.received(
+          batch.bytes,
+          batch.connection(i),
+          batch.offset(i),
+          batch.length(i),
+          now,
+        );
+        batch.consume(i, consumed, needed);
+      }
+    },
+    close: (connection, error) => client.closed(connection, error),
+  },
+  datagrams(batch) {
+    const now = performance.now();
+    for (let i = 0; i < batch.count; i++)
+      client.datagram(batch.bytes, batch.socket(i), batch.offset(i), batch.length(i), now);
+  },
+  stop: () => client.close(),
+});

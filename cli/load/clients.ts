@@ -1,0 +1,253 @@
+// The client workers, seen from the main thread: one trial after the other.
+import { randomUUID } from 'node:crypto';
+import { performance, type RecordableHistogram } from 'node:perf_hooks';
+import { BroadcastChannel } from 'node:worker_threads';
+
+import { bucketOf, createServer, type RssConfig, type RssServer } from 'freebsd-rss';
+
+import { largestOf } from './distributions.js';
+import { newCounts, newHistogram } from './lanes.js';
+import {
+  type ClientSettings,
+  type Counts,
+  type FromClient,
+  reportsOf,
+  type Source,
+  type Trial,
+} from './messages.js';
+import type { LoadOptions } from './options.js';
+
+/** A second of a trial. */
+export interface Second {
+  /** Since the trial began. */
+  seconds: number;
+  counts: Counts;
+  latency: RecordableHistogram;
+}
+
+/** What a trial has come to. */
+export interface Outcome {
+  /** Undefined: a closed loop. */
+  wanted: number | undefined;
+  /** How long requests were sent, and what was answered a second. */
+  seconds: number;
+  rate: number;
+  counts: Counts;
+  latency: RecordableHistogram;
+  /** How late requests were sent. */
+  lag: RecordableHistogram;
+  /** Of this process, microseconds for each answer. */
+  cpu: number;
+  /** Answers by connection. */
+  byConnection: number[];
+  perSecond: Second[];
+}
+
+/** Room for an answer besides its value. */
+const answerRoom = 64 * 1024;
+const largestPage = 2 ** 26;
+
+export class Clients {
+  /** The bucket of each connection, as the server's host sees it. */
+  readonly buckets: number[];
+  readonly #server: RssServer;
+  readonly #orders: BroadcastChannel;
+  readonly #reports: readonly BroadcastChannel[];
+  readonly #onWrong: (message: string) => void;
+  readonly #workers: number;
+  readonly #shares: readonly (readonly number[])[];
+  #trial = 0;
+
+  private constructor(
+    server: RssServer,
+    orders: BroadcastChannel,
+    reports: readonly BroadcastChannel[],
+    onWrong: (message: string) => void,
+    shares: readonly (readonly number[])[],
+    buckets: number[],
+  ) {
+    this.#onWrong = onWrong;
+    this.#server = server;
+    this.#orders = orders;
+    this.#reports = reports;
+    this.#workers = shares.length;
+    this.#shares = shares;
+    this.buckets = buckets;
+  }
+
+  /** Starts workers and connects; `onWrong` is told what is wrong with the first wrong answer. */
+  static async start(options: LoadOptions, onWrong: (message: string) => void): Promise<Clients> {
+    const { target, sources, workers, sizes } = options;
+    // Neighbours go to different workers: sources of one bucket stand together.
+    const shares = Array.from({ length: workers }, (_, worker) =>
+      sources.map((_, i) => i).filter((i) => i % workers === worker),
+    );
+    const name = `freebsd-rss-load-${randomUUID()}`;
+    const settings: ClientSettings = {
+      channel: name,
+      target,
+      sources: shares.map((share) => share.map((i): Source => sources[i]!)),
+      depth: options.depth,
+      timeout: options.timeout,
+      sizes,
+      keys: options.keys,
+      zipf: options.zipf,
+      sets: options.sets,
+    };
+    const orders = new BroadcastChannel(name);
+    const reports = shares.map((_, worker) => new BroadcastChannel(reportsOf(name, worker)));
+    const locals: { address: string; port: number }[] = [];
+    const connected = new Set<number>();
+    const ready = new Promise<void>((resolve) => {
+      onReport(reports, (message) => {
+        if (message.type !== 'ready') return;
+        message.locals.forEach((local, i) => (locals[shares[message.worker]![i]!] = local));
+        connected.add(message.worker);
+        if (connected.size === workers) resolve();
+      });
+    });
+    const largest = target.protocol === 'http' ? largestPage : largestOf(sizes) + answerRoom;
+    const server = createServer({
+      worker: new URL('./client.js', import.meta.url),
+      workers,
+      blockedAfter: 0,
+      restartLimit: 0, // its connections would be others
+      stream: {
+        maxInput: largest,
+        outputSize: 2 ** 20,
+        maxQueued: 2 ** 30,
+        maxQueuedTotal: 2 ** 30,
+      },
+      workerData: settings,
+    });
+    try {
+      await server.listen();
+      await ready;
+    } catch (error) {
+      orders.close();
+      for (const channel of reports) channel.close();
+      await server.close({ timeout: 0 });
+      throw error;
+    }
+    const buckets = locals.map(({ address, port }) => bucketFrom(options, address, port));
+    return new Clients(server, orders, reports, onWrong, shares, buckets);
+  }
+
+  /** Runs one; `onSecond` is called once a second. */
+  run(
+    how: { rate: number | undefined; seconds: number; fill?: boolean },
+    onSecond: (second: Second) => void = () => undefined,
+  ): Promise<Outcome> {
+    const number = ++this.#trial;
+    const { rate, seconds, fill = false } = how;
+    const trial: Trial = {
+      number,
+      rate: rate === undefined ? undefined : rate / this.#workers,
+      seconds,
+      fill,
+    };
+    const total = newHistogram();
+    const lag = newHistogram();
+    const byConnection: number[] = [];
+    const perSecond: Second[] = [];
+    const latest = Array.from({ length: this.#workers }, newCounts);
+    let interval = newHistogram();
+    let reports = 0;
+    let ended = 0;
+    let endedAt = 0;
+    const begun = performance.now();
+    const cpuBefore = process.cpuUsage();
+    const second = () => {
+      const counts = sum(latest);
+      const one = { seconds: (performance.now() - begun) / 1000, counts, latency: interval };
+      perSecond.push(one);
+      onSecond(one);
+      interval = newHistogram();
+      reports = 0;
+    };
+    return new Promise((resolve, reject) => {
+      const fail = (error: Error) => reject((error.cause as Error | undefined) ?? error);
+      this.#server.once('error', fail);
+      onReport(this.#reports, (message) => {
+        if (message.type === 'wrong') this.#onWrong(message.message);
+        if (!('trial' in message) || message.trial !== number) return;
+        if (message.type === 'answers') {
+          lag.add(message.lag);
+          this.#shares[message.worker]!.forEach((i, at) => {
+            byConnection[i] = message.byConnection[at]!;
+          });
+          return;
+        }
+        latest[message.worker] = message.counts;
+        if (message.latency.count > 0) {
+          total.add(message.latency);
+          interval.add(message.latency);
+        }
+        if (message.last) {
+          ended++;
+          endedAt = performance.now();
+        } else reports++;
+        if (ended < this.#workers) {
+          if (reports === this.#workers) second();
+          return;
+        }
+        const counts = sum(latest);
+        const { user, system } = process.cpuUsage(cpuBefore);
+        // A fill ends when it is done; else waiting for the last answers is no part of it.
+        const took = fill ? (endedAt - begun) / 1000 : Math.min(seconds, (endedAt - begun) / 1000);
+        this.#server.off('error', fail);
+        resolve({
+          wanted: rate,
+          seconds: took,
+          rate: counts.answered / took,
+          counts,
+          latency: total,
+          lag,
+          cpu: (user + system) / Math.max(1, counts.answered),
+          byConnection,
+          perSecond,
+        });
+      });
+      this.#orders.postMessage(trial);
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#orders.close();
+    for (const channel of this.#reports) channel.close();
+    await this.#server.close({ timeout: 0 });
+  }
+}
+
+function onReport(
+  channels: readonly BroadcastChannel[],
+  listener: (message: FromClient) => void,
+): void {
+  for (const channel of channels)
+    channel.onmessage = (event) => listener((event as { data: FromClient }).data);
+}
+
+function bucketFrom(
+  { target, config }: { target: ClientSettings['target']; config: RssConfig },
+  address: string,
+  port: number,
+): number {
+  const { bucket } = bucketOf(
+    {
+      protocol: target.protocol === 'udp' ? 'udp' : 'tcp',
+      source: address,
+      sourcePort: port,
+      destination: target.address,
+      destinationPort: target.port,
+    },
+    config,
+  );
+  return bucket;
+}
+
+function sum(all: readonly Counts[]): Counts {
+  const total = newCounts();
+  for (const counts of all)
+    for (const name of Object.keys(total) as (keyof Counts)[]) total[name] += counts[name];
+  return total;
+}

@@ -1,0 +1,47 @@
+// The highest rate without loss, as RFC 2544 (26.1) looks for it: trials at rates between the highest that was
+// passed and the lowest that was not, until they are close.
+import type { Clients, Outcome } from './clients.js';
+
+/** Nearer than so, a higher rate is no news. */
+const resolution = 0.02;
+/** Trials above the highest rate so far: the closed loop may not have found it. */
+const growth = 1.5;
+const mostTrials = 24;
+
+export interface TrialResult {
+  rate: number;
+  passed: boolean;
+  outcome: Outcome;
+}
+
+/** Everything was sent on time, and answered in time. */
+export function passes({ counts, wanted, seconds, lag }: Outcome, timeout: number): boolean {
+  const sentAll = counts.sent >= 0.98 * wanted! * seconds;
+  const onTime = lag.count === 0 || lag.percentile(99) < timeout * 1e6;
+  return counts.lost === 0 && counts.errors + counts.wrong === 0 && sentAll && onTime;
+}
+
+/** `onTrial` is told of each. Undefined: not even the lowest rate passes. */
+export async function findMax(
+  clients: Clients,
+  seconds: number,
+  timeout: number,
+  onTrial: (result: TrialResult) => void,
+): Promise<TrialResult | undefined> {
+  const { rate: start } = await clients.run({ rate: undefined, seconds });
+  let best: TrialResult | undefined;
+  let failed = Infinity;
+  let rate = Math.max(1, start);
+  for (let trial = 0; trial < mostTrials; trial++) {
+    const outcome = await clients.run({ rate: Math.round(rate), seconds });
+    const result = { rate: Math.round(rate), passed: passes(outcome, timeout), outcome };
+    onTrial(result);
+    if (result.passed) best = result;
+    else failed = result.rate;
+    const low = best?.rate ?? 0;
+    if (failed === Infinity) rate *= growth;
+    else if (failed - low <= Math.max(1, resolution * failed)) break;
+    else rate = (low + failed) / 2;
+  }
+  return best;
+}
