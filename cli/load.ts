@@ -13,23 +13,22 @@ const usage = `Traffic for a server: udp:// and tcp:// (echo), memcached://, htt
 
   freebsd-rss load [options] URL
 
-  -c, --connections N  connections, or UDP flows (16)   -w, --workers N     (1)
-  -d, --depth N        requests in flight on each (1)   -s, --seconds N    (10)
-  -r, --rate N         a second, on time; else each answer is followed by the
-                       next request            --warmup S (1)  --timeout MS (1000)
-  --size SIZES         of payload or value: 64, 64-1400, 64:7,1400:3, imix (64)
-  --keys N, --zipf E, --sets PERCENT, --fill   memcached: number of keys (10000),
-                       exponent of their popularity (0), share of sets (10),
-                       store all keys first
-  --from ADDR,...      source addresses, in turn
-  --from CIDR --per-bucket N, --sources FILE   N flows for each bucket of the
-                       server; those that \`freebsd-rss flows\` has printed
+  -c, --connections N (16)      -d, --depth N, in flight on each (1)
+  -w, --workers N (1)           -s, --seconds N (10), after --warmup N (1)
+  -r, --rate N       a second, on time; else an answer brings the next request
+  --timeout MS       until a request counts as lost (1000)
+  --size SIZES       bytes: 64, 64-1400, 64:7,1400:3, imix (64)
+  --keys N, --zipf E, --sets PERCENT, --fill   of memcached: keys (10000),
+                     exponent of their popularity (0), sets (10), store all first
+  --from ADDR,...    source addresses, in turn; or
+  --from CIDR --per-bucket N   flows for each bucket of the server; or
+  --sources FILE     flows that \`freebsd-rss flows\` has printed (-: stdin)
   --key HEX, --buckets N   the server's, where they are not this host's
-  --find-max           search the highest rate without loss
+  --find-max         search the highest rate without loss
   --json, --svg FILE   for programs; a chart (needs the package vega)
 
-Latency counts from when a request was due. A rate keeps each worker's CPU busy,
-to be on time. cpuset(1) and taskset(1) choose the CPUs.
+Latency counts from when a request was due. To be on time, a rate keeps each
+worker's CPU busy.
 
 Example:
   freebsd-rss load -c 64 --rate 100000 udp://10.0.0.2:7007

@@ -24,7 +24,7 @@ const metric = (name: string) =>
   `freebsd_rss_${name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}_total`;
 
 /** A family per counter, a sample per bucket. */
-export function prometheus({ buckets, movedBuckets }: ServerSnapshot): string {
+export function prometheus({ buckets, workers, movedBuckets }: ServerSnapshot): string {
   const lines = Object.entries(help).flatMap(([name, text]) => [
     `# HELP ${metric(name)} ${text}`,
     `# TYPE ${metric(name)} counter`,
@@ -38,5 +38,16 @@ export function prometheus({ buckets, movedBuckets }: ServerSnapshot): string {
     `# HELP ${moved} Buckets that have gone to another worker.`,
     `# TYPE ${moved} counter`,
   );
-  return [...lines, `${moved} ${movedBuckets}`, ''].join('\n');
+  const delay = 'freebsd_rss_loop_delay_p99_seconds';
+  return [
+    ...lines,
+    `${moved} ${movedBuckets}`,
+    `# HELP ${delay} How late the event loop was in the last second, 99th percentile.`,
+    `# TYPE ${delay} gauge`,
+    ...workers.map(
+      ({ workerIndex, cpu, loopDelayP99Us }) =>
+        `${delay}{cpu="${cpu}",worker="${workerIndex}"} ${loopDelayP99Us / 1e6}`,
+    ),
+    '',
+  ].join('\n');
 }

@@ -1,5 +1,5 @@
 // top's table: pure, from two snapshots.
-import type { ServerSnapshot } from 'freebsd-rss';
+import type { Misdirection, ServerSnapshot } from 'freebsd-rss';
 
 export const sortings = ['bucket', 'load', 'connections'] as const;
 export type Sorting = (typeof sortings)[number];
@@ -16,6 +16,7 @@ interface Row {
   datagrams: number;
   misdirected: number;
   handedOff: number;
+  delay: number;
 }
 
 function rowsOf(now: ServerSnapshot, before: ServerSnapshot): Row[] {
@@ -34,6 +35,7 @@ function rowsOf(now: ServerSnapshot, before: ServerSnapshot): Row[] {
       datagrams: rate('datagramsIn'),
       misdirected: bucket.misdirected,
       handedOff: bucket.handedOff,
+      delay: Math.round(now.workers[bucket.owner]?.loopDelayP99Us ?? 0),
     };
   });
 }
@@ -52,8 +54,34 @@ function short(value: number): string {
   return value < 1e8 ? `${Math.round(value / 1000)}k` : `${Math.round(value / 1e6)}M`;
 }
 
-const heads = ['bucket', 'CPU', 'wrk', 'conns', 'acc/s', 'req/s', 'dgram/s', 'misdir', 'handed'];
-const widths = [6, 3, 3, 6, 6, 7, 7, 7, 7];
+const heads = [
+  'bucket',
+  'CPU',
+  'wrk',
+  'conns',
+  'acc/s',
+  'req/s',
+  'dgram/s',
+  'misdir',
+  'handed',
+  'p99 us',
+];
+const widths = [6, 3, 3, 6, 6, 6, 7, 6, 6, 6];
+
+function misdirection({ misdirections }: ServerSnapshot): string[] {
+  const last = misdirections.reduce<Misdirection | undefined>(
+    (latest, one) => (latest === undefined || one.time > latest.time ? one : latest),
+    undefined,
+  );
+  if (last === undefined) return [];
+  const { protocol, source, sourcePort, destinationPort, hashType, hashedBy, bucket } = last;
+  const flow = `${protocol} ${source} port ${sourcePort} to ${destinationPort}`;
+  return [
+    '',
+    `misdirected: ${flow}, of bucket ${bucket}`,
+    `  by ${hashType}, ${hashedBy}; came to worker ${last.workerIndex}`,
+  ];
+}
 
 /** At most `lines` lines of at most 79 columns. */
 export function table(
@@ -65,7 +93,8 @@ export function table(
   const rows = rowsOf(now, before);
   const total = rows.reduce((sum, row) => sum + load(row), 0);
   const line = (cells: string[]) => cells.map((cell, i) => cell.padStart(widths[i]!)).join(' ');
-  const shown = rows.sort(compare[sorting]).slice(0, lines - 3);
+  const sample = misdirection(now);
+  const shown = rows.sort(compare[sorting]).slice(0, lines - 3 - sample.length);
   const workers = now.workers.length;
   return [
     `process ${now.pid}, ${now.steering}: ${rows.length} buckets, ${workers} workers, by ${sorting}`,
@@ -76,5 +105,6 @@ export function table(
       const cells = Object.values(row as unknown as Record<string, number>).map(short);
       return `${line(cells)}  ${'#'.repeat(Math.round(share * barWidth))}`.trimEnd();
     }),
+    ...sample,
   ];
 }

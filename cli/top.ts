@@ -1,34 +1,28 @@
 // freebsd-rss top: what a running server does, once a second.
-import net from 'node:net';
 import readline from 'node:readline';
-import { text } from 'node:stream/consumers';
 import { setTimeout } from 'node:timers/promises';
 
-import type { ServerSnapshot } from 'freebsd-rss';
-
+import { findAdminSocket, snapshot } from './admin-socket.js';
 import { type Command, number, parse, printJson, UsageError } from './command.js';
 import { prometheus } from './prometheus.js';
 import { sortings, table } from './table.js';
 
 const usage = `What a running server does, bucket by bucket, once a second.
 
-  freebsd-rss top [options] SOCKET
+  freebsd-rss top [options] SOCKET|PID
 
   --count N      so many times, then end (default: until q is pressed)
   --prometheus   the counters in Prometheus' text format, once
   --json         the counters for programs, once
 
-SOCKET is the path that the server was given as \`admin\`. On a terminal the keys
-are s, to sort by another column, and q. Share is of the requests where the
-server counts them, else of new connections and datagrams.
+SOCKET is the path that the server was given as \`admin\`; of a process it is
+looked for. On a terminal the keys are s, to sort by another column, and q.
+Share is of the requests where the server counts them, else of new connections
+and datagrams. p99 us is how late the worker's event loop was.
 
 Example:
   freebsd-rss top /var/run/my-server.sock
 `;
-
-async function snapshot(path: string): Promise<ServerSnapshot> {
-  return JSON.parse(await text(net.connect(path))) as ServerSnapshot;
-}
 
 const terminalLines = 24;
 
@@ -76,8 +70,10 @@ async function run(args: string[]): Promise<number> {
       json: { type: 'boolean', default: false },
     },
   });
-  const [path] = positionals;
-  if (path === undefined || positionals.length > 1) throw new UsageError('top takes a socket');
+  const [where] = positionals;
+  if (where === undefined || positionals.length > 1)
+    throw new UsageError('top takes a socket or a process');
+  const path = await findAdminSocket(where);
   if (values.prometheus) process.stdout.write(prometheus(await snapshot(path)));
   else if (values.json) printJson(await snapshot(path));
   else

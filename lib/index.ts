@@ -34,6 +34,7 @@ export type { ServerPlan } from './server/plan.js';
 export type { BucketMove } from './server/rebalance.js';
 export type { ExitReason } from './server/worker-thread.js';
 export type { ServerSnapshot } from './server/admin.js';
+export type { Misdirection } from './server/misdirections.js';
 export type { CounterName } from './server/layout.js';
 export type { EndpointOptions } from './server/options.js';
 export type { BucketStats, Counters, ServerStats, WorkerStats } from './server/stats.js';

@@ -240,6 +240,13 @@ export interface WorkerPort {
   ended(bucket: number): void;
   peer(row: number): SocketAddress | undefined;
   destination(row: number): SocketAddress | undefined;
+  /** One of each bucket that has had any since the last call. */
+  misdirections(): {
+    protocol: 'tcp' | 'udp';
+    flow: NativeFlow;
+    peer: SocketAddress;
+    local: SocketAddress;
+  }[];
   flush(): void;
 }
 

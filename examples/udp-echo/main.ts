@@ -1,5 +1,7 @@
 // UDP echo on RSS-aware workers: node dist/examples/udp-echo/main.js [port] [address]
-// Prints what each bucket has had when it ends, and on SIGINFO (^T on BSD).
+// Prints what each flow and bucket has had when it ends, and on SIGINFO (^T on BSD).
+import { BroadcastChannel } from 'node:worker_threads';
+
 import { createServer } from 'freebsd-rss';
 
 const [port = '7007', host = '127.0.0.1'] = process.argv.slice(2);
@@ -7,6 +9,8 @@ const server = createServer({
   worker: new URL('./worker.js', import.meta.url),
   udp: { port: Number(port), host, receiveBuffer: 4 << 20, sendBuffer: 4 << 20 },
 });
+
+const reports = new BroadcastChannel('udp-echo');
 
 function report(): void {
   for (const row of server.stats().buckets)
@@ -18,7 +22,14 @@ function report(): void {
 
 await server.listen();
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
-  process.once(signal, () => void server.close().then(report));
-if (process.platform !== 'linux') process.on('SIGINFO', report);
+  process.once(signal, () => {
+    reports.close();
+    void server.close().then(report);
+  });
+if (process.platform !== 'linux')
+  process.on('SIGINFO', () => {
+    reports.postMessage('print'); // the workers' flows
+    report();
+  });
 
 console.log(`echoing on ${host}:${server.addresses[0]!.port}, steering ${server.steering}`);

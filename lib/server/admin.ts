@@ -2,6 +2,7 @@
 import net from 'node:net';
 
 import { UnixListener } from '../socket/unix.js';
+import type { Misdirection } from './misdirections.js';
 import type { ServerStats } from './stats.js';
 
 /** The document: counters since the server started, and who asked at what time. */
@@ -10,6 +11,8 @@ export interface ServerSnapshot extends ServerStats {
   /** Milliseconds since the epoch. */
   time: number;
   steering: string;
+  /** RssServer.misdirections(). */
+  misdirections: Misdirection[];
 }
 
 /** Its owner alone may connect. */

@@ -34,10 +34,13 @@ export function countersSize(workers: number, buckets: number): number {
 
 function ownRow(buffer: ArrayBuffer, row: number, workers: number, buckets: number): Float64Array {
   const at = workers * buckets * stride + row * ownStride;
-  return new Float64Array(buffer, at * Float64Array.BYTES_PER_ELEMENT, 1);
+  return new Float64Array(buffer, at * Float64Array.BYTES_PER_ELEMENT, 2);
 }
 
-/** When a worker's loop last turned, by beatTime(); 0 before it serves. */
+/**
+ * When a worker's loop last turned, by beatTime(), 0 before it serves; and how late timers were in its last
+ * second, the 99th percentile in microseconds, where that is measured.
+ */
 export function heartbeat(
   buffer: ArrayBuffer,
   workerIndex: number,

@@ -3,6 +3,7 @@ import type { RssConfig } from '../rss/config.js';
 import type { WorkerPlan } from '../rss/topology.js';
 import type { ZeroCopy } from '../shm/send.js';
 import type { Steering } from '../socket/listen.js';
+import type { Misdirection } from './misdirections.js';
 
 /** A UDP socket that the worker duplicates. */
 export interface DatagramSocketInit {
@@ -58,6 +59,8 @@ export interface WorkerInit {
   datagramSockets: DatagramSocketInit[];
   datagramSize: number;
   stream: StreamSettings;
+  /** Whether to measure how late the event loop is: somebody may look. */
+  measureDelay: boolean;
 }
 
 /**
@@ -75,4 +78,5 @@ export type ToWorker =
 export type FromWorker =
   | { type: 'online' }
   | { type: 'warning'; message: string; code: string }
+  | { type: 'misdirected'; samples: Misdirection[] }
   | { type: 'stopped-accepting' };

@@ -19,6 +19,7 @@ import { UnixListener } from '../socket/unix.js';
 import { checkInteger, checkOptions } from '../validate.js';
 import { countersSize, heartbeat, movedBuckets } from './layout.js';
 import { AdminSocket } from './admin.js';
+import { type Misdirection, Misdirections } from './misdirections.js';
 import { watchBlocked } from './blocked-watch.js';
 import { type HandOverOptions, startSuccessor } from './handover.js';
 import { watchIdle } from './idle-watch.js';
@@ -121,6 +122,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
   #groups: Group[] = [];
   #unix: UnixListener | undefined;
   #admin: AdminSocket | undefined;
+  readonly #misdirections = new Misdirections();
   #threads: WorkerThread[] = [];
   #table: number | undefined;
   #counters: ShmSegment | undefined;
@@ -188,6 +190,14 @@ export class RssServer extends EventEmitter<ServerEvents> {
     const { bucketMap } = this.#require(this.#made).config;
     const { buffer } = this.#require(this.#counters);
     return readStats(buffer, this.#plan, bucketMap, this.#owners);
+  }
+
+  /**
+   * Of each bucket, the last flow that came to another worker than its owner, as far as workers have told:
+   * they do once a second.
+   */
+  misdirections(): Misdirection[] {
+    return this.#misdirections.all;
   }
 
   /**
@@ -421,6 +431,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
       pid: process.pid,
       time: Date.now(),
       steering: this.steering,
+      misdirections: this.misdirections(),
       ...this.stats(),
     });
     try {
@@ -512,6 +523,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
       datagramSockets,
       datagramSize: this.#options.datagramSize,
       stream: this.#options.stream,
+      measureDelay: this.#options.admin !== undefined,
     };
   }
 
@@ -532,6 +544,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
             if (--waiting === 0) resolve();
           },
           warning: (message, code) => this.#warn(message, code),
+          misdirected: (samples) => this.#misdirections.add(samples),
           exit: (exit) => {
             this.#beat(workerIndex)[0] = 0;
             this.emit('worker-exit', { ...info(), ...exit });

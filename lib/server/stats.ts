@@ -4,6 +4,7 @@ import {
   type CounterName,
   counterNames,
   counterSlot,
+  heartbeat,
   movedBuckets,
   workerCounters,
 } from './layout.js';
@@ -30,6 +31,11 @@ export interface WorkerStats extends Counters {
   workerIndex: number;
   cpu: number;
   buckets: number[];
+  /**
+   * How late its event loop was in the last second: 99th percentile, microseconds. 0 without createServer()'s
+   * `admin`, for which it is measured.
+   */
+  loopDelayP99Us: number;
 }
 
 /** Counters since listen(): per bucket, per worker, and of all. */
@@ -61,7 +67,10 @@ export function readStats(
     owner: owners[bucket]!,
     ...zero(),
   }));
-  const workers = plan.map((worker) => ({ ...worker, ...zero() }));
+  const workers = plan.map((worker) => {
+    const [, delay] = heartbeat(buffer, worker.workerIndex, plan.length, bucketMap.length);
+    return { ...worker, ...zero(), loopDelayP99Us: delay! };
+  });
   const total = zero();
   for (const worker of workers) {
     const rows = workerCounters(buffer, worker.workerIndex, bucketMap.length);

@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads';
 
 import type { FromWorker, ToWorker, WorkerInit } from './messages.js';
+import type { Misdirection } from './misdirections.js';
 
 /** Why a thread ended: it threw, it ended itself, or it was ended, perhaps for being blocked. */
 export type ExitReason = 'error' | 'exit' | 'terminated' | 'blocked';
@@ -17,6 +18,7 @@ export interface ThreadExit {
 export interface ThreadEvents {
   online(): void;
   warning(message: string, code: string): void;
+  misdirected(samples: Misdirection[]): void;
   /** The thread died without having been asked to; it will be restarted. */
   exit(exit: ThreadExit): void;
   /** It has died too often: it will not be. */
@@ -151,6 +153,8 @@ export class WorkerThread {
         return this.#events.online();
       case 'warning':
         return this.#events.warning(message.message, message.code);
+      case 'misdirected':
+        return this.#events.misdirected(message.samples);
       case 'stopped-accepting':
         return this.#onStoppedAccepting();
     }

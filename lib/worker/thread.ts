@@ -1,11 +1,13 @@
 // Entry of a worker thread: pins itself, loads the user's module, adopts its sockets, serves.
 import path from 'node:path';
+import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { pathToFileURL } from 'node:url';
 import { parentPort, workerData } from 'node:worker_threads';
 
 import { affinity } from '../affinity.js';
 import { argumentValueError, RssError, systemError, unwrap } from '../errors.js';
 import { native, type WorkerPort } from '../native.js';
+import type { HashType } from '../rss/hash.js';
 import { bucketOwners } from '../rss/topology.js';
 import { beatEveryMs } from '../server/blocked-watch.js';
 import { beatTime, counterSlot, heartbeat, workerCounters } from '../server/layout.js';
@@ -23,6 +25,9 @@ affinity.set([init.cpu]);
 
 /** Accepting may pause many times a second while descriptors are exhausted. */
 const tellAcceptErrorEveryMs = 10_000;
+
+const beatsPerSecond = 1000 / beatEveryMs;
+const delayResolutionMs = 10;
 
 const main = parentPort!;
 const post = (message: FromWorker) => main.postMessage(message);
@@ -151,8 +156,40 @@ async function start(): Promise<void> {
   unwrap(opened.start());
   port = opened;
   beat[0] = beatTime();
-  setInterval(() => (beat[0] = beatTime()), beatEveryMs).unref();
+  const delay = init.measureDelay
+    ? monitorEventLoopDelay({ resolution: delayResolutionMs })
+    : undefined;
+  delay?.enable();
+  let beats = 0;
+  setInterval(() => {
+    beat[0] = beatTime();
+    if (++beats % beatsPerSecond === 0) everySecond(opened, delay);
+  }, beatEveryMs).unref();
   post({ type: 'online' });
+}
+
+/** Tells what is of interest to people alone. */
+function everySecond(from: WorkerPort, delay: IntervalHistogram | undefined): void {
+  if (delay !== undefined) {
+    // A timer is told of after its time at the earliest: what is more is delay.
+    beat[1] = Math.max(0, delay.percentile(99) / 1000 - delayResolutionMs * 1000);
+    delay.reset();
+  }
+  const time = Date.now();
+  const samples = from.misdirections().map(({ protocol, flow, peer, local }) => ({
+    bucket: flow.bucket,
+    workerIndex: init.workerIndex,
+    time,
+    protocol,
+    source: peer.address,
+    sourcePort: peer.port,
+    destination: local.address,
+    destinationPort: local.port,
+    flowId: flow.flowId,
+    hashType: flow.hashType as HashType,
+    hashedBy: flow.source,
+  }));
+  if (samples.length > 0) post({ type: 'misdirected', samples });
 }
 
 let draining = false;

@@ -37,6 +37,7 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
          InstanceMethod<&Port::Take>("take"), InstanceMethod<&Port::Arrived>("arrived"),
          InstanceMethod<&Port::Hold>("hold"), InstanceMethod<&Port::Ended>("ended"),
          InstanceMethod<&Port::Peer>("peer"), InstanceMethod<&Port::Destination>("destination"),
+         InstanceMethod<&Port::Misdirections>("misdirections"),
          InstanceMethod<&Port::Flush>("flush")});
   }
 
@@ -232,6 +233,21 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
     if (i >= rows_) return info.Env().Undefined();
     return ToJs(info.Env(), port_->destination(i));
   }
+  // misdirections(): [{ protocol, flow, peer, local }], one of each bucket that has had any since
+  Napi::Value Misdirections(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    auto list = Napi::Array::New(env);
+    for (const Misdirection& one : port_->TakeMisdirections()) {
+      auto row = Napi::Object::New(env);
+      row.Set("protocol", one.transport == Transport::kTcp ? "tcp" : "udp");
+      row.Set("flow", ToJs(env, one.flow));
+      row.Set("peer", ToJs(env, one.peer));
+      row.Set("local", ToJs(env, one.local));
+      list.Set(list.Length(), row);
+    }
+    return list;
+  }
+
   napi_env env_;
   Callback callback_;
   View<uint8_t> slab_, reply_slab_;

@@ -33,6 +33,7 @@ WorkerPort::WorkerPort(uv_loop_t* loop, std::shared_ptr<BucketTable> table,
       wake_(this),
       pause_(this),
       held_(table_->classifier().config().buckets()),
+      misdirected_(held_.size()),
       rows_(kDatagramBatch) {
   uv_async_init(loop_, wake_.get(), [](uv_async_t* h) {
     if (h->data != nullptr) static_cast<WorkerPort*>(h->data)->DrainInbox();
@@ -208,7 +209,7 @@ bool WorkerPort::HandOver(Connection* connection) {
   int bucket = connection->flow.bucket;
   BucketCounters& counter = counters(bucket);
   if (table_->owner(bucket) == options_.worker) return false;
-  if (options_.count_misdirected) counter.misdirected += 1;
+  CountMisdirected(Transport::kTcp, connection->flow, connection->peer, connection->local);
   if (!options_.handoff) return false;
   if (table_->PushConnection(bucket, std::move(*connection))) {
     counter.handed_off += 1;
@@ -216,6 +217,22 @@ bool WorkerPort::HandOver(Connection* connection) {
   }
   counter.inbox_full += 1;
   return false;
+}
+
+void WorkerPort::CountMisdirected(Transport transport, const Flow& flow, const SocketAddress& peer,
+                                  const SocketAddress& local) {
+  if (!options_.count_misdirected) return;
+  counters(flow.bucket).misdirected += 1;
+  auto sampled = misdirected_[static_cast<size_t>(flow.bucket)];
+  if (!sampled) misdirections_.push_back({transport, flow, peer, local});
+  sampled = true;
+}
+
+std::vector<Misdirection> WorkerPort::TakeMisdirections() {
+  misdirected_.assign(misdirected_.size(), false);
+  std::vector<Misdirection> taken;
+  taken.swap(misdirections_);
+  return taken;
 }
 
 // A listener that stays readable while nothing can be accepted would spin the loop.
@@ -388,7 +405,7 @@ bool WorkerPort::Describe(ReceivedDatagram* row, const Socket& socket) {
   }
   row->flow = table_->classifier().Classify(Transport::kUdp, row->info.flow, row->peer, local);
   if (table_->owner(row->flow.bucket) == options_.worker) return true;
-  if (options_.count_misdirected) counters(row->flow.bucket).misdirected += 1;
+  CountMisdirected(Transport::kUdp, row->flow, row->peer, local);
   if (!options_.forward || !Forward(*row, socket)) return true;
   if (row->truncated) counters(row->flow.bucket).datagrams_truncated += 1;
   return false;

@@ -26,6 +26,13 @@ struct DatagramReply {
   size_t length = 0;
 };
 
+// A flow that another worker than its bucket's owner has received.
+struct Misdirection {
+  Transport transport = Transport::kTcp;
+  Flow flow;
+  SocketAddress peer, local;
+};
+
 // The receiving side, implemented by the bindings.
 class PortSink {
  public:
@@ -97,6 +104,9 @@ class WorkerPort final : public Waker {
   SocketAddress destination(size_t i) const;
   void Reply(const DatagramReply* replies, size_t count);
 
+  // One of each bucket that has had any since this was called last.
+  std::vector<Misdirection> TakeMisdirections();
+
   BucketCounters& counters(int bucket) { return options_.counters[bucket]; }
   void Wake() override;
 
@@ -125,6 +135,8 @@ class WorkerPort final : public Waker {
   static void OnSocketReadable(uv_poll_t* poll, int status, int events);
   size_t Accept(Socket* listener, size_t limit);
   bool HandOver(Connection* connection);
+  void CountMisdirected(Transport transport, const Flow& flow, const SocketAddress& peer,
+                        const SocketAddress& local);
   void PauseAccepting(int milliseconds);
   void AtLimit();
   void CountPause();
@@ -153,8 +165,10 @@ class WorkerPort final : public Waker {
   std::vector<ForwardedDatagram> forwarded_;
   Transit in_transit_;
   std::vector<std::vector<Place>> held_;  // by bucket, of the sockets that JavaScript has
-  bool limited_ = false;                  // nothing accepted since the limit was met
-  uint64_t paused_since_ = 0;             // ns, while the listeners are not watched for it
+  std::vector<Misdirection> misdirections_;
+  std::vector<bool> misdirected_;  // by bucket: has one of these
+  bool limited_ = false;           // nothing accepted since the limit was met
+  uint64_t paused_since_ = 0;      // ns, while the listeners are not watched for it
   bool stopping_ = false;
   DatagramBatcher batcher_;
   std::vector<ReceivedDatagram> rows_;

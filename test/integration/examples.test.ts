@@ -33,7 +33,7 @@ async function example(name: string, ...args: string[]) {
   };
 }
 
-it('udp-echo counts by bucket', async () => {
+it('udp-echo counts by flow and bucket', async () => {
   const { port, end } = await example('udp-echo', '0');
   const socket = dgram.createSocket('udp4');
   for (let i = 0; i < 20; i++) {
@@ -46,6 +46,11 @@ it('udp-echo counts by bucket', async () => {
   const counts = [...output.matchAll(/^bucket \d+, CPU \d+: (\d+) in, (\d+) out/gm)];
   const sum = (column: number) => counts.reduce((total, row) => total + Number(row[column]), 0);
   assert.deepEqual([sum(1), sum(2)], [20, 20]);
+  const [, bucket, datagrams] = /^flow 0x[\da-f]{8}, udp4?-?\S*, bucket (\d+): (\d+)$/m.exec(
+    output,
+  )!;
+  assert.equal(datagrams, '20');
+  assert.match(output, new RegExp(`^bucket ${bucket}, CPU \\d+: 20 in`, 'm'));
 });
 
 it('tls echoes', { skip: skipWithout('openssl') }, async () => {

@@ -49,7 +49,7 @@ describe('freebsd-rss top', () => {
     const lines = (await top('--count', '2')).trimEnd().split('\n');
     assert.ok(lines.length <= 2 * 24 && lines.every((line) => line.length < 80), lines.join('\n'));
     const head = lines.lastIndexOf(
-      'bucket CPU wrk  conns  acc/s   req/s dgram/s  misdir  handed  share',
+      'bucket CPU wrk  conns  acc/s  req/s dgram/s misdir handed p99 us  share',
     );
     assert.ok(head > 0, lines.join('\n'));
     const busy = lines.slice(head + 1).filter((line) => line.endsWith('############'));
@@ -69,6 +69,30 @@ describe('freebsd-rss top', () => {
       requests.metrics.map(({ labels }) => labels!['bucket']),
       buckets.map(({ bucket }) => `${bucket}`),
     );
+  });
+
+  it('finds the socket of a process', async () => {
+    const { pid } = server.child;
+    const args = ['dist/cli/main.js', 'top', '--json', `${pid}`];
+    const { stdout } = await run(process.execPath, args);
+    assert.equal((JSON.parse(stdout) as { pid: number }).pid, pid);
+    await assert.rejects(run(process.execPath, ['dist/cli/main.js', 'top', `${process.pid}`]), {
+      code: 64,
+      stderr: /has no admin socket/,
+    });
+  });
+
+  it('how late event loops were', async () => {
+    const delays = async () =>
+      (JSON.parse(await top('--json')) as { workers: { loopDelayP99Us: number }[] }).workers.map(
+        ({ loopDelayP99Us }) => loopDelayP99Us,
+      );
+    while ((await delays()).some((delay) => delay === 0)) await setTimeout(100);
+    const families = parsePrometheus(await top('--prometheus'));
+    const delay = families.find(({ name }) => name === 'freebsd_rss_loop_delay_p99_seconds')!;
+    assert.equal(delay.type, 'GAUGE');
+    assert.equal(delay.metrics.length, 2);
+    assert.ok(delay.metrics.every(({ value }) => Number(value) > 0 && Number(value) < 60));
   });
 
   it('says so when nobody is there', async () => {

@@ -5,6 +5,7 @@ import { describe, it } from 'node:test';
 
 import { bucketOf, capabilities, type Probe, type RssConfig, rssConfig } from 'freebsd-rss';
 
+import { pathsOfInodes, pathsOfSockstat } from '../../cli/admin-socket.js';
 import { examine, exitStatus } from '../../cli/checks.js';
 import { configuration, endpoint } from '../../cli/command.js';
 import type { Facts } from '../../cli/facts.js';
@@ -18,7 +19,7 @@ function command(...args: string[]) {
 describe('freebsd-rss', () => {
   for (const args of [
     ['--help'],
-    ...['info', 'doctor', 'hash', 'flows', 'top'].map((c) => [c, '--help']),
+    ...['info', 'doctor', 'hash', 'flows', 'load', 'top'].map((c) => [c, '--help']),
   ])
     it(`${args.join(' ')} fits a screen`, () => {
       const { status, stdout } = command(...args);
@@ -29,7 +30,7 @@ describe('freebsd-rss', () => {
     });
 
   const wrong: [string[], RegExp][] = [
-    [['inform'], /no command "inform"; there are info, doctor, hash, flows, top/],
+    [['inform'], /no command "inform"; there are info, doctor, hash, flows, load, top/],
     [['info', '--jsn'], /--jsn/],
     [['hash', '10.0.0.1'], /a source and a destination/],
     [['hash', '10.0.0.1', '10.0.0.300'], /"10.0.0.300" is no IP address/],
@@ -61,6 +62,30 @@ describe('freebsd-rss', () => {
     assert.equal(doctor.status, exitStatus(JSON.parse(doctor.stdout)));
     const text = command('info').stdout;
     assert.ok(text.includes(steering) && text.split('\n').every((line) => line.length < 80));
+  });
+});
+
+describe('admin sockets of a process', () => {
+  it('in /proc/net/unix', () => {
+    const table = `Num       RefCount Protocol Flags    Type St Inode Path
+0000000000000000: 00000002 00000000 00010000 0001 01 23456 /run/server.sock
+0000000000000000: 00000002 00000000 00010000 0001 01 23457 /run/other.sock
+0000000000000000: 00000003 00000000 00000000 0001 03 23458 /run/server.sock
+0000000000000000: 00000002 00000000 00010000 0001 01 23459 @abstract
+`;
+    assert.deepEqual(pathsOfInodes(table, new Set(['23456', '23458', '23459'])), [
+      '/run/server.sock',
+    ]);
+  });
+
+  it("in sockstat(1)'s output", () => {
+    const table = `USER     COMMAND    PID   FD  PROTO  LOCAL ADDRESS         FOREIGN ADDRESS
+www      node       4711  24  stream /var/run/server.sock
+www      node       4711  31  stream (not connected)
+root     node       47    24  stream /var/run/other.sock
+root     syslogd    611   6   dgram  /var/run/log
+`;
+    assert.deepEqual(pathsOfSockstat(table, 4711), ['/var/run/server.sock']);
   });
 });
 

@@ -1,0 +1,71 @@
+// Where a running server's admin socket is: given as a path, or looked for among a process's Unix sockets.
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import net from 'node:net';
+import { text } from 'node:stream/consumers';
+
+import type { ServerSnapshot } from 'freebsd-rss';
+
+import { UsageError } from './command.js';
+
+/** Longer than a server takes to answer, unless it is another socket. */
+const answerMs = 1000;
+
+export async function snapshot(path: string): Promise<ServerSnapshot> {
+  return JSON.parse(await text(net.connect(path))) as ServerSnapshot;
+}
+
+/** Paths of the listening Unix sockets with these inode numbers, in /proc/net/unix of Linux. */
+export function pathsOfInodes(table: string, inodes: ReadonlySet<string>): string[] {
+  // Num RefCount Protocol Flags Type St Inode Path; flag 0x10000: listens
+  const row = /^\S+: \S+ \S+ (\S+) \S+ \S+ +(\d+) (\/.*)$/gm;
+  return [...table.matchAll(row)]
+    .filter(([, flags, inode]) => parseInt(flags!, 16) & 0x10000 && inodes.has(inode!))
+    .map(([, , , path]) => path!);
+}
+
+/** Paths of a process's Unix sockets, in the output of FreeBSD's sockstat(1) -u. */
+export function pathsOfSockstat(table: string, pid: number): string[] {
+  // USER COMMAND PID FD PROTO LOCAL ADDRESS; without a path: the other end of a connection
+  return table
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .filter((words) => words[2] === `${pid}` && words[4] === 'stream' && words[5]?.startsWith('/'))
+    .map((words) => words[5]!);
+}
+
+function pathsOf(pid: number): string[] {
+  if (process.platform === 'freebsd')
+    return pathsOfSockstat(execFileSync('sockstat', ['-u', '-l'], { encoding: 'utf8' }), pid);
+  const folder = `/proc/${pid}/fd`;
+  const links = readdirSync(folder).map((fd) => {
+    try {
+      return readlinkSync(`${folder}/${fd}`);
+    } catch {
+      return ''; // closed meanwhile
+    }
+  });
+  const inodes = links.flatMap((link) => /^socket:\[(\d+)\]$/.exec(link)?.[1] ?? []);
+  return pathsOfInodes(readFileSync(`/proc/${pid}/net/unix`, 'utf8'), new Set(inodes));
+}
+
+/** Whether a snapshot of this process is to be had there. */
+async function isAdmin(path: string, pid: number): Promise<boolean> {
+  const socket = net.connect(path);
+  const timer = setTimeout(() => socket.destroy(), answerMs);
+  try {
+    return (JSON.parse(await text(socket)) as ServerSnapshot).pid === pid;
+  } catch {
+    return false; // it serves something else
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The socket of `where`, a path or a process. */
+export async function findAdminSocket(where: string): Promise<string> {
+  if (!/^\d+$/.test(where)) return where;
+  const pid = Number(where);
+  for (const path of pathsOf(pid)) if (await isAdmin(path, pid)) return path;
+  throw new UsageError(`process ${pid} has no admin socket: see createServer()'s \`admin\``);
+}
