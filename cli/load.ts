@@ -19,7 +19,7 @@ const usage = `Traffic for a server: udp:// and tcp:// (echo), memcached://, htt
   --timeout MS       until a request counts as lost (1000)
   --size SIZES       bytes: 64, 64-1400, 64:7,1400:3, imix (64)
   --keys N, --zipf E, --sets PERCENT, --fill   of memcached: keys (10000),
-                     exponent of their popularity (0), sets (10), store all first
+                     exponent of popularity (0), sets (10), store all first
   --from ADDR,...    source addresses, in turn; or
   --from CIDR --per-bucket N   flows for each bucket of the server; or
   --sources FILE     flows that \`freebsd-rss flows\` has printed (-: stdin)

@@ -144,6 +144,22 @@ server.on('worker-exit', ({ workerIndex, generation, code, error }) => {
 
 await server.listen().catch(fail);
 let handedOver = false;
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => void server.close({ timeout: handedOver ? 0 : 2000 }));
+process.on('SIGHUP', () => {
+  try {
+    credentials?.load(options.credentials!);
+  } catch (error) {
+    console.error(`warning: ${(error as Error).message}; the ones from before stay`);
+  }
+});
+process.on('SIGUSR2', () => {
+  handOver().catch((error: unknown) =>
+    console.error(`warning: no handover: ${(error as Error).message}`),
+  );
+});
+
+// Whoever reads the pid file, or that the server serves, may signal it at once.
 const { pidFile } = options;
 if (pidFile !== undefined) {
   try {
@@ -168,20 +184,6 @@ if (options.user !== undefined)
   } catch (error) {
     fail(error);
   }
-for (const signal of ['SIGINT', 'SIGTERM'] as const)
-  process.once(signal, () => void server.close({ timeout: handedOver ? 0 : 2000 }));
-process.on('SIGHUP', () => {
-  try {
-    credentials?.load(options.credentials!);
-  } catch (error) {
-    console.error(`warning: ${(error as Error).message}; the ones from before stay`);
-  }
-});
-process.on('SIGUSR2', () => {
-  handOver().catch((error: unknown) =>
-    console.error(`warning: no handover: ${(error as Error).message}`),
-  );
-});
 
 /** A new process goes on with listeners and store; this one serves its clients until they leave. */
 async function handOver(): Promise<void> {
@@ -200,5 +202,4 @@ async function handOver(): Promise<void> {
 
 const portsFile = process.env['MEMCACHED_PORT_FILENAME'];
 if (portsFile !== undefined) writePorts(portsFile, server);
-// Whoever reads that the server serves may signal it at once.
 describe(server);

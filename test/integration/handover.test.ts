@@ -99,9 +99,13 @@ class Clients {
       this.wrong.push(`get ${key}: ${answer}, not ${value}`);
   }
 
+  stop(): void {
+    this.#stop = true;
+  }
+
   /** Ends them, and looks at every key once more. */
   async end(client: RawClient): Promise<void> {
-    this.#stop = true;
+    this.stop();
     await this.#done;
     for (const key of this.#stored.keys()) await this.#check(client, key);
     client.close(); // it may be the last one of a process that goes
@@ -156,6 +160,16 @@ describe('memcached, handed over under load', () => {
         const load = new Clients(connect, clients);
         const datagrams = new DatagramClient(udpPort);
         const pids = new Set([readPid(pidFile)]);
+        // After a failure nothing may go on for ever.
+        t.after(() => {
+          load.stop();
+          void datagrams.stop();
+          try {
+            process.kill(readPid(pidFile), 'SIGKILL');
+          } catch {
+            // it has ended in order, and its file is gone
+          }
+        });
         for (let i = 0; i < handovers(steering); i++) {
           await handOver(pidFile);
           pids.add(readPid(pidFile));
