@@ -65,6 +65,11 @@ export const echo: Subject = {
   command: (port) => node('../examples/udp-echo/main.js', String(port)),
 };
 
+export const nodeHttp: Subject = {
+  name: 'examples/http',
+  command: (port) => node('../examples/http/main.js', String(port), '127.0.0.1'),
+};
+
 export const nodeDgram: Subject = {
   name: 'node:dgram',
   udp: true,
