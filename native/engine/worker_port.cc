@@ -102,6 +102,7 @@ Result<uint32_t> WorkerPort::ConnectDatagrams(const Connecting& how) {
   auto socket = Own(std::move(fd.value));
   if (!socket.ok()) return socket.failure;
   socket.value->address = local;
+  socket.value->peer = peer;
   socket.value->flow = table_->classifier().Hash(Transport::kUdp, peer, local);
   int error = uv_poll_start(socket.value->poll.get(), UV_READABLE, OnSocketReadable);
   if (error != 0) return UvFailure(error, "uv_poll_start");
@@ -369,8 +370,11 @@ void WorkerPort::OnSocketReadable(uv_poll_t* poll, int status, int) {
 void WorkerPort::ReceiveDatagrams(Socket* socket) {
   const uint32_t id = socket->connected;
   for (int batch = 0; batch < kBatchesPerTurn; ++batch) {
-    int received = batcher_.Receive(socket->fd.get(), options_.slab, options_.stride,
-                                    options_.slot_size, rows_.data());
+    int received = id == 0
+                       ? batcher_.Receive(socket->fd.get(), options_.slab, options_.stride,
+                                          options_.slot_size, rows_.data())
+                       : batcher_.ReceiveConnected(socket->fd.get(), options_.slab, options_.stride,
+                                                   options_.slot_size, rows_.data());
     if (received == -EAGAIN || received == -EWOULDBLOCK || received == 0) return;
     if (received < 0) continue;  // a pending ICMP error: reading it has cleared it
     size_t count = 0;
@@ -396,6 +400,8 @@ void WorkerPort::ReceiveDatagrams(Socket* socket) {
 bool WorkerPort::Describe(ReceivedDatagram* row, const Socket& socket) {
   if (socket.connected != 0) {
     row->flow = socket.flow;
+    row->peer = socket.peer;
+    row->info = DatagramInfo();
     return true;
   }
   SocketAddress local = socket.address;

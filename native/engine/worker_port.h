@@ -118,7 +118,8 @@ class WorkerPort final : public Waker {
     SocketAddress address;
     int endpoint = 0;
     uint32_t connected = 0;  // its id, if it is
-    Flow flow;               // and that of all its datagrams
+    SocketAddress peer;      // and whose, and of which flow all its datagrams are
+    Flow flow;
     bool receive = true;
     bool local = false;      // a Unix socket: its connections have no flow
     Handle<uv_poll_t> poll;  // closed before fd: members are destroyed in reverse order

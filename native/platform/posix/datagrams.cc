@@ -32,11 +32,27 @@ int SegmentsOf(const OutgoingDatagram* datagrams, int count) {
   return run;
 }
 
+int ReceiveBatch(int fd, mmsghdr* headers, size_t slot_size, ReceivedDatagram* out) {
+  int count;
+  do {
+    count = static_cast<int>(recvmmsg(fd, headers, kDatagramBatch, MSG_DONTWAIT, nullptr));
+  } while (count < 0 && errno == EINTR);
+  if (count < 0) return -errno;
+  for (int i = 0; i < count; ++i) {
+    out[i].slot = static_cast<uint32_t>(i);
+    out[i].length = headers[i].msg_len;
+    out[i].truncated = (headers[i].msg_hdr.msg_flags & MSG_TRUNC) != 0;
+    if (out[i].length > slot_size) out[i].length = static_cast<uint32_t>(slot_size);
+  }
+  return count;
+}
+
 }  // namespace
 
 struct DatagramBatcher::State {
   int used = kDatagramBatch;  // headers of `receive` that are not as they should be
   mmsghdr receive[kDatagramBatch];
+  mmsghdr receive_connected[kDatagramBatch];  // of which the kernel changes what it returns alone
   iovec receive_iov[kDatagramBatch];
   mmsghdr send[kDatagramBatch];
   iovec send_iov[kDatagramBatch];
@@ -48,6 +64,7 @@ struct DatagramBatcher::State {
 
 DatagramBatcher::DatagramBatcher() : state_(std::make_unique<State>()) {
   memset(state_->receive, 0, sizeof state_->receive);
+  memset(state_->receive_connected, 0, sizeof state_->receive_connected);
   memset(state_->send, 0, sizeof state_->send);
 }
 
@@ -69,25 +86,34 @@ int DatagramBatcher::Receive(int fd, uint8_t* slab, size_t stride, size_t slot_s
     header.msg_flags = 0;
     s.receive[i].msg_len = 0;
   }
-  int count;
-  do {
-    count = static_cast<int>(recvmmsg(fd, s.receive, kDatagramBatch, MSG_DONTWAIT, nullptr));
-  } while (count < 0 && errno == EINTR);
+  int count = ReceiveBatch(fd, s.receive, slot_size, out);
   s.used = count < 0 ? 1 : count;
-  if (count < 0) return -errno;
   for (int i = 0; i < count; ++i) {
     const msghdr& header = s.receive[i].msg_hdr;
-    out[i].slot = static_cast<uint32_t>(i);
-    out[i].length = s.receive[i].msg_len;
-    out[i].truncated = (header.msg_flags & MSG_TRUNC) != 0;
-    if (out[i].length > slot_size) out[i].length = static_cast<uint32_t>(slot_size);
     out[i].info = header.msg_controllen == 0 ? DatagramInfo() : ParseControl(header);
   }
   return count;
 }
 
+int DatagramBatcher::ReceiveConnected(int fd, uint8_t* slab, size_t stride, size_t slot_size,
+                                      ReceivedDatagram* out) {
+  State& s = *state_;
+  if (s.receive_connected[0].msg_hdr.msg_iov == nullptr)
+    for (int i = 0; i < kDatagramBatch; ++i) {
+      s.receive_iov[i] = {slab + i * stride, slot_size};
+      s.receive_connected[i].msg_hdr.msg_iov = &s.receive_iov[i];
+      s.receive_connected[i].msg_hdr.msg_iovlen = 1;
+    }
+  return ReceiveBatch(fd, s.receive_connected, slot_size, out);
+}
+
 int DatagramBatcher::Send(int fd, const OutgoingDatagram* datagrams, int count) {
   State& s = *state_;
+  if (count == 1 && datagrams[0].peer == nullptr) {
+    // Half of what a message with its headers costs.
+    ssize_t sent = SendNow(fd, datagrams[0].data, datagrams[0].length);
+    return sent < 0 ? -errno : 1;
+  }
   if (count > kDatagramBatch) count = kDatagramBatch;
   unsigned messages = 0;
   for (int at = 0; at < count; ++messages) {
