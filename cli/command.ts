@@ -73,7 +73,7 @@ export function columns(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]?.map((_, i) => widest(i)) ?? [];
   const line = (row: readonly string[]) =>
     row.map((cell, i) => (i < row.length - 1 ? cell.padEnd(widths[i]!) : cell)).join('  ');
-  return rows.map((row) => `${line(row)}\n`).join('');
+  return rows.map((row) => `${line(row).trimEnd()}\n`).join('');
 }
 
 /** Text of at most 80 columns, what follows the first line indented. */

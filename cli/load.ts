@@ -16,7 +16,7 @@ const usage = `Traffic for a server: udp:// and tcp:// (echo), memcached://, htt
   -c, --connections N (16)      -d, --depth N, in flight on each (1)
   -w, --workers N (1)           -s, --seconds N (10), after --warmup N (1)
   -r, --rate N       a second, on time; else an answer brings the next request
-  --timeout MS       until a request counts as lost (1000)
+  --timeout MS       until a request counts as lost (1000, of --find-max 100)
   --size SIZES       bytes: 64, 64-1400, 64:7,1400:3, imix (64)
   --keys N, --zipf E, --sets PERCENT, --fill   of memcached: keys (10000),
                      exponent of popularity (0), sets (10), store all first
@@ -61,6 +61,8 @@ async function search(options: LoadOptions, clients: Clients): Promise<Outcome |
 async function run(args: string[]): Promise<number> {
   const options = await parseLoadOptions(args);
   const clients = await Clients.start(options, (message) => console.error(`warning: ${message}`));
+  // What has been measured so far is told; a second signal ends it at once.
+  process.once('SIGINT', () => clients.stop());
   try {
     if (!options.json) process.stdout.write(heading(options));
     if (options.fill) await clients.run({ rate: undefined, seconds: 3600, fill: true });

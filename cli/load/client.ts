@@ -6,7 +6,7 @@ import { defineWorker, slotOf, type WorkerContext } from 'freebsd-rss/worker';
 
 import { drawSizes } from './distributions.js';
 import { Lanes, newHistogram } from './lanes.js';
-import { type ClientSettings, type Report, reportsOf, type Trial } from './messages.js';
+import { type ClientSettings, type Order, type Report, reportsOf, type Trial } from './messages.js';
 import { MemcachedRequests, type Requests, requestsOf, WrongAnswer } from './requests.js';
 
 /** Nearer than so many milliseconds, a time is waited for by turns of the loop. */
@@ -38,6 +38,7 @@ class Pacer {
   #most = Infinity;
   #cursor = 0;
   #ending = false;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(lanes: Lanes, send: Send, done: () => void) {
     this.#lanes = lanes;
@@ -59,7 +60,20 @@ class Pacer {
     this.lag = newHistogram();
     if (trial.rate === undefined) this.#fill(performance.now());
     else this.#pace(trial.rate);
-    setTimeout(() => this.end(), trial.seconds * 1000);
+    this.#endInTime();
+  }
+
+  /** Ends the trial before its time. */
+  stop(): void {
+    this.#ends = Math.min(this.#ends, performance.now());
+    this.#end();
+  }
+
+  #endInTime(): void {
+    // Timers may be early by less than a millisecond.
+    const left = this.#ends - performance.now();
+    if (left > 0) this.#timer = setTimeout(() => this.#endInTime(), left);
+    else this.#end();
   }
 
   /** Answers have come: what waits goes out. */
@@ -74,7 +88,7 @@ class Pacer {
   }
 
   /** Nothing more is due; what has been sent may be answered still. */
-  end(): void {
+  #end(): void {
     if (this.trial === undefined || this.#ending) return;
     if (this.trial.rate !== undefined) this.#issueDue(this.trial.rate);
     this.#ending = true;
@@ -163,6 +177,7 @@ class Pacer {
   }
 
   #finish(): void {
+    clearTimeout(this.#timer);
     this.#ending = true;
     this.trial = undefined;
     this.#done();
@@ -211,7 +226,11 @@ class Client {
     );
     this.#reports = new BroadcastChannel(reportsOf(settings.channel, context.workerIndex));
     this.#orders = new BroadcastChannel(settings.channel);
-    this.#orders.onmessage = (event) => this.#begin((event as { data: Trial }).data);
+    this.#orders.onmessage = (event) => {
+      const { data } = event as { data: Order };
+      if (data === 'stop') this.#pacer.stop();
+      else this.#begin(data);
+    };
   }
 
   get #sources() {

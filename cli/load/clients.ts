@@ -11,6 +11,7 @@ import {
   type ClientSettings,
   type Counts,
   type FromClient,
+  type Order,
   reportsOf,
   type Source,
   type Trial,
@@ -208,8 +209,13 @@ export class Clients {
           perSecond,
         });
       });
-      this.#orders.postMessage(trial);
+      this.#orders.postMessage(trial satisfies Order);
     });
+  }
+
+  /** Ends the trial that runs before its time. */
+  stop(): void {
+    this.#orders.postMessage('stop' satisfies Order);
   }
 
   async close(): Promise<void> {

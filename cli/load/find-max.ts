@@ -14,7 +14,7 @@ export interface TrialResult {
   outcome: Outcome;
 }
 
-/** Everything was sent on time, and answered in time. */
+/** Everything was sent on time, and answered before `timeout` milliseconds had passed. */
 export function passes({ counts, wanted, seconds, lag }: Outcome, timeout: number): boolean {
   const sentAll = counts.sent >= 0.98 * wanted! * seconds;
   const onTime = lag.count === 0 || lag.percentile(99) < timeout * 1e6;

@@ -53,6 +53,9 @@ export interface Trial {
 
 export const reportsOf = (channel: string, worker: number) => `${channel}-${worker}`;
 
+/** To the client workers: a trial, or to end the one that runs. */
+export type Order = Trial | 'stop';
+
 /** Numbers of requests, or of answers. */
 export interface Counts {
   sent: number;

@@ -153,7 +153,7 @@ export async function parseLoadOptions(args: string[]): Promise<LoadOptions> {
       rate: { type: 'string', short: 'r' },
       seconds: { type: 'string', short: 's', default: '10' },
       warmup: { type: 'string', default: '1' },
-      timeout: { type: 'string', default: '1000' },
+      timeout: { type: 'string' },
       size: { type: 'string', default: '64' },
       keys: { type: 'string', default: '10000' },
       zipf: { type: 'string', default: '0' },
@@ -175,6 +175,8 @@ export async function parseLoadOptions(args: string[]): Promise<LoadOptions> {
   if (values.fill && protocol !== 'memcached') throw new UsageError('--fill is for memcached://');
   if (values['find-max'] && values.rate !== undefined)
     throw new UsageError('--find-max looks for the rate: it takes no --rate');
+  // Within a second, a queue may grow that a longer trial would not end.
+  const { timeout = values['find-max'] ? '100' : '1000' } = values;
   const config = configuration(values.key, values.buckets);
   const sources = chooseSources(values, target, config);
   const workers = Math.min(number('--workers', values.workers, 1, 1024), sources.length);
@@ -187,7 +189,7 @@ export async function parseLoadOptions(args: string[]): Promise<LoadOptions> {
     rate: values.rate === undefined ? undefined : number('--rate', values.rate, 1, 1e9),
     seconds: decimal('--seconds', values.seconds, 0.1, 86_400),
     warmup: decimal('--warmup', values.warmup, 0, 3600),
-    timeout: number('--timeout', values.timeout, 1, 60_000),
+    timeout: number('--timeout', timeout, 1, 60_000),
     sizes:
       protocol === 'http' ? [{ from: 0, to: 0, weight: 1 }] : parseSizes(values.size, protocol),
     keys: number('--keys', values.keys, 1, 1e7),

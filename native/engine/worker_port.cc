@@ -32,6 +32,7 @@ WorkerPort::WorkerPort(uv_loop_t* loop, std::shared_ptr<BucketTable> table,
       sink_(sink),
       wake_(this),
       pause_(this),
+      turn_(this),
       held_(table_->classifier().config().buckets()),
       misdirected_(held_.size()),
       rows_(kDatagramBatch) {
@@ -41,6 +42,8 @@ WorkerPort::WorkerPort(uv_loop_t* loop, std::shared_ptr<BucketTable> table,
   wake_.set_initialized();
   uv_timer_init(loop_, pause_.get());
   pause_.set_initialized();
+  uv_check_init(loop_, turn_.get());
+  turn_.set_initialized();
 }
 
 void WorkerPort::Wake() {
@@ -148,6 +151,8 @@ void WorkerPort::Close() {
   if (started_) table_->Detach(options_.worker);
   wake_.Close();
   pause_.Close();
+  turn_.Close();
+  waiting_ = 0;
   listeners_.clear();
   sockets_.clear();
   connected_.clear();
@@ -332,6 +337,7 @@ bool WorkerPort::Drain() {
 }
 
 void WorkerPort::DeliverForwarded() {
+  if (!forwarded_.empty()) DeliverConnected();
   size_t at = 0;
   while (at < forwarded_.size() && !closed_) {
     size_t count = 0;
@@ -364,46 +370,79 @@ void WorkerPort::OnSocketReadable(uv_poll_t* poll, int status, int) {
   auto* socket = static_cast<Socket*>(poll->data);
   if (socket == nullptr) return;
   if (status < 0) uv_poll_start(poll, UV_READABLE, OnSocketReadable);
-  socket->port->ReceiveDatagrams(socket);
+  if (socket->connected != 0)
+    socket->port->ReceiveConnected(socket);
+  else
+    socket->port->ReceiveDatagrams(socket);
 }
 
 void WorkerPort::ReceiveDatagrams(Socket* socket) {
-  const uint32_t id = socket->connected;
+  DeliverConnected();
   for (int batch = 0; batch < kBatchesPerTurn; ++batch) {
-    int received = id == 0
-                       ? batcher_.Receive(socket->fd.get(), options_.slab, options_.stride,
-                                          options_.slot_size, rows_.data())
-                       : batcher_.ReceiveConnected(socket->fd.get(), options_.slab, options_.stride,
-                                                   options_.slot_size, rows_.data());
+    int received = batcher_.Receive(socket->fd.get(), options_.slab, options_.stride,
+                                    options_.slot_size, rows_.data());
     if (received == -EAGAIN || received == -EWOULDBLOCK || received == 0) return;
     if (received < 0) continue;  // a pending ICMP error: reading it has cleared it
     size_t count = 0;
     for (int i = 0; i < received; ++i) {
       ReceivedDatagram& row = rows_[i];
       row.endpoint = socket->endpoint;
-      row.connected = id;
+      row.connected = 0;
       if (!Describe(&row, *socket)) continue;
-      BucketCounters& counter = counters(row.flow.bucket);
-      if (row.truncated) counter.datagrams_truncated += 1;
-      counter.datagrams_in += 1;
-      counter.bytes_in += row.length;
+      CountReceived(row);
       if (count != static_cast<size_t>(i)) rows_[count] = row;
       ++count;
     }
     if (count > 0) sink_->OnDatagrams(count);
     if (closed_ || received < kDatagramBatch) return;
-    if (id != 0 && ConnectedOf(id) != socket) return;  // the callback has closed it
   }
+}
+
+// Connected sockets have few datagrams each: those of a turn are delivered together.
+void WorkerPort::ReceiveConnected(Socket* socket) {
+  const uint32_t id = socket->connected;
+  for (int batch = 0; batch < kBatchesPerTurn; ++batch) {
+    int first = static_cast<int>(waiting_);
+    int received = batcher_.ReceiveConnected(socket->fd.get(), first, options_.slab,
+                                             options_.stride, options_.slot_size, rows_.data());
+    if (received == -EAGAIN || received == -EWOULDBLOCK || received == 0) return;
+    if (received < 0) continue;
+    if (waiting_ == 0) uv_check_start(turn_.get(), OnTurn);
+    for (int i = 0; i < received; ++i) {
+      ReceivedDatagram& row = rows_[waiting_++];
+      row.connected = id;
+      row.peer = socket->peer;
+      row.flow = socket->flow;
+      row.info = DatagramInfo();
+      CountReceived(row);
+    }
+    if (waiting_ < kDatagramBatch) return;
+    DeliverConnected();
+    if (ConnectedOf(id) != socket) return;  // the callback has closed it, or all
+  }
+}
+
+void WorkerPort::OnTurn(uv_check_t* check) {
+  if (check->data != nullptr) static_cast<WorkerPort*>(check->data)->DeliverConnected();
+}
+
+void WorkerPort::DeliverConnected() {
+  if (waiting_ == 0) return;
+  uv_check_stop(turn_.get());
+  size_t count = waiting_;
+  waiting_ = 0;
+  sink_->OnDatagrams(count);
+}
+
+void WorkerPort::CountReceived(const ReceivedDatagram& row) {
+  BucketCounters& counter = counters(row.flow.bucket);
+  if (row.truncated) counter.datagrams_truncated += 1;
+  counter.datagrams_in += 1;
+  counter.bytes_in += row.length;
 }
 
 // Finds its flow. False when the datagram has gone to its bucket's owner.
 bool WorkerPort::Describe(ReceivedDatagram* row, const Socket& socket) {
-  if (socket.connected != 0) {
-    row->flow = socket.flow;
-    row->peer = socket.peer;
-    row->info = DatagramInfo();
-    return true;
-  }
   SocketAddress local = socket.address;
   if (row->info.has_destination) {
     local = row->info.destination;

@@ -144,6 +144,10 @@ class WorkerPort final : public Waker {
   void ResumeAccepting();
   void DeliverConnections();
   void ReceiveDatagrams(Socket* socket);
+  void ReceiveConnected(Socket* socket);
+  static void OnTurn(uv_check_t* check);
+  void DeliverConnected();
+  void CountReceived(const ReceivedDatagram& row);
   bool Describe(ReceivedDatagram* row, const Socket& socket);
   bool Forward(const ReceivedDatagram& row, const Socket& socket);
   void DrainInbox();
@@ -158,6 +162,7 @@ class WorkerPort final : public Waker {
   PortSink* sink_;
   Handle<uv_async_t> wake_;
   Handle<uv_timer_t> pause_;
+  Handle<uv_check_t> turn_;  // active while rows wait
   Sockets listeners_;
   Sockets sockets_;
   Sockets connected_;  // by the slot of its id
@@ -173,6 +178,7 @@ class WorkerPort final : public Waker {
   bool stopping_ = false;
   DatagramBatcher batcher_;
   std::vector<ReceivedDatagram> rows_;
+  size_t waiting_ = 0;  // of these, of connected sockets, not delivered yet
   bool started_ = false;
   bool closed_ = false;
 };

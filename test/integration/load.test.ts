@@ -1,6 +1,6 @@
 // freebsd-rss load against real servers: it counts what they did.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -122,6 +122,22 @@ describe('freebsd-rss load, UDP', () => {
     assert.equal(result.duplicates, did.twice);
     assert.equal(result.reordered, did.held);
     assert.ok(did.dropped === 50 && did.twice === 50 && did.held === 50);
+  });
+
+  it('interrupted: tells what there is', async () => {
+    const { url, close } = await udpServer((answer) => answer());
+    const args = ['dist/cli/main.js', 'load', '--seconds', '60', '--warmup', '0', url];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    let output = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      output += chunk.toString();
+      if (/^ +1 +[1-9]/m.test(output)) child.kill('SIGINT');
+    });
+    const [status] = (await once(child, 'close')) as [number];
+    close();
+    assert.equal(status, 0);
+    const [, answered, seconds] = /^answered +([\d,]+) in (\S+) s/m.exec(output)!;
+    assert.ok(Number(answered!.replaceAll(',', '')) > 0 && Number(seconds) < 30);
   });
 
   it('nobody is there: says so, with status 1', async () => {

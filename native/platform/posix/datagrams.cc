@@ -32,13 +32,15 @@ int SegmentsOf(const OutgoingDatagram* datagrams, int count) {
   return run;
 }
 
-int ReceiveBatch(int fd, mmsghdr* headers, size_t slot_size, ReceivedDatagram* out) {
+// From the header and row `first` on.
+int ReceiveBatch(int fd, mmsghdr* headers, int first, size_t slot_size, ReceivedDatagram* out) {
+  unsigned most = static_cast<unsigned>(kDatagramBatch - first);
   int count;
   do {
-    count = static_cast<int>(recvmmsg(fd, headers, kDatagramBatch, MSG_DONTWAIT, nullptr));
+    count = static_cast<int>(recvmmsg(fd, headers + first, most, MSG_DONTWAIT, nullptr));
   } while (count < 0 && errno == EINTR);
   if (count < 0) return -errno;
-  for (int i = 0; i < count; ++i) {
+  for (int i = first; i < first + count; ++i) {
     out[i].slot = static_cast<uint32_t>(i);
     out[i].length = headers[i].msg_len;
     out[i].truncated = (headers[i].msg_hdr.msg_flags & MSG_TRUNC) != 0;
@@ -86,7 +88,7 @@ int DatagramBatcher::Receive(int fd, uint8_t* slab, size_t stride, size_t slot_s
     header.msg_flags = 0;
     s.receive[i].msg_len = 0;
   }
-  int count = ReceiveBatch(fd, s.receive, slot_size, out);
+  int count = ReceiveBatch(fd, s.receive, 0, slot_size, out);
   s.used = count < 0 ? 1 : count;
   for (int i = 0; i < count; ++i) {
     const msghdr& header = s.receive[i].msg_hdr;
@@ -95,8 +97,8 @@ int DatagramBatcher::Receive(int fd, uint8_t* slab, size_t stride, size_t slot_s
   return count;
 }
 
-int DatagramBatcher::ReceiveConnected(int fd, uint8_t* slab, size_t stride, size_t slot_size,
-                                      ReceivedDatagram* out) {
+int DatagramBatcher::ReceiveConnected(int fd, int first, uint8_t* slab, size_t stride,
+                                      size_t slot_size, ReceivedDatagram* out) {
   State& s = *state_;
   if (s.receive_connected[0].msg_hdr.msg_iov == nullptr)
     for (int i = 0; i < kDatagramBatch; ++i) {
@@ -104,7 +106,7 @@ int DatagramBatcher::ReceiveConnected(int fd, uint8_t* slab, size_t stride, size
       s.receive_connected[i].msg_hdr.msg_iov = &s.receive_iov[i];
       s.receive_connected[i].msg_hdr.msg_iovlen = 1;
     }
-  return ReceiveBatch(fd, s.receive_connected, slot_size, out);
+  return ReceiveBatch(fd, s.receive_connected, first, slot_size, out);
 }
 
 int DatagramBatcher::Send(int fd, const OutgoingDatagram* datagrams, int count) {

@@ -41,8 +41,9 @@ class DatagramBatcher {
   // and describes it in out[i]: the same slab and rows at every call. Returns their number or
   // -errno; -EAGAIN when there are none.
   int Receive(int fd, uint8_t* slab, size_t stride, size_t slot_size, ReceivedDatagram* out);
-  // The same for a connected socket, without peers and info, which cost as much as the payload.
-  int ReceiveConnected(int fd, uint8_t* slab, size_t stride, size_t slot_size,
+  // The same for a connected socket, from slot and row `first` on, without peers and info, which
+  // cost as much as the payload.
+  int ReceiveConnected(int fd, int first, uint8_t* slab, size_t stride, size_t slot_size,
                        ReceivedDatagram* out);
 
   // Sends up to kDatagramBatch datagrams. Returns how many the kernel took, or -errno of the first.
