@@ -161,6 +161,58 @@ void TestUdp() {
   SocketAddress server;
   UniqueFd socket = UdpPeer(&server);
   TestBuckets(Transport::kUdp, server, "UDP");
+  // One datagram, and several, without their peer: the socket is connected.
+  Connecting how = To(server);
+  how.transport = Transport::kUdp;
+  auto client = Connect(how);
+  if (!CheckOk(client, "UDP: connects")) return;
+  SocketAddress local, peer;
+  bool found = Endpoints(client.value.get(), &local, &peer).ok();
+  Check(found && peer == server, "UDP: knows both ends");
+  const char text[] = "0123456789";
+  OutgoingDatagram outgoing[4];
+  for (size_t i = 0; i < 4; ++i) {
+    outgoing[i].data = text + i;
+    outgoing[i].length = i + 1;
+  }
+  DatagramBatcher batcher;
+  Check(batcher.Send(client.value.get(), outgoing, 1) == 1, "UDP: sends one when connected");
+  Check(batcher.Send(client.value.get(), outgoing + 1, 3) == 3, "UDP: and several");
+  constexpr size_t kSlot = 64;
+  std::vector<uint8_t> slab(kDatagramBatch * kSlot);
+  std::vector<ReceivedDatagram> rows(kDatagramBatch);
+  int received = 0;
+  while (received < 4 && Await(socket.get(), POLLIN)) {
+    int more = batcher.Receive(socket.get(), slab.data(), kSlot, kSlot, rows.data());
+    for (int i = 0; i < more; ++i, ++received) {
+      OutgoingDatagram back;
+      back.data = slab.data() + rows[i].slot * kSlot;
+      back.length = rows[i].length;
+      back.peer = &rows[i].peer;
+      Check(rows[i].peer == local && batcher.Send(socket.get(), &back, 1) == 1,
+            "UDP: comes from the connected address");
+    }
+  }
+  int at = 1;  // the first row is another's
+  while (at < 5 && Await(client.value.get(), POLLIN)) {
+    int more =
+        batcher.ReceiveConnected(client.value.get(), at, slab.data(), kSlot, kSlot, rows.data());
+    if (more > 0) at += more;
+  }
+  bool right = at == 5;
+  for (int i = 1; i < at; ++i) {
+    size_t length = rows[i].length;
+    const uint8_t* bytes = slab.data() + rows[i].slot * kSlot;
+    right = right && rows[i].slot == static_cast<uint32_t>(i) && length == static_cast<size_t>(i) &&
+            memcmp(bytes, text + length - 1, length) == 0;
+  }
+  Check(right, "UDP: what comes back is read behind the rows that wait");
+  socket.reset();
+  Check(batcher.Send(client.value.get(), outgoing, 1) == 1 && Await(client.value.get(), POLLIN),
+        "UDP: that nobody is there any more is told");
+  int refused =
+      batcher.ReceiveConnected(client.value.get(), 0, slab.data(), kSlot, kSlot, rows.data());
+  Check(refused == -ECONNREFUSED, "UDP: as ECONNREFUSED", std::to_string(refused));
 }
 
 // Equally long datagrams to one peer may leave as one message: each has to arrive as itself.
