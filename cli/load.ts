@@ -61,12 +61,15 @@ async function search(options: LoadOptions, clients: Clients): Promise<Outcome |
 async function run(args: string[]): Promise<number> {
   const options = await parseLoadOptions(args);
   const clients = await Clients.start(options, (message) => console.error(`warning: ${message}`));
-  // What has been measured so far is told; a second signal ends it at once.
-  process.once('SIGINT', () => clients.stop());
+  // What has been measured so far is told; a second signal ends the process.
+  const stop = () => clients.stop();
+  process.once('SIGINT', stop);
   try {
     if (!options.json) process.stdout.write(heading(options));
     if (options.fill) await clients.run({ rate: undefined, seconds: 3600, fill: true });
-    if (options.warmup > 0) await clients.run({ rate: options.rate, seconds: options.warmup });
+    if (options.warmup > 0 && !clients.stopped)
+      await clients.run({ rate: options.rate, seconds: options.warmup });
+    if (clients.stopped) return 1;
     const outcome = await (options.findMax ? search : measure)(options, clients);
     if (outcome === undefined) return 1;
     if (options.json) printJson(asJson(options, outcome, clients.buckets));
@@ -74,6 +77,7 @@ async function run(args: string[]): Promise<number> {
     if (options.svg !== undefined) writeFileSync(options.svg, await chart(options.url, outcome));
     return outcome.counts.answered > 0 ? 0 : 1;
   } finally {
+    process.off('SIGINT', stop);
     await clients.close();
   }
 }

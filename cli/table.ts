@@ -68,7 +68,7 @@ const heads = [
 ];
 const widths = [6, 3, 3, 6, 6, 6, 7, 6, 6, 6];
 
-function misdirection({ misdirections }: ServerSnapshot): string[] {
+function misdirection({ misdirections = [] }: Partial<ServerSnapshot>): string[] {
   const last = misdirections.reduce<Misdirection | undefined>(
     (latest, one) => (latest === undefined || one.time > latest.time ? one : latest),
     undefined,

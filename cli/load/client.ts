@@ -38,6 +38,8 @@ class Pacer {
   #most = Infinity;
   #cursor = 0;
   #ending = false;
+  /** No lane had room when all were looked at. */
+  #crowded = false;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(lanes: Lanes, send: Send, done: () => void) {
@@ -55,6 +57,7 @@ class Pacer {
     this.#paced = 0;
     this.#most = most;
     this.#ending = false;
+    this.#crowded = false;
     this.#waiting = [];
     this.#firstWaiting = 0;
     this.lag = newHistogram();
@@ -79,6 +82,7 @@ class Pacer {
   /** Answers have come: what waits goes out. */
   answered(lane: number, now: number): void {
     if (this.trial === undefined) return;
+    this.#crowded = false;
     while (this.#lanes.hasRoom(lane)) {
       if (this.#firstWaiting < this.#waiting.length) this.#issue(lane, this.#take());
       else if (this.trial.rate === undefined && this.#mayIssue(now)) this.#issue(lane, now);
@@ -96,7 +100,7 @@ class Pacer {
   }
 
   /** Gives up what was due before `time`; room that is made so is used. */
-  sweep(time: number, inOrder: boolean): void {
+  sweep(time: number): void {
     if (this.trial === undefined) return;
     while (this.#firstWaiting < this.#waiting.length && this.#waiting[this.#firstWaiting]! < time) {
       this.#take();
@@ -105,7 +109,7 @@ class Pacer {
     }
     const now = performance.now();
     for (let lane = 0; lane < this.#lanes.count; lane++)
-      if (this.#lanes.giveUp(lane, time, inOrder)) this.answered(lane, now);
+      if (this.#lanes.giveUp(lane, time)) this.answered(lane, now);
     if (this.trial !== undefined && this.#over()) this.#finish();
   }
 
@@ -139,7 +143,10 @@ class Pacer {
   #pace(rate: number): void {
     if (this.#ending) return;
     const wait = this.#issueDue(rate) - performance.now();
-    const again = () => this.#pace(rate);
+    const { trial } = this;
+    const again = () => {
+      if (this.trial === trial) this.#pace(rate);
+    };
     if (wait > timerSlackMs) setTimeout(again, wait - timerSlackMs);
     else setImmediate(again);
   }
@@ -163,11 +170,12 @@ class Pacer {
   /** The next lane in turn that has room; -1: none has. */
   #roomyLane(): number {
     const { count } = this.#lanes;
-    if (this.#lanes.free === 0) return -1;
+    if (this.#crowded) return -1;
     for (let i = 0; i < count; i++) {
       this.#cursor = (this.#cursor + 1) % count;
       if (this.#lanes.hasRoom(this.#cursor)) return this.#cursor;
     }
+    this.#crowded = true;
     return -1;
   }
 
@@ -214,7 +222,7 @@ class Client {
     const { depth } = settings;
     // UDP: numbers that have been given up stay known, for answers that are late.
     const window = 2 ** Math.ceil(Math.log2(this.#isUdp ? Math.max(1024, depth * 2) : depth * 2));
-    this.#lanes = new Lanes(count, depth, window);
+    this.#lanes = new Lanes(count, depth, window, !this.#isUdp);
     this.#sizes = drawSizes(settings.sizes);
     this.#requests = this.#isUdp
       ? undefined
@@ -255,7 +263,7 @@ class Client {
     });
     this.#post({ type: 'ready', locals });
     const { timeout } = this.#settings;
-    const sweep = () => this.#pacer.sweep(performance.now() - timeout, !this.#isUdp);
+    const sweep = () => this.#pacer.sweep(performance.now() - timeout);
     this.#timers.push(setInterval(sweep, Math.min(sweepEveryMs, timeout)));
     this.#timers.push(setInterval(() => this.#report(false), 1000));
   }
@@ -352,10 +360,19 @@ class Client {
       return;
     }
     this.#lanes.counts.reconnects++;
-    this.#lanes.restart(lane);
+    this.#lanes.down(lane);
+    this.#reconnect(lane);
+  }
+
+  #reconnect(lane: number): void {
     setTimeout(() => {
       if (this.#closing) return;
-      this.#connect(lane);
+      try {
+        this.#connect(lane);
+      } catch {
+        return this.#reconnect(lane); // the source is taken still, descriptors are missing
+      }
+      this.#lanes.up(lane);
       this.#pacer.answered(lane, performance.now());
     }, reconnectAfterMs);
   }

@@ -51,6 +51,7 @@ const largestPage = 2 ** 26;
 export class Clients {
   /** The bucket of each connection, as the server's host sees it. */
   readonly buckets: number[];
+  stopped = false;
   readonly #server: RssServer;
   readonly #orders: BroadcastChannel;
   readonly #reports: readonly BroadcastChannel[];
@@ -213,8 +214,9 @@ export class Clients {
     });
   }
 
-  /** Ends the trial that runs before its time. */
+  /** Ends the trial that runs before its time; there should be no other. */
   stop(): void {
+    this.stopped = true;
     this.#orders.postMessage('stop' satisfies Order);
   }
 

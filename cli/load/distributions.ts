@@ -2,19 +2,26 @@
 import type { Sizes } from './messages.js';
 
 const tableSize = 2 ** 16;
+const primeTableSize = 65_521;
+const largestTable = 2 ** 22;
 
-/** `draw` many times; take() goes round the results. */
-export class Drawn {
+/** Random numbers. */
+export interface Drawing {
+  take(): number;
+}
+
+/** `draw` many times; take() goes round the results. Two of one size would go round together. */
+class Drawn implements Drawing {
   readonly #table: Uint32Array;
   #at = 0;
 
-  constructor(draw: () => number) {
-    this.#table = Uint32Array.from({ length: tableSize }, draw);
+  constructor(draw: () => number, size: number) {
+    this.#table = Uint32Array.from({ length: size }, draw);
   }
 
   take(): number {
     const value = this.#table[this.#at]!;
-    this.#at = (this.#at + 1) % tableSize;
+    this.#at = this.#at + 1 === this.#table.length ? 0 : this.#at + 1;
     return value;
   }
 }
@@ -37,17 +44,24 @@ function running(weights: Float64Array): Float64Array {
 }
 
 /** Numbers below `count`, the i-th as often as 1 / (i + 1)^exponent; exponent 0: all alike. */
-export function zipf(count: number, exponent: number): Drawn {
+export function zipf(count: number, exponent: number): Drawing {
+  if (exponent === 0) return { take: () => Math.floor(Math.random() * count) };
   const sums = running(Float64Array.from({ length: count }, (_, i) => (i + 1) ** -exponent));
-  return new Drawn(() => pick(sums));
+  const size = Math.min(Math.max(4 * count, tableSize), largestTable);
+  return new Drawn(() => pick(sums), size);
 }
 
-export function drawSizes(sizes: Sizes): Drawn {
+/** 1 for this share, else 0. */
+export function drawShare(share: number): Drawing {
+  return { take: () => (Math.random() < share ? 1 : 0) };
+}
+
+export function drawSizes(sizes: Sizes): Drawing {
   const sums = running(Float64Array.from(sizes, ({ weight }) => weight));
   return new Drawn(() => {
     const { from, to } = sizes[pick(sums)]!;
     return from + Math.floor(Math.random() * (to - from + 1));
-  });
+  }, primeTableSize);
 }
 
 export const largestOf = (sizes: Sizes) => Math.max(...sizes.map(({ to }) => to));

@@ -34,6 +34,7 @@ export async function findMax(
   let rate = Math.max(1, start);
   for (let trial = 0; trial < mostTrials; trial++) {
     const outcome = await clients.run({ rate: Math.round(rate), seconds });
+    if (clients.stopped) break; // it did not last as long as the others
     const result = { rate: Math.round(rate), passed: passes(outcome, timeout), outcome };
     onTrial(result);
     if (result.passed) best = result;

@@ -38,24 +38,32 @@ export class Lanes {
   free: number;
   readonly #depth: number;
   readonly #window: number;
+  readonly #inOrder: boolean;
   readonly #times: Float64Array;
   /** Of each lane: the next number, the oldest that is not settled, how many are in flight, the highest answered. */
   readonly #next: Float64Array;
   readonly #oldest: Float64Array;
   readonly #inFlight: Int32Array;
   readonly #highest: Float64Array;
+  /** 1: there is no connection just now. */
+  readonly #down: Uint8Array;
 
-  /** `window`: a power of two, at least `depth`. */
-  constructor(count: number, depth: number, window: number) {
+  /**
+   * `window`: a power of two, at least twice `depth`. `inOrder`: answers come in the order of requests, and what was
+   * given up is matched with its answer still.
+   */
+  constructor(count: number, depth: number, window: number, inOrder: boolean) {
     this.answers = new Float64Array(count);
     this.free = count * depth;
     this.#depth = depth;
     this.#window = window;
+    this.#inOrder = inOrder;
     this.#times = new Float64Array(count * window);
     this.#next = new Float64Array(count);
     this.#oldest = new Float64Array(count);
     this.#inFlight = new Int32Array(count);
     this.#highest = new Float64Array(count).fill(-1);
+    this.#down = new Uint8Array(count);
   }
 
   get count(): number {
@@ -67,14 +75,17 @@ export class Lanes {
   }
 
   hasRoom(lane: number): boolean {
-    const next = this.#next[lane]!;
-    return this.#inFlight[lane]! < this.#depth && next - this.#oldest[lane]! < this.#window;
+    if (this.#inFlight[lane]! >= this.#depth || this.#down[lane] === 1) return false;
+    return !this.#inOrder || this.#next[lane]! - this.#oldest[lane]! < this.#window;
   }
 
   /** A request that was due at `time` goes out: its number. */
   sent(lane: number, time: number): number {
-    const number = this.#next[lane]!++;
-    this.#times[lane * this.#window + (number & (this.#window - 1))] = time;
+    let number = this.#next[lane]!;
+    // Out of order, one that is missing must not hold up the others: its place in the ring is passed over.
+    while (this.#times[this.#place(lane, number)]! > 0) number++;
+    this.#next[lane] = number + 1;
+    this.#times[this.#place(lane, number)] = time;
     this.#inFlight[lane]!++;
     this.free--;
     this.counts.sent++;
@@ -106,7 +117,7 @@ export class Lanes {
   }
 
   #settle(lane: number, number: number, now: number): void {
-    const at = lane * this.#window + (number & (this.#window - 1));
+    const at = this.#place(lane, number);
     const time = this.#times[at]!;
     this.#times[at] = settled;
     if (time > 0) {
@@ -119,39 +130,45 @@ export class Lanes {
     else this.counts.duplicates++;
   }
 
+  /** In the ring: of the numbers of one window each has its own. */
+  #place(lane: number, number: number): number {
+    return lane * this.#window + (number % this.#window);
+  }
+
   #advance(lane: number): void {
-    let oldest = this.#oldest[lane]!;
     const next = this.#next[lane]!;
-    while (oldest < next && this.#times[lane * this.#window + (oldest & (this.#window - 1))]! <= 0)
-      oldest++;
+    let oldest = Math.max(this.#oldest[lane]!, next - this.#window);
+    while (oldest < next && this.#times[this.#place(lane, oldest)]! <= 0) oldest++;
     this.#oldest[lane] = oldest;
   }
 
-  /**
-   * Gives up what was due before `time`; with `inOrder` answers to come are matched with it still. Returns
-   * whether there was any.
-   */
-  giveUp(lane: number, time: number, inOrder: boolean): boolean {
-    const window = lane * this.#window;
+  /** Gives up what was due before `time`. Returns whether there was any. */
+  giveUp(lane: number, time: number): boolean {
     let any = false;
-    for (let number = this.#oldest[lane]!; number < this.#next[lane]!; number++) {
-      const at = window + (number & (this.#window - 1));
-      if (this.#times[at]! <= 0) continue;
-      if (this.#times[at]! >= time) break;
+    const next = this.#next[lane]!;
+    for (let number = Math.max(this.#oldest[lane]!, next - this.#window); number < next; number++) {
+      const at = this.#place(lane, number);
+      if (this.#times[at]! <= 0 || this.#times[at]! >= time) continue;
       this.#times[at] = givenUp;
       this.#inFlight[lane]!--;
       this.free++;
       this.counts.lost++;
       any = true;
     }
-    if (!inOrder) this.#advance(lane);
+    if (!this.#inOrder) this.#advance(lane);
     return any;
   }
 
-  /** The connection is a new one: nothing more comes of what is in flight. */
-  restart(lane: number): void {
-    this.giveUp(lane, Infinity, false);
+  /** The connection has ended: nothing comes of what is in flight, and nothing can be sent. */
+  down(lane: number): void {
+    this.giveUp(lane, Infinity);
     this.#oldest[lane] = this.#next[lane]!;
+    this.#down[lane] = 1;
+  }
+
+  /** There is a new one. */
+  up(lane: number): void {
+    this.#down[lane] = 0;
   }
 
   /** Sets the counts to 0. */

@@ -90,7 +90,10 @@ export function doubts(outcome: Outcome): string[] {
     told.push('the server did not keep up: latency is that of a queue that grows');
   if (counts.wrong > 0) told.push(`${thousands(counts.wrong)} answers were none`);
   if (counts.errors > 0) told.push(`${thousands(counts.errors)} answers were errors`);
-  if (counts.reconnects > 0) told.push(`${thousands(counts.reconnects)} connections ended early`);
+  if (counts.reconnects > 0)
+    told.push(
+      `${thousands(counts.reconnects)} connections ended early; those in their place may be of other buckets`,
+    );
   return told;
 }
 

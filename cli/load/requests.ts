@@ -1,7 +1,7 @@
 // Requests of each protocol of connections, and where their answers end.
 import type { StreamOutput, Streams } from 'freebsd-rss/worker';
 
-import { Drawn, drawSizes, largestOf, zipf } from './distributions.js';
+import { type Drawing, drawShare, drawSizes, largestOf, zipf } from './distributions.js';
 import type { ClientSettings, Counts } from './messages.js';
 
 export interface Requests {
@@ -21,7 +21,7 @@ const carriageReturn = 13;
 
 /** Messages that begin with their length: an echo server gives them back. */
 class EchoRequests implements Requests {
-  readonly #sizes: Drawn;
+  readonly #sizes: Drawing;
   readonly #largest: number;
 
   constructor({ sizes }: ClientSettings) {
@@ -51,9 +51,9 @@ const end = 'END\r\n';
 
 /** get and set of keys that are all equally long. */
 export class MemcachedRequests implements Requests {
-  readonly #keys: Drawn;
-  readonly #sizes: Drawn;
-  readonly #stores: Drawn;
+  readonly #keys: Drawing;
+  readonly #sizes: Drawing;
+  readonly #stores: Drawing;
   readonly #largest: number;
   readonly #counts: Counts;
   /** Registered memory: every get, every set up to its length, and a value with its line end. */
@@ -68,7 +68,7 @@ export class MemcachedRequests implements Requests {
     const { keys, sizes, sets } = settings;
     this.#keys = zipf(keys, settings.zipf);
     this.#sizes = drawSizes(sizes);
-    this.#stores = new Drawn(() => Number(Math.random() < sets));
+    this.#stores = drawShare(sets);
     this.#largest = largestOf(sizes);
     this.#counts = counts;
     const digits = String(keys - 1).length;

@@ -23,6 +23,7 @@ function report(): void {
 await server.listen();
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => {
+    process.removeAllListeners('SIGINFO');
     reports.close();
     void server.close().then(report);
   });

@@ -221,15 +221,14 @@ export class DatagramReplies {
     }
   }
 
-  /** @internal From here to endTurn() rows are collected for the port to take; not those of a throw. */
+  /** @internal From here to endTurn() rows are collected for the port to take. */
   beginTurn(): void {
     this.#inTurn = true;
-    this.#count = 0;
-    this.#used = 0;
   }
 
-  /** @internal */
-  endTurn(): void {
+  /** @internal `served` false: the callback has thrown, and its rows are dropped. */
+  endTurn(served: boolean): void {
+    if (!served) this.#count = 0;
     this.#hand();
     this.#inTurn = false;
   }

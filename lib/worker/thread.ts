@@ -82,9 +82,14 @@ function openPort(definition: WorkerDefinition): WorkerPort {
     (count) => sockets.open(opened, count, definition.connection!.bind(definition)),
     (count) => {
       batch.count = count;
+      let served = false;
       replies.beginTurn();
-      definition.datagrams!(batch, replies);
-      replies.endTurn();
+      try {
+        definition.datagrams!(batch, replies);
+        served = true;
+      } finally {
+        replies.endTurn(served);
+      }
     },
     onAcceptError,
   );
@@ -220,6 +225,8 @@ async function drain(timeout: number, end: boolean): Promise<void> {
     const message = `worker ${init.workerIndex}: stop() failed: ${(error as Error).message}`;
     post({ type: 'warning', code: 'RSS_STOP_FAILED', message });
   }
+  // Not within a callback of the port, which stop() may have waited for: it may be closed now.
+  await new Promise((resolve) => setImmediate(resolve));
   if (end) streams?.engine.endAll();
   draining = true;
   finishWhenDrained();

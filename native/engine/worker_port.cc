@@ -229,6 +229,7 @@ void WorkerPort::CountMisdirected(Transport transport, const Flow& flow, const S
                                   const SocketAddress& local) {
   if (!options_.count_misdirected) return;
   counters(flow.bucket).misdirected += 1;
+  if (peer.family() != AF_INET && peer.family() != AF_INET6) return;  // a Unix socket's
   auto sampled = misdirected_[static_cast<size_t>(flow.bucket)];
   if (!sampled) misdirections_.push_back({transport, flow, peer, local});
   sampled = true;
@@ -378,6 +379,7 @@ void WorkerPort::OnSocketReadable(uv_poll_t* poll, int status, int) {
 
 void WorkerPort::ReceiveDatagrams(Socket* socket) {
   DeliverConnected();
+  if (closed_) return;
   for (int batch = 0; batch < kBatchesPerTurn; ++batch) {
     int received = batcher_.Receive(socket->fd.get(), options_.slab, options_.stride,
                                     options_.slot_size, rows_.data());
@@ -411,6 +413,7 @@ void WorkerPort::ReceiveConnected(Socket* socket) {
     for (int i = 0; i < received; ++i) {
       ReceivedDatagram& row = rows_[waiting_++];
       row.connected = id;
+      row.endpoint = -1;
       row.peer = socket->peer;
       row.flow = socket->flow;
       row.info = DatagramInfo();
@@ -429,9 +432,13 @@ void WorkerPort::OnTurn(uv_check_t* check) {
 void WorkerPort::DeliverConnected() {
   if (waiting_ == 0) return;
   uv_check_stop(turn_.get());
-  size_t count = waiting_;
+  // Without those whose socket has been closed meanwhile.
+  auto end = std::remove_if(
+      rows_.begin(), rows_.begin() + static_cast<ptrdiff_t>(waiting_),
+      [this](const ReceivedDatagram& row) { return ConnectedOf(row.connected) == nullptr; });
   waiting_ = 0;
-  sink_->OnDatagrams(count);
+  auto count = static_cast<size_t>(end - rows_.begin());
+  if (count > 0) sink_->OnDatagrams(count);
 }
 
 void WorkerPort::CountReceived(const ReceivedDatagram& row) {

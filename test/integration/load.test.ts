@@ -269,6 +269,28 @@ describe('freebsd-rss load, connections', () => {
     assert.match(result.warnings.join(), /connections ended early/);
   });
 
+  it('at a rate: one connection that ends takes what it had with it, and no more', async () => {
+    let seen = 0;
+    const server = net.createServer((socket) => {
+      socket.on('data', (bytes) => {
+        if (++seen === 100) socket.resetAndDestroy();
+        else socket.write(bytes);
+      });
+      socket.on('error', () => undefined);
+    });
+    const port = await listening(server);
+    const ports = [await freePort(), await freePort()];
+    const sources = ports.map((own) => `127.0.0.1:${own}\n`).join('');
+    const args = ['--sources', '-', '--rate', '200', '--seconds', '2', `tcp://127.0.0.1:${port}`];
+    const result = await load(args, sources);
+    assert.deepEqual([result.sent, result.lost, result.late], [400, 1, 0]);
+    assert.match(result.warnings.join(), /1 connections ended early/);
+    // From the same ports again.
+    const again = await load(args, sources);
+    assert.deepEqual([again.answered, again.lost], [400, 0]);
+    server.close();
+  });
+
   it('a server that speaks otherwise is said to', async () => {
     const server = net.createServer((socket) => {
       socket.on('data', () => socket.write('220 who are you\r\n'));

@@ -45,13 +45,13 @@ describe('lanes', () => {
   const none = { sent: 0, answered: 0, lost: 0, late: 0, duplicates: 0, reordered: 0 };
 
   it('by number: lost, late, twice, out of order', () => {
-    const lanes = new Lanes(2, 8, 16);
+    const lanes = new Lanes(2, 8, 16, false);
     for (let i = 0; i < 6; i++) lanes.sent(1, 100 + i);
     assert.deepEqual([lanes.inFlight, lanes.free], [6, 10]);
     lanes.answered(1, 1, 110);
     lanes.answered(1, 0, 110); // after a later one
     lanes.answered(1, 1, 111); // twice
-    assert.ok(lanes.giveUp(1, 104, false)); // 2 and 3
+    assert.ok(lanes.giveUp(1, 104)); // 2 and 3
     lanes.answered(1, 3, 120); // late
     lanes.answered(1, 3, 121); // and twice
     lanes.answered(1, 5, 121);
@@ -72,7 +72,7 @@ describe('lanes', () => {
   });
 
   it('a ring that goes round', () => {
-    const lanes = new Lanes(1, 4, 8);
+    const lanes = new Lanes(1, 4, 8, false);
     for (let i = 0; i < 100_000; i++) {
       const number = lanes.sent(0, 1);
       lanes.answered(0, number, 2);
@@ -81,11 +81,11 @@ describe('lanes', () => {
   });
 
   it('in order: what was given up is matched with its answer', () => {
-    const lanes = new Lanes(1, 2, 4);
+    const lanes = new Lanes(1, 2, 4, true);
     lanes.sent(0, 10);
     lanes.sent(0, 11);
     assert.equal(lanes.hasRoom(0), false);
-    assert.ok(lanes.giveUp(0, 11, true));
+    assert.ok(lanes.giveUp(0, 11));
     assert.equal(lanes.hasRoom(0), true);
     lanes.sent(0, 12);
     for (let i = 0; i < 3; i++) lanes.answeredNext(0, 20);
@@ -93,17 +93,40 @@ describe('lanes', () => {
     lanes.answeredNext(0, 21); // nobody has asked
     assert.equal(lanes.counts.duplicates, 1);
     lanes.sent(0, 22);
-    lanes.restart(0);
+    lanes.down(0);
+    assert.equal(lanes.hasRoom(0), false);
+    lanes.up(0);
+    assert.equal(lanes.hasRoom(0), true);
     assert.deepEqual([lanes.inFlight, lanes.counts.lost], [0, 2]);
   });
 
-  it('a window that is full has no room', () => {
-    const lanes = new Lanes(1, 4, 4);
-    for (let i = 0; i < 4; i++) lanes.sent(0, i + 1);
-    lanes.answered(0, 3, 9);
-    assert.equal(lanes.hasRoom(0), false, 'number 0 stands there still');
-    lanes.answered(0, 0, 9);
+  it('in order: a window that is full has no room', () => {
+    const lanes = new Lanes(1, 2, 4, true);
+    for (let i = 0; i < 4; i++) {
+      lanes.sent(0, i + 1);
+      lanes.giveUp(0, Infinity);
+    }
+    assert.equal(lanes.hasRoom(0), false, 'four answers may come still');
+    lanes.answeredNext(0, 9);
     assert.equal(lanes.hasRoom(0), true);
+  });
+
+  it('out of order: one that is missing holds up nobody', () => {
+    const lanes = new Lanes(1, 2, 4, false);
+    assert.equal(lanes.sent(0, 1), 0);
+    const numbers = [];
+    for (let i = 0; i < 10; i++) {
+      assert.ok(lanes.hasRoom(0));
+      const number = lanes.sent(0, 10 + i);
+      numbers.push(number);
+      lanes.answered(0, number, 20);
+    }
+    assert.deepEqual(numbers, [1, 2, 3, 5, 6, 7, 9, 10, 11, 13]);
+    assert.ok(lanes.giveUp(0, 5));
+    lanes.answered(0, 0, 30);
+    const expected = { sent: 11, answered: 10, lost: 1, late: 1 };
+    assert.deepEqual(counts(lanes), { ...none, ...expected });
+    assert.equal(lanes.inFlight, 0);
   });
 });
 

@@ -15,7 +15,11 @@ Result<UniqueFd> ConnectFrom(Transport transport, const SocketAddress& local,
   UniqueFd fd(socket(peer.family(), type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return LastError("socket");
   int on = 1;
-  if (transport == Transport::kTcp) setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (transport == Transport::kTcp) {
+    setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    // A port is the same again after a connection that is in TIME_WAIT still.
+    setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  }
   if (IsGiven(local) && bind(fd.get(), &local.sa, local.length()) != 0) return LastError("bind");
   if (connect(fd.get(), &peer.sa, peer.length()) != 0 && errno != EINPROGRESS && errno != EINTR)
     return LastError("connect");

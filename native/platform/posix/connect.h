@@ -15,9 +15,9 @@ struct Connecting {
 };
 
 // A socket that does not block, on its way to the peer: TCP is writable once it is connected, or
-// has failed. EADDRINUSE when another socket has the source. With a bucket and no source port, one
-// of those from kFirstSourcePort on is looked for: EADDRNOTAVAIL when none of the bucket's is free.
-// `classifier` is needed with a bucket alone.
+// has failed. EADDRINUSE or EADDRNOTAVAIL when another socket has the source. With a bucket and no
+// source port, one of those from kFirstSourcePort on is looked for: EADDRNOTAVAIL when none of the
+// bucket's is free. `classifier` is needed with a bucket alone.
 Result<UniqueFd> Connect(const Connecting& how, const FlowClassifier* classifier = nullptr);
 
 }  // namespace rss
