@@ -162,7 +162,7 @@ describe('freebsd-rss load, UDP', () => {
       ),
     );
     const result = await load(
-      [...hashing, '-d', '8', '--rate', '1600', '--sources', '-', url],
+      [...hashing, '-d', '100', '--rate', '1600', '--sources', '-', url],
       flows,
     );
     close();
@@ -187,7 +187,7 @@ describe('freebsd-rss load, UDP', () => {
     assert.equal(result.answered, 1600);
     const perBucket = ['--from', '127.1.0.0/16', '--per-bucket', '3', ...hashing];
     const { url: again, close: end } = await udpServer((answer) => answer());
-    const even = await load([...perBucket, '-d', '8', '--rate', '240', again]);
+    const even = await load([...perBucket, '-d', '30', '--rate', '240', again]);
     end();
     for (const { connections, answered } of even.buckets)
       assert.deepEqual([connections, answered], [3, 30]);
