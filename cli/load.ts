@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 
 import type { Command } from './command.js';
 import { printJson } from './command.js';
-import { chart } from './load/chart.js';
+import { chart, loadVega } from './load/chart.js';
 import { Clients, type Outcome, type Second } from './load/clients.js';
 import { findMax } from './load/find-max.js';
 import { type LoadOptions, parseLoadOptions } from './load/options.js';
@@ -44,22 +44,34 @@ async function measure(options: LoadOptions, clients: Clients): Promise<Outcome>
   });
 }
 
-async function search(options: LoadOptions, clients: Clients): Promise<Outcome | undefined> {
+interface TrialSummary {
+  rate: number;
+  passed: boolean;
+  lost: number;
+}
+
+async function search(
+  options: LoadOptions,
+  clients: Clients,
+  trials: TrialSummary[],
+): Promise<Outcome | undefined> {
   const { seconds, timeout, json } = options;
   const say = (text: string) => json || process.stdout.write(text);
+  const figure = (value: number) => Math.round(value).toLocaleString('en-US');
   say('\n');
-  const best = await findMax(clients, seconds, timeout, ({ rate, passed, outcome }) =>
-    say(
-      `${rate.toLocaleString('en-US').padStart(12)} a second: ` +
-        `${passed ? 'passes' : `${outcome.counts.lost.toLocaleString('en-US')} lost, ${Math.round(outcome.rate).toLocaleString('en-US')} answered`}\n`,
-    ),
-  );
+  const best = await findMax(clients, seconds, timeout, ({ rate, passed, outcome }) => {
+    const { lost } = outcome.counts;
+    trials.push({ rate, passed, lost });
+    const became = passed ? 'passes' : `${figure(lost)} lost, ${figure(outcome.rate)} answered`;
+    say(`${figure(rate).padStart(12)} a second: ${became}\n`);
+  });
   if (best === undefined) say('no rate is without loss\n');
   return best?.outcome;
 }
 
 async function run(args: string[]): Promise<number> {
   const options = await parseLoadOptions(args);
+  const vega = options.svg === undefined ? undefined : await loadVega();
   const clients = await Clients.start(options, (message) => console.error(`warning: ${message}`));
   // What has been measured so far is told; a second signal ends the process.
   const stop = () => clients.stop();
@@ -70,11 +82,19 @@ async function run(args: string[]): Promise<number> {
     if (options.warmup > 0 && !clients.stopped)
       await clients.run({ rate: options.rate, seconds: options.warmup });
     if (clients.stopped) return 1;
-    const outcome = await (options.findMax ? search : measure)(options, clients);
+    const trials: TrialSummary[] = [];
+    const outcome = options.findMax
+      ? await search(options, clients, trials)
+      : await measure(options, clients);
+    const { buckets } = clients;
+    if (options.json)
+      printJson({
+        ...(options.findMax ? { trials } : {}),
+        ...(outcome === undefined ? {} : asJson(options, outcome, buckets)),
+      });
+    else if (outcome !== undefined) process.stdout.write(summary(options, outcome, buckets));
     if (outcome === undefined) return 1;
-    if (options.json) printJson(asJson(options, outcome, clients.buckets));
-    else process.stdout.write(summary(options, outcome, clients.buckets));
-    if (options.svg !== undefined) writeFileSync(options.svg, await chart(options.url, outcome));
+    if (vega !== undefined) writeFileSync(options.svg!, await chart(vega, options.url, outcome));
     return outcome.counts.answered > 0 ? 0 : 1;
   } finally {
     process.off('SIGINT', stop);

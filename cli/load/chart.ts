@@ -4,12 +4,13 @@ import type { Spec, View } from 'vega';
 import { UsageError } from '../command.js';
 import type { Outcome } from './clients.js';
 
-interface Vega {
+export interface Vega {
   parse(spec: Spec): object;
   View: new (runtime: object, options: { renderer: 'none' }) => View;
 }
 
-async function load(): Promise<Vega> {
+/** Throws UsageError when it is not installed. */
+export async function loadVega(): Promise<Vega> {
   try {
     return (await import('vega')) as unknown as Vega;
   } catch {
@@ -98,8 +99,7 @@ function plot(
   };
 }
 
-export async function chart(title: string, { latency, perSecond }: Outcome): Promise<string> {
-  const vega = await load();
+export function chart(vega: Vega, title: string, { latency, perSecond }: Outcome): Promise<string> {
   const seconds = perSecond.map((now, i) => {
     const before = perSecond[i - 1];
     const passed = now.seconds - (before?.seconds ?? 0);

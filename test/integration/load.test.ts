@@ -204,8 +204,13 @@ describe('freebsd-rss load, UDP', () => {
     });
     const args = ['--find-max', '-s', '0.5', '--warmup', '0', '--timeout', '200', url];
     const { status, stdout, stderr } = await command(args);
+    const { trials: list } = JSON.parse((await command([...args, '--json'])).stdout) as {
+      trials: { passed: boolean; lost: number }[];
+    };
     clearInterval(refill);
     close();
+    for (const { passed, lost } of list) assert.ok(!passed || lost === 0);
+    assert.ok(list.some(({ lost }) => lost > 0));
     const trials = [...stdout.matchAll(/^ +([\d,]+) a second: (.*)$/gm)].map(
       ([, rate, what]) => [Number(rate!.replaceAll(',', '')), what!] as const,
     );
