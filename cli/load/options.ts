@@ -142,6 +142,18 @@ function chooseSources(
   );
 }
 
+function serverConfiguration(values: {
+  key?: string;
+  buckets?: string;
+  'udp-hash'?: string;
+}): RssConfig {
+  const config = configuration(values.key, values.buckets);
+  const { 'udp-hash': udpHash = config.udpHash } = values;
+  if (udpHash !== '2-tuple' && udpHash !== '4-tuple')
+    throw new UsageError(`--udp-hash must be 2-tuple or 4-tuple, not "${udpHash}"`);
+  return { ...config, udpHash };
+}
+
 export async function parseLoadOptions(args: string[]): Promise<LoadOptions> {
   const { values, positionals } = parse({
     args,
@@ -164,6 +176,7 @@ export async function parseLoadOptions(args: string[]): Promise<LoadOptions> {
       sources: { type: 'string' },
       key: { type: 'string' },
       buckets: { type: 'string' },
+      'udp-hash': { type: 'string' },
       'find-max': { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       svg: { type: 'string' },
@@ -177,7 +190,7 @@ export async function parseLoadOptions(args: string[]): Promise<LoadOptions> {
     throw new UsageError('--find-max looks for the rate: it takes no --rate');
   // Within a second, a queue may grow that a longer trial would not end.
   const { timeout = values['find-max'] ? '100' : '1000' } = values;
-  const config = configuration(values.key, values.buckets);
+  const config = serverConfiguration(values);
   const sources = chooseSources(values, target, config);
   const workers = Math.min(number('--workers', values.workers, 1, 1024), sources.length);
   return {

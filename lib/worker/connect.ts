@@ -1,6 +1,6 @@
 // Where connections and UDP sockets of a worker's own go to, and where they come from.
-import { argumentValueError } from '../errors.js';
-import type { NativeConnect } from '../native.js';
+import { argumentValueError, type ErrorDetails } from '../errors.js';
+import type { Failure, NativeConnect } from '../native.js';
 import { checkHost, checkInteger, checkOptions, checkPort } from '../validate.js';
 
 /** Of connect(): a peer, and the source that it is to see. */
@@ -20,6 +20,14 @@ export interface PeerOptions {
 }
 
 export const peerOptionNames = ['port', 'host', 'bucket', 'localAddress', 'localPort'] as const;
+
+/** What an error of connecting is about: the source that cannot be had, or the peer. */
+export function endOf(how: NativeConnect, result: number | Failure): ErrorDetails {
+  const { address, port, localAddress, localPort } = how;
+  if (typeof result !== 'number' && result.syscall === 'bind' && localAddress !== undefined)
+    return { address: localAddress, port: localPort };
+  return { address, port };
+}
 
 export function checkPeer(options: PeerOptions, buckets: number): NativeConnect {
   checkOptions('connect()', options, peerOptionNames);

@@ -2,7 +2,7 @@
 import { argumentTypeError, rangeError, unwrap } from '../errors.js';
 import { type SocketAddress, native, type WorkerPort } from '../native.js';
 import type { HashType } from '../rss/hash.js';
-import { checkPeer, type PeerOptions } from './connect.js';
+import { checkPeer, endOf, type PeerOptions } from './connect.js';
 
 export type { SocketAddress } from '../native.js';
 
@@ -255,8 +255,8 @@ export class Datagrams {
    */
   connect(options: PeerOptions): number {
     const peer = checkPeer(options, this.#buckets);
-    const { address, port } = peer;
-    return unwrap(this.#port.connectDatagrams(peer), { address, port });
+    const result = this.#port.connectDatagrams(peer);
+    return unwrap(result, endOf(peer, result));
   }
 
   /** Where datagrams of the socket come from; undefined once it is closed. */

@@ -29,7 +29,7 @@ import {
   type SendSource,
 } from '../shm/send.js';
 import { checkInteger, checkOptions } from '../validate.js';
-import { checkPeer, type PeerOptions } from './connect.js';
+import { checkPeer, endOf, type PeerOptions } from './connect.js';
 import {
   closedWords,
   CompletedBatch,
@@ -131,8 +131,8 @@ export class Streams {
       return unwrap(this.#engine.connectUnix(path), { address: path });
     }
     const peer = checkPeer(options, this.#buckets);
-    const { address, port } = peer;
-    return unwrap(this.#engine.connectTcp(peer), { address, port });
+    const result = this.#engine.connectTcp(peer);
+    return unwrap(result, endOf(peer, result));
   }
 
   /**

@@ -21,8 +21,8 @@ const calls = {
       counters: new Float64Array(native.counterStride), stride: 128, slotSize: 128 },
     { slab: new Uint8Array(128 * native.datagramBatch), replySlab: new Uint8Array(128),
       connections: new Uint32Array(4), datagrams: new Uint32Array(8 * native.datagramBatch),
-      replies: new Uint32Array(4) },
-    () => {}, () => 0, () => {},
+      replies: new Uint32Array(4), pending: new Uint32Array(1) },
+    () => {}, () => {}, () => {},
   ).close()`,
 };
 

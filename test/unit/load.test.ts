@@ -168,6 +168,7 @@ describe('the command line of load', () => {
     [['tcp://127.0.0.1:1', '--per-bucket', '1'], /--from/],
     [['tcp://127.0.0.1:1', '--from', 'a'], /no IP address/],
     [['tcp://127.0.0.1:1', 'udp://127.0.0.1:1'], /one URL/],
+    [['udp://127.0.0.1:1', '--udp-hash', 'both'], /2-tuple or 4-tuple/],
   ];
   for (const [args, message] of wrong)
     it(`${args.join(' ')} is refused`, () => assert.rejects(parseLoadOptions(args), { message }));
