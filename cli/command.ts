@@ -21,8 +21,15 @@ export function parse<T extends ParseArgsConfig>(config: T): ReturnType<typeof p
   }
 }
 
-export function number(name: string, text: string, min: number, max: number): number {
-  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+/** `form`: what it may look like. Default: digits alone. */
+export function number(
+  name: string,
+  text: string,
+  min: number,
+  max: number,
+  form = /^\d+$/,
+): number {
+  const value = form.test(text) ? Number(text) : Number.NaN;
   if (!(value >= min && value <= max))
     throw new UsageError(`${name} must be a number from ${min} to ${max}, not "${text}"`);
   return value;

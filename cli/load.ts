@@ -4,10 +4,10 @@ import { writeFileSync } from 'node:fs';
 import type { Command } from './command.js';
 import { printJson } from './command.js';
 import { chart, loadVega } from './load/chart.js';
-import { Clients, type Outcome, type Second } from './load/clients.js';
+import { Clients, type Outcome } from './load/clients.js';
 import { findMax } from './load/find-max.js';
 import { type LoadOptions, parseLoadOptions } from './load/options.js';
-import { asJson, heading, secondLine, secondsHead, summary } from './load/report.js';
+import { asJson, heading, secondLine, secondsHead, summary, thousands } from './load/report.js';
 
 const usage = `Traffic for a server: udp:// and tcp:// (echo), memcached://, http://.
 
@@ -36,11 +36,9 @@ Example:
 
 async function measure(options: LoadOptions, clients: Clients): Promise<Outcome> {
   const { rate, seconds, json } = options;
-  let before: Second | undefined;
   if (!json) process.stdout.write(`\n${secondsHead}`);
-  return clients.run({ rate, seconds }, (now) => {
-    if (!json) process.stdout.write(secondLine(now, before));
-    before = now;
+  return clients.run({ rate, seconds }, (second) => {
+    if (!json) process.stdout.write(secondLine(second));
   });
 }
 
@@ -57,13 +55,14 @@ async function search(
 ): Promise<Outcome | undefined> {
   const { seconds, timeout, json } = options;
   const say = (text: string) => json || process.stdout.write(text);
-  const figure = (value: number) => Math.round(value).toLocaleString('en-US');
   say('\n');
   const best = await findMax(clients, seconds, timeout, ({ rate, passed, outcome }) => {
     const { lost } = outcome.counts;
     trials.push({ rate, passed, lost });
-    const became = passed ? 'passes' : `${figure(lost)} lost, ${figure(outcome.rate)} answered`;
-    say(`${figure(rate).padStart(12)} a second: ${became}\n`);
+    const became = passed
+      ? 'passes'
+      : `${thousands(lost)} lost, ${thousands(outcome.rate)} answered`;
+    say(`${thousands(rate).padStart(12)} a second: ${became}\n`);
   });
   if (best === undefined) say('no rate is without loss\n');
   return best?.outcome;

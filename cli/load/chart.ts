@@ -3,6 +3,7 @@ import type { Spec, View } from 'vega';
 
 import { UsageError } from '../command.js';
 import type { Outcome } from './clients.js';
+import { percentile } from './report.js';
 
 export interface Vega {
   parse(spec: Spec): object;
@@ -100,20 +101,15 @@ function plot(
 }
 
 export function chart(vega: Vega, title: string, { latency, perSecond }: Outcome): Promise<string> {
-  const seconds = perSecond.map((now, i) => {
-    const before = perSecond[i - 1];
-    const passed = now.seconds - (before?.seconds ?? 0);
-    return {
-      second: now.seconds,
-      rate: (now.counts.answered - (before?.counts.answered ?? 0)) / passed,
-      p99: now.latency.count === 0 ? 0 : now.latency.percentile(99) / 1000,
-    };
-  });
+  const seconds = perSecond.map(({ seconds, rate, latency }) => ({
+    second: seconds,
+    rate,
+    p99: percentile(latency, 99) / 1000,
+  }));
   // 1 / (1 - share): the tail gets as much room as the rest.
   const percentiles = Array.from({ length: 51 }, (_, i) => 10 ** (i / 10)).map((inverse) => ({
     inverse,
-    latency:
-      latency.count === 0 ? 0 : latency.percentile(Math.max(1e-9, 100 - 100 / inverse)) / 1000,
+    latency: percentile(latency, Math.max(1e-9, 100 - 100 / inverse)) / 1000,
   }));
   const spec: Spec = {
     $schema: 'https://vega.github.io/schema/vega/v6.json',

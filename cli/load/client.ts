@@ -74,16 +74,14 @@ class Client {
       this.#onReady = resolve;
       this.#onFailed = reject;
     });
-    const { streams, datagrams } = this.#isUdp
-      ? { streams: undefined, datagrams: this.#context.datagrams }
-      : { streams: this.#context.streams, datagrams: undefined };
     for (let lane = 0; lane < this.#sources.length; lane++) this.#connect(lane);
     if (this.#isUdp) this.#onReady();
     await ready;
     const locals = this.#connections.map((connection) => {
-      const local =
-        datagrams?.localAddress(connection) ?? streams?.addresses(connection).local ?? undefined;
-      return { address: local!.address, port: local!.port };
+      const { address, port } = this.#isUdp
+        ? this.#context.datagrams.localAddress(connection)!
+        : this.#context.streams.addresses(connection).local!;
+      return { address, port };
     });
     this.#post({ type: 'ready', locals });
     const { timeout } = this.#settings;

@@ -22,7 +22,10 @@ import type { LoadOptions } from './options.js';
 export interface Second {
   /** Since the trial began. */
   seconds: number;
-  counts: Counts;
+  /** In this second: answers, as a rate too, and losses. */
+  answered: number;
+  rate: number;
+  lost: number;
   latency: RecordableHistogram;
 }
 
@@ -159,9 +162,18 @@ export class Clients {
     let endedAt = 0;
     const begun = performance.now();
     const cpuBefore = process.cpuUsage();
+    let before = { seconds: 0, answered: 0, lost: 0 };
     const second = () => {
-      const counts = sum(latest);
-      const one = { seconds: (performance.now() - begun) / 1000, counts, latency: interval };
+      const now = { ...sum(latest), seconds: (performance.now() - begun) / 1000 };
+      const answered = now.answered - before.answered;
+      const one = {
+        seconds: now.seconds,
+        answered,
+        rate: answered / (now.seconds - before.seconds),
+        lost: now.lost - before.lost,
+        latency: interval,
+      };
+      before = now;
       perSecond.push(one);
       onSecond(one);
       interval = newHistogram();

@@ -39,12 +39,8 @@ export interface LoadOptions {
   svg: string | undefined;
 }
 
-function decimal(name: string, text: string, min: number, max: number): number {
-  const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value >= min && value <= max))
-    throw new UsageError(`${name} must be a number from ${min} to ${max}, not "${text}"`);
-  return value;
-}
+const decimal = (name: string, text: string, min: number, max: number) =>
+  number(name, text, min, max, /^\d+(\.\d+)?$/);
 
 /** "64", "64-1400", "64:7,1400:3", "imix". */
 export function parseSizes(text: string, protocol: Protocol): Sizes {
@@ -86,24 +82,19 @@ async function parseTarget(text: string | undefined): Promise<Target> {
   };
 }
 
+function sourceOf({ address, port }: { address: string; port?: number | undefined }): Source {
+  return { localAddress: address, ...(port === undefined ? {} : { localPort: port }) };
+}
+
 /** What `freebsd-rss flows` has printed, as a table or --json. */
 export function parseSources(text: string): Source[] {
-  const source = (address: string, port: number | null | undefined): Source => ({
-    localAddress: address,
-    ...(port == null ? {} : { localPort: port }),
-  });
   if (text.trimStart().startsWith('['))
-    return (JSON.parse(text) as { address: string; port?: number }[]).map(({ address, port }) =>
-      source(address, port),
-    );
+    return (JSON.parse(text) as { address: string; port?: number }[]).map(sourceOf);
   return text
     .split('\n')
     .map((line) => line.trim().split(/\s+/).at(-1)!)
     .filter((word) => word !== '' && word !== 'source')
-    .map((word) => {
-      const { address, port } = endpoint(word);
-      return source(address, port);
-    });
+    .map((word) => sourceOf(endpoint(word)));
 }
 
 function chooseSources(
@@ -131,10 +122,7 @@ function chooseSources(
       firstPort: 10000,
       lastPort: 65535,
       config,
-    }).map(({ address, port }) => ({
-      localAddress: address,
-      ...(port === undefined ? {} : { localPort: port }),
-    }));
+    }).map(sourceOf);
   }
   const pool = from === undefined ? [] : from.split(',').map((text) => endpoint(text).address);
   return Array.from({ length: count }, (_, i) =>

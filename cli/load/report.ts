@@ -5,7 +5,7 @@ import { columns } from '../command.js';
 import type { Outcome, Second } from './clients.js';
 import type { LoadOptions } from './options.js';
 
-const thousands = (value: number) => Math.round(value).toLocaleString('en-US');
+export const thousands = (value: number) => Math.round(value).toLocaleString('en-US');
 
 /** Nanoseconds as microseconds, with three figures or more. */
 function microseconds(nanoseconds: number): string {
@@ -13,7 +13,8 @@ function microseconds(nanoseconds: number): string {
   return us < 100 ? us.toFixed(1) : thousands(us);
 }
 
-const percentile = (latency: RecordableHistogram, p: number) =>
+/** Nanoseconds; 0 of nothing. */
+export const percentile = (latency: RecordableHistogram, p: number) =>
   latency.count === 0 ? 0 : latency.percentile(p);
 
 const cell = (text: string, width: number) => text.padStart(width);
@@ -39,17 +40,14 @@ export const secondsHead = `${['second', 'rate', 'p50 us', 'p99 us', 'max us', '
   .map((name) => cell(name, 12))
   .join('')}\n`;
 
-export function secondLine(now: Second, before: Second | undefined): string {
-  const passed = now.seconds - (before?.seconds ?? 0);
-  const answered = now.counts.answered - (before?.counts.answered ?? 0);
-  const { latency } = now;
+export function secondLine({ seconds, rate, lost, latency }: Second): string {
   return `${[
-    now.seconds.toFixed(0),
-    thousands(answered / passed),
+    seconds.toFixed(0),
+    thousands(rate),
     microseconds(percentile(latency, 50)),
     microseconds(percentile(latency, 99)),
     microseconds(latency.count === 0 ? 0 : latency.max),
-    thousands(now.counts.lost - (before?.counts.lost ?? 0)),
+    thousands(lost),
   ]
     .map((text) => cell(text, 12))
     .join('')}\n`;
@@ -173,12 +171,12 @@ export function asJson(options: LoadOptions, outcome: Outcome, buckets: readonly
     sentLateUs: { p99: us(lag, 99) },
     warnings: doubts(outcome),
     buckets: byBucket(options, outcome, buckets),
-    perSecond: perSecond.map((now, i) => ({
-      seconds: now.seconds,
-      answered: now.counts.answered - (perSecond[i - 1]?.counts.answered ?? 0),
-      lost: now.counts.lost - (perSecond[i - 1]?.counts.lost ?? 0),
-      p50Us: us(now.latency, 50),
-      p99Us: us(now.latency, 99),
+    perSecond: perSecond.map(({ seconds, answered, lost, latency }) => ({
+      seconds,
+      answered,
+      lost,
+      p50Us: us(latency, 50),
+      p99Us: us(latency, 99),
     })),
   };
 }

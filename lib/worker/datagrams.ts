@@ -145,11 +145,7 @@ export class DatagramReplies {
 
   /** Answers datagram i with a copy of `payload` (at most 65,507 bytes). */
   send(i: number, payload: Uint8Array): void {
-    if (!(payload instanceof Uint8Array))
-      throw argumentTypeError('payload', 'a Uint8Array', payload);
-    const offset = this.reserve(payload.length);
-    this.bytes.set(payload, offset);
-    this.commit(i, offset, payload.length);
+    this.commit(i, this.#copy(payload), payload.length);
   }
 
   /** Answers datagram i with bytes of the batch itself: no copy is made. */
@@ -173,17 +169,22 @@ export class DatagramReplies {
 
   /** Sends a copy of `payload` (at most 65,507 bytes) to the peer of a socket of connect(). */
   sendBy(socket: number, payload: Uint8Array): void {
-    if (!(payload instanceof Uint8Array))
-      throw argumentTypeError('payload', 'a Uint8Array', payload);
-    const offset = this.reserve(payload.length);
-    this.bytes.set(payload, offset);
-    this.commitBy(socket, offset, payload.length);
+    this.commitBy(socket, this.#copy(payload), payload.length);
   }
 
   /** Sends bytes written at a reserved offset to the peer of a socket of connect(). */
   commitBy(socket: number, offset: number, length: number): void {
     this.#used = Math.max(this.#used, offset + length);
     this.#push(socket, outSlabConnected, offset, length);
+  }
+
+  /** Returns where the copy lies. */
+  #copy(payload: Uint8Array): number {
+    if (!(payload instanceof Uint8Array))
+      throw argumentTypeError('payload', 'a Uint8Array', payload);
+    const offset = this.reserve(payload.length);
+    this.bytes.set(payload, offset);
+    return offset;
   }
 
   /** Sends what has been collected; done for you at the end of the callback. */

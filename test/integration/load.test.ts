@@ -12,23 +12,14 @@ import { after, describe, it } from 'node:test';
 
 import { bucketOf, rssConfig } from 'freebsd-rss';
 
+import type { Counts } from '../../cli/load/messages.js';
 import { skipWithout } from '../helpers/features.js';
 import { freePort, RawClient, serveMemcached } from '../helpers/memcached.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'rss-load-'));
 after(() => rmSync(folder, { recursive: true }));
 
-interface Result {
-  sent: number;
-  answered: number;
-  lost: number;
-  late: number;
-  duplicates: number;
-  reordered: number;
-  errors: number;
-  wrong: number;
-  hits: number;
-  misses: number;
+interface Result extends Counts {
   connections: number;
   rate: number;
   warnings: string[];
