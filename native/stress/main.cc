@@ -48,9 +48,10 @@ void StressInboxes() {
     table.Attach(me, bell.get());
     std::vector<Connection> connections;
     std::vector<ForwardedDatagram> datagrams;
-    int next = 0;
+    int next = 0, drains = 0;
     bool sending = true;
-    while (received.load() < sent.load() || senders.load() > 0) {
+    // Senders first: while one is left, more may be sent, to a bucket of whoever has gone.
+    while (senders.load() > 0 || received.load() < sent.load()) {
       for (int burst = 0; burst < 8 && next < kEach; ++burst, ++next) {
         int bucket = (me + next) % kBuckets;
         uint32_t name = static_cast<uint32_t>(me * kEach + next);
@@ -81,7 +82,7 @@ void StressInboxes() {
       }
       if (!bell->Answer()) continue;
       if (table.Drain(me, 64, &connections, &datagrams)) bell->Wake();
-      if (next % 3 == 0) {  // dies with what it has taken
+      if (++drains % 3 == 0) {  // dies with what it has taken
         table.ReturnConnections(std::move(connections));
         connections.clear();
       }
