@@ -1,5 +1,6 @@
 // doctor's judgement: a pure function of what was found.
-import type { Facts } from './facts.js';
+import { cpusToMask } from '../lib/server/receive-cpus.js';
+import type { Facts, NetworkInterface } from './facts.js';
 
 export type Grade = 'ok' | 'warning' | 'problem';
 
@@ -14,9 +15,15 @@ export interface Finding {
 const major = (release: string) => Number.parseInt(release, 10);
 const loader = (...lines: string[]) => ({ file: '/boot/loader.conf', lines });
 const sysctlConf = (...lines: string[]) => ({ file: '/etc/sysctl.conf', lines });
+const shell = (...lines: string[]) => ({ file: 'a shell', lines });
 
 /** Accept queue, socket buffer and descriptors below which a busy server suffers. */
-const wanted = { acceptQueue: 1024, socketBuffer: 4 * 2 ** 20, descriptors: 10_000 };
+const wanted = {
+  acceptQueue: 1024,
+  socketBuffer: 4 * 2 ** 20,
+  descriptors: 10_000,
+  lockableKilobytes: 64 * 1024,
+};
 
 function kernelRss({ capabilities: can, plan }: Facts): Finding {
   const check = 'RSS in the kernel';
@@ -37,9 +44,10 @@ function kernelRss({ capabilities: can, plan }: Facts): Finding {
 function netisr({ capabilities: can, cpus, sysctls }: Facts): Finding {
   const check = 'netisr threads';
   const bound = sysctls['net.isr.bindthreads'] === '1';
+  const dispatch = `dispatch is ${sysctls['net.isr.dispatch'] ?? 'not known'}`;
   if (can.netisrThreads >= 2 || cpus === 1)
     return bound || cpus === 1
-      ? { check, grade: 'ok', message: `${can.netisrThreads}, bound to their CPUs` }
+      ? { check, grade: 'ok', message: `${can.netisrThreads}, bound to their CPUs; ${dispatch}` }
       : {
           check,
           grade: 'warning',
@@ -65,14 +73,38 @@ function steering({ plan, capabilities: can }: Facts): Finding {
   };
 }
 
-function processCpus({ cpus, allowedCpus }: Facts): Finding {
+function processCpus({ capabilities: can, cpus, allowedCpus }: Facts): Finding {
+  const check = 'CPUs';
   const message = `${allowedCpus} of ${cpus} for this process`;
-  return { check: 'CPUs', grade: allowedCpus === cpus ? 'ok' : 'warning', message };
+  if (allowedCpus === cpus) return { check, grade: 'ok', message };
+  const all = `0-${cpus - 1}`;
+  const run = can.platform === 'freebsd' ? `cpuset -l ${all} COMMAND` : `taskset -c ${all} COMMAND`;
+  return { check, grade: 'warning', message, fix: shell(run) };
 }
 
 function descriptors({ descriptors: limit }: Facts): Finding {
-  const grade = limit >= wanted.descriptors ? 'ok' : 'warning';
-  return { check: 'descriptors', grade, message: `${limit} for this process` };
+  const check = 'descriptors';
+  const message = `${limit} for this process`;
+  if (limit >= wanted.descriptors) return { check, grade: 'ok', message };
+  return { check, grade: 'warning', message, fix: shell(`ulimit -n ${wanted.descriptors}`) };
+}
+
+/** For ShmSegment.create({ lock: true }). */
+function lockedMemory({ capabilities: can, lockableKilobytes: limit }: Facts): Finding {
+  const check = 'locked memory';
+  const message = limit === Infinity ? 'as much as there is' : `${limit} KiB for this process`;
+  if (limit >= wanted.lockableKilobytes) return { check, grade: 'ok', message };
+  const fix =
+    can.platform === 'freebsd'
+      ? { file: '/etc/login.conf, then cap_mkdb', lines: [':memorylocked=4G:\\'] }
+      : { file: '/etc/security/limits.conf', lines: ['*  -  memlock  4194304'] };
+  return { check, grade: 'warning', message: `${message}: no segment of more is locked`, fix };
+}
+
+function jail({ capabilities: can }: Facts): Finding[] {
+  if (!can.jailed) return [];
+  const bindAny = can.bindAny.available ? 'with' : 'without';
+  return [{ check: 'jail', grade: 'ok', message: `this is one, ${bindAny} IP_BINDANY` }];
 }
 
 /** A setting that should be at least so much. */
@@ -91,26 +123,48 @@ function domains({ capabilities: can }: Facts): Finding[] {
   return [{ check: 'NUMA domains', grade: 'ok', message }];
 }
 
-function queues({ interfaces, cpus, plan }: Facts): Finding[] {
-  return interfaces.map(({ name, receiveQueues, transmitQueues, steeredTransmitQueues }) => {
-    const check = `queues of ${name}`;
-    const text = `${receiveQueues} to receive, ${transmitQueues} to send`;
-    if (receiveQueues < Math.min(cpus, plan.workers.length) && plan.steering !== 'bpf-cpu')
-      return {
-        check,
-        grade: 'warning',
-        message: `${text}, for ${cpus} CPUs: set RPS, or give the card more`,
-        fix: {
-          file: 'a shell',
-          lines: [
-            `ethtool -L ${name} combined ${cpus}`,
-            `echo ${(2 ** Math.min(cpus, 31) - 1).toString(16)} > /sys/class/net/${name}/queues/rx-0/rps_cpus`,
-          ],
-        },
-      };
-    const loose = transmitQueues > 1 && steeredTransmitQueues === 0;
-    return { check, grade: 'ok', message: loose ? `${text}, without XPS masks` : text };
+const uniqueCpus = (cpus: readonly number[]) => [...new Set(cpus)].sort((a, b) => a - b);
+const workerCpus = ({ plan }: Facts) => uniqueCpus(plan.workers.map(({ cpu }) => cpu));
+
+/** Packets should arrive on the CPU of every worker: by interrupt, or by receive packet steering (RPS). */
+function receiving({ name, receive, interruptCpus }: NetworkInterface, facts: Facts): Finding {
+  const check = `queues of ${name}`;
+  const steered = uniqueCpus(receive.flatMap(({ steeredTo }) => steeredTo));
+  const cpus = steered.length > 0 ? steered : uniqueCpus(interruptCpus);
+  const wanted = workerCpus(facts);
+  const by = steered.length > 0 ? 'RPS' : 'interrupt';
+  const where = cpus.length === 0 ? 'where is not known' : `on CPU ${cpus.join(', ')} by ${by}`;
+  const message = `${receive.length} to receive, ${where}`;
+  const reached =
+    cpus.length === 0 ? receive.length >= wanted.length : wanted.every((cpu) => cpus.includes(cpu));
+  if (reached) return { check, grade: 'ok', message };
+  const mask = cpusToMask(wanted);
+  return {
+    check,
+    grade: 'warning',
+    message: `${message}; workers are on CPU ${wanted.join(', ')}: set RPS, or give the card more`,
+    fix: shell(
+      ...(receive.length < wanted.length ? [`ethtool -L ${name} combined ${wanted.length}`] : []),
+      ...receive.map(
+        (queue) => `echo ${mask} > /sys/class/net/${name}/queues/${queue.name}/rps_cpus`,
+      ),
+    ),
+  };
+}
+
+/** A CPU should send by a queue of its own: transmit packet steering (XPS). */
+function sending({ name, transmit }: NetworkInterface, facts: Facts): Finding[] {
+  if (transmit.length < 2) return [];
+  const check = `XPS of ${name}`;
+  const loose = transmit.filter(({ steeredTo }) => steeredTo.length === 0);
+  const message = `${transmit.length - loose.length} of ${transmit.length} queues to send have CPUs`;
+  if (loose.length === 0) return [{ check, grade: 'ok', message }];
+  const cpus = workerCpus(facts);
+  const lines = loose.map((queue, i) => {
+    const own = cpus.filter((_, at) => at % loose.length === i);
+    return `echo ${cpusToMask(own)} > /sys/class/net/${name}/queues/${queue.name}/xps_cpus`;
   });
+  return [{ check, grade: 'warning', message, fix: shell(...lines) }];
 }
 
 export const notServed: Finding = {
@@ -122,7 +176,13 @@ export const notServed: Finding = {
 /** What is well and what is not, in the order in which it matters. */
 export function examine(facts: Facts): Finding[] {
   const { platform } = facts.capabilities;
-  const common = [steering(facts), processCpus(facts), descriptors(facts)];
+  const common = [
+    steering(facts),
+    ...jail(facts),
+    processCpus(facts),
+    descriptors(facts),
+    lockedMemory(facts),
+  ];
   if (platform === 'freebsd')
     return [
       kernelRss(facts),
@@ -134,7 +194,7 @@ export function examine(facts: Facts): Finding[] {
     ];
   return [
     ...common,
-    ...queues(facts),
+    ...facts.interfaces.flatMap((one) => [receiving(one, facts), ...sending(one, facts)]),
     ...atLeast(facts, 'accept queue', 'net.core.somaxconn', wanted.acceptQueue),
     ...atLeast(facts, 'receive buffers', 'net.core.rmem_max', wanted.socketBuffer),
     ...atLeast(facts, 'send buffers', 'net.core.wmem_max', wanted.socketBuffer),

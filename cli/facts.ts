@@ -1,18 +1,19 @@
 // What doctor looks at on this host. Nothing is judged here.
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { cpus, networkInterfaces } from 'node:os';
 
 import { affinity, capabilities, type Capabilities, type ServerPlan } from 'freebsd-rss';
 
+import { interruptCpus, isDevice, queues, type Queue } from '../lib/server/receive-cpus.js';
 import { planHere } from './command.js';
 
 export interface NetworkInterface {
   name: string;
-  receiveQueues: number;
-  /** Transmit queues with an XPS mask. */
-  steeredTransmitQueues: number;
-  transmitQueues: number;
+  receive: Queue[];
+  transmit: Queue[];
+  /** Where its interrupts for received packets are handled; none: not known. */
+  interruptCpus: number[];
 }
 
 export interface Facts {
@@ -21,8 +22,9 @@ export interface Facts {
   /** Of the host, and of this process. */
   cpus: number;
   allowedCpus: number;
-  /** limits(1): soft limits. */
+  /** Soft limits of this process. */
   descriptors: number;
+  lockableKilobytes: number;
   /** sysctl(8) names and values, those that there are. */
   sysctls: Record<string, string>;
   /** Linux: real interfaces. */
@@ -31,20 +33,12 @@ export interface Facts {
 
 const names = {
   freebsd: [
-    'net.inet.rss.bits',
-    'net.isr.maxthreads',
     'net.isr.bindthreads',
     'net.isr.dispatch',
     'kern.ipc.soacceptqueue',
     'kern.ipc.maxsockbuf',
-    'vm.max_user_wired',
   ],
-  linux: [
-    'net.core.somaxconn',
-    'net.core.rmem_max',
-    'net.core.wmem_max',
-    'net.ipv4.tcp_congestion_control',
-  ],
+  linux: ['net.core.somaxconn', 'net.core.rmem_max', 'net.core.wmem_max'],
   stub: [],
 };
 
@@ -61,47 +55,33 @@ function sysctl(name: string): string | undefined {
   }
 }
 
-function list(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    return [];
-  }
+/** limits(1): the soft limit, Infinity if there is none. */
+function limit(option: string): number {
+  const value = execFileSync('sh', ['-c', `ulimit ${option}`], { encoding: 'latin1' }).trim();
+  return value === 'unlimited' ? Infinity : Number(value);
 }
 
 function interfaces(): NetworkInterface[] {
-  return Object.entries(networkInterfaces())
-    .filter(([name]) => existsSync(`/sys/class/net/${name}/device`))
-    .map(([name]) => {
-      const directory = `/sys/class/net/${name}/queues`;
-      const queues = list(directory);
-      const transmit = queues.filter((queue) => queue.startsWith('tx-'));
-      const steered = transmit.filter((queue) => {
-        try {
-          return /[1-9a-f]/.test(readFileSync(`${directory}/${queue}/xps_cpus`, 'latin1'));
-        } catch {
-          return false;
-        }
-      });
-      return {
-        name,
-        receiveQueues: queues.filter((queue) => queue.startsWith('rx-')).length,
-        transmitQueues: transmit.length,
-        steeredTransmitQueues: steered.length,
-      };
-    });
+  return Object.keys(networkInterfaces())
+    .filter(isDevice)
+    .map((name) => ({
+      name,
+      receive: queues(name, 'rx'),
+      transmit: queues(name, 'tx'),
+      interruptCpus: interruptCpus(name),
+    }));
 }
 
 export function gather(): Facts {
   const can = capabilities();
   const found = names[can.platform].map((name) => [name, sysctl(name)] as const);
-  const limit = execFileSync('sh', ['-c', 'ulimit -n'], { encoding: 'latin1' }).trim();
   return {
     capabilities: can,
     plan: planHere(),
     cpus: Number(sysctl('hw.ncpu') ?? cpus().length),
     allowedCpus: affinity.process().length,
-    descriptors: limit === 'unlimited' ? Infinity : Number(limit),
+    descriptors: limit('-n'),
+    lockableKilobytes: limit('-l'),
     sysctls: Object.fromEntries(
       found.filter((entry): entry is [string, string] => entry[1] !== undefined),
     ),

@@ -1,9 +1,8 @@
 // Linux: the CPUs that process incoming packets, from sysfs and procfs. A packet is processed where
 // its queue's interrupt is handled, or where receive packet steering (RPS) sends it; over loopback
 // that is the sender's CPU, so any.
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
-import path from 'node:path';
 
 import { affinity } from '../affinity.js';
 
@@ -34,23 +33,56 @@ export function maskToCpus(mask: string): number[] {
   return cpus;
 }
 
-function interfaceCpus(name: string): number[] {
-  const device = path.join('/sys/class/net', name);
-  const steered = list(path.join(device, 'queues'))
-    .filter((queue) => queue.startsWith('rx-'))
-    .flatMap((queue) => maskToCpus(read(path.join(device, 'queues', queue, 'rps_cpus'))));
-  if (steered.length > 0) return steered;
+/** What maskToCpus() reads. */
+export function cpusToMask(cpus: readonly number[]): string {
+  const words = new Uint32Array((Math.max(0, ...cpus) >> 5) + 1);
+  for (const cpu of cpus) words[cpu >> 5]! |= 1 << (cpu & 31);
+  return [...words]
+    .reverse()
+    .map((word, i) => word.toString(16).padStart(i === 0 ? 1 : 8, '0'))
+    .join(',');
+}
+
+/** Whether an interface's name stands for hardware, and not for a tunnel or a bridge. */
+export const isDevice = (name: string) => existsSync(`/sys/class/net/${name}/device`);
+
+/** A queue of an interface and the CPUs of its mask: receive or transmit packet steering. */
+export interface Queue {
+  name: string;
+  steeredTo: number[];
+}
+
+export function queues(name: string, direction: 'rx' | 'tx'): Queue[] {
+  const directory = `/sys/class/net/${name}/queues`;
+  const mask = direction === 'rx' ? 'rps_cpus' : 'xps_cpus';
+  return list(directory)
+    .filter((queue) => queue.startsWith(direction))
+    .map((queue) => ({
+      name: queue,
+      steeredTo: maskToCpus(read(`${directory}/${queue}/${mask}`)),
+    }));
+}
+
+/** CPUs that an interface's interrupts for received packets are handled on; none: not known. */
+export function interruptCpus(name: string): number[] {
   // A virtio interface's interrupts belong to the bus device above it: not path.join(), which would
   // take the link and the dots for nothing.
-  const irqs = ['device/msi_irqs', 'device/../msi_irqs'].flatMap((dir) => list(`${device}/${dir}`));
+  const irqs = ['device/msi_irqs', 'device/../msi_irqs'].flatMap((dir) =>
+    list(`/sys/class/net/${name}/${dir}`),
+  );
   return irqs.flatMap((irq) => {
     // Interrupts that are not for received packets: virtio0-config, virtio0-output.0, eth0-tx-1.
-    const other = list(`/proc/irq/${irq}`).some((name) =>
-      /config|control|ctrl|output|-tx/.test(name),
+    const other = list(`/proc/irq/${irq}`).some((handler) =>
+      /config|control|ctrl|output|-tx/.test(handler),
     );
     const cpus = read(`/proc/irq/${irq}/effective_affinity_list`);
     return other || cpus === '' ? [] : affinity.parse(cpus);
   });
+}
+
+function interfaceCpus(name: string): number[] {
+  const steered = queues(name, 'rx').flatMap(({ steeredTo }) => steeredTo);
+  return steered.length > 0 ? steered : interruptCpus(name);
 }
 
 /** CPUs that process packets for these local addresses. `all` is what loopback counts as. */

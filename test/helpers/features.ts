@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 
-import { capabilities, type Steering } from 'freebsd-rss';
+import { capabilities, openListener, type Steering } from 'freebsd-rss';
 
 import { debianSource } from './debian.js';
 
@@ -19,6 +19,17 @@ export const steerings: Steering[] = [
   'single',
 ];
 
+function isLocal(host: string): boolean {
+  try {
+    openListener({ host }).close();
+    return true;
+  } catch {
+    return false;
+  }
+}
+/** Any address of 127/8 is this host's. */
+export const loopbackNet = isLocal('127.1.2.3');
+
 const present: Record<string, () => boolean> = {
   // Its test suite.
   'memcached-source': () => debianSource('memcached') !== undefined,
@@ -27,6 +38,8 @@ const present: Record<string, () => boolean> = {
   'bpf-toeplitz': () => reusePortBpf.available,
   'bpf-cpu': () => reusePortBpf.available,
   single: () => true,
+  // All of 127/8: FreeBSD has 127.0.0.1 alone unless lo0 is given more.
+  'loopback-net': () => loopbackNet,
   ipv6: () => ipv6.available,
   // procfs(5), and no sanitizer that keeps what is freed.
   'resident-memory': () =>

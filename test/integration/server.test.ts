@@ -154,7 +154,7 @@ describe('listen()', () => {
     taken.close();
   });
 
-  it('opens several addresses on one server', async () => {
+  it('opens several addresses on one server', { skip: skipWithout('loopback-net') }, async () => {
     const server = createServer({ worker, tcp: { host: ['127.0.0.1', '127.0.0.2'] } });
     await server.listen();
     for (const { address, port } of server.addresses) await report({ host: address, port });

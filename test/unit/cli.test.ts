@@ -193,6 +193,7 @@ describe('doctor', () => {
     cpus: 4,
     allowedCpus: 4,
     descriptors: 100_000,
+    lockableKilobytes: Infinity,
     sysctls: {
       'net.isr.bindthreads': '1',
       'kern.ipc.soacceptqueue': '4096',
@@ -238,11 +239,13 @@ describe('doctor', () => {
     const small = facts({
       allowedCpus: 2,
       descriptors: 1024,
+      lockableKilobytes: 64,
       sysctls: { 'net.isr.bindthreads': '1', 'kern.ipc.soacceptqueue': '128' },
     });
     assert.deepEqual(grades(small), {
       CPUs: 'warning',
       descriptors: 'warning',
+      'locked memory': 'warning',
       'accept queue': 'warning',
     });
     assert.deepEqual(linesFor(small, 'accept queue'), ['kern.ipc.soacceptqueue=1024']);
@@ -256,17 +259,49 @@ describe('doctor', () => {
     assert.equal(exitStatus(examine(single)), 2);
   });
 
-  it('looks at the queues of Linux', () => {
-    const card = { name: 'eth0', receiveQueues: 1, transmitQueues: 1, steeredTransmitQueues: 0 };
-    const workers = [0, 1, 2, 3].map((n) => ({ workerIndex: n, cpu: n, buckets: [n] }));
-    const plan = { ...facts({}).plan, workers, steering: 'bpf-toeplitz' as const };
-    const linux = facts({ plan, interfaces: [card] }, { platform: 'linux' });
-    assert.deepEqual(grades(linux), { 'queues of eth0': 'warning' });
-    assert.match(linesFor(linux, 'queues of eth0')!.join(), /rps_cpus/);
-    const many = facts(
-      { plan, interfaces: [{ ...card, receiveQueues: 4 }] },
-      { platform: 'linux' },
+  it('looks at where Linux has its packets processed, and sends them', () => {
+    const check = 'queues of eth0';
+    const queue = (name: string, ...steeredTo: number[]) => ({ name, steeredTo });
+    const card = { name: 'eth0', receive: [queue('rx-0')], transmit: [queue('tx-0')] };
+    const host = (count: number, ...interfaces: Facts['interfaces']) => {
+      const workers = Array.from({ length: count }, (_, n) => ({
+        workerIndex: n,
+        cpu: n,
+        buckets: [n],
+      }));
+      return facts({ plan: { ...facts({}).plan, workers }, interfaces }, { platform: 'linux' });
+    };
+    const one = host(4, { ...card, interruptCpus: [1] });
+    assert.deepEqual(grades(one), { [check]: 'warning' });
+    assert.deepEqual(linesFor(one, check), [
+      'ethtool -L eth0 combined 4',
+      'echo f > /sys/class/net/eth0/queues/rx-0/rps_cpus',
+    ]);
+    // As many queues as workers, but all interrupts on one CPU.
+    const receive = [0, 1, 2, 3].map((n) => queue(`rx-${n}`));
+    const heaped = host(4, { ...card, receive, interruptCpus: [0, 0, 0, 0] });
+    assert.deepEqual(grades(heaped), { [check]: 'warning' });
+    assert.equal(linesFor(heaped, check)!.length, 4);
+    assert.deepEqual(grades(host(4, { ...card, receive, interruptCpus: [3, 2, 1, 0] })), {});
+    assert.deepEqual(grades(host(4, { ...card, receive, interruptCpus: [] })), {});
+    const steered = { ...card, receive: [queue('rx-0', 0, 1, 2, 3)], interruptCpus: [1] };
+    assert.deepEqual(grades(host(4, steered)), {});
+    assert.match(
+      linesFor(host(64, { ...card, interruptCpus: [1] }), check)![1]!,
+      /^echo ffffffff,ffffffff >/,
     );
-    assert.deepEqual(grades(many), {});
+    const transmit = [queue('tx-0'), queue('tx-1')];
+    const loose = host(4, { ...steered, transmit });
+    assert.deepEqual(linesFor(loose, 'XPS of eth0'), [
+      'echo 5 > /sys/class/net/eth0/queues/tx-0/xps_cpus',
+      'echo a > /sys/class/net/eth0/queues/tx-1/xps_cpus',
+    ]);
+    const set = [queue('tx-0', 0, 2), queue('tx-1', 1, 3)];
+    assert.deepEqual(grades(host(4, { ...steered, transmit: set })), {});
+  });
+
+  it('says what a jail has', () => {
+    const jailed = examine(facts({}, { jailed: true, bindAny: no }));
+    assert.match(jailed.find(({ check }) => check === 'jail')!.message, /without IP_BINDANY/);
   });
 });

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import type { Capabilities, Probe, RssConfig, Steering } from 'freebsd-rss';
 
 import { idleWorkers } from '../../lib/server/idle-watch.js';
-import { maskToCpus, receivingCpus } from '../../lib/server/receive-cpus.js';
+import { cpusToMask, maskToCpus, receivingCpus } from '../../lib/server/receive-cpus.js';
 import {
   chooseSteering,
   cpuTable,
@@ -284,6 +284,8 @@ describe('receiving CPUs', () => {
     assert.deepEqual(maskToCpus('00000001,80000004'), [2, 31, 32]);
     assert.deepEqual(maskToCpus('00000000'), []);
     assert.deepEqual(maskToCpus(''), []);
+    for (const mask of ['3', '1,80000004', '80000000,00000000'])
+      assert.equal(cpusToMask(maskToCpus(mask)), mask);
   });
 
   it('counts loopback as every CPU', () => {
