@@ -229,15 +229,18 @@ export class SegmentAllocator {
     return block !== undefined && block.used + length <= this.#segmentSize;
   }
 
-  /** Has the current segment take `length` bytes. */
+  /**
+   * Has the current segment take `length` bytes. What moves may leave too little room beside it: then one
+   * more segment is taken, and that one as it is, or the same would move for ever.
+   */
   #makeRoom(length: number): boolean {
-    while (!this.#fits(length)) {
+    for (let compacted = false; !this.#fits(length); compacted = true) {
       if (this.#current !== undefined) {
         this.#full.add(this.#current);
         this.#current = undefined;
       }
       if (!this.#next()) return false;
-      this.#compact();
+      if (!compacted) this.#compact();
     }
     return true;
   }

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { SegmentAllocator, ShmSegment } from 'freebsd-rss';
+import { type Region, SegmentAllocator, ShmSegment } from 'freebsd-rss';
+
+import { randomNumbers } from '../helpers/random.js';
 
 describe('ShmSegment: sizes and names', () => {
   it('grows within maxSize; old views become empty', () => {
@@ -91,6 +93,43 @@ describe('SegmentAllocator', () => {
     assert.ok(store(allocator, 4) !== undefined);
     assert.ok(regions.slice(10).every((region) => region.bytes.every((byte) => byte === 3)));
   });
+
+  it('has room for what is too large to lie beside what moves', () => {
+    using allocator = new SegmentAllocator({ segmentSize: size, maxBytes: 4 * size });
+    const kept = store(allocator, 1, 26_000)!;
+    store(allocator, 2, 33_000)!.release();
+    for (let i = 0; i < 10; i++) store(allocator, 3, 46_000)!.release();
+    assert.ok(kept.bytes.every((byte) => byte === 1));
+  });
+
+  for (const leastLive of [0.3, 0.5, 1])
+    it(`keeps its bounds and all bytes, whatever the sizes (leastLive ${leastLive})`, () => {
+      using allocator = new SegmentAllocator({ segmentSize: size, maxBytes: 6 * size, leastLive });
+      const random = randomNumbers(4);
+      const regions: { region: Region; byte: number }[] = [];
+      const pins: ((reusable: boolean) => void)[] = [];
+      let refused = 0;
+      for (let i = 0; i < 20_000; i++) {
+        const largest = [200, 5_000, size][random(3)]!;
+        const region = store(allocator, i % 251, 1 + random(largest));
+        if (region === undefined) refused++;
+        else regions.push({ region, byte: i % 251 });
+        const releases = region === undefined ? 3 : random(2);
+        for (let n = 0; n < releases && regions.length > 0; n++) {
+          const [{ region: old, byte }] = regions.splice(random(regions.length), 1) as [
+            (typeof regions)[0],
+          ];
+          assert.ok(old.bytes.every((found) => found === byte));
+          if (random(5) === 0) pins.push(old.pin());
+          old.release();
+        }
+        while (pins.length > 3) pins.shift()!(random(2) === 0);
+        assert.ok(allocator.statistics.bytes <= 6 * size);
+      }
+      for (const { region, byte } of regions)
+        assert.ok(region.bytes.every((found) => found === byte));
+      assert.ok(refused < 20_000 / 2, `${refused}`);
+    });
 
   it('does not use again what a send may still be read from', () => {
     using allocator = new SegmentAllocator({ segmentSize: size, maxBytes: 4 * size });
