@@ -116,7 +116,8 @@ export const zeroCopyNumber = { never: 0, auto: 1, always: 2 } as const;
 export interface RangeSend {
   /** 0: all has been taken; 1: done() will tell. */
   start(socket: number): number | Failure;
-  acknowledged(): boolean;
+  /** Bytes of the socket; -1 once it has no peer. */
+  unacknowledged(): number;
   reusable(): boolean;
   close(): void;
 }

@@ -159,80 +159,133 @@ type Callback = (error?: Error | null) => void;
 /** A send that stands in its socket's queue, as an empty chunk, until everything before it is written. */
 class QueuedSend {
   readonly result: Promise<SendResult>;
-  readonly #socket: Socket;
-  readonly #sync: boolean;
-  readonly #send: RangeSend;
+  /** Of the bytes that the socket has taken, where those of this send end; undefined before that. */
+  end: number | undefined;
+  readonly #sends: SocketSends;
+  readonly #range: ReturnType<typeof checkSend>;
+  readonly #native: RangeSend;
   #settle!: (result: SendResult) => void;
   #written: Callback = () => undefined;
-  #timer: NodeJS.Timeout | undefined;
 
-  constructor(socket: Socket, range: ReturnType<typeof checkSend>) {
-    this.#socket = socket;
-    this.#sync = range.sync;
-    this.#send = new native.RangeSend(range, (errno) => this.#taken(errno));
+  constructor(sends: SocketSends, range: ReturnType<typeof checkSend>) {
+    this.#sends = sends;
+    this.#range = range;
+    this.#native = new native.RangeSend(range, (errno) => this.#taken(errno));
     this.result = new Promise((resolve) => (this.#settle = resolve));
-    socket.once('close', this.#onClose);
   }
 
   /** It is its turn. `written` lets the socket go on. */
-  start(written: Callback): void {
+  start(fd: number, written: Callback): void {
     this.#written = written;
-    const { _handle } = this.#socket as unknown as { _handle?: { fd?: number } | null };
     try {
-      if (unwrap(this.#send.start(_handle?.fd ?? -1)) === 0) this.#taken(0);
+      if (unwrap(this.#native.start(fd)) === 0) this.#taken(0);
     } catch (error) {
       written(error as Error);
     }
   }
 
   #taken(errno: number): void {
-    if (errno === 0) this.#await();
+    const { header, length, sync } = this.#range;
+    if (errno === 0) this.end = this.#sends.taken((header?.length ?? 0) + length);
+    if (errno === 0 && sync) this.finish(true);
     this.#written(errno === 0 ? null : systemError({ errno, syscall: 'sendfile' }));
   }
 
-  #await(): void {
-    if (this.#sync) return this.#finish({ acked: true, reusable: true });
-    this.#timer = setInterval(() => {
-      if (this.#send.acknowledged()) this.#finish({ acked: true, reusable: this.#send.reusable() });
-    }, pollMs);
-    return undefined;
+  /** Bytes of the socket; -1 once it has no peer. */
+  unacknowledged(): number {
+    return this.#native.unacknowledged();
   }
 
-  readonly #onClose = () => this.#finish({ acked: false, reusable: false });
+  finish(acked: boolean): void {
+    this.#sends.pending.delete(this);
+    const reusable = acked && (this.#range.sync || this.#native.reusable());
+    this.#native.close();
+    this.#settle({ acked, reusable });
+  }
+}
 
-  #finish(result: SendResult): void {
+/** The sends of a socket, and how far its bytes have come. */
+class SocketSends {
+  readonly pending = new Set<QueuedSend>();
+  readonly #socket: Socket;
+  #bytes = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.once('close', () => {
+      for (const send of this.pending) send.finish(false);
+    });
+  }
+
+  get #handle() {
+    return (this.#socket as unknown as { _handle?: StreamHandle | null })._handle;
+  }
+
+  start(send: QueuedSend, written: Callback): void {
+    send.start(this.#handle?.fd ?? -1, written);
+  }
+
+  /** The kernel has so many more of ours; returns how many it has in all. */
+  taken(bytes: number): number {
+    this.#bytes += bytes;
+    this.#timer ??= setInterval(() => this.#look(), pollMs);
+    return this.#total();
+  }
+
+  #total(): number {
+    const { bytesWritten = 0, writeQueueSize = 0 } = this.#handle ?? {};
+    return bytesWritten - writeQueueSize + this.#bytes;
+  }
+
+  /** Those that wait for an acknowledgement come first. */
+  #look(): void {
+    for (const send of this.pending) {
+      if (send.end === undefined) break;
+      const rest = send.unacknowledged();
+      if (rest < 0 || this.#total() - rest < send.end) return;
+      send.finish(true);
+    }
+    if ([...this.pending].some(({ end }) => end !== undefined)) return;
     clearInterval(this.#timer);
-    this.#socket.off('close', this.#onClose);
-    this.#send.close();
-    this.#settle(result);
+    this.#timer = undefined;
   }
+}
+
+/** What is used of a socket's handle: `bytesWritten` counts those that wait in libuv's queue too. */
+interface StreamHandle {
+  fd: number;
+  bytesWritten: number;
+  writeQueueSize: number;
 }
 
 type Write = Socket['_write'];
 
 /** The sends in the queues of sockets, by their chunk. */
 const queued = new WeakMap<Uint8Array, QueuedSend>();
-const prepared = new WeakSet<Socket>();
+const prepared = new WeakMap<Socket, SocketSends>();
 
 /** Has the socket start a send when it comes to its chunk. One chunk at a time from then on. */
-function prepare(socket: Socket): void {
-  if (prepared.has(socket)) return;
-  prepared.add(socket);
+function prepare(socket: Socket): SocketSends {
+  const known = prepared.get(socket);
+  if (known !== undefined) return known;
+  const sends = new SocketSends(socket);
+  prepared.set(socket, sends);
   const write: Write = socket._write.bind(socket);
   socket._write = (chunk: Uint8Array, encoding, callback) => {
     const send = typeof chunk === 'object' ? queued.get(chunk) : undefined;
     if (send === undefined) write(chunk, encoding, callback);
-    else if (socket.connecting) socket.once('connect', () => send.start(callback));
-    else send.start(callback);
+    else if (socket.connecting) socket.once('connect', () => sends.start(send, callback));
+    else sends.start(send, callback);
   };
   Object.assign(socket, { _writev: null });
+  return sends;
 }
 
 /**
  * Sends `length` bytes at `offset` of a segment, region or file on a socket, in order with what is written
  * to it; of a segment or region by default all. They must not change before the promise says that they are
- * reusable. It resolves once the peer has acknowledged everything sent on the socket, or when the socket has
- * closed; an error of sending destroys the socket, as one of write() does. Not for TLS sockets. The bytes do
+ * reusable. It resolves once the peer has acknowledged them, or when the socket has closed; an error of sending destroys the socket, as one of write() does. Not for TLS sockets. The bytes do
  * not count in `socket.bytesWritten`.
  */
 export function sendSegment(
@@ -249,9 +302,10 @@ export function sendSegment(
   if (socket.destroyed || socket.writableEnded)
     throw systemError({ errno: -32, syscall: 'sendfile', detail: 'the socket has ended' });
   return pinned(source, () => {
-    prepare(socket);
+    const sends = prepare(socket);
     const chunk = Buffer.alloc(0);
-    const send = new QueuedSend(socket, range);
+    const send = new QueuedSend(sends, range);
+    sends.pending.add(send);
     queued.set(chunk, send);
     socket.write(chunk);
     return send.result;

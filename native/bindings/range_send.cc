@@ -3,10 +3,11 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <mutex>
-#include <thread>
 
 #include "bindings/callback.h"
 #include "core/byte_queue.h"
@@ -62,6 +63,7 @@ struct Rest {
 struct Helper {
   std::mutex mutex;
   uv_async_t* async = nullptr;  // null once the sender has gone
+  bool running = true;
   int result = 0;
 };
 
@@ -70,7 +72,7 @@ class RangeSend : public Napi::ObjectWrap<RangeSend> {
   static Napi::Function Define(Napi::Env env) {
     return DefineClass(env, "RangeSend",
                        {InstanceMethod<&RangeSend::Start>("start"),
-                        InstanceMethod<&RangeSend::Acknowledged>("acknowledged"),
+                        InstanceMethod<&RangeSend::Unacknowledged>("unacknowledged"),
                         InstanceMethod<&RangeSend::Reusable>("reusable"),
                         InstanceMethod<&RangeSend::Close>("close")});
   }
@@ -116,6 +118,8 @@ class RangeSend : public Napi::ObjectWrap<RangeSend> {
     if (helper_ != nullptr) {
       std::lock_guard<std::mutex> lock(helper_->mutex);
       helper_->async = nullptr;
+      // The thread's duplicate would keep the connection from ending until the peer has read all.
+      if (helper_->running && rest_.socket) shutdown(rest_.socket.get(), SHUT_RDWR);
     }
     async_.Close();
     rest_ = Rest();
@@ -174,19 +178,32 @@ class RangeSend : public Napi::ObjectWrap<RangeSend> {
     async_.set_initialized();
     helper_ = std::make_shared<Helper>();
     helper_->async = async_.get();
-    auto rest = std::make_shared<Rest>(std::move(rest_));
-    rest_.socket.reset(fcntl(rest->socket.get(), F_DUPFD_CLOEXEC, 0));
-    std::thread([rest, helper = helper_] {
-      int result;
-      while ((result = rest->Send()) == -EAGAIN) {
-        pollfd room{rest->socket.get(), POLLOUT, 0};
-        poll(&room, 1, -1);
-      }
-      std::lock_guard<std::mutex> lock(helper->mutex);
-      helper->result = result;
-      if (helper->async != nullptr) uv_async_send(helper->async);
-    }).detach();
+    auto job = std::make_unique<Job>(Job{std::move(rest_), helper_});
+    rest_.socket.reset(fcntl(job->rest.socket.get(), F_DUPFD_CLOEXEC, 0));
+    uv_thread_t thread;
+    error = uv_thread_create(&thread, Run, job.get());
+    if (error != 0) return error;
+    job.release();  // the thread's
+    pthread_detach(thread);
     return -EAGAIN;
+  }
+
+  struct Job {
+    Rest rest;
+    std::shared_ptr<Helper> helper;
+  };
+
+  static void Run(void* argument) {
+    std::unique_ptr<Job> job(static_cast<Job*>(argument));
+    int result;
+    while ((result = job->rest.Send()) == -EAGAIN) {
+      pollfd room{job->rest.socket.get(), POLLOUT, 0};
+      poll(&room, 1, -1);
+    }
+    std::lock_guard<std::mutex> lock(job->helper->mutex);
+    job->helper->running = false;
+    job->helper->result = result;
+    if (job->helper->async != nullptr) uv_async_send(job->helper->async);
   }
 
   void Finish(int result) {
@@ -202,13 +219,16 @@ class RangeSend : public Napi::ObjectWrap<RangeSend> {
     waiting_ = false;
   }
 
-  // acknowledged(): whether the socket's send buffer is empty
-  Napi::Value Acknowledged(const Napi::CallbackInfo& info) {
+  // unacknowledged(): bytes that the socket has taken and its peer has not acknowledged, or -1 once
+  // it has no peer
+  Napi::Value Unacknowledged(const Napi::CallbackInfo& info) {
     static thread_local EmptyProbe empty;
     SocketAddress local, peer;
     int fd = rest_.socket.get();
-    bool all = fd >= 0 && empty.Ask(fd) && Endpoints(fd, &local, &peer).ok();
-    return Napi::Boolean::New(info.Env(), all);
+    ssize_t bytes = fd < 0 ? -1 : empty.Ask(fd) ? 0 : rss::Unacknowledged(fd);
+    // The buffer of a connection that was reset is empty too.
+    if (bytes >= 0 && !Endpoints(fd, &local, &peer).ok()) bytes = -1;
+    return Napi::Number::New(info.Env(), static_cast<double>(bytes));
   }
 
   // reusable(): whether nobody refers any more to what was sent, once it is acknowledged

@@ -33,8 +33,7 @@ struct Unconfirmed {
     bool shared;      // pages of a source are among it
   };
   std::deque<Wait> waits;
-  double written = 0;      // bytes since the first wait
-  bool counts_all = true;  // see CountsAll()
+  double written = 0;  // bytes since the first wait
 };
 
 struct StreamConnection {
@@ -60,7 +59,6 @@ struct StreamConnection {
   bool finishing = false;  // takes no more input or output; ends when its output is sent
   bool lingering = false;  // our side is closed; input is thrown away until the peer's is too
   bool shared = false;     // pages of a source have been sent since the last mark
-  bool unwired = false;    // and they may have come from swap or disk
   uint32_t needed = 0;     // bytes of input before it is offered again
   // kPaced: perhaps on this host too, see IsPaced().
   enum class Peer : uint8_t { kUnknown, kPerhapsHere, kPaced, kElsewhere } peer = Peer::kUnknown;

@@ -25,8 +25,7 @@ void StreamEngine::MarkOutput(StreamConnection* c, uint32_t id, OutputQueue::Mar
 // Everything before the mark has been taken by the kernel.
 void StreamEngine::Reached(StreamConnection* c, OutputQueue::Mark mark) {
   bool shared = c->shared;
-  bool counts_all = CountsAll(!c->unwired);
-  c->shared = c->unwired = false;
+  c->shared = false;
   if (!mark.acknowledged)
     return Complete(mark.token, CompletedRow::kDone | (shared ? 0 : CompletedRow::kReusable));
   if (c->unconfirmed == nullptr) {
@@ -34,7 +33,6 @@ void StreamEngine::Reached(StreamConnection* c, OutputQueue::Mark mark) {
     unconfirmed_.push_back(c->id);
   }
   Unconfirmed& u = *c->unconfirmed;
-  u.counts_all = u.counts_all && counts_all;
   u.waits.push_back({mark.token, u.written, shared});
   if (uv_is_active(reinterpret_cast<uv_handle_t*>(confirm_timer_.get())) != 0) return;
   uv_timer_start(
@@ -69,9 +67,8 @@ void StreamEngine::Confirm(StreamConnection* c, bool orderly) {
   double acknowledged = -1;
   if (empty_.Ask(fd)) {
     acknowledged = u.written;
-  } else if (u.counts_all) {
-    ssize_t rest = Unacknowledged(fd);
-    if (rest >= 0) acknowledged = u.written - static_cast<double>(rest);
+  } else if (ssize_t rest = Unacknowledged(fd); rest >= 0) {
+    acknowledged = u.written - static_cast<double>(rest);
   }
   // The buffer of a connection that was reset is empty too.
   if (u.waits.front().position > acknowledged) return;

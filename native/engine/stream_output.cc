@@ -171,7 +171,6 @@ ssize_t StreamEngine::Transfer(StreamConnection* c, iovec* parts, int count,
     if (shared) {
       statistics_.bytes_shared += static_cast<double>(sent);
       c->shared = true;
-      c->unwired = c->unwired || source.segment == nullptr || !source.segment->locked();
     }
   }
   if (sent > 0) {

@@ -159,12 +159,9 @@ ssize_t SendFile(int socket, const iovec* headers, int count, const FileRange& r
 // Whether SendFile() knows FileRange::sync.
 bool HasSyncSend();
 
-// Bytes that a stream socket has taken and its peer has not acknowledged: SIOCOUTQ, FIONWRITE. Of a
-// Unix socket on Linux it is memory that the peer has not read.
+// Bytes that a stream socket has taken and its peer has not acknowledged, or more: SIOCOUTQ,
+// FIONSPACE. Of a Unix socket on Linux it is memory that the peer has not read.
 ssize_t Unacknowledged(int socket);
-// Whether Unacknowledged() counts every byte. FreeBSD leaves out what still comes from swap or disk
-// (FIONWRITE: sbavail()): only of memory that is wired does it count all.
-bool CountsAll(bool wired);
 
 // Tells whether a socket's send buffer is empty: all has been acknowledged, or thrown away.
 class EmptyProbe {

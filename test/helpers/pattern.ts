@@ -9,6 +9,15 @@ export function fill(bytes: Buffer, seed: number): void {
   for (let i = 0; i < words.length; i++) words[i] = seed + Math.imul(i, step);
 }
 
+/** A value with its header. */
+export function value(seed: number, length: number): Buffer {
+  const whole = Buffer.alloc(headerLength + length);
+  whole.writeUInt32LE(length, 0);
+  whole.writeInt32LE(seed | 0, 4);
+  fill(whole.subarray(headerLength), seed);
+  return whole;
+}
+
 /** How many of the words do not follow from the first. */
 export function wrongWords(bytes: Buffer, seed: number): number {
   const copy = Buffer.from(bytes); // aligned

@@ -144,25 +144,36 @@ describe('replies', () => {
     peer.close();
   });
 
+  /** Runs a fixture in a network namespace whose loopback is set up by `link`; returns what it prints. */
+  function inNamespace(link: string, fixture: string): Record<string, number | boolean> {
+    const script = fileURLToPath(new URL(`../fixtures/${fixture}.js`, import.meta.url));
+    const { stdout, stderr, status } = spawnSync(
+      'unshare',
+      ['-n', 'sh', '-c', `${link} && exec "${process.execPath}" "${script}"`],
+      { encoding: 'utf8', timeout: 60_000 },
+    );
+    assert.equal(status, 0, stderr);
+    return JSON.parse(stdout) as Record<string, number | boolean>;
+  }
+
   it(
     'that a slow link does not take are dropped and counted',
     { skip: skipWithout('netns') },
-    () => {
-      const script = fileURLToPath(new URL('../fixtures/slow-link.js', import.meta.url));
+    (t) => {
       const slow =
         'ip link set lo up && tc qdisc add dev lo root tbf rate 4mbit burst 3000 limit 10mb';
-      const { stdout, stderr, status } = spawnSync(
-        'unshare',
-        ['-n', 'sh', '-c', `${slow} && exec "${process.execPath}" "${script}"`],
-        { encoding: 'utf8', timeout: 60_000 },
-      );
-      assert.equal(status, 0, stderr);
-      const result = JSON.parse(stdout) as Record<string, number | boolean>;
-      assert.ok(
-        Number(result['datagramsDropped']) > 0 && Number(result['datagramsOut']) > 0,
-        stdout,
-      );
+      const result = inNamespace(slow, 'slow-link');
+      t.diagnostic(JSON.stringify(result));
+      assert.ok(Number(result['datagramsDropped']) > 0 && Number(result['datagramsOut']) > 0);
       assert.equal(result['answered'], true);
     },
   );
+
+  it('that are larger than the MTU arrive, fragmented', { skip: skipWithout('netns') }, () => {
+    assert.deepEqual(inNamespace('ip link set lo up mtu 1280', 'small-mtu'), {
+      received: 30,
+      datagramsOut: 30,
+      datagramsDropped: 0,
+    });
+  });
 });

@@ -8,20 +8,28 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-import { createServer, sendSegment, type SendResult, ShmSegment } from 'freebsd-rss';
+import {
+  createServer,
+  SegmentAllocator,
+  sendSegment,
+  type SendResult,
+  ShmSegment,
+} from 'freebsd-rss';
 
 import { skipWithout } from '../helpers/features.js';
 import { assertNoLeak, openDescriptors, sharedMappings } from '../helpers/net.js';
-import { fill } from '../helpers/pattern.js';
+import { fill, headerLength, PatternReader, value } from '../helpers/pattern.js';
+import { randomNumbers } from '../helpers/random.js';
 import { type Read, readTogether } from '../helpers/values.js';
 
 const directory = mkdtempSync(path.join(tmpdir(), 'rss-zero-copy-'));
 after(() => rmSync(directory, { recursive: true }));
 
 const worker = new URL('../fixtures/value-worker.js', import.meta.url);
-/** Of 256 MiB in CI, and ZERO_COPY_BYTES in longer runs, what each of five ways has to carry. */
+/** Of 256 MiB in CI, and ZERO_COPY_BYTES in longer runs, what each way has to carry. */
 const share = Number(process.env['ZERO_COPY_BYTES'] ?? 2 ** 28) / 5;
 
 describe('values that are rewritten while they are sent', () => {
@@ -137,6 +145,65 @@ describe('sendSegment() on a net.Socket', () => {
     await assertNoLeak(before);
   });
 
+  it('regions that are rewritten while it is never idle: each send is told of in its time', async () => {
+    const before = openDescriptors();
+    const mappings = sharedMappings();
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error) => warnings.push(warning);
+    process.on('warning', onWarning);
+    const random = randomNumbers(7);
+    const inFlight = 40;
+    let told = 0;
+    let toldWhileBusy = 0;
+    const reader = new PatternReader();
+    const server = net.createServer((socket) => void serve(socket)).listen(0, '127.0.0.1');
+    async function serve(socket: net.Socket): Promise<void> {
+      using allocator = new SegmentAllocator({ segmentSize: 2 ** 20, maxBytes: 2 ** 26 });
+      const pending: Promise<SendResult>[] = [];
+      const between = value(0, 2 ** 16);
+      let busy = true;
+      const keepBusy = () => {
+        if (socket.writableLength < 2 ** 19) socket.write(between);
+        if (busy) setImmediate(keepBusy);
+      };
+      keepBusy();
+      for (let sent = 0; sent < share;) {
+        const length = 4 * (1 + random(50_000));
+        const region = allocator.allocate(length);
+        if (region === undefined || pending.length === inFlight) {
+          assert.equal((await pending.shift()!).acked, true);
+          told++;
+        }
+        if (region === undefined) continue;
+        const whole = value(sent, length);
+        region.bytes.set(whole.subarray(headerLength));
+        region.publish();
+        const header = whole.subarray(0, headerLength);
+        pending.push(sendSegment(socket, region, 0, length, { header }));
+        region.release();
+        sent += length;
+      }
+      busy = false;
+      toldWhileBusy = told;
+      await Promise.all(pending);
+      socket.end();
+    }
+    await once(server, 'listening');
+    const client = net.connect((server.address() as net.AddressInfo).port, '127.0.0.1');
+    for await (const chunk of client as AsyncIterable<Buffer>) {
+      reader.read(chunk);
+      if (random(50) === 0) await setTimeout(1);
+    }
+    server.close();
+    process.off('warning', onWarning);
+    assert.ok(reader.bytes >= share, `${reader.bytes} bytes`);
+    assert.equal(reader.wrong, 0);
+    assert.ok(toldWhileBusy > inFlight, `${toldWhileBusy}`);
+    assert.deepEqual(warnings, []);
+    await assertNoLeak(before);
+    assert.equal(sharedMappings(), mappings);
+  });
+
   it('of a file, by descriptor and FileHandle; end() waits for it', async () => {
     const content = Buffer.alloc(1_000_000);
     fill(content, 9);
@@ -162,7 +229,7 @@ describe('sendSegment() on a net.Socket', () => {
     const [socket] = (await once(server, 'connection')) as [net.Socket];
     socket.on('error', () => undefined);
     const result = sendSegment(socket, segment, 0, 2 ** 25);
-    setTimeout(() => client.resetAndDestroy(), 50);
+    void setTimeout(50).then(() => client.resetAndDestroy());
     assert.deepEqual(await result, { acked: false, reusable: false });
     server.close();
     segment.close();

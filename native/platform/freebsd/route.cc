@@ -29,8 +29,11 @@ std::string InterfaceTo(const SocketAddress& peer) {
   message.header.rtm_addrs = RTA_DST | RTA_IFP;
   message.header.rtm_pid = getpid();
   message.header.rtm_seq = 1;
-  memcpy(message.addresses, &peer.sa, peer.length());
-  size_t at = SA_SIZE(&peer.sa);
+  // Its length says where the next begins; ours have none, as other systems know nothing of it.
+  SocketAddress destination = peer;
+  destination.sa.sa_len = static_cast<uint8_t>(peer.length());
+  memcpy(message.addresses, &destination.sa, peer.length());
+  size_t at = SA_SIZE(&destination.sa);
   sockaddr_dl wanted{};
   wanted.sdl_len = sizeof wanted;
   wanted.sdl_family = AF_LINK;

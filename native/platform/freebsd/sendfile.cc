@@ -1,3 +1,4 @@
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/types.h>
@@ -6,6 +7,7 @@
 #include <sys/filio.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "platform/platform.h"
 
@@ -17,6 +19,11 @@ namespace {
 void RestoreLowWater(int socket) {
   int bytes = 2048;  // as a socket has it at first
   setsockopt(socket, SOL_SOCKET, SO_SNDLOWAT, &bytes, sizeof bytes);
+}
+
+bool EndsBefore(const FileRange& range) {
+  struct stat file;
+  return fstat(range.fd, &file) != 0 || static_cast<uint64_t>(file.st_size) <= range.offset;
 }
 
 }  // namespace
@@ -34,9 +41,10 @@ ssize_t SendFile(int socket, const iovec* headers, int count, const FileRange& r
                       count > 0 ? &header : nullptr, &sent, SF_FLAGS(range.read_ahead, flags));
   } while (result != 0 && errno == EINTR && sent == 0);
   if (static_cast<size_t>(sent) == total) RestoreLowWater(socket);
-  // `sent` is the truth, whatever was returned: a part comes with EAGAIN, with SF_SYNC also with 0.
+  // `sent` is the truth, whatever was returned: a part comes with EAGAIN, with SF_SYNC also with 0,
+  // and so does nothing at all, as at the file's end.
   if (sent > 0) return sent;
-  if (result == 0) return range.sync ? -EAGAIN : -EIO;
+  if (result == 0) return range.sync && !EndsBefore(range) ? -EAGAIN : -EIO;
   return errno == ENOBUFS || errno == EWOULDBLOCK ? -EAGAIN : -errno;
 }
 
@@ -44,9 +52,17 @@ bool HasSyncSend() {
   return true;
 }
 
+// FIONWRITE leaves out what still comes from swap or disk (sbavail()), FIONSPACE does not
+// (sbspace()). It may be less for want of mbufs, 0 for a buffer that is overfull, and the buffer
+// may grow after it: then this is too much, never too little.
 ssize_t Unacknowledged(int socket) {
-  int bytes = 0;
-  return ioctl(socket, FIONWRITE, &bytes) == 0 ? bytes : -errno;
+  int space = 0, size = 0;
+  socklen_t length = sizeof size;
+  if (ioctl(socket, FIONSPACE, &space) != 0 ||
+      getsockopt(socket, SOL_SOCKET, SO_SNDBUF, &size, &length) != 0)
+    return -errno;
+  if (space <= 0) return INT_MAX;
+  return size > space ? size - space : 0;
 }
 
 bool IsPaced(int) {
@@ -58,19 +74,19 @@ void HoldBack(int socket, bool hold) {
   setsockopt(socket, IPPROTO_TCP, TCP_NOPUSH, &on, sizeof on);
 }
 
-bool CountsAll(bool wired) {
-  return wired;
-}
-
 EmptyProbe::EmptyProbe() : queue_(kqueue()) {}
 
 bool EmptyProbe::Ask(int socket) {
   struct kevent change, event;
-  EV_SET(&change, socket, EVFILT_EMPTY, EV_ADD | EV_DISPATCH, 0, 0, nullptr);
+  // Alone EV_ENABLE looks at a socket again whose event has been delivered.
+  EV_SET(&change, socket, EVFILT_EMPTY, EV_ADD | EV_ENABLE | EV_DISPATCH, 0, 0, nullptr);
   timespec at_once{0, 0};
-  int got = kevent(queue_.get(), &change, 1, &event, 1, &at_once);
-  // It stays in the queue, disabled once it has fired, until its socket closes.
-  return got == 1 && event.ident == static_cast<uintptr_t>(socket) && (event.flags & EV_ERROR) == 0;
+  if (kevent(queue_.get(), &change, 1, &event, 1, &at_once) == 1)
+    return (event.flags & EV_ERROR) == 0;
+  // Enabled it would fire later, in place of the socket that is asked of then.
+  change.flags = EV_DISABLE;
+  kevent(queue_.get(), &change, 1, nullptr, 0, &at_once);
+  return false;
 }
 
 }  // namespace rss

@@ -54,10 +54,6 @@ void HoldBack(int socket, bool hold) {
   setsockopt(socket, IPPROTO_TCP, TCP_CORK, &on, sizeof on);
 }
 
-bool CountsAll(bool) {
-  return true;
-}
-
 EmptyProbe::EmptyProbe() = default;
 
 bool EmptyProbe::Ask(int socket) {

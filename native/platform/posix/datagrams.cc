@@ -110,6 +110,10 @@ int DatagramBatcher::ReceiveConnected(int fd, int first, uint8_t* slab, size_t s
 }
 
 int DatagramBatcher::Send(int fd, const OutgoingDatagram* datagrams, int count) {
+  return Send(fd, datagrams, count, state_->segments);
+}
+
+int DatagramBatcher::Send(int fd, const OutgoingDatagram* datagrams, int count, bool segments) {
   State& s = *state_;
   if (count == 1 && datagrams[0].peer == nullptr) {
     // Half of what a message with its headers costs.
@@ -125,10 +129,10 @@ int DatagramBatcher::Send(int fd, const OutgoingDatagram* datagrams, int count) 
     size_t length = first.peer == nullptr
                         ? 0
                         : BuildReplyControl(first.source, *first.peer, first.flow, control);
-    int run = s.segments ? SegmentsOf(datagrams + at, count - at) : 1;
+    int run = segments ? SegmentsOf(datagrams + at, count - at) : 1;
     if (run > 1) {
       size_t more = BuildSegmentControl(static_cast<uint16_t>(first.length), control + length);
-      if (more == 0) s.segments = false, run = 1;
+      if (more == 0) s.segments = segments = false, run = 1;
       length += more;
     }
     // FreeBSD: EISCONN when a connected socket is given its peer.
@@ -150,11 +154,13 @@ int DatagramBatcher::Send(int fd, const OutgoingDatagram* datagrams, int count) 
   } while (sent < 0 && errno == EINTR);
   if (sent >= 0) return s.send_first[sent];
   int error = -errno;
-  // A kernel before 4.18, a device that cannot, or a smaller MTU.
-  bool refused = s.send_first[1] > 1 && (error == -EINVAL || error == -EIO);
-  if (!refused) return error;
+  if (s.send_first[1] == 1) return error;
+  // A path whose MTU is smaller: EMSGSIZE from Linux 6.14 on, EINVAL before. Another's may not be.
+  if (error == -EMSGSIZE) return Send(fd, datagrams, s.send_first[1], false);
+  // A kernel before 4.18, or a device that cannot.
+  if (error != -EINVAL && error != -EIO) return error;
   s.segments = false;
-  return Send(fd, datagrams, count);
+  return Send(fd, datagrams, count, false);
 }
 
 }  // namespace rss

@@ -51,6 +51,7 @@ class DatagramBatcher {
 
  private:
   struct State;
+  int Send(int fd, const OutgoingDatagram* datagrams, int count, bool segments);
   std::unique_ptr<State> state_;
 };
 

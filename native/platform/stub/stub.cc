@@ -130,9 +130,6 @@ bool HasSyncSend() {
 ssize_t Unacknowledged(int) {
   return -ENOTSUP;
 }
-bool CountsAll(bool) {
-  return false;
-}
 EmptyProbe::EmptyProbe() = default;
 bool EmptyProbe::Ask(int) {
   return false;
