@@ -1,6 +1,15 @@
 #!/usr/bin/env node
 // The memcached-style server: node dist/examples/memcached/main.js [options], or npm start.
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  ftruncateSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 
 import {
   createServer,
@@ -163,7 +172,7 @@ process.on('SIGUSR2', () => {
 const { pidFile } = options;
 if (pidFile !== undefined) {
   try {
-    writeFileSync(pidFile, `${process.pid}\n`);
+    replaceText(pidFile, `${process.pid}\n`);
   } catch (error) {
     // The process before this one has gone already.
     if (before === undefined) fail(error);
@@ -203,3 +212,11 @@ async function handOver(): Promise<void> {
 const portsFile = process.env['MEMCACHED_PORT_FILENAME'];
 if (portsFile !== undefined) writePorts(portsFile, server);
 describe(server);
+
+/** Not emptied first: others read it at any time. */
+function replaceText(file: string, text: string): void {
+  const fd = openSync(file, constants.O_WRONLY | constants.O_CREAT, 0o644);
+  writeSync(fd, text, 0);
+  ftruncateSync(fd, text.length);
+  closeSync(fd);
+}

@@ -6,7 +6,7 @@ export const beatEveryMs = 250;
 
 /**
  * Calls `report` once each time that a worker has not told for `afterMs`. `beats()` are the workers'
- * last beats, 0 of those that do not serve. Returns what ends the watch.
+ * last beats, 0 of those that do not run. Returns what ends the watch.
  */
 export function watchBlocked(
   beats: () => number[],

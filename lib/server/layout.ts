@@ -38,7 +38,7 @@ function ownRow(buffer: ArrayBuffer, row: number, workers: number, buckets: numb
 }
 
 /**
- * When a worker's loop last turned, by beatTime(), 0 before it serves; and how late timers were in its last
+ * When a worker's loop last turned, by beatTime(), 0 before it runs; and how late timers were in its last
  * second, the 99th percentile in microseconds, where that is measured.
  */
 export function heartbeat(

@@ -26,7 +26,6 @@ affinity.set([init.cpu]);
 /** Accepting may pause many times a second while descriptors are exhausted. */
 const tellAcceptErrorEveryMs = 10_000;
 
-const beatsPerSecond = 1000 / beatEveryMs;
 const delayResolutionMs = 10;
 
 const main = parentPort!;
@@ -160,17 +159,18 @@ async function start(): Promise<void> {
   await definition.start?.(context);
   unwrap(opened.start());
   port = opened;
-  beat[0] = beatTime();
   const delay = init.measureDelay
     ? monitorEventLoopDelay({ resolution: delayResolutionMs })
     : undefined;
   delay?.enable();
-  let beats = 0;
-  setInterval(() => {
-    beat[0] = beatTime();
-    if (++beats % beatsPerSecond === 0) everySecond(opened, delay);
-  }, beatEveryMs).unref();
+  setInterval(() => everySecond(opened, delay), 1000).unref();
   post({ type: 'online' });
+}
+
+/** From the first moment on: start() may block the loop too. */
+function keepBeating(): void {
+  beat[0] = beatTime();
+  setInterval(() => (beat[0] = beatTime()), beatEveryMs).unref();
 }
 
 /** Tells what is of interest to people alone. */
@@ -245,5 +245,6 @@ main.on('message', (message: ToWorker) => {
     return post({ type: 'stopped-accepting' });
   });
 });
+keepBeating();
 const started = start();
 await started;

@@ -1,6 +1,7 @@
 // Workers that block their event loop or keep dying: seen, named, replaced, and given up in the end.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import net from 'node:net';
 import { existsSync, readdirSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
@@ -77,6 +78,26 @@ describe('a worker that blocks its event loop', () => {
     assert.ok(performance.now() - began < blockMs, 'it has not been waited for');
     const [successor] = (await once(server, 'worker-online', soon())) as [{ generation: number }];
     assert.equal(successor.generation, 1);
+    await server.close({ timeout: 0 });
+  });
+
+  it('is replaced before it serves, too', async () => {
+    const server = await start({
+      worker: new URL('../fixtures/blocking-start-worker.js', import.meta.url),
+      workers: 1,
+      blockedAfter: 1000,
+      replaceBlocked: true,
+    });
+    const exits: string[] = [];
+    server.on('worker-exit', ({ reason }) => exits.push(reason));
+    const socket = net.connect(server.addresses[0]!.port, host);
+    socket.on('error', () => undefined);
+    const [event] = (await blocked(server)) as [WorkerBlocked];
+    assert.equal(event.online, false);
+    const [{ generation }] = (await once(server, 'worker-online', soon())) as [WorkerBlocked];
+    assert.equal(generation, 2);
+    assert.deepEqual(exits, ['error', 'blocked']);
+    socket.destroy();
     await server.close({ timeout: 0 });
   });
 

@@ -178,7 +178,11 @@ class Client {
   }
 }
 
-const pid = () => Number(readFileSync(pidFile, 'latin1'));
+function pid(): number {
+  const number = Number(readFileSync(pidFile, 'latin1'));
+  assert.ok(number > 0, 'a pid file without a number'); // 0 would be this process and all that it started
+  return number;
+}
 
 function residentMemory(): number {
   try {
