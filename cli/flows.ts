@@ -38,7 +38,7 @@ export interface SourceFlow {
   port: number | undefined;
 }
 
-/** Bytes of an address in network order. */
+/** Bytes of an address in network order; of one that is mapped into IPv6 those of IPv4, as they are hashed. */
 export function addressBytes(address: string): Uint8Array {
   if (isIP(address) === 4) return Uint8Array.from(address.split('.'), Number);
   // The URL parser writes every form of an IPv6 address in one.
@@ -46,7 +46,9 @@ export function addressBytes(address: string): Uint8Array {
   const words = (text: string) => (text === '' ? [] : text.split(':').map((w) => parseInt(w, 16)));
   const [first, last] = [words(head), words(tail ?? '')];
   const zeros = Array.from({ length: 8 - first.length - last.length }, () => 0);
-  return Uint8Array.from([...first, ...zeros, ...last].flatMap((word) => [word >> 8, word & 255]));
+  const all = [...first, ...zeros, ...last];
+  const mapped = all[5] === 0xffff && all.slice(0, 5).every((word) => word === 0);
+  return Uint8Array.from((mapped ? all.slice(6) : all).flatMap((word) => [word >> 8, word & 255]));
 }
 
 function addressText(bytes: Uint8Array): string {
@@ -113,6 +115,8 @@ export interface FlowsRequest {
 /** So many flows for each bucket, in the order of buckets. Throws when there are not so many. */
 export function findFlows(request: FlowsRequest): SourceFlow[] {
   const { serverPort, perBucket, firstPort, lastPort, config } = request;
+  if (config.hashAlgorithm !== 'toeplitz')
+    throw new UsageError(`flows are found by Toeplitz hashes, not by ${config.hashAlgorithm} ones`);
   const server = addressBytes(request.server);
   const size = server.length;
   const withPorts = serverPort !== undefined;

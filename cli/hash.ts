@@ -32,17 +32,26 @@ interface Line extends TupleHash {
 }
 
 /** What the addresses, and the ports if there are any, hash to. */
-export function hashes(source: Endpoint, destination: Endpoint, config: RssConfig): Line[] {
+export function hashes(
+  protocol: 'tcp' | 'udp',
+  source: Endpoint,
+  destination: Endpoint,
+  config: RssConfig,
+): Line[] {
   const tuple = {
     source: source.address,
     sourcePort: source.port ?? 0,
     destination: destination.address,
     destinationPort: destination.port ?? 0,
   };
-  const two = bucketOf({ ...tuple, protocol: 'udp' }, { ...config, udpHash: '2-tuple' });
-  const lines: Line[] = [{ tuple: '2-tuple', ...two }];
+  const hash = (name: Line['tuple']) =>
+    bucketOf(
+      { ...tuple, protocol: name === '2-tuple' ? 'udp' : protocol },
+      { ...config, udpHash: name },
+    );
+  const lines: Line[] = [{ tuple: '2-tuple', ...hash('2-tuple') }];
   if (source.port !== undefined && destination.port !== undefined)
-    lines.push({ tuple: '4-tuple', ...bucketOf({ ...tuple, protocol: 'tcp' }, config) });
+    lines.push({ tuple: '4-tuple', ...hash('4-tuple') });
   return lines;
 }
 
@@ -60,7 +69,7 @@ function run(args: string[]): number {
   if (positionals.length !== 2) throw new UsageError('hash takes a source and a destination');
   const config = configuration(values.key, values.buckets);
   const [source, destination] = positionals.map(endpoint) as [Endpoint, Endpoint];
-  let lines = hashes(source, destination, config);
+  let lines = hashes(values.udp ? 'udp' : 'tcp', source, destination, config);
   if (values.udp) lines = lines.filter(({ tuple }) => tuple === config.udpHash);
   if (lines.length === 0) throw new UsageError('UDP is hashed with its ports here: name both');
   if (values.json) {

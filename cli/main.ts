@@ -21,7 +21,7 @@ function run(args: string[]): number | Promise<number> {
     process.stdout.write(usage);
     return 0;
   }
-  const command = commands[name];
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (command === undefined)
     throw new UsageError(`no command "${name}"; there are ${Object.keys(commands).join(', ')}`);
   if (rest.includes('--help') || rest.includes('-h')) {

@@ -54,19 +54,25 @@ function short(value: number): string {
   return value < 1e8 ? `${Math.round(value / 1000)}k` : `${Math.round(value / 1e6)}M`;
 }
 
-const heads = [
-  'bucket',
-  'CPU',
-  'wrk',
-  'conns',
-  'acc/s',
-  'req/s',
-  'dgram/s',
-  'misdir',
-  'handed',
-  'p99 us',
+interface Column {
+  head: string;
+  width: number;
+  value(row: Row): number;
+}
+const columns: Column[] = [
+  { head: 'bucket', width: 6, value: (row) => row.bucket },
+  { head: 'CPU', width: 3, value: (row) => row.cpu },
+  { head: 'wrk', width: 3, value: (row) => row.worker },
+  { head: 'conns', width: 6, value: (row) => row.connections },
+  { head: 'acc/s', width: 6, value: (row) => row.accepts },
+  { head: 'req/s', width: 6, value: (row) => row.requests },
+  { head: 'dgram/s', width: 7, value: (row) => row.datagrams },
+  { head: 'misdir', width: 6, value: (row) => row.misdirected },
+  { head: 'handed', width: 6, value: (row) => row.handedOff },
+  { head: 'p99 us', width: 6, value: (row) => row.delay },
 ];
-const widths = [6, 3, 3, 6, 6, 6, 7, 6, 6, 6];
+const line = (text: (column: Column) => string) =>
+  columns.map((column) => text(column).padStart(column.width)).join(' ');
 
 function misdirection({ misdirections = [] }: Partial<ServerSnapshot>): string[] {
   const last = misdirections.reduce<Misdirection | undefined>(
@@ -75,15 +81,14 @@ function misdirection({ misdirections = [] }: Partial<ServerSnapshot>): string[]
   );
   if (last === undefined) return [];
   const { protocol, source, sourcePort, destinationPort, hashType, hashedBy, bucket } = last;
-  const flow = `${protocol} ${source} port ${sourcePort} to ${destinationPort}`;
   return [
     '',
-    `misdirected: ${flow}, of bucket ${bucket}`,
-    `  by ${hashType}, ${hashedBy}; came to worker ${last.workerIndex}`,
+    `misdirected: ${protocol} ${source} port ${sourcePort}`, // 39 columns of IPv6 at most
+    `  to ${destinationPort}, of bucket ${bucket} by ${hashType}, ${hashedBy}; came to worker ${last.workerIndex}`,
   ];
 }
 
-/** At most `lines` lines of at most 79 columns. */
+/** At most `lines` lines, 4 or more, of at most 79 columns. */
 export function table(
   now: ServerSnapshot,
   before: ServerSnapshot,
@@ -92,18 +97,17 @@ export function table(
 ): string[] {
   const rows = rowsOf(now, before);
   const total = rows.reduce((sum, row) => sum + load(row), 0);
-  const line = (cells: string[]) => cells.map((cell, i) => cell.padStart(widths[i]!)).join(' ');
-  const sample = misdirection(now);
+  const sample = lines < 7 ? [] : misdirection(now);
   const shown = rows.sort(compare[sorting]).slice(0, lines - 3 - sample.length);
   const workers = now.workers.length;
   return [
     `process ${now.pid}, ${now.steering}: ${rows.length} buckets, ${workers} workers, by ${sorting}`,
     '',
-    `${line(heads)}  share`,
+    `${line(({ head }) => head)}  share`,
     ...shown.map((row) => {
       const share = total === 0 ? 0 : load(row) / total;
-      const cells = Object.values(row as unknown as Record<string, number>).map(short);
-      return `${line(cells)}  ${'#'.repeat(Math.round(share * barWidth))}`.trimEnd();
+      const cells = line(({ value }) => short(value(row)));
+      return `${cells}  ${'#'.repeat(Math.round(share * barWidth))}`.trimEnd();
     }),
     ...sample,
   ];

@@ -82,8 +82,7 @@ run(
     env: {
       ...process.env,
       LD_PRELOAD: runtime,
-      // Node itself keeps what LeakSanitizer would report.
-      ASAN_OPTIONS: 'detect_leaks=0:abort_on_error=1:handle_abort=0',
+      ASAN_OPTIONS: 'detect_leaks=1:abort_on_error=1:handle_abort=0',
       UBSAN_OPTIONS: 'print_stacktrace=1',
     },
   },

@@ -97,6 +97,17 @@ export function parseSources(text: string): Source[] {
     .map((word) => sourceOf(endpoint(word)));
 }
 
+function readSources(file: string): Source[] {
+  let list: Source[];
+  try {
+    list = parseSources(readFileSync(file === '-' ? 0 : file, 'utf8'));
+  } catch (error) {
+    throw new UsageError(`--sources ${file}: ${(error as Error).message}`);
+  }
+  if (list.length === 0) throw new UsageError(`${file} names no sources`);
+  return list;
+}
+
 function chooseSources(
   values: { connections: string; from?: string; 'per-bucket'?: string; sources?: string },
   target: Target,
@@ -107,9 +118,7 @@ function chooseSources(
   if (sources !== undefined) {
     if (from !== undefined || perBucket !== undefined)
       throw new UsageError('--sources replaces --from and --per-bucket');
-    const list = parseSources(readFileSync(sources === '-' ? 0 : sources, 'utf8'));
-    if (list.length === 0) throw new UsageError(`${sources} names no sources`);
-    return list;
+    return readSources(sources);
   }
   if (perBucket !== undefined) {
     if (from === undefined) throw new UsageError('--per-bucket needs --from, for the addresses');

@@ -44,6 +44,8 @@ const present: Record<string, () => boolean> = {
   // procfs(5), and no sanitizer that keeps what is freed.
   'resident-memory': () =>
     existsSync('/proc/self/status') && process.env['ASAN_OPTIONS'] === undefined,
+  // script(1) of util-linux gives a program a terminal.
+  terminal: () => linux && spawnSync('script', ['--version']).status === 0,
   root: () => process.geteuid?.() === 0,
   // With its headers and libraries of other systems: pip install ziglang.
   zig: () => {

@@ -1,6 +1,7 @@
 // freebsd-rss top, and the socket it reads from.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -10,11 +11,13 @@ import { promisify } from 'node:util';
 
 import parsePrometheus from 'parse-prometheus-text-format';
 
+import { skipWithout } from '../helpers/features.js';
 import { RawClient, type Served, serveExample } from '../helpers/memcached.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'rss-top-'));
 const socket = path.join(folder, 'admin');
 const run = promisify(execFile);
+const soon = () => ({ signal: AbortSignal.timeout(20_000) });
 const top = async (...args: string[]) =>
   (await run(process.execPath, ['dist/cli/main.js', 'top', ...args, socket])).stdout;
 
@@ -56,6 +59,32 @@ describe('freebsd-rss top', () => {
     assert.equal(busy.length, 1, 'one connection is one bucket');
     assert.ok(Number(busy[0]!.trim().split(/ +/)[5]) > 10);
   });
+
+  it(
+    'on a terminal draws over itself, and takes keys',
+    { skip: skipWithout('terminal') },
+    async () => {
+      const command = `stty rows 24 cols 80; exec "${process.execPath}" dist/cli/main.js top ${socket}`;
+      const terminal = spawn('script', ['-qefc', command, '/dev/null']);
+      let output = '';
+      terminal.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+      const shown = async (text: string) => {
+        while (!output.includes(text)) await once(terminal.stdout, 'data', soon());
+      };
+      await shown('workers, by bucket');
+      terminal.stdin.write('s');
+      await shown('workers, by load');
+      terminal.stdin.write('q');
+      assert.deepEqual(await once(terminal, 'exit', soon()), [0, null]);
+      const home = '\x1b[1;1H\x1b[0J';
+      const frames = output.split(home).slice(1);
+      assert.ok(frames.length >= 2);
+      for (const frame of frames) {
+        const lines = frame.split('\r\n');
+        assert.ok(lines.length <= 24 && lines.every((line) => line.length < 80), frame);
+      }
+    },
+  );
 
   it('prints what Prometheus reads', async () => {
     const families = parsePrometheus(await top('--prometheus'));

@@ -3,7 +3,14 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 
-import { bucketOf, capabilities, type Probe, type RssConfig, rssConfig } from 'freebsd-rss';
+import {
+  bucketOf,
+  capabilities,
+  type Probe,
+  type RssConfig,
+  rssConfig,
+  type ServerSnapshot,
+} from 'freebsd-rss';
 
 import { pathsOfInodes, pathsOfSockstat } from '../../cli/admin-socket.js';
 import { examine, exitStatus } from '../../cli/checks.js';
@@ -11,6 +18,7 @@ import { configuration, endpoint } from '../../cli/command.js';
 import type { Facts } from '../../cli/facts.js';
 import { addressBytes, findFlows } from '../../cli/flows.js';
 import { hashes } from '../../cli/hash.js';
+import { table } from '../../cli/table.js';
 
 function command(...args: string[]) {
   return spawnSync(process.execPath, ['dist/cli/main.js', ...args], { encoding: 'utf8' });
@@ -31,7 +39,10 @@ describe('freebsd-rss', () => {
 
   const wrong: [string[], RegExp][] = [
     [['inform'], /no command "inform"; there are info, doctor, hash, flows, load, top/],
+    [['constructor'], /no command "constructor"/],
     [['info', '--jsn'], /--jsn/],
+    [['load', '--sources', '/none', 'udp://127.0.0.1:9'], /ENOENT.*\/none/],
+    [['load', '--sources', 'package.json', 'udp://127.0.0.1:9'], /is no IP address/],
     [['hash', '10.0.0.1'], /a source and a destination/],
     [['hash', '10.0.0.1', '10.0.0.300'], /"10.0.0.300" is no IP address/],
     [['hash', '--key', 'abc', '10.0.0.1', '10.0.0.2'], /40 bytes/],
@@ -100,15 +111,20 @@ describe('hash', () => {
   const config = { ...configuration(undefined, '128') };
   for (const [source, destination, two, four] of vectors)
     it(`${source} to ${destination}`, () => {
-      const lines = hashes(endpoint(source), endpoint(destination), config);
+      const lines = hashes('tcp', endpoint(source), endpoint(destination), config);
       assert.deepEqual(
         lines.map(({ flowId, bucket }) => [flowId, bucket]),
         [two, four].map((hash) => [hash, hash & 127]),
       );
     });
 
+  it('is of UDP where that is asked for', () => {
+    const [two, four] = hashes('udp', endpoint('10.0.0.1:1'), endpoint('10.0.0.2:2'), config);
+    assert.deepEqual([two!.hashType, four!.hashType], ['ipv4', 'udp-ipv4']);
+  });
+
   it('without ports the 4-tuple is left out', () => {
-    const lines = hashes(endpoint('10.0.0.1'), endpoint('10.0.0.2:80'), config);
+    const lines = hashes('tcp', endpoint('10.0.0.1'), endpoint('10.0.0.2:80'), config);
     assert.deepEqual(
       lines.map(({ tuple }) => tuple),
       ['2-tuple'],
@@ -123,6 +139,7 @@ describe('flows', () => {
     ['2001:db8::2', 443, '2001:db8:1::/64', 128, 3],
     ['2001:db8::2', undefined, '2001:db8:1::/48', 16, 4],
     ['127.0.0.1', 1, '127.0.0.9/32', 8, 100],
+    ['::ffff:10.0.0.2', 80, '::ffff:10.1.0.1', 2, 1],
   ];
   for (const [server, serverPort, from, buckets, perBucket] of rows)
     it(`${from} to ${server}, ${serverPort ?? 'by addresses'}: each bucket has ${perBucket}`, () => {
@@ -158,14 +175,70 @@ describe('flows', () => {
       );
     });
 
+  it('are refused for another hash than Toeplitz', () => {
+    const config: RssConfig = { ...configuration(undefined, '8'), hashAlgorithm: 'naive' };
+    const request = { server: '10.0.0.2', serverPort: 80, from: '10.1.0.0/24', perBucket: 1 };
+    assert.throws(
+      () => findFlows({ ...request, firstPort: 1, lastPort: 9, config }),
+      /not by naive/,
+    );
+  });
+
   it('reads addresses in every form', () => {
     const hex = (address: string) => Buffer.from(addressBytes(address)).toString('hex');
     assert.equal(hex('10.0.0.255'), '0a0000ff');
     assert.equal(hex('::1'), '00000000000000000000000000000001');
     assert.equal(hex('2001:db8::'), '20010db8000000000000000000000000');
     assert.equal(hex('2001:DB8:0:0:1:0:0:1'), '20010db8000000000001000000000001');
-    assert.equal(hex('::ffff:10.0.0.1'), '00000000000000000000ffff0a000001');
+    assert.equal(hex('::ffff:10.0.0.1'), '0a000001');
   });
+});
+
+describe('top', () => {
+  const snapshot = (time: number): ServerSnapshot =>
+    ({
+      time,
+      pid: 1234567,
+      steering: 'bpf-toeplitz',
+      workers: [{ loopDelayP99Us: 1e9 }],
+      buckets: Array.from({ length: 128 }, (_, bucket) => ({
+        bucket,
+        cpu: 127,
+        owner: 0,
+        served: 1e9,
+        closed: 0,
+        accepted: time * 1e6,
+        requests: time * 1e8,
+        datagramsIn: time * 1e8,
+        misdirected: 1e9,
+        handedOff: 1e9,
+      })),
+      misdirections: [
+        {
+          bucket: 127,
+          workerIndex: 127,
+          time,
+          protocol: 'udp',
+          source: '2001:db8:1234:5678:9abc:def0:1234:5678%interface0',
+          sourcePort: 65535,
+          destination: '2001:db8::1',
+          destinationPort: 65535,
+          flowId: 0,
+          hashType: 'udp-ipv6-ex',
+          hashedBy: 'software',
+        },
+      ],
+    }) as Partial<ServerSnapshot> as ServerSnapshot;
+
+  for (const height of [4, 6, 7, 23, 200])
+    it(`fits ${height} lines of 79 columns, whatever the numbers`, () => {
+      const lines = table(snapshot(2000), snapshot(1000), 'load', height);
+      assert.ok(lines.length <= height && lines.length >= 4);
+      assert.deepEqual(
+        lines.filter((line) => line.length > 79),
+        [],
+      );
+    });
 });
 
 describe('doctor', () => {
