@@ -1,6 +1,8 @@
 // The only module that loads the addon. Every native function is declared here; arguments are
 // validated by its callers, and failures come back as values, not as exceptions.
+import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** What a native function returns when it failed. errors.ts makes an Error of it. */
@@ -367,9 +369,27 @@ export interface Native {
   ) => WorkerPort;
 }
 
-const load = createRequire(import.meta.url)('bindings') as (options: object) => Native;
+const require = createRequire(import.meta.url);
+const root = fileURLToPath(new URL('../..', import.meta.url));
 
-export const native: Native = load({
-  bindings: 'freebsd_rss',
-  module_root: fileURLToPath(new URL('../..', import.meta.url)),
-});
+/** The addon that was built here, else a prebuilt one: of glibc's and musl's only this system's loads. */
+function load(): Native {
+  const built = require('bindings') as (options: object) => Native;
+  try {
+    return built({ bindings: 'freebsd_rss', module_root: root });
+  } catch (error) {
+    const folder = path.join(root, 'prebuilds');
+    const systems = existsSync(folder) ? readdirSync(folder) : [];
+    for (const system of systems) {
+      if (!system.startsWith(`${process.platform}-${process.arch}`)) continue;
+      try {
+        return require(path.join(folder, system, 'freebsd_rss.node')) as Native;
+      } catch {
+        // the next one, or the first error
+      }
+    }
+    throw error;
+  }
+}
+
+export const native = load();

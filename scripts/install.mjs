@@ -1,17 +1,10 @@
-// Puts the addon in its place: a prebuilt one that this Node can load, or one that is built here. For that it
-// finds what it needs first, so that a missing tool is one clear line, and points node-gyp at Node headers
-// that are already on this machine before it would download any.
+// Builds the addon, unless a prebuilt one loads here. It finds what that needs first, so that a missing tool is
+// one clear line, and points node-gyp at Node headers that are already on this machine before it would
+// download any.
 import { spawnSync } from 'node:child_process';
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-} from 'node:fs';
+import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const bsd = process.platform.endsWith('bsd');
@@ -64,27 +57,17 @@ function localHeaders() {
 }
 
 /**
- * Trying them tells glibc from musl better than looking at the system does. A checkout always builds its own
- * sources, and so does npm install --build-from-source.
+ * Whether a prebuilt addon loads. A checkout always builds its own sources, and so does
+ * npm install --build-from-source.
  */
-function usePrebuilt() {
-  const folder = path.join(root, 'prebuilds');
+function hasPrebuilt() {
   const checkout = existsSync(path.join(root, 'native/test'));
-  if (checkout || process.env.npm_config_build_from_source || !existsSync(folder)) return false;
-  for (const system of readdirSync(folder)) {
-    if (!system.startsWith(`${process.platform}-${process.arch}`)) continue;
-    const addon = path.join(folder, system, 'freebsd_rss.node');
-    const load = ['-e', 'require(process.argv[1])', addon];
-    if (spawnSync(process.execPath, load, { stdio: 'ignore' }).status !== 0) continue;
-    const place = path.join(root, 'build/Release');
-    mkdirSync(place, { recursive: true });
-    copyFileSync(addon, path.join(place, 'freebsd_rss.node'));
-    return true;
-  }
-  return false;
+  if (checkout || process.env.npm_config_build_from_source) return false;
+  const load = pathToFileURL(path.join(root, 'dist/lib/native.js')).href;
+  return spawnSync(process.execPath, ['-e', `import('${load}')`], { stdio: 'ignore' }).status === 0;
 }
 
-if (usePrebuilt()) process.exit(0);
+if (hasPrebuilt()) process.exit(0);
 const missing = missingTool();
 if (missing !== undefined) fail(missing);
 

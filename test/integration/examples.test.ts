@@ -4,6 +4,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, it } from 'node:test';
@@ -21,7 +22,7 @@ async function example(name: string, ...args: string[]) {
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
   while (!output.includes('\n')) await once(child.stdout, 'data');
-  const port = Number(/:(\d+), steering/.exec(output)![1]);
+  const port = Number(/:(\d+)/.exec(output)![1]);
   return {
     port,
     async end() {
@@ -54,6 +55,44 @@ it('udp-echo counts by flow and bucket', async () => {
     20,
   );
   assert.match(output, new RegExp(`^bucket ${flows[0]![2]}, CPU \\d+: 20 in`, 'm'));
+});
+
+/** Sends a line; returns what comes back. */
+async function echoed(port: number, line: string): Promise<string> {
+  const socket = net.connect(port, '127.0.0.1');
+  socket.write(line);
+  let answer = '';
+  while (!answer.endsWith('\n')) answer += String((await once(socket, 'data'))[0]);
+  socket.destroy();
+  return answer;
+}
+
+for (const [form, answer] of [
+  ['batches', 'A line\n'],
+  ['lines', 'A LINE\n'],
+] as const)
+  it(`echo sends back, with ${form}`, async () => {
+    const { port, end } = await example('echo', '0', '127.0.0.1', form);
+    for (let i = 0; i < 5; i++) assert.equal(await echoed(port, 'A line\n'), answer);
+    await end();
+  });
+
+it('http answers', async () => {
+  const { port, end } = await example('http', '0');
+  const answer = await fetch(`http://127.0.0.1:${port}/`);
+  assert.equal(answer.status, 200);
+  assert.notEqual(await answer.text(), '');
+  await end();
+});
+
+it('proxy passes on', async () => {
+  const target = net.createServer((socket) => socket.pipe(socket)).listen(0, '127.0.0.1');
+  await once(target, 'listening');
+  const { port: targetPort } = target.address() as net.AddressInfo;
+  const { port, end } = await example('proxy', `${targetPort}`, '127.0.0.1', '0');
+  assert.equal(await echoed(port, 'by way of the proxy\n'), 'by way of the proxy\n');
+  await end();
+  target.close();
 });
 
 it('tls echoes', { skip: skipWithout('openssl') }, async () => {

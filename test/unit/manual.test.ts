@@ -31,6 +31,12 @@ describe('manual pages', () => {
     const ofHelp = new Set([...usage.matchAll(/^ {2}(-\w)/gm)].map(([, option]) => option!));
     const ofPage = [...page('freebsd-rss-memcached.8').matchAll(/^\.It Fl (\w)\b/gm)];
     assert.deepEqual(new Set(ofPage.map(([, letter]) => `-${letter}`)), ofHelp);
+    const [, synopsis = ''] = page('freebsd-rss-memcached.8')
+      .split(/^\.Sh .*$/m)
+      .slice(1);
+    const ofSynopsis = [...synopsis.matchAll(/^\.(?:Op )?Fl (\w+)(?: \| (\w))?/gm)];
+    const letters = ofSynopsis.flatMap(([, word = '', other = '']) => [...word, ...other]);
+    assert.deepEqual(new Set(letters.map((letter) => `-${letter}`)), ofHelp);
     const long = [...usage.matchAll(/--([\w-]+)/g)].map(([, option]) => option!);
     const longOfPage = [...page('freebsd-rss-memcached.8').matchAll(/, Fl -([\w-]+)/g)];
     assert.deepEqual(new Set(longOfPage.map(([, option]) => option)), new Set(long));
@@ -50,8 +56,13 @@ describe('manual pages', () => {
     assert.deepEqual(new Set(described), used);
   });
 
-  it('freebsd-rss(3) names everything that is exported', () => {
+  it('freebsd-rss(3) names everything that is exported, and every error', () => {
     const text = page('freebsd-rss.3');
+    const codes = readFileSync('lib/errors.ts', 'utf8').matchAll(/^ {2}\| '(ERR_\w+)'/gm);
+    assert.deepEqual(
+      [...text.matchAll(/^\.It Er (\w+)/gm)].map(([, code]) => code).sort(),
+      [...codes].map(([, code]) => code).sort(),
+    );
     for (const name of [...Object.keys(main), ...Object.keys(worker)])
       assert.match(text, new RegExp(`\\b${name}\\b`));
   });

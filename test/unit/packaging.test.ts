@@ -39,6 +39,15 @@ it('the port installs the commands and manual pages of the package', () => {
   }
 });
 
+it('the port has the rc script of the package, with its own prefix', () => {
+  const script = readFileSync('scripts/port/files/rss_memcached.in', 'utf8');
+  assert.match(readFileSync('scripts/port/Makefile', 'utf8'), /^USE_RC_SUBR=\trss_memcached$/m);
+  assert.equal(
+    script.replaceAll(/%%(PREFIX|LOCALBASE)%%/g, '/usr/local'),
+    readFileSync('scripts/rc.d/rss_memcached', 'utf8'),
+  );
+});
+
 it('the port fetches what the lock file names', () => {
   const makefile = readFileSync('scripts/port/Makefile', 'utf8');
   const distinfo = readFileSync('scripts/port/distinfo', 'utf8');
