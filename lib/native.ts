@@ -325,7 +325,8 @@ export interface Native {
   detachBuffer(buffer: ArrayBuffer): void;
   waitOnWord(words: Int32Array, index: number, expected: number, timeoutMs: number): number;
   wakeWord(words: Int32Array, index: number, count: number): number;
-  acquireLock(words: Int32Array, index: number, token: number): void;
+  /** False: not yet. */
+  acquireLock(words: Int32Array, index: number, token: number): boolean;
   breakLock(words: Int32Array, index: number): void;
 
   hasSyncSend: boolean;

@@ -25,8 +25,9 @@ export class OwnerLock {
 
   /** Waits for as long as it takes. Not recursive. */
   acquire(): void {
-    if (Atomics.compareExchange(this.#words, this.#index, 0, this.#token) !== 0)
-      native.acquireLock(this.#words, this.#index, this.#token);
+    if (Atomics.compareExchange(this.#words, this.#index, 0, this.#token) === 0) return;
+    // A terminated thread leaves between two rounds, and not without the lock.
+    while (!native.acquireLock(this.#words, this.#index, this.#token));
   }
 
   /** Frees the lock, which this thread holds, and wakes one that waits. */

@@ -148,10 +148,11 @@ OwnerLock LockOf(const Napi::CallbackInfo& info) {
   return OwnerLock(WordOf(info[0], info[1]), WaitOnAddress, WakeAddress);
 }
 
-// acquireLock(int32array, index, token)
+// acquireLock(int32array, index, token): false when it has waited long enough for a thread that may
+// have been terminated
 Napi::Value AcquireLock(const Napi::CallbackInfo& info) {
-  LockOf(info).Acquire(static_cast<uint32_t>(IntFromJs(info[2])));
-  return info.Env().Undefined();
+  bool acquired = LockOf(info).TryAcquire(static_cast<uint32_t>(IntFromJs(info[2])));
+  return Napi::Boolean::New(info.Env(), acquired);
 }
 
 // breakLock(int32array, index)

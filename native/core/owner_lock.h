@@ -17,6 +17,7 @@ class OwnerLock {
   static constexpr uint32_t kContended = 1u << 29;
   static constexpr int kSpins = 200;
   static constexpr int kSleepMs = 50;
+  static constexpr int kSleeps = 4;
 
   // futex(2), _umtx_op(2): sleeps while *address == expected; wakes `count` sleepers.
   using WaitCall = int (*)(uint32_t* address, uint32_t expected, int timeout_ms);
@@ -27,21 +28,28 @@ class OwnerLock {
 
   // `token`: below 2^29, not 0.
   void Acquire(uint32_t token) {
+    while (!TryAcquire(token)) {
+    }
+  }
+
+  // Waits for kSleeps * kSleepMs at most, for those who may be asked to end meanwhile.
+  bool TryAcquire(uint32_t token) {
     for (int i = 0; i < kSpins; ++i) {
       uint32_t free = 0;
       if (word_->load(std::memory_order_relaxed) == 0 &&
           word_->compare_exchange_weak(free, token, std::memory_order_acquire))
-        return;
+        return true;
     }
     // From here on the bit stays set: who has slept cannot know whether others still do.
-    for (;;) {
+    for (int sleeps = 0; sleeps < kSleeps; ++sleeps) {
       uint32_t seen = 0;
       if (word_->compare_exchange_strong(seen, token | kContended, std::memory_order_acquire))
-        return;
+        return true;
       uint32_t marked = seen | kContended;
       if (seen == marked || word_->compare_exchange_strong(seen, marked))
         wait_(reinterpret_cast<uint32_t*>(word_), marked, kSleepMs);
     }
+    return false;
   }
 
   void Release() {

@@ -1,7 +1,11 @@
 // A thread may be terminated inside any call of the addon: the process must live.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { describe, it } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+
+import { OwnerLock, ShmSegment } from 'freebsd-rss';
 
 import { assertNoLeak, openDescriptors } from '../helpers/net.js';
 
@@ -25,6 +29,29 @@ const calls = {
     () => {}, () => {}, () => {},
   ).close()`,
 };
+
+it('terminate() while it waits for a lock that nobody frees', async () => {
+  const segment = ShmSegment.create({ size: 4096 });
+  const words = new Int32Array(segment.buffer);
+  new OwnerLock(words, 0, 1).acquire();
+  const source = `
+    import { parentPort, workerData } from 'node:worker_threads';
+    const { OwnerLock, ShmSegment } = await import(workerData.library);
+    const words = new Int32Array(ShmSegment.open(workerData.id).buffer);
+    parentPort.postMessage('ready');
+    new OwnerLock(words, 0, 2).acquire();
+    words[1] = 1;
+  `;
+  const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(source)}`), {
+    workerData: { id: segment.id, library: import.meta.resolve('freebsd-rss') },
+  });
+  await once(worker, 'message');
+  await setTimeout(300);
+  assert.equal(await worker.terminate(), 1);
+  assert.ok(new OwnerLock(words, 0, 1).isHeldBy(1));
+  assert.equal(words[1], 0);
+  segment.close();
+});
 
 describe('terminate() in the middle of', () => {
   for (const [name, call] of Object.entries(calls)) {
@@ -52,7 +79,7 @@ describe('terminate() in the middle of', () => {
           worker.once('message', resolve);
           worker.once('error', reject);
         });
-        await new Promise((resolve) => setTimeout(resolve, Math.random() * 5));
+        await setTimeout(Math.random() * 5);
         assert.equal(await worker.terminate(), 1);
       }
       native.destroyBucketTable(table);
