@@ -100,6 +100,30 @@ describe('values that are rewritten while they are sent', () => {
   );
 });
 
+it('files from the engine: by number, in parts, and by descriptor', async () => {
+  const before = openDescriptors();
+  const content = Buffer.alloc(3_000_001);
+  fill(content, 11);
+  const file = path.join(directory, 'file');
+  writeFileSync(file, content);
+  const server = createServer({
+    worker: new URL('../fixtures/file-worker.js', import.meta.url),
+    workerData: file,
+    workers: 1,
+    tcp: { host: '127.0.0.1' },
+  });
+  await server.listen();
+  const clients = Array.from({ length: 5 }, async () => {
+    const client = net.connect(server.addresses[0]!.port, '127.0.0.1');
+    client.write('both');
+    const got = Buffer.concat((await client.toArray()) as Buffer[]);
+    assert.ok(got.equals(Buffer.concat([content, content, Buffer.from('acked')])));
+  });
+  await Promise.all(clients);
+  await server.close({ timeout: 0 });
+  await assertNoLeak(before);
+});
+
 describe('sendSegment() on a net.Socket', () => {
   /** A server that `serve`s one connection, and what its client has read in the end. */
   async function received(serve: (socket: net.Socket) => Promise<unknown>): Promise<Buffer> {

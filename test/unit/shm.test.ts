@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 
-import { type Region, SegmentAllocator, ShmSegment } from 'freebsd-rss';
+import { type Granted, type Region, SegmentAllocator, ShmSegment } from 'freebsd-rss';
 
+import { skipWithout } from '../helpers/features.js';
 import { randomNumbers } from '../helpers/random.js';
 
 describe('ShmSegment: sizes and names', () => {
@@ -51,6 +53,34 @@ describe('ShmSegment: sizes and names', () => {
     new Uint8Array(segment.buffer)[100] = 1;
     await segment.prefault();
     assert.equal(new Uint8Array(segment.buffer)[100], 1);
+  });
+
+  it('warns once of what was not granted', { skip: skipWithout('root') }, () => {
+    const script = `
+      import { ShmSegment } from 'freebsd-rss';
+      process.setuid('nobody');
+      const warnings = [];
+      process.on('warning', ({ code }) => warnings.push(code));
+      const granted = [1, 2].map(() => {
+        const segment = ShmSegment.create({ size: 2 ** 22, lock: true, largePages: true });
+        new Uint8Array(segment.buffer).fill(1);
+        return segment.granted;
+      });
+      setImmediate(() => console.log(JSON.stringify({ granted, warnings })));
+    `;
+    const command = 'ulimit -l 64 && exec "$0" --input-type=module -e "$1"';
+    const { stdout, stderr } = spawnSync('sh', ['-c', command, process.execPath, script], {
+      encoding: 'utf8',
+    });
+    const { granted, warnings } = JSON.parse(stdout || stderr) as {
+      granted: Granted[];
+      warnings: string[];
+    };
+    assert.ok(granted.every(({ locked }) => !locked));
+    const noLargePages = granted.some(({ largePages }) => !largePages);
+    assert.equal(warnings.includes('RSS_LARGE_PAGES'), noLargePages);
+    assert.equal(warnings.filter((code) => code === 'RSS_LOCK').length, 1);
+    assert.equal(new Set(warnings).size, warnings.length);
   });
 
   it('renews whole pages', { skip: !ShmSegment.renewable && 'not on this system' }, () => {
