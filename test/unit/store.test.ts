@@ -333,6 +333,17 @@ describe('large values', () => {
       fillUp(shard);
       assert.ok(read(shard, parts).equals(value.subarray(0, inPages)));
       assert.equal(shard.words[Head.TakenPages], pagesOfSomebody(shard) + inPages / pageSize);
+      // And so does no more than an eighth go that way, however many never say how far they have read.
+      let sends = 0;
+      for (let pinned; sends < 1000; sends++) {
+        put(shard, key, value);
+        if ((pinned = pin(shard)) === 0) break;
+        shard.unpin(pinned, false);
+      }
+      const lost = shard.words[Head.LostPages]!;
+      const eighth = shard.words[Head.PageLimit]! / 8;
+      assert.ok(sends > 0 && lost >= eighth && lost < eighth + inPages / pageSize, `${lost}`);
+      assert.ok(get(shard, key)!.equals(value));
     });
 
     it('what a dead worker was sending is renewed, with and without a reset of the shard', () => {

@@ -24,6 +24,7 @@ export const enum Head {
   SweepPage = 13, // where the search for expired items goes on
   SweepChunk = 14,
   ReadPages = 15, // of values that are read without the lock
+  LostPages = 16, // of those in use, pages that can never be written again
   Words = 64,
 }
 

@@ -86,7 +86,10 @@ export class Pages {
     const words = this.#words;
     const p = this.entry(page);
     words[p + Page.Class] = 0;
-    if (words[p + Page.Sent] !== 0 && this.#renew === undefined) return; // it can never be written again
+    if (words[p + Page.Sent] !== 0 && this.#renew === undefined) {
+      words[Head.LostPages]!++;
+      return;
+    }
     words[p + Page.Next] = words[Head.FreePages]!;
     words[Head.FreePages] = page + 1;
     words[Head.TakenPages]!--;

@@ -6,6 +6,8 @@ import type { Pages } from './pages.js';
 
 /** What is read cannot make room for others: no more pages of a shard may be pinned for sends. */
 const mostPinned = 0.5;
+/** Nor may more be lost to sends of which nobody knows when they end: then values are copied out. */
+const mostLost = 0.125;
 
 export class Values {
   readonly #words: Int32Array;
@@ -134,8 +136,9 @@ export class Values {
     const place = words.indexOf(0, row + Held.Sending) - row;
     const p = this.#pages.entry(first - 1);
     const more = words[p + ValuePage.Readers] === 0 ? words[p + ValuePage.Count]! : 0;
-    const most = words[Head.PageLimit]! * mostPinned;
-    return place < Held.Words && words[Head.ReadPages]! + more <= most ? place : 0;
+    const limit = words[Head.PageLimit]!;
+    if (words[Head.LostPages]! >= limit * mostLost) return 0;
+    return place < Held.Words && words[Head.ReadPages]! + more <= limit * mostPinned ? place : 0;
   }
 
   /** The worker reads these pages from now on, also without the lock. */
