@@ -6,23 +6,14 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { addonFlags, nodeSources, platformSources } from './cross.mjs';
+import { addonFlags, nodeSources, platformSources, run } from './sources.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 process.chdir(root);
 const copy = path.join(root, 'build/asan');
 const compiler = process.env.CXX ?? 'c++';
 
-function run(command, args, options = {}) {
-  const { status, error } = spawnSync(command, args, { stdio: 'inherit', ...options });
-  if (error) console.error(`asan: ${command}: ${error.message}`);
-  if (status !== 0) process.exit(status ?? 1);
-}
-
-const platform = process.platform === 'freebsd' ? 'freebsd' : 'linux';
-const sources = [...platformSources(platform), ...nodeSources()].map((name) =>
-  path.join(root, name),
-);
+const sources = [...platformSources(), ...nodeSources()].map((name) => path.join(root, name));
 const sanitizers = '-fsanitize=address,undefined';
 const flags = ['-std=c++17', '-O1', '-g', '-fPIC', '-fno-exceptions', '-fno-omit-frame-pointer'];
 rmSync(copy, { recursive: true, force: true });

@@ -4,16 +4,8 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import {
-  addonFlags,
-  compileAll,
-  fail,
-  link,
-  needZig,
-  nodeSources,
-  platformSources,
-  sources,
-} from './cross.mjs';
+import { compileAll, link, needZig } from './cross.mjs';
+import { addonFlags, fail, nodeSources, platformSources, sources } from './sources.mjs';
 
 process.chdir(path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..'));
 needZig();

@@ -5,16 +5,16 @@ import { mkdirSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { platformSources } from './cross.mjs';
+import { platformSources } from './sources.mjs';
 
 process.chdir(path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..'));
 
 const seconds = Number(process.argv[2] ?? 60);
-const platform = process.platform === 'freebsd' ? 'freebsd' : 'linux';
 const flags = ['-std=c++17', '-O1', '-g', '-Wall', '-Wextra', '-Inative'];
 const sanitizers = '-fsanitize=fuzzer,address,undefined';
 
-function run(command, args) {
+/** What the command says, which is of interest when it fails alone. */
+function quietly(command, args) {
   const { status, error, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' });
   if (status === 0) return stderr;
   console.error(error?.message ?? stdout + stderr);
@@ -30,16 +30,16 @@ for (const file of readdirSync('native/fuzz')) {
   const corpus = `build/fuzz/${name}`;
   mkdirSync(corpus, { recursive: true });
   const program = `build/fuzz/${name}.fuzz`;
-  const sources = [...platformSources(platform), `native/fuzz/${file}`];
-  run(process.env.CLANG ?? 'clang++', [
+  const files = [...platformSources(), `native/fuzz/${file}`];
+  quietly(process.env.CLANG ?? 'clang++', [
     ...flags,
     sanitizers,
-    ...sources,
+    ...files,
     '-o',
     program,
     '-lpthread',
   ]);
-  const report = run(`./${program}`, [
+  const report = quietly(`./${program}`, [
     corpus,
     `-max_total_time=${seconds}`,
     '-max_len=512',

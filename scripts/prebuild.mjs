@@ -9,16 +9,8 @@ import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:f
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import {
-  addonFlags,
-  compileAll,
-  fail,
-  link,
-  needZig,
-  nodeHeaders,
-  nodeSources,
-  platformSources,
-} from './cross.mjs';
+import { compileAll, link, needZig } from './cross.mjs';
+import { addonFlags, fail, nodeHeaders, nodeSources, platformSources } from './sources.mjs';
 
 process.chdir(path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..'));
 needZig();

@@ -1,0 +1,52 @@
+// What the addon is made of, and how it is compiled on this machine.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, realpathSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+
+/** The folder of native/platform that is this system's. */
+export const platform = process.platform === 'freebsd' ? 'freebsd' : 'linux';
+
+export function fail(message) {
+  console.error(message);
+  process.exit(1);
+}
+
+/** Runs a command whose output is seen, and ends with its status if that is not 0. */
+export function run(command, args, options = {}) {
+  const { status, error } = spawnSync(command, args, { stdio: 'inherit', ...options });
+  if (error) console.error(`${command}: ${error.message}`);
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+/** Node's headers on this machine: its own, else the system's. */
+export function nodeHeaders() {
+  const own = path.dirname(path.dirname(realpathSync(process.execPath)));
+  const found = [own, '/usr', '/usr/local']
+    .map((prefix) => path.join(prefix, 'include/node'))
+    .find((directory) => existsSync(path.join(directory, 'node_api.h')));
+  return found ?? fail("this needs Node's headers (include/node) on this machine");
+}
+
+/** Sources in folders of native/. */
+export const sources = (...folders) =>
+  folders.flatMap((folder) =>
+    readdirSync(`native/${folder}`)
+      .filter((name) => name.endsWith('.cc'))
+      .map((name) => `native/${folder}/${name}`),
+  );
+
+/** Those of the addon for a platform: what needs Node, and what does not. */
+export const platformSources = (system = platform) =>
+  sources('core', 'platform/posix', `platform/${system}`);
+export const nodeSources = () => [...sources('engine', 'bindings'), 'native/addon.cc'];
+
+export const addonFlags = () => [
+  '-isystem',
+  nodeHeaders(),
+  '-isystem',
+  path.resolve(createRequire(import.meta.url)('node-addon-api').include_dir),
+  '-DNAPI_VERSION=8',
+  '-DNAPI_DISABLE_CPP_EXCEPTIONS',
+  '-DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
+];
