@@ -4,10 +4,11 @@ import { writeFileSync } from 'node:fs';
 import type { Command } from './command.js';
 import { printJson } from './command.js';
 import { chart, loadVega } from './load/chart.js';
-import { Clients, type Outcome } from './load/clients.js';
+import { Clients } from './load/clients.js';
 import { findMax } from './load/find-max.js';
 import { type LoadOptions, parseLoadOptions } from './load/options.js';
 import { asJson, heading, secondLine, secondsHead, summary, thousands } from './load/report.js';
+import type { Outcome } from './load/tally.js';
 
 const usage = `Traffic for a server: udp:// and tcp:// (echo), memcached://, http://.
 

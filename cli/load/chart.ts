@@ -2,7 +2,7 @@
 import type { Spec, View } from 'vega';
 
 import { UsageError } from '../command.js';
-import type { Outcome } from './clients.js';
+import type { Outcome } from './tally.js';
 import { percentile } from './report.js';
 
 export interface Vega {

@@ -1,15 +1,12 @@
 // The client workers, seen from the main thread: one trial after the other.
 import { randomUUID } from 'node:crypto';
-import { performance, type RecordableHistogram } from 'node:perf_hooks';
 import { BroadcastChannel } from 'node:worker_threads';
 
 import { bucketOf, createServer, type RssConfig, type RssServer } from 'freebsd-rss';
 
 import { largestOf } from './distributions.js';
-import { newCounts, newHistogram } from './lanes.js';
 import {
   type ClientSettings,
-  type Counts,
   type FromClient,
   type Order,
   reportsOf,
@@ -17,35 +14,7 @@ import {
   type Trial,
 } from './messages.js';
 import type { LoadOptions } from './options.js';
-
-/** A second of a trial. */
-export interface Second {
-  /** Since the trial began. */
-  seconds: number;
-  /** In this second: answers, as a rate too, and losses. */
-  answered: number;
-  rate: number;
-  lost: number;
-  latency: RecordableHistogram;
-}
-
-/** What a trial has come to. */
-export interface Outcome {
-  /** Undefined: a closed loop. */
-  wanted: number | undefined;
-  /** How long requests were sent, and what was answered a second. */
-  seconds: number;
-  rate: number;
-  counts: Counts;
-  latency: RecordableHistogram;
-  /** How late requests were sent. */
-  lag: RecordableHistogram;
-  /** Of this process, microseconds for each answer. */
-  cpu: number;
-  /** Answers by connection. */
-  byConnection: number[];
-  perSecond: Second[];
-}
+import { type Outcome, type Second, Tally, type TrialLimits } from './tally.js';
 
 /** Room for an answer besides its value. */
 const answerRoom = 64 * 1024;
@@ -139,10 +108,7 @@ export class Clients {
   }
 
   /** Runs one; `onSecond` is called once a second. */
-  run(
-    how: { rate: number | undefined; seconds: number; fill?: boolean },
-    onSecond: (second: Second) => void = () => undefined,
-  ): Promise<Outcome> {
+  run(how: TrialLimits, onSecond: (second: Second) => void = () => undefined): Promise<Outcome> {
     const number = ++this.#trial;
     const { rate, seconds, fill = false } = how;
     const trial: Trial = {
@@ -151,76 +117,17 @@ export class Clients {
       seconds,
       fill,
     };
-    const total = newHistogram();
-    const lag = newHistogram();
-    const byConnection: number[] = [];
-    const perSecond: Second[] = [];
-    const latest = Array.from({ length: this.#workers }, newCounts);
-    let interval = newHistogram();
-    let reports = 0;
-    let ended = 0;
-    let endedAt = 0;
-    const begun = performance.now();
-    const cpuBefore = process.cpuUsage();
-    let before = { seconds: 0, answered: 0, lost: 0 };
-    const second = () => {
-      const now = { ...sum(latest), seconds: (performance.now() - begun) / 1000 };
-      const answered = now.answered - before.answered;
-      const one = {
-        seconds: now.seconds,
-        answered,
-        rate: answered / (now.seconds - before.seconds),
-        lost: now.lost - before.lost,
-        latency: interval,
-      };
-      before = now;
-      perSecond.push(one);
-      onSecond(one);
-      interval = newHistogram();
-      reports = 0;
-    };
+    const tally = new Tally(this.#shares, onSecond);
     return new Promise((resolve, reject) => {
       const fail = (error: Error) => reject((error.cause as Error | undefined) ?? error);
       this.#server.once('error', fail);
       onReport(this.#reports, (message) => {
         if (message.type === 'wrong') this.#onWrong(message.message);
         if (!('trial' in message) || message.trial !== number) return;
-        if (message.type === 'answers') {
-          lag.add(message.lag);
-          this.#shares[message.worker]!.forEach((i, at) => {
-            byConnection[i] = message.byConnection[at]!;
-          });
-          return;
-        }
-        latest[message.worker] = message.counts;
-        if (message.latency.count > 0) {
-          total.add(message.latency);
-          interval.add(message.latency);
-        }
-        if (message.last) {
-          ended++;
-          endedAt = performance.now();
-        } else reports++;
-        if (ended < this.#workers) {
-          if (reports === this.#workers) second();
-          return;
-        }
-        const counts = sum(latest);
-        const { user, system } = process.cpuUsage(cpuBefore);
-        // A fill ends when it is done; else waiting for the last answers is no part of it.
-        const took = fill ? (endedAt - begun) / 1000 : Math.min(seconds, (endedAt - begun) / 1000);
+        if (message.type === 'answers') return tally.answers(message);
+        if (message.type !== 'progress' || !tally.progress(message)) return;
         this.#server.off('error', fail);
-        resolve({
-          wanted: rate,
-          seconds: took,
-          rate: counts.answered / took,
-          counts,
-          latency: total,
-          lag,
-          cpu: (user + system) / Math.max(1, counts.answered),
-          byConnection,
-          perSecond,
-        });
+        resolve(tally.outcome(how));
       });
       this.#orders.postMessage(trial satisfies Order);
     });
@@ -263,11 +170,4 @@ function bucketFrom(
     config,
   );
   return bucket;
-}
-
-function sum(all: readonly Counts[]): Counts {
-  const total = newCounts();
-  for (const counts of all)
-    for (const name of Object.keys(total) as (keyof Counts)[]) total[name] += counts[name];
-  return total;
 }

@@ -1,6 +1,7 @@
 // The highest rate without loss, as RFC 2544 (26.1) looks for it: trials at rates between the highest that was
 // passed and the lowest that was not, until they are close.
-import type { Clients, Outcome } from './clients.js';
+import type { Clients } from './clients.js';
+import type { Outcome } from './tally.js';
 
 /** Nearer than so, a higher rate is no news. */
 const resolution = 0.02;

@@ -1,20 +1,12 @@
 import { EventEmitter, once } from 'node:events';
 import { rmSync } from 'node:fs';
 
-import { affinity } from '../affinity.js';
-import { capabilities } from '../capabilities.js';
-import { abortError, argumentTypeError, RssError, unsupported, unwrap } from '../errors.js';
+import { abortError, argumentTypeError, RssError, unsupported } from '../errors.js';
 import { native } from '../native.js';
 import type { RssConfig } from '../rss/config.js';
 import { bucketOwners, type WorkerPlan } from '../rss/topology.js';
 import { ShmSegment } from '../shm/segment.js';
-import {
-  dualStackGroups,
-  type Listener,
-  numberOf,
-  openGroup,
-  type Steering,
-} from '../socket/listen.js';
+import type { Steering } from '../socket/listen.js';
 import { UnixListener } from '../socket/unix.js';
 import { checkInteger, checkOptions } from '../validate.js';
 import { countersSize, heartbeat, movedBuckets } from './layout.js';
@@ -23,17 +15,12 @@ import { type Misdirection, Misdirections } from './misdirections.js';
 import { watchBlocked } from './blocked-watch.js';
 import { type HandOverOptions, startSuccessor } from './handover.js';
 import { watchIdle } from './idle-watch.js';
+import { Listeners } from './listeners.js';
 import type { ServerAddress, WorkerInit } from './messages.js';
-import {
-  type CheckedOptions,
-  checkServerOptions,
-  type Endpoint,
-  type ServerOptions,
-} from './options.js';
+import { type CheckedOptions, checkServerOptions, type ServerOptions } from './options.js';
 import { makePlan, type ServerPlan, withOwners } from './plan.js';
 import { type BucketMove, LoadWatch, movesBetween, type RebalancePlan } from './rebalance.js';
 import { readStats, type ServerStats } from './stats.js';
-import { cpuTable, listenerDomains, listenerOwners } from './steering.js';
 import { type ExitReason, type ThreadExit, WorkerThread } from './worker-thread.js';
 
 export type { ServerAddress } from './messages.js';
@@ -96,12 +83,6 @@ export interface ServerEvents {
   close: [];
 }
 
-/** An address, and the listeners that share it. */
-interface Group {
-  endpoint: Endpoint;
-  listeners: Listener[];
-}
-
 const rebalanceEveryMs = 1000;
 
 /** Workers that have not ended by themselves this long after the close timeout are terminated. */
@@ -119,7 +100,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
   #made: ServerPlan | undefined;
   #plan: WorkerPlan[] = [];
   #owners: number[] = [];
-  #groups: Group[] = [];
+  #listeners: Listeners | undefined;
   #unix: UnixListener | undefined;
   #admin: AdminSocket | undefined;
   readonly #misdirections = new Misdirections();
@@ -130,8 +111,6 @@ export class RssServer extends EventEmitter<ServerEvents> {
   #handover: 'none' | 'begun' | 'done' = 'none';
   #handingOver: Promise<unknown> = Promise.resolve();
   #toldPredecessor = false;
-  /** Workers of the listeners, which stay where they are when buckets move. */
-  #listenerWorkers: number[] = [];
   #finalStats: ServerStats | undefined;
   #closed: Promise<void> | undefined;
   readonly #stopWatches: (() => void)[] = [];
@@ -168,12 +147,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
   }
 
   get addresses(): ServerAddress[] {
-    return this.#groups.map(({ listeners: [first] }) => ({
-      protocol: first!.protocol,
-      address: first!.host,
-      port: first!.port,
-      family: first!.family,
-    }));
+    return this.#listeners?.addresses ?? [];
   }
 
   /**
@@ -254,12 +228,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
     try {
       const sockets: number[] = [];
       const give = (fd: number) => sockets.push(fd) - 1;
-      const groups = this.#groups.map(({ endpoint: { protocol, options }, listeners }) => ({
-        protocol,
-        host: options.host ?? '::',
-        port: options.port ?? 0,
-        sockets: listeners.map((listener) => give(numberOf(listener))),
-      }));
+      const groups = this.#require(this.#listeners).estate(give);
       const unix = this.#unix && { path: this.#unix.path, socket: give(this.#unix.fd) };
       const { steering } = this;
       const estate = { steering, owners: this.#owners, workers: this.#plan.length, groups, unix };
@@ -344,7 +313,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
     movedBuckets(buffer, this.#plan.length, owners.length)[0]! += moves.length;
     // Before the programs: what one of them brings to a new owner must not be handed back.
     native.setBucketOwners(this.#require(this.#table), owners);
-    if (this.steering === 'bpf-toeplitz') for (const group of this.#groups) this.#attach(group);
+    this.#require(this.#listeners).follow(owners);
     for (const thread of this.#threads) thread.tell({ type: 'plan', plan: this.#plan });
     this.emit('rebalance', { moves, tooHot });
   }
@@ -400,12 +369,12 @@ export class RssServer extends EventEmitter<ServerEvents> {
   /** Configuration, plan, steering, listeners, table and counters: nothing that needs a worker. */
   #prepare(): void {
     const plan = makePlan(this.#options);
-    const { config, workers, steering } = plan;
+    const { config, workers } = plan;
     this.#made = plan;
     this.#plan = workers;
     this.#owners = bucketOwners(workers);
-    this.#listenerWorkers = listenerOwners(steering, this.#owners, workers.length);
-    for (const endpoint of this.#options.endpoints) this.#open(endpoint, steering);
+    this.#listeners = new Listeners(plan, this.#options.predecessor);
+    for (const endpoint of this.#options.endpoints) this.#listeners.open(endpoint);
     if (this.#options.unix !== undefined) {
       const { unix } = this.#options;
       this.#unix = new UnixListener(unix, this.#options.predecessor?.takeUnix(unix.path));
@@ -445,66 +414,8 @@ export class RssServer extends EventEmitter<ServerEvents> {
     }
   }
 
-  /** Opens an address; as two groups where a dual-stack one would not be balanced. */
-  #open(endpoint: Endpoint, steering: Steering): void {
-    const { options } = endpoint;
-    const dualStack = (options.host ?? '::') === '::' && options.ipv6Only !== true;
-    if (!dualStack || !capabilities().ipv6.available || dualStackGroups(steering)) {
-      this.#openGroup(endpoint, steering);
-      return;
-    }
-    const v6 = { ...options, host: '::', ipv6Only: true };
-    const { port } = this.#openGroup({ ...endpoint, options: v6 }, steering);
-    const v4 = { ...options, host: '0.0.0.0', port };
-    this.#openGroup({ ...endpoint, options: v4 }, steering);
-  }
-
-  #openGroup(endpoint: Endpoint, steering: Steering): Listener {
-    const udp = endpoint.protocol === 'udp';
-    const members = this.#listenerWorkers;
-    const domains = udp ? [] : listenerDomains(steering, capabilities(), this.#plan);
-    const { host = '::', port = 0 } = endpoint.options;
-    const listeners =
-      this.#options.predecessor?.takeGroup(endpoint.protocol, host, port) ??
-      openGroup(endpoint.options, steering, [...members.keys()], domains, true);
-    const group = { endpoint, listeners };
-    this.#groups.push(group);
-    this.#attach(group);
-    return listeners[0]!;
-  }
-
-  /** Attaches the BPF program of the steering to a group, in the place of the one before. */
-  #attach({ endpoint, listeners }: Group): void {
-    const first = listeners[0]!;
-    const details = { address: first.host, port: first.port };
-    if (this.steering === 'bpf-toeplitz') {
-      const udp = endpoint.protocol === 'udp';
-      unwrap(native.attachToeplitz(numberOf(first), this.config, udp, this.#owners), details);
-    }
-    if (this.steering === 'bpf-cpu') {
-      const cpus = Math.max(...affinity.process()) + 1;
-      unwrap(native.attachCpu(numberOf(first), cpuTable(this.#plan, cpus)), details);
-    }
-  }
-
   #workerInit(workerIndex: number): Omit<WorkerInit, 'generation'> {
-    const steering = this.steering;
-    const owners = this.#listenerWorkers;
-    const listeners: number[] = [];
-    const datagramSockets: WorkerInit['datagramSockets'] = [];
-    let udpEndpoints = 0;
-    for (const { endpoint, listeners: members } of this.#groups) {
-      const mine = members.filter((_, i) => owners[i] === workerIndex).map(numberOf);
-      if (endpoint.protocol === 'tcp') {
-        listeners.push(...mine);
-        continue;
-      }
-      const index = udpEndpoints++;
-      for (const fd of mine) datagramSockets.push({ fd, endpoint: index, receive: true });
-      // Every worker can answer on every address: what it answers may have been forwarded to it.
-      if (mine.length === 0)
-        datagramSockets.push({ fd: numberOf(members[0]!), endpoint: index, receive: false });
-    }
+    const { listeners, datagramSockets } = this.#require(this.#listeners).ofWorker(workerIndex);
     if (this.#unix !== undefined) listeners.push(this.#unix.fd);
     return {
       workerIndex,
@@ -514,7 +425,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
       plan: this.#plan,
       addresses: this.addresses,
       config: this.config,
-      steering,
+      steering: this.steering,
       handoff: this.#require(this.#made).handoff,
       forward: this.#options.forward,
       table: this.#require(this.#table),
@@ -582,7 +493,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
       if (!deadline.aborted) await Promise.race([work, once(deadline, 'abort')]);
     };
     await orAbandoned(Promise.all(threads.map((thread) => thread.stopAccepting(!this.#shared))));
-    for (const { listeners } of this.#groups) for (const listener of listeners) listener.close();
+    this.#listeners?.close();
     this.#unix?.close(this.#shared);
     for (const thread of threads) thread.drain(timeout, this.#handover !== 'done');
     await orAbandoned(Promise.all(threads.map((thread) => thread.exited())));

@@ -3,12 +3,12 @@ import { argumentTypeError, rangeError, unwrap } from '../errors.js';
 import { type SocketAddress, native, type WorkerPort } from '../native.js';
 import type { HashType } from '../rss/hash.js';
 import { checkPeer, endOf, type PeerOptions } from './connect.js';
+import { outputMemory, type OutputRows } from './output-rows.js';
 
 export type { SocketAddress } from '../native.js';
 
 // Words of a row; native/bindings/worker_port.cc writes them.
 const rowWords = 8;
-const replyWords = 4;
 const enum Column {
   Offset = 0,
   Length = 1,
@@ -24,7 +24,6 @@ const inSlab = 0;
 const outSlab = 1;
 const outSlabConnected = 2;
 const largestDatagram = 65507;
-const replyRows = 1024;
 const replySlabSize = 256 * 1024;
 
 // A stride that is a power of two puts every datagram's head into the same few cache sets.
@@ -34,10 +33,8 @@ const strideOf = (slotSize: number) => (Math.ceil(slotSize / 128) | 1) * 128;
 export class DatagramMemory {
   readonly stride: number;
   readonly slab: Buffer;
-  readonly replySlab = Buffer.alloc(replySlabSize);
   readonly rows = new Uint32Array(native.datagramBatch * rowWords);
-  readonly replies = new Uint32Array(replyRows * replyWords);
-  readonly pending = new Uint32Array(1);
+  readonly output = outputMemory(replySlabSize);
 
   constructor(readonly slotSize: number) {
     this.stride = strideOf(slotSize);
@@ -127,20 +124,12 @@ export class DatagramBatch {
 export class DatagramReplies {
   /** Memory to write replies into, at the offsets reserve() gives. */
   readonly bytes: Buffer;
-  readonly #replies: Uint32Array;
-  readonly #pending: Uint32Array;
-  readonly #send: () => void;
-  #count = 0;
-  #used = 0;
-  #inTurn = false;
-  #scheduled = false;
+  readonly #rows: OutputRows;
 
   /** @internal */
-  constructor(memory: DatagramMemory, send: () => void) {
-    this.bytes = memory.replySlab;
-    this.#replies = memory.replies;
-    this.#pending = memory.pending;
-    this.#send = send;
+  constructor(rows: OutputRows) {
+    this.bytes = rows.bytes;
+    this.#rows = rows;
   }
 
   /** Answers datagram i with a copy of `payload` (at most 65,507 bytes). */
@@ -150,21 +139,18 @@ export class DatagramReplies {
 
   /** Answers datagram i with bytes of the batch itself: no copy is made. */
   echo(i: number, offset: number, length: number): void {
-    this.#push(i, inSlab, offset, length);
+    this.#rows.push(i, inSlab, offset, length);
   }
 
   /** Room for `length` bytes (at most 65,507): returns their offset in `bytes`. */
   reserve(length: number): number {
     if (length > largestDatagram) throw rangeError('length', `at most ${largestDatagram}`, length);
-    this.#sendTurn();
-    if (this.#used + length > this.bytes.length) this.flush();
-    return this.#used;
+    return this.#rows.reserve(length);
   }
 
   /** Answers datagram i with bytes written at a reserved offset. */
   commit(i: number, offset: number, length: number): void {
-    this.#used = Math.max(this.#used, offset + length);
-    this.#push(i, outSlab, offset, length);
+    this.#rows.commit(i, outSlab, offset, length);
   }
 
   /** Sends a copy of `payload` (at most 65,507 bytes) to the peer of a socket of connect(). */
@@ -174,8 +160,7 @@ export class DatagramReplies {
 
   /** Sends bytes written at a reserved offset to the peer of a socket of connect(). */
   commitBy(socket: number, offset: number, length: number): void {
-    this.#used = Math.max(this.#used, offset + length);
-    this.#push(socket, outSlabConnected, offset, length);
+    this.#rows.commit(socket, outSlabConnected, offset, length);
   }
 
   /** Returns where the copy lies. */
@@ -189,49 +174,7 @@ export class DatagramReplies {
 
   /** Sends what has been collected; done for you at the end of the callback. */
   flush(): void {
-    this.#sendTurn();
-    this.#hand();
-    this.#send();
-  }
-
-  /** Microtasks run before the port has taken what the callback has left to it: that goes first. */
-  #sendTurn(): void {
-    if (!this.#inTurn && this.#pending[0] !== 0) this.#send();
-  }
-
-  #hand(): void {
-    this.#pending[0] = this.#count;
-    this.#count = 0;
-    this.#used = 0;
-  }
-
-  #push(to: number, slab: number, offset: number, length: number): void {
-    this.#sendTurn();
-    const at = this.#count * replyWords;
-    this.#replies[at] = to;
-    this.#replies[at + 1] = slab;
-    this.#replies[at + 2] = offset;
-    this.#replies[at + 3] = length;
-    if (++this.#count === replyRows) this.flush();
-    else if (!this.#inTurn && !this.#scheduled) {
-      this.#scheduled = true;
-      queueMicrotask(() => {
-        this.#scheduled = false;
-        this.flush();
-      });
-    }
-  }
-
-  /** @internal From here to endTurn() rows are collected for the port to take. */
-  beginTurn(): void {
-    this.#inTurn = true;
-  }
-
-  /** @internal `served` false: the callback has thrown, and its rows are dropped. */
-  endTurn(served: boolean): void {
-    if (!served) this.#count = 0;
-    this.#hand();
-    this.#inTurn = false;
+    this.#rows.flush();
   }
 }
 

@@ -1,6 +1,7 @@
 // Stream connections in batches: a slab that input lies in, and tables of rows for both directions.
 import { argumentTypeError, rangeError } from '../errors.js';
 import { native, type StreamEngineViews } from '../native.js';
+import { outputMemory, type OutputMemory, type OutputRows } from './output-rows.js';
 
 // Words of a row; native/core/stream_rows.h defines them.
 const enum Input {
@@ -12,13 +13,6 @@ const enum Input {
   Consumed = 5,
   Needed = 6,
   Words = 8,
-}
-const enum Output {
-  Connection = 0,
-  Buffer = 1,
-  Offset = 2,
-  Length = 3,
-  Words = 4,
 }
 const flagEnded = 1;
 const untouched = 0xffffffff;
@@ -33,7 +27,6 @@ const flagReusable = 2;
 
 /** Rows of one batch: few enough that the first is not answered late, and lies in cache still. */
 const inputRows = 64;
-const outputRows = 1024;
 const eventRows = 256;
 export const openedWords = 8;
 export const closedWords = 2;
@@ -59,17 +52,18 @@ export function slotOf(connection: number): number {
 /** Memory shared with the native engine. */
 export class StreamMemory implements StreamEngineViews {
   readonly slab: Buffer;
-  readonly outSlab: Buffer;
+  readonly output: OutputMemory;
+  readonly outputs: Uint32Array;
+  readonly pending: Uint32Array;
   readonly inputs = new Uint32Array(inputRows * Input.Words);
-  readonly outputs = new Uint32Array(outputRows * Output.Words);
   readonly opened = new Uint32Array(eventRows * openedWords);
   readonly closed = new Uint32Array(eventRows * closedWords);
   readonly completed = new Uint32Array(eventRows * completedWords);
-  readonly pending = new Uint32Array(1);
 
   constructor(maxInput: number, outputSize: number) {
     this.slab = Buffer.alloc(maxInput + native.streamReadSize + slabSize);
-    this.outSlab = Buffer.alloc(outputSize);
+    this.output = outputMemory(outputSize);
+    ({ rows: this.outputs, pending: this.pending } = this.output);
   }
 }
 
@@ -206,20 +200,12 @@ export class CompletedBatch {
 export class StreamOutput {
   /** Memory to write output into, at the offsets that reserve() gives. */
   readonly bytes: Buffer;
-  readonly #rows: Uint32Array;
-  readonly #pending: Uint32Array;
-  readonly #send: () => void;
-  #count = 0;
-  #used = 0;
-  #inTurn = false;
-  #scheduled = false;
+  readonly #rows: OutputRows;
 
   /** @internal */
-  constructor(memory: StreamMemory, send: () => void) {
-    this.bytes = memory.outSlab;
-    this.#rows = memory.outputs;
-    this.#pending = memory.pending;
-    this.#send = send;
+  constructor(rows: OutputRows) {
+    this.bytes = rows.bytes;
+    this.#rows = rows;
   }
 
   /** Sends a copy of `payload`. */
@@ -237,7 +223,7 @@ export class StreamOutput {
 
   /** Sends bytes of the batch itself: no copy is made. */
   echo(connection: number, offset: number, length: number): void {
-    this.#push(connection, inSlab, offset, length);
+    this.#rows.push(connection, inSlab, offset, length);
   }
 
   /**
@@ -249,7 +235,7 @@ export class StreamOutput {
   refer(connection: number, buffer: number, offset: number, length: number): void {
     if (!(buffer >= 0 && buffer < mostBuffers))
       throw rangeError('buffer', "addBuffer()'s or addSegment()'s result", buffer);
-    this.#push(connection, buffer, offset, length);
+    this.#rows.push(connection, buffer, offset, length);
   }
 
   /**
@@ -263,97 +249,42 @@ export class StreamOutput {
 
   /** @internal mark() with tokens of the library's own, too. */
   markOwn(connection: number, token: number, when: 'taken' | 'acknowledged'): void {
-    this.#push(connection, when === 'taken' ? takenRow : acknowledgedRow, token, 0);
+    this.#rows.push(connection, when === 'taken' ? takenRow : acknowledgedRow, token, 0);
   }
 
   /** Room for `length` bytes, at most `outputSize`: returns their offset in `bytes`. */
   reserve(length: number): number {
-    this.#sendTurn();
     if (length > this.bytes.length)
       throw rangeError('length', `at most ${this.bytes.length} (outputSize)`, length);
-    if (this.#used + length > this.bytes.length) this.flush();
-    return this.#used;
+    return this.#rows.reserve(length);
   }
 
   /** Sends bytes written at a reserved offset. */
   commit(connection: number, offset: number, length: number): void {
-    this.#used = Math.max(this.#used, offset + length);
-    this.#push(connection, outSlab, offset, length);
+    this.#rows.commit(connection, outSlab, offset, length);
   }
 
   /** Ends the connection once its output has been sent. What the peer still sends is thrown away. */
   end(connection: number): void {
-    this.#push(connection, endRow, 0, 0);
+    this.#rows.push(connection, endRow, 0, 0);
   }
 
   /** Closes the connection at once; output that waits for its peer is lost. */
   destroy(connection: number): void {
-    this.#push(connection, destroyRow, 0, 0);
+    this.#rows.push(connection, destroyRow, 0, 0);
   }
 
   /** Sends what has been collected now. */
   flush(): void {
-    this.#sendTurn();
-    this.#hand();
-    this.#send();
-  }
-
-  /** Microtasks run before the engine has taken what the turn has left to it: that goes first. */
-  #sendTurn(): void {
-    if (!this.#inTurn && this.#pending[0] !== 0) this.#send();
-  }
-
-  #push(connection: number, buffer: number, offset: number, length: number): void {
-    this.#sendTurn();
-    const rows = this.#rows;
-    const at = this.#count * Output.Words;
-    rows[at + Output.Connection] = connection;
-    rows[at + Output.Buffer] = buffer;
-    rows[at + Output.Offset] = offset;
-    rows[at + Output.Length] = length;
-    if (++this.#count === outputRows) this.flush();
-    else if (!this.#inTurn && !this.#scheduled) this.#schedule();
-  }
-
-  #schedule(): void {
-    this.#scheduled = true;
-    queueMicrotask(() => {
-      this.#scheduled = false;
-      this.flush();
-    });
-  }
-
-  #hand(): void {
-    this.#pending[0] = this.#count;
-    this.#count = 0;
-    this.#used = 0;
-  }
-
-  /** @internal From here to endTurn() rows are collected for the engine to take. */
-  beginTurn(): void {
-    this.#inTurn = true;
-  }
-
-  /** @internal */
-  endTurn(): void {
-    this.#hand();
-    this.#inTurn = false;
+    this.#rows.flush();
   }
 
   /** @internal Takes back what has been collected for a connection, and closes it. */
   revoke(connection: number): void {
-    const rows = this.#rows;
     const marks: number[] = [];
-    let kept = 0;
-    for (let i = 0; i < this.#count; i++) {
-      const at = i * Output.Words;
-      const buffer = rows[at + Output.Buffer]!;
-      if (rows[at + Output.Connection] !== connection)
-        rows.copyWithin(kept++ * Output.Words, at, at + Output.Words);
-      else if (buffer === takenRow || buffer === acknowledgedRow)
-        marks.push(rows[at + Output.Offset]!);
-    }
-    this.#count = kept;
+    this.#rows.remove(connection, (buffer, offset) => {
+      if (buffer === takenRow || buffer === acknowledgedRow) marks.push(offset);
+    });
     this.destroy(connection);
     for (const token of marks) this.markOwn(connection, token, 'taken'); // it is told that this is not to be
   }

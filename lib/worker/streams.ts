@@ -30,6 +30,7 @@ import {
 } from '../shm/send.js';
 import { checkInteger, checkOptions } from '../validate.js';
 import { checkPeer, endOf, type PeerOptions } from './connect.js';
+import { OutputRows } from './output-rows.js';
 import {
   closedWords,
   CompletedBatch,
@@ -77,6 +78,7 @@ export class Streams {
   readonly #promised = new Map<number, (result: SendResult) => void>();
   #nextToken = firstOwnToken;
   readonly #memory: StreamMemory;
+  readonly #rows: OutputRows;
   readonly #handlers: StreamHandlers;
   readonly #adopt: (socket: Socket, bucket: number, accepted: boolean) => void;
   readonly #onClose: () => void;
@@ -106,10 +108,11 @@ export class Streams {
       this.#memory,
       (opened, inputs, closed, completed) => this.#turn(opened, inputs, closed, completed),
     );
-    this.addBuffer(this.#memory.outSlab); // number 1, as stream.ts has it
+    this.addBuffer(this.#memory.output.bytes); // number 1, as stream.ts has it
     this.#batch = new StreamBatch(this.#memory);
     this.#completed = new CompletedBatch(this.#memory);
-    this.out = new StreamOutput(this.#memory, () => this.#engine.flush());
+    this.#rows = new OutputRows(this.#memory.output, () => this.#engine.flush());
+    this.out = new StreamOutput(this.#rows);
   }
 
   /** Number of open connections. */
@@ -264,12 +267,12 @@ export class Streams {
   }
 
   #turn(opened: number, inputs: number, closed: number, completed: number): void {
-    this.out.beginTurn();
+    this.#rows.beginTurn();
     for (let i = 0; i < opened; i++) this.#open(i * openedWords);
     if (inputs > 0) this.#data(inputs);
     if (completed > 0) this.#complete(completed);
     for (let i = 0; i < closed; i++) this.#close(i * closedWords);
-    this.out.endTurn();
+    this.#rows.endTurn(true);
     if (closed > 0) this.#onClose();
   }
 

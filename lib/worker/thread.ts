@@ -16,6 +16,7 @@ import { readStats } from '../server/stats.js';
 import { ShmSegment } from '../shm/segment.js';
 import { DatagramBatch, DatagramMemory, DatagramReplies, Datagrams } from './datagrams.js';
 import { definitionOf, type WorkerContext, type WorkerDefinition } from './define.js';
+import { OutputRows } from './output-rows.js';
 import { Sockets } from './sockets.js';
 import { Streams } from './streams.js';
 
@@ -72,28 +73,29 @@ function openPort(definition: WorkerDefinition): WorkerPort {
     },
     {
       slab: memory.slab,
-      replySlab: memory.replySlab,
+      replySlab: memory.output.bytes,
       connections: sockets.rows,
       datagrams: memory.rows,
-      replies: memory.replies,
-      pending: memory.pending,
+      replies: memory.output.rows,
+      pending: memory.output.pending,
     },
     (count) => sockets.open(opened, count, definition.connection!.bind(definition)),
     (count) => {
       batch.count = count;
       let served = false;
-      replies.beginTurn();
+      rows.beginTurn();
       try {
         definition.datagrams!(batch, replies);
         served = true;
       } finally {
-        replies.endTurn(served);
+        rows.endTurn(served);
       }
     },
     onAcceptError,
   );
   const batch = new DatagramBatch(memory, () => opened);
-  const replies = new DatagramReplies(memory, () => opened.flush());
+  const rows = new OutputRows(memory.output, () => opened.flush());
+  const replies = new DatagramReplies(rows);
   datagrams = new Datagrams(opened, replies, init.config.buckets);
   for (const fd of init.listeners) unwrap(opened.addListener(fd), { fd });
   for (const { fd, endpoint, receive } of init.datagramSockets)

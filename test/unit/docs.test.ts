@@ -4,6 +4,8 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { it } from 'node:test';
 
+import { commands } from '../../cli/commands.js';
+import { parseLoadOptions } from '../../cli/load/options.js';
 import { serveExample } from '../helpers/memcached.js';
 
 const texts = [
@@ -28,7 +30,7 @@ for (const text of texts) {
 const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as {
   scripts: Record<string, string>;
 };
-/** What is the administrator's on FreeBSD: of these blocks the syntax alone is checked elsewhere. */
+/** What is the administrator's on FreeBSD: of these lines the syntax alone is checked. */
 const freebsd =
   /^(cap_mkdb|cp|cpuset|install|make|mkdir|netstat|npm (un)?install -g freebsd-rss|procstat|rm|service|sockstat|sysctl|sysrc|[\w.]+=)/;
 
@@ -62,6 +64,24 @@ for (const text of texts) {
     }
   });
 }
+
+it('command lines in texts and manual pages are understood', async () => {
+  const manuals = readdirSync('man').map((name) => `man/${name}`);
+  const lines = [...texts, ...manuals].flatMap((name) =>
+    [...readFileSync(name, 'utf8').matchAll(/(?:`|^\.Dl )freebsd-rss (.+?)(?:`|$)/gm)].map(
+      ([, line]) => line!.split(' '),
+    ),
+  );
+  let run = 0;
+  for (const [command, ...args] of lines) {
+    assert.ok(command! in commands, command);
+    if (args.length === 0 || command === 'top') continue; // it needs a server
+    if (command === 'load') await parseLoadOptions(args);
+    else assert.equal(await commands[command!]!.run([...args, '--json']), 0);
+    run++;
+  }
+  assert.ok(run >= 6, `${run}`);
+});
 
 it('docs/cli.md shows what the command prints', () => {
   const source = readFileSync('docs/cli.md', 'utf8');
