@@ -1,11 +1,11 @@
 // Builds what lies in native/fuzz with libFuzzer and the sanitizers of clang, and runs each for a while:
 // npm run fuzz [-- SECONDS]. What it finds interesting is kept in build/fuzz for the next time.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { platformSources } from './sources.mjs';
+import { platformSources, sources } from './sources.mjs';
 
 process.chdir(path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..'));
 
@@ -20,7 +20,7 @@ function quietly(command, args) {
   console.error(error?.message ?? stdout + stderr);
   if (error)
     console.error(
-      'fuzz: this needs clang: apt-get install clang libclang-rt-dev, pkg install llvm',
+      'fuzz: this needs clang and libuv: apt-get install clang libclang-rt-dev libuv1-dev, pkg install llvm libuv',
     );
   process.exit(status ?? 1);
 }
@@ -30,13 +30,16 @@ for (const file of readdirSync('native/fuzz')) {
   const corpus = `build/fuzz/${name}`;
   mkdirSync(corpus, { recursive: true });
   const program = `build/fuzz/${name}.fuzz`;
-  const files = [...platformSources(), `native/fuzz/${file}`];
+  const main = `native/fuzz/${file}`;
+  const withEngine = readFileSync(main, 'utf8').includes('#include "engine/');
+  const files = [...platformSources(), ...(withEngine ? sources('engine') : []), main];
   quietly(process.env.CLANG ?? 'clang++', [
     ...flags,
     sanitizers,
     ...files,
     '-o',
     program,
+    ...(withEngine ? ['-luv'] : []),
     '-lpthread',
   ]);
   const report = quietly(`./${program}`, [

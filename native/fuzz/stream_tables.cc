@@ -1,0 +1,174 @@
+// Tables of rows as a hostile callback would leave them: rows that point anywhere, at anybody, at
+// any time. Needs libuv, which Node has, but not for others.
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "engine/stream_engine.h"
+
+namespace {
+
+using namespace rss;
+
+constexpr size_t kSlab = 64 * 1024, kSegment = 64 * 1024;
+
+// The input as numbers; zeros behind its end.
+class Numbers {
+ public:
+  Numbers(const uint8_t* data, size_t size) : data_(data), size_(size) {}
+
+  bool empty() const { return size_ == 0; }
+  uint32_t Byte() {
+    if (size_ == 0) return 0;
+    --size_;
+    return *data_++;
+  }
+  // Small ones, as large as the memory is, and any.
+  uint32_t Any() {
+    uint32_t kind = Byte(), number = Byte();
+    if (kind % 4 > 0) number |= Byte() << 8;
+    if (kind % 4 == 2) number += kSlab;
+    if (kind % 4 == 3) number |= Byte() << 16 | Byte() << 24;
+    return number;
+  }
+
+ private:
+  const uint8_t* data_;
+  size_t size_;
+};
+
+class Callback final : public StreamSink {
+ public:
+  explicit Callback(Numbers* numbers) : numbers_(numbers) {}
+
+  void OnTurn(size_t opened, size_t inputs, size_t, size_t) override {
+    for (size_t i = 0; i < opened; ++i) connections_.push_back(opened_[i].connection);
+    for (size_t i = 0; i < inputs; ++i) {
+      if (numbers_->Byte() % 2 == 0) continue;
+      inputs_[i].consumed = numbers_->Any();
+      inputs_[i].needed = numbers_->Any();
+    }
+    Flush();
+  }
+
+  void Flush() {
+    OutputRow rows[16];
+    size_t count = numbers_->Byte() % 16;
+    for (size_t i = 0; i < count; ++i) {
+      uint32_t whom = numbers_->Byte();
+      rows[i].connection = connections_.empty() || whom % 8 == 0
+                               ? numbers_->Any()
+                               : connections_[whom % connections_.size()];
+      uint32_t what = numbers_->Byte();
+      rows[i].buffer = what % 2 == 0 ? what % 8 : UINT32_MAX - what % 8;
+      rows[i].offset = numbers_->Any();
+      rows[i].length = numbers_->Any();
+    }
+    engine_->Flush(rows, count);
+  }
+
+  StreamEngine* engine_ = nullptr;
+  InputRow inputs_[8];
+  OpenedRow opened_[8];
+  ClosedRow closed_[8];
+  CompletedRow completed_[8];
+
+ private:
+  Numbers* numbers_;
+  std::vector<uint32_t> connections_;
+};
+
+uv_loop_t* Loop() {
+  static uv_loop_t loop;
+  static bool made = uv_loop_init(&loop) == 0;
+  return made ? &loop : nullptr;
+}
+
+// What a peer does: sends, reads, or leaves.
+void Act(Numbers* numbers, UniqueFd* peer) {
+  static uint8_t bytes[kSlab];
+  switch (numbers->Byte() % 8) {
+    case 0:
+      peer->reset();
+      break;
+    case 1:
+      shutdown(peer->get(), SHUT_WR);
+      break;
+    case 2:
+    case 3:
+      while (recv(peer->get(), bytes, sizeof bytes, MSG_DONTWAIT) > 0) {
+      }
+      break;
+    default:
+      send(peer->get(), bytes, std::min<size_t>(numbers->Any(), sizeof bytes),
+           MSG_DONTWAIT | MSG_NOSIGNAL);
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerInitialize(int*, char***) {
+  signal(SIGPIPE, SIG_IGN);  // as Node does
+  return 0;
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static uint8_t slab[kSlab], out[kSlab];
+  static BucketCounters counters[2];
+  Numbers numbers(data, size);
+  Callback callback(&numbers);
+  auto table =
+      std::make_shared<BucketTable>(VirtualRssConfig({0}, 1, "fuzz"), std::vector<int>{0, 0}, 1);
+  StreamOptions options;
+  options.slab = slab;
+  options.slab_size = kSlab;
+  options.inputs = callback.inputs_;
+  options.input_rows = std::size(callback.inputs_);
+  options.opened = callback.opened_;
+  options.closed = callback.closed_;
+  options.completed = callback.completed_;
+  options.event_rows = std::size(callback.opened_);
+  options.max_input = kSlab - StreamEngine::kReadSize;
+  options.max_queued = kSlab;
+  options.max_queued_total = 2 * kSlab;
+  options.half_open = numbers.Byte() % 2 == 0;
+  options.zero_copy = ZeroCopy::kAlways;
+  options.reference_size = 4096;
+  options.counters = counters;
+  StreamEngine engine(Loop(), table, options, &callback);
+  callback.engine_ = &engine;
+  engine.AddBuffer(slab, kSlab);
+  engine.AddBuffer(out, kSlab);
+  SegmentOptions memory;
+  memory.size = kSegment;
+  auto segment = Segment::Create(memory);
+  if (segment.ok()) {
+    auto source = std::make_shared<SendSource>();
+    source->segment = segment.value;
+    engine.AddSource(std::move(source));
+  }
+
+  UniqueFd peers[3];
+  for (UniqueFd& peer : peers) {
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) break;
+    peer.reset(ends[0]);
+    Connection connection;
+    connection.fd.reset(ends[1]);
+    engine.Open(std::move(connection));
+  }
+  while (!numbers.empty()) {
+    Act(&numbers, &peers[numbers.Byte() % std::size(peers)]);
+    uv_run(Loop(), UV_RUN_NOWAIT);
+    if (numbers.Byte() % 4 == 0) callback.Flush();
+  }
+  engine.Close();
+  for (int i = 0; i < 100 && uv_run(Loop(), UV_RUN_NOWAIT) != 0; ++i) {
+  }
+  if (uv_loop_alive(Loop()) != 0) __builtin_trap();  // a handle is left
+  return 0;
+}
