@@ -242,7 +242,7 @@ StreamConnection::Peer StreamEngine::PeerOf(StreamConnection* c) {
   using Peer = StreamConnection::Peer;
   if (c->peer != Peer::kUnknown) return c->peer;
   int fd = c->fd.get();
-  if (PeerLeavesThisHost(fd))
+  if (PeerIsElsewhere(fd))
     c->peer = Peer::kElsewhere;
   else
     c->peer = IsPaced(fd) ? Peer::kPaced : Peer::kPerhapsHere;

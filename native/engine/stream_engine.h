@@ -142,7 +142,7 @@ class StreamEngine {
   uint32_t AddSource(std::shared_ptr<SendSource> source);
   void RemoveSource(uint32_t buffer);
 
-  // Whether the peer is surely on another machine: see LeavesThisHost().
+  // Whether the peer is surely on another machine: see RouteTo().
   bool LeavesHost(uint32_t id);
 
   // Which worker's turns are waited for before memory that rows refer to is used again.

@@ -181,10 +181,12 @@ bool IsPaced(int socket);
 // Whether a TCP connection holds back what does not fill a packet: TCP_CORK, TCP_NOPUSH.
 void HoldBack(int socket, bool hold);
 
-// Whether packets to this address leave by a physical device, so that nobody on this host can still
-// hold pages that they were sent from once they are acknowledged. False when that is not certain:
-// virtual interfaces (veth, bridge, epair, VLAN) are taken for local ones.
-bool LeavesThisHost(const SocketAddress& peer);
+// Where packets to this address go: by a physical device to another machine, so that nobody on this
+// host can still hold pages that they were sent from once they are acknowledged; or perhaps to
+// somebody on this host, as virtual interfaces (veth, bridge, epair, VLAN) are taken for. Unknown:
+// there is no route, or it is not told.
+enum class Route { kUnknown, kHere, kElsewhere };
+Route RouteTo(const SocketAddress& peer);
 
 // --- Shared memory and waiting ------------------------------------------------------------------
 

@@ -4,6 +4,7 @@
 #include <net/if.h>
 #include <net/if_dl.h>
 #include <net/route.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -14,13 +15,16 @@
 namespace rss {
 namespace {
 
+constexpr int kAnswerMs = 20;
+
 struct RouteMessage {
   rt_msghdr header;
   uint8_t addresses[512];
 };
 
-// The interface of the route to `peer`: its name, or "".
-std::string InterfaceTo(const SocketAddress& peer) {
+// The interface of the route to `peer`: its name, or "" when that is not told. `*local`: the
+// address is this host's own.
+std::string InterfaceTo(const SocketAddress& peer, bool* local) {
   UniqueFd fd(socket(PF_ROUTE, SOCK_RAW | SOCK_CLOEXEC, 0));
   if (!fd) return "";
   RouteMessage message{};
@@ -41,14 +45,18 @@ std::string InterfaceTo(const SocketAddress& peer) {
   message.header.rtm_msglen = static_cast<u_short>(sizeof message.header + at +
                                                    SA_SIZE(reinterpret_cast<sockaddr*>(&wanted)));
   if (write(fd.get(), &message, message.header.rtm_msglen) < 0) return "";
-  // Answers to everybody arrive here too; a few of them are looked at.
+  // The answer comes by way of a netisr thread, so perhaps in a moment; those to everybody arrive
+  // here too, and a few of them are looked at.
   for (int i = 0; i < 16; ++i) {
+    pollfd answer{fd.get(), POLLIN, 0};
+    if (poll(&answer, 1, kAnswerMs) != 1) return "";
     ssize_t got = recv(fd.get(), &message, sizeof message, MSG_DONTWAIT);
     if (got < static_cast<ssize_t>(sizeof message.header)) return "";
     if (message.header.rtm_pid == getpid() && message.header.rtm_seq == 1) break;
     if (i == 15) return "";
   }
-  if (message.header.rtm_errno != 0 || (message.header.rtm_flags & RTF_LOCAL) != 0) return "";
+  if (message.header.rtm_errno != 0) return "";
+  *local = (message.header.rtm_flags & RTF_LOCAL) != 0;
   const uint8_t* next = message.addresses;
   const uint8_t* end = reinterpret_cast<uint8_t*>(&message) + message.header.rtm_msglen;
   for (int bit = 1; bit != 0 && bit <= RTA_IFP && next < end; bit <<= 1) {
@@ -67,20 +75,23 @@ std::string InterfaceTo(const SocketAddress& peer) {
 
 // Interfaces that the kernel makes on request (lo, epair, bridge, tap, vlan, lagg) are in the group
 // of their kind; a physical one is in "all" alone.
-bool LeavesThisHost(const SocketAddress& address) {
+Route RouteTo(const SocketAddress& address) {
   SocketAddress peer = address.Unmapped();
-  if (peer.family() != AF_INET && peer.family() != AF_INET6) return false;
-  std::string name = InterfaceTo(peer);
-  if (name.empty() || name.size() >= IFNAMSIZ) return false;
+  if (peer.family() != AF_INET && peer.family() != AF_INET6) return Route::kUnknown;
+  bool local = false;
+  std::string name = InterfaceTo(peer, &local);
+  if (name.empty() || name.size() >= IFNAMSIZ) return Route::kUnknown;
+  if (local) return Route::kHere;
   UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   ifg_req groups[8] = {};
   ifgroupreq request{};
   memcpy(request.ifgr_name, name.c_str(), name.size());
   request.ifgr_len = sizeof groups;
   request.ifgr_groups = groups;
-  if (!fd || ioctl(fd.get(), SIOCGIFGROUP, &request) != 0) return false;
+  if (!fd || ioctl(fd.get(), SIOCGIFGROUP, &request) != 0) return Route::kUnknown;
   size_t count = request.ifgr_len / sizeof groups[0];
-  return count == 1 && strcmp(groups[0].ifgrq_group, IFG_ALL) == 0;
+  bool physical = count == 1 && strcmp(groups[0].ifgrq_group, IFG_ALL) == 0;
+  return physical ? Route::kElsewhere : Route::kHere;
 }
 
 }  // namespace rss

@@ -52,11 +52,11 @@ const void* Find(const nlmsghdr* message, int wanted) {
 
 }  // namespace
 
-bool LeavesThisHost(const SocketAddress& address) {
+Route RouteTo(const SocketAddress& address) {
   SocketAddress peer = address.Unmapped();
-  if (peer.family() != AF_INET && peer.family() != AF_INET6) return false;
+  if (peer.family() != AF_INET && peer.family() != AF_INET6) return Route::kUnknown;
   UniqueFd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
-  if (!fd) return false;
+  if (!fd) return Route::kUnknown;
   alignas(nlmsghdr) uint8_t buffer[16 * 1024];
 
   Request<rtmsg> route(RTM_GETROUTE, 0);
@@ -68,18 +68,20 @@ bool LeavesThisHost(const SocketAddress& address) {
   else
     route.Add(RTA_DST, &peer.v6.sin6_addr, sizeof peer.v6.sin6_addr);
   const nlmsghdr* answer = Ask(fd.get(), route, buffer, sizeof buffer);
-  if (answer == nullptr || answer->nlmsg_type != RTM_NEWROUTE) return false;
-  if (static_cast<const rtmsg*>(NLMSG_DATA(answer))->rtm_type != RTN_UNICAST) return false;
+  if (answer == nullptr || answer->nlmsg_type != RTM_NEWROUTE) return Route::kUnknown;
+  auto type = static_cast<const rtmsg*>(NLMSG_DATA(answer))->rtm_type;
+  if (type != RTN_UNICAST) return type == RTN_LOCAL ? Route::kHere : Route::kUnknown;
   const void* index = Find<rtmsg>(answer, RTA_OIF);
-  if (index == nullptr) return false;
+  if (index == nullptr) return Route::kUnknown;
 
   // A physical device has a parent (on its bus), and no kind as every virtual one has.
   Request<ifinfomsg> link(RTM_GETLINK, 0);
   memcpy(&link.body.ifi_index, index, sizeof link.body.ifi_index);
   answer = Ask(fd.get(), link, buffer, sizeof buffer);
-  return answer != nullptr && answer->nlmsg_type == RTM_NEWLINK &&
-         Find<ifinfomsg>(answer, kParentDevice) != nullptr &&
-         Find<ifinfomsg>(answer, IFLA_LINKINFO) == nullptr;
+  if (answer == nullptr || answer->nlmsg_type != RTM_NEWLINK) return Route::kUnknown;
+  bool physical = Find<ifinfomsg>(answer, kParentDevice) != nullptr &&
+                  Find<ifinfomsg>(answer, IFLA_LINKINFO) == nullptr;
+  return physical ? Route::kElsewhere : Route::kHere;
 }
 
 }  // namespace rss

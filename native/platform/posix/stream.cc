@@ -87,9 +87,9 @@ Status Endpoints(int fd, SocketAddress* local, SocketAddress* peer) {
   return Nothing{};
 }
 
-bool PeerLeavesThisHost(int fd) {
+bool PeerIsElsewhere(int fd) {
   SocketAddress local, peer;
-  return Endpoints(fd, &local, &peer).ok() && LeavesThisHost(peer);
+  return Endpoints(fd, &local, &peer).ok() && RouteTo(peer) == Route::kElsewhere;
 }
 
 Result<UniqueFd> ListenUnix(const std::string& path, int mode, int backlog) {

@@ -22,8 +22,8 @@ int ConnectError(int fd);
 
 // Both ends of a connection.
 Status Endpoints(int fd, SocketAddress* local, SocketAddress* peer);
-// LeavesThisHost() of a connection's peer; false of a Unix socket's, and when there is none.
-bool PeerLeavesThisHost(int fd);
+// RouteTo() of a connection's peer; false of a Unix socket's, and when there is none.
+bool PeerIsElsewhere(int fd);
 
 // A listening Unix socket with the permissions `mode`. A socket file that nobody listens on any
 // more is replaced; EADDRINUSE when somebody does, or when it is no socket.

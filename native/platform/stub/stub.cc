@@ -54,7 +54,7 @@ int ConnectError(int) {
 Status Endpoints(int, SocketAddress*, SocketAddress*) {
   return Unsupported("getsockname");
 }
-bool PeerLeavesThisHost(int) {
+bool PeerIsElsewhere(int) {
   return false;
 }
 Result<UniqueFd> ListenUnix(const std::string&, int, int) {
@@ -138,8 +138,8 @@ bool IsPaced(int) {
   return false;
 }
 void HoldBack(int, bool) {}
-bool LeavesThisHost(const SocketAddress&) {
-  return false;
+Route RouteTo(const SocketAddress&) {
+  return Route::kUnknown;
 }
 
 Result<UniqueFd> CreateAnonymousShm(bool) {
