@@ -89,7 +89,7 @@ const found = readdirSync(reports)
   .filter(isOurs);
 console.log(`${found.length} reports of sanitizers`);
 if (found.length > 0) console.error(found.join('\n\n'));
-process.exit(found.length > 0 ? 1 : status);
+process.exit(found.length > 0 ? 1 : (status ?? 1));
 
 /** An error, or a leak of memory that the addon has asked for itself. */
 function isOurs(report) {
