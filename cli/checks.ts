@@ -160,7 +160,7 @@ function sending({ name, transmit }: NetworkInterface, facts: Facts): Finding[] 
   const message = `${transmit.length - loose.length} of ${transmit.length} queues to send have CPUs`;
   if (loose.length === 0) return [{ check, grade: 'ok', message }];
   const cpus = workerCpus(facts);
-  const lines = loose.map((queue, i) => {
+  const lines = loose.slice(0, cpus.length).map((queue, i) => {
     const own = cpus.filter((_, at) => at % loose.length === i);
     return `echo ${cpusToMask(own)} > /sys/class/net/${name}/queues/${queue.name}/xps_cpus`;
   });

@@ -369,6 +369,8 @@ describe('doctor', () => {
       'echo 5 > /sys/class/net/eth0/queues/tx-0/xps_cpus',
       'echo a > /sys/class/net/eth0/queues/tx-1/xps_cpus',
     ]);
+    const many = Array.from({ length: 8 }, (_, n) => queue(`tx-${n}`));
+    assert.equal(linesFor(host(4, { ...steered, transmit: many }), 'XPS of eth0')!.length, 4);
     const set = [queue('tx-0', 0, 2), queue('tx-1', 1, 3)];
     assert.deepEqual(grades(host(4, { ...steered, transmit: set })), {});
   });
