@@ -77,9 +77,8 @@ function processCpus({ capabilities: can, cpus, allowedCpus }: Facts): Finding {
   const check = 'CPUs';
   const message = `${allowedCpus} of ${cpus} for this process`;
   if (allowedCpus === cpus) return { check, grade: 'ok', message };
-  const all = `0-${cpus - 1}`;
-  const run = can.platform === 'freebsd' ? `cpuset -l ${all} COMMAND` : `taskset -c ${all} COMMAND`;
-  return { check, grade: 'warning', message, fix: shell(run) };
+  const tool = can.platform === 'freebsd' ? 'cpuset -l' : 'taskset -c';
+  return { check, grade: 'warning', message, fix: shell(`${tool} 0-${cpus - 1} COMMAND`) };
 }
 
 function descriptors({ descriptors: limit }: Facts): Finding {
@@ -131,20 +130,22 @@ function receiving({ name, receive, interruptCpus }: NetworkInterface, facts: Fa
   const check = `queues of ${name}`;
   const steered = uniqueCpus(receive.flatMap(({ steeredTo }) => steeredTo));
   const cpus = steered.length > 0 ? steered : uniqueCpus(interruptCpus);
-  const wanted = workerCpus(facts);
+  const workers = workerCpus(facts);
   const by = steered.length > 0 ? 'RPS' : 'interrupt';
   const where = cpus.length === 0 ? 'where is not known' : `on CPU ${cpus.join(', ')} by ${by}`;
   const message = `${receive.length} to receive, ${where}`;
   const reached =
-    cpus.length === 0 ? receive.length >= wanted.length : wanted.every((cpu) => cpus.includes(cpu));
+    cpus.length === 0
+      ? receive.length >= workers.length
+      : workers.every((cpu) => cpus.includes(cpu));
   if (reached) return { check, grade: 'ok', message };
-  const mask = cpusToMask(wanted);
+  const mask = cpusToMask(workers);
   return {
     check,
     grade: 'warning',
-    message: `${message}; workers are on CPU ${wanted.join(', ')}: set RPS, or give the card more`,
+    message: `${message}; workers are on CPU ${workers.join(', ')}: set RPS, or give the card more`,
     fix: shell(
-      ...(receive.length < wanted.length ? [`ethtool -L ${name} combined ${wanted.length}`] : []),
+      ...(receive.length < workers.length ? [`ethtool -L ${name} combined ${workers.length}`] : []),
       ...receive.map(
         (queue) => `echo ${mask} > /sys/class/net/${name}/queues/${queue.name}/rps_cpus`,
       ),

@@ -118,7 +118,7 @@ export const zeroCopyNumber = { never: 0, auto: 1, always: 2 } as const;
 export interface RangeSend {
   /** 0: all has been taken; 1: done() will tell. */
   start(socket: number): number | Failure;
-  /** Bytes of the socket; -1 once it has no peer. */
+  /** Bytes of the socket; Infinity once it has no peer. */
   unacknowledged(): number;
   reusable(): boolean;
   close(): void;

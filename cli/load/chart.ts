@@ -2,8 +2,8 @@
 import type { Spec, View } from 'vega';
 
 import { UsageError } from '../command.js';
-import type { Outcome } from './tally.js';
 import { percentile } from './report.js';
+import type { Outcome } from './tally.js';
 
 export interface Vega {
   parse(spec: Spec): object;

@@ -2,8 +2,8 @@
 import type { RecordableHistogram } from 'node:perf_hooks';
 
 import { columns } from '../command.js';
-import type { Outcome, Second } from './tally.js';
 import type { LoadOptions } from './options.js';
+import type { Outcome, Second } from './tally.js';
 
 export const thousands = (value: number) => Math.round(value).toLocaleString('en-US');
 

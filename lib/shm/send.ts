@@ -185,13 +185,14 @@ class QueuedSend {
   }
 
   #taken(errno: number): void {
+    if (errno !== 0) return this.#written(systemError({ errno, syscall: 'sendfile' }));
     const { header, length, sync } = this.#range;
-    if (errno === 0) this.end = this.#sends.taken((header?.length ?? 0) + length);
-    if (errno === 0 && sync) this.finish(true);
-    this.#written(errno === 0 ? null : systemError({ errno, syscall: 'sendfile' }));
+    this.end = this.#sends.taken((header?.length ?? 0) + length);
+    if (sync) this.finish(true);
+    return this.#written(null);
   }
 
-  /** Bytes of the socket; -1 once it has no peer. */
+  /** Bytes of the socket; Infinity once it has no peer. */
   unacknowledged(): number {
     return this.#native.unacknowledged();
   }
@@ -238,15 +239,15 @@ class SocketSends {
     return bytesWritten - writeQueueSize + this.#bytes;
   }
 
-  /** Those that wait for an acknowledgement come first. */
+  /** Those that wait for an acknowledgement come first, and the first one's answer is that of all. */
   #look(): void {
+    let acknowledged: number | undefined;
     for (const send of this.pending) {
       if (send.end === undefined) break;
-      const rest = send.unacknowledged();
-      if (rest < 0 || this.#total() - rest < send.end) return;
+      acknowledged ??= this.#total() - send.unacknowledged();
+      if (acknowledged < send.end) return;
       send.finish(true);
     }
-    if ([...this.pending].some(({ end }) => end !== undefined)) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
   }
@@ -285,8 +286,9 @@ function prepare(socket: Socket): SocketSends {
 /**
  * Sends `length` bytes at `offset` of a segment, region or file on a socket, in order with what is written
  * to it; of a segment or region by default all. They must not change before the promise says that they are
- * reusable. It resolves once the peer has acknowledged them, or when the socket has closed; an error of sending destroys the socket, as one of write() does. Not for TLS sockets. The bytes do
- * not count in `socket.bytesWritten`.
+ * reusable. It resolves once the peer has acknowledged them, or when the socket has closed; an error of
+ * sending destroys the socket, as one of write() does. Not for TLS sockets. The bytes do not count in
+ * `socket.bytesWritten`.
  */
 export function sendSegment(
   socket: Socket,

@@ -2,6 +2,7 @@
 #include "bindings/range_send.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/socket.h>
@@ -219,16 +220,16 @@ class RangeSend : public Napi::ObjectWrap<RangeSend> {
     waiting_ = false;
   }
 
-  // unacknowledged(): bytes that the socket has taken and its peer has not acknowledged, or -1 once
-  // it has no peer
+  // unacknowledged(): bytes that the socket has taken and its peer has not acknowledged, Infinity
+  // once it has no peer
   Napi::Value Unacknowledged(const Napi::CallbackInfo& info) {
     static thread_local EmptyProbe empty;
     SocketAddress local, peer;
     int fd = rest_.socket.get();
-    ssize_t bytes = fd < 0 ? -1 : empty.Ask(fd) ? 0 : rss::Unacknowledged(fd);
+    ssize_t rest = fd < 0 ? -1 : empty.Rest(fd);
     // The buffer of a connection that was reset is empty too.
-    if (bytes >= 0 && !Endpoints(fd, &local, &peer).ok()) bytes = -1;
-    return Napi::Number::New(info.Env(), static_cast<double>(bytes));
+    bool known = rest >= 0 && Endpoints(fd, &local, &peer).ok();
+    return Napi::Number::New(info.Env(), known ? static_cast<double>(rest) : HUGE_VAL);
   }
 
   // reusable(): whether nobody refers any more to what was sent, once it is acknowledged

@@ -64,12 +64,8 @@ void StreamEngine::Confirm(StreamConnection* c, bool orderly) {
   int fd = c->fd.get();
   Unconfirmed& u = *c->unconfirmed;
   SocketAddress local, peer;
-  double acknowledged = -1;
-  if (empty_.Ask(fd)) {
-    acknowledged = u.written;
-  } else if (ssize_t rest = Unacknowledged(fd); rest >= 0) {
-    acknowledged = u.written - static_cast<double>(rest);
-  }
+  ssize_t rest = empty_.Rest(fd);
+  double acknowledged = rest < 0 ? -1 : u.written - static_cast<double>(rest);
   // The buffer of a connection that was reset is empty too.
   if (u.waits.front().position > acknowledged) return;
   if (!orderly && !Endpoints(fd, &local, &peer).ok()) return;

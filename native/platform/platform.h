@@ -168,6 +168,8 @@ class EmptyProbe {
  public:
   EmptyProbe();
   bool Ask(int socket);
+  // Unacknowledged(), by whichever of the two tells more.
+  ssize_t Rest(int socket);
 
  private:
   UniqueFd queue_;  // FreeBSD: a kqueue(2) of its own, for EVFILT_EMPTY (12+)

@@ -37,6 +37,17 @@ export function randomSource(host: string): string {
   return host.includes(':') ? '::1' : randomLoopback();
 }
 
+/** What is waited for comes within 20 seconds. */
+export const soon = () => ({ signal: AbortSignal.timeout(20_000) });
+
+/** What fixtures/flood-worker.ts answers with `count` datagrams of `length` bytes. */
+export function flood(count: number, length: number): Buffer {
+  const request = Buffer.alloc(8);
+  request.writeUInt32BE(count, 0);
+  request.writeUInt32BE(length, 4);
+  return request;
+}
+
 /** One connection: sends a line, resolves with the line it gets back, then resets. */
 export function request(
   options: net.TcpNetConnectOpts,

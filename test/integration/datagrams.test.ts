@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { createServer, type RssServer, type UdpOptions } from 'freebsd-rss';
 
 import { skipWithout } from '../helpers/features.js';
+import { flood } from '../helpers/net.js';
 
 const worker = new URL('../fixtures/flood-worker.js', import.meta.url);
 
@@ -44,13 +45,6 @@ class Peer {
   close(): void {
     this.socket.close();
   }
-}
-
-function flood(count: number, length: number): Buffer {
-  const request = Buffer.alloc(8);
-  request.writeUInt32BE(count, 0);
-  request.writeUInt32BE(length, 4);
-  return request;
 }
 
 describe('replies', () => {

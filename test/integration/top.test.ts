@@ -13,11 +13,11 @@ import parsePrometheus from 'parse-prometheus-text-format';
 
 import { skipWithout } from '../helpers/features.js';
 import { RawClient, type Served, serveExample } from '../helpers/memcached.js';
+import { soon } from '../helpers/net.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'rss-top-'));
 const socket = path.join(folder, 'admin');
 const run = promisify(execFile);
-const soon = () => ({ signal: AbortSignal.timeout(20_000) });
 const top = async (...args: string[]) =>
   (await run(process.execPath, ['dist/cli/main.js', 'top', ...args, socket])).stdout;
 

@@ -24,11 +24,11 @@ import {
   randomLoopback,
   report,
   sharedMappings,
+  soon,
 } from '../helpers/net.js';
 
 const worker = new URL('../fixtures/report-worker.js', import.meta.url);
 const host = '127.0.0.1';
-const soon = () => ({ signal: AbortSignal.timeout(20_000) });
 const blockMs = 5000;
 
 function start(options: Partial<ServerOptions>): Promise<RssServer> {

@@ -89,4 +89,8 @@ bool EmptyProbe::Ask(int socket) {
   return false;
 }
 
+ssize_t EmptyProbe::Rest(int socket) {
+  return Ask(socket) ? 0 : Unacknowledged(socket);
+}
+
 }  // namespace rss

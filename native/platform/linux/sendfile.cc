@@ -60,4 +60,8 @@ bool EmptyProbe::Ask(int socket) {
   return Unacknowledged(socket) == 0;
 }
 
+ssize_t EmptyProbe::Rest(int socket) {
+  return Unacknowledged(socket);
+}
+
 }  // namespace rss

@@ -134,6 +134,9 @@ EmptyProbe::EmptyProbe() = default;
 bool EmptyProbe::Ask(int) {
   return false;
 }
+ssize_t EmptyProbe::Rest(int) {
+  return -ENOTSUP;
+}
 bool IsPaced(int) {
   return false;
 }
