@@ -159,8 +159,7 @@ describe('memcached under', () => {
       // As memcached does it, they are closed without a word.
       await inParallel(20, 20, async () => {
         const socket = net.connect(server.port, '127.0.0.1').resume();
-        socket.on('error', () => undefined);
-        const closed = once(socket, 'close');
+        const closed = once(socket, 'close').catch(() => undefined); // EPIPE, ECONNRESET, or none
         const part = Buffer.alloc(2 ** 20, 'x');
         for (let i = 0; i < 8 && !socket.destroyed; i++) {
           socket.write(part);
