@@ -485,12 +485,10 @@ export class RssServer extends EventEmitter<ServerEvents> {
     this.#closing.abort();
     await this.#handingOver;
     const threads = this.#threads;
-    const deadline = AbortSignal.any([
-      this.#abandoned.signal,
-      AbortSignal.timeout(timeout + terminateAfterMs),
-    ]);
+    const late = setTimeout(() => this.#abandoned.abort(), timeout + terminateAfterMs);
+    const { signal } = this.#abandoned;
     const orAbandoned = async (work: Promise<unknown>) => {
-      if (!deadline.aborted) await Promise.race([work, once(deadline, 'abort')]);
+      if (!signal.aborted) await Promise.race([work, once(signal, 'abort')]);
     };
     await orAbandoned(Promise.all(threads.map((thread) => thread.stopAccepting(!this.#shared))));
     this.#listeners?.close();
@@ -498,6 +496,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
     for (const thread of threads) thread.drain(timeout, this.#handover !== 'done');
     await orAbandoned(Promise.all(threads.map((thread) => thread.exited())));
     await Promise.all(threads.map((thread) => thread.terminate()));
+    clearTimeout(late);
     this.#admin?.close();
     if (this.#counters !== undefined) {
       this.#finalStats = this.stats();

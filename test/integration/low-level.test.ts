@@ -6,11 +6,10 @@ import http from 'node:http';
 import net from 'node:net';
 import os from 'node:os';
 import { describe, it } from 'node:test';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 
 import { openListener, socketOptions } from 'freebsd-rss';
 
+import { collectGarbage } from '../helpers/garbage.js';
 import { datagram, openDescriptors, assertNoLeak } from '../helpers/net.js';
 import { native } from '../../lib/native.js';
 import { numberOf } from '../../lib/socket/listen.js';
@@ -84,9 +83,8 @@ describe('openListener', () => {
   it('closes a listener that was forgotten', async () => {
     const before = openDescriptors();
     for (let i = 0; i < 50; i++) openListener({ host });
-    setFlagsFromString('--expose-gc');
     for (let i = 0; i < 20 && openDescriptors() > before; i++) {
-      (runInNewContext('gc') as () => void)();
+      collectGarbage();
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     await assertNoLeak(before);
