@@ -7,7 +7,6 @@ const server = createServer({
   predecessor: predecessor(),
 });
 await server.listen();
-console.log(`process ${process.pid} serves http://127.0.0.1:${server.addresses[0]!.port}/`);
 
 process.on('SIGUSR2', () => {
   server
@@ -17,3 +16,5 @@ process.on('SIGUSR2', () => {
 });
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void server.close());
+
+console.log(`process ${process.pid} serves http://127.0.0.1:${server.addresses[0]!.port}/`);

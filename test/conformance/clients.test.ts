@@ -8,7 +8,7 @@ import path from 'node:path';
 import { after, describe, it } from 'node:test';
 
 import { skipWithout } from '../helpers/features.js';
-import { answering, freePort, RawClient, serveExample } from '../helpers/memcached.js';
+import { answering, freePorts, RawClient, serveExample } from '../helpers/memcached.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'memcached-clients-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -46,14 +46,14 @@ describe('libmemcached’s tools', { skip: skipWithout('memccat') }, () => {
 describe('twemproxy', { skip: skipWithout('nutcracker') }, () => {
   it('in front of two servers', { timeout: 60_000 }, async () => {
     const servers = [await serveExample('-t', '2'), await serveExample('-t', '2')];
-    const port = await freePort();
+    const [port, statistics] = (await freePorts(2)) as [number, number];
     const configuration = path.join(folder, 'nutcracker.yml');
     const list = servers.map((server, i) => `   - 127.0.0.1:${server.port}:1 server${i}\n`);
     writeFileSync(
       configuration,
       `pool:\n  listen: 127.0.0.1:${port}\n  hash: fnv1a_64\n  distribution: ketama\n  preconnect: true\n  servers:\n${list.join('')}`,
     );
-    const proxy = spawn('nutcracker', ['-c', configuration, '-s', String(await freePort())], {
+    const proxy = spawn('nutcracker', ['-c', configuration, '-s', `${statistics}`], {
       stdio: 'ignore',
     });
     try {

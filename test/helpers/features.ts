@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 
-import { capabilities, openListener, type Steering } from 'freebsd-rss';
+import { affinity, capabilities, openListener, type Steering } from 'freebsd-rss';
 
 import { debianSource } from './debian.js';
 
@@ -38,6 +38,7 @@ const present: Record<string, () => boolean> = {
   'bpf-toeplitz': () => reusePortBpf.available,
   'bpf-cpu': () => reusePortBpf.available,
   single: () => true,
+  'two-cpus': () => affinity.process().length >= 2,
   // All of 127/8: FreeBSD has 127.0.0.1 alone unless lo0 is given more.
   'loopback-net': () => loopbackNet,
   ipv6: () => ipv6.available,

@@ -127,9 +127,9 @@ export interface WorkerState extends StreamStatistics {
   rss: number;
 }
 
-/** Waits until `holds` does, for five seconds at most. */
+/** Waits until `holds` does, for half a minute at most. */
 export async function eventually(holds: () => boolean | Promise<boolean>): Promise<boolean> {
-  for (let i = 0; i < 100; i++) {
+  for (let i = 0; i < 600; i++) {
     if (await holds()) return true;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }

@@ -14,7 +14,7 @@ import { bucketOf, rssConfig } from 'freebsd-rss';
 
 import type { Counts } from '../../cli/load/messages.js';
 import { loopbackNet, skipWithout } from '../helpers/features.js';
-import { freePort, RawClient, serveMemcached } from '../helpers/memcached.js';
+import { freePort, freePorts, RawClient, serveMemcached } from '../helpers/memcached.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'rss-load-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -41,7 +41,8 @@ function command(args: string[], input = '') {
 }
 
 async function load(args: string[], input = ''): Promise<Result> {
-  const short = ['--seconds', '1', '--warmup', '0', '--json'];
+  // What is lost is so by what a server does, never by a pause of this machine.
+  const short = ['--seconds', '1', '--warmup', '0', '--timeout', '20000', '--json'];
   const { status, stdout, stderr } = await command([...short, ...args], input);
   assert.equal(status, 0, stderr);
   return JSON.parse(stdout) as Result;
@@ -104,7 +105,7 @@ describe('freebsd-rss load, UDP', () => {
         held = undefined;
       }
     });
-    const args = ['-c', '1', '-d', '8', '--rate', '500', '--timeout', '300', url];
+    const args = ['-c', '1', '-d', '64', '--rate', '500', '--timeout', '300', url];
     const result = await load(args);
     close();
     assert.equal(result.sent, 500);
@@ -123,7 +124,7 @@ describe('freebsd-rss load, UDP', () => {
     let told = false;
     child.stdout.on('data', (chunk: Buffer) => {
       output += chunk.toString();
-      if (!told && /^ +1 +[1-9]/m.test(output)) told = child.kill('SIGINT');
+      if (!told && /^ +[1-9]\d* +[1-9]/m.test(output)) told = child.kill('SIGINT');
     });
     const [status] = (await once(child, 'close')) as [number];
     close();
@@ -133,8 +134,8 @@ describe('freebsd-rss load, UDP', () => {
   });
 
   it('nobody is there: says so, with status 1', async () => {
-    const port = await freePort();
-    const args = ['-s', '0.2', '--warmup', '0', '--timeout', '100', `udp://127.0.0.1:${port}`];
+    // A port that is free now may be a source's then, which would answer itself.
+    const args = ['-s', '0.2', '--warmup', '0', '--timeout', '100', 'udp://127.0.0.1:1'];
     const { status, stdout } = await command(args);
     assert.equal(status, 1);
     assert.match(stdout, /warning: nothing has been answered/);
@@ -156,7 +157,7 @@ describe('freebsd-rss load, UDP', () => {
         ),
       );
       const result = await load(
-        [...hashing, '-d', '100', '--rate', '1600', '--sources', '-', url],
+        [...hashing, '-d', '10', '--rate', '160', '--sources', '-', url],
         flows,
       );
       close();
@@ -176,9 +177,9 @@ describe('freebsd-rss load, UDP', () => {
       );
       for (const { bucket, connections, answered } of result.buckets) {
         assert.equal(connections, expected.filter((one) => one === bucket).length);
-        assert.equal(answered, connections * 100);
+        assert.equal(answered, connections * 10);
       }
-      assert.equal(result.answered, 1600);
+      assert.equal(result.answered, 160);
       const perBucket = ['--from', '127.1.0.0/16', '--per-bucket', '3', ...hashing];
       const { url: again, close: end } = await udpServer((answer) => answer());
       const even = await load([...perBucket, '-d', '30', '--rate', '240', again]);
@@ -279,7 +280,7 @@ describe('freebsd-rss load, connections', () => {
       socket.on('error', () => undefined);
     });
     const port = await listening(server);
-    const ports = [await freePort(), await freePort()];
+    const ports = await freePorts(2);
     const sources = ports.map((own) => `127.0.0.1:${own}\n`).join('');
     const args = ['--sources', '-', '--rate', '200', '--seconds', '2', `tcp://127.0.0.1:${port}`];
     const result = await load(args, sources);
@@ -327,7 +328,7 @@ describe('freebsd-rss load, connections', () => {
     const url = `http://127.0.0.1:${port}`;
     for (const page of ['/length', '/chunks', '/missing']) {
       const result = await load(['-c', '2', '-s', '0.3', `${url}${page}`]);
-      assert.ok(result.answered > 10);
+      assert.ok(result.answered > 0);
       assert.deepEqual([result.wrong, result.lost], [0, 0]);
       assert.equal(result.errors, page === '/missing' ? result.answered : 0);
     }

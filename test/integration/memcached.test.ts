@@ -267,9 +267,9 @@ describe('the memcached example', () => {
   it('items expire within a second of their time', async () => {
     const server = await serveExample('-t', '2');
     const client = new RawClient(server.port);
-    await client.ask('set soon 0 2 1\r\nx\r\n');
+    await client.ask('set soon 0 4 1\r\nx\r\n');
     assert.match(await client.ask('get soon\r\n', 'END\r\n'), /^VALUE/);
-    await new Promise((resolve) => setTimeout(resolve, 3100));
+    await new Promise((resolve) => setTimeout(resolve, 5100));
     assert.equal(await client.ask('get soon\r\n', 'END\r\n'), 'END\r\n');
     client.close();
     await server.stop();

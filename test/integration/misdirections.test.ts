@@ -22,7 +22,7 @@ it('samples, one of each bucket', { skip: skipWithout('reuseport-lb') }, async (
   });
   await server.listen();
   const [tcp, udp] = server.addresses.map(({ port }) => port);
-  const clients = Array.from({ length: 100 }, () => net.connect(tcp!, '127.0.0.1'));
+  const clients = Array.from({ length: 200 }, () => net.connect(tcp!, '127.0.0.1'));
   await Promise.all(clients.map((client) => once(client, 'connect')));
   const ports = new Set(clients.map((client) => client.localPort));
   while (server.misdirections().length < 4) await setTimeout(100);
@@ -49,7 +49,7 @@ it('samples, one of each bucket', { skip: skipWithout('reuseport-lb') }, async (
   };
   check('tcp', tcp!);
   ports.clear();
-  const sockets = Array.from({ length: 100 }, () => dgram.createSocket('udp4'));
+  const sockets = Array.from({ length: 200 }, () => dgram.createSocket('udp4'));
   for (const socket of sockets)
     socket.send('x', udp!, '127.0.0.1', () => ports.add(socket.address().port));
   while (server.misdirections().some(({ protocol }) => protocol === 'tcp')) await setTimeout(100);

@@ -66,8 +66,9 @@ describe('close()', () => {
     const server = createServer({ worker, tcp: { host }, workers: 1 });
     await server.listen();
     const { port } = server.addresses[0]!;
-    const answers = inParallel(50, 50, () => report({ host, port }));
-    await new Promise((resolve) => setImmediate(resolve));
+    let connected = 0;
+    const answers = inParallel(50, 50, () => report({ host, port }, () => connected++));
+    while (connected < 50) await new Promise((resolve) => setImmediate(resolve));
     await server.close();
     assert.equal((await answers).length, 50);
   });
@@ -172,7 +173,7 @@ describe('listen()', () => {
       ['throwing-worker', /start failed/],
       ['empty-worker', /defineWorker\(\)'s result/],
     ] as const) {
-      const server = createServer({ worker: fixture(name), tcp: { host } });
+      const server = createServer({ worker: fixture(name), tcp: { host }, workers: 2 });
       const error = await server.listen().then(
         () => undefined,
         (reason: unknown) => reason as Error & { code: string },

@@ -136,7 +136,7 @@ describe('output', () => {
   it('past maxQueuedTotal closes who keeps most of it waiting', async () => {
     await using small = await serveStreams({ stream: { maxQueuedTotal: 20 * megabyte } });
     const stuck = await Promise.all(
-      [12, 14, 16].map(async (size) => {
+      [4, 14, 16].map(async (size) => {
         const client = await StreamClient.to(small);
         client.socket.pause();
         client.socket.write(request('b', size * megabyte));
@@ -150,7 +150,7 @@ describe('output', () => {
     assert.ok(ends.length < 3, `${ends.length} have been closed`);
     // Who is left is answered.
     stuck[0]!.socket.resume();
-    assert.equal((await stuck[0]!.read(12 * megabyte)).length, 12 * megabyte);
+    assert.equal((await stuck[0]!.read(4 * megabyte)).length, 4 * megabyte);
     for (const client of stuck) client.close();
     other.close();
   });
@@ -243,7 +243,8 @@ describe('the end of a connection', () => {
     for (const other of others) other.socket.write(echoOf(randomBytes(10)));
     assert.equal((await client.ask(request('d'), 4)).toString(), 'done');
     await Promise.all(others.map((other) => other.end()));
-    assert.deepEqual((await client.statistics()).opened, 1);
+    // They close in the turn after that.
+    assert.ok(await eventually(async () => (await client.statistics()).opened === 1));
     client.close();
   });
 
@@ -337,10 +338,10 @@ describe('closing', () => {
     half.socket.write(request('e', 100));
     const busy = await StreamClient.to(closing);
     const payload = randomBytes(1000);
-    busy.socket.write(Buffer.concat(Array.from({ length: 500 }, () => echoOf(payload))));
+    busy.socket.write(Buffer.concat(Array.from({ length: 50 }, () => echoOf(payload))));
     await busy.read(1);
     const closed = closing.close();
-    assert.equal((await busy.read(500 * 1000 - 1)).length, 500 * 1000 - 1);
+    assert.equal((await busy.read(50 * 1000 - 1)).length, 50 * 1000 - 1);
     assert.deepEqual(await Promise.all([idle.end(), half.end(), busy.end()]), [
       'end',
       'end',

@@ -27,7 +27,17 @@ describe('freebsd-rss top', () => {
   let stopped = false;
   before(async () => {
     server = await serveExample('-t', '2', '-o', `admin=${socket}`);
-    const client = new RawClient(server.port);
+    // Without a terminal it shows as many buckets as a screen holds.
+    const isShown = async (client: RawClient) => {
+      await client.ask('get k\r\n', 'END\r\n');
+      const { buckets } = JSON.parse(await top('--json')) as { buckets: { requests: number }[] };
+      return buckets.slice(0, 16).some(({ requests }) => requests > 0);
+    };
+    let client = new RawClient(server.port);
+    while (!(await isShown(client))) {
+      client.close();
+      client = new RawClient(server.port);
+    }
     asking = (async () => {
       while (!stopped) {
         await client.ask('get k\r\n', 'END\r\n');

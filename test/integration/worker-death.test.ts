@@ -55,6 +55,10 @@ async function harm(server: RssServer, command: string): Promise<void> {
   await exited;
 }
 
+/** Under bpf-cpu each CPU has one worker. */
+const skipFor = (steering: string) =>
+  skipWithout(steering) || (steering === 'bpf-cpu' && skipWithout('two-cpus'));
+
 function options(steering: string): Partial<ServerOptions> {
   const exactly =
     steering === 'bpf-toeplitz' || steering === 'bpf-cpu' ? {} : { handoff: 'always' as const };
@@ -118,7 +122,7 @@ class Flood {
 
 for (const steering of steerings) {
   for (const [way, die] of Object.entries(ways)) {
-    describe(`${steering}, ${way}`, { skip: skipWithout(steering) }, () => {
+    describe(`${steering}, ${way}`, { skip: skipFor(steering) }, () => {
       it('others are undisturbed, the successor serves, nothing leaks', async () => {
         const before = openDescriptors();
         const server = createServer({
@@ -153,7 +157,7 @@ for (const steering of steerings) {
             { workerIndex: victim, generation: round },
           );
         }
-        await new Promise((resolve) => setTimeout(resolve, 150));
+        while (traffic.answered < 100) await new Promise((resolve) => setTimeout(resolve, 20));
         await traffic.stop();
         flood.stop();
         assert.ok(flood.answered > 0);
@@ -162,9 +166,9 @@ for (const steering of steerings) {
         );
         assert.deepEqual(traffic.unexpected, []);
         assert.ok(traffic.lost <= deaths * clients, `${traffic.lost} lost`);
-        assert.ok(traffic.answered > 100, `${traffic.answered} answered`);
         const { workers } = server.stats();
-        assert.ok(workers.every(({ served }) => served > 0));
+        // Under bpf-cpu those of CPUs that this thread has been on.
+        assert.ok(byCpu || workers.every(({ served }) => served > 0));
         await server.close({ timeout: 0 });
         await assertNoLeak(before);
       });
@@ -174,7 +178,7 @@ for (const steering of steerings) {
 
 describe('what waits for a dead worker', () => {
   for (const steering of steerings) {
-    const skip = skipWithout(steering);
+    const skip = skipFor(steering);
     it(
       `${steering}: queued and handed-over connections are answered by the successor`,
       { skip },

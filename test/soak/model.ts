@@ -12,10 +12,10 @@ export class Model {
     return this.#possible.get(key) ?? new Set([undefined]);
   }
 
-  /** The key has this value from now on. */
-  know(key: string, value: Value): void {
+  /** The key has had this value at some time since there were `resets`: when it was asked for. */
+  know(key: string, value: Value, resets: number): void {
     this.#possible.set(key, new Set([value]));
-    this.#resets.set(key, this.resets);
+    this.#resets.set(key, resets);
   }
 
   /** A request that would have made it this value has had no answer. */

@@ -59,6 +59,8 @@ class Client {
   readonly #name: string;
   #client: RawClient | undefined;
   #version = 0;
+  /** The model's, when the request was sent: a shard may be reset before its answer has come. */
+  #resets = 0;
 
   constructor(name: string) {
     this.#name = name;
@@ -88,6 +90,7 @@ class Client {
 
   async #ask(request: string, last: string): Promise<string | typeof lost> {
     this.#client ??= new RawClient(port);
+    this.#resets = model.resets;
     const answer = await this.#client.ask(request, last);
     if (!answer.endsWith('<closed>')) return answer;
     count('requests without an answer');
@@ -116,7 +119,7 @@ class Client {
     const until = performance.now() + reportMs;
     while (value === undefined && !model.allows(key, value) && performance.now() < until)
       await setTimeout(20);
-    if (model.allows(key, value)) return model.know(key, value);
+    if (model.allows(key, value)) return model.know(key, value, this.#resets);
     const short = (text: string | undefined) => text && `${text.slice(0, 40)} (${text.length})`;
     const allowed = model.possibilities(key).map(short).join(' or ');
     throw new Wrong(`${key}: ${short(answer)}, not ${allowed}`);
@@ -137,7 +140,7 @@ class Client {
     const answer = await this.#ask(`set ${key} 0 0 ${value.length}\r\n${value}\r\n`, '\r\n');
     if (answer === lost) return model.doubt(key, value);
     if (answer !== 'STORED\r\n') throw new Wrong(`set ${key}: ${answer}`);
-    model.know(key, value);
+    model.know(key, value, this.#resets);
   }
 
   async #remove(key: string): Promise<void> {
@@ -145,7 +148,7 @@ class Client {
     if (answer === lost) return model.doubt(key, undefined);
     if (answer === 'NOT_FOUND\r\n') return this.#expect(key, undefined, answer);
     if (answer !== 'DELETED\r\n') throw new Wrong(`delete ${key}: ${answer}`);
-    model.know(key, undefined);
+    model.know(key, undefined, this.#resets);
   }
 
   async #append(key: string): Promise<void> {
@@ -158,7 +161,7 @@ class Client {
     if (answer === 'NOT_STORED\r\n') return this.#expect(key, undefined, answer);
     if (answer !== 'STORED\r\n') throw new Wrong(`append ${key}: ${answer}`);
     if (after === undefined) throw new Wrong(`append ${key}: stored behind nothing`);
-    model.know(key, after);
+    model.know(key, after, this.#resets);
   }
 
   async #cas(key: string): Promise<void> {
@@ -174,7 +177,7 @@ class Client {
     if (answer === lost) return model.doubt(key, value);
     if (answer === 'NOT_FOUND\r\n') return this.#expect(key, undefined, answer);
     if (answer !== 'STORED\r\n') throw new Wrong(`cas ${key}: ${answer}`);
-    model.know(key, value);
+    model.know(key, value, this.#resets);
   }
 }
 
