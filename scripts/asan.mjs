@@ -6,7 +6,7 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { addonFlags, nodeSources, platformSources, run } from './sources.mjs';
+import { addonFlags, fixedAddresses, nodeSources, platformSources, run } from './sources.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 process.chdir(root);
@@ -65,25 +65,18 @@ const runtime = execFileSync(compiler, ['-print-file-name=libasan.so'], {
 const reports = path.join(copy, 'reports');
 mkdirSync(reports);
 const options = `log_path=${reports}/report:exitcode=0:handle_abort=0`;
-const { status } = spawnSync(
-  process.execPath,
-  [
-    '--test',
-    '--test-concurrency=1',
-    '--test-timeout=300000',
-    ...(chosen.length > 0 ? chosen : tests),
-  ],
-  {
-    stdio: 'inherit',
-    cwd: copy,
-    env: {
-      ...process.env,
-      LD_PRELOAD: runtime,
-      ASAN_OPTIONS: options,
-      UBSAN_OPTIONS: 'print_stacktrace=1',
-    },
+const flagsOfNode = ['--test', '--test-concurrency=1', '--test-timeout=900000'];
+const command = [...flagsOfNode, ...(chosen.length > 0 ? chosen : tests)];
+const { status } = spawnSync(...fixedAddresses(process.execPath, command), {
+  stdio: 'inherit',
+  cwd: copy,
+  env: {
+    ...process.env,
+    LD_PRELOAD: runtime,
+    ASAN_OPTIONS: options,
+    UBSAN_OPTIONS: 'print_stacktrace=1',
   },
-);
+});
 const found = readdirSync(reports)
   .flatMap((name) => readFileSync(path.join(reports, name), 'utf8').split('\n\n'))
   .filter(isOurs);

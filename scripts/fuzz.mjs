@@ -5,7 +5,7 @@ import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { platformSources, sources } from './sources.mjs';
+import { fixedAddresses, platformSources, sources } from './sources.mjs';
 
 process.chdir(path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..'));
 
@@ -42,14 +42,16 @@ for (const file of readdirSync('native/fuzz')) {
     ...(withEngine ? ['-luv'] : []),
     '-lpthread',
   ]);
-  const report = quietly(`./${program}`, [
-    corpus,
-    `-max_total_time=${seconds}`,
-    '-max_len=512',
-    '-print_final_stats=1',
-    '-verbosity=0',
-    `-artifact_prefix=build/fuzz/${name}-`,
-  ]);
+  const report = quietly(
+    ...fixedAddresses(`./${program}`, [
+      corpus,
+      `-max_total_time=${seconds}`,
+      '-max_len=512',
+      '-print_final_stats=1',
+      '-verbosity=0',
+      `-artifact_prefix=build/fuzz/${name}-`,
+    ]),
+  );
   const [, units] = /number_of_executed_units: (\d+)/.exec(report);
   console.log(`fuzz: ${name}: ${units} inputs, nothing found`);
 }

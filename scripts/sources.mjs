@@ -19,6 +19,15 @@ export function run(command, args, options = {}) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
+/**
+ * Runs a command without randomisation of addresses, where that can be turned off: some kernels place
+ * mappings where the sanitizers of older compilers have their shadow.
+ */
+export function fixedAddresses(command, args) {
+  const off = spawnSync('setarch', ['-R', 'true']).status === 0;
+  return off ? ['setarch', ['-R', command, ...args]] : [command, args];
+}
+
 /** Node's headers on this machine: its own, else the system's. */
 export function nodeHeaders() {
   const own = path.dirname(path.dirname(realpathSync(process.execPath)));

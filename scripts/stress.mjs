@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { platform, run, sources } from './sources.mjs';
+import { fixedAddresses, platform, run, sources } from './sources.mjs';
 
 process.chdir(path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..'));
 
@@ -11,5 +11,4 @@ mkdirSync('build', { recursive: true });
 const flags = ['-std=c++17', '-O1', '-g', '-Wall', '-Wextra', '-fsanitize=thread', '-Inative'];
 const files = [...sources('core', 'stress'), `native/platform/${platform}/wait.cc`];
 run(process.env.CXX ?? 'c++', [...flags, '-o', 'build/stress', ...files, '-lpthread']);
-// Some kernels place mappings where ThreadSanitizer has its shadow: without randomisation none does.
-run('setarch', ['-R', 'build/stress']);
+run(...fixedAddresses('build/stress', []));

@@ -135,9 +135,12 @@ void TestHoldBack() {
   if (!pair.sender) return Check(false, "a connection");
   iovec piece = {const_cast<char*>("held"), 4};
   HoldBack(pair.sender.get(), true);
+  double begin = NowMs();
   ssize_t sent = SendStream(pair.sender.get(), &piece, 1);
   pollfd receiver = {pair.receiver.get(), POLLIN, 0};
-  Check(sent == 4 && poll(&receiver, 1, 50) == 0, "a small piece is held back");
+  bool held = poll(&receiver, 1, 50) == 0;
+  // Linux holds it for 200 ms at most.
+  Check(sent == 4 && (held || NowMs() - begin > 150), "a small piece is held back");
   HoldBack(pair.sender.get(), false);
   Check(ReadAll(pair.receiver.get(), 4) == "held", "until it is let go");
 }

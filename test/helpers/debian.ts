@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import path from 'node:path';
 
 const folder = path.resolve('build/debian');
+const timeout = 120_000;
 const lists = ['/etc/apt/sources.list.d/debian.sources', '/etc/apt/sources.list'];
 
 /** Unpacks the installed release's source of `name` and returns its folder, undefined if there is none. */
@@ -33,8 +34,8 @@ function fetch(name: string, system: string): void {
     'APT::Sandbox::User=root',
   ].flatMap((option) => ['-o', option]);
   try {
-    execFileSync('apt-get', [...options, 'update'], { stdio: 'pipe' });
-    execFileSync('apt-get', [...options, 'source', name], { cwd: folder, stdio: 'pipe' });
+    execFileSync('apt-get', [...options, 'update'], { stdio: 'pipe', timeout });
+    execFileSync('apt-get', [...options, 'source', name], { cwd: folder, stdio: 'pipe', timeout });
   } catch (error) {
     console.error(`apt-get source ${name}: ${(error as Error).message}`);
   }
