@@ -6,7 +6,7 @@ import net from 'node:net';
 import { it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 
-import { bucketOf, createServer, rssConfig } from 'freebsd-rss';
+import { bucketOf, createServer } from 'freebsd-rss';
 
 import { skipWithout } from '../helpers/features.js';
 
@@ -36,8 +36,7 @@ it('samples, one of each bucket', { skip: skipWithout('reuseport-lb') }, async (
     for (const sample of samples) {
       const { source, sourcePort, destination, destinationPort } = sample;
       const flow = { protocol, source, sourcePort, destination, destinationPort };
-      const config = { ...rssConfig(), udpHash: '4-tuple' as const };
-      const hash = bucketOf(flow, { ...config, buckets: 4, bits: 2, mask: 3 });
+      const hash = bucketOf(flow, server.config);
       assert.deepEqual(
         [sample.protocol, sample.bucket, sample.flowId, sample.hashType, destinationPort],
         [protocol, hash.bucket, hash.flowId, hash.hashType, port],
