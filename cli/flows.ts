@@ -82,8 +82,9 @@ class LinearHash {
 
 /** A network without its first address, and without the last one of IPv4. */
 function network(cidr: string): { count: number; address(n: number): Uint8Array } {
-  const [text = '', prefix = ''] = cidr.split('/');
-  if (isIP(text) === 0) throw new UsageError(`--from must be a network, not "${cidr}"`);
+  const [text = '', prefix = '', ...more] = cidr.split('/');
+  if (isIP(text) === 0 || text.includes('%') || more.length > 0)
+    throw new UsageError(`--from must be a network, not "${cidr}"`);
   const bytes = addressBytes(text);
   const bits = bytes.length * 8;
   const length = number('the length of a prefix', prefix === '' ? `${bits}` : prefix, 0, bits);
@@ -163,7 +164,9 @@ function run(args: string[]): number {
   if (values.server === undefined || values.from === undefined)
     throw new UsageError('flows needs --server and --from');
   const server = endpoint(values.server);
-  const [first = '', last = ''] = values.ports.split('-');
+  if (server.address.includes('%')) throw new UsageError('--server takes no zone');
+  const [first = '', last = '', ...more] = values.ports.split('-');
+  if (more.length > 0) throw new UsageError(`--ports must be FIRST-LAST, not "${values.ports}"`);
   const firstPort = number('the first of --ports', first, 1, 65535);
   const flows = findFlows({
     server: server.address,

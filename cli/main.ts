@@ -31,6 +31,11 @@ function run(args: string[]): number | Promise<number> {
   return command.run(rest);
 }
 
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(); // head(1) has seen enough
+});
+
 try {
   process.exitCode = await run(process.argv.slice(2));
 } catch (error) {

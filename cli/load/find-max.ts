@@ -30,6 +30,7 @@ export async function findMax(
   onTrial: (result: TrialResult) => void,
 ): Promise<TrialResult | undefined> {
   const { rate: start } = await clients.run({ rate: undefined, seconds });
+  if (clients.stopped) return undefined;
   let best: TrialResult | undefined;
   let failed = Infinity;
   let rate = Math.max(1, start);

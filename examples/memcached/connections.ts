@@ -1,5 +1,8 @@
-// A table of all workers' connections for `stats conns`, in shared memory. Each worker writes its own.
+// A table of all workers' connections for `stats conns`, in shared memory. Each worker writes its own. Memory that
+// nobody has used is not looked at: that would take it.
 import { ShmSegment } from 'freebsd-rss';
+
+import { mostWorkers } from './store/layout.js';
 
 /** Words of a row, then the texts of both addresses. */
 const enum Word {
@@ -29,6 +32,8 @@ export function socketText(protocol: 'tcp' | 'udp', address: string, port: numbe
 
 /** Connections past this many of one worker are not listed. */
 const mostRows = 2 ** 16;
+/** Before the rows: how many of each worker have been used. */
+const headWords = mostWorkers;
 const rowsFor = (connections: number) => Math.min(connections + 64, mostRows);
 
 export interface ListedConnection {
@@ -40,14 +45,15 @@ export interface ListedConnection {
   local: string;
 }
 
-export function createConnections(workers: number, connections: number): ShmSegment {
-  return ShmSegment.create({ size: workers * rowsFor(connections) * rowSize });
+export function createConnections(connections: number): ShmSegment {
+  return ShmSegment.create({ size: headWords * 4 + mostWorkers * rowsFor(connections) * rowSize });
 }
 
 export class Connections {
   readonly #all: Int32Array;
   readonly #bytes: Buffer;
   readonly #rows: number;
+  readonly #worker: number;
   /** First word of this worker's rows. */
   readonly #first: number;
 
@@ -57,8 +63,14 @@ export class Connections {
     this.#all = new Int32Array(buffer);
     this.#bytes = Buffer.from(buffer);
     this.#rows = rowsFor(connections);
-    this.#first = worker * this.#rows * Word.Words;
-    this.#all.fill(0, this.#first, this.#first + this.#rows * Word.Words);
+    this.#worker = worker;
+    this.#first = this.#firstOf(worker);
+    for (let slot = 0; slot < this.#all[worker]!; slot++) this.close(slot);
+    this.#all[worker] = 0;
+  }
+
+  #firstOf(worker: number): number {
+    return headWords + worker * this.#rows * Word.Words;
   }
 
   open(slot: number, now: number, peer: string, local: string): void {
@@ -70,6 +82,7 @@ export class Connections {
     words[at + Word.PeerLength] = this.#bytes.write(peer, text, textSize, 'latin1');
     words[at + Word.LocalLength] = this.#bytes.write(local, text + textSize, textSize, 'latin1');
     words[at + Word.State] = ConnectionState.Waiting;
+    if (slot >= words[this.#worker]!) words[this.#worker] = slot + 1;
   }
 
   /** Requests have come. */
@@ -87,24 +100,26 @@ export class Connections {
 
   /** What list() says of this worker's connection. */
   idOf(slot: number): number {
-    return this.#first / Word.Words + slot;
+    return this.#worker * this.#rows + slot;
   }
 
   *list(): Generator<ListedConnection> {
     const words = this.#all;
-    for (let at = 0; at < words.length; at += Word.Words) {
-      const state = words[at + Word.State]!;
-      if (state === ConnectionState.None) continue;
-      const text = at * 4 + textStart;
-      const read = (from: number, length: number) =>
-        this.#bytes.toString('latin1', from, from + length);
-      yield {
-        id: at / Word.Words,
-        state: stateNames[state]!,
-        lastCommand: words[at + Word.LastCommand]!,
-        peer: read(text, words[at + Word.PeerLength]!),
-        local: read(text + textSize, words[at + Word.LocalLength]!),
-      };
-    }
+    const read = (from: number, length: number) =>
+      this.#bytes.toString('latin1', from, from + length);
+    for (let worker = 0; worker < mostWorkers; worker++)
+      for (let slot = 0; slot < words[worker]!; slot++) {
+        const at = this.#firstOf(worker) + slot * Word.Words;
+        const state = words[at + Word.State]!;
+        if (state === ConnectionState.None) continue;
+        const text = at * 4 + textStart;
+        yield {
+          id: worker * this.#rows + slot,
+          state: stateNames[state]!,
+          lastCommand: words[at + Word.LastCommand]!,
+          peer: read(text, words[at + Word.PeerLength]!),
+          local: read(text + textSize, words[at + Word.LocalLength]!),
+        };
+      }
   }
 }

@@ -41,9 +41,10 @@ export class Prefixes {
 
   /** Counts for the prefix of the key bytes[at, at + length), if it has one. */
   count(what: PrefixCount, bytes: Buffer, at: number, length: number): void {
-    const end = bytes.indexOf(this.#delimiter, at);
-    if (end < 0 || end >= at + length || end - at > longestPrefix) return;
-    const row = this.#find(bytes.subarray(at, end));
+    const key = bytes.subarray(at, at + length);
+    const end = key.indexOf(this.#delimiter);
+    if (end < 0 || end > longestPrefix) return;
+    const row = this.#find(key.subarray(0, end));
     if (row >= 0) Atomics.add(this.#words, row + what, 1);
   }
 

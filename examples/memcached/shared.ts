@@ -12,7 +12,7 @@ import { lockToken } from './store/lock.js';
 import { type StoreHandle, StoreMemory } from './store/store.js';
 
 /** Changes with whatever lies in the segments. */
-const layout = 1;
+const layout = 2;
 const side = mostWorkers / 2;
 
 /** What goes to the successor besides the segments; what must be as it is here to be of use there. */
@@ -50,7 +50,7 @@ export class Shared {
       this.store = StoreMemory.create(options);
       const own = {
         counters: createCounters(mostWorkers),
-        connections: createConnections(mostWorkers, options.connections),
+        connections: createConnections(options.connections),
         prefixes: createPrefixes(),
       };
       this.#segments = own;

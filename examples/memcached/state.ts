@@ -12,7 +12,13 @@ export const enum Slot {
   MemoryLimit = 6, // bytes
   Flushed = 7, // second of the last flush_all, or the one to come
   Watched = 8, // 1: Verbosity or Detail ask for a look at every request
-  Count = 9,
+  Start = 9, // monotonic time of the clock's second 0
+  Count = 10,
+}
+
+/** The same for all processes of a host, and nothing that anybody sets. */
+export function monotonicSeconds(): number {
+  return process.hrtime()[0];
 }
 
 export class State {
@@ -24,6 +30,9 @@ export class State {
     const size = Slot.Count * 8;
     this.segment = id === undefined ? ShmSegment.create({ size }) : ShmSegment.open(id);
     this.slots = new Float64Array(this.segment.buffer, 0, Slot.Count);
-    if (id === undefined) this.slots[Slot.Epoch] = Math.floor(Date.now() / 1000) - 2;
+    if (id === undefined) {
+      this.slots[Slot.Epoch] = Math.floor(Date.now() / 1000) - 2;
+      this.slots[Slot.Start] = monotonicSeconds() - 2;
+    }
   }
 }

@@ -27,7 +27,9 @@ export class AdminSocket {
     this.#listener = new UnixListener({ path, mode, backlog: 16 }, undefined);
     this.#server = net.createServer((socket) => {
       socket.on('error', () => socket.destroy());
-      socket.end(`${JSON.stringify(snapshot())}\n`);
+      // Whatever is said is not listened to, and nobody is waited for.
+      socket.resume().unref();
+      socket.end(`${JSON.stringify(snapshot())}\n`, () => socket.destroy());
     });
     this.#server.listen({ fd: this.#listener.release() }).unref();
   }

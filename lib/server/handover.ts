@@ -22,7 +22,7 @@ export interface HandOverOptions {
   command?: readonly string[];
   /** Segments that the new process finds under these names: Predecessor.segments. */
   segments?: Readonly<Record<string, ShmSegment>>;
-  /** Anything that JSON can hold: Predecessor.data. */
+  /** Anything that JSON can hold, in 100,000 bytes: Predecessor.data. */
   data?: unknown;
   /** Milliseconds that the new process may take until it serves. Default 30,000. */
   timeout?: number;
@@ -73,12 +73,17 @@ export async function startSuccessor(
   });
   const handover: Handover = { format, ...estate, segments: Object.fromEntries(described), data };
   const [program, ...args] = command as [string, ...string[]];
-  const child = spawn(program, args, {
-    stdio: ['inherit', 'inherit', 'inherit', ...descriptors, 'ipc'],
-    env: { ...process.env, [variable]: JSON.stringify(handover) },
-  });
   const failed = (reason: string, cause?: unknown) =>
     new RssError('ERR_RSS_HANDOVER', `the new process ${reason}`, { cause });
+  let child;
+  try {
+    child = spawn(program, args, {
+      stdio: ['inherit', 'inherit', 'inherit', ...descriptors, 'ipc'],
+      env: { ...process.env, [variable]: JSON.stringify(handover) },
+    });
+  } catch (error) {
+    throw failed('cannot be started', error);
+  }
   const late = AbortSignal.timeout(timeout);
   const signal = AbortSignal.any([late, abandon]);
   const ended = once(child, 'exit', { signal }).then(([code, by]: unknown[]) => {

@@ -4,6 +4,7 @@ import { capabilities } from '../capabilities.js';
 import { unwrap } from '../errors.js';
 import { native } from '../native.js';
 import { bucketOwners } from '../rss/topology.js';
+import { plainHost } from '../socket/host.js';
 import { dualStackGroups, type Listener, numberOf, openGroup } from '../socket/listen.js';
 import type { Estate, Predecessor } from './handover.js';
 import type { ServerAddress, WorkerInit } from './messages.js';
@@ -33,7 +34,8 @@ export class Listeners {
   /** Opens an address; as two groups where a dual-stack one would not be balanced. */
   open(endpoint: Endpoint): void {
     const { options } = endpoint;
-    const dualStack = (options.host ?? '::') === '::' && options.ipv6Only !== true;
+    const { address } = plainHost(options.host ?? '::');
+    const dualStack = address === '::' && options.ipv6Only !== true;
     if (!dualStack || !capabilities().ipv6.available || dualStackGroups(this.#plan.steering)) {
       this.#openGroup(endpoint);
       return;

@@ -1,4 +1,7 @@
 // createServer()'s options, validated and with their defaults.
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+
 import { argumentTypeError } from '../errors.js';
 import { checkVirtualOptions, type VirtualOptions } from '../rss/config.js';
 import type { WorkersOption } from '../rss/topology.js';
@@ -109,8 +112,8 @@ export interface ServerOptions {
   /** Whether a blocked worker is ended and replaced. Its connections are lost. Default false. */
   replaceBlocked?: boolean;
   /**
-   * Deaths of a worker in a row, each within ten seconds of its start, after which the server gives
-   * up: 'error' with ERR_RSS_RESTART_LIMIT, and it closes. Default 10.
+   * Deaths of a worker in a row, each within ten seconds of its start, that are mended; at one more the server
+   * gives up: 'error' with ERR_RSS_RESTART_LIMIT, and it closes. Default 10.
    */
   restartLimit?: number;
   /**
@@ -232,7 +235,9 @@ function checkBlockedAfter(value: number): number {
 
 function checkModule(worker: unknown): string {
   if (worker instanceof URL) return worker.href;
-  if (typeof worker === 'string' && worker !== '') return worker;
+  // Once: a process may change its directory before a worker is restarted.
+  if (typeof worker === 'string' && worker !== '')
+    return worker.includes('://') ? worker : pathToFileURL(path.resolve(worker)).href;
   throw argumentTypeError('worker', 'a file URL or a path', worker);
 }
 

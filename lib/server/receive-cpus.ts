@@ -5,6 +5,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 
 import { affinity } from '../affinity.js';
+import { plainHost } from '../socket/host.js';
 
 function list(directory: string): string[] {
   try {
@@ -89,13 +90,16 @@ function interfaceCpus(name: string): number[] {
 export function receivingCpus(hosts: readonly string[], all: readonly number[]): number[] {
   const interfaces = Object.entries(networkInterfaces());
   const names = new Set<string>();
-  for (const host of hosts) {
-    const anywhere = host === '::' || host === '0.0.0.0';
-    for (const [name, addresses] of interfaces) {
-      if (anywhere ? !addresses?.[0]?.internal : addresses?.some((a) => a.address === host))
-        names.add(name);
-    }
-    if (host.startsWith('127.') || host === '::1') names.add('lo');
+  for (const { address, zone } of hosts.map(plainHost)) {
+    const anywhere = address === '::' || address === '0.0.0.0';
+    const own = interfaces.filter(([name, addresses]) => {
+      const has = addresses?.some((a) => (anywhere ? !a.internal : a.address === address));
+      return has && (zone ?? name) === name;
+    });
+    for (const [name] of own) names.add(name);
+    if (address.startsWith('127.') || address === '::1') names.add('lo');
+    // Not this host's, until it comes: nothing is known of it.
+    else if (!anywhere && own.length === 0) return [];
   }
   const perInterface = [...names].map((name) => (name === 'lo' ? [...all] : interfaceCpus(name)));
   // Every interface has to reach a CPU for its worker to be reached by all clients alike.

@@ -72,17 +72,19 @@ export class WorkerThread {
 
   start(): void {
     this.#restart = undefined;
+    this.#startedAt = performance.now();
     const init: WorkerInit = { ...this.#init(), generation: this.#generation };
     const worker = new Worker(entry, { workerData: init, name: `rss-${init.workerIndex}` });
     this.#worker = worker;
     this.#killed = undefined;
-    this.#startedAt = performance.now();
     let error: Error | undefined;
     worker.on('message', (message: FromWorker) => this.#receive(message));
     worker.on('error', (cause: Error) => (error = cause));
     this.#exited = new Promise((resolve) => {
       worker.on('exit', (code) => {
         this.#worker = undefined;
+        this.#wasOnline = this.#online;
+        this.#online = false;
         this.#onStoppedAccepting();
         resolve();
         const reason = this.#killed ?? (error === undefined ? 'exit' : 'error');
@@ -103,7 +105,13 @@ export class WorkerThread {
   stopAccepting(queued: boolean): Promise<void> {
     this.#closing = true;
     clearTimeout(this.#restart);
-    if (this.#restart !== undefined && this.#wasOnline) this.start();
+    if (this.#restart !== undefined && this.#wasOnline)
+      this.#startOr((error) =>
+        this.#events.warning(
+          `a worker has no successor for what waits for it: ${error.message}`,
+          'RSS_CLOSE_FAILED',
+        ),
+      );
     return new Promise((resolve) => {
       if (this.#worker === undefined) return resolve();
       this.#onStoppedAccepting = resolve;
@@ -146,6 +154,15 @@ export class WorkerThread {
     await this.kill();
   }
 
+  /** A thread may be more than the system gives. */
+  #startOr(failed: (error: Error) => void): void {
+    try {
+      this.start();
+    } catch (error) {
+      failed(error as Error);
+    }
+  }
+
   #receive(message: FromWorker): void {
     switch (message.type) {
       case 'online':
@@ -161,8 +178,6 @@ export class WorkerThread {
   }
 
   #died(exit: ThreadExit): void {
-    this.#wasOnline = this.#online;
-    this.#online = false;
     if (performance.now() - this.#startedAt > stableMs) this.#deaths = 0;
     // Whoever ends it by hand may do so as often as he likes.
     if (exit.reason !== 'terminated') this.#deaths++;
@@ -170,6 +185,9 @@ export class WorkerThread {
     if (this.#closing) return; // the listener of the event closed the server
     if (this.#deaths > this.#restartLimit) return this.#events.gaveUp(exit);
     this.#generation++;
-    this.#restart = setTimeout(() => this.start(), restartDelay(this.#deaths));
+    this.#restart = setTimeout(
+      () => this.#startOr((error) => this.#died({ reason: 'error', code: 1, error })),
+      restartDelay(this.#deaths),
+    );
   }
 }

@@ -235,11 +235,14 @@ export class SegmentAllocator {
    */
   #makeRoom(length: number): boolean {
     for (let compacted = false; !this.#fits(length); compacted = true) {
-      if (this.#current !== undefined) {
-        this.#full.add(this.#current);
-        this.#current = undefined;
+      const before = this.#current;
+      if (before !== undefined) this.#full.add(before);
+      this.#current = undefined;
+      if (!this.#next()) {
+        if (before !== undefined) this.#full.delete(before);
+        this.#current = before; // smaller ones may still have room in it
+        return false;
       }
-      if (!this.#next()) return false;
       if (!compacted) this.#compact();
     }
     return true;
@@ -248,16 +251,16 @@ export class SegmentAllocator {
   /** Full segments that are worth giving up, the emptiest first. */
   #sparse(): Block[] {
     return [...this.#full]
-      .filter((block) => block.live < this.#leastLive * this.#segmentSize)
+      .filter(({ live }) => live === 0 || live < this.#leastLive * this.#segmentSize)
       .filter((block) => [...block.regions].every((region) => region.published))
       .sort((a, b) => a.live - b.live);
   }
 
   /** A fresh segment becomes the current one. The last that `maxBytes` allows is for what moves. */
   #next(): boolean {
-    const used = this.#full.size + this.#waiting.size + (this.#spare === undefined ? 0 : 1);
+    const used = this.#full.size + this.#waiting.size;
     const most = this.#sparse().length > 0 ? this.#most : this.#most - 1;
-    if (this.#spare === undefined && used >= most) return false;
+    if (used >= most) return false;
     const segment = this.#spare ?? ShmSegment.create({ size: this.#segmentSize, lock: this.#lock });
     this.#spare = undefined;
     this.#current = {

@@ -89,7 +89,8 @@ export class Listener {
       throw argumentValueError(
         `a ${type ?? typeof socket} socket cannot have a ${this.protocol}${this.family} descriptor`,
       );
-    socket.bind(this.release());
+    socket.bind({ fd: numberOf(this) });
+    this.release(); // if that has not thrown
   }
 
   /**

@@ -1,4 +1,5 @@
 import { statSync, unlinkSync } from 'node:fs';
+import { resolve } from 'node:path';
 
 import { unwrap } from '../errors.js';
 import { type Descriptor, native } from '../native.js';
@@ -6,6 +7,8 @@ import { type Descriptor, native } from '../native.js';
 /** A listening Unix socket, owned with its file until close(). */
 export class UnixListener {
   readonly path: string;
+  /** The same, wherever the process goes. */
+  readonly #file: string;
   readonly #descriptor: Descriptor;
   readonly #inode: bigint;
   #closed = false;
@@ -16,6 +19,7 @@ export class UnixListener {
     inherited: Descriptor | undefined,
   ) {
     this.path = options.path;
+    this.#file = resolve(options.path);
     const { path, mode, backlog } = options;
     this.#descriptor =
       inherited ?? unwrap(native.listenUnix(path, mode, backlog), { address: path });
@@ -41,7 +45,7 @@ export class UnixListener {
     this.#closed = true;
     try {
       if (shared) return;
-      if (statSync(this.path, { bigint: true }).ino === this.#inode) unlinkSync(this.path);
+      if (statSync(this.#file, { bigint: true }).ino === this.#inode) unlinkSync(this.#file);
     } catch {
       // somebody else has removed it
     } finally {

@@ -86,8 +86,10 @@ export class Sockets {
   /** Adds what the socket has moved since it was last looked at. */
   #account(socket: Socket, bytes: SocketBytes): void {
     this.#counters[bytes.slotIn]! += socket.bytesRead - bytes.in;
-    this.#counters[bytes.slotOut]! += socket.bytesWritten - bytes.out;
+    // What waits counts as written for Node, and is taken back when the socket is destroyed.
+    const out = Math.max(bytes.out, socket.bytesWritten - socket.writableLength);
+    this.#counters[bytes.slotOut]! += out - bytes.out;
     bytes.in = socket.bytesRead;
-    bytes.out = socket.bytesWritten;
+    bytes.out = out;
   }
 }

@@ -1,7 +1,5 @@
 // Entry of a worker thread: pins itself, loads the user's module, adopts its sockets, serves.
-import path from 'node:path';
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
-import { pathToFileURL } from 'node:url';
 import { parentPort, workerData } from 'node:worker_threads';
 
 import { affinity } from '../affinity.js';
@@ -42,10 +40,7 @@ let datagrams: Datagrams | undefined;
 let port: WorkerPort | undefined;
 
 async function load(): Promise<WorkerDefinition> {
-  const url = init.module.includes('://')
-    ? init.module
-    : pathToFileURL(path.resolve(init.module)).href;
-  const loaded = definitionOf((await import(url)) as { default?: unknown }, init.module);
+  const loaded = definitionOf((await import(init.module)) as { default?: unknown }, init.module);
   const { connection, stream, datagrams } = loaded;
   if (init.listeners.length > 0 && connection === undefined && stream === undefined)
     throw argumentValueError(

@@ -205,7 +205,7 @@ size_t WorkerPort::Accept(Socket* listener, size_t limit) {
           table_->classifier().Classify(Transport::kTcp, kernel, connection.peer, connection.local);
     }
     counters(connection.flow.bucket).accepted += 1;
-    if (!HandOver(&connection)) ready_.push_back(std::move(connection));
+    if (listener->local || !HandOver(&connection)) ready_.push_back(std::move(connection));
   }
   return accepted;
 }

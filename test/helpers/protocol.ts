@@ -23,7 +23,7 @@ export function makeEnvironment(...args: string[]): Environment {
     clock: new Clock(state),
     store: new Store(StoreMemory.create(options).handle, lockToken(0, 0)),
     counters: new Counters(createCounters(1).id, 0),
-    connections: new Connections(createConnections(1, 10).id, 0, 10),
+    connections: new Connections(createConnections(10).id, 0, 10),
     prefixes: new Prefixes(createPrefixes().id, options.prefixDelimiter),
     credentials: undefined,
     workers: 1,

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -42,6 +42,18 @@ async function handOver(pidFile: string): Promise<void> {
     if (now !== 0 && now !== pid) return;
   }
   throw new Error('nobody has taken over');
+}
+
+/** The command of a successor with these options. */
+function successor(name: string, options: object): string[] {
+  const file = path.join(folder, `${name}.mjs`);
+  const entry = new URL('../../lib/index.js', import.meta.url).href;
+  writeFileSync(
+    file,
+    `import { createServer, predecessor } from '${entry}';
+     await createServer({ ...${JSON.stringify(options)}, predecessor: predecessor() }).listen();`,
+  );
+  return [process.execPath, file];
 }
 
 /** Ends the last process, which is no child of this one. */
@@ -314,7 +326,6 @@ describe('memcached, handed over', () => {
       unix: { path: socketPath },
       admin: `${socketPath}-admin`,
     }).listen();
-    const entry = new URL('../../lib/index.js', import.meta.url).href;
     const failing = new URL('../fixtures/throwing-worker.js', import.meta.url).href;
     const options = {
       worker: failing,
@@ -322,26 +333,40 @@ describe('memcached, handed over', () => {
       unix: { path: socketPath },
       admin: `${socketPath}-admin`,
     };
-    const code = `import { createServer, predecessor } from '${entry}';
-      await createServer({ ...${JSON.stringify(options)}, predecessor: predecessor() }).listen();`;
-    await assert.rejects(
-      server.handOver({ command: [process.execPath, '--input-type=module', '-e', code] }),
-      { code: 'ERR_RSS_HANDOVER' },
-    );
+    await assert.rejects(server.handOver({ command: successor('fails', options) }), {
+      code: 'ERR_RSS_HANDOVER',
+    });
     const socket = net.connect(socketPath);
     socket.write('report\n');
     await once(socket, 'data');
     socket.destroy();
     assert.ok(existsSync(`${socketPath}-admin`));
     // close() in the middle of a handover ends the new process, too.
-    const command = [process.execPath, '-e', 'setInterval(() => {}, 1000)'];
-    const given = server.handOver({ command });
+    const idle = [process.execPath, '-e', 'setInterval(() => {}, 1000)'];
+    const given = server.handOver({ command: idle });
     const refused = assert.rejects(given, {
       code: 'ERR_RSS_HANDOVER',
       message: /not wanted any more/,
     });
     await server.close({ timeout: 0 });
     await refused;
+    assert.equal(existsSync(socketPath), false);
+  });
+
+  it('a successor that ends leaves the server to go on', async () => {
+    const socketPath = path.join(folder, 'alone');
+    const worker = new URL('../fixtures/report-worker.js', import.meta.url).href;
+    const options = { worker, workers: 1, unix: { path: socketPath } };
+    const server = await createServer(options).listen();
+    const command = successor('ends', options);
+    for (let i = 0; i < 2; i++) {
+      const { pid, ended } = await server.handOver({ command });
+      process.kill(pid, 'SIGKILL');
+      await ended;
+    }
+    const data = 'x'.repeat(2 ** 20);
+    await assert.rejects(server.handOver({ command, data }), { code: 'ERR_RSS_HANDOVER' });
+    await server.close({ timeout: 0 });
     assert.equal(existsSync(socketPath), false);
   });
 

@@ -154,7 +154,11 @@ describe('wrong uses of a descriptor are errors', () => {
     socket.close();
     using tcp = openListener({ host });
     assert.throws(() => tcp.bindTo({} as never), { code: 'ERR_INVALID_ARG_VALUE' });
+    const bound = dgram.createSocket('udp4').bind(0, host);
+    assert.throws(() => listener.bindTo(bound), { code: 'ERR_SOCKET_ALREADY_BOUND' });
+    bound.close();
     assert.equal(listener.closed, false);
+    numberOf(listener); // still its own
   });
 
   it('adopting a closed, unsuitable or foreign descriptor', () => {

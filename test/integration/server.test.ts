@@ -120,6 +120,26 @@ describe('close()', () => {
     assert.deepEqual({ bytesIn, bytesOut }, { bytesIn: 10, bytesOut: 10 });
   });
 
+  it('counts what has been sent, not what waits when a connection is reset', async () => {
+    const server = createServer({ worker: fixture('flooding-worker'), tcp: { host }, workers: 1 });
+    await server.listen();
+    const socket = net.connect(server.addresses[0]!.port, host);
+    await once(socket, 'readable');
+    let most = 0;
+    const look = () => {
+      const { bytesOut } = server.stats().total;
+      assert.ok(bytesOut >= most && bytesOut < 2 ** 27, `${bytesOut} after ${most}`);
+      most = bytesOut;
+    };
+    const timer = setInterval(look, 20);
+    await setTimeout(1200); // they are counted once a second
+    socket.resetAndDestroy();
+    while (server.stats().total.closed === 0) await setTimeout(20);
+    clearInterval(timer);
+    look();
+    await server.close();
+  });
+
   it('rejects a listen() that is under way', async () => {
     for (const name of ['report-worker', 'slow-worker']) {
       const server = createServer({ worker: fixture(name), tcp: { host } });

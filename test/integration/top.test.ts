@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -109,6 +110,23 @@ describe('freebsd-rss top', () => {
       buckets.map(({ bucket }) => `${bucket}`),
     );
   });
+
+  it(
+    'leaves nothing open of those who ask in words',
+    { skip: skipWithout('resident-memory') },
+    async () => {
+      const descriptors = () => readdirSync(`/proc/${server.child.pid}/fd`).length;
+      const before = descriptors();
+      for (let i = 0; i < 20; i++) {
+        const asking = net.connect(socket);
+        asking.write('stats\n');
+        asking.resume();
+        await once(asking, 'close');
+      }
+      for (let i = 0; i < 100 && descriptors() > before; i++) await setTimeout(20);
+      assert.ok(descriptors() <= before);
+    },
+  );
 
   it('finds the socket of a process', async () => {
     const { pid } = server.child;

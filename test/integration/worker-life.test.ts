@@ -4,7 +4,9 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { existsSync, readdirSync } from 'node:fs';
 import { describe, it } from 'node:test';
+import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 
 import {
   createServer,
@@ -156,6 +158,48 @@ describe('a worker that dies', () => {
     assert.equal((error.cause as Error).message, 'thrown by request');
     assert.equal(exits, 3);
     await Promise.all([closed, harming]);
+  });
+
+  it('is found where it was, wherever the process has gone since', async () => {
+    const directory = process.cwd();
+    const server = await start({ worker: path.relative(directory, fileURLToPath(worker)) });
+    process.chdir('/');
+    try {
+      const online = once(server, 'worker-online', soon());
+      await server.terminateWorker(0);
+      await online;
+    } finally {
+      process.chdir(directory);
+    }
+    await server.close({ timeout: 0 });
+  });
+
+  it('and cannot be started again: as if it had died, and close() closes', async () => {
+    const gone = new ArrayBuffer(8);
+    for (const restartLimit of [3, 1000]) {
+      const workerData = { bytes: new Uint8Array(gone.slice(0)) };
+      const server = await start({ restartLimit, workerData });
+      structuredClone(workerData.bytes, { transfer: [workerData.bytes.buffer] });
+      const failed = once(server, 'error', soon());
+      const exited = once(server, 'worker-exit', soon());
+      await server.terminateWorker(1);
+      await exited;
+      if (restartLimit === 3) {
+        const [error] = (await failed) as [Error & { code: string }];
+        assert.equal(error.code, 'ERR_RSS_RESTART_LIMIT');
+        assert.equal((error.cause as Error).name, 'DataCloneError');
+      }
+      const warned = once(server, 'warning', soon()) as Promise<[Error]>;
+      failed.catch(() => undefined);
+      warned.catch(() => undefined);
+      const { port } = server.addresses[0]!;
+      await server.close({ timeout: 0 });
+      await assert.rejects(report({ host, port }), { code: 'ECONNREFUSED' });
+      assert.deepEqual(
+        server.workers.map(({ online }) => online),
+        [false, false],
+      );
+    }
   });
 
   it('by hand may do so as often as it is asked to', async () => {

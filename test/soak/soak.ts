@@ -213,6 +213,22 @@ async function injectFaults(): Promise<void> {
   }
 }
 
+/** They look at what the workers change. */
+async function askStatistics(): Promise<void> {
+  let client = new RawClient(port);
+  while (!stopping) {
+    const which = ['', ' slabs', ' items', ' conns', ' rss', ' settings'][any(6)]!;
+    const answer = await client.ask(`stats${which}\r\n`, 'END\r\n');
+    if (answer.endsWith('<closed>')) {
+      client.close();
+      client = new RawClient(port);
+    }
+    count('statistics');
+    await setTimeout(50);
+  }
+  client.close();
+}
+
 /** Ends the server, and a successor that may be about to take its place. */
 async function end(): Promise<void> {
   for (let i = 0; i < 100; i++) {
@@ -231,7 +247,7 @@ while (!output.includes('serving:')) await once(child.stdout!, 'data');
 const ends = performance.now() + Number(minutes) * 60_000;
 const memory: number[] = [];
 const everyone = Array.from({ length: clients }, (_, i) => new Client(`client-${i}`).run());
-const working = Promise.all([...everyone, injectFaults()]);
+const working = Promise.all([...everyone, askStatistics(), injectFaults()]);
 const over = (async () => {
   while (performance.now() < ends) {
     await setTimeout(Math.min(5000, Math.max(0, ends - performance.now())));

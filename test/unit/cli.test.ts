@@ -175,6 +175,24 @@ describe('flows', () => {
       );
     });
 
+  it('end quietly where nobody reads them', () => {
+    const command = 'flows --server 10.0.0.2:80 --from 10.1.0.0/16 --per-bucket 5000';
+    const script = `"${process.execPath}" dist/cli/main.js ${command} | head -1`;
+    const { stdout, stderr } = spawnSync('sh', ['-c', script], { encoding: 'utf8' });
+    assert.match(stdout, /^bucket +CPU +source\n$/);
+    assert.equal(stderr, '');
+  });
+
+  it('take no more than was asked for', () => {
+    const server = ['--server', '10.0.0.2:80'];
+    for (const args of [
+      [...server, '--from', '10.1.0.0/8/9'],
+      [...server, '--from', '10.1.0.0/8', '--ports', '1-2-3'],
+      ['--server', 'fe80::1%lo', '--from', 'fe80::/64'],
+    ])
+      assert.equal(command('flows', ...args).status, 64, args.join(' '));
+  });
+
   it('are refused for another hash than Toeplitz', () => {
     const config: RssConfig = { ...configuration(undefined, '8'), hashAlgorithm: 'naive' };
     const request = { server: '10.0.0.2', serverPort: 80, from: '10.1.0.0/24', perBucket: 1 };

@@ -289,6 +289,14 @@ describe('receiving CPUs', () => {
   });
 
   it('counts loopback as every CPU', () => {
-    assert.deepEqual(receivingCpus(['127.0.0.1', '::1'], [0, 1, 5]), [0, 1, 5]);
+    for (const host of ['127.0.0.1', '::1', '0:0:0::1', '::ffff:127.0.0.1'])
+      assert.deepEqual(receivingCpus([host], [0, 1, 5]), [0, 1, 5], host);
+  });
+
+  it('knows an address however it is spelt, and nothing of one that is not here', () => {
+    const all = [0, 1, 63];
+    for (const host of ['::0', '0:0:0:0:0:0:0:0', '::ffff:0.0.0.0'])
+      assert.deepEqual(receivingCpus([host], all), receivingCpus(['::'], all), host);
+    assert.deepEqual(receivingCpus(['203.0.113.77'], all), []);
   });
 });

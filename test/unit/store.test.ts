@@ -149,6 +149,21 @@ describe('the index', () => {
   });
 });
 
+it('a reset that a death has cut short, at any of its steps, is made whole by the next', () => {
+  for (const head of [Head.UsedPages, Head.IndexLevel, Head.IndexSplit, Head.Words]) {
+    const shard = makeShard(2 ** 23, false);
+    const keys = Array.from({ length: 20_000 }, (_, i) => Buffer.from(`key-${i}`));
+    for (const key of keys) put(shard, key, key);
+    shard.words.fill(0, Head.FlushAt, Head.UsedPages);
+    shard.words.fill(0, Head.UsedPages + 1, head);
+    if (head === Head.Words)
+      shard.words.fill(0, shard.geometry.classTable, shard.geometry.pageTable);
+    shard.clear();
+    for (const key of keys) put(shard, key, key);
+    for (const key of keys) assert.ok(get(shard, key)?.equals(key), `${key.toString()} is wrong`);
+  }
+});
+
 describe('second chance', () => {
   it('keeps what is being read', () => {
     const shard = makeShard(2 ** 20, true);
@@ -191,6 +206,17 @@ describe('expiry and flush', () => {
     assert.equal(findAt(shard, 15), 0);
     put(shard, key, Buffer.from('new'));
     assert.notEqual(findAt(shard, 16), 0);
+  });
+
+  it('what anybody does to the time of day changes nothing', (t) => {
+    const clock = new Clock(new State());
+    const before = clock.now;
+    const time = Date.now();
+    for (const shift of [7_200_000, -86_400_000]) {
+      t.mock.method(Date, 'now', () => time + shift);
+      clock.tick();
+      assert.ok(clock.now >= before && clock.now < before + 100);
+    }
   });
 
   it('exptimes mean what memcached says', () => {

@@ -50,8 +50,15 @@ export class Meta {
   /** Returns the bytes taken, 0 when the value is not complete yet. */
   run(name: string, start: number, next: number, end: number): number {
     const { out, count } = this.#context;
-    count[counter.cmd_meta]!++;
     out.ensure(lineRoom);
+    // One whose value is still to come is run again.
+    const taken = this.#run(name, start, next, end);
+    if (taken > 0) count[counter.cmd_meta]!++;
+    return taken;
+  }
+
+  #run(name: string, start: number, next: number, end: number): number {
+    const { out } = this.#context;
     switch (name) {
       case 'mg':
         this.#get();
@@ -129,9 +136,9 @@ export class Meta {
       });
     }
     out.finishValue(shard);
-    if (flags.letters.includes('T')) {
+    if (found && flags.letters.includes('T')) {
       count[counter.cmd_touch]!++;
-      count[found ? counter.touch_hits : counter.touch_misses]!++;
+      count[counter.touch_hits]!++;
     } else {
       count[counter.cmd_get]!++;
       count[found ? counter.get_hits : counter.get_misses]!++;

@@ -162,9 +162,10 @@ export class Retrieval {
       const length = item === 0 ? 0 : shard.textLength(item);
       if (!out.hasRoom(length + leastRoom)) return length + leastRoom;
       this.#found = item !== 0;
-      count[counter.cmd_get]!++;
-      count[item === 0 ? counter.get_misses : counter.get_hits]!++;
-      if (expires >= 0) this.#countTouch(shard, item, expires);
+      if (expires < 0) {
+        count[counter.cmd_get]!++;
+        count[item === 0 ? counter.get_misses : counter.get_hits]!++;
+      } else this.#countTouch(shard, item, expires);
       if (item === 0) return 0;
       shard.touch(item, now);
       this.#write(shard, item, length, withCas);

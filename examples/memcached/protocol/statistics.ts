@@ -113,7 +113,7 @@ export class Statistics {
     const { pageSize } = store.shards[0]!.geometry;
     let active = 0;
     for (const [c, size] of this.#classes.entries()) {
-      const usages = store.shards.map((shard) => shard.usage(c));
+      const usages = store.shards.map((shard) => shard.locked(() => shard.usage(c)));
       const pages = usages.reduce((sum, usage) => sum + usage.pages, 0);
       if (pages === 0) continue;
       const { chunksPerPage } = usages[0]!;

@@ -1,5 +1,5 @@
 // The server's clock: whole seconds since shortly before it started, as memcached counts them.
-import { Slot, type State } from '../state.js';
+import { monotonicSeconds, Slot, type State } from '../state.js';
 
 const longestRelative = 60 * 60 * 24 * 30;
 
@@ -21,7 +21,7 @@ export class Clock {
 
   /** Reads the time. */
   tick(): void {
-    const seconds = Math.floor(Date.now() / 1000) - this.epoch;
+    const seconds = monotonicSeconds() - this.#slots[Slot.Start]!;
     const paused = this.#slots[Slot.PausedAt]!;
     // As a small integer, which V8 keeps unboxed.
     this.now = (paused === 0 ? seconds + this.#slots[Slot.TimeOffset]! : paused) | 0;

@@ -23,11 +23,6 @@ export class HashIndex {
     return (this.#bucketsPerPage << words[Head.IndexLevel]!) + words[Head.IndexSplit]!;
   }
 
-  /** Number of pages. */
-  get pages(): number {
-    return Math.ceil(this.size / this.#bucketsPerPage);
-  }
-
   /** Takes the first page. */
   start(): void {
     this.#addPage(0);

@@ -138,12 +138,12 @@ export class Shard {
     const held = new Set<number>();
     this.#values.forEachHeld((page) => held.add(page));
     const used = words[Head.UsedPages]!;
-    const indexPages = Math.min(g.pages, this.#index.pages + 1); // it may have been about to grow
     // The number of pages stays until they are nobody's: this may end at any instruction, and begin anew.
     words.fill(0, Head.FlushAt, Head.UsedPages);
     words.fill(0, Head.UsedPages + 1, Head.Words);
     words.fill(0, g.classTable, g.pageTable);
-    words.fill(0, g.directory, g.directory + indexPages);
+    // However many pages the index says it has: it may have been about to grow, or to be cleared.
+    words.fill(0, g.directory, g.directory + used);
     for (let row = 0; row < this.statistics.length; row += Statistic.Count)
       this.statistics.fill(0, row, row + firstEvent);
     this.sizes?.fill(0);

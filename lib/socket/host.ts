@@ -1,0 +1,18 @@
+import { isIP } from 'node:net';
+
+/**
+ * An IP address in the one spelling that systems print, IPv4 for one that is mapped into IPv6, and apart
+ * from it the zone.
+ */
+export function plainHost(host: string): { address: string; zone: string | undefined } {
+  const [address = '', zone] = host.split('%');
+  if (isIP(address) !== 6) return { address, zone };
+  const plain = new URL(`http://[${address}]`).hostname.slice(1, -1);
+  const mapped = /^::ffff:([0-9a-f]+):([0-9a-f]+)$/.exec(plain);
+  if (mapped === null) return { address: plain, zone };
+  const bytes = mapped.slice(1).flatMap((word) => {
+    const value = Number.parseInt(word, 16);
+    return [value >> 8, value & 255];
+  });
+  return { address: bytes.join('.'), zone };
+}
