@@ -327,7 +327,6 @@ export interface Native {
   wakeWord(words: Int32Array, index: number, count: number): number;
   /** False: not yet. */
   acquireLock(words: Int32Array, index: number, token: number): boolean;
-  breakLock(words: Int32Array, index: number): void;
 
   hasSyncSend: boolean;
   RangeSend: new (

@@ -43,6 +43,7 @@ export class OwnerLock {
 
   /** Frees a dead owner's lock. */
   break(): void {
-    native.breakLock(this.#words, this.#index);
+    Atomics.store(this.#words, this.#index, 0);
+    native.wakeWord(this.#words, this.#index, 0x7fffffff);
   }
 }

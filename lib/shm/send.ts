@@ -214,7 +214,8 @@ class SocketSends {
 
   constructor(socket: Socket) {
     this.#socket = socket;
-    socket.once('close', () => {
+    // It may be connected, and close, again.
+    socket.on('close', () => {
       for (const send of this.pending) send.finish(false);
     });
   }

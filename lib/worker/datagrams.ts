@@ -3,7 +3,7 @@ import { argumentTypeError, rangeError, unwrap } from '../errors.js';
 import { type SocketAddress, native, type WorkerPort } from '../native.js';
 import type { HashType } from '../rss/hash.js';
 import { checkPeer, endOf, type PeerOptions } from './connect.js';
-import { outputMemory, type OutputRows } from './output-rows.js';
+import { lentBuffer, outputMemory, type OutputRows } from './output-rows.js';
 
 export type { SocketAddress } from '../native.js';
 
@@ -38,7 +38,7 @@ export class DatagramMemory {
 
   constructor(readonly slotSize: number) {
     this.stride = strideOf(slotSize);
-    this.slab = Buffer.alloc(native.datagramBatch * this.stride);
+    this.slab = lentBuffer(native.datagramBatch * this.stride);
   }
 }
 

@@ -1,6 +1,8 @@
 // What a worker has to send: rows of four words that the native side takes when a turn ends, and memory that
 // they may refer to.
 
+import { markAsUntransferable } from 'node:worker_threads';
+
 const outputRows = 1024;
 const rowWords = 4;
 
@@ -12,8 +14,15 @@ export interface OutputMemory {
   readonly pending: Uint32Array;
 }
 
+/** Memory that native code goes on to use, whatever becomes of it in a postMessage(). */
+export function lentBuffer(size: number): Buffer {
+  const buffer = Buffer.alloc(size);
+  markAsUntransferable(buffer.buffer);
+  return buffer;
+}
+
 export const outputMemory = (size: number): OutputMemory => ({
-  bytes: Buffer.alloc(size),
+  bytes: lentBuffer(size),
   rows: new Uint32Array(outputRows * rowWords),
   pending: new Uint32Array(1),
 });

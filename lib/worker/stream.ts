@@ -1,7 +1,7 @@
 // Stream connections in batches: a slab that input lies in, and tables of rows for both directions.
 import { argumentTypeError, rangeError } from '../errors.js';
 import { native, type StreamEngineViews } from '../native.js';
-import { outputMemory, type OutputMemory, type OutputRows } from './output-rows.js';
+import { lentBuffer, outputMemory, type OutputMemory, type OutputRows } from './output-rows.js';
 
 // Words of a row; native/core/stream_rows.h defines them.
 const enum Input {
@@ -61,7 +61,7 @@ export class StreamMemory implements StreamEngineViews {
   readonly completed = new Uint32Array(eventRows * completedWords);
 
   constructor(maxInput: number, outputSize: number) {
-    this.slab = Buffer.alloc(maxInput + native.streamReadSize + slabSize);
+    this.slab = lentBuffer(maxInput + native.streamReadSize + slabSize);
     this.output = outputMemory(outputSize);
     ({ rows: this.outputs, pending: this.pending } = this.output);
   }
@@ -125,7 +125,7 @@ export class StreamBatch {
   consume(i: number, bytes: number, needed = 0): void {
     const at = i * Input.Words;
     this.#rows[at + Input.Consumed] = bytes;
-    this.#rows[at + Input.Needed] = needed;
+    this.#rows[at + Input.Needed] = Math.min(needed, 0xffffffff); // a peer's number may be any
   }
 
   /**
@@ -235,6 +235,8 @@ export class StreamOutput {
   refer(connection: number, buffer: number, offset: number, length: number): void {
     if (!(buffer >= 0 && buffer < mostBuffers))
       throw rangeError('buffer', "addBuffer()'s or addSegment()'s result", buffer);
+    if (offset >>> 0 !== offset) throw rangeError('offset', '0 to 2^32 - 1', offset);
+    if (length >>> 0 !== length) throw rangeError('length', '0 to 2^32 - 1', length);
     this.#rows.push(connection, buffer, offset, length);
   }
 

@@ -21,6 +21,11 @@ struct View {
     reference = Napi::Persistent(value.As<Napi::TypedArray>());
     return true;
   }
+  // What it has now: nothing once its memory has been transferred.
+  size_t Length() const {
+    Napi::HandleScope scope(reference.Env());
+    return reference.Value().ElementLength();
+  }
 };
 
 // Calls JavaScript from the event loop, with microtasks and async hooks around each call.

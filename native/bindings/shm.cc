@@ -155,12 +155,6 @@ Napi::Value AcquireLock(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), acquired);
 }
 
-// breakLock(int32array, index)
-Napi::Value BreakLock(const Napi::CallbackInfo& info) {
-  LockOf(info).Break();
-  return info.Env().Undefined();
-}
-
 }  // namespace
 
 void RegisterShm(Napi::Env env, Napi::Object exports) {
@@ -180,7 +174,6 @@ void RegisterShm(Napi::Env env, Napi::Object exports) {
   Export(env, exports, "waitOnWord", Wait);
   Export(env, exports, "wakeWord", WakeWord);
   Export(env, exports, "acquireLock", AcquireLock);
-  Export(env, exports, "breakLock", BreakLock);
 }
 
 }  // namespace rss

@@ -110,6 +110,9 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
   void Send() {
     size_t count = std::min<size_t>(pending_.data[0], outputs_.length / (sizeof(OutputRow) / 4));
     pending_.data[0] = 0;
+    // Their memory may have been given away since.
+    for (const Lent& lent : lent_)
+      if (lent.view.Length() == 0) engine_->ChangeBuffer(lent.number, 0);
     engine_->Flush(reinterpret_cast<const OutputRow*>(outputs_.data), count);
   }
 
@@ -120,13 +123,11 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
 
   // addBuffer(uint8array): its index for output rows; kept alive as long as the engine
   Napi::Value AddBuffer(const Napi::CallbackInfo& info) {
-    lent_.emplace_back();
-    if (!lent_.back().Hold(info[0], 0)) {
-      lent_.pop_back();
-      return info.Env().Undefined();
-    }
-    return Napi::Number::New(info.Env(),
-                             engine_->AddBuffer(lent_.back().data, lent_.back().length));
+    Lent lent;
+    if (!lent.view.Hold(info[0], 0)) return info.Env().Undefined();
+    lent.number = engine_->AddBuffer(lent.view.data, lent.view.length);
+    lent_.push_back(std::move(lent));
+    return Napi::Number::New(info.Env(), lent_.back().number);
   }
 
   // addSegment(id): its index for output rows, or a failure
@@ -239,7 +240,11 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
   View<uint8_t> slab_;
   View<uint32_t> inputs_, outputs_, opened_, closed_, completed_, pending_;
   View<double> counters_;
-  std::vector<View<uint8_t>> lent_;
+  struct Lent {
+    View<uint8_t> view;
+    uint32_t number = 0;
+  };
+  std::vector<Lent> lent_;
   Napi::FunctionReference on_turn_;
   std::unique_ptr<StreamEngine> engine_;
   bool hooked_ = false;

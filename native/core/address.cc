@@ -50,7 +50,8 @@ std::string SocketAddress::Host() const {
 bool operator==(const SocketAddress& a, const SocketAddress& b) {
   if (a.family() != b.family() || a.port() != b.port()) return false;
   if (a.family() == AF_INET) return a.v4.sin_addr.s_addr == b.v4.sin_addr.s_addr;
-  return memcmp(&a.v6.sin6_addr, &b.v6.sin6_addr, sizeof a.v6.sin6_addr) == 0;
+  return a.v6.sin6_scope_id == b.v6.sin6_scope_id &&
+         memcmp(&a.v6.sin6_addr, &b.v6.sin6_addr, sizeof a.v6.sin6_addr) == 0;
 }
 
 Result<SocketAddress> ParseAddress(const std::string& host, uint16_t port) {

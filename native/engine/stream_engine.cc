@@ -219,11 +219,16 @@ StreamEngine::Detached StreamEngine::Detach(uint32_t id, bool with_row) {
   out.fd = std::move(c->fd);
   out.bucket = c->bucket;
   out.accepted = static_cast<bool>(c->place);
-  for (size_t i = 0; i < rows_ && with_row && c->offered; ++i) {
-    const InputRow& row = options_.inputs[i];
+  for (size_t i = 0; i < rows_ && c->offered; ++i) {
+    InputRow& row = options_.inputs[i];
     if (row.connection != id) continue;
+    // Between turns nobody has seen its row, and nobody is to.
+    bool unseen = !in_turn_;
     size_t consumed = row.consumed == InputRow::kUntouched ? 0 : std::min(row.consumed, row.length);
-    out.input.Append(options_.slab + row.offset + consumed, row.length - consumed);
+    if (with_row || unseen)
+      out.input.Append(options_.slab + row.offset + consumed, row.length - consumed);
+    if (unseen) std::copy(&row + 1, options_.inputs + rows_--, &row);
+    break;
   }
   out.input.Append(c->input.data(), c->input.size());
   LoseMarks(c, 0);
@@ -297,7 +302,7 @@ void StreamEngine::CheckTimeouts() {
     if (c->lingering && quiet >= kLingerMs)
       Remove(c, 0);
     else if (options_.idle_timeout > 0 && quiet >= options_.idle_timeout)
-      Remove(c, -ETIMEDOUT);
+      Remove(c, c->lingering ? 0 : -ETIMEDOUT);  // it has said all it had to
   }
   if (connections_ > 0) WatchTimeouts();
 }

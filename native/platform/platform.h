@@ -196,6 +196,9 @@ Route RouteTo(const SocketAddress& peer);
 // the system can see to that. With `large_pages`: of pages of kLargePage bytes, or an error.
 Result<UniqueFd> CreateAnonymousShm(bool large_pages);
 constexpr size_t kLargePage = 2 << 20;
+// Makes a named object larger, of `from` bytes. ENOSPC where its file system has too little room,
+// which its first use would end the process for (Linux: /dev/shm).
+Status ExtendNamedShm(int fd, size_t from, size_t to);
 // Keeps the size of such an object as it is from now on: F_SEAL_GROW, F_SEAL_SHRINK; FreeBSD 13+.
 Status SealSize(int fd);
 // Addresses that nothing else will be mapped to, aligned to kLargePage if there are so many; null

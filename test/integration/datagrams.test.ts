@@ -105,6 +105,20 @@ describe('replies', () => {
     peer.close();
   });
 
+  it(
+    'to a broadcast leave from the address of its interface',
+    { skip: skipWithout('loopback-net') },
+    async () => {
+      const server = await serve({ host: '0.0.0.0' });
+      const peer = await Peer.bind();
+      peer.socket.setBroadcast(true);
+      peer.socket.send(flood(3, 100), server.addresses[0]!.port, '127.255.255.255');
+      for (const { from } of await peer.received(3)) assert.equal(from, '127.0.0.1');
+      peer.close();
+      await server.close();
+    },
+  );
+
   it('of 65,507 bytes, to a datagram as large', async () => {
     await using server = await serve({
       host: '127.0.0.1',

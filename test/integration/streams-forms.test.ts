@@ -167,6 +167,32 @@ describe('the echo example', () => {
   }
 });
 
+for (const unread of [false, true])
+  it(`detach() between two batches gives the socket all that has come (unread: ${unread})`, async () => {
+    const orders = net.createServer().listen(0, '127.0.0.1');
+    await once(orders, 'listening');
+    const connected = once(orders, 'connection');
+    const worker = new URL('../fixtures/upgrade-worker.js', import.meta.url);
+    const workerData = { port: (orders.address() as net.AddressInfo).port, unread };
+    const tcp = { host: '127.0.0.1' };
+    const server = await createServer({ worker, tcp, workers: 1, workerData }).listen();
+    const [order] = (await connected) as [net.Socket];
+    const client = await StreamClient.to(server);
+    assert.equal((await client.ask(Buffer.from('one'), 10)).toString(), 'stream one');
+    order.write('block');
+    await once(order, 'data');
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    client.socket.write('two');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    order.write('detach');
+    assert.equal((await client.read(10)).toString(), 'socket two');
+    assert.equal((await client.ask(Buffer.from('three'), 12)).toString(), 'socket three');
+    client.close();
+    order.destroy();
+    orders.close();
+    await server.close({ timeout: 0 });
+  });
+
 describe('one at a time', () => {
   const worker = new URL('../fixtures/per-item-worker.js', import.meta.url);
 

@@ -49,6 +49,15 @@ describe('input in pieces', () => {
     });
   }
 
+  it('a request of more bytes than a row can ask for is one of those', async () => {
+    const client = await StreamClient.to(server);
+    client.socket.write(request('h'));
+    assert.equal(await client.end(), 'end');
+    const other = await StreamClient.to(server);
+    assert.ok(await eventually(async () => (await other.statistics()).ends.includes('EMSGSIZE')));
+    other.close();
+  });
+
   it('a request larger than maxInput ends its connection with EMSGSIZE', async () => {
     const client = await StreamClient.to(server);
     client.socket.write(request('e', 2 * megabyte));
@@ -76,6 +85,12 @@ describe('output', () => {
     assert.equal((await client.ask(request('w'), 5)).toString(), 'arena');
     const { rows } = await client.statistics();
     assert.ok(rows > 0, 'nothing else came');
+    client.close();
+  });
+
+  it('refers to nothing that has been given away, and not beyond what rows can say', async () => {
+    const client = await StreamClient.to(server);
+    assert.equal((await client.ask(request('g'), 4)).toString(), 'left');
     client.close();
   });
 

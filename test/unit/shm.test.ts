@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 
-import { type Granted, type Region, SegmentAllocator, ShmSegment } from 'freebsd-rss';
+import { type Granted, OwnerLock, type Region, SegmentAllocator, ShmSegment } from 'freebsd-rss';
 
 import { skipWithout } from '../helpers/features.js';
 import { randomNumbers } from '../helpers/random.js';
@@ -20,6 +20,32 @@ describe('ShmSegment: sizes and names', () => {
     assert.equal(segment.size, 2 ** 20);
     assert.throws(() => segment.grow(2 ** 20 + 1), { code: 'ERR_OUT_OF_RANGE' });
   });
+
+  it('a lock in what has grown is an error, not an abort', () => {
+    using segment = ShmSegment.create({ size: 1000, maxSize: 2 ** 20 });
+    const lock = new OwnerLock(new Int32Array(segment.buffer), 0, 1);
+    lock.acquire();
+    lock.break();
+    assert.equal(lock.isHeldBy(1), false);
+    segment.grow(2 ** 20);
+    assert.throws(() => lock.break(), { name: 'TypeError' });
+  });
+
+  it(
+    'a name of more than its file system holds is ENOSPC, and leaves none',
+    { skip: skipWithout('netns') },
+    () => {
+      const code = `import('freebsd-rss').then(({ ShmSegment }) => {
+        const name = '/freebsd-rss-test-large';
+        try { ShmSegment.create({ name, size: 2 ** 22 }); } catch (error) { console.log(error.code); }
+        try { ShmSegment.open(name); } catch (error) { console.log(error.code); }
+      })`;
+      const script = 'mount -t tmpfs -o size=1m none /dev/shm && exec "$0" -e "$1"';
+      const args = ['-m', 'sh', '-c', script, process.execPath, code];
+      const { stdout, stderr } = spawnSync('unshare', args, { encoding: 'utf8' });
+      assert.equal(stdout, 'ENOSPC\nENOENT\n', stderr);
+    },
+  );
 
   it('a sealed one does not grow', (t) => {
     using segment = ShmSegment.create({ size: 1000, maxSize: 2 ** 20 });
@@ -160,6 +186,39 @@ describe('SegmentAllocator', () => {
         assert.ok(region.bytes.every((found) => found === byte));
       assert.ok(refused < 20_000 / 2, `${refused}`);
     });
+
+  it('keeps its last segment for what moves, and gives up as much as it was told to', () => {
+    using allocator = new SegmentAllocator({ segmentSize: size, maxBytes: 16 * size });
+    const random = randomNumbers(7);
+    const regions: Region[] = [];
+    let least = 1;
+    for (let i = 0; i < 50_000; i++) {
+      const length = 1 + random(1000);
+      let region = store(allocator, 1, length);
+      for (; region === undefined; region = store(allocator, 1, length)) {
+        const [old] = regions.splice(random(regions.length), 1);
+        old!.release();
+        least = Math.min(least, allocator.statistics.live / (16 * size));
+      }
+      regions.push(region);
+    }
+    assert.ok(least > 0.4, `${least}`);
+  });
+
+  it('gives what there is beside a region that is too large, and with leastLive 0', () => {
+    using allocator = new SegmentAllocator({
+      segmentSize: size,
+      maxBytes: 2 * size,
+      leastLive: 0,
+    });
+    const region = store(allocator, 1, 40_000)!;
+    assert.equal(store(allocator, 2, 40_000), undefined);
+    const small = store(allocator, 3, 64)!;
+    assert.ok(small !== undefined);
+    region.release();
+    small.release();
+    for (let i = 0; i < 10; i++) store(allocator, 4, 40_000)!.release();
+  });
 
   it('does not use again what a send may still be read from', () => {
     using allocator = new SegmentAllocator({ segmentSize: size, maxBytes: 4 * size });

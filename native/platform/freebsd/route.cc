@@ -8,7 +8,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/sysctl.h>
 #include <unistd.h>
+
+#include <atomic>
 
 #include "platform/platform.h"
 
@@ -32,7 +35,10 @@ std::string InterfaceTo(const SocketAddress& peer, bool* local) {
   message.header.rtm_type = RTM_GET;
   message.header.rtm_addrs = RTA_DST | RTA_IFP;
   message.header.rtm_pid = getpid();
-  message.header.rtm_seq = 1;
+  // Answers go to every routing socket: those of other threads are not ours.
+  static std::atomic<int> sequence{0};
+  int number = ++sequence;
+  message.header.rtm_seq = number;
   // Its length says where the next begins; ours have none, as other systems know nothing of it.
   SocketAddress destination = peer;
   destination.sa.sa_len = static_cast<uint8_t>(peer.length());
@@ -52,7 +58,7 @@ std::string InterfaceTo(const SocketAddress& peer, bool* local) {
     if (poll(&answer, 1, kAnswerMs) != 1) return "";
     ssize_t got = recv(fd.get(), &message, sizeof message, MSG_DONTWAIT);
     if (got < static_cast<ssize_t>(sizeof message.header)) return "";
-    if (message.header.rtm_pid == getpid() && message.header.rtm_seq == 1) break;
+    if (message.header.rtm_pid == getpid() && message.header.rtm_seq == number) break;
     if (i == 15) return "";
   }
   if (message.header.rtm_errno != 0) return "";
@@ -71,10 +77,20 @@ std::string InterfaceTo(const SocketAddress& peer, bool* local) {
   return "";
 }
 
+// Whether a device of this name, em0, is attached to a bus: dev.em.0.%parent.
+bool HasDevice(const std::string& name) {
+  size_t unit = name.find_last_not_of("0123456789") + 1;
+  if (unit == 0 || unit == name.size()) return false;
+  std::string parent = "dev." + name.substr(0, unit) + "." + name.substr(unit) + ".%parent";
+  size_t length = 0;
+  return sysctlbyname(parent.c_str(), nullptr, &length, nullptr, 0) == 0;
+}
+
 }  // namespace
 
 // Interfaces that the kernel makes on request (lo, epair, bridge, tap, vlan, lagg) are in the group
-// of their kind; a physical one is in "all" alone.
+// of their kind; a physical one is in "all" alone. So are those of ng_eiface(4), which are no
+// devices.
 Route RouteTo(const SocketAddress& address) {
   SocketAddress peer = address.Unmapped();
   if (peer.family() != AF_INET && peer.family() != AF_INET6) return Route::kUnknown;
@@ -90,7 +106,7 @@ Route RouteTo(const SocketAddress& address) {
   request.ifgr_groups = groups;
   if (!fd || ioctl(fd.get(), SIOCGIFGROUP, &request) != 0) return Route::kUnknown;
   size_t count = request.ifgr_len / sizeof groups[0];
-  bool physical = count == 1 && strcmp(groups[0].ifgrq_group, IFG_ALL) == 0;
+  bool physical = count == 1 && strcmp(groups[0].ifgrq_group, IFG_ALL) == 0 && HasDevice(name);
   return physical ? Route::kElsewhere : Route::kHere;
 }
 

@@ -48,6 +48,11 @@ uint8_t* ReserveAddresses(size_t size) {
   return got == MAP_FAILED ? nullptr : static_cast<uint8_t*>(got);
 }
 
+Status ExtendNamedShm(int fd, size_t, size_t to) {
+  if (ftruncate(fd, static_cast<off_t>(to)) != 0) return LastError("ftruncate");
+  return Nothing{};
+}
+
 void KeepPagesSmall(void*, size_t) {}
 
 Status RenewPages(int, uint64_t, size_t) {

@@ -21,7 +21,9 @@ DatagramInfo ParseControl(const msghdr& message) {
     if (c.level == IPPROTO_IP && c.type == IP_PKTINFO) {
       auto packet = c.Read<in_pktinfo>();
       info.destination.v4.sin_family = AF_INET;
-      info.destination.v4.sin_addr = packet.ipi_addr;
+      // They differ for a broadcast, which is answered from the address of the interface.
+      bool multicast = IN_MULTICAST(ntohl(packet.ipi_addr.s_addr));
+      info.destination.v4.sin_addr = multicast ? packet.ipi_addr : packet.ipi_spec_dst;
       info.has_destination = true;
     } else if (c.level == IPPROTO_IPV6 && c.type == IPV6_PKTINFO) {
       auto packet = c.Read<in6_pktinfo>();

@@ -23,8 +23,9 @@ struct Request {
   }
   void Add(uint16_t type, const void* bytes, size_t size) {
     rtattr attribute{static_cast<uint16_t>(RTA_LENGTH(size)), type};
-    memcpy(attributes, &attribute, sizeof attribute);
-    memcpy(attributes + RTA_LENGTH(0), bytes, size);
+    uint8_t* at = attributes + (header.nlmsg_len - NLMSG_LENGTH(sizeof body));
+    memcpy(at, &attribute, sizeof attribute);
+    memcpy(at + RTA_LENGTH(0), bytes, size);
     header.nlmsg_len += RTA_SPACE(size);
   }
 };
@@ -67,6 +68,8 @@ Route RouteTo(const SocketAddress& address) {
     route.Add(RTA_DST, &peer.v4.sin_addr, sizeof peer.v4.sin_addr);
   else
     route.Add(RTA_DST, &peer.v6.sin6_addr, sizeof peer.v6.sin6_addr);
+  if (!v4 && peer.v6.sin6_scope_id != 0)
+    route.Add(RTA_OIF, &peer.v6.sin6_scope_id, sizeof peer.v6.sin6_scope_id);
   const nlmsghdr* answer = Ask(fd.get(), route, buffer, sizeof buffer);
   if (answer == nullptr || answer->nlmsg_type != RTM_NEWROUTE) return Route::kUnknown;
   auto type = static_cast<const rtmsg*>(NLMSG_DATA(answer))->rtm_type;

@@ -39,6 +39,12 @@ uint8_t* ReserveAddresses(size_t size) {
   return begin + before;
 }
 
+Status ExtendNamedShm(int fd, size_t from, size_t to) {
+  int error = posix_fallocate(fd, static_cast<off_t>(from), static_cast<off_t>(to - from));
+  if (error != 0) return MakeFailure(error, "posix_fallocate");
+  return Nothing{};
+}
+
 void KeepPagesSmall(void* at, size_t length) {
   madvise(at, length, MADV_NOHUGEPAGE);  // hugetlbfs refuses it, and is never sent from
 }

@@ -157,10 +157,11 @@ int DatagramBatcher::Send(int fd, const OutgoingDatagram* datagrams, int count, 
   if (s.send_first[1] == 1) return error;
   // A path whose MTU is smaller: EMSGSIZE from Linux 6.14 on, EINVAL before. Another's may not be.
   if (error == -EMSGSIZE) return Send(fd, datagrams, s.send_first[1], false);
-  // A kernel before 4.18, or a device that cannot.
   if (error != -EINVAL && error != -EIO) return error;
-  s.segments = false;
-  return Send(fd, datagrams, count, false);
+  int alone = Send(fd, datagrams, s.send_first[1], false);
+  // A kernel before 4.18, or a device that cannot; and not a peer that nothing can be sent to.
+  if (alone > 0) s.segments = false;
+  return alone;
 }
 
 }  // namespace rss

@@ -33,6 +33,7 @@ Segment::Segment(UniqueFd fd, uint8_t* data, const SegmentOptions& options)
     : fd_(std::move(fd)),
       data_(data),
       max_size_(options.max_size),
+      named_(!options.name.empty()),
       locked_(options.lock),
       large_pages_(options.large_pages) {
   Registry& registry = TheRegistry();
@@ -51,6 +52,14 @@ Segment::~Segment() {
 // lies beyond the object: FreeBSD does not map there, and Linux raises SIGBUS.
 Status Segment::MapUpTo(size_t size) {
   size_t from = size_ / kLargePage * kLargePage;
+  // Where there are too few large pages, MAP_FIXED would fail when it has unmapped what was there,
+  // for other threads' mappings to take the place. What this reserves stays with the object.
+  if (large_pages_) {
+    void* trial = mmap(nullptr, size - from, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(),
+                       static_cast<off_t>(from));
+    if (trial == MAP_FAILED) return LastError("mmap");
+    munmap(trial, size - from);
+  }
   void* at = mmap(data_ + from, size - from, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
                   fd_.get(), static_cast<off_t>(from));
   if (at == MAP_FAILED) return LastError("mmap");
@@ -135,9 +144,13 @@ Status Segment::Grow(size_t size) {
   // Of a named object another process may have made more already.
   struct stat status;
   if (fstat(fd_.get(), &status) != 0) return LastError("fstat");
-  if (static_cast<size_t>(status.st_size) < size &&
-      ftruncate(fd_.get(), static_cast<off_t>(size)) != 0)
+  auto from = static_cast<size_t>(status.st_size);
+  if (from < size && named_) {
+    Status extended = ExtendNamedShm(fd_.get(), from, size);
+    if (!extended.ok()) return extended;
+  } else if (from < size && ftruncate(fd_.get(), static_cast<off_t>(size)) != 0) {
     return LastError("ftruncate");
+  }
   return MapUpTo(size);
 }
 
@@ -147,9 +160,12 @@ Status Segment::Seal() {
 
 void Segment::Prefault() {
   size_t size = this->size();
-  // Adds nothing to a byte of each page: other threads may be writing to it.
-  for (size_t at = 0; at < size; at += kSmallestPage)
-    __atomic_fetch_or(data_ + at, 0, __ATOMIC_RELAXED);
+  // A zero becomes zero in each page: other threads may be writing to it. (clang leaves out the
+  // addition of nothing.)
+  for (size_t at = 0; at < size; at += kSmallestPage) {
+    uint8_t zero = 0;
+    __atomic_compare_exchange_n(data_ + at, &zero, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+  }
 }
 
 }  // namespace rss

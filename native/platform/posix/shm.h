@@ -59,6 +59,7 @@ class Segment {
   uint8_t* data_;
   std::atomic<size_t> size_{0};
   size_t max_size_;
+  bool named_;
   std::atomic<bool> locked_;
   bool large_pages_;
   std::mutex growing_;

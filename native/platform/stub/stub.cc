@@ -155,6 +155,9 @@ uint8_t* ReserveAddresses(size_t) {
   errno = ENOTSUP;
   return nullptr;
 }
+Status ExtendNamedShm(int, size_t, size_t) {
+  return Unsupported("ftruncate");
+}
 void KeepPagesSmall(void*, size_t) {}
 Status RenewPages(int, uint64_t, size_t) {
   return Unsupported("fallocate");
