@@ -15,6 +15,9 @@ export interface ServerSnapshot extends ServerStats {
   misdirections: Misdirection[];
 }
 
+/** With who does not read, or does not leave. */
+const patienceMs = 5000;
+
 /** Its owner alone may connect. */
 const mode = 0o600;
 
@@ -29,7 +32,8 @@ export class AdminSocket {
       socket.on('error', () => socket.destroy());
       // Whatever is said is not listened to, and nobody is waited for.
       socket.resume().unref();
-      socket.end(`${JSON.stringify(snapshot())}\n`, () => socket.destroy());
+      socket.setTimeout(patienceMs, () => socket.destroy());
+      socket.end(`${JSON.stringify(snapshot())}\n`);
     });
     this.#server.listen({ fd: this.#listener.release() }).unref();
   }

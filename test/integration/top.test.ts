@@ -120,8 +120,10 @@ describe('freebsd-rss top', () => {
       for (let i = 0; i < 20; i++) {
         const asking = net.connect(socket);
         asking.write('stats\n');
-        asking.resume();
+        let answer = '';
+        asking.on('data', (bytes) => (answer += bytes.toString()));
         await once(asking, 'close');
+        assert.match(answer, /\}\n$/);
       }
       for (let i = 0; i < 100 && descriptors() > before; i++) await setTimeout(20);
       assert.ok(descriptors() <= before);
