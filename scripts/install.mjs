@@ -64,7 +64,10 @@ function hasPrebuilt() {
   const checkout = existsSync(path.join(root, 'native/test'));
   if (checkout || process.env.npm_config_build_from_source) return false;
   const load = pathToFileURL(path.join(root, 'dist/lib/native.js')).href;
-  return spawnSync(process.execPath, ['-e', `import(${JSON.stringify(load)})`], { stdio: 'ignore' }).status === 0;
+  return (
+    spawnSync(process.execPath, ['-e', `import(${JSON.stringify(load)})`], { stdio: 'ignore' })
+      .status === 0
+  );
 }
 
 if (hasPrebuilt()) process.exit(0);
