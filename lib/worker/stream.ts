@@ -125,7 +125,8 @@ export class StreamBatch {
   consume(i: number, bytes: number, needed = 0): void {
     const at = i * Input.Words;
     this.#rows[at + Input.Consumed] = bytes;
-    this.#rows[at + Input.Needed] = Math.min(needed, 0xffffffff); // a peer's number may be any
+    // A peer's number may be any, and the row's has 32 bits.
+    this.#rows[at + Input.Needed] = needed > 0x7fffffff ? 0x7fffffff : needed;
   }
 
   /**

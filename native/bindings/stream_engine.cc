@@ -110,9 +110,9 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
   void Send() {
     size_t count = std::min<size_t>(pending_.data[0], outputs_.length / (sizeof(OutputRow) / 4));
     pending_.data[0] = 0;
-    // Their memory may have been given away since.
-    for (const Lent& lent : lent_)
-      if (lent.view.Length() == 0) engine_->ChangeBuffer(lent.number, 0);
+    // Memory of the user's may have been given away since; the first is the library's own.
+    for (size_t i = 1; i < lent_.size(); ++i)
+      if (lent_[i].view.Length() == 0) engine_->ChangeBuffer(lent_[i].number, 0);
     engine_->Flush(reinterpret_cast<const OutputRow*>(outputs_.data), count);
   }
 
