@@ -218,8 +218,9 @@ export class RssServer extends EventEmitter<ServerEvents> {
    * Starts a new process that takes this one's place: with its listeners, so that no connection is
    * refused, and with `segments` and `data` of the caller's. Resolves when it serves; both do, until
    * this server is closed, which then leaves what waits in the listeners' queues to the new process.
-   * `ended` resolves if that ends before this server is closed, which then goes on as before. Rejects with ERR_RSS_HANDOVER when the
-   * new process fails, or close() is called: it has ended then, and this server is as it was.
+   * `ended` resolves if that ends before it: this server goes on alone then. Rejects with
+   * ERR_RSS_HANDOVER when the new process fails, or close() is called: it has ended then, and this server
+   * is as it was.
    */
   async handOver(options: HandOverOptions = {}): Promise<{ pid: number; ended: Promise<void> }> {
     if (this.#state !== 'listening' || this.#handover !== 'none')

@@ -289,7 +289,7 @@ function prepare(socket: Socket): SocketSends {
  * to it; of a segment or region by default all. They must not change before the promise says that they are
  * reusable. It resolves once the peer has acknowledged them, or when the socket has closed; an error of
  * sending destroys the socket, as one of write() does. Not for TLS sockets. The bytes do not count in
- * `socket.bytesWritten`.
+ * `socket.bytesWritten`, nor does their going out restart the timer of `socket.setTimeout()`.
  */
 export function sendSegment(
   socket: Socket,
