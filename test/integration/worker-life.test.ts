@@ -174,32 +174,39 @@ describe('a worker that dies', () => {
     await server.close({ timeout: 0 });
   });
 
-  it('and cannot be started again: as if it had died, and close() closes', async () => {
-    const gone = new ArrayBuffer(8);
-    for (const restartLimit of [3, 1000]) {
-      const workerData = { bytes: new Uint8Array(gone.slice(0)) };
+  describe('and cannot be started again', () => {
+    /** Its workerData has been given away: no thread can be started with it. */
+    async function withoutSuccessor(restartLimit: number): Promise<RssServer> {
+      const workerData = new Uint8Array(8);
       const server = await start({ restartLimit, workerData });
-      structuredClone(workerData.bytes, { transfer: [workerData.bytes.buffer] });
-      const failed = once(server, 'error', soon());
+      structuredClone(workerData, { transfer: [workerData.buffer] });
       const exited = once(server, 'worker-exit', soon());
       await server.terminateWorker(1);
       await exited;
-      if (restartLimit === 3) {
-        const [error] = (await failed) as [Error & { code: string }];
-        assert.equal(error.code, 'ERR_RSS_RESTART_LIMIT');
-        assert.equal((error.cause as Error).name, 'DataCloneError');
-      }
-      const warned = once(server, 'warning', soon()) as Promise<[Error]>;
-      failed.catch(() => undefined);
-      warned.catch(() => undefined);
-      const { port } = server.addresses[0]!;
-      await server.close({ timeout: 0 });
-      await assert.rejects(report({ host, port }), { code: 'ECONNREFUSED' });
-      assert.deepEqual(
-        server.workers.map(({ online }) => online),
-        [false, false],
-      );
+      return server;
     }
+    const assertClosed = async (server: RssServer) => {
+      await server.close({ timeout: 0 });
+      assert.ok(server.workers.every(({ online }) => !online));
+      const { port } = server.addresses[0]!;
+      await assert.rejects(report({ host, port }), { code: 'ECONNREFUSED' });
+    };
+
+    it('counts as dead again', async () => {
+      const server = await withoutSuccessor(3);
+      const [error] = (await once(server, 'error', soon())) as [Error & { code: string }];
+      assert.equal(error.code, 'ERR_RSS_RESTART_LIMIT');
+      assert.equal((error.cause as Error).name, 'DataCloneError');
+      await assertClosed(server);
+    });
+
+    it('close() says so, and closes', async () => {
+      const server = await withoutSuccessor(1000);
+      const warned = once(server, 'warning', soon());
+      await assertClosed(server);
+      const [warning] = (await warned) as [Error & { code: string }];
+      assert.equal(warning.code, 'RSS_CLOSE_FAILED');
+    });
   });
 
   it('by hand may do so as often as it is asked to', async () => {
