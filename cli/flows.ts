@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 
 import { toeplitz, type RssConfig } from 'freebsd-rss';
 
+import { plainHost } from '../lib/socket/host.js';
 import {
   columns,
   type Command,
@@ -39,16 +40,15 @@ export interface SourceFlow {
 }
 
 /** Bytes of an address in network order; of one that is mapped into IPv6 those of IPv4, as they are hashed. */
-export function addressBytes(address: string): Uint8Array {
+export function addressBytes(text: string): Uint8Array {
+  const { address } = plainHost(text);
   if (isIP(address) === 4) return Uint8Array.from(address.split('.'), Number);
-  // The URL parser writes every form of an IPv6 address in one.
-  const [head = '', tail] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::');
-  const words = (text: string) => (text === '' ? [] : text.split(':').map((w) => parseInt(w, 16)));
-  const [first, last] = [words(head), words(tail ?? '')];
+  const [head = '', tail = ''] = address.split('::');
+  const words = (part: string) => (part === '' ? [] : part.split(':').map((w) => parseInt(w, 16)));
+  const [first, last] = [words(head), words(tail)];
   const zeros = Array.from({ length: 8 - first.length - last.length }, () => 0);
   const all = [...first, ...zeros, ...last];
-  const mapped = all[5] === 0xffff && all.slice(0, 5).every((word) => word === 0);
-  return Uint8Array.from((mapped ? all.slice(6) : all).flatMap((word) => [word >> 8, word & 255]));
+  return Uint8Array.from(all.flatMap((word) => [word >> 8, word & 255]));
 }
 
 function addressText(bytes: Uint8Array): string {

@@ -112,7 +112,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     pending_.data[0] = 0;
     // Memory of the user's may have been given away since; the first is the library's own.
     for (size_t i = 1; i < lent_.size(); ++i)
-      if (lent_[i].view.Length() == 0) engine_->ChangeBuffer(lent_[i].number, 0);
+      if (lent_[i].view.Length() == 0) engine_->EmptyBuffer(lent_[i].number);
     engine_->Flush(reinterpret_cast<const OutputRow*>(outputs_.data), count);
   }
 

@@ -299,10 +299,11 @@ void StreamEngine::CheckTimeouts() {
     if (quiet < options_.idle_timeout && quiet < kLingerMs) continue;
     StreamConnection* c = slots_[slot].get();
     if (c == nullptr) continue;
-    if (c->lingering && quiet >= kLingerMs)
+    bool idle = options_.idle_timeout > 0 && quiet >= options_.idle_timeout;
+    if (c->lingering && (idle || quiet >= kLingerMs))
       Remove(c, 0);
-    else if (options_.idle_timeout > 0 && quiet >= options_.idle_timeout)
-      Remove(c, c->lingering ? 0 : -ETIMEDOUT);  // it has said all it had to
+    else if (idle)
+      Remove(c, -ETIMEDOUT);
   }
   if (connections_ > 0) WatchTimeouts();
 }

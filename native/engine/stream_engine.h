@@ -139,7 +139,7 @@ class StreamEngine {
   // A source of output: its index for OutputRow::buffer. Plain memory must outlive the engine; of a
   // segment or file nothing that output has referred to may change until it is sent.
   uint32_t AddBuffer(const uint8_t* data, size_t size);
-  void ChangeBuffer(uint32_t buffer, size_t size) { buffers_[buffer].size = size; }
+  void EmptyBuffer(uint32_t buffer) { buffers_[buffer].size = 0; }
   uint32_t AddSource(std::shared_ptr<SendSource> source);
   void RemoveSource(uint32_t buffer);
 

@@ -5,6 +5,8 @@ import { once } from 'node:events';
 import { existsSync, fstatSync, readFileSync } from 'node:fs';
 import net from 'node:net';
 
+import { bucketOf, type RssServer } from 'freebsd-rss';
+
 import { loopbackNet } from './features.js';
 
 /** What fixtures/report-worker.ts answers. */
@@ -35,6 +37,21 @@ export function randomLoopback(): string {
 /** A source for a family: random in 127/8, or ::1 with a port of the kernel's choice. */
 export function randomSource(host: string): string {
   return host.includes(':') ? '::1' : randomLoopback();
+}
+
+let sources = 0;
+
+/** A source whose connections to a server's first address are in a bucket that is wanted. */
+export function sourceIn(server: RssServer, wanted: (bucket: number) => boolean) {
+  const { address: host, port } = server.addresses[0]!;
+  for (;;) {
+    const localAddress = randomLoopback();
+    const localPort = 20_000 + (sources++ % 12_000); // below those that the kernel chooses
+    const tuple = { source: localAddress, sourcePort: localPort, destination: host };
+    const flow = { ...tuple, protocol: 'tcp', destinationPort: port } as const;
+    if (wanted(bucketOf(flow, server.config).bucket))
+      return { host, port, localAddress, localPort };
+  }
 }
 
 /** What is waited for comes within 20 seconds. */

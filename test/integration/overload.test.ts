@@ -9,11 +9,11 @@ import { describe, it, type TestContext } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-import { bucketOf, createServer, type RssServer } from 'freebsd-rss';
+import { createServer } from 'freebsd-rss';
 
 import { skipWithout } from '../helpers/features.js';
 import { freeUdpPort, RawClient, type Served, serveExample } from '../helpers/memcached.js';
-import { harmVictim, inParallel, randomLoopback } from '../helpers/net.js';
+import { harmVictim, inParallel, randomLoopback, sourceIn } from '../helpers/net.js';
 
 const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
@@ -217,20 +217,6 @@ describe('memcached under', () => {
   );
 });
 
-/** Addresses and ports whose flows to a server are a bucket's. */
-function* sourcesOf(
-  server: RssServer,
-  bucket: number,
-): Generator<{ localAddress: string; localPort: number }, never> {
-  const { address: destination, port: destinationPort } = server.addresses[0]!;
-  for (let localPort = 20_000; ; localPort++) {
-    const localAddress = randomLoopback();
-    const source = { source: localAddress, sourcePort: localPort };
-    const flow = { protocol: 'tcp', ...source, destination, destinationPort } as const;
-    if (bucketOf(flow, server.config).bucket === bucket) yield { localAddress, localPort };
-  }
-}
-
 it('a full inbox: the rest is served where it was accepted, and counted', async (t) => {
   const worker = new URL('../fixtures/report-worker.js', import.meta.url);
   const options = { steering: 'single', handoff: 'always', workers: 2, buckets: 2 } as const;
@@ -239,13 +225,13 @@ it('a full inbox: the rest is served where it was accepted, and counted', async 
   const server = await createServer({ worker, tcp: { host }, ...options }).listen();
   const { port } = server.addresses[0]!;
   await harmVictim(port, 'block-exit 120000', 'sleeping\n');
-  const sources = sourcesOf(server, server.workers[1]!.buckets[0]!);
+  const { buckets: its } = server.workers[1]!;
   const accepted = () => server.stats().total.handedOff + server.stats().total.inboxFull;
   const before = accepted();
   const sockets: net.Socket[] = [];
   let answered = 0;
   await inParallel(count, 200, async () => {
-    const socket = net.connect({ host, port, ...sources.next().value });
+    const socket = net.connect(sourceIn(server, (bucket) => its.includes(bucket)));
     socket.on('data', () => answered++);
     socket.on('error', () => undefined);
     sockets.push(socket);

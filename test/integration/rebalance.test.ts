@@ -4,30 +4,15 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { after, before, describe, it } from 'node:test';
 
-import { bucketOf, createServer, type Rebalance, type RssServer } from 'freebsd-rss';
+import { createServer, type Rebalance, type RssServer } from 'freebsd-rss';
 
 import { skipWithout } from '../helpers/features.js';
-import { type Answer, inParallel, randomLoopback, report } from '../helpers/net.js';
+import { type Answer, inParallel, report, sourceIn } from '../helpers/net.js';
 
 const worker = new URL('../fixtures/report-worker.js', import.meta.url);
 const host = '127.0.0.1';
 const workers = 4;
 const buckets = 32;
-
-/** A source whose connections to the server are in a bucket that is wanted. */
-function sourceIn(server: RssServer, wanted: (bucket: number) => boolean) {
-  const { port } = server.addresses[0]!;
-  for (;;) {
-    const localAddress = randomLoopback();
-    const localPort = 20_000 + Math.floor(Math.random() * 12_000);
-    const tuple = { source: localAddress, sourcePort: localPort, destination: host };
-    const { bucket } = bucketOf(
-      { ...tuple, protocol: 'tcp', destinationPort: port },
-      server.config,
-    );
-    if (wanted(bucket)) return { host, port, localAddress, localPort };
-  }
-}
 
 /** So many connections, 80 % of them in these buckets. */
 function skewed(server: RssServer, hot: number[], count: number): Promise<Answer[]> {
