@@ -6,7 +6,22 @@ export default tseslint.config(
   js.configs.recommended,
   tseslint.configs.strict,
   {
+    files: ['**/*.ts'],
+    languageOptions: {
+      parserOptions: { project: './tsconfig.json', tsconfigRootDir: import.meta.dirname },
+    },
     rules: {
+      '@typescript-eslint/no-floating-promises': [
+        'error',
+        {
+          // The runner keeps their promises itself.
+          allowForKnownSafeCalls: [
+            { from: 'package', package: 'node:test', name: ['test', 'it', 'describe', 'suite'] },
+          ],
+        },
+      ],
+      '@typescript-eslint/no-misused-promises': 'error',
+      '@typescript-eslint/await-thenable': 'error',
       // Typed arrays indexed within checked bounds, on hot paths.
       '@typescript-eslint/no-non-null-assertion': 'off',
     },

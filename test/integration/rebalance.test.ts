@@ -57,7 +57,9 @@ for (const steering of ['listen-bucket', 'bpf-toeplitz', 'reuseport-lb', 'single
       const owners = ownersOf().map((owner, bucket) =>
         bucket === 3 ? (owner + 1) % workers : owner,
       );
-      const [event] = await Promise.all([once(server, 'rebalance'), server.rebalance(owners)]);
+      const emitted = once(server, 'rebalance');
+      server.rebalance(owners);
+      const [event] = await emitted;
       const { moves } = event[0] as Rebalance;
       const moved = { bucket: 3, from: first.workerIndex, to: owners[3]! };
       assert.deepEqual(moves, [moved]);
