@@ -59,8 +59,8 @@ for (const steering of ['listen-bucket', 'bpf-toeplitz', 'reuseport-lb', 'single
       );
       const emitted = once(server, 'rebalance');
       server.rebalance(owners);
-      const [event] = await emitted;
-      const { moves } = event[0] as Rebalance;
+      const [event] = (await emitted) as [Rebalance];
+      const { moves } = event;
       const moved = { bucket: 3, from: first.workerIndex, to: owners[3]! };
       assert.deepEqual(moves, [moved]);
       assert.deepEqual(ownersOf(), owners);
