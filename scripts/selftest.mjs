@@ -1,4 +1,4 @@
-// Builds and runs native/test with the one compiler line that its main.cc documents.
+// Builds and runs native/test with one compiler line, as its main.cc documents it.
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
