@@ -1,5 +1,5 @@
-// Builds the programs of native/fuzz with libFuzzer and the sanitizers of clang, and runs each for
-// a while: npm run fuzz [-- SECONDS]. Interesting inputs are kept in build/fuzz for the next run.
+// Builds what lies in native/fuzz with libFuzzer and the sanitizers of clang, and runs each for a while:
+// npm run fuzz [-- SECONDS]. What it finds interesting is kept in build/fuzz for the next time.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -13,15 +13,14 @@ const seconds = Number(process.argv[2] ?? 60);
 const flags = ['-std=c++17', '-O1', '-g', '-Wall', '-Wextra', '-Inative'];
 const sanitizers = '-fsanitize=fuzzer,address,undefined';
 
-/** Runs a command; prints its output only when it fails. */
+/** What the command says, which is of interest when it fails alone. */
 function quietly(command, args) {
   const { status, error, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' });
   if (status === 0) return stderr;
   console.error(error?.message ?? stdout + stderr);
   if (error)
     console.error(
-      'fuzz: this needs clang and libuv: apt-get install clang libclang-rt-dev libuv1-dev, ' +
-        'pkg install llvm libuv',
+      'fuzz: this needs clang and libuv: apt-get install clang libclang-rt-dev libuv1-dev, pkg install llvm libuv',
     );
   process.exit(status ?? 1);
 }

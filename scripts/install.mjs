@@ -1,6 +1,6 @@
-// Builds the addon, unless a prebuilt one loads. It first looks for the build tools, so that a
-// missing one is a single clear line, and for Node headers on this machine, so that node-gyp need
-// not download any.
+// Builds the addon, unless a prebuilt one loads here. It finds what that needs first, so that a missing tool is
+// one clear line, and points node-gyp at Node headers that are already on this machine before it would
+// download any.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import path from 'node:path';
@@ -30,10 +30,7 @@ function missingTool() {
   ];
   for (const [name, commands, debian, freebsd] of tools) {
     if (!commands.some(runs))
-      return (
-        `building the addon needs ${name}: apt-get install ${debian} (Debian), ` +
-        `pkg install ${freebsd} (FreeBSD)`
-      );
+      return `building the addon needs ${name}: apt-get install ${debian} (Debian), pkg install ${freebsd} (FreeBSD)`;
   }
   return undefined;
 }
@@ -46,9 +43,9 @@ function headersMajor(prefix) {
 }
 
 /**
- * A directory with include/node: beside the node binary, or else in the system's places. Headers of
- * this Node's major version are preferred. Others work too, because the addon uses only Node-API
- * and libuv, whose binary interfaces do not change.
+ * A directory with include/node in it: beside the node binary, else the system's places. Headers of
+ * this Node's major version are preferred; another's will do, since the addon uses Node-API and
+ * libuv alone, whose binary interfaces do not change.
  */
 function localHeaders() {
   const binary = path.dirname(path.dirname(realpathSync(process.execPath)));

@@ -1,10 +1,10 @@
-// The sources of the addon, and the flags to compile it on this machine.
+// What the addon is made of, and how it is compiled on this machine.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 
-/** The folder of native/platform for this system. */
+/** The folder of native/platform that is this system's. */
 export const platform = process.platform === 'freebsd' ? 'freebsd' : 'linux';
 
 export function fail(message) {
@@ -12,7 +12,7 @@ export function fail(message) {
   process.exit(1);
 }
 
-/** Runs a command with its output on the terminal; exits with its status if that is not 0. */
+/** Runs a command whose output is seen, and ends with its status if that is not 0. */
 export function run(command, args, options = {}) {
   const { status, error } = spawnSync(command, args, { stdio: 'inherit', ...options });
   if (error) console.error(`${command}: ${error.message}`);
@@ -20,15 +20,15 @@ export function run(command, args, options = {}) {
 }
 
 /**
- * The command without address randomisation, where that can be turned off: some kernels place
- * mappings where the sanitizers of older compilers have their shadow memory.
+ * Runs a command without randomisation of addresses, where that can be turned off: some kernels place
+ * mappings where the sanitizers of older compilers have their shadow.
  */
 export function fixedAddresses(command, args) {
   const off = spawnSync('setarch', ['-R', 'true']).status === 0;
   return off ? ['setarch', ['-R', command, ...args]] : [command, args];
 }
 
-/** Node's headers on this machine: those of this Node, or else the system's. */
+/** Node's headers on this machine: its own, else the system's. */
 export function nodeHeaders() {
   const own = path.dirname(path.dirname(realpathSync(process.execPath)));
   const found = [own, '/usr', '/usr/local']
@@ -45,7 +45,7 @@ export const sources = (...folders) =>
       .map((name) => `native/${folder}/${name}`),
   );
 
-/** Sources of the addon for a platform: those without Node, and those that need it. */
+/** Those of the addon for a platform: what needs Node, and what does not. */
 export const platformSources = (system = platform) =>
   sources('core', 'platform/posix', `platform/${system}`);
 export const nodeSources = () => [...sources('engine', 'bindings'), 'native/addon.cc'];
