@@ -1,4 +1,4 @@
-// Stores and gets items of a shard as the protocol does.
+// Items of a shard, put and got as the protocol does it.
 import assert from 'node:assert/strict';
 
 import { Memory } from '../../examples/memcached/memory.js';
@@ -72,7 +72,7 @@ export function get(shard: Shard, key: Buffer): Buffer | undefined {
   return value;
 }
 
-/** Asserts that every page in use has an owner. */
+/** Every page in use is somebody's. */
 export function pagesOfSomebody(shard: Shard): number {
   const { words } = shard;
   const { pageTable, heldTable, directory, pageSize } = shard.geometry;
