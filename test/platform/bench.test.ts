@@ -1,5 +1,4 @@
-// The bench runs, and its outputs have the form that docs/performance.md says. Nothing here looks at the
-// figures.
+// The bench runs, and its output has the form of docs/performance.md. The figures are not checked.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -19,7 +18,7 @@ describe(
   'npm run bench',
   { skip: skipWithout('two-cpus') || skipWithout('memcached') || skipWithout('c++') },
   () => {
-    it('measures works that are named, and writes JSON and SVG', () => {
+    it('measures the named works, and writes JSON and SVG', () => {
       const json = path.join(folder, 'bench.json');
       const svg = path.join(folder, 'bench.svg');
       const only = ['udp-echo-510', 'get-1', 'handoff-cost'].flatMap((name) => ['--only', name]);
@@ -47,7 +46,7 @@ describe(
       assert.match(readFileSync(svg, 'utf8'), /^<svg[\s\S]*get-1, memcached/);
     });
 
-    it('refuses works that there are not', () => {
+    it('refuses unknown works', () => {
       const { status, stderr } = bench('--only', 'everything');
       assert.equal(status, 64);
       assert.match(stderr, /no work "everything"; there are udp-echo-510, get-1/);
