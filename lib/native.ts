@@ -73,28 +73,6 @@ export interface NativeFlow {
   source: 'kernel' | 'software';
 }
 
-/** Index: enum Steering of native/platform/platform.h. */
-export const steeringNumber = {
-  'listen-bucket': 0,
-  'reuseport-lb': 1,
-  'bpf-toeplitz': 2,
-  'bpf-cpu': 3,
-  single: 4,
-} as const;
-
-/** Index: enum SocketOption of native/platform/platform.h. */
-export const optionNumber = {
-  bindAny: 0,
-  bindMulti: 1,
-  listenBucket: 2,
-  reusePort: 3,
-  reusePortLb: 4,
-  reusePortLbNuma: 5,
-  recvFlowId: 6,
-  recvRssBucketId: 7,
-  recvDestination: 8,
-} as const;
-
 export interface NativeSegment {
   id: number;
   maxSize: number;
@@ -110,9 +88,6 @@ export interface FileFlags {
   /** Pages. */
   readAhead: number;
 }
-
-/** Index: enum ZeroCopy of native/engine/stream_engine.h. */
-export const zeroCopyNumber = { never: 0, auto: 1, always: 2 } as const;
 
 /** Sends one range on a socket that somebody else owns. */
 export interface RangeSend {
@@ -138,7 +113,7 @@ export interface StreamEngineSettings {
   counters: Float64Array;
 }
 
-/** Rows: native/core/stream_rows.h. */
+/** Rows: native/core/rows.h. */
 export interface StreamEngineViews {
   slab: Uint8Array;
   inputs: Uint32Array;
@@ -261,6 +236,9 @@ export interface SocketAddress {
 }
 
 export interface Native {
+  /** The addon's own values of lib/contract.ts, for its test. */
+  contract: object;
+
   kernelRssConfig(): NativeRssConfig | Failure;
   virtualRssConfig(cpus: number[], bits: number, reason: string): NativeRssConfig;
   parseBucketMapping(text: string, buckets: number): number[] | Failure;
@@ -351,10 +329,6 @@ export interface Native {
   ): number;
   setBucketOwners(id: number, bucketToWorker: number[]): void;
   destroyBucketTable(id: number): void;
-  counterNames: string[];
-  counterStride: number;
-  datagramBatch: number;
-  streamReadSize: number;
   StreamEngine: new (
     settings: StreamEngineSettings,
     views: StreamEngineViews,

@@ -10,6 +10,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   rss::RegisterBucketTable(env, exports);
   rss::RegisterStreamEngine(env, exports);
   rss::RegisterWorkerPort(env, exports);
+  rss::RegisterContract(env, exports);
   return exports;
 }
 

@@ -1,7 +1,8 @@
 import type { Socket as DatagramSocket } from 'node:dgram';
 
+import { steeringNumber } from '../contract.js';
 import { argumentValueError, RssError, unwrap } from '../errors.js';
-import { native, type NativeListener, steeringNumber } from '../native.js';
+import { native, type NativeListener } from '../native.js';
 import {
   checkBoolean,
   checkHost,

@@ -1,5 +1,6 @@
+import { optionNumber } from '../contract.js';
 import { unwrap } from '../errors.js';
-import { native, optionNumber } from '../native.js';
+import { native } from '../native.js';
 import { checkConfig, type RssConfig, rssConfig } from '../rss/config.js';
 import type { Flow } from '../rss/hash.js';
 import { checkBoolean, checkFd, checkInteger } from '../validate.js';

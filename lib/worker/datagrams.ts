@@ -1,4 +1,5 @@
 // Datagrams in batches: a slab that the kernel's messages lie in, and tables that describe them.
+import { datagramBatch } from '../contract.js';
 import { argumentTypeError, rangeError, unwrap } from '../errors.js';
 import { type SocketAddress, native, type WorkerPort } from '../native.js';
 import type { HashType } from '../rss/hash.js';
@@ -33,12 +34,12 @@ const strideOf = (slotSize: number) => (Math.ceil(slotSize / 128) | 1) * 128;
 export class DatagramMemory {
   readonly stride: number;
   readonly slab: Buffer;
-  readonly rows = new Uint32Array(native.datagramBatch * rowWords);
+  readonly rows = new Uint32Array(datagramBatch * rowWords);
   readonly output = outputMemory(replySlabSize);
 
   constructor(readonly slotSize: number) {
     this.stride = strideOf(slotSize);
-    this.slab = lentBuffer(native.datagramBatch * this.stride);
+    this.slab = lentBuffer(datagramBatch * this.stride);
   }
 }
 

@@ -8,7 +8,6 @@ import { counterSlot } from '../server/layout.js';
 // Words of a row in the table of waiting connections; native/bindings/worker_port.cc writes them.
 const connectionWords = 4;
 const connectionRows = 256;
-const flagKernelFlow = 2;
 
 /** Bytes of live connections reach the counters this often. */
 const accountEveryMs = 1000;
@@ -48,7 +47,7 @@ export class Sockets {
         bucket: rows[row]!,
         flowId: rows[row + 1]!,
         hashType: native.hashTypeName(rows[row + 2]!) as HashType,
-        source: (rows[row + 3]! & flagKernelFlow) === 0 ? 'software' : 'kernel',
+        source: rows[row + 3] === 0 ? 'software' : 'kernel',
       };
       const socket = new Socket({ fd: port.take(i), readable: true, writable: true });
       port.arrived();

@@ -67,5 +67,6 @@ void RegisterShm(Napi::Env env, Napi::Object exports);
 void RegisterBucketTable(Napi::Env env, Napi::Object exports);
 void RegisterStreamEngine(Napi::Env env, Napi::Object exports);
 void RegisterWorkerPort(Napi::Env env, Napi::Object exports);
+void RegisterContract(Napi::Env env, Napi::Object exports);
 
 }  // namespace rss

@@ -52,11 +52,11 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     options.reference_size = static_cast<size_t>(IntFromJs(settings.Get("referenceSize")));
     bool valid = table != nullptr && options.worker < static_cast<size_t>(table->workers()) &&
                  slab_.Hold(views.Get("slab"), options.max_input + StreamEngine::kReadSize) &&
-                 inputs_.Hold(views.Get("inputs"), sizeof(InputRow) / 4) &&
-                 outputs_.Hold(views.Get("outputs"), sizeof(OutputRow) / 4) &&
-                 opened_.Hold(views.Get("opened"), sizeof(OpenedRow) / 4) &&
-                 closed_.Hold(views.Get("closed"), sizeof(ClosedRow) / 4) &&
-                 completed_.Hold(views.Get("completed"), sizeof(CompletedRow) / 4) &&
+                 inputs_.Hold(views.Get("inputs"), kWords<InputRow>) &&
+                 outputs_.Hold(views.Get("outputs"), kWords<OutputRow>) &&
+                 opened_.Hold(views.Get("opened"), kWords<OpenedRow>) &&
+                 closed_.Hold(views.Get("closed"), kWords<ClosedRow>) &&
+                 completed_.Hold(views.Get("completed"), kWords<CompletedRow>) &&
                  pending_.Hold(views.Get("pending"), 1) &&
                  counters_.Hold(settings.Get("counters"), buckets * kCounterStride);
     if (!valid) {
@@ -68,13 +68,13 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     options.slab = slab_.data;
     options.slab_size = slab_.length;
     options.inputs = reinterpret_cast<InputRow*>(inputs_.data);
-    options.input_rows = inputs_.length / (sizeof(InputRow) / 4);
+    options.input_rows = inputs_.length / kWords<InputRow>;
     options.opened = reinterpret_cast<OpenedRow*>(opened_.data);
     options.closed = reinterpret_cast<ClosedRow*>(closed_.data);
     options.completed = reinterpret_cast<CompletedRow*>(completed_.data);
-    options.event_rows = std::min({opened_.length / (sizeof(OpenedRow) / 4),
-                                   closed_.length / (sizeof(ClosedRow) / 4),
-                                   completed_.length / (sizeof(CompletedRow) / 4)});
+    options.event_rows =
+        std::min({opened_.length / kWords<OpenedRow>, closed_.length / kWords<ClosedRow>,
+                  completed_.length / kWords<CompletedRow>});
     options.counters = reinterpret_cast<BucketCounters*>(counters_.data);
     uv_loop_t* loop = nullptr;
     napi_get_uv_event_loop(env_, &loop);
@@ -108,7 +108,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
   // Sends the rows that JavaScript has collected: their number stands in `pending`, so that they
   // are known after an exception too.
   void Send() {
-    size_t count = std::min<size_t>(pending_.data[0], outputs_.length / (sizeof(OutputRow) / 4));
+    size_t count = std::min<size_t>(pending_.data[0], outputs_.length / kWords<OutputRow>);
     pending_.data[0] = 0;
     // Memory of the user's may have been given away since; the first is the library's own.
     for (size_t i = 1; i < lent_.size(); ++i)
@@ -258,7 +258,6 @@ StreamEngine* StreamEngineFromJs(Napi::Value value) {
 
 void RegisterStreamEngine(Napi::Env env, Napi::Object exports) {
   exports.Set("StreamEngine", Streams::Define(env));
-  exports.Set("streamReadSize", static_cast<double>(StreamEngine::kReadSize));
 }
 
 }  // namespace rss

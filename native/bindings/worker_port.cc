@@ -8,19 +8,11 @@
 #include "bindings/bucket_table.h"
 #include "bindings/callback.h"
 #include "bindings/stream_engine.h"
+#include "core/rows.h"
 #include "platform/posix/shm.h"
 
 namespace rss {
 namespace {
-
-// Words of a row in the tables that JavaScript reads and writes: lib/worker/thread.ts and
-// lib/worker/datagrams.ts name them.
-constexpr size_t kConnectionWords = 4;  // bucket, flow id, hash type, flags
-constexpr size_t kDatagramWords = 8;    // offset, length, flags, bucket, flow id, hash type, socket
-constexpr size_t kReplyWords = 4;       // row or connected socket, buffer, offset, length
-constexpr uint32_t kFlagTruncated = 1, kFlagKernelFlow = 2;
-// The buffers: 1 is the slab for output, and kConnected that too, by a connected socket.
-constexpr uint32_t kInSlab = 0, kConnected = 2;
 
 class Port : public Napi::ObjectWrap<Port>, public PortSink {
  public:
@@ -60,9 +52,9 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
     bool valid = table != nullptr && options.slot_size <= options.stride &&
                  slab_.Hold(views.Get("slab"), kDatagramBatch * options.stride) &&
                  reply_slab_.Hold(views.Get("replySlab"), 0) &&
-                 connections_.Hold(views.Get("connections"), kConnectionWords) &&
-                 datagrams_.Hold(views.Get("datagrams"), kDatagramBatch * kDatagramWords) &&
-                 replies_.Hold(views.Get("replies"), kReplyWords) &&
+                 connections_.Hold(views.Get("connections"), kWords<PendingRow>) &&
+                 datagrams_.Hold(views.Get("datagrams"), kDatagramBatch * kWords<DatagramRow>) &&
+                 replies_.Hold(views.Get("replies"), kWords<ReplyRow>) &&
                  pending_.Hold(views.Get("pending"), 1) &&
                  counters_.Hold(settings.Get("counters"), buckets * kCounterStride);
     if (!valid) {
@@ -91,32 +83,29 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
   }
 
   bool OnConnections(size_t count) override {
-    size_t rows = connections_.length / kConnectionWords;
-    if (count > rows) count = rows;
+    auto* rows = reinterpret_cast<PendingRow*>(connections_.data);
+    count = std::min(count, connections_.length / kWords<PendingRow>);
     for (size_t i = 0; i < count; ++i) {
       const Flow& flow = port_->flow(i);
-      uint32_t* row = connections_.data + i * kConnectionWords;
-      row[0] = static_cast<uint32_t>(flow.bucket);
-      row[1] = flow.flow_id;
-      row[2] = flow.hash_type;
-      row[3] = flow.from_kernel ? kFlagKernelFlow : 0;
+      rows[i] = {static_cast<uint32_t>(flow.bucket), flow.flow_id, flow.hash_type,
+                 flow.from_kernel};
     }
     double argument = static_cast<double>(count);
     return callback_.Call(on_connections_, &argument, 1);
   }
 
   void OnDatagrams(size_t count) override {
+    auto* rows = reinterpret_cast<DatagramRow*>(datagrams_.data);
     for (size_t i = 0; i < count; ++i) {
       const ReceivedDatagram& from = port_->row(i);
-      uint32_t* row = datagrams_.data + i * kDatagramWords;
-      row[0] = from.slot * static_cast<uint32_t>(stride());
-      row[1] = from.length;
-      row[2] =
-          (from.truncated ? kFlagTruncated : 0) | (from.flow.from_kernel ? kFlagKernelFlow : 0);
-      row[3] = static_cast<uint32_t>(from.flow.bucket);
-      row[4] = from.flow.flow_id;
-      row[5] = from.flow.hash_type;
-      row[6] = from.connected;
+      rows[i] = {from.slot * static_cast<uint32_t>(stride()),
+                 from.length,
+                 from.truncated ? DatagramRow::kTruncated : 0,
+                 static_cast<uint32_t>(from.flow.bucket),
+                 from.flow.flow_id,
+                 from.flow.hash_type,
+                 from.connected,
+                 0};
     }
     rows_ = count;
     double argument = static_cast<double>(count);
@@ -142,19 +131,19 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
   // point outside their buffers or at no row are left out.
   void Send() {
     DatagramReply batch[kDatagramBatch];
+    const auto* rows = reinterpret_cast<const ReplyRow*>(replies_.data);
     size_t size = 0;
-    size_t count = std::min<size_t>(pending_.data[0], replies_.length / kReplyWords);
+    size_t count = std::min<size_t>(pending_.data[0], replies_.length / kWords<ReplyRow>);
     pending_.data[0] = 0;
     for (size_t i = 0; i < count; ++i) {
-      const uint32_t* words = replies_.data + i * kReplyWords;
-      const View<uint8_t>& buffer = words[1] == kInSlab ? slab_ : reply_slab_;
-      size_t offset = words[2], length = words[3];
-      bool connected = words[1] == kConnected;
-      if ((connected ? words[0] == 0 : words[0] >= rows_) || words[1] > kConnected ||
-          offset > buffer.length || length > buffer.length - offset)
+      const ReplyRow& row = rows[i];
+      const View<uint8_t>& slab = row.source == ReplyRow::kInSlab ? slab_ : reply_slab_;
+      bool connected = row.source == ReplyRow::kOutSlabConnected;
+      if ((connected ? row.to == 0 : row.to >= rows_) || row.source > ReplyRow::kOutSlabConnected ||
+          row.offset > slab.length || row.length > slab.length - row.offset)
         continue;
-      batch[size++] = {connected ? 0 : words[0], connected ? words[0] : 0, buffer.data + offset,
-                       length};
+      batch[size++] = {connected ? 0 : row.to, connected ? row.to : 0, slab.data + row.offset,
+                       row.length};
       if (size == kDatagramBatch) {
         port_->Reply(batch, size);
         size = 0;
@@ -263,7 +252,6 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
 
 void RegisterWorkerPort(Napi::Env env, Napi::Object exports) {
   exports.Set("WorkerPort", Port::Define(env));
-  exports.Set("datagramBatch", kDatagramBatch);
 }
 
 }  // namespace rss

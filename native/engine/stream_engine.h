@@ -15,7 +15,7 @@
 #include "core/byte_queue.h"
 #include "core/connection_ids.h"
 #include "core/counters.h"
-#include "core/stream_rows.h"
+#include "core/rows.h"
 #include "engine/handle.h"
 #include "engine/output_queue.h"
 #include "engine/send_source.h"

@@ -30,9 +30,9 @@ void StreamEngine::RemoveSource(uint32_t buffer) {
 
 void StreamEngine::Flush(const OutputRow* rows, size_t count) {
   for (size_t at = 0; at < count && !closed_;) {
-    uint32_t id = rows[at].connection;
+    uint32_t id = rows[at].to;
     size_t end = at + 1;
-    while (end < count && rows[end].connection == id) ++end;
+    while (end < count && rows[end].to == id) ++end;
     while (at < end && !closed_) at += FlushOne(rows + at, end - at);
     if (!holding_) continue;
     holding_ = false;
@@ -43,7 +43,7 @@ void StreamEngine::Flush(const OutputRow* rows, size_t count) {
 // Sends rows of one connection up to the first that is referred to; returns how many they are.
 size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
   constexpr int kParts = 64;
-  StreamConnection* c = Find(rows[0].connection);
+  StreamConnection* c = Find(rows[0].to);
   iovec parts[kParts + 1];  // see Transfer()
   int used = 0;
   size_t total = 0;
@@ -51,15 +51,15 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
   size_t at = 0;
   for (; at < count && reference.length == 0; ++at) {
     const OutputRow& row = rows[at];
-    if (row.buffer >= OutputRow::kAcknowledged) {
+    if (row.source >= OutputRow::kAcknowledged) {
       if (used > 0) break;  // first what stands before it
       Obey(c, row);
-      c = Find(rows[0].connection);
+      c = Find(rows[0].to);
       continue;
     }
     // Rows come from JavaScript: one that points outside its buffer is left out.
-    if (c == nullptr || row.buffer >= buffers_.size() || row.length == 0) continue;
-    const Buffer& buffer = buffers_[row.buffer];
+    if (c == nullptr || row.source >= buffers_.size() || row.length == 0) continue;
+    const Buffer& buffer = buffers_[row.source];
     size_t size = buffer.source == nullptr ? buffer.size : buffer.source->size();
     if (row.offset > size || row.length > size - row.offset) continue;
     if (buffer.source != nullptr &&
@@ -82,7 +82,7 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
   if (c != nullptr && reference.length > 0 && !holding_ &&
       PeerOf(c) != StreamConnection::Peer::kPaced &&
       std::any_of(rows + at, rows + count,
-                  [](const OutputRow& row) { return row.buffer < OutputRow::kAcknowledged; })) {
+                  [](const OutputRow& row) { return row.source < OutputRow::kAcknowledged; })) {
     HoldBack(c->fd.get(), true);
     holding_ = true;
   }
@@ -92,10 +92,10 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
 }
 
 void StreamEngine::Obey(StreamConnection* c, const OutputRow& row) {
-  bool acknowledged = row.buffer == OutputRow::kAcknowledged;
-  if (acknowledged || row.buffer == OutputRow::kTaken)
-    MarkOutput(c, row.connection, {row.offset, acknowledged});
-  else if (c != nullptr && row.buffer == OutputRow::kEnd)
+  bool acknowledged = row.source == OutputRow::kAcknowledged;
+  if (acknowledged || row.source == OutputRow::kTaken)
+    MarkOutput(c, row.to, {row.offset, acknowledged});
+  else if (c != nullptr && row.source == OutputRow::kEnd)
     Finish(c);
   else if (c != nullptr)
     Remove(c, 0);

@@ -11,6 +11,7 @@ import { openListener, socketOptions } from 'freebsd-rss';
 
 import { collectGarbage } from '../helpers/garbage.js';
 import { datagram, openDescriptors, assertNoLeak } from '../helpers/net.js';
+import { counterStride, datagramBatch } from '../../lib/contract.js';
 import { native } from '../../lib/native.js';
 import { numberOf } from '../../lib/socket/listen.js';
 
@@ -172,15 +173,15 @@ describe('wrong uses of a descriptor are errors', () => {
         handoff: false,
         forward: false,
         countMisdirected: true,
-        counters: new Float64Array(native.counterStride),
+        counters: new Float64Array(counterStride),
         stride: 128,
         slotSize: 128,
       },
       {
-        slab: new Uint8Array(128 * native.datagramBatch),
+        slab: new Uint8Array(128 * datagramBatch),
         replySlab: new Uint8Array(128),
         connections: new Uint32Array(4),
-        datagrams: new Uint32Array(8 * native.datagramBatch),
+        datagrams: new Uint32Array(8 * datagramBatch),
         replies: new Uint32Array(4),
         pending: new Uint32Array(1),
       },
