@@ -174,21 +174,22 @@ export interface StreamEngine {
   statistics(): StreamStatistics;
 }
 
-export interface WorkerPortSettings {
+export interface WorkerEngineSettings {
   table: number;
   worker: number;
-  homeBucket: number;
+  defaultBucket: number;
   /** Takes the connections in onConnections' place. */
   streams: StreamEngine | undefined;
-  handoff: boolean;
+  /** Move connections to the worker that owns their bucket. */
+  handOff: boolean;
   forward: boolean;
   countMisdirected: boolean;
   counters: Float64Array;
   stride: number;
-  slotSize: number;
+  cellSize: number;
 }
 
-export interface WorkerPortViews {
+export interface WorkerEngineViews {
   slab: Uint8Array;
   replySlab: Uint8Array;
   connections: Uint32Array;
@@ -198,7 +199,7 @@ export interface WorkerPortViews {
   pending: Uint32Array;
 }
 
-export interface WorkerPort {
+export interface WorkerEngine {
   addListener(fd: number): Failure | undefined;
   addDatagramSocket(fd: number, endpoint: number, receive: boolean): Failure | undefined;
   /** A UDP socket's id. */
@@ -334,13 +335,13 @@ export interface Native {
     views: StreamEngineViews,
     onTurn: (opened: number, inputs: number, closed: number, completed: number) => void,
   ) => StreamEngine;
-  WorkerPort: new (
-    settings: WorkerPortSettings,
-    views: WorkerPortViews,
+  WorkerEngine: new (
+    settings: WorkerEngineSettings,
+    views: WorkerEngineViews,
     onConnections: (count: number) => void,
     onDatagrams: (count: number) => void,
     onAcceptError: (errno: number) => void,
-  ) => WorkerPort;
+  ) => WorkerEngine;
 }
 
 const require = createRequire(import.meta.url);

@@ -9,7 +9,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   rss::RegisterShm(env, exports);
   rss::RegisterBucketTable(env, exports);
   rss::RegisterStreamEngine(env, exports);
-  rss::RegisterWorkerPort(env, exports);
+  rss::RegisterWorkerEngine(env, exports);
   rss::RegisterContract(env, exports);
   return exports;
 }

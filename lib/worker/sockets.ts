@@ -1,7 +1,7 @@
 // A worker's connections as ordinary sockets: made from the port's descriptors, and accounted for.
 import { Socket } from 'node:net';
 
-import { native, type WorkerPort } from '../native.js';
+import { native, type WorkerEngine } from '../native.js';
 import type { Flow, HashType } from '../rss/hash.js';
 import { counterSlot } from '../server/layout.js';
 
@@ -39,7 +39,7 @@ export class Sockets {
   }
 
   /** Takes the first `count` waiting connections from the port. */
-  open(port: WorkerPort, count: number, connection: (socket: Socket, flow: Flow) => void): void {
+  open(port: WorkerEngine, count: number, connection: (socket: Socket, flow: Flow) => void): void {
     const { rows } = this;
     for (let i = 0; i < count; i++) {
       const row = i * connectionWords;
@@ -57,7 +57,7 @@ export class Sockets {
   }
 
   /** Takes over a socket that has left the stream engine. */
-  detached(port: WorkerPort, socket: Socket, bucket: number, accepted: boolean): void {
+  detached(port: WorkerEngine, socket: Socket, bucket: number, accepted: boolean): void {
     if (accepted) port.hold(bucket);
     this.#track(socket, bucket, () => accepted && port.ended(bucket));
   }
