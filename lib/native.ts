@@ -90,8 +90,8 @@ export interface FileFlags {
 }
 
 /** Sends one range on a socket that somebody else owns. */
-export interface RangeSend {
-  /** 0: all has been taken; 1: done() will tell. */
+export interface RangeSender {
+  /** 0: all has been taken; 1: done() will be called. */
   start(socket: number): number | Failure;
   /** Bytes of the socket; Infinity once it has no peer. */
   unacknowledged(): number;
@@ -308,7 +308,7 @@ export interface Native {
   acquireLock(words: Int32Array, index: number, token: number): boolean;
 
   hasSyncSend: boolean;
-  RangeSend: new (
+  RangeSender: new (
     range: {
       /** 0: of `file`. */
       segment: number;
@@ -320,7 +320,7 @@ export interface Native {
       header: Uint8Array | undefined;
     } & FileFlags,
     done: (errno: number) => void,
-  ) => RangeSend;
+  ) => RangeSender;
 
   createBucketTable(
     config: object,

@@ -7,7 +7,7 @@
 
 #include "bindings/bucket_table.h"
 #include "bindings/callback.h"
-#include "bindings/range_send.h"
+#include "bindings/file_flags.h"
 #include "engine/stream_engine.h"
 
 namespace rss {
@@ -144,7 +144,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     source->file.reset(fcntl(IntFromJs(info[0]), F_DUPFD_CLOEXEC, 0));
     if (!source->file) return ToJs(info.Env(), LastError("dup"));
     source->base = static_cast<uint64_t>(NumberFromJs(info[1]));
-    ReadFlags(info[2].As<Napi::Object>(), &source->how);
+    ReadFileFlags(info[2].As<Napi::Object>(), &source->how);
     return Napi::Number::New(info.Env(), engine_->AddSource(std::move(source)));
   }
   Napi::Value RemoveSource(const Napi::CallbackInfo& info) {
