@@ -234,7 +234,7 @@ class RangeSend : public Napi::ObjectWrap<RangeSend> {
 
   // reusable(): whether nobody refers any more to what was sent, once it is acknowledged
   Napi::Value Reusable(const Napi::CallbackInfo& info) {
-    bool reusable = !rest_.shared || PeerIsElsewhere(rest_.socket.get());
+    bool reusable = !rest_.shared || PeerRoute(rest_.socket.get()) == Route::kElsewhere;
     return Napi::Boolean::New(info.Env(), reusable);
   }
 

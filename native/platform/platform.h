@@ -183,12 +183,14 @@ bool IsPaced(int socket);
 // Whether a TCP connection holds back what does not fill a packet: TCP_CORK, TCP_NOPUSH.
 void HoldBack(int socket, bool hold);
 
-// Where packets to this address go: by a physical device to another machine, so that nobody on this
-// host can still hold pages that they were sent from once they are acknowledged; or perhaps to
-// somebody on this host, as virtual interfaces (veth, bridge, epair, VLAN) are taken for. Unknown:
-// there is no route, or it is not told.
-enum class Route { kUnknown, kHere, kElsewhere };
-Route RouteTo(const SocketAddress& peer);
+// Where packets to an address go. kElsewhere: by a physical device to another machine, so that no
+// process of this host can still refer to pages once they are acknowledged. kHere: perhaps to this
+// host; every virtual interface (veth, bridge, epair, VLAN) counts as that. kUnknown: there is no
+// route, or the kernel does not say. kPending: it has not answered yet.
+enum class Route { kUnknown, kPending, kHere, kElsewhere };
+// Waits for the kernel's answer for `wait_ms` at most; -1 has no limit. After kPending, a later
+// call with the same peer on the same thread finds the answer.
+Route RouteTo(const SocketAddress& peer, int wait_ms);
 
 // --- Shared memory and waiting ------------------------------------------------------------------
 

@@ -53,7 +53,7 @@ const void* Find(const nlmsghdr* message, int wanted) {
 
 }  // namespace
 
-Route RouteTo(const SocketAddress& address) {
+Route RouteTo(const SocketAddress& address, int) {
   SocketAddress peer = address.Unmapped();
   if (peer.family() != AF_INET && peer.family() != AF_INET6) return Route::kUnknown;
   UniqueFd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));

@@ -87,9 +87,9 @@ Status Endpoints(int fd, SocketAddress* local, SocketAddress* peer) {
   return Nothing{};
 }
 
-bool PeerIsElsewhere(int fd) {
+Route PeerRoute(int fd) {
   SocketAddress local, peer;
-  return Endpoints(fd, &local, &peer).ok() && RouteTo(peer) == Route::kElsewhere;
+  return Endpoints(fd, &local, &peer).ok() ? RouteTo(peer, 1) : Route::kUnknown;
 }
 
 Result<UniqueFd> ListenUnix(const std::string& path, int mode, int backlog) {

@@ -22,8 +22,9 @@ int ConnectError(int fd);
 
 // Both ends of a connection.
 Status Endpoints(int fd, SocketAddress* local, SocketAddress* peer);
-// RouteTo() of a connection's peer; false of a Unix socket's, and when there is none.
-bool PeerIsElsewhere(int fd);
+// RouteTo() of a connection's peer, for event loops: kPending after a millisecond without an
+// answer. kUnknown for a Unix socket, and for one without a peer.
+Route PeerRoute(int fd);
 
 // A listening Unix socket with the permissions `mode`. A socket file that nobody listens on any
 // more is replaced; EADDRINUSE when somebody does, or when it is no socket.

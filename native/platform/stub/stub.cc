@@ -54,8 +54,8 @@ int ConnectError(int) {
 Status Endpoints(int, SocketAddress*, SocketAddress*) {
   return Unsupported("getsockname");
 }
-bool PeerIsElsewhere(int) {
-  return false;
+Route PeerRoute(int) {
+  return Route::kUnknown;
 }
 Result<UniqueFd> ListenUnix(const std::string&, int, int) {
   return Unsupported("listen");
@@ -141,7 +141,7 @@ bool IsPaced(int) {
   return false;
 }
 void HoldBack(int, bool) {}
-Route RouteTo(const SocketAddress&) {
+Route RouteTo(const SocketAddress&, int) {
   return Route::kUnknown;
 }
 
