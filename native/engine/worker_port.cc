@@ -97,7 +97,9 @@ Status WorkerPort::AddDatagramSocket(int fd, int endpoint, bool receive) {
 
 Result<uint32_t> WorkerPort::ConnectDatagrams(const Connecting& how) {
   if (closed_) return MakeFailure(EBADF, "connect", "the port is closed");
-  auto fd = Connect(how, &table_->classifier());
+  Connecting sized = how;
+  sized.datagram_size = static_cast<int>(options_.slot_size);
+  auto fd = Connect(sized, &table_->classifier());
   if (!fd.ok()) return fd.failure;
   SocketAddress local, peer;
   Status status = Endpoints(fd.value.get(), &local, &peer);

@@ -79,6 +79,13 @@ enum class SocketOption {
 Status SetOption(int fd, SocketOption option, int value);
 Result<int> GetOption(int fd, SocketOption option);
 
+enum class Buffer { kReceive, kSend };
+
+// The size of a socket's buffer, in the unit in which it is set: bytes of payload.
+int BufferSize(int fd, Buffer which);
+// Makes it `bytes`, or as much as the kernel grants; returns what it is then.
+int SetBufferSize(int fd, Buffer which, int bytes);
+
 // Flow id and hash type of a connected TCP socket. ENOPROTOOPT where the kernel has none; type 0
 // when its packets were not hashed.
 Result<KernelFlow> GetKernelFlow(int fd);
@@ -156,7 +163,7 @@ struct FileRange {
 // together, or -errno; -EAGAIN when there are none, -EIO when the file ends before the range. The
 // process must ignore SIGPIPE, which no flag keeps sendfile(2) from raising.
 ssize_t SendFile(int socket, const iovec* headers, int count, const FileRange& range);
-// Whether SendFile() knows FileRange::sync.
+// Whether this kernel has FileRange::sync.
 bool HasSyncSend();
 
 // Bytes that a stream socket has taken and its peer has not acknowledged, or more: SIOCOUTQ,

@@ -150,6 +150,85 @@ void TestTcp(const char* host) {
   Check(failed, name + ": a refused connection says so");
 }
 
+// Many ports of an address are held by connections to one peer: bind(2) may choose one of them.
+void TestHeldPorts() {
+  ListenerOptions options;
+  options.address = ParseAddress("127.0.0.1", 0).value;
+  auto listener = OpenListener(options);
+  if (!CheckOk(listener, "a listener to hold ports by")) return;
+  Connecting how = To(listener.value.address);
+  how.local = ParseAddress("127.0.0.1", 0).value;
+  constexpr size_t kHeld = 400;
+  std::vector<UniqueFd> held;
+  std::string failure;
+  for (size_t i = 0; i < kHeld && failure.empty(); ++i) {
+    auto client = Connect(how);
+    if (!client.ok()) {
+      failure = Describe(client.failure);
+      break;
+    }
+    held.push_back(std::move(client.value));
+    Connection accepted;
+    if (Await(listener.value.fd.get(), POLLIN) &&
+        AcceptConnection(listener.value.fd.get(), &accepted) == 0)
+      held.push_back(std::move(accepted.fd));
+  }
+  Check(held.size() == 2 * kHeld, "an address without a port never fails for a port that is taken",
+        failure);
+}
+
+// Buffers of what is asked for, or of what the kernel grants.
+void TestBuffers() {
+  ListenerOptions options;
+  options.transport = Transport::kUdp;
+  options.address = ParseAddress("127.0.0.1", 0).value;
+  options.buffers.exact = {64 << 10, 32 << 10};
+  auto exact = OpenListener(options);
+  if (!CheckOk(exact, "a socket with buffers of its own")) return;
+  Check(BufferSize(exact.value.fd.get(), Buffer::kReceive) == 64 << 10 &&
+            BufferSize(exact.value.fd.get(), Buffer::kSend) == 32 << 10 &&
+            exact.value.short_buffers.empty(),
+        "buffers have the size asked for");
+  options.buffers.exact = {1 << 30, 0};
+  auto greedy = OpenListener(options);
+  if (!CheckOk(greedy, "a buffer that is too large is no error")) return;
+  int size = BufferSize(greedy.value.fd.get(), Buffer::kReceive);
+  const auto& lacking = greedy.value.short_buffers;
+  bool said = lacking.size() == 1 && lacking[0].which == Buffer::kReceive &&
+              lacking[0].wanted == 1 << 30 && lacking[0].granted == size;
+  Check(size == 1 << 30 ? lacking.empty() : said,
+        "it is as large as the kernel grants: " + std::to_string(size) + ", which is reported");
+  int more = SetBufferSize(greedy.value.fd.get(), Buffer::kReceive, size + 1);
+  Check(more == size || size == 1 << 30, "which is the limit exactly", std::to_string(more));
+}
+
+// datagramSize is a promise: the largest datagram leaves, and arrives.
+void TestLargestDatagram() {
+  constexpr int kLargest = 65507;
+  ListenerOptions options;
+  options.transport = Transport::kUdp;
+  options.address = ParseAddress("127.0.0.1", 0).value;
+  options.buffers.datagram_size = kLargest;
+  auto server = OpenListener(options);
+  if (!CheckOk(server, "a socket for the largest datagrams")) return;
+  if (!server.value.short_buffers.empty())
+    return Skip("the largest datagram", "the kernel grants no such buffers");
+  Connecting how = To(server.value.address);
+  how.transport = Transport::kUdp;
+  how.datagram_size = kLargest;
+  auto client = Connect(how);
+  if (!CheckOk(client, "a connected one")) return;
+  std::string payload(kLargest, 'd'), received(kLargest + 1, ' ');
+  bool right = true;
+  for (int i = 0; i < 2; ++i)
+    right = right && SendText(client.value.get(), payload.c_str()) == kLargest;
+  for (int i = 0; i < 2; ++i)
+    right = right && Await(server.value.fd.get(), POLLIN) &&
+            recv(server.value.fd.get(), &received[0], received.size(), MSG_DONTWAIT) == kLargest &&
+            received.compare(0, kLargest, payload) == 0;
+  Check(right, "the largest datagram leaves and arrives, two in a row");
+}
+
 UniqueFd UdpPeer(SocketAddress* address) {
   ListenerOptions options;
   options.transport = Transport::kUdp;
@@ -259,6 +338,9 @@ void TestStreams() {
   TestUnix();
   TestTcp("127.0.0.1");
   TestTcp("::1");
+  TestHeldPorts();
+  TestBuffers();
+  TestLargestDatagram();
   TestUdp();
   TestRuns();
   Check(!WatchEdges(-1, -1), "no queue tells of edges on no descriptor");

@@ -22,6 +22,8 @@ constexpr int kSoDomain = 0x1019;                                  // 12+
 constexpr int kTcpReusePortLbNuma = 1026;                          // 13+
 constexpr int kNumaCurrentDomain = -1;                             // TCP_REUSPORT_LB_NUMA_CURDOM
 
+constexpr int kSfSync = 4;  // sendfile(2); 15 announces its removal in 16
+
 constexpr unsigned kMfdCloexec = 1, kMfdAllowSealing = 2;      // 13+
 constexpr int kAddSeals = 19, kSealShrink = 2, kSealGrow = 4;  // 13+, fcntl(2)
 

@@ -8,7 +8,9 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysctl.h>
 
+#include "platform/freebsd/constants.h"
 #include "platform/platform.h"
 
 namespace rss {
@@ -33,7 +35,7 @@ ssize_t SendFile(int socket, const iovec* headers, int count, const FileRange& r
   size_t total = range.length;
   for (int i = 0; i < count; ++i) total += headers[i].iov_len;
   int flags = (range.no_disk_io ? SF_NODISKIO : 0) | (range.no_cache ? SF_NOCACHE : 0) |
-              (range.sync ? SF_SYNC : 0) | (range.read_ahead > 0 ? SF_USER_READAHEAD : 0);
+              (range.sync ? kSfSync : 0) | (range.read_ahead > 0 ? SF_USER_READAHEAD : 0);
   off_t sent = 0;
   int result;
   do {
@@ -48,8 +50,14 @@ ssize_t SendFile(int socket, const iovec* headers, int count, const FileRange& r
   return errno == ENOBUFS || errno == EWOULDBLOCK ? -EAGAIN : -errno;
 }
 
+// sendfile(2) ignores flags that it does not know, so only the release tells.
 bool HasSyncSend() {
-  return true;
+  static const bool has = [] {
+    int release = 0;
+    size_t size = sizeof release;
+    return sysctlbyname("kern.osreldate", &release, &size, nullptr, 0) == 0 && release < 1600000;
+  }();
+  return has;
 }
 
 // FIONWRITE leaves out what still comes from swap or disk (sbavail()), FIONSPACE does not

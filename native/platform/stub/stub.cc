@@ -98,6 +98,12 @@ Status SetOption(int, SocketOption, int) {
 Result<int> GetOption(int, SocketOption) {
   return Unsupported("getsockopt");
 }
+int BufferSize(int, Buffer) {
+  return 0;
+}
+int SetBufferSize(int, Buffer, int) {
+  return 0;
+}
 Result<KernelFlow> GetKernelFlow(int) {
   return Unsupported("getsockopt");
 }
