@@ -1,4 +1,4 @@
-// What doctor looks at on this host. Nothing is judged here.
+// Gathers what doctor judges.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cpus, networkInterfaces } from 'node:os';
@@ -16,6 +16,16 @@ export interface NetworkInterface {
   interruptCpus: number[];
 }
 
+/** A network card of FreeBSD. */
+export interface Card {
+  /** em0, mce1. */
+  name: string;
+  /** em, mce. */
+  driver: string;
+  /** dev.em.0.%desc; empty: not known. */
+  description: string;
+}
+
 export interface Facts {
   capabilities: Readonly<Capabilities>;
   plan: ServerPlan;
@@ -29,6 +39,8 @@ export interface Facts {
   sysctls: Record<string, string>;
   /** Linux: real interfaces. */
   interfaces: NetworkInterface[];
+  /** FreeBSD: interfaces that are devices. */
+  cards: Card[];
 }
 
 const names = {
@@ -72,6 +84,14 @@ function interfaces(): NetworkInterface[] {
     }));
 }
 
+function cards(): Card[] {
+  return Object.keys(networkInterfaces()).flatMap((name) => {
+    const [, driver, unit] = /^([a-z]\w*?)(\d+)$/.exec(name) ?? [];
+    const description = driver && sysctl(`dev.${driver}.${unit}.%desc`);
+    return driver === undefined || description === undefined ? [] : { name, driver, description };
+  });
+}
+
 export function gather(): Facts {
   const can = capabilities();
   const found = names[can.platform].map((name) => [name, sysctl(name)] as const);
@@ -86,5 +106,6 @@ export function gather(): Facts {
       found.filter((entry): entry is [string, string] => entry[1] !== undefined),
     ),
     interfaces: process.platform === 'linux' ? interfaces() : [],
+    cards: process.platform === 'freebsd' ? cards() : [],
   };
 }

@@ -46,7 +46,7 @@ Pair Connect(bool local) {
   }
   ListenerOptions options;
   options.address = ParseAddress("127.0.0.1", 0).value;
-  options.receive_buffer = 1 << 20;
+  options.buffers.exact.receive = 1 << 20;
   auto listener = OpenListener(options);
   if (!listener.ok()) return pair;
   auto sender = rss::Connect({Transport::kTcp, listener.value.address, {}, -1});

@@ -291,6 +291,7 @@ describe('doctor', () => {
       'kern.ipc.maxsockbuf': '16777216',
     },
     interfaces: [],
+    cards: [],
     ...changes,
   });
   const grades = (found: Facts) =>
@@ -315,15 +316,60 @@ describe('doctor', () => {
     assert.equal(exitStatus(examine(old)), 1);
   });
 
-  it('warns of one netisr thread, and of threads that are not bound', () => {
+  it('calls one netisr thread a problem with RSS, and warns of it without', () => {
     const one = facts({}, { netisrThreads: 1 });
+    assert.deepEqual(grades(one), { 'netisr threads': 'problem' });
     assert.deepEqual(linesFor(one, 'netisr threads'), [
       'net.isr.maxthreads="-1"',
       'net.isr.bindthreads="1"',
     ]);
+    const generic = grades(facts({}, { netisrThreads: 1, rssConfig: no }));
+    assert.equal(generic['netisr threads'], 'warning');
+  });
+
+  it('warns of netisr threads that are not bound, and says how they are dispatched', () => {
     const loose = facts({ sysctls: { 'net.isr.bindthreads': '0' } });
     assert.deepEqual(linesFor(loose, 'netisr threads'), ['net.isr.bindthreads="1"']);
     assert.deepEqual(grades(facts({ cpus: 1, allowedCpus: 1 }, { netisrThreads: 1 })), {});
+    const sysctls = { 'net.isr.bindthreads': '1', 'net.isr.dispatch': 'direct' };
+    const says = (can: Partial<Facts['capabilities']>) =>
+      examine(facts({ sysctls }, can)).find(({ check }) => check === 'netisr threads')!.message;
+    assert.match(says({}), /dispatch is hybrid, as RSS has it/);
+    assert.match(says({ rssConfig: no }), /dispatch is direct/);
+  });
+
+  it('knows by whose key a card hashes', () => {
+    const i350 = { name: 'igb0', driver: 'igb', description: 'Intel(R) I350 (Copper)' };
+    const i82574 = { name: 'em0', driver: 'em', description: 'Intel(R) Legacy PRO/1000 82574L' };
+    const grade = (card: Facts['cards'][number], can: Partial<Facts['capabilities']>) =>
+      examine(facts({ cards: [card] }, can)).find(({ check }) => check.startsWith('hash key'))
+        ?.grade;
+    assert.equal(grade(i350, {}), 'ok');
+    assert.equal(grade(i350, { release: '15.0-RELEASE' }), 'ok');
+    assert.equal(grade(i82574, {}), 'warning');
+    for (const release of ['12.1-RELEASE', '13.2-RELEASE'])
+      for (const card of [i350, i82574]) assert.equal(grade(card, { release }), 'problem');
+    assert.equal(grade(i82574, { rssConfig: no }), undefined);
+    for (const driver of ['vmx', 'ix', 'ixl', 'cxgbe', 'cxl', 'cc', 'mce', 'sfxge', 'hn'])
+      assert.equal(grade({ name: `${driver}0`, driver, description: '' }, {}), 'ok', driver);
+    const other = { name: 'xyz0', driver: 'xyz', description: '' };
+    assert.match(
+      examine(facts({ cards: [other] })).find(({ check }) => check === 'hash key of xyz0')!.message,
+      /not known of xyz/,
+    );
+  });
+
+  it('counts the memory of mbufs for socket buffers, as FreeBSD does', () => {
+    const buffers = (bytes: number) =>
+      facts({ sysctls: { 'net.isr.bindthreads': '1', 'kern.ipc.maxsockbuf': `${bytes}` } });
+    assert.deepEqual(linesFor(buffers(4 << 20), 'socket buffers'), ['kern.ipc.maxsockbuf=4718592']);
+    assert.deepEqual(grades(buffers(4_718_592)), {});
+  });
+
+  it('exits with 1 for warnings alone, as its manual page says', () => {
+    const warned = facts({ descriptors: 1024 });
+    assert.deepEqual(grades(warned), { descriptors: 'warning' });
+    assert.equal(exitStatus(examine(warned)), 1);
   });
 
   it('warns of limits, and of a process that may not use all CPUs', () => {
