@@ -187,7 +187,7 @@ void TestClassification() {
     const char* kernel;
     bool rss, udp_4tuple;
     Transport transport;
-    KernelFlow said;  // by IP_FLOWID and IP_FLOWTYPE, or their messages
+    KernelFlow said;  // IP_FLOWID and IP_FLOWTYPE, by option or message
     bool believed;
     uint32_t software_type;
   };
@@ -245,6 +245,13 @@ void TestClassification() {
        {3, kHashTypeOpaque},  // the queue's number
        false,
        kHashTypeTcpIpv4},
+      {"14 and 15 RSS, an em 82574 with a key of its own",  // the kernel goes by that, too
+       true,
+       false,
+       Transport::kTcp,
+       {kId, kHashTypeTcpIpv4},
+       true,
+       0},
       {"16 RSS, udp_4tuple", true, true, Transport::kUdp, {kId, kHashTypeUdpIpv4}, true, 0},
       {"16 RSS, udp_4tuple, not hashed",
        true,
@@ -325,7 +332,7 @@ void TestConnectionIds() {
 
 void TestEpochs() {
   Epochs epochs(2);
-  Check(epochs.Passed(epochs.Retire()), "nobody is in a turn: memory can be reused at once");
+  Check(epochs.Passed(epochs.Retire()), "no worker is in a turn: memory can be reused at once");
   epochs.Enter(0);
   uint64_t ticket = epochs.Retire();
   epochs.Enter(1);

@@ -1,5 +1,5 @@
-// Stream sockets: Unix and TCP, made, connected, read and written without waiting; runs of
-// datagrams.
+// Stream sockets, Unix and TCP: opened, connected, read and written without waiting. Buffers, and
+// runs of datagrams.
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
@@ -30,7 +30,7 @@ std::string ReceiveText(int fd) {
                       : std::string(buffer, static_cast<size_t>(received));
 }
 
-// Both ends of a connection say and hear what they should; `name` tells which kind it is.
+// Data passes between both ends of a connection. `name` is for the report.
 void TestConversation(UniqueFd client, UniqueFd server, const std::string& name) {
   char buffer[8];
   Check(ReceiveStream(server.get(), buffer, sizeof buffer) == -EAGAIN,
@@ -74,7 +74,7 @@ void TestUnix() {
   if (came) TestConversation(std::move(client.value), std::move(accepted.fd), "Unix");
   CheckFails(ListenUnix(path, 0600, 16), EADDRINUSE, "a served path is taken");
   listener.value.reset();
-  Check(!ConnectUnix(path).ok(), "nobody answers at an abandoned path");
+  Check(!ConnectUnix(path).ok(), "an abandoned path refuses connections");
   auto again = ListenUnix(path, 0600, 16);
   CheckOk(again, "an abandoned path is taken over");
   unlink(path.c_str());
@@ -107,7 +107,7 @@ void TestBuckets(Transport transport, const SocketAddress& server, const std::st
   how.local.set_port(0);
   how.bucket = -1;
   auto given = Connect(how);
-  // FreeBSD: there is no peer before the connection is there.
+  // FreeBSD: a socket has no peer before it is connected.
   Check(given.ok() && Await(given.value.get(), POLLOUT) &&
             Endpoints(given.value.get(), &how.local, &peer).ok() &&
             how.local.Host() == local.Host() && how.local.port() != 0,
@@ -150,7 +150,7 @@ void TestTcp(const char* host) {
   Check(failed, name + ": a refused connection says so");
 }
 
-// Many ports of an address are held by connections to one peer: bind(2) may choose one of them.
+// Connections to one peer hold many ports of an address: bind(2) may choose one of these.
 void TestHeldPorts() {
   ListenerOptions options;
   options.address = ParseAddress("127.0.0.1", 0).value;
@@ -177,7 +177,7 @@ void TestHeldPorts() {
         failure);
 }
 
-// Buffers of what is asked for, or of what the kernel grants.
+// Buffers have the size that is asked for, or that the kernel grants.
 void TestBuffers() {
   ListenerOptions options;
   options.transport = Transport::kUdp;
@@ -202,7 +202,7 @@ void TestBuffers() {
   Check(more == size || size == 1 << 30, "which is the limit exactly", std::to_string(more));
 }
 
-// datagramSize is a promise: the largest datagram leaves, and arrives.
+// What `datagramSize` promises: the largest datagram leaves, and arrives.
 void TestLargestDatagram() {
   constexpr int kLargest = 65507;
   ListenerOptions options;
@@ -242,7 +242,7 @@ void TestUdp() {
   SocketAddress server;
   UniqueFd socket = UdpPeer(&server);
   TestBuckets(Transport::kUdp, server, "UDP");
-  // One datagram, and several, without their peer: the socket is connected.
+  // One datagram, and several, without addresses, as the socket is connected.
   Connecting how = To(server);
   how.transport = Transport::kUdp;
   auto client = Connect(how);
@@ -274,7 +274,7 @@ void TestUdp() {
             "UDP: comes from the connected address");
     }
   }
-  int at = 1;  // the first row is another's
+  int at = 1;  // row 0 belongs to another socket
   while (at < 5 && Await(client.value.get(), POLLIN)) {
     int more =
         batcher.ReceiveConnected(client.value.get(), at, slab.data(), kSlot, kSlot, rows.data());
@@ -287,16 +287,16 @@ void TestUdp() {
     right = right && rows[i].slot == static_cast<uint32_t>(i) && length == static_cast<size_t>(i) &&
             memcmp(bytes, text + length - 1, length) == 0;
   }
-  Check(right, "UDP: what comes back is read behind the rows that wait");
+  Check(right, "UDP: answers are read behind the rows that wait");
   socket.reset();
   Check(batcher.Send(client.value.get(), outgoing, 1) == 1 && Await(client.value.get(), POLLIN),
-        "UDP: that nobody is there any more is told");
+        "UDP: a closed peer is noticed");
   int refused =
       batcher.ReceiveConnected(client.value.get(), 0, slab.data(), kSlot, kSlot, rows.data());
   Check(refused == -ECONNREFUSED, "UDP: as ECONNREFUSED", std::to_string(refused));
 }
 
-// Equally long datagrams to one peer may leave as one message: each has to arrive as itself.
+// Datagrams of one length to one peer may leave as one message, but must arrive one by one.
 void TestRuns() {
   SocketAddress from, addresses[2];
   UniqueFd sender = UdpPeer(&from), peers[2] = {UdpPeer(&addresses[0]), UdpPeer(&addresses[1])};

@@ -1,6 +1,6 @@
-// Options and flags that some FreeBSD headers lack. The numbers never changed meaning (FreeBSD
-// sys/netinet/in.h, sys/netinet6/in6.h, sys/sys/mman.h, sys/sys/fcntl.h); whether a kernel has them
-// is found out at run time.
+// Options and flags that some FreeBSD headers lack. The numbers never changed their meaning
+// (FreeBSD sys/netinet/in.h, sys/netinet6/in6.h, sys/sys/mman.h, sys/sys/fcntl.h). Whether a kernel
+// has them is probed at run time.
 #pragma once
 
 #include <netinet/in.h>

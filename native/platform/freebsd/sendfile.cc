@@ -16,10 +16,10 @@
 namespace rss {
 namespace {
 
-// sendfile(2) raises the socket's low-water mark to half its buffer for good, below which neither
-// kqueue(2) calls it writable nor send(2) takes what does not fit whole.
+// sendfile(2) raises the socket's low-water mark to half its buffer for good. With less room than
+// that, kqueue(2) does not report it writable, and send(2) takes only what fits as a whole.
 void RestoreLowWater(int socket) {
-  int bytes = 2048;  // as a socket has it at first
+  int bytes = 2048;  // a new socket's
   setsockopt(socket, SOL_SOCKET, SO_SNDLOWAT, &bytes, sizeof bytes);
 }
 
@@ -43,8 +43,8 @@ ssize_t SendFile(int socket, const iovec* headers, int count, const FileRange& r
                       count > 0 ? &header : nullptr, &sent, SF_FLAGS(range.read_ahead, flags));
   } while (result != 0 && errno == EINTR && sent == 0);
   if (static_cast<size_t>(sent) == total) RestoreLowWater(socket);
-  // `sent` is the truth, whatever was returned: a part comes with EAGAIN, with SF_SYNC also with 0,
-  // and so does nothing at all, as at the file's end.
+  // Only `sent` is reliable: a partial send may return EAGAIN or, with SF_SYNC, 0. Nothing sent and
+  // 0 returned means the file's end, or that SF_SYNC found no room.
   if (sent > 0) return sent;
   if (result == 0) return range.sync && !EndsBefore(range) ? -EAGAIN : -EIO;
   return errno == ENOBUFS || errno == EWOULDBLOCK ? -EAGAIN : -errno;
@@ -60,9 +60,9 @@ bool HasSyncSend() {
   return has;
 }
 
-// FIONWRITE leaves out what still comes from swap or disk (sbavail()), FIONSPACE does not
-// (sbspace()). It may be less for want of mbufs, 0 for a buffer that is overfull, and the buffer
-// may grow after it: then this is too much, never too little.
+// FIONWRITE leaves out what is still being read from swap or disk (sbavail()); FIONSPACE does not
+// (sbspace()). The space is smaller when mbufs are short, 0 when the buffer is overfull, and the
+// buffer may grow in between. So the result may be too large, but never too small.
 ssize_t Unacknowledged(int socket) {
   int space = 0, size = 0;
   socklen_t length = sizeof size;
@@ -86,12 +86,12 @@ EmptyProbe::EmptyProbe() : queue_(kqueue()) {}
 
 bool EmptyProbe::Ask(int socket) {
   struct kevent change, event;
-  // Alone EV_ENABLE looks at a socket again whose event has been delivered.
+  // Only EV_ENABLE checks a socket again whose event was delivered.
   EV_SET(&change, socket, EVFILT_EMPTY, EV_ADD | EV_ENABLE | EV_DISPATCH, 0, 0, nullptr);
   timespec at_once{0, 0};
   if (kevent(queue_.get(), &change, 1, &event, 1, &at_once) == 1)
     return (event.flags & EV_ERROR) == 0;
-  // Enabled it would fire later, in place of the socket that is asked of then.
+  // If it stayed enabled, it would fire in a later call, about another socket.
   change.flags = EV_DISABLE;
   kevent(queue_.get(), &change, 1, nullptr, 0, &at_once);
   return false;
