@@ -120,13 +120,13 @@ function hashKey({ name, driver, description }: Card, { capabilities: can }: Fac
   if (takesKernelKey(driver, release))
     return [{ check, grade: 'ok', message: `${driver} takes the kernel’s` }];
   if (!hashesByItself(driver, description, release)) {
-    const message = `not known of ${driver}: where it is another, server.stats() counts misdirected`;
+    const message = `not known of ${driver}: with another, server.stats() counts misdirected`;
     return [{ check, grade: 'ok', message }];
   }
   if (release > 13) {
     const message =
-      'a random one of its own: each flow comes to a CPU that is not its bucket’s, and flows that are ' +
-      'chosen for a bucket hit it by chance';
+      'a random one of its own: flows that are chosen for a bucket, as by connect({ bucket }), ' +
+      'hit it by chance';
     return [{ check, grade: 'warning', message }];
   }
   return [
@@ -134,9 +134,9 @@ function hashKey({ name, driver, description }: Card, { capabilities: can }: Fac
       check,
       grade: 'problem',
       message:
-        'a random one of its own, and the kernel files a connection by the card’s hash ' +
-        '(in_pcbgroup_update_mbuf(), of IPv4 types alone): incoming TCP over IPv6 is reset, outgoing ' +
-        'TCP over IPv4 fails',
+        'a random one of its own, and with PCBGROUP the kernel looks connections up by it, ' +
+        'correctly for IPv4 hash types alone (in_pcbgroup_update_mbuf()): most incoming TCP over ' +
+        'IPv6 is reset, most outgoing TCP over IPv4 fails. From 14 on, igb takes the kernel’s',
       fix: { file: 'the kernel configuration', lines: ['nooptions RSS', 'nooptions PCBGROUP'] },
     },
   ];
@@ -154,14 +154,17 @@ function atLeast({ sysctls }: Facts, check: string, name: string, least: number)
 function domains({ capabilities: can }: Facts): Finding[] {
   const count = new Set(can.cpuDomains.filter((domain) => domain >= 0)).size;
   if (count < 2) return [];
-  const message = `${count}, ${can.reusePortLbNuma.available ? 'listeners are for their own' : 'listeners do not know them'}`;
+  const listeners = can.reusePortLbNuma.available
+    ? 'each listener serves its own'
+    : 'listeners do not know them';
+  const message = `${count}: ${listeners}`;
   return [{ check: 'NUMA domains', grade: 'ok', message }];
 }
 
 const uniqueCpus = (cpus: readonly number[]) => [...new Set(cpus)].sort((a, b) => a - b);
 const workerCpus = ({ plan }: Facts) => uniqueCpus(plan.workers.map(({ cpu }) => cpu));
 
-/** Packets should arrive on the CPU of every worker: by interrupt, or by receive packet steering (RPS). */
+/** Every worker's CPU should receive packets: by interrupt, or by receive packet steering (RPS). */
 function receiving({ name, receive, interruptCpus }: NetworkInterface, facts: Facts): Finding {
   const check = `queues of ${name}`;
   const steered = uniqueCpus(receive.flatMap(({ steeredTo }) => steeredTo));
@@ -189,12 +192,13 @@ function receiving({ name, receive, interruptCpus }: NetworkInterface, facts: Fa
   };
 }
 
-/** A CPU should send by a queue of its own: transmit packet steering (XPS). */
+/** Every CPU should send through its own queue: transmit packet steering (XPS). */
 function sending({ name, transmit }: NetworkInterface, facts: Facts): Finding[] {
   if (transmit.length < 2) return [];
   const check = `XPS of ${name}`;
   const loose = transmit.filter(({ steeredTo }) => steeredTo.length === 0);
-  const message = `${transmit.length - loose.length} of ${transmit.length} queues to send have CPUs`;
+  const steered = transmit.length - loose.length;
+  const message = `${steered} of ${transmit.length} queues to send have CPUs`;
   if (loose.length === 0) return [{ check, grade: 'ok', message }];
   const cpus = workerCpus(facts);
   const lines = loose.slice(0, cpus.length).map((queue, i) => {

@@ -12,7 +12,7 @@ export interface NetworkInterface {
   name: string;
   receive: Queue[];
   transmit: Queue[];
-  /** Where its interrupts for received packets are handled; none: not known. */
+  /** CPUs of its receive interrupts; none: not known. */
   interruptCpus: number[];
 }
 
@@ -35,9 +35,9 @@ export interface Facts {
   /** Soft limits of this process. */
   descriptors: number;
   lockableKilobytes: number;
-  /** sysctl(8) names and values, those that there are. */
+  /** Existing sysctl(8) names and their values. */
   sysctls: Record<string, string>;
-  /** Linux: real interfaces. */
+  /** Linux: interfaces that are devices. */
   interfaces: NetworkInterface[];
   /** FreeBSD: interfaces that are devices. */
   cards: Card[];
@@ -67,7 +67,7 @@ function sysctl(name: string): string | undefined {
   }
 }
 
-/** limits(1): the soft limit, Infinity if there is none. */
+/** A soft limit as ulimit reports it; Infinity: none. */
 function limit(option: string): number {
   const value = execFileSync('sh', ['-c', `ulimit ${option}`], { encoding: 'latin1' }).trim();
   return value === 'unlimited' ? Infinity : Number(value);

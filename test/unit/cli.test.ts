@@ -14,7 +14,7 @@ import {
 
 import { pathsOfInodes, pathsOfSockstat } from '../../cli/admin-socket.js';
 import { examine, exitStatus } from '../../cli/checks.js';
-import { configuration, endpoint } from '../../cli/command.js';
+import { configuration, addressAndPort } from '../../cli/command.js';
 import type { Facts } from '../../cli/facts.js';
 import { addressBytes, findFlows } from '../../cli/flows.js';
 import { hashes } from '../../cli/hash.js';
@@ -111,7 +111,7 @@ describe('hash', () => {
   const config = { ...configuration(undefined, '128') };
   for (const [source, destination, two, four] of vectors)
     it(`${source} to ${destination}`, () => {
-      const lines = hashes('tcp', endpoint(source), endpoint(destination), config);
+      const lines = hashes('tcp', addressAndPort(source), addressAndPort(destination), config);
       assert.deepEqual(
         lines.map(({ flowId, bucket }) => [flowId, bucket]),
         [two, four].map((hash) => [hash, hash & 127]),
@@ -119,12 +119,17 @@ describe('hash', () => {
     });
 
   it('is of UDP where that is asked for', () => {
-    const [two, four] = hashes('udp', endpoint('10.0.0.1:1'), endpoint('10.0.0.2:2'), config);
+    const [two, four] = hashes(
+      'udp',
+      addressAndPort('10.0.0.1:1'),
+      addressAndPort('10.0.0.2:2'),
+      config,
+    );
     assert.deepEqual([two!.hashType, four!.hashType], ['ipv4', 'udp-ipv4']);
   });
 
   it('without ports the 4-tuple is left out', () => {
-    const lines = hashes('tcp', endpoint('10.0.0.1'), endpoint('10.0.0.2:80'), config);
+    const lines = hashes('tcp', addressAndPort('10.0.0.1'), addressAndPort('10.0.0.2:80'), config);
     assert.deepEqual(
       lines.map(({ tuple }) => tuple),
       ['2-tuple'],
@@ -142,7 +147,7 @@ describe('flows', () => {
     ['::ffff:10.0.0.2', 80, '::ffff:10.1.0.1', 2, 1],
   ];
   for (const [server, serverPort, from, buckets, perBucket] of rows)
-    it(`${from} to ${server}, ${serverPort ?? 'by addresses'}: each bucket has ${perBucket}`, () => {
+    it(`${from} to ${server}, ${serverPort ?? 'no port'}: each bucket has ${perBucket}`, () => {
       const config: RssConfig = { ...configuration(undefined, `${buckets}`), udpHash: '2-tuple' };
       const flows = findFlows({
         server,
