@@ -59,11 +59,20 @@ export interface Descriptor {
   close(): void;
 }
 
+/** A socket buffer that is smaller than was asked for, or than one datagram needs. Bytes. */
+export interface ShortBuffer {
+  buffer: 'receive' | 'send';
+  wanted: number;
+  granted: number;
+}
+
 export interface NativeListener {
   host: string;
   port: number;
   family: 4 | 6;
   descriptor: Descriptor;
+  /** Undefined for a socket that another process has opened. */
+  shortBuffers?: ShortBuffer[];
 }
 
 export interface NativeFlow {

@@ -79,6 +79,12 @@ export class Listeners {
     }
   }
 
+  /** Of socket buffers, each once. */
+  get warnings(): Set<string> {
+    const said = this.#groups.flatMap(({ members }) => members[0]!.bufferWarning ?? []);
+    return new Set(said);
+  }
+
   get addresses(): ServerAddress[] {
     return this.#groups.map(({ members: [first] }) => ({
       protocol: first!.protocol,

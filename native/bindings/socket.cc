@@ -15,6 +15,15 @@ Napi::Value ToJs(Napi::Env env, OpenedListener listener) {
   out.Set("host", listener.address.Host());
   out.Set("port", listener.address.port());
   out.Set("family", listener.address.family() == AF_INET ? 4 : 6);
+  Napi::Array short_buffers = Napi::Array::New(env);
+  for (const ShortBuffer& buffer : listener.short_buffers) {
+    Napi::Object one = Napi::Object::New(env);
+    one.Set("buffer", buffer.which == Buffer::kReceive ? "receive" : "send");
+    one.Set("wanted", buffer.wanted);
+    one.Set("granted", buffer.granted);
+    short_buffers.Set(short_buffers.Length(), one);
+  }
+  out.Set("shortBuffers", short_buffers);
   return out;
 }
 
@@ -48,8 +57,9 @@ Result<ListenerOptions> OptionsFromJs(Napi::Object object) {
   options.backlog = IntFromJs(object.Get("backlog"));
   options.unshared = BoolFromJs(object.Get("unshared"));
   options.bind_any = BoolFromJs(object.Get("bindAny"));
-  options.receive_buffer = IntFromJs(object.Get("receiveBuffer"));
-  options.send_buffer = IntFromJs(object.Get("sendBuffer"));
+  options.buffers.exact.receive = IntFromJs(object.Get("receiveBuffer"));
+  options.buffers.exact.send = IntFromJs(object.Get("sendBuffer"));
+  options.buffers.datagram_size = IntFromJs(object.Get("datagramSize"));
   return options;
 }
 

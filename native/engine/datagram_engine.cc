@@ -104,7 +104,9 @@ void DatagramEngine::Close() {
 
 Result<uint32_t> DatagramEngine::Connect(const Connecting& how) {
   const FlowClassifier& classifier = context_.table->classifier();
-  auto fd = rss::Connect(how, &classifier);
+  Connecting sized = how;
+  sized.datagram_size = static_cast<int>(options_.cell_size);
+  auto fd = rss::Connect(sized, &classifier);
   if (!fd.ok()) return fd.failure;
   auto socket = std::make_unique<ConnectedSocket>(this, std::move(*fd));
   Status status = Endpoints(socket->fd(), &socket->local, &socket->peer);

@@ -135,7 +135,7 @@ ssize_t RangeSender::Unacknowledged() {
 }
 
 bool RangeSender::IsReusable() const {
-  return !range_.shared || PeerIsElsewhere(range_.socket.get());
+  return !range_.shared || PeerRoute(range_.socket.get()) == Route::kElsewhere;
 }
 
 void RangeSender::Close() {

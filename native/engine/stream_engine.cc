@@ -248,7 +248,9 @@ StreamConnection::Peer StreamEngine::PeerOf(StreamConnection* c) {
   using Peer = StreamConnection::Peer;
   if (c->peer != Peer::kUnknown) return c->peer;
   int fd = c->fd.get();
-  if (PeerIsElsewhere(fd))
+  Route route = PeerRoute(fd);
+  if (route == Route::kPending) return Peer::kPerhapsHere;  // for now: the next call asks again
+  if (route == Route::kElsewhere)
     c->peer = Peer::kElsewhere;
   else
     c->peer = IsPaced(fd) ? Peer::kPaced : Peer::kPerhapsHere;

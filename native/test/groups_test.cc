@@ -1,4 +1,4 @@
-// Groups of listeners with real traffic over loopback: which listener got which flow.
+// Groups of listeners under real traffic over loopback: which listener got which flow.
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -233,7 +233,7 @@ void Judge(const Kernel& kernel, Transport transport, Steering steering, const F
     Check(t.destination_wrong == 0, name + ": the destination address comes with each",
           std::to_string(t.destination_wrong) + " without");
   if (kernel.rss && t.hashed == 0) {
-    // FreeBSD tells a dual-stack UDP socket nothing of IPv4 peers (ip6_savecontrol_v4()).
+    // FreeBSD delivers no flow of IPv4 peers to a dual-stack UDP socket (ip6_savecontrol_v4()).
     Skip(name + ": the kernel's flow id", "no packet came with one");
   } else if (kernel.rss) {
     Check(t.hash_wrong == 0,
@@ -287,7 +287,7 @@ void TestGroups(Transport transport) {
   }
 }
 
-// A port that another group has is refused, not shared.
+// A port of another group is refused, not shared.
 void TestTaken(Transport transport) {
   Kernel kernel;
   for (Steering steering :
@@ -342,7 +342,7 @@ void TestReply(const char* bind_host, const char* target_host) {
             from.Host());
 }
 
-// One domain for all members, which is what every kernel has.
+// All members have domain 0, which exists on every kernel.
 void TestDomains() {
   Kernel kernel;
   if (kernel.can.reuse_port_lb_numa != 0)
