@@ -47,7 +47,7 @@ export const sources = (...folders) =>
 
 /** Sources of the addon: without Node, for a platform; and those that need Node. */
 export const platformSources = (system = platform) =>
-  sources('core', 'platform/posix', `platform/${system}`);
+  sources('core', 'steering', 'platform/posix', `platform/${system}`);
 export const nodeSources = () => [...sources('engine', 'bindings'), 'native/addon.cc'];
 
 export const addonFlags = () => [

@@ -2,7 +2,7 @@ import type { Socket as DatagramSocket } from 'node:dgram';
 
 import { steeringNumber } from '../contract.js';
 import { argumentValueError, RssError, unwrap } from '../errors.js';
-import { native, type NativeListener } from '../native.js';
+import { native, type NativeListener, type NativeListenerOptions } from '../native.js';
 import {
   checkBoolean,
   checkHost,
@@ -146,7 +146,9 @@ export interface GroupOptions extends Omit<ListenerOptions, 'steering' | 'bucket
 }
 
 /** Validates everything but steering and bucket; returns what the native side takes. */
-export function checkListenerOptions(options: GroupOptions): object {
+export function checkListenerOptions(
+  options: GroupOptions,
+): Omit<NativeListenerOptions, 'unshared'> {
   return {
     protocol: checkOneOf('protocol', options.protocol ?? 'tcp', ['tcp', 'udp']),
     host: checkHost('host', options.host ?? '::'),

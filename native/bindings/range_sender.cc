@@ -13,11 +13,11 @@ namespace {
 class Sender : public Napi::ObjectWrap<Sender>, public RangeSenderSink {
  public:
   static Napi::Function Define(Napi::Env env) {
-    return DefineClass(env, "RangeSender",
-                       {InstanceMethod<&Sender::Start>("start"),
-                        InstanceMethod<&Sender::Unacknowledged>("unacknowledged"),
-                        InstanceMethod<&Sender::Reusable>("reusable"),
-                        InstanceMethod<&Sender::Close>("close")});
+    return DefineClass(
+        env, "RangeSender",
+        {InstanceMethod<&Sender::Start>("start"),
+         InstanceMethod<&Sender::Unacknowledged>("unacknowledged"),
+         InstanceMethod<&Sender::Reusable>("reusable"), InstanceMethod<&Sender::Close>("close")});
   }
 
   // new RangeSender(range, done(errno)): see lib/native.ts

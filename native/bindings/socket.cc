@@ -45,6 +45,10 @@ Napi::Value ToJs(Napi::Env env, const SocketKind& kind) {
 
 namespace {
 
+Steering SteeringFromJs(Napi::Value number) {
+  return static_cast<Steering>(IntFromJs(number));
+}
+
 Result<ListenerOptions> OptionsFromJs(Napi::Object object) {
   ListenerOptions options;
   options.transport =
@@ -75,12 +79,12 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
     size_t i = members.size();
     members.push_back({bucket, i < domains.size() ? domains[i] : -1});
   }
-  return ToJs(env, OpenGroup(*options, static_cast<Steering>(IntFromJs(info[1])), members));
+  return ToJs(env, OpenGroup(*options, SteeringFromJs(info[1]), members));
 }
 
 // dualStackGroups(steering)
 Napi::Value DualStack(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(info.Env(), DualStackGroups(static_cast<Steering>(IntFromJs(info[0]))));
+  return ToJs(info.Env(), MethodOf(SteeringFromJs(info[0])).dual_stack());
 }
 
 Napi::Value SetSocketOption(const Napi::CallbackInfo& info) {
@@ -114,19 +118,13 @@ Napi::Value Adopt(const Napi::CallbackInfo& info) {
   return ToJs(info.Env(), AdoptDescriptor(IntFromJs(info[0])));
 }
 
-// attachToeplitz(fd, config, udp, bucketToListener)
-Napi::Value AttachToeplitz(const Napi::CallbackInfo& info) {
-  RssConfig config = RssConfigFromJs(info[1].As<Napi::Object>());
-  bool with_ports = !BoolFromJs(info[2]) || config.udp_4tuple;
-  return ToJs(info.Env(),
-              AttachSteeringProgram(IntFromJs(info[0]),
-                                    ToeplitzProgram(config, with_ports, IntsFromJs(info[3]))));
-}
-
-// attachCpu(fd, cpuToListener)
-Napi::Value AttachCpu(const Napi::CallbackInfo& info) {
-  return ToJs(info.Env(),
-              AttachSteeringProgram(IntFromJs(info[0]), CpuProgram(IntsFromJs(info[1]))));
+// attachProgram(steering, fd, config, udp, listeners): see lib/native.ts
+Napi::Value Attach(const Napi::CallbackInfo& info) {
+  RssConfig config = RssConfigFromJs(info[2].As<Napi::Object>());
+  std::vector<int> listeners = IntsFromJs(info[4]);
+  Transport transport = BoolFromJs(info[3]) ? Transport::kUdp : Transport::kTcp;
+  return ToJs(info.Env(), AttachProgram(SteeringFromJs(info[0]), IntFromJs(info[1]),
+                                        {config, transport, listeners}));
 }
 
 }  // namespace
@@ -141,8 +139,7 @@ void RegisterSocket(Napi::Env env, Napi::Object exports) {
   Export(env, exports, "getSocketOption", GetSocketOption);
   Export(env, exports, "socketFlow", SocketFlow);
   Export(env, exports, "inspectSocket", Inspect);
-  Export(env, exports, "attachToeplitz", AttachToeplitz);
-  Export(env, exports, "attachCpu", AttachCpu);
+  Export(env, exports, "attachProgram", Attach);
 }
 
 }  // namespace rss

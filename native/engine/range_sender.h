@@ -41,7 +41,8 @@ class RangeSender {
 
   // Duplicates the socket. True when everything has been taken; false: OnSent() will be called.
   Result<bool> Start(int socket);
-  // Bytes that the socket has taken and its peer has not acknowledged; negative once it has no peer.
+  // Bytes that the socket has taken and its peer has not acknowledged; negative once it has no
+  // peer.
   ssize_t Unacknowledged();
   // Whether nothing refers any longer to what was sent, once it is acknowledged.
   bool IsReusable() const;

@@ -92,15 +92,13 @@ Result<KernelFlow> GetKernelFlow(int fd);
 
 // --- Steering -----------------------------------------------------------------------------------
 
-enum class Steering { kListenBucket, kReusePortLb, kBpfToeplitz, kBpfCpu, kSingle };
-
-// Sets what a member of a group needs before bind(2). `bucket` matters to kListenBucket alone.
-Status PrepareGroupMember(int fd, Steering steering, int bucket);
-// Whether the members of a group may be dual-stack wildcard sockets. FreeBSD never puts one into a
+// The option that has the kernel balance flows over the sockets of an address by a hash of its own.
+SocketOption BalancingOption();
+// Whether it balances over dual-stack wildcard sockets. FreeBSD never puts one into a
 // load-balancing group (in_pcbinslbgrouphash()), so IPv6 and IPv4 need a group each there.
-bool DualStackGroups(Steering steering);
-// Attaches a program to a group through any member. ENOTSUP outside Linux.
-Status AttachSteeringProgram(int fd, const BpfProgram& program);
+bool BalancesDualStack();
+// Attaches a program to an SO_REUSEPORT group through any member. ENOTSUP outside Linux.
+Status AttachReusePortProgram(int fd, const BpfProgram& program);
 
 // --- Datagram batches ---------------------------------------------------------------------------
 

@@ -86,25 +86,15 @@ Result<KernelFlow> GetKernelFlow(int fd) {
   return flow;
 }
 
-Status PrepareGroupMember(int fd, Steering steering, int bucket) {
-  if (steering == Steering::kReusePortLb) return SetOption(fd, SocketOption::kReusePortLb, 1);
-  if (steering != Steering::kListenBucket)
-    return MakeFailure(ENOTSUP, "setsockopt", "only Linux has this steering");
-  Status status = SetOption(fd, SocketOption::kBindMulti, 1);
-  if (!status.ok()) return status;
-  // With IPV6_BINDMULTI alone, the second bind(2) is EADDRINUSE.
-  if (FamilyOf(fd) == AF_INET6) {
-    status = SetOption(fd, SocketOption::kReusePort, 1);
-    if (!status.ok()) return status;
-  }
-  return SetOption(fd, SocketOption::kListenBucket, bucket);
+SocketOption BalancingOption() {
+  return SocketOption::kReusePortLb;
 }
 
-bool DualStackGroups(Steering steering) {
-  return steering != Steering::kReusePortLb;
+bool BalancesDualStack() {
+  return false;
 }
 
-Status AttachSteeringProgram(int, const BpfProgram&) {
+Status AttachReusePortProgram(int, const BpfProgram&) {
   return Failure{-ENOTSUP, "setsockopt", "SO_ATTACH_REUSEPORT_CBPF", {}};
 }
 

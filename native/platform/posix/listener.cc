@@ -83,10 +83,8 @@ Result<std::vector<OpenedListener>> OpenGroup(const ListenerOptions& options, St
   for (const GroupMember& member : members) {
     auto socket = OpenSocket(options);
     if (!socket.ok()) return socket.failure;
-    if (steering != Steering::kSingle) {
-      Status status = PrepareGroupMember(socket.value.get(), steering, member.bucket);
-      if (!status.ok()) return status.failure;
-    }
+    Status status = MethodOf(steering).prepare(socket->get(), member.bucket);
+    if (!status.ok()) return status.failure;
     auto bound = Bind(std::move(socket.value), address);
     if (!bound.ok()) return bound.failure;
     bound.value.short_buffers = SizeBuffers(bound.value.fd.get(), options.buffers);

@@ -6,6 +6,7 @@
 
 #include "platform/platform.h"
 #include "platform/posix/buffers.h"
+#include "steering/steering.h"
 
 namespace rss {
 

@@ -107,13 +107,13 @@ int SetBufferSize(int, Buffer, int) {
 Result<KernelFlow> GetKernelFlow(int) {
   return Unsupported("getsockopt");
 }
-Status PrepareGroupMember(int, Steering, int) {
-  return Unsupported("setsockopt");
+SocketOption BalancingOption() {
+  return SocketOption::kReusePort;
 }
-bool DualStackGroups(Steering) {
+bool BalancesDualStack() {
   return true;
 }
-Status AttachSteeringProgram(int, const BpfProgram&) {
+Status AttachReusePortProgram(int, const BpfProgram&) {
   return Unsupported("setsockopt");
 }
 
