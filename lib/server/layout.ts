@@ -1,28 +1,11 @@
 // The shared-memory layout of a server's counters: one block per worker, one row per bucket in it.
-// The rows' fields are defined once, in native/core/counters.h.
-import { native } from '../native.js';
+// The rows' fields are defined in native/core/counters.h.
+import { counterNames, counterStride as stride } from '../contract.js';
 
-/** What is counted per bucket; docs/design.md says what each means. */
-export type CounterName =
-  | 'accepted'
-  | 'served'
-  | 'handedOff'
-  | 'inboxFull'
-  | 'misdirected'
-  | 'bytesIn'
-  | 'bytesOut'
-  | 'datagramsIn'
-  | 'datagramsOut'
-  | 'datagramsForwarded'
-  | 'datagramsTruncated'
-  | 'datagramsDropped'
-  | 'requests'
-  | 'closed'
-  | 'acceptPauses'
-  | 'acceptPausedUs';
+export { counterNames } from '../contract.js';
 
-export const counterNames = native.counterNames as readonly CounterName[];
-const stride = native.counterStride;
+/** What is counted per bucket; Counters describes each. */
+export type CounterName = (typeof counterNames)[number];
 
 /** Two cache lines for each worker's heartbeat, and two for the main thread, behind the counters. */
 const ownStride = 16;

@@ -8,7 +8,7 @@ import {
   unsupported,
   unwrap,
 } from '../errors.js';
-import { type FileFlags, native, type RangeSend } from '../native.js';
+import { type FileFlags, native, type RangeSender } from '../native.js';
 import { checkBoolean, checkFd, checkInteger, checkOneOf, checkOptions } from '../validate.js';
 import { Region } from './allocator.js';
 import { ShmSegment } from './segment.js';
@@ -163,14 +163,14 @@ class QueuedSend {
   end: number | undefined;
   readonly #sends: SocketSends;
   readonly #range: ReturnType<typeof checkSend>;
-  readonly #native: RangeSend;
+  readonly #native: RangeSender;
   #settle!: (result: SendResult) => void;
   #written: Callback = () => undefined;
 
   constructor(sends: SocketSends, range: ReturnType<typeof checkSend>) {
     this.#sends = sends;
     this.#range = range;
-    this.#native = new native.RangeSend(range, (errno) => this.#taken(errno));
+    this.#native = new native.RangeSender(range, (errno) => this.#taken(errno));
     this.result = new Promise((resolve) => (this.#settle = resolve));
   }
 

@@ -1,6 +1,7 @@
 // Datagrams in batches: a slab that the kernel's messages lie in, and tables that describe them.
+import { datagramBatch } from '../contract.js';
 import { argumentTypeError, rangeError, unwrap } from '../errors.js';
-import { type SocketAddress, native, type WorkerPort } from '../native.js';
+import { type SocketAddress, native, type WorkerEngine } from '../native.js';
 import type { HashType } from '../rss/hash.js';
 import { checkPeer, endOf, type PeerOptions } from './connect.js';
 import { lentBuffer, outputMemory, type OutputRows } from './output-rows.js';
@@ -27,18 +28,18 @@ const largestDatagram = 65507;
 const replySlabSize = 256 * 1024;
 
 // A stride that is a power of two puts every datagram's head into the same few cache sets.
-const strideOf = (slotSize: number) => (Math.ceil(slotSize / 128) | 1) * 128;
+const strideOf = (cellSize: number) => (Math.ceil(cellSize / 128) | 1) * 128;
 
 /** Memory shared with the native port. */
 export class DatagramMemory {
   readonly stride: number;
   readonly slab: Buffer;
-  readonly rows = new Uint32Array(native.datagramBatch * rowWords);
+  readonly rows = new Uint32Array(datagramBatch * rowWords);
   readonly output = outputMemory(replySlabSize);
 
-  constructor(readonly slotSize: number) {
-    this.stride = strideOf(slotSize);
-    this.slab = lentBuffer(native.datagramBatch * this.stride);
+  constructor(readonly cellSize: number) {
+    this.stride = strideOf(cellSize);
+    this.slab = lentBuffer(datagramBatch * this.stride);
   }
 }
 
@@ -49,10 +50,10 @@ export class DatagramBatch {
   /** The memory all payloads lie in; offset(i) and length(i) say where. */
   readonly bytes: Buffer;
   readonly #rows: Uint32Array;
-  readonly #port: () => WorkerPort;
+  readonly #port: () => WorkerEngine;
 
   /** @internal */
-  constructor(memory: DatagramMemory, port: () => WorkerPort) {
+  constructor(memory: DatagramMemory, port: () => WorkerEngine) {
     this.bytes = memory.slab;
     this.#rows = memory.rows;
     this.#port = port;
@@ -182,11 +183,11 @@ export class DatagramReplies {
 export class Datagrams {
   /** Output: in the `datagrams` callback the same as its second argument. */
   readonly out: DatagramReplies;
-  readonly #port: WorkerPort;
+  readonly #port: WorkerEngine;
   readonly #buckets: number;
 
   /** @internal */
-  constructor(port: WorkerPort, out: DatagramReplies, buckets: number) {
+  constructor(port: WorkerEngine, out: DatagramReplies, buckets: number) {
     this.#port = port;
     this.out = out;
     this.#buckets = buckets;

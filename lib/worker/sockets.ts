@@ -1,14 +1,13 @@
 // A worker's connections as ordinary sockets: made from the port's descriptors, and accounted for.
 import { Socket } from 'node:net';
 
-import { native, type WorkerPort } from '../native.js';
+import { native, type WorkerEngine } from '../native.js';
 import type { Flow, HashType } from '../rss/hash.js';
 import { counterSlot } from '../server/layout.js';
 
 // Words of a row in the table of waiting connections; native/bindings/worker_port.cc writes them.
 const connectionWords = 4;
 const connectionRows = 256;
-const flagKernelFlow = 2;
 
 /** Bytes of live connections reach the counters this often. */
 const accountEveryMs = 1000;
@@ -40,7 +39,7 @@ export class Sockets {
   }
 
   /** Takes the first `count` waiting connections from the port. */
-  open(port: WorkerPort, count: number, connection: (socket: Socket, flow: Flow) => void): void {
+  open(port: WorkerEngine, count: number, connection: (socket: Socket, flow: Flow) => void): void {
     const { rows } = this;
     for (let i = 0; i < count; i++) {
       const row = i * connectionWords;
@@ -48,7 +47,7 @@ export class Sockets {
         bucket: rows[row]!,
         flowId: rows[row + 1]!,
         hashType: native.hashTypeName(rows[row + 2]!) as HashType,
-        source: (rows[row + 3]! & flagKernelFlow) === 0 ? 'software' : 'kernel',
+        source: rows[row + 3] === 0 ? 'software' : 'kernel',
       };
       const socket = new Socket({ fd: port.take(i), readable: true, writable: true });
       port.arrived();
@@ -58,7 +57,7 @@ export class Sockets {
   }
 
   /** Takes over a socket that has left the stream engine. */
-  detached(port: WorkerPort, socket: Socket, bucket: number, accepted: boolean): void {
+  detached(port: WorkerEngine, socket: Socket, bucket: number, accepted: boolean): void {
     if (accepted) port.hold(bucket);
     this.#track(socket, bucket, () => accepted && port.ended(bucket));
   }

@@ -1,6 +1,7 @@
 // Stream connections in batches: a slab that input lies in, and tables of rows for both directions.
+import { streamReadSize } from '../contract.js';
 import { argumentTypeError, rangeError } from '../errors.js';
-import { native, type StreamEngineViews } from '../native.js';
+import type { StreamEngineViews } from '../native.js';
 import { lentBuffer, outputMemory, type OutputMemory, type OutputRows } from './output-rows.js';
 
 // Words of a row; native/core/stream_rows.h defines them.
@@ -61,7 +62,7 @@ export class StreamMemory implements StreamEngineViews {
   readonly completed = new Uint32Array(eventRows * completedWords);
 
   constructor(maxInput: number, outputSize: number) {
-    this.slab = lentBuffer(maxInput + native.streamReadSize + slabSize);
+    this.slab = lentBuffer(maxInput + streamReadSize + slabSize);
     this.output = outputMemory(outputSize);
     ({ rows: this.outputs, pending: this.pending } = this.output);
   }

@@ -1,6 +1,7 @@
 // A worker's stream connections: the native engine, and the callbacks it leads to.
 import { Socket } from 'node:net';
 
+import { zeroCopyNumber } from '../contract.js';
 import {
   argumentTypeError,
   argumentValueError,
@@ -13,7 +14,6 @@ import {
   type SocketAddress,
   type StreamEngineSettings,
   type StreamStatistics,
-  zeroCopyNumber,
 } from '../native.js';
 import type { Flow, HashType } from '../rss/hash.js';
 import type { StreamSettings } from '../server/messages.js';

@@ -4,7 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 
 import { affinity } from '../affinity.js';
 import { argumentValueError, RssError, systemError, unwrap } from '../errors.js';
-import { native, type WorkerPort } from '../native.js';
+import { native, type WorkerEngine } from '../native.js';
 import type { HashType } from '../rss/hash.js';
 import { bucketOwners } from '../rss/topology.js';
 import { beatEveryMs } from '../server/blocked-watch.js';
@@ -37,7 +37,7 @@ let { plan } = init;
 const sockets = new Sockets(counters, finishWhenDrained);
 let streams: Streams | undefined;
 let datagrams: Datagrams | undefined;
-let port: WorkerPort | undefined;
+let port: WorkerEngine | undefined;
 
 async function load(): Promise<WorkerDefinition> {
   const loaded = definitionOf((await import(init.module)) as { default?: unknown }, init.module);
@@ -51,20 +51,20 @@ async function load(): Promise<WorkerDefinition> {
   return loaded;
 }
 
-function openPort(definition: WorkerDefinition): WorkerPort {
+function openPort(definition: WorkerDefinition): WorkerEngine {
   const memory = new DatagramMemory(init.datagramSize);
-  const opened: WorkerPort = new native.WorkerPort(
+  const opened: WorkerEngine = new native.WorkerEngine(
     {
       table: init.table,
       worker: init.workerIndex,
-      homeBucket: plan[init.workerIndex]!.buckets[0] ?? 0,
+      defaultBucket: plan[init.workerIndex]!.buckets[0] ?? 0,
       streams: streams?.engine,
-      handoff: init.handoff,
+      handOff: init.handoff,
       forward: init.forward,
       countMisdirected: init.steering !== 'bpf-cpu',
       counters,
       stride: memory.stride,
-      slotSize: memory.slotSize,
+      cellSize: memory.cellSize,
     },
     {
       slab: memory.slab,
@@ -171,7 +171,7 @@ function keepBeating(): void {
 }
 
 /** Tells what is of interest to people alone. */
-function everySecond(from: WorkerPort, delay: IntervalHistogram | undefined): void {
+function everySecond(from: WorkerEngine, delay: IntervalHistogram | undefined): void {
   if (delay !== undefined) {
     // A timer is told of after its time at the earliest: what is more is delay.
     beat[1] = Math.max(0, delay.percentile(99) / 1000 - delayResolutionMs * 1000);

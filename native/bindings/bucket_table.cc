@@ -5,7 +5,6 @@
 
 #include "bindings/convert.h"
 #include "bindings/rss_config.h"
-#include "core/counters.h"
 
 namespace rss {
 namespace {
@@ -66,10 +65,6 @@ void RegisterBucketTable(Napi::Env env, Napi::Object exports) {
   Export(env, exports, "createBucketTable", Create);
   Export(env, exports, "setBucketOwners", SetOwners);
   Export(env, exports, "destroyBucketTable", Destroy);
-  Napi::Array names = Napi::Array::New(env);
-  for (const char* name : kCounterNames) names.Set(names.Length(), name);
-  exports.Set("counterNames", names);
-  exports.Set("counterStride", static_cast<double>(kCounterStride));
 }
 
 }  // namespace rss

@@ -7,7 +7,7 @@
 
 #include "bindings/bucket_table.h"
 #include "bindings/callback.h"
-#include "bindings/range_send.h"
+#include "bindings/file_flags.h"
 #include "engine/stream_engine.h"
 
 namespace rss {
@@ -52,11 +52,11 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     options.reference_size = static_cast<size_t>(IntFromJs(settings.Get("referenceSize")));
     bool valid = table != nullptr && options.worker < static_cast<size_t>(table->workers()) &&
                  slab_.Hold(views.Get("slab"), options.max_input + StreamEngine::kReadSize) &&
-                 inputs_.Hold(views.Get("inputs"), sizeof(InputRow) / 4) &&
-                 outputs_.Hold(views.Get("outputs"), sizeof(OutputRow) / 4) &&
-                 opened_.Hold(views.Get("opened"), sizeof(OpenedRow) / 4) &&
-                 closed_.Hold(views.Get("closed"), sizeof(ClosedRow) / 4) &&
-                 completed_.Hold(views.Get("completed"), sizeof(CompletedRow) / 4) &&
+                 inputs_.Hold(views.Get("inputs"), kWords<InputRow>) &&
+                 outputs_.Hold(views.Get("outputs"), kWords<OutputRow>) &&
+                 opened_.Hold(views.Get("opened"), kWords<OpenedRow>) &&
+                 closed_.Hold(views.Get("closed"), kWords<ClosedRow>) &&
+                 completed_.Hold(views.Get("completed"), kWords<CompletedRow>) &&
                  pending_.Hold(views.Get("pending"), 1) &&
                  counters_.Hold(settings.Get("counters"), buckets * kCounterStride);
     if (!valid) {
@@ -68,13 +68,13 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     options.slab = slab_.data;
     options.slab_size = slab_.length;
     options.inputs = reinterpret_cast<InputRow*>(inputs_.data);
-    options.input_rows = inputs_.length / (sizeof(InputRow) / 4);
+    options.input_rows = inputs_.length / kWords<InputRow>;
     options.opened = reinterpret_cast<OpenedRow*>(opened_.data);
     options.closed = reinterpret_cast<ClosedRow*>(closed_.data);
     options.completed = reinterpret_cast<CompletedRow*>(completed_.data);
-    options.event_rows = std::min({opened_.length / (sizeof(OpenedRow) / 4),
-                                   closed_.length / (sizeof(ClosedRow) / 4),
-                                   completed_.length / (sizeof(CompletedRow) / 4)});
+    options.event_rows =
+        std::min({opened_.length / kWords<OpenedRow>, closed_.length / kWords<ClosedRow>,
+                  completed_.length / kWords<CompletedRow>});
     options.counters = reinterpret_cast<BucketCounters*>(counters_.data);
     uv_loop_t* loop = nullptr;
     napi_get_uv_event_loop(env_, &loop);
@@ -108,7 +108,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
   // Sends the rows that JavaScript has collected: their number stands in `pending`, so that they
   // are known after an exception too.
   void Send() {
-    size_t count = std::min<size_t>(pending_.data[0], outputs_.length / (sizeof(OutputRow) / 4));
+    size_t count = std::min<size_t>(pending_.data[0], outputs_.length / kWords<OutputRow>);
     pending_.data[0] = 0;
     // Memory of the user's may have been given away since; the first is the library's own.
     for (size_t i = 1; i < lent_.size(); ++i)
@@ -135,7 +135,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     auto source = std::make_shared<SendSource>();
     auto segment = SegmentFromJs(info[0]);
     if (!segment.ok()) return ToJs(info.Env(), segment.failure);
-    source->segment = std::move(segment.value);
+    source->segment = std::move(*segment);
     return Napi::Number::New(info.Env(), engine_->AddSource(std::move(source)));
   }
   // addFile(fd, base, { noDiskIo, noCache, readAhead }): the same; the descriptor is duplicated
@@ -144,7 +144,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     source->file.reset(fcntl(IntFromJs(info[0]), F_DUPFD_CLOEXEC, 0));
     if (!source->file) return ToJs(info.Env(), LastError("dup"));
     source->base = static_cast<uint64_t>(NumberFromJs(info[1]));
-    ReadFlags(info[2].As<Napi::Object>(), &source->how);
+    ReadFileFlags(info[2].As<Napi::Object>(), &source->how);
     return Napi::Number::New(info.Env(), engine_->AddSource(std::move(source)));
   }
   Napi::Value RemoveSource(const Napi::CallbackInfo& info) {
@@ -157,20 +157,14 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
                               engine_->LeavesHost(static_cast<uint32_t>(IntFromJs(info[0]))));
   }
 
-  Napi::Value Connected(Napi::Env env, Result<UniqueFd> socket, bool local) {
-    auto id = engine_->Connect(std::move(socket), local);
-    if (!id.ok()) return ToJs(env, id.failure);
-    return Napi::Number::New(env, id.value);
-  }
-
   // connectTcp(how), connectUnix(path): the connection's id, or a failure
   Napi::Value ConnectTcp(const Napi::CallbackInfo& info) {
     auto how = ConnectingFromJs(Transport::kTcp, info[0]);
     if (!how.ok()) return ToJs(info.Env(), how.failure);
-    return Connected(info.Env(), Connect(how.value, &engine_->classifier()), false);
+    return ToJs(info.Env(), engine_->Connect(rss::Connect(*how, &engine_->classifier()), false));
   }
   Napi::Value ConnectUnix(const Napi::CallbackInfo& info) {
-    return Connected(info.Env(), rss::ConnectUnix(TextFromJs(info[0])), true);
+    return ToJs(info.Env(), engine_->Connect(rss::ConnectUnix(TextFromJs(info[0])), true));
   }
 
   // retire(): a ticket; passed(ticket): whether every worker's turn from before it has ended
@@ -258,7 +252,6 @@ StreamEngine* StreamEngineFromJs(Napi::Value value) {
 
 void RegisterStreamEngine(Napi::Env env, Napi::Object exports) {
   exports.Set("StreamEngine", Streams::Define(env));
-  exports.Set("streamReadSize", static_cast<double>(StreamEngine::kReadSize));
 }
 
 }  // namespace rss

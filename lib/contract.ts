@@ -1,0 +1,131 @@
+// Numbers and layouts that C++ and JavaScript share. The addon exports the same names and values as
+// `contract` (native/bindings/contract.cc), and test/unit/contract.test.ts compares the two. Rows are
+// defined in native/core/rows.h; a row's names here are indices of its 32-bit words.
+
+// OpenedRow: a stream connection that has been opened.
+export const openedConnection = 0;
+export const openedBucket = 1;
+export const openedFlowId = 2;
+export const openedHashType = 3;
+export const openedFromKernel = 4;
+export const openedWords = 8;
+
+// ClosedRow: a stream connection that has been closed. The error is -errno, 0 after an orderly end.
+export const closedConnection = 0;
+export const closedError = 1;
+export const closedWords = 2;
+
+// CompletedRow: the answer to outputTaken or outputAcknowledged.
+export const completedToken = 0;
+export const completedFlags = 1;
+export const completedWords = 2;
+/** Flag: the output was taken or acknowledged before the connection ended. */
+export const completedDone = 1;
+/** Flag: nothing refers to the sent memory any longer. */
+export const completedReusable = 2;
+
+// InputRow: input of a stream connection.
+export const inputConnection = 0;
+export const inputOffset = 1;
+export const inputLength = 2;
+export const inputFlags = 3;
+export const inputBucket = 4;
+export const inputConsumed = 5;
+export const inputNeeded = 6;
+export const inputWords = 8;
+/** Flag: the peer has closed its side. */
+export const inputEnded = 1;
+/** What inputConsumed holds until JavaScript writes it; means that everything is consumed. */
+export const inputUntouched = 0xffffffff;
+
+// OutputRow and ReplyRow: output of a stream connection, or a datagram to send.
+export const outputTo = 0;
+export const outputSource = 1;
+export const outputOffset = 2;
+export const outputLength = 3;
+export const outputWords = 4;
+// Sources of an OutputRow that exist from the start, and the commands that stand in a source's place.
+export const outputInSlab = 0;
+export const outputOutSlab = 1;
+export const outputEnd = 0xffffffff;
+export const outputDestroy = 0xfffffffe;
+export const outputTaken = 0xfffffffd;
+export const outputAcknowledged = 0xfffffffc;
+// Sources of a ReplyRow: it answers a row of the batch, or leaves through a connected socket.
+export const replyInSlab = 0;
+export const replyOutSlab = 1;
+export const replyOutSlabConnected = 2;
+
+// PendingRow: an accepted connection that becomes a socket of Node.
+export const pendingBucket = 0;
+export const pendingFlowId = 1;
+export const pendingHashType = 2;
+export const pendingFromKernel = 3;
+export const pendingWords = 4;
+
+// DatagramRow: a received datagram.
+export const datagramOffset = 0;
+export const datagramLength = 1;
+export const datagramFlags = 2;
+export const datagramBucket = 3;
+export const datagramFlowId = 4;
+export const datagramHashType = 5;
+/** The connected socket that received it; 0: a bound one. */
+export const datagramSocket = 6;
+export const datagramWords = 8;
+/** Flag: longer than a cell, and cut. */
+export const datagramTruncated = 1;
+/** Most datagrams of one batch: cells of the input slab, and rows. */
+export const datagramBatch = 64;
+
+/** Bytes that one read of a stream connection may need in the slab beyond the largest request. */
+export const streamReadSize = 16_384;
+/** Low bits of a connection's id: its slot. */
+export const connectionSlotBits = 20;
+
+/** Fields of BucketCounters (native/core/counters.h), in order. */
+export const counterNames = [
+  'accepted',
+  'served',
+  'handedOff',
+  'inboxFull',
+  'misdirected',
+  'bytesIn',
+  'bytesOut',
+  'datagramsIn',
+  'datagramsOut',
+  'datagramsForwarded',
+  'datagramsTruncated',
+  'datagramsDropped',
+  'requests',
+  'closed',
+  'acceptPauses',
+  'acceptPausedUs',
+] as const;
+/** Doubles of one bucket's counters. */
+export const counterStride = 16;
+
+/** enum Steering of native/platform/platform.h. */
+export const steeringNumber = {
+  'listen-bucket': 0,
+  'reuseport-lb': 1,
+  'bpf-toeplitz': 2,
+  'bpf-cpu': 3,
+  single: 4,
+} as const;
+
+/** enum SocketOption of native/platform/platform.h. */
+export const optionNumber = {
+  bindAny: 0,
+  bindMulti: 1,
+  listenBucket: 2,
+  reusePort: 3,
+  reusePortLb: 4,
+  reusePortLbNuma: 5,
+  recvFlowId: 6,
+  recvRssBucketId: 7,
+  recvDestination: 8,
+} as const;
+
+/** enum ZeroCopy of native/engine/stream_engine.h. */
+export const zeroCopyNumber = { never: 0, auto: 1, always: 2 } as const;
