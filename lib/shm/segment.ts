@@ -261,6 +261,11 @@ export class ShmSegment {
     this.close();
   }
 
+  /** @internal Throws when it is closed. */
+  checkOpen(): void {
+    void this.#live;
+  }
+
   /** @internal Called once, when this thread's last user closes it. */
   onClose(callback: () => void): void {
     this.#live.onClose.add(callback);

@@ -8,7 +8,9 @@ import type { ServerAddress } from '../server/messages.js';
 import type { ServerStats } from '../server/stats.js';
 import type { Steering } from '../socket/listen.js';
 import { checkFunction, checkOptions } from '../validate.js';
-import type { DatagramBatch, DatagramReplies, Datagrams } from './datagrams.js';
+import type { DatagramBatch } from './datagram-batch.js';
+import type { DatagramReplies } from './datagram-replies.js';
+import type { Datagrams } from './datagrams.js';
 import type { StreamHandlers, Streams } from './streams.js';
 
 /** What a worker knows of itself and its server: start() gets it. */

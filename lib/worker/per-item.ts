@@ -5,9 +5,11 @@ import type { Socket } from 'node:net';
 import type { SystemError } from '../errors.js';
 import type { Flow } from '../rss/hash.js';
 import { checkFunction, checkOptions } from '../validate.js';
-import type { DatagramBatch, DatagramReplies } from './datagrams.js';
-import { slotOf } from './stream.js';
-import { raise, type StreamHandlers, type Streams } from './streams.js';
+import type { DatagramBatch } from './datagram-batch.js';
+import type { DatagramReplies } from './datagram-replies.js';
+import { raise } from './raise.js';
+import { slotOf } from './stream-batch.js';
+import type { StreamHandlers, Streams } from './streams.js';
 
 const noFlow: Flow = { bucket: 0, flowId: 0, hashType: 'none', source: 'software' };
 
