@@ -26,7 +26,12 @@ export class WorkerRuntime {
   #plan: readonly WorkerPlan[];
   #draining = false;
 
-  constructor(init: WorkerInit, definition: WorkerDefinition, allCounters: ArrayBuffer, post: Post) {
+  constructor(
+    init: WorkerInit,
+    definition: WorkerDefinition,
+    allCounters: ArrayBuffer,
+    post: Post,
+  ) {
     this.#init = init;
     this.#definition = definition;
     this.#post = post;
@@ -60,7 +65,9 @@ export class WorkerRuntime {
       (count) => datagrams.serve(count),
       acceptErrorReporter(init.workerIndex, post),
     );
-    this.#sockets = new NodeSockets(this.#engine, pending, counters, () => this.#finishWhenDrained());
+    this.#sockets = new NodeSockets(this.#engine, pending, counters, () =>
+      this.#finishWhenDrained(),
+    );
     const datagrams = new Datagrams(this.#engine, memory, definition, init.config.buckets);
     this.#context = workerContext(init, {
       streams: this.#streams,

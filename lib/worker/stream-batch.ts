@@ -188,4 +188,3 @@ export class CompletedBatch {
     this.count = kept;
   }
 }
-

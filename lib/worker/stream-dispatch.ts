@@ -29,12 +29,7 @@ export class StreamDispatch {
   readonly #completed: CompletedBatch;
 
   /** `rows` are those that `streams.out` writes to. */
-  constructor(
-    handlers: StreamHandlers,
-    streams: Streams,
-    memory: StreamMemory,
-    rows: OutputRows,
-  ) {
+  constructor(handlers: StreamHandlers, streams: Streams, memory: StreamMemory, rows: OutputRows) {
     this.#handlers = handlers;
     this.#streams = streams;
     this.#memory = memory;

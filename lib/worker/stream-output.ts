@@ -5,14 +5,8 @@ import type { OutputRows } from './output-rows.js';
 import { firstOwnToken } from './stream-batch.js';
 
 // V8 compiles a module's own constants into its code, but reads imported ones each time.
-const {
-  outputAcknowledged,
-  outputDestroy,
-  outputEnd,
-  outputInSlab,
-  outputOutSlab,
-  outputTaken,
-} = contract;
+const { outputAcknowledged, outputDestroy, outputEnd, outputInSlab, outputOutSlab, outputTaken } =
+  contract;
 
 // Sources have smaller numbers. Commands, which stand in a source's place, have larger ones.
 const sourceLimit = 2 ** 31;

@@ -27,7 +27,12 @@ import {
 import { checkInteger, checkOptions } from '../validate.js';
 import { checkPeer, endOf, type PeerOptions } from './connect.js';
 import { OutputRows } from './output-rows.js';
-import { type CompletedBatch, firstOwnToken, type StreamBatch, StreamMemory } from './stream-batch.js';
+import {
+  type CompletedBatch,
+  firstOwnToken,
+  type StreamBatch,
+  StreamMemory,
+} from './stream-batch.js';
 import { StreamDispatch } from './stream-dispatch.js';
 import { maxSource, StreamOutput } from './stream-output.js';
 
