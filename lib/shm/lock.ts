@@ -1,8 +1,10 @@
+import * as contract from '../contract.js';
 import { argumentTypeError } from '../errors.js';
 import { native } from '../native.js';
 import { checkInteger } from '../validate.js';
 
-const contended = 1 << 29; // OwnerLock::kContended of native/core/owner_lock.h
+// V8 compiles a module's own constants into its code, but reads imported ones each time.
+const { lockContended } = contract;
 
 /**
  * A lock in shared memory, between threads or processes, that names its owner: one word of a
@@ -21,7 +23,7 @@ export class OwnerLock {
     if (!(words instanceof Int32Array)) throw argumentTypeError('words', 'an Int32Array', words);
     this.#words = words;
     this.#index = checkInteger('index', index, 0, words.length - 1);
-    this.#token = checkInteger('token', token, 1, contended - 1);
+    this.#token = checkInteger('token', token, 1, lockContended - 1);
   }
 
   /** Waits until the lock is free, and takes it. Not recursive. */
@@ -34,13 +36,13 @@ export class OwnerLock {
 
   /** Frees the lock, which this thread must hold, and wakes one waiting thread. */
   release(): void {
-    if ((Atomics.exchange(this.#words, this.#index, 0) & contended) !== 0)
+    if ((Atomics.exchange(this.#words, this.#index, 0) & lockContended) !== 0)
       native.wakeWord(this.#words, this.#index, 1);
   }
 
   /** Whether the owner with this token holds the lock. */
   isHeldBy(token: number): boolean {
-    return (Atomics.load(this.#words, this.#index) & ~contended) === token;
+    return (Atomics.load(this.#words, this.#index) & ~lockContended) === token;
   }
 
   /** Frees the lock of a dead owner. */

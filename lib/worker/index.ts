@@ -1,4 +1,4 @@
-// Public surface of 'freebsd-rss/worker': what a worker module imports.
+// Public exports of 'freebsd-rss/worker', for worker modules.
 export { serveHttp } from '../http.js';
 export type { PeerOptions } from './connect.js';
 export type { SocketAddress } from '../native.js';
