@@ -1,4 +1,4 @@
-// Where a running server's admin socket is: given as a path, or looked for among a process's Unix sockets.
+// Finds the admin socket of a running server: a path, or one of a process's Unix sockets.
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import net from 'node:net';
@@ -8,7 +8,7 @@ import type { ServerSnapshot } from 'freebsd-rss';
 
 import { UsageError } from './command.js';
 
-/** Longer than a server takes to answer, unless it is another socket. */
+/** A socket that takes longer to answer is not an admin socket. */
 const answerMs = 1000;
 
 export async function snapshot(path: string): Promise<ServerSnapshot> {
@@ -26,7 +26,7 @@ export function pathsOfInodes(table: string, inodes: ReadonlySet<string>): strin
 
 /** Paths of a process's Unix sockets, in the output of FreeBSD's sockstat(1) -u. */
 export function pathsOfSockstat(table: string, pid: number): string[] {
-  // USER COMMAND PID FD PROTO LOCAL ADDRESS; without a path: the other end of a connection
+  // USER COMMAND PID FD PROTO LOCAL ADDRESS; without a path: a connection
   return table
     .split('\n')
     .map((line) => line.trim().split(/\s+/))
@@ -49,20 +49,20 @@ function pathsOf(pid: number): string[] {
   return pathsOfInodes(readFileSync(`/proc/${pid}/net/unix`, 'utf8'), new Set(inodes));
 }
 
-/** Whether a snapshot of this process is to be had there. */
+/** Whether a snapshot of this process can be read there. */
 async function isAdmin(path: string, pid: number): Promise<boolean> {
   const socket = net.connect(path);
   const timer = setTimeout(() => socket.destroy(), answerMs);
   try {
     return (JSON.parse(await text(socket)) as ServerSnapshot).pid === pid;
   } catch {
-    return false; // it serves something else
+    return false; // another kind of socket
   } finally {
     clearTimeout(timer);
   }
 }
 
-/** The socket of `where`, a path or a process. */
+/** `where` is a path or a process id. */
 export async function findAdminSocket(where: string): Promise<string> {
   if (!/^\d+$/.test(where)) return where;
   const pid = Number(where);

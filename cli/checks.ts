@@ -1,6 +1,8 @@
 // doctor's judgement: a pure function of what was found.
 import { cpusToMask } from '../lib/server/receive-cpus.js';
-import type { Facts, NetworkInterface } from './facts.js';
+import { maxsockbufFor } from '../lib/socket/buffers.js';
+import { hashesByItself, takesKernelKey } from './cards.js';
+import type { Card, Facts, NetworkInterface } from './facts.js';
 
 export type Grade = 'ok' | 'warning' | 'problem';
 
@@ -17,7 +19,7 @@ const loader = (...lines: string[]) => ({ file: '/boot/loader.conf', lines });
 const sysctlConf = (...lines: string[]) => ({ file: '/etc/sysctl.conf', lines });
 const shell = (...lines: string[]) => ({ file: 'a shell', lines });
 
-/** Accept queue, socket buffer and descriptors below which a busy server suffers. */
+/** Limits below which a busy server suffers. */
 const wanted = {
   acceptQueue: 1024,
   socketBuffer: 4 * 2 ** 20,
@@ -44,7 +46,9 @@ function kernelRss({ capabilities: can, plan }: Facts): Finding {
 function netisr({ capabilities: can, cpus, sysctls }: Facts): Finding {
   const check = 'netisr threads';
   const bound = sysctls['net.isr.bindthreads'] === '1';
-  const dispatch = `dispatch is ${sysctls['net.isr.dispatch'] ?? 'not known'}`;
+  const rss = can.rssConfig.available;
+  const set = sysctls['net.isr.dispatch'] ?? 'not known';
+  const dispatch = rss ? 'dispatch is hybrid, as RSS has it whatever is set' : `dispatch is ${set}`;
   if (can.netisrThreads >= 2 || cpus === 1)
     return bound || cpus === 1
       ? { check, grade: 'ok', message: `${can.netisrThreads}, bound to their CPUs; ${dispatch}` }
@@ -56,8 +60,10 @@ function netisr({ capabilities: can, cpus, sysctls }: Facts): Finding {
         };
   return {
     check,
-    grade: 'warning',
-    message: 'one: loopback is not hashed, and packets that are queued have one CPU',
+    grade: rss ? 'problem' : 'warning',
+    message: rss
+      ? 'one: every packet is handled on CPU 0, which undoes RSS'
+      : 'one: packets that are queued have one CPU',
     fix: loader('net.isr.maxthreads="-1"', 'net.isr.bindthreads="1"'),
   };
 }
@@ -106,7 +112,37 @@ function jail({ capabilities: can }: Facts): Finding[] {
   return [{ check: 'jail', grade: 'ok', message: `this is one, ${bindAny} IP_BINDANY` }];
 }
 
-/** A setting that should be at least so much. */
+/** By whose key a card hashes. Without RSS in the kernel, nothing depends on it. */
+function hashKey({ name, driver, description }: Card, { capabilities: can }: Facts): Finding[] {
+  if (!can.rssConfig.available) return [];
+  const check = `hash key of ${name}`;
+  const release = major(can.release);
+  if (takesKernelKey(driver, release))
+    return [{ check, grade: 'ok', message: `${driver} takes the kernel’s` }];
+  if (!hashesByItself(driver, description, release)) {
+    const message = `not known of ${driver}: with another, server.stats() counts misdirected`;
+    return [{ check, grade: 'ok', message }];
+  }
+  if (release > 13) {
+    const message =
+      'a random one of its own: flows that are chosen for a bucket, as by connect({ bucket }), ' +
+      'hit it by chance';
+    return [{ check, grade: 'warning', message }];
+  }
+  return [
+    {
+      check,
+      grade: 'problem',
+      message:
+        'a random one of its own, and with PCBGROUP the kernel looks connections up by it, ' +
+        'correctly for IPv4 hash types alone (in_pcbgroup_update_mbuf()): most incoming TCP over ' +
+        'IPv6 is reset, most outgoing TCP over IPv4 fails. From 14 on, igb takes the kernel’s',
+      fix: { file: 'the kernel configuration', lines: ['nooptions RSS', 'nooptions PCBGROUP'] },
+    },
+  ];
+}
+
+/** A setting that should have at least this value. */
 function atLeast({ sysctls }: Facts, check: string, name: string, least: number): Finding[] {
   const value = sysctls[name];
   if (value === undefined) return [];
@@ -118,14 +154,17 @@ function atLeast({ sysctls }: Facts, check: string, name: string, least: number)
 function domains({ capabilities: can }: Facts): Finding[] {
   const count = new Set(can.cpuDomains.filter((domain) => domain >= 0)).size;
   if (count < 2) return [];
-  const message = `${count}, ${can.reusePortLbNuma.available ? 'listeners are for their own' : 'listeners do not know them'}`;
+  const listeners = can.reusePortLbNuma.available
+    ? 'each listener serves its own'
+    : 'listeners do not know them';
+  const message = `${count}: ${listeners}`;
   return [{ check: 'NUMA domains', grade: 'ok', message }];
 }
 
 const uniqueCpus = (cpus: readonly number[]) => [...new Set(cpus)].sort((a, b) => a - b);
 const workerCpus = ({ plan }: Facts) => uniqueCpus(plan.workers.map(({ cpu }) => cpu));
 
-/** Packets should arrive on the CPU of every worker: by interrupt, or by receive packet steering (RPS). */
+/** Every worker's CPU should receive packets: by interrupt, or by receive packet steering (RPS). */
 function receiving({ name, receive, interruptCpus }: NetworkInterface, facts: Facts): Finding {
   const check = `queues of ${name}`;
   const steered = uniqueCpus(receive.flatMap(({ steeredTo }) => steeredTo));
@@ -153,12 +192,13 @@ function receiving({ name, receive, interruptCpus }: NetworkInterface, facts: Fa
   };
 }
 
-/** A CPU should send by a queue of its own: transmit packet steering (XPS). */
+/** Every CPU should send through its own queue: transmit packet steering (XPS). */
 function sending({ name, transmit }: NetworkInterface, facts: Facts): Finding[] {
   if (transmit.length < 2) return [];
   const check = `XPS of ${name}`;
   const loose = transmit.filter(({ steeredTo }) => steeredTo.length === 0);
-  const message = `${transmit.length - loose.length} of ${transmit.length} queues to send have CPUs`;
+  const steered = transmit.length - loose.length;
+  const message = `${steered} of ${transmit.length} queues to send have CPUs`;
   if (loose.length === 0) return [{ check, grade: 'ok', message }];
   const cpus = workerCpus(facts);
   const lines = loose.slice(0, cpus.length).map((queue, i) => {
@@ -174,7 +214,7 @@ export const notServed: Finding = {
   message: 'freebsd-rss serves FreeBSD and Linux',
 };
 
-/** What is well and what is not, in the order in which it matters. */
+/** The findings, the most important first. */
 export function examine(facts: Facts): Finding[] {
   const { platform } = facts.capabilities;
   const common = [
@@ -188,9 +228,15 @@ export function examine(facts: Facts): Finding[] {
     return [
       kernelRss(facts),
       netisr(facts),
+      ...facts.cards.flatMap((card) => hashKey(card, facts)),
       ...common,
       ...atLeast(facts, 'accept queue', 'kern.ipc.soacceptqueue', wanted.acceptQueue),
-      ...atLeast(facts, 'socket buffers', 'kern.ipc.maxsockbuf', wanted.socketBuffer),
+      ...atLeast(
+        facts,
+        'socket buffers',
+        'kern.ipc.maxsockbuf',
+        maxsockbufFor(wanted.socketBuffer),
+      ),
       ...domains(facts),
     ];
   return [
@@ -203,7 +249,7 @@ export function examine(facts: Facts): Finding[] {
   ];
 }
 
-/** 0 all is well, 1 something could be better, 2 something does not work. */
+/** 0: all is well. 1: something could be better. 2: something does not work. */
 export function exitStatus(findings: readonly Finding[]): number {
   const grades: Grade[] = ['ok', 'warning', 'problem'];
   return Math.max(...findings.map(({ grade }) => grades.indexOf(grade)));

@@ -1,4 +1,4 @@
-// What all commands have in common.
+// What the commands share.
 import { isIP } from 'node:net';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 
@@ -10,7 +10,7 @@ export interface Command {
   run(args: string[]): number | Promise<number>;
 }
 
-/** A command line that cannot be run; the message is for the person who typed it. */
+/** A command line that cannot be run. The message is for its author. */
 export class UsageError extends Error {}
 
 export function parse<T extends ParseArgsConfig>(config: T): ReturnType<typeof parseArgs<T>> {
@@ -21,7 +21,7 @@ export function parse<T extends ParseArgsConfig>(config: T): ReturnType<typeof p
   }
 }
 
-/** `form`: what it may look like. Default: digits alone. */
+/** `form`: the syntax. Default: digits alone. */
 export function number(
   name: string,
   text: string,
@@ -35,13 +35,13 @@ export function number(
   return value;
 }
 
-export interface Endpoint {
+export interface AddressAndPort {
   address: string;
   port: number | undefined;
 }
 
 /** "10.0.0.1", "10.0.0.1:80", "2001:db8::1", "[2001:db8::1]:80". */
-export function endpoint(text: string): Endpoint {
+export function addressAndPort(text: string): AddressAndPort {
   const match = /^(?:\[(.*)\]|([^:]*)):(\d+)$/.exec(text);
   const address = match?.[1] ?? match?.[2] ?? text.replace(/^\[(.*)\]$/, '$1');
   if (isIP(address) === 0) throw new UsageError(`"${text}" is no IP address, nor one with a port`);
@@ -49,7 +49,7 @@ export function endpoint(text: string): Endpoint {
   return { address, port };
 }
 
-/** What a server would do here. Its worker module is not looked at before it listens. */
+/** What a server would do here. plan() does not load the worker module. */
 export function planHere(): ServerPlan {
   return createServer({ worker: 'none', tcp: {}, udp: {} }).plan();
 }
@@ -74,7 +74,7 @@ export function configuration(key: string | undefined, buckets: string | undefin
   return config;
 }
 
-/** Aligned columns; the last one is as long as it likes. */
+/** Aligned columns. The last one is not padded or limited. */
 export function columns(rows: readonly (readonly string[])[]): string {
   const widest = (i: number) => rows.reduce((most, row) => Math.max(most, row[i]!.length), 0);
   const widths = rows[0]?.map((_, i) => widest(i)) ?? [];
@@ -83,7 +83,7 @@ export function columns(rows: readonly (readonly string[])[]): string {
   return rows.map((row) => `${line(row).trimEnd()}\n`).join('');
 }
 
-/** Text of at most 80 columns, what follows the first line indented. */
+/** Text of at most 80 columns. Lines after the first are indented. */
 export function wrap(text: string, indent: number): string {
   const lines: string[] = [];
   for (const word of text.split(' ')) {

@@ -1,4 +1,4 @@
-// What doctor looks at on this host. Nothing is judged here.
+// Gathers what doctor judges.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cpus, networkInterfaces } from 'node:os';
@@ -12,8 +12,18 @@ export interface NetworkInterface {
   name: string;
   receive: Queue[];
   transmit: Queue[];
-  /** Where its interrupts for received packets are handled; none: not known. */
+  /** CPUs of its receive interrupts; none: not known. */
   interruptCpus: number[];
+}
+
+/** A network card of FreeBSD. */
+export interface Card {
+  /** em0, mce1. */
+  name: string;
+  /** em, mce. */
+  driver: string;
+  /** dev.em.0.%desc; empty: not known. */
+  description: string;
 }
 
 export interface Facts {
@@ -25,10 +35,12 @@ export interface Facts {
   /** Soft limits of this process. */
   descriptors: number;
   lockableKilobytes: number;
-  /** sysctl(8) names and values, those that there are. */
+  /** Existing sysctl(8) names and their values. */
   sysctls: Record<string, string>;
-  /** Linux: real interfaces. */
+  /** Linux: interfaces that are devices. */
   interfaces: NetworkInterface[];
+  /** FreeBSD: interfaces that are devices. */
+  cards: Card[];
 }
 
 const names = {
@@ -55,7 +67,7 @@ function sysctl(name: string): string | undefined {
   }
 }
 
-/** limits(1): the soft limit, Infinity if there is none. */
+/** A soft limit as ulimit reports it; Infinity: none. */
 function limit(option: string): number {
   const value = execFileSync('sh', ['-c', `ulimit ${option}`], { encoding: 'latin1' }).trim();
   return value === 'unlimited' ? Infinity : Number(value);
@@ -72,6 +84,14 @@ function interfaces(): NetworkInterface[] {
     }));
 }
 
+function cards(): Card[] {
+  return Object.keys(networkInterfaces()).flatMap((name) => {
+    const [, driver, unit] = /^([a-z]\w*?)(\d+)$/.exec(name) ?? [];
+    const description = driver && sysctl(`dev.${driver}.${unit}.%desc`);
+    return driver === undefined || description === undefined ? [] : { name, driver, description };
+  });
+}
+
 export function gather(): Facts {
   const can = capabilities();
   const found = names[can.platform].map((name) => [name, sysctl(name)] as const);
@@ -86,5 +106,6 @@ export function gather(): Facts {
       found.filter((entry): entry is [string, string] => entry[1] !== undefined),
     ),
     interfaces: process.platform === 'linux' ? interfaces() : [],
+    cards: process.platform === 'freebsd' ? cards() : [],
   };
 }

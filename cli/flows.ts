@@ -8,7 +8,7 @@ import {
   columns,
   type Command,
   configuration,
-  endpoint,
+  addressAndPort,
   number,
   parse,
   printJson,
@@ -22,7 +22,7 @@ const usage = `Source addresses and ports whose flows cover every bucket of a se
   --server ADDR[:PORT]   where the flows go; without a port, addresses alone
                          are hashed (2-tuple), as FreeBSD does for UDP
   --from CIDR            where they may come from: 10.1.0.0/16, 2001:db8::/64
-  --per-bucket N         so many for each bucket (default 1)
+  --per-bucket N         flows for each bucket (default 1)
   --ports FIRST-LAST     source ports (default 10000-65535)
   --key HEX              the server's key, 40 bytes (default: this host's)
   --buckets N            the server's number of buckets
@@ -39,7 +39,7 @@ export interface SourceFlow {
   port: number | undefined;
 }
 
-/** Bytes of an address in network order; of one that is mapped into IPv6 those of IPv4, as they are hashed. */
+/** Bytes of an address in network order. A v4-mapped one has those of IPv4, which are hashed. */
 export function addressBytes(text: string): Uint8Array {
   const { address } = plainHost(text);
   if (isIP(address) === 4) return Uint8Array.from(address.split('.'), Number);
@@ -59,7 +59,7 @@ function addressText(bytes: Uint8Array): string {
   return new URL(`http://[${words.join(':')}]`).hostname.slice(1, -1);
 }
 
-/** The hash is linear: that of a tuple is the exclusive or of those of its bytes. */
+/** Toeplitz hashes are linear: that of a tuple is the exclusive or of its bytes' hashes. */
 class LinearHash {
   readonly #tables: Uint32Array[];
 
@@ -80,7 +80,7 @@ class LinearHash {
   }
 }
 
-/** A network without its first address, and without the last one of IPv4. */
+/** A network without its first address, and in IPv4 without the last. */
 function network(cidr: string): { count: number; address(n: number): Uint8Array } {
   const [text = '', prefix = '', ...more] = cidr.split('/');
   if (isIP(text) === 0 || text.includes('%') || more.length > 0)
@@ -113,7 +113,7 @@ export interface FlowsRequest {
   config: RssConfig;
 }
 
-/** So many flows for each bucket, in the order of buckets. Throws when there are not so many. */
+/** `perBucket` flows for each bucket, in the order of buckets. Throws when there are too few. */
 export function findFlows(request: FlowsRequest): SourceFlow[] {
   const { serverPort, perBucket, firstPort, lastPort, config } = request;
   if (config.hashAlgorithm !== 'toeplitz')
@@ -134,7 +134,7 @@ export function findFlows(request: FlowsRequest): SourceFlow[] {
     return true;
   };
   const { count, address } = network(request.from);
-  // Few of each address, so that there are many of them.
+  // Takes few flows of each address, to use many addresses.
   const most = Math.max(config.buckets, Math.ceil(missing / count));
   for (let n = 0; n < count; n++) {
     const bytes = address(n);
@@ -163,7 +163,7 @@ function run(args: string[]): number {
   });
   if (values.server === undefined || values.from === undefined)
     throw new UsageError('flows needs --server and --from');
-  const server = endpoint(values.server);
+  const server = addressAndPort(values.server);
   if (server.address.includes('%')) throw new UsageError('--server takes no zone');
   const [first = '', last = '', ...more] = values.ports.split('-');
   if (more.length > 0) throw new UsageError(`--ports must be FIRST-LAST, not "${values.ports}"`);

@@ -1,12 +1,12 @@
-// freebsd-rss hash: where a flow belongs.
+// freebsd-rss hash: the hash and bucket of a flow.
 import { bucketOf, type RssConfig, type TupleHash } from 'freebsd-rss';
 
 import {
   columns,
   type Command,
   configuration,
-  type Endpoint,
-  endpoint,
+  type AddressAndPort,
+  addressAndPort,
   parse,
   printJson,
   UsageError,
@@ -31,11 +31,11 @@ interface Line extends TupleHash {
   tuple: '2-tuple' | '4-tuple';
 }
 
-/** What the addresses, and the ports if there are any, hash to. */
+/** The hashes of the addresses and, where both have one, of the ports too. */
 export function hashes(
   protocol: 'tcp' | 'udp',
-  source: Endpoint,
-  destination: Endpoint,
+  source: AddressAndPort,
+  destination: AddressAndPort,
   config: RssConfig,
 ): Line[] {
   const tuple = {
@@ -68,7 +68,7 @@ function run(args: string[]): number {
   });
   if (positionals.length !== 2) throw new UsageError('hash takes a source and a destination');
   const config = configuration(values.key, values.buckets);
-  const [source, destination] = positionals.map(endpoint) as [Endpoint, Endpoint];
+  const [source, destination] = positionals.map(addressAndPort) as [AddressAndPort, AddressAndPort];
   let lines = hashes(values.udp ? 'udp' : 'tcp', source, destination, config);
   if (values.udp) lines = lines.filter(({ tuple }) => tuple === config.udpHash);
   if (lines.length === 0) throw new UsageError('UDP is hashed with its ports here: name both');

@@ -1,4 +1,4 @@
-// freebsd-rss info: what the kernel has, and what a server would make of it.
+// freebsd-rss info: the kernel's configuration, and the plan of a server on it.
 import { createHash } from 'node:crypto';
 
 import { capabilities, type Probe } from 'freebsd-rss';

@@ -1,4 +1,4 @@
-// freebsd-rss load: traffic for a server, and what becomes of it.
+// freebsd-rss load: sends traffic to a server and measures the answers.
 import { writeFileSync } from 'node:fs';
 
 import type { Command } from './command.js';
@@ -73,7 +73,7 @@ async function run(args: string[]): Promise<number> {
   const options = await parseLoadOptions(args);
   const vega = options.svg === undefined ? undefined : await loadVega();
   const clients = await Clients.start(options, (message) => console.error(`warning: ${message}`));
-  // What has been measured so far is told; a second signal ends the process.
+  // The first SIGINT ends the trial and prints its results; a second one ends the process.
   const stop = () => clients.stop();
   process.once('SIGINT', stop);
   try {

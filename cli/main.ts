@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The freebsd-rss command: a word that says what, then its options.
+// The freebsd-rss command: the name of a command, then its options.
 import { UsageError } from './command.js';
 import { commands } from './commands.js';
 
@@ -33,7 +33,7 @@ function run(args: string[]): number | Promise<number> {
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
-  process.exit(); // head(1) has seen enough
+  process.exit(); // as head(1) closes its input early
 });
 
 try {

@@ -4,7 +4,7 @@ import type { CounterName, ServerSnapshot } from 'freebsd-rss';
 const help: Record<CounterName, string> = {
   accepted: 'Connections accepted.',
   served: 'Connections given to the server.',
-  handedOff: 'Connections given to the worker that owns their bucket.',
+  handedOff: 'Connections handed off to the worker that owns their bucket.',
   inboxFull: 'Hand-offs that the owner had no room for.',
   misdirected: 'Connections and datagrams read by another worker than the owner.',
   bytesIn: 'Payload received.',
@@ -23,7 +23,7 @@ const help: Record<CounterName, string> = {
 const metric = (name: string) =>
   `freebsd_rss_${name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}_total`;
 
-/** A family per counter, a sample per bucket. */
+/** One metric family per counter, one sample per bucket. */
 export function prometheus({ buckets, workers, movedBuckets }: ServerSnapshot): string {
   const lines = Object.entries(help).flatMap(([name, text]) => [
     `# HELP ${metric(name)} ${text}`,
@@ -35,7 +35,7 @@ export function prometheus({ buckets, workers, movedBuckets }: ServerSnapshot): 
   ]);
   const moved = metric('movedBuckets');
   lines.push(
-    `# HELP ${moved} Buckets that have gone to another worker.`,
+    `# HELP ${moved} Buckets that have moved to another worker.`,
     `# TYPE ${moved} counter`,
   );
   const delay = 'freebsd_rss_loop_delay_p99_seconds';

@@ -1,4 +1,4 @@
-// top's table: pure, from two snapshots.
+// The table of top: a pure function of two snapshots.
 import type { Misdirection, ServerSnapshot } from 'freebsd-rss';
 
 export const sortings = ['bucket', 'load', 'connections'] as const;
@@ -40,7 +40,7 @@ function rowsOf(now: ServerSnapshot, before: ServerSnapshot): Row[] {
   });
 }
 
-/** What a bucket's share is of: requests where they are counted, else new flows. */
+/** The share is of requests where the server counts them, else of new flows. */
 const load = (row: Row) => row.requests || row.accepts + row.datagrams;
 
 const compare: Record<Sorting, (a: Row, b: Row) => number> = {
@@ -83,8 +83,9 @@ function misdirection({ misdirections = [] }: Partial<ServerSnapshot>): string[]
   const { protocol, source, sourcePort, destinationPort, hashType, hashedBy, bucket } = last;
   return [
     '',
-    `misdirected: ${protocol} ${source} port ${sourcePort}`, // 39 columns of IPv6 at most
-    `  to ${destinationPort}, of bucket ${bucket} by ${hashType}, ${hashedBy}; came to worker ${last.workerIndex}`,
+    `misdirected: ${protocol} ${source} port ${sourcePort}`, // IPv6: at most 39 columns
+    `  to ${destinationPort}, of bucket ${bucket} by ${hashType}, ${hashedBy}; ` +
+      `came to worker ${last.workerIndex}`,
   ];
 }
 
@@ -101,7 +102,8 @@ export function table(
   const shown = rows.sort(compare[sorting]).slice(0, lines - 3 - sample.length);
   const workers = now.workers.length;
   return [
-    `process ${now.pid}, ${now.steering}: ${rows.length} buckets, ${workers} workers, by ${sorting}`,
+    `process ${now.pid}, ${now.steering}: ${rows.length} buckets, ` +
+      `${workers} workers, by ${sorting}`,
     '',
     `${line(({ head }) => head)}  share`,
     ...shown.map((row) => {

@@ -1,4 +1,4 @@
-// freebsd-rss top: what a running server does, once a second.
+// freebsd-rss top: shows what a running server does, once a second.
 import readline from 'node:readline';
 import { setTimeout } from 'node:timers/promises';
 
@@ -11,7 +11,7 @@ const usage = `What a running server does, bucket by bucket, once a second.
 
   freebsd-rss top [options] SOCKET|PID
 
-  --count N      so many times, then end (default: until q is pressed)
+  --count N      end after N times (default: when q is pressed)
   --prometheus   the counters in Prometheus' text format, once
   --json         the counters for programs, once
 

@@ -5,6 +5,14 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import type { optionNumber, steeringNumber, zeroCopyNumber } from './contract.js';
+import type { HashType } from './rss/hash.js';
+
+type ValueOf<T> = T[keyof T];
+type SteeringNumber = ValueOf<typeof steeringNumber>;
+type OptionNumber = ValueOf<typeof optionNumber>;
+type ZeroCopyNumber = ValueOf<typeof zeroCopyNumber>;
+
 /** What a native function returns when it failed. errors.ts makes an Error of it. */
 export interface Failure {
   errno: number;
@@ -30,6 +38,11 @@ export interface NativeRssConfig {
   udpHash: '2-tuple' | '4-tuple';
   bucketMap: number[];
 }
+
+/** What native functions read of a configuration. */
+export type RssConfigInput = Readonly<
+  Pick<NativeRssConfig, 'source' | 'bits' | 'hashAlgorithm' | 'hashKey' | 'udpHash'>
+> & { readonly bucketMap: readonly number[] };
 
 /** 0: it works on this kernel; otherwise -errno of trying. */
 export interface NativeCapabilities {
@@ -59,18 +72,54 @@ export interface Descriptor {
   close(): void;
 }
 
+/** A socket buffer that is smaller than was asked for, or than one datagram needs. Bytes. */
+export interface ShortBuffer {
+  buffer: 'receive' | 'send';
+  wanted: number;
+  granted: number;
+}
+
 export interface NativeListener {
   host: string;
   port: number;
   family: 4 | 6;
   descriptor: Descriptor;
+  /** Undefined for a socket that another process has opened. */
+  shortBuffers?: ShortBuffer[];
+}
+
+/** Every option of a listening or UDP socket, validated. */
+export interface NativeListenerOptions {
+  protocol: 'tcp' | 'udp';
+  host: string;
+  port: number;
+  ipv6Only: boolean;
+  backlog: number;
+  bindAny: boolean;
+  /** EADDRINUSE for a port in use, even if its present user would share it. */
+  unshared: boolean;
+  /** Bytes; 0: the system's default, or as large as datagrams of `datagramSize` need. */
+  receiveBuffer: number;
+  sendBuffer: number;
+  datagramSize: number;
 }
 
 export interface NativeFlow {
   flowId: number;
-  hashType: string;
+  hashType: HashType;
   bucket: number;
   source: 'kernel' | 'software';
+}
+
+export interface NativeSegmentOptions {
+  /** Bytes; an existing segment has its own. */
+  size?: number;
+  maxSize: number;
+  /** '': anonymous. */
+  name: string;
+  mode?: number;
+  lock: boolean;
+  largePages: boolean;
 }
 
 export interface NativeSegment {
@@ -89,9 +138,9 @@ export interface FileFlags {
   readAhead: number;
 }
 
-/** Sends one range on a socket that somebody else owns. */
-export interface RangeSend {
-  /** 0: all has been taken; 1: done() will tell. */
+/** Sends one range on a socket that Node owns. */
+export interface RangeSender {
+  /** 0: all has been taken; 1: done() will be called. */
   start(socket: number): number | Failure;
   /** Bytes of the socket; Infinity once it has no peer. */
   unacknowledged(): number;
@@ -107,7 +156,7 @@ export interface StreamEngineSettings {
   maxQueuedTotal: number;
   idleTimeout: number;
   allowHalfOpen: boolean;
-  zeroCopy: number;
+  zeroCopy: ZeroCopyNumber;
   /** Bytes from which output is referred to until it is sent, rather than copied. */
   referenceSize: number;
   counters: Float64Array;
@@ -174,21 +223,22 @@ export interface StreamEngine {
   statistics(): StreamStatistics;
 }
 
-export interface WorkerPortSettings {
+export interface WorkerEngineSettings {
   table: number;
   worker: number;
-  homeBucket: number;
+  defaultBucket: number;
   /** Takes the connections in onConnections' place. */
   streams: StreamEngine | undefined;
-  handoff: boolean;
+  /** Move connections to the worker that owns their bucket. */
+  handOff: boolean;
   forward: boolean;
   countMisdirected: boolean;
   counters: Float64Array;
   stride: number;
-  slotSize: number;
+  cellSize: number;
 }
 
-export interface WorkerPortViews {
+export interface WorkerEngineViews {
   slab: Uint8Array;
   replySlab: Uint8Array;
   connections: Uint32Array;
@@ -198,7 +248,7 @@ export interface WorkerPortViews {
   pending: Uint32Array;
 }
 
-export interface WorkerPort {
+export interface WorkerEngine {
   addListener(fd: number): Failure | undefined;
   addDatagramSocket(fd: number, endpoint: number, receive: boolean): Failure | undefined;
   /** A UDP socket's id. */
@@ -236,23 +286,23 @@ export interface SocketAddress {
 }
 
 export interface Native {
-  /** The addon's own values of lib/contract.ts, for its test. */
-  contract: object;
+  /** The values of lib/contract.ts that C++ uses, for a test of their equality. */
+  contract: Record<string, unknown>;
 
   kernelRssConfig(): NativeRssConfig | Failure;
-  virtualRssConfig(cpus: number[], bits: number, reason: string): NativeRssConfig;
+  virtualRssConfig(cpus: readonly number[], bits: number, reason: string): NativeRssConfig;
   parseBucketMapping(text: string, buckets: number): number[] | Failure;
   capabilities(): NativeCapabilities;
   toeplitz(key: Uint8Array, bytes: Uint8Array): number;
   hashTuple(
-    config: object,
+    config: RssConfigInput,
     tcp: boolean,
     source: string,
     sourcePort: number,
     destination: string,
     destinationPort: number,
   ): NativeFlow | Failure;
-  hashTypeName(type: number): string;
+  hashTypeName(type: number): HashType;
 
   processCpus(): number[] | Failure;
   threadAffinity(): number[] | Failure;
@@ -262,34 +312,38 @@ export interface Native {
   formatCpuList(cpus: number[]): string;
 
   openGroup(
-    options: object,
-    steering: number,
+    options: NativeListenerOptions,
+    steering: SteeringNumber,
     buckets: readonly number[],
     domains: readonly number[],
   ): NativeListener[] | Failure;
   listenUnix(path: string, mode: number, backlog: number): Descriptor | Failure;
   adoptDescriptor(fd: number): Descriptor | Failure;
-  dualStackGroups(steering: number): boolean;
-  setSocketOption(fd: number, option: number, value: number): Failure | undefined;
-  getSocketOption(fd: number, option: number): number | Failure;
-  socketFlow(fd: number, config: object): NativeFlow | Failure;
+  dualStackGroups(steering: SteeringNumber): boolean;
+  setSocketOption(fd: number, option: OptionNumber, value: number): Failure | undefined;
+  getSocketOption(fd: number, option: OptionNumber): number | Failure;
+  socketFlow(fd: number, config: RssConfigInput): NativeFlow | Failure;
   inspectSocket(
     fd: number,
   ):
     | { protocol: 'tcp' | 'udp'; family: 4 | 6; listening: boolean; host: string; port: number }
     | Failure;
-  attachToeplitz(
+  /**
+   * Attaches the program of a steering to a group through any member; anew, with other listeners.
+   * `listeners`: the listener's index in the group, by bucket or by CPU as the steering has it.
+   */
+  attachProgram(
+    steering: SteeringNumber,
     fd: number,
-    config: object,
+    config: RssConfigInput,
     udp: boolean,
-    bucketToListener: readonly number[],
+    listeners: readonly number[],
   ): Failure | undefined;
-  attachCpu(fd: number, cpuToListener: number[]): Failure | undefined;
 
   pageSize: number;
   canRenew: boolean;
-  createSegment(options: object): NativeSegment | Failure;
-  openNamedSegment(options: object): NativeSegment | Failure;
+  createSegment(options: NativeSegmentOptions): NativeSegment | Failure;
+  openNamedSegment(options: NativeSegmentOptions): NativeSegment | Failure;
   /** `buffer`: what this thread has of it already. */
   openSegment(id: number, buffer: ArrayBuffer | undefined): NativeSegment | Failure;
   adoptSegment(fd: number, maxSize: number): NativeSegment | Failure;
@@ -307,7 +361,7 @@ export interface Native {
   acquireLock(words: Int32Array, index: number, token: number): boolean;
 
   hasSyncSend: boolean;
-  RangeSend: new (
+  RangeSender: new (
     range: {
       /** 0: of `file`. */
       segment: number;
@@ -319,28 +373,28 @@ export interface Native {
       header: Uint8Array | undefined;
     } & FileFlags,
     done: (errno: number) => void,
-  ) => RangeSend;
+  ) => RangeSender;
 
   createBucketTable(
-    config: object,
-    bucketToWorker: number[],
+    config: RssConfigInput,
+    bucketToWorker: readonly number[],
     workers: number,
     maxConnections: number,
   ): number;
-  setBucketOwners(id: number, bucketToWorker: number[]): void;
+  setBucketOwners(id: number, bucketToWorker: readonly number[]): void;
   destroyBucketTable(id: number): void;
   StreamEngine: new (
     settings: StreamEngineSettings,
     views: StreamEngineViews,
     onTurn: (opened: number, inputs: number, closed: number, completed: number) => void,
   ) => StreamEngine;
-  WorkerPort: new (
-    settings: WorkerPortSettings,
-    views: WorkerPortViews,
+  WorkerEngine: new (
+    settings: WorkerEngineSettings,
+    views: WorkerEngineViews,
     onConnections: (count: number) => void,
     onDatagrams: (count: number) => void,
     onAcceptError: (errno: number) => void,
-  ) => WorkerPort;
+  ) => WorkerEngine;
 }
 
 const require = createRequire(import.meta.url);
@@ -348,7 +402,10 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** The addon that was built here, else a prebuilt one: of glibc's and musl's only this system's loads. */
 function load(): Native {
-  const built = require('bindings') as (options: object) => Native;
+  const built = require('bindings') as (options: {
+    bindings: string;
+    module_root: string;
+  }) => Native;
   try {
     return built({ bindings: 'freebsd_rss', module_root: root });
   } catch (error) {

@@ -5,11 +5,11 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   rss::RegisterRss(env, exports);
   rss::RegisterAffinity(env, exports);
   rss::RegisterSocket(env, exports);
-  rss::RegisterRangeSend(env, exports);
+  rss::RegisterRangeSender(env, exports);
   rss::RegisterShm(env, exports);
   rss::RegisterBucketTable(env, exports);
   rss::RegisterStreamEngine(env, exports);
-  rss::RegisterWorkerPort(env, exports);
+  rss::RegisterWorkerEngine(env, exports);
   rss::RegisterContract(env, exports);
   return exports;
 }

@@ -1,5 +1,5 @@
-// Builds the addon with AddressSanitizer and UndefinedBehaviourSanitizer, and runs the integration tests
-// on it, in a copy of what Node loads: npm run test:asan [-- TEST...]
+// Builds the addon with AddressSanitizer and UndefinedBehaviourSanitizer and runs the integration
+// tests on a copy of the package: npm run test:asan [-- TEST...]
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -18,12 +18,12 @@ const sanitizers = '-fsanitize=address,undefined';
 const flags = ['-std=c++17', '-O1', '-g', '-fPIC', '-fno-exceptions', '-fno-omit-frame-pointer'];
 rmSync(copy, { recursive: true, force: true });
 mkdirSync(path.join(copy, 'objects'), { recursive: true });
-// One compiler per CPU: xargs keeps them going.
+// xargs runs one compiler per CPU.
 const compile = [
   ...flags,
   sanitizers,
   '-fno-sanitize-recover=undefined',
-  '-fno-sanitize=vptr', // it needs descriptors, which a test takes away
+  '-fno-sanitize=vptr', // it opens descriptors, and a test uses them all up
   `-I${path.join(root, 'native')}`,
   ...addonFlags(),
   '-c',
@@ -34,7 +34,7 @@ run('xargs', ['-n', '1', '-P', String(availableParallelism()), compiler, ...comp
   stdio: ['pipe', 'inherit', 'inherit'],
 });
 
-/** Objects lie in one folder: sources of the same name get names of their own. */
+/** All objects are in one folder, so the folder of a source is part of its object's name. */
 function rename(source) {
   const name = path.relative(path.join(root, 'native'), source).replaceAll('/', '_');
   const link = path.join(copy, 'objects', name);
@@ -60,8 +60,8 @@ const chosen = process.argv.slice(2);
 const runtime = execFileSync(compiler, ['-print-file-name=libasan.so'], {
   encoding: 'utf8',
 }).trim();
-// What is wrong with memory goes to files, one for each process, and is judged there: whoever leaves by
-// process.exit() leaks what Node has, which is nobody's fault. What is undefined ends the process.
+// AddressSanitizer writes a file per process, which is read afterwards: process.exit() leaks memory
+// of Node, which is no error. Undefined behaviour ends the process.
 const reports = path.join(copy, 'reports');
 mkdirSync(reports);
 const options = `log_path=${reports}/report:exitcode=0:handle_abort=0`;
@@ -84,7 +84,7 @@ console.log(`${found.length} reports of sanitizers`);
 if (found.length > 0) console.error(found.join('\n\n'));
 process.exit(found.length > 0 ? 1 : (status ?? 1));
 
-/** An error, or a leak of memory that the addon has asked for itself. */
+/** An error, or a leak of memory that the addon has allocated. */
 function isOurs(report) {
   if (!report.includes(' leak of ')) return report.includes('ERROR: AddressSanitizer');
   return report.split('\n').some((line) => /^ +#[1-4] /.test(line) && line.includes(copy));

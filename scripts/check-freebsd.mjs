@@ -15,7 +15,7 @@ const addon = nodeSources();
 const warnings = ['-Wall', '-Wextra', '-Werror'];
 const flags = ['-std=c++17', '-O1', '-fPIC', '-fno-exceptions', '-Inative', ...warnings];
 
-/** FreeBSD's run-time linker and C library are named in what is linked for it. */
+/** A FreeBSD program names FreeBSD's run-time linker and C library. */
 const isFreebsd = (file) =>
   ['/libexec/ld-elf.so.1', 'libc.so.7'].every((name) => readFileSync(file).includes(name));
 

@@ -1,5 +1,5 @@
-// Runs the integration tests on other majors of Node with the build that is there: the npm package
-// `node` carries the binaries. One addon serves them all, since it uses Node-API alone.
+// Runs the integration tests on other majors of Node, whose binaries are in the npm package `node`.
+// The existing build of the addon serves all, as it uses Node-API alone.
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';

@@ -1,4 +1,5 @@
-// Formats native/ with clang-format; --check only tells what is not formatted.
+// Formats native/ with clang-format. --check changes nothing and fails when a file is not
+// formatted.
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';

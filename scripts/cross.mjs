@@ -1,5 +1,5 @@
-// How the addon is compiled for other systems: with zig, which carries their headers and libraries
-// (pip install ziglang). ZIG names another zig.
+// Compiles the addon for other systems with zig, which has their headers and libraries (pip install
+// ziglang). ZIG names another zig.
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -22,7 +22,7 @@ export function compile(args) {
   });
 }
 
-/** Compiles files side by side to objects in a directory; returns the objects, or ends the process. */
+/** Compiles files in parallel into a directory. Returns the objects, or ends the process. */
 export async function compileAll(files, directory, flagsOf) {
   mkdirSync(directory, { recursive: true });
   const object = (file) => path.join(directory, file.replaceAll('/', '_').replace(/cc$/, 'o'));

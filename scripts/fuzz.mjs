@@ -1,5 +1,5 @@
-// Builds what lies in native/fuzz with libFuzzer and the sanitizers of clang, and runs each for a while:
-// npm run fuzz [-- SECONDS]. What it finds interesting is kept in build/fuzz for the next time.
+// Builds native/fuzz with clang's libFuzzer and sanitizers, and runs each program for a while: npm
+// run fuzz [-- SECONDS]. build/fuzz keeps the interesting inputs for the next time.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -13,14 +13,15 @@ const seconds = Number(process.argv[2] ?? 60);
 const flags = ['-std=c++17', '-O1', '-g', '-Wall', '-Wextra', '-Inative'];
 const sanitizers = '-fsanitize=fuzzer,address,undefined';
 
-/** What the command says, which is of interest when it fails alone. */
+/** The output of a command, which is needed only when it fails. */
 function quietly(command, args) {
   const { status, error, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' });
   if (status === 0) return stderr;
   console.error(error?.message ?? stdout + stderr);
   if (error)
     console.error(
-      'fuzz: this needs clang and libuv: apt-get install clang libclang-rt-dev libuv1-dev, pkg install llvm libuv',
+      'fuzz: this needs clang and libuv: apt-get install clang libclang-rt-dev libuv1-dev, ' +
+        'pkg install llvm libuv',
     );
   process.exit(status ?? 1);
 }

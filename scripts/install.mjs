@@ -1,6 +1,6 @@
-// Builds the addon, unless a prebuilt one loads here. It finds what that needs first, so that a missing tool is
-// one clear line, and points node-gyp at Node headers that are already on this machine before it would
-// download any.
+// Builds the addon, unless a prebuilt one loads here. Tools are checked first, so that a missing
+// one is reported in one clear line. node-gyp gets the Node headers of this machine, if there are
+// any, before it downloads some.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import path from 'node:path';
@@ -18,7 +18,7 @@ function fail(line) {
   process.exit(1);
 }
 
-/** Names the first missing build tool with the commands that bring it, or returns undefined. */
+/** The first missing build tool with the commands that install it, or undefined. */
 function missingTool() {
   const compilers = [process.env.CXX, 'c++', 'g++', 'clang++'].filter(Boolean);
   const makes = bsd ? ['gmake'] : [process.env.MAKE, 'make', 'gmake'].filter(Boolean);
@@ -30,7 +30,10 @@ function missingTool() {
   ];
   for (const [name, commands, debian, freebsd] of tools) {
     if (!commands.some(runs))
-      return `building the addon needs ${name}: apt-get install ${debian} (Debian), pkg install ${freebsd} (FreeBSD)`;
+      return (
+        `building the addon needs ${name}: apt-get install ${debian} (Debian), ` +
+        `pkg install ${freebsd} (FreeBSD)`
+      );
   }
   return undefined;
 }
@@ -43,9 +46,9 @@ function headersMajor(prefix) {
 }
 
 /**
- * A directory with include/node in it: beside the node binary, else the system's places. Headers of
- * this Node's major version are preferred; another's will do, since the addon uses Node-API and
- * libuv alone, whose binary interfaces do not change.
+ * A directory with include/node in it: the node binary's, else the system's. Headers of this Node's
+ * major version are preferred. Others work, as the addon uses only Node-API and libuv, whose binary
+ * interfaces are stable.
  */
 function localHeaders() {
   const binary = path.dirname(path.dirname(realpathSync(process.execPath)));

@@ -1,9 +1,9 @@
-// Builds the addon for all systems that install it without a compiler: prebuilds/<system>/freebsd_rss.node.
+// Builds prebuilds/<system>/freebsd_rss.node for all systems that install it without a compiler.
 // npm run prebuild [-- SYSTEM...]
 //
-// Each is linked a second time with every symbol required to be found, in the system's libraries or in
-// what Node's headers declare: one that could not be loaded is not built. Then readelf(1) must find
-// the machine, and no libraries but the system's own.
+// Each addon is linked a second time, where every symbol must be in the system's libraries or in
+// Node's headers; so one that cannot be loaded fails here. Then readelf(1) must find the right
+// machine, and no libraries but the system's own.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -24,7 +24,7 @@ const targets = {
   'linux-arm64-glibc': 'aarch64-linux-gnu.2.28',
   'linux-arm64-musl': 'aarch64-linux-musl',
 };
-/** Machine as readelf(1) calls it, and the libraries that every system of the kind has. */
+/** readelf(1)'s name of the machine, and the libraries that every such system has. */
 const machines = { x64: 'X86-64', arm64: 'AArch64' };
 const systemLibraries = {
   freebsd: /^lib(c\.so\.7|thr\.so\.3|m\.so\.5)$/,
@@ -52,7 +52,7 @@ function nodeStub() {
   return [...names].map((name) => `extern "C" void ${name}() {}`).join('\n');
 }
 
-/** The run-time linkers of all these systems take the ABI System V; FreeBSD's also its own. */
+/** All run-time linkers accept the System V ABI; FreeBSD's also its own. */
 function checkHeader(system, addon) {
   const text = execFileSync('readelf', ['-hd', addon], { encoding: 'utf8' });
   const [platform, architecture, library = platform] = system.split('-');
@@ -75,7 +75,7 @@ async function build(system) {
   const objects = await compileAll(files, directory, () => [...target, ...flags]);
   const stub = `${directory}/node.cc`;
   writeFileSync(stub, nodeStub());
-  // The C++ library is linked in: it must not meet another one in the process.
+  // The C++ library is linked statically: the process may have another one.
   const exports = `${directory}/exports.map`;
   writeFileSync(exports, '{ global: napi_*; node_api_*; local: *; };\n');
   const libraries = ['-shared', '-lpthread', `-Wl,--version-script=${exports}`];

@@ -1,4 +1,6 @@
-// Builds and runs native/test with one compiler line, as its main.cc documents it.
+#!/usr/bin/env node
+// Builds and runs native/test with one compiler line, as its main.cc documents it. Kyua(1) runs
+// this.
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';

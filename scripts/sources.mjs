@@ -1,4 +1,4 @@
-// What the addon is made of, and how it is compiled on this machine.
+// The sources of the addon, and how to compile them on this machine.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -12,7 +12,7 @@ export function fail(message) {
   process.exit(1);
 }
 
-/** Runs a command whose output is seen, and ends with its status if that is not 0. */
+/** Runs a command with its output visible. Exits with its status unless that is 0. */
 export function run(command, args, options = {}) {
   const { status, error } = spawnSync(command, args, { stdio: 'inherit', ...options });
   if (error) console.error(`${command}: ${error.message}`);
@@ -20,8 +20,8 @@ export function run(command, args, options = {}) {
 }
 
 /**
- * Runs a command without randomisation of addresses, where that can be turned off: some kernels place
- * mappings where the sanitizers of older compilers have their shadow.
+ * Runs a command without randomisation of addresses, where that can be turned off: some kernels
+ * place mappings where older compilers' sanitizers have their shadow memory.
  */
 export function fixedAddresses(command, args) {
   const off = spawnSync('setarch', ['-R', 'true']).status === 0;
@@ -45,9 +45,9 @@ export const sources = (...folders) =>
       .map((name) => `native/${folder}/${name}`),
   );
 
-/** Those of the addon for a platform: what needs Node, and what does not. */
+/** Sources of the addon: without Node, for a platform; and those that need Node. */
 export const platformSources = (system = platform) =>
-  sources('core', 'platform/posix', `platform/${system}`);
+  sources('core', 'steering', 'platform/posix', `platform/${system}`);
 export const nodeSources = () => [...sources('engine', 'bindings'), 'native/addon.cc'];
 
 export const addonFlags = () => [

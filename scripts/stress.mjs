@@ -1,4 +1,4 @@
-// Builds and runs native/stress with ThreadSanitizer, which sees nothing through Node.
+// Builds and runs native/stress with ThreadSanitizer, which does not work through Node.
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';

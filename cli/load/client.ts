@@ -12,11 +12,11 @@ import { MemcachedRequests, type Requests, requestsOf, WrongAnswer } from './req
 
 const sweepEveryMs = 50;
 const reconnectAfterMs = 100;
-/** UDP payload: a number, and whose it is. */
+/** A UDP payload begins with the number of its request and `mark`. */
 const headerSize = 8;
 const mark = 0x52535300;
 
-/** All of one worker. */
+/** One worker. */
 class Client {
   readonly #context: WorkerContext;
   readonly #settings: ClientSettings;
@@ -28,7 +28,7 @@ class Client {
   readonly #isUdp: boolean;
   readonly #requests: Requests | undefined;
   readonly #sizes;
-  /** Lanes' connections, and the lanes of connections by slot. */
+  /** The connection of each lane, and the lane of each connection by its slot. */
   readonly #connections: number[] = [];
   readonly #laneOf: number[] = [];
   #opened = 0;
@@ -44,7 +44,7 @@ class Client {
     this.#isUdp = settings.target.protocol === 'udp';
     const { length: count } = this.#sources;
     const { depth } = settings;
-    // UDP: numbers that have been given up stay known, for answers that are late.
+    // UDP: late answers to requests that were given up must be recognised.
     const window = 2 ** Math.ceil(Math.log2(this.#isUdp ? Math.max(1024, depth * 2) : depth * 2));
     this.#lanes = new Lanes(count, depth, window, !this.#isUdp);
     this.#sizes = drawSizes(settings.sizes);
@@ -129,14 +129,14 @@ class Client {
   #report(last: boolean): void {
     if (!last && this.#pacer.trial === undefined) return;
     const { counts, latency, answers } = this.#lanes;
-    // Who is sent a histogram sees what is recorded in it later, too.
+    // A histogram that has been sent still shows its receiver what is recorded later.
     this.#lanes.latency = newHistogram();
     const trial = this.#trial;
     if (last) this.#post({ type: 'answers', trial, byConnection: answers, lag: this.#pacer.lag });
     this.#post({ type: 'progress', trial, counts, latency, last });
   }
 
-  // --- Connections --------------------------------------------------------------------------------
+  // --- Connections -------------------------------------------------------------------------------
 
   #send(lane: number): void {
     this.#requests!.send(this.#context.streams.out, this.#connections[lane]!);
@@ -192,14 +192,14 @@ class Client {
       try {
         this.#connect(lane);
       } catch {
-        return this.#reconnect(lane); // the source is taken still, descriptors are missing
+        return this.#reconnect(lane); // the source is still taken, or descriptors are short
       }
       this.#lanes.up(lane);
       this.#pacer.answered(lane, performance.now());
     }, reconnectAfterMs);
   }
 
-  // --- Datagrams ----------------------------------------------------------------------------------
+  // --- Datagrams ---------------------------------------------------------------------------------
 
   #sendDatagram(lane: number, number: number): void {
     const { out } = this.#context.datagrams;

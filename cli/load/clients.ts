@@ -49,10 +49,10 @@ export class Clients {
     this.buckets = buckets;
   }
 
-  /** Starts workers and connects; `onWrong` is told what is wrong with the first wrong answer. */
+  /** Starts workers and connects. `onWrong` gets a description of the first wrong answer. */
   static async start(options: LoadOptions, onWrong: (message: string) => void): Promise<Clients> {
     const { target, sources, workers, sizes } = options;
-    // Neighbours go to different workers: sources of one bucket stand together.
+    // Neighbours go to different workers, as sources of one bucket are adjacent.
     const shares = Array.from({ length: workers }, (_, worker) =>
       sources.map((_, i) => i).filter((i) => i % workers === worker),
     );
@@ -85,7 +85,7 @@ export class Clients {
       worker: new URL('./client.js', import.meta.url),
       workers,
       blockedAfter: 0,
-      restartLimit: 0, // its connections would be others
+      restartLimit: 0, // another worker would have other connections
       stream: {
         maxInput: largest,
         outputSize: 2 ** 20,
@@ -133,7 +133,7 @@ export class Clients {
     });
   }
 
-  /** Ends the trial that runs before its time; there should be no other. */
+  /** Ends the current trial early; no other should follow. */
   stop(): void {
     this.stopped = true;
     this.#orders.postMessage('stop' satisfies Order);

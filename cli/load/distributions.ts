@@ -10,7 +10,7 @@ export interface Drawing {
   take(): number;
 }
 
-/** `draw` many times; take() goes round the results. Two of one size would go round together. */
+/** Results of `draw`, which take() repeats in a circle. Two of one size would repeat in step. */
 class Drawn implements Drawing {
   readonly #table: Uint32Array;
   #at = 0;
@@ -26,7 +26,7 @@ class Drawn implements Drawing {
   }
 }
 
-/** Index of the first of the ascending `sums` that is above a random share of the last. */
+/** Index of the first of the ascending `sums` that exceeds a random part of the last. */
 function pick(sums: Float64Array): number {
   const wanted = Math.random() * sums.at(-1)!;
   let [low, high] = [0, sums.length - 1];

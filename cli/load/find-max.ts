@@ -1,9 +1,9 @@
-// The highest rate without loss, as RFC 2544 (26.1) looks for it: trials at rates between the highest that was
-// passed and the lowest that was not, until they are close.
+// Searches the highest rate without loss as RFC 2544 (26.1) does: by trials between the highest
+// rate that passed and the lowest that failed, until the two are close.
 import type { Clients } from './clients.js';
 import type { Outcome } from './tally.js';
 
-/** Nearer than so, a higher rate is no news. */
+/** The search ends when the two rates differ by less than this share. */
 const resolution = 0.02;
 /** Trials above the highest rate so far: the closed loop may not have found it. */
 const growth = 1.5;
@@ -22,7 +22,7 @@ export function passes({ counts, wanted, seconds, lag }: Outcome, timeout: numbe
   return counts.lost === 0 && counts.errors + counts.wrong === 0 && sentAll && onTime;
 }
 
-/** `onTrial` is told of each. Undefined: not even the lowest rate passes. */
+/** Calls `onTrial` after each trial. Undefined: not even the lowest rate passes. */
 export async function findMax(
   clients: Clients,
   seconds: number,
@@ -36,7 +36,7 @@ export async function findMax(
   let rate = Math.max(1, start);
   for (let trial = 0; trial < mostTrials; trial++) {
     const outcome = await clients.run({ rate: Math.round(rate), seconds });
-    if (clients.stopped) break; // it did not last as long as the others
+    if (clients.stopped) break; // this trial was cut short
     const result = { rate: Math.round(rate), passed: passes(outcome, timeout), outcome };
     onTrial(result);
     if (result.passed) best = result;

@@ -1,5 +1,5 @@
-// What is in flight on each connection, and what has become of it. Requests have numbers, from 0 on, on each
-// lane; the times they were due lie in a ring, so that latency counts from there.
+// Requests in flight on each connection, and their outcome. On each lane requests are numbered from
+// 0 on. A ring keeps when they were due, from which latency counts.
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 
 import type { Counts } from './messages.js';
@@ -40,17 +40,20 @@ export class Lanes {
   readonly #window: number;
   readonly #inOrder: boolean;
   readonly #times: Float64Array;
-  /** Of each lane: the next number, the oldest that is not settled, how many are in flight, the highest answered. */
+  /**
+   * Of each lane: the next number, the oldest unsettled one, how many are in flight, the highest
+   * one answered.
+   */
   readonly #next: Float64Array;
   readonly #oldest: Float64Array;
   readonly #inFlight: Int32Array;
   readonly #highest: Float64Array;
-  /** 1: there is no connection just now. */
+  /** 1: not connected now. */
   readonly #down: Uint8Array;
 
   /**
-   * `window`: a power of two, at least twice `depth`. `inOrder`: answers come in the order of requests, and what was
-   * given up is matched with its answer still.
+   * `window`: a power of two, at least twice `depth`. `inOrder`: answers come in the order of
+   * requests, and what was given up is matched with its answer still.
    */
   constructor(count: number, depth: number, window: number, inOrder: boolean) {
     this.answers = new Float64Array(count);
@@ -82,7 +85,8 @@ export class Lanes {
   /** A request that was due at `time` goes out: its number. */
   sent(lane: number, time: number): number {
     let number = this.#next[lane]!;
-    // Out of order, one that is missing must not hold up the others: its place in the ring is passed over.
+    // Where answers come out of order, a missing one must not hold up the others: the ring skips
+    // it.
     while (this.#times[this.#place(lane, number)]! > 0) number++;
     this.#next[lane] = number + 1;
     this.#times[this.#place(lane, number)] = time;
@@ -130,7 +134,7 @@ export class Lanes {
     else this.counts.duplicates++;
   }
 
-  /** In the ring: of the numbers of one window each has its own. */
+  /** The place in the ring, distinct for all numbers of one window. */
   #place(lane: number, number: number): number {
     return lane * this.#window + (number % this.#window);
   }
@@ -159,7 +163,7 @@ export class Lanes {
     return any;
   }
 
-  /** The connection has ended: nothing comes of what is in flight, and nothing can be sent. */
+  /** The connection has ended: what is in flight is lost, and nothing can be sent. */
   down(lane: number): void {
     this.giveUp(lane, Infinity);
     this.#oldest[lane] = this.#next[lane]!;

@@ -1,5 +1,5 @@
-// What the threads of `freebsd-rss load` tell each other: trials over one BroadcastChannel, and reports of each
-// worker over one of its own, since Node sends histograms to a single receiver alone.
+// Messages between the threads of `freebsd-rss load`. Trials go over one BroadcastChannel. Each
+// worker reports over a channel of its own, as Node sends a histogram to a single receiver only.
 import type { RecordableHistogram } from 'node:perf_hooks';
 
 export const protocols = ['udp', 'tcp', 'memcached', 'http'] as const;
@@ -11,7 +11,7 @@ export interface Source {
   localPort?: number;
 }
 
-/** Sizes in bytes, with how often each is to be. */
+/** Sizes in bytes, with their weights. */
 export type Sizes = readonly { from: number; to: number; weight: number }[];
 
 export interface Target {
@@ -25,7 +25,7 @@ export interface Target {
 
 /** workerData of the client workers. */
 export interface ClientSettings {
-  /** Over which trials come; for reports see reportsOf(). */
+  /** The channel of trials; for reports see reportsOf(). */
   channel: string;
   target: Target;
   /** Of each worker. */
@@ -47,13 +47,13 @@ export interface Trial {
   /** Requests a second of each worker; undefined: a closed loop. */
   rate: number | undefined;
   seconds: number;
-  /** Store every key once, and nothing else; `seconds` is the most that may take. */
+  /** Only store every key once, in `seconds` at most. */
   fill: boolean;
 }
 
 export const reportsOf = (channel: string, worker: number) => `${channel}-${worker}`;
 
-/** To the client workers: a trial, or to end the one that runs. */
+/** To the client workers: begin a trial, or end the current one. */
 export type Order = Trial | 'stop';
 
 /** Numbers of requests, or of answers. */
@@ -66,12 +66,12 @@ export interface Counts {
   /** UDP: answered twice, and answered before an earlier one. */
   duplicates: number;
   reordered: number;
-  /** Answers that say so, and answers that are none: the connection is closed. */
+  /** Error answers, and malformed ones, which close the connection. */
   errors: number;
   wrong: number;
   hits: number;
   misses: number;
-  /** Connections that have ended, and were made again. */
+  /** Connections that ended and were opened again. */
   reconnects: number;
 }
 

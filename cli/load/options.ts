@@ -5,7 +5,7 @@ import { isIP } from 'node:net';
 
 import type { RssConfig } from 'freebsd-rss';
 
-import { configuration, endpoint, number, parse, UsageError } from '../command.js';
+import { configuration, addressAndPort, number, parse, UsageError } from '../command.js';
 import { findFlows } from '../flows.js';
 import { type Protocol, protocols, type Sizes, type Source, type Target } from './messages.js';
 
@@ -94,7 +94,7 @@ export function parseSources(text: string): Source[] {
     .split('\n')
     .map((line) => line.trim().split(/\s+/).at(-1)!)
     .filter((word) => word !== '' && word !== 'source')
-    .map((word) => sourceOf(endpoint(word)));
+    .map((word) => sourceOf(addressAndPort(word)));
 }
 
 function readSources(file: string): Source[] {
@@ -133,7 +133,8 @@ function chooseSources(
       config,
     }).map(sourceOf);
   }
-  const pool = from === undefined ? [] : from.split(',').map((text) => endpoint(text).address);
+  const pool =
+    from === undefined ? [] : from.split(',').map((text) => addressAndPort(text).address);
   return Array.from({ length: count }, (_, i) =>
     pool.length === 0 ? {} : { localAddress: pool[i % pool.length]! },
   );

@@ -4,7 +4,7 @@ import { performance } from 'node:perf_hooks';
 import { type Lanes, newHistogram } from './lanes.js';
 import type { Trial } from './messages.js';
 
-/** Nearer than so many milliseconds, a time is waited for by turns of the loop. */
+/** Waits of fewer milliseconds turn the event loop instead of setting a timer. */
 const timerSlackMs = 2;
 
 /** Sends one request on a lane. */
@@ -16,18 +16,18 @@ export class Pacer {
   readonly #lanes: Lanes;
   readonly #send: Send;
   readonly #done: () => void;
-  /** Requests that are due and have found no room: when they were. */
+  /** When the requests were due that have found no room. */
   #waiting: number[] = [];
   #firstWaiting = 0;
   #begun = 0;
   #ends = 0;
   #issued = 0;
-  /** Of these, those that were due: what waits is among them. */
+  /** Of these, those that were due so far, including what waits. */
   #paced = 0;
   #most = Infinity;
   #cursor = 0;
   #ending = false;
-  /** No lane had room when all were looked at. */
+  /** No lane had room in the last look at all. */
   #crowded = false;
   #timer: NodeJS.Timeout | undefined;
 
@@ -62,7 +62,7 @@ export class Pacer {
   }
 
   #endInTime(): void {
-    if (this.trial === undefined) return; // it was nothing to do
+    if (this.trial === undefined) return; // nothing to do
     // Timers may be early by less than a millisecond.
     const left = this.#ends - performance.now();
     if (left > 0) this.#timer = setTimeout(() => this.#endInTime(), left);
@@ -81,7 +81,7 @@ export class Pacer {
     if (this.#over()) this.#finish();
   }
 
-  /** Nothing more is due; what has been sent may be answered still. */
+  /** Nothing more is due. What was sent may still be answered. */
   #end(): void {
     if (this.trial === undefined || this.#ending) return;
     if (this.trial.rate !== undefined) this.#issueDue(this.trial.rate);
@@ -89,7 +89,7 @@ export class Pacer {
     if (this.#over()) this.#finish();
   }
 
-  /** Gives up what was due before `time`; room that is made so is used. */
+  /** Gives up what was due before `time`, and uses the room that this makes. */
   sweep(time: number): void {
     if (this.trial === undefined) return;
     while (this.#firstWaiting < this.#waiting.length && this.#waiting[this.#firstWaiting]! < time) {

@@ -70,10 +70,10 @@ function byBucket(options: LoadOptions, outcome: Outcome, buckets: readonly numb
   return rows.map((row) => ({ ...row, share: row.answered / total }));
 }
 
-/** How late requests may have been sent without it being said. */
+/** Requests that were sent later than this are reported. */
 const lateNs = 1_000_000;
 
-/** What should be known before the figures are believed. */
+/** Reasons to doubt the figures. */
 export function doubts(outcome: Outcome): string[] {
   const { counts, wanted, lag, rate } = outcome;
   const told: string[] = [];
@@ -90,7 +90,8 @@ export function doubts(outcome: Outcome): string[] {
   if (counts.errors > 0) told.push(`${thousands(counts.errors)} answers were errors`);
   if (counts.reconnects > 0)
     told.push(
-      `${thousands(counts.reconnects)} connections ended early; those in their place may be of other buckets`,
+      `${thousands(counts.reconnects)} connections ended early; ` +
+        'those in their place may be of other buckets',
     );
   return told;
 }
@@ -106,17 +107,20 @@ export function summary(
   const rows = [
     [
       'answered',
-      `${thousands(counts.answered)} in ${seconds.toFixed(1)} s: ${thousands(outcome.rate)} a second`,
+      `${thousands(counts.answered)} in ${seconds.toFixed(1)} s: ` +
+        `${thousands(outcome.rate)} a second`,
     ],
     [
       'lost',
-      `${thousands(counts.lost)} of ${thousands(counts.sent)}, ${thousands(counts.late)} of them answered late`,
+      `${thousands(counts.lost)} of ${thousands(counts.sent)}, ` +
+        `${thousands(counts.late)} of them answered late`,
     ],
     ...(protocol === 'udp'
       ? [
           [
             'order',
-            `${thousands(counts.duplicates)} twice, ${thousands(counts.reordered)} after a later one`,
+            `${thousands(counts.duplicates)} twice, ` +
+              `${thousands(counts.reordered)} after a later one`,
           ],
         ]
       : []),

@@ -8,8 +8,8 @@ export interface Requests {
   /** Sends one. */
   send(out: StreamOutput, connection: number): void;
   /**
-   * The length of the answer that begins at `at`; 0 when it is not complete, or minus the length that
-   * it is going to have where that is known. Throws WrongAnswer when it is none.
+   * The length of the answer that begins at `at`; 0 when it is not complete, or minus the length
+   * that it is going to have where that is known. Throws WrongAnswer when it is none.
    */
   answer(bytes: Buffer, at: number, end: number): number;
 }
@@ -19,7 +19,7 @@ export class WrongAnswer extends Error {}
 const newline = 10;
 const carriageReturn = 13;
 
-/** Messages that begin with their length: an echo server gives them back. */
+/** Messages that begin with their length, for an echo server. */
 class EchoRequests implements Requests {
   readonly #sizes: Drawing;
   readonly #largest: number;
@@ -32,7 +32,7 @@ class EchoRequests implements Requests {
   send(out: StreamOutput, connection: number): void {
     const size = this.#sizes.take();
     const at = out.reserve(size);
-    out.bytes.writeUInt32LE(size, at); // behind it, whatever lies there
+    out.bytes.writeUInt32LE(size, at); // the payload is whatever lies behind it
     out.commit(connection, at, size);
   }
 
@@ -82,7 +82,7 @@ export class MemcachedRequests implements Requests {
     this.#value = streams.addBuffer(Buffer.from('x'.repeat(this.#largest) + '\r\n', 'latin1'));
   }
 
-  /** From here on every `step`-th key is stored, from `first` on; without them, as it was set. */
+  /** Store every `step`-th key, from `first` on. Without arguments: gets and sets as configured. */
   fill(first?: number, step?: number): void {
     this.#filling = first === undefined ? undefined : { key: first, step: step! };
   }
@@ -144,7 +144,7 @@ class HttpRequests implements Requests {
   readonly #request: number;
   readonly #length: number;
   readonly #counts: Counts;
-  /** The headers that have come last, and the length of their body: mostly the next ones are alike. */
+  /** The last headers and the length of their body: the next ones are usually the same. */
   #headers = Buffer.alloc(0);
   #body = 0;
 

@@ -1,4 +1,4 @@
-// What client workers report of one trial, added up.
+// Adds up the client workers' reports of one trial.
 import { performance, type RecordableHistogram } from 'node:perf_hooks';
 
 import { newCounts, newHistogram } from './lanes.js';
@@ -15,7 +15,7 @@ export interface Second {
   latency: RecordableHistogram;
 }
 
-/** What a trial has come to. */
+/** The result of a trial. */
 export interface Outcome {
   /** Undefined: a closed loop. */
   wanted: number | undefined;
@@ -111,7 +111,7 @@ export class Tally {
   outcome({ rate, seconds, fill = false }: TrialLimits): Outcome {
     const counts = sum(this.#latest);
     const { user, system } = process.cpuUsage(this.#cpuBefore);
-    // A fill ends when it is done; else waiting for the last answers is no part of it.
+    // A fill lasts until it is done. Otherwise the wait for the last answers does not count.
     const all = (this.#endedAt - this.#begun) / 1000;
     const took = fill ? all : Math.min(seconds, all);
     return {

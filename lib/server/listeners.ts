@@ -1,6 +1,7 @@
 // The listeners of a server: a group for each address, of which each worker has its members.
 import { affinity } from '../affinity.js';
 import { capabilities } from '../capabilities.js';
+import { steeringNumber } from '../contract.js';
 import { unwrap } from '../errors.js';
 import { native } from '../native.js';
 import { bucketOwners } from '../rss/topology.js';
@@ -71,12 +72,21 @@ export class Listeners {
     const details = { address: first.host, port: first.port };
     if (steering === 'bpf-toeplitz') {
       const udp = endpoint.protocol === 'udp';
-      unwrap(native.attachToeplitz(numberOf(first), config, udp, owners), details);
+      const number = steeringNumber[steering];
+      unwrap(native.attachProgram(number, numberOf(first), config, udp, owners), details);
     }
     if (steering === 'bpf-cpu') {
       const cpus = Math.max(...affinity.process()) + 1;
-      unwrap(native.attachCpu(numberOf(first), cpuTable(workers, cpus)), details);
+      const table = cpuTable(workers, cpus);
+      const number = steeringNumber[steering];
+      unwrap(native.attachProgram(number, numberOf(first), config, false, table), details);
     }
+  }
+
+  /** Of socket buffers, each once. */
+  get warnings(): Set<string> {
+    const said = this.#groups.flatMap(({ members }) => members[0]!.bufferWarning ?? []);
+    return new Set(said);
   }
 
   get addresses(): ServerAddress[] {

@@ -8,6 +8,7 @@ import type { WorkersOption } from '../rss/topology.js';
 import { checkZeroCopy, defaultThreshold, type ZeroCopy } from '../shm/send.js';
 import {
   checkListenerOptions,
+  type GroupOptions,
   type ListenerOptions,
   type Steering,
   steerings,
@@ -136,7 +137,7 @@ export interface ServerOptions {
 
 export interface Endpoint {
   protocol: 'tcp' | 'udp';
-  options: Omit<ListenerOptions, 'steering' | 'bucket'>;
+  options: GroupOptions;
 }
 
 export interface CheckedOptions {
@@ -172,7 +173,10 @@ const endpointNames = [
   'sendBuffer',
 ] as const;
 
-function checkEndpoints(protocol: 'tcp' | 'udp', { host, ...common }: EndpointOptions): Endpoint[] {
+function checkEndpoints(
+  protocol: 'tcp' | 'udp',
+  { host, ...common }: EndpointOptions & Pick<GroupOptions, 'datagramSize'>,
+): Endpoint[] {
   const hosts = host === undefined || typeof host === 'string' ? [host] : host;
   if (!Array.isArray(hosts) || hosts.length === 0)
     throw argumentTypeError('host', 'an IP address or a list of them', host);
@@ -271,7 +275,8 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
   const { tcp, udp, unix, buckets, udpHash } = options;
   if (tcp !== undefined) checkOptions('"tcp"', tcp, endpointNames);
   if (udp !== undefined) checkOptions('"udp"', udp, [...endpointNames, 'forward', 'datagramSize']);
-  const { forward, datagramSize, ...udpEndpoint } = udp ?? {};
+  const { forward, datagramSize: size, ...udpEndpoint } = udp ?? {};
+  const datagramSize = checkInteger('datagramSize', size ?? 1536, 64, 65507);
   const virtual: VirtualOptions = {
     ...(buckets === undefined ? {} : { buckets }),
     ...(udpHash === undefined ? {} : { udpHash }),
@@ -286,7 +291,7 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
     worker: checkModule(options.worker),
     endpoints: [
       ...(tcp === undefined ? [] : checkEndpoints('tcp', tcp)),
-      ...(udp === undefined ? [] : checkEndpoints('udp', udpEndpoint)),
+      ...(udp === undefined ? [] : checkEndpoints('udp', { ...udpEndpoint, datagramSize })),
     ],
     unix: unix === undefined ? undefined : checkUnix(unix),
     stream: checkStream(options.stream ?? {}),
@@ -302,7 +307,7 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
     admin,
     virtual,
     forward: checkBoolean('forward', forward ?? false),
-    datagramSize: checkInteger('datagramSize', datagramSize ?? 1536, 64, 65507),
+    datagramSize,
     workerData: options.workerData,
   };
 }

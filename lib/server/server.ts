@@ -381,6 +381,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
     this.#owners = bucketOwners(workers);
     this.#listeners = new Listeners(plan, this.#options.predecessor);
     for (const endpoint of this.#options.endpoints) this.#listeners.open(endpoint);
+    for (const warning of this.#listeners.warnings) this.#warn(warning, 'RSS_BUFFERS');
     if (this.#options.unix !== undefined) {
       const { unix } = this.#options;
       this.#unix = new UnixListener(unix, this.#options.predecessor?.takeUnix(unix.path));

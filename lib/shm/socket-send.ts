@@ -9,7 +9,7 @@ import {
   unsupported,
   unwrap,
 } from '../errors.js';
-import { native, type RangeSend } from '../native.js';
+import { native, type RangeSender } from '../native.js';
 import { checkBoolean, checkInteger, checkOptions } from '../validate.js';
 import {
   checkFileOptions,
@@ -79,14 +79,14 @@ class QueuedSend {
   end: number | undefined;
   readonly #sends: SocketSends;
   readonly #range: ReturnType<typeof checkSend>;
-  readonly #native: RangeSend;
+  readonly #native: RangeSender;
   #settle: (result: SendResult) => void = () => undefined;
   #written: Callback = () => undefined;
 
   constructor(sends: SocketSends, range: ReturnType<typeof checkSend>) {
     this.#sends = sends;
     this.#range = range;
-    this.#native = new native.RangeSend(range, (errno) => this.#taken(errno));
+    this.#native = new native.RangeSender(range, (errno) => this.#taken(errno));
     this.result = new Promise((resolve) => (this.#settle = resolve));
   }
 

@@ -2,7 +2,7 @@ import type { Socket as DatagramSocket } from 'node:dgram';
 
 import { steeringNumber } from '../contract.js';
 import { argumentValueError, RssError, unwrap } from '../errors.js';
-import { native, type NativeListener } from '../native.js';
+import { native, type NativeListener, type NativeListenerOptions } from '../native.js';
 import {
   checkBoolean,
   checkHost,
@@ -11,6 +11,7 @@ import {
   checkOptions,
   checkPort,
 } from '../validate.js';
+import { bufferWarning } from './buffers.js';
 
 /** Of a listener. */
 export type Protocol = 'tcp' | 'udp';
@@ -57,6 +58,8 @@ export class Listener {
   readonly host: string;
   readonly port: number;
   readonly family: 4 | 6;
+  /** What to say of its buffers, if anything. @internal */
+  readonly bufferWarning: string | undefined;
   readonly #opened: NativeListener;
   #state: 'open' | 'released' | 'closed' = 'open';
 
@@ -66,6 +69,7 @@ export class Listener {
     this.host = opened.host;
     this.port = opened.port;
     this.family = opened.family;
+    this.bufferWarning = bufferWarning(opened.shortBuffers ?? []);
     this.#opened = opened;
   }
 
@@ -135,10 +139,16 @@ export const listenerOptionNames = [
   'bucket',
 ] as const;
 
+/** What the sockets of a group have in common. */
+export interface GroupOptions extends Omit<ListenerOptions, 'steering' | 'bucket'> {
+  /** UDP: the largest datagram. Buffers are enlarged for it where their sizes are not given. */
+  datagramSize?: number;
+}
+
 /** Validates everything but steering and bucket; returns what the native side takes. */
 export function checkListenerOptions(
-  options: Omit<ListenerOptions, 'steering' | 'bucket'>,
-): object {
+  options: GroupOptions,
+): Omit<NativeListenerOptions, 'unshared'> {
   return {
     protocol: checkOneOf('protocol', options.protocol ?? 'tcp', ['tcp', 'udp']),
     host: checkHost('host', options.host ?? '::'),
@@ -148,6 +158,7 @@ export function checkListenerOptions(
     bindAny: checkBoolean('bindAny', options.bindAny ?? false),
     receiveBuffer: checkInteger('receiveBuffer', options.receiveBuffer ?? 0, 0, 1 << 30),
     sendBuffer: checkInteger('sendBuffer', options.sendBuffer ?? 0, 0, 1 << 30),
+    datagramSize: options.datagramSize ?? 0,
   };
 }
 
@@ -157,7 +168,7 @@ export function checkListenerOptions(
  * EADDRINUSE even if its present user would share it.
  */
 export function openGroup(
-  options: Omit<ListenerOptions, 'steering' | 'bucket'>,
+  options: GroupOptions,
   steering: Steering,
   buckets: readonly number[],
   domains: readonly number[],
@@ -203,5 +214,8 @@ export function openListener(options: ListenerOptions = {}): Listener {
   if ((steering === 'listen-bucket') !== (bucket !== undefined))
     throw argumentValueError('"bucket" and steering \'listen-bucket\' go together');
   if (bucket !== undefined) checkInteger('bucket', bucket, 0, 127);
-  return openGroup(rest, chosen, [bucket ?? 0], [], false)[0]!;
+  const listener = openGroup(rest, chosen, [bucket ?? 0], [], false)[0]!;
+  if (listener.bufferWarning !== undefined)
+    process.emitWarning(`listener: ${listener.bufferWarning}`, { code: 'RSS_BUFFERS' });
+  return listener;
 }

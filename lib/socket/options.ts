@@ -6,6 +6,8 @@ import type { Flow } from '../rss/hash.js';
 import { checkBoolean, checkFd, checkInteger } from '../validate.js';
 import { Listener, numberOf } from './listen.js';
 
+type OptionNumber = (typeof optionNumber)[keyof typeof optionNumber];
+
 /** A listener of this package, or the number of any descriptor. */
 export type SocketReference = Listener | number;
 
@@ -21,12 +23,17 @@ function fdOf(socket: SocketReference): number {
   return socket instanceof Listener ? numberOf(socket) : checkFd('fd', socket);
 }
 
-function setOption(socket: SocketReference, option: number, value: number, details = {}): void {
+function setOption(
+  socket: SocketReference,
+  option: OptionNumber,
+  value: number,
+  details = {},
+): void {
   const fd = fdOf(socket);
   unwrap(native.setSocketOption(fd, option, value), { fd, ...details });
 }
 
-function flag(option: number): TypedOption<boolean> {
+function flag(option: OptionNumber): TypedOption<boolean> {
   return {
     get(socket) {
       const fd = fdOf(socket);

@@ -4,8 +4,8 @@ import { Socket } from 'node:net';
 
 import * as contract from '../contract.js';
 import { systemError } from '../errors.js';
-import { native, type WorkerPort } from '../native.js';
-import type { Flow, HashType } from '../rss/hash.js';
+import { native, type WorkerEngine } from '../native.js';
+import type { Flow } from '../rss/hash.js';
 import { counterSlot } from '../server/layout.js';
 import type { FromWorker } from '../server/messages.js';
 import type { WorkerDefinition } from './define.js';
@@ -31,7 +31,7 @@ export const pendingTable = () => new Uint32Array(pendingRows * pendingWords);
 
 /** Connections that JavaScript has as sockets: accepted for `connection`, or out of Streams.detach(). */
 export class NodeSockets {
-  readonly #engine: WorkerPort;
+  readonly #engine: WorkerEngine;
   readonly #pending: Uint32Array;
   readonly #counters: Float64Array;
   readonly #onClose: () => void;
@@ -39,7 +39,7 @@ export class NodeSockets {
 
   /** `onClose` is called after each socket's end. */
   constructor(
-    engine: WorkerPort,
+    engine: WorkerEngine,
     pending: Uint32Array,
     counters: Float64Array,
     onClose: () => void,
@@ -66,7 +66,7 @@ export class NodeSockets {
       const flow: Flow = {
         bucket,
         flowId: rows[row + pendingFlowId]!,
-        hashType: native.hashTypeName(rows[row + pendingHashType]!) as HashType,
+        hashType: native.hashTypeName(rows[row + pendingHashType]!),
         source: rows[row + pendingFromKernel] === 0 ? 'software' : 'kernel',
       };
       const socket = new Socket({ fd: this.#engine.take(i), readable: true, writable: true });

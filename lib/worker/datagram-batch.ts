@@ -1,7 +1,7 @@
 // Received datagrams: a slab of cells that their payloads lie in, and a table that describes them.
 import * as contract from '../contract.js';
 import { rangeError, RssError } from '../errors.js';
-import { type SocketAddress, native, type WorkerPort } from '../native.js';
+import { type SocketAddress, native, type WorkerEngine } from '../native.js';
 import type { HashType } from '../rss/hash.js';
 import { lentBuffer, outputMemory } from './output-rows.js';
 
@@ -46,10 +46,10 @@ export class DatagramBatch {
   /** The memory all payloads lie in; offset(i) and length(i) say where. */
   readonly bytes: Buffer;
   readonly #rows: Uint32Array;
-  readonly #engine: WorkerPort;
+  readonly #engine: WorkerEngine;
 
   /** @internal */
-  constructor(memory: DatagramMemory, engine: WorkerPort) {
+  constructor(memory: DatagramMemory, engine: WorkerEngine) {
     this.bytes = memory.slab;
     this.#rows = memory.rows;
     this.#engine = engine;
@@ -82,7 +82,7 @@ export class DatagramBatch {
 
   /** Which fields of the packet the flow id of row i is the hash of. */
   hashType(i: number): HashType {
-    return native.hashTypeName(this.#rows[i * datagramWords + datagramHashType]!) as HashType;
+    return native.hashTypeName(this.#rows[i * datagramWords + datagramHashType]!);
   }
 
   /** The socket of Datagrams.connect() that received row i; 0: one that the server listens on. */

@@ -1,6 +1,6 @@
 // The UDP side of a worker: it calls the `datagrams` handler, and has sockets of its own.
 import { unwrap } from '../errors.js';
-import type { SocketAddress, WorkerPort } from '../native.js';
+import type { SocketAddress, WorkerEngine } from '../native.js';
 import { checkPeer, endOf, type PeerOptions } from './connect.js';
 import { DatagramBatch, type DatagramMemory } from './datagram-batch.js';
 import { DatagramReplies } from './datagram-replies.js';
@@ -11,7 +11,7 @@ import { OutputRows } from './output-rows.js';
 export class Datagrams {
   /** Output: in the `datagrams` callback the same as its second argument. */
   readonly out: DatagramReplies;
-  readonly #engine: WorkerPort;
+  readonly #engine: WorkerEngine;
   readonly #handlers: Pick<WorkerDefinition, 'datagrams'>;
   readonly #buckets: number;
   readonly #batch: DatagramBatch;
@@ -19,7 +19,7 @@ export class Datagrams {
 
   /** @internal */
   constructor(
-    engine: WorkerPort,
+    engine: WorkerEngine,
     memory: DatagramMemory,
     handlers: Pick<WorkerDefinition, 'datagrams'>,
     buckets: number,

@@ -1,11 +1,10 @@
 // Flows that reached this worker although another one owns their bucket.
-import type { WorkerPort } from '../native.js';
-import type { HashType } from '../rss/hash.js';
+import type { WorkerEngine } from '../native.js';
 import type { FromWorker } from '../server/messages.js';
 
 /** Reports one flow of each bucket that had any, every second. */
 export function reportMisdirections(
-  engine: WorkerPort,
+  engine: WorkerEngine,
   workerIndex: number,
   post: (message: FromWorker) => void,
 ): void {
@@ -21,7 +20,7 @@ export function reportMisdirections(
       destination: local.address,
       destinationPort: local.port,
       flowId: flow.flowId,
-      hashType: flow.hashType as HashType,
+      hashType: flow.hashType,
       hashedBy: flow.source,
     }));
     if (samples.length > 0) post({ type: 'misdirected', samples });

@@ -1,6 +1,6 @@
 // A worker at run time: its parts, and its life from start() to the end of the thread.
 import { unwrap } from '../errors.js';
-import { native, type WorkerPort } from '../native.js';
+import { native, type WorkerEngine } from '../native.js';
 import type { WorkerPlan } from '../rss/topology.js';
 import { workerCounters } from '../server/layout.js';
 import type { FromWorker, ToWorker, WorkerInit } from '../server/messages.js';
@@ -19,7 +19,7 @@ export class WorkerRuntime {
   readonly #init: WorkerInit;
   readonly #definition: WorkerDefinition;
   readonly #post: Post;
-  readonly #engine: WorkerPort;
+  readonly #engine: WorkerEngine;
   readonly #sockets: NodeSockets;
   readonly #streams: Streams | undefined;
   readonly #context: WorkerContext;
@@ -40,18 +40,18 @@ export class WorkerRuntime {
     this.#streams = this.#openStreams(counters);
     const pending = pendingTable();
     const memory = new DatagramMemory(init.datagramSize);
-    this.#engine = new native.WorkerPort(
+    this.#engine = new native.WorkerEngine(
       {
         table: init.table,
         worker: init.workerIndex,
-        homeBucket: init.plan[init.workerIndex]?.buckets[0] ?? 0,
+        defaultBucket: init.plan[init.workerIndex]?.buckets[0] ?? 0,
         streams: this.#streams?.engine,
-        handoff: init.handoff,
+        handOff: init.handoff,
         forward: init.forward,
         countMisdirected: init.steering !== 'bpf-cpu',
         counters,
         stride: memory.stride,
-        slotSize: memory.cellSize,
+        cellSize: memory.cellSize,
       },
       {
         slab: memory.slab,

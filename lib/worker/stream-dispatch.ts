@@ -2,7 +2,6 @@
 import * as contract from '../contract.js';
 import { systemError } from '../errors.js';
 import { native } from '../native.js';
-import type { HashType } from '../rss/hash.js';
 import type { OutputRows } from './output-rows.js';
 import { raise } from './raise.js';
 import { CompletedBatch, StreamBatch, type StreamMemory } from './stream-batch.js';
@@ -59,7 +58,7 @@ export class StreamDispatch {
         {
           bucket: opened[row + openedBucket]!,
           flowId: opened[row + openedFlowId]!,
-          hashType: native.hashTypeName(opened[row + openedHashType]!) as HashType,
+          hashType: native.hashTypeName(opened[row + openedHashType]!),
           source: opened[row + openedFromKernel] === 0 ? 'software' : 'kernel',
         },
         this.#streams,

@@ -4,22 +4,18 @@
 namespace rss {
 namespace {
 
-Napi::Value ListOrFailure(Napi::Env env, const Result<CpuList>& cpus) {
-  return cpus.ok() ? Napi::Value(ToJs(env, cpus.value)) : ToJs(env, cpus.failure);
-}
-
 Napi::Value Process(const Napi::CallbackInfo& info) {
-  return ListOrFailure(info.Env(), ProcessCpus());
+  return ToJs(info.Env(), ProcessCpus());
 }
 
 Napi::Value Get(const Napi::CallbackInfo& info) {
-  return ListOrFailure(info.Env(), ThreadAffinity());
+  return ToJs(info.Env(), ThreadAffinity());
 }
 
 Napi::Value Set(const Napi::CallbackInfo& info) {
   CpuList cpus = IntsFromJs(info[0]);
   Normalize(&cpus);
-  return StatusToJs(info.Env(), SetThreadAffinity(cpus));
+  return ToJs(info.Env(), SetThreadAffinity(cpus));
 }
 
 Napi::Value Current(const Napi::CallbackInfo& info) {
@@ -27,7 +23,7 @@ Napi::Value Current(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value Parse(const Napi::CallbackInfo& info) {
-  return ListOrFailure(info.Env(), ParseCpuList(TextFromJs(info[0])));
+  return ToJs(info.Env(), ParseCpuList(TextFromJs(info[0])));
 }
 
 Napi::Value Format(const Napi::CallbackInfo& info) {

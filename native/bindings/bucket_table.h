@@ -9,7 +9,7 @@
 namespace rss {
 
 // The process's table with that id, or null. Tables are made by the main thread and live until it
-// lets go of them; a port of a worker holds on to its own.
+// destroys them; the engines of a worker share the ownership.
 std::shared_ptr<BucketTable> FindBucketTable(uint32_t id);
 
 }  // namespace rss

@@ -2,9 +2,11 @@
 #include "bindings/convert.h"
 #include "core/connection_ids.h"
 #include "core/counters.h"
+#include "core/owner_lock.h"
 #include "core/rows.h"
 #include "engine/stream_engine.h"
 #include "platform/posix/datagrams.h"
+#include "steering/steering.h"
 
 namespace rss {
 namespace {
@@ -83,6 +85,7 @@ Napi::Object Contract(Napi::Env env) {
                {"datagramBatch", kDatagramBatch},
                {"streamReadSize", StreamEngine::kReadSize},
                {"connectionSlotBits", ConnectionIds::kSlotBits},
+               {"lockContended", OwnerLock::kContended},
                {"counterStride", kCounterStride}});
 
   Napi::Array names = Napi::Array::New(env);
@@ -90,11 +93,7 @@ Napi::Object Contract(Napi::Env env) {
   out.Set("counterNames", names);
 
   Napi::Object steering = Napi::Object::New(env);
-  SetAll(steering, {{"listen-bucket", NumberOf(Steering::kListenBucket)},
-                    {"reuseport-lb", NumberOf(Steering::kReusePortLb)},
-                    {"bpf-toeplitz", NumberOf(Steering::kBpfToeplitz)},
-                    {"bpf-cpu", NumberOf(Steering::kBpfCpu)},
-                    {"single", NumberOf(Steering::kSingle)}});
+  for (int i = 0; i < kSteerings; ++i) steering.Set(MethodOf(static_cast<Steering>(i)).name, i);
   out.Set("steeringNumber", steering);
 
   Napi::Object option = Napi::Object::New(env);

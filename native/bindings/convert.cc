@@ -13,13 +13,13 @@ Napi::Value ToJs(Napi::Env env, const Failure& failure) {
   return out;
 }
 
-Napi::Array ToJs(Napi::Env env, const std::vector<int>& numbers) {
+Napi::Value ToJs(Napi::Env env, const std::vector<int>& numbers) {
   Napi::Array out = Napi::Array::New(env, numbers.size());
   for (uint32_t i = 0; i < numbers.size(); ++i) out.Set(i, numbers[i]);
   return out;
 }
 
-Napi::Object ToJs(Napi::Env env, const Flow& flow) {
+Napi::Value ToJs(Napi::Env env, const Flow& flow) {
   Napi::Object out = Napi::Object::New(env);
   out.Set("flowId", flow.flow_id);
   out.Set("hashType", HashTypeName(flow.hash_type));
@@ -28,7 +28,7 @@ Napi::Object ToJs(Napi::Env env, const Flow& flow) {
   return out;
 }
 
-Napi::Object ToJs(Napi::Env env, const SocketAddress& address) {
+Napi::Value ToJs(Napi::Env env, const SocketAddress& address) {
   Napi::Object out = Napi::Object::New(env);
   out.Set("address", address.Host());
   out.Set("port", address.port());
@@ -70,11 +70,11 @@ Result<Connecting> ConnectingFromJs(Transport transport, const Napi::Value& valu
   how.transport = transport;
   auto peer = address("address", "port");
   if (!peer.ok()) return peer.failure;
-  how.peer = peer.value;
+  how.peer = *peer;
   if (object.Get("localAddress").IsString()) {
     auto local = address("localAddress", "localPort");
     if (!local.ok()) return local.failure;
-    how.local = local.value;
+    how.local = *local;
   }
   how.bucket = IntFromJs(object.Get("bucket"));
   return how;
@@ -84,10 +84,6 @@ Result<std::shared_ptr<Segment>> SegmentFromJs(Napi::Value id) {
   auto segment = Segment::Find(static_cast<uint32_t>(IntFromJs(id)));
   if (segment == nullptr) return MakeFailure(ENOENT, "open", "no such segment in this process");
   return segment;
-}
-
-Napi::Value StatusToJs(Napi::Env env, const Status& status) {
-  return status.ok() ? env.Undefined() : ToJs(env, status.failure);
 }
 
 void Export(Napi::Env env, Napi::Object exports, const char* name, NativeFunction function) {

@@ -18,9 +18,30 @@ namespace rss {
 
 // { errno, syscall, option?, detail? }: what lib/errors.ts makes its Errors from.
 Napi::Value ToJs(Napi::Env env, const Failure& failure);
-Napi::Array ToJs(Napi::Env env, const std::vector<int>& numbers);
-Napi::Object ToJs(Napi::Env env, const Flow& flow);
-Napi::Object ToJs(Napi::Env env, const SocketAddress& address);  // as net.Socket.address() has it
+inline Napi::Value ToJs(Napi::Env env, Nothing) {
+  return env.Undefined();
+}
+inline Napi::Value ToJs(Napi::Env env, bool value) {
+  return Napi::Boolean::New(env, value);
+}
+inline Napi::Value ToJs(Napi::Env env, int number) {
+  return Napi::Number::New(env, number);
+}
+inline Napi::Value ToJs(Napi::Env env, uint32_t number) {
+  return Napi::Number::New(env, number);
+}
+Napi::Value ToJs(Napi::Env env, const std::vector<int>& numbers);
+Napi::Value ToJs(Napi::Env env, const Flow& flow);
+Napi::Value ToJs(Napi::Env env, const SocketAddress& address);  // as net.Socket.address() has it
+
+// The value, or the failure. A type has one ToJs() that is declared before its use here, or in its
+// own namespace.
+template <typename T>
+Napi::Value ToJs(Napi::Env env, Result<T> result) {
+  if (!result.ok()) return ToJs(env, result.failure);
+  return ToJs(env, *std::move(result));
+}
+
 // { address, port, localAddress, localPort, bucket }: see NativeConnect of lib/native.ts
 Result<Connecting> ConnectingFromJs(Transport transport, const Napi::Value& value);
 
@@ -52,9 +73,6 @@ Elements<T> ElementsFromJs(Napi::Value value) {
   return out;
 }
 
-// undefined, or the failure.
-Napi::Value StatusToJs(Napi::Env env, const Status& status);
-
 using NativeFunction = Napi::Value (*)(const Napi::CallbackInfo&);
 void Export(Napi::Env env, Napi::Object exports, const char* name, NativeFunction function);
 
@@ -62,11 +80,11 @@ void Export(Napi::Env env, Napi::Object exports, const char* name, NativeFunctio
 void RegisterRss(Napi::Env env, Napi::Object exports);
 void RegisterAffinity(Napi::Env env, Napi::Object exports);
 void RegisterSocket(Napi::Env env, Napi::Object exports);
-void RegisterRangeSend(Napi::Env env, Napi::Object exports);
+void RegisterRangeSender(Napi::Env env, Napi::Object exports);
 void RegisterShm(Napi::Env env, Napi::Object exports);
 void RegisterBucketTable(Napi::Env env, Napi::Object exports);
 void RegisterStreamEngine(Napi::Env env, Napi::Object exports);
-void RegisterWorkerPort(Napi::Env env, Napi::Object exports);
+void RegisterWorkerEngine(Napi::Env env, Napi::Object exports);
 void RegisterContract(Napi::Env env, Napi::Object exports);
 
 }  // namespace rss

@@ -10,7 +10,7 @@
 
 namespace rss {
 
-Napi::Object ToJs(Napi::Env env, const RssConfig& config) {
+Napi::Value ToJs(Napi::Env env, const RssConfig& config) {
   Napi::Object out = Napi::Object::New(env);
   out.Set("source", config.kernel ? "kernel" : "virtual");
   if (!config.kernel) out.Set("reason", config.reason);
@@ -46,9 +46,7 @@ RssConfig RssConfigFromJs(Napi::Object object) {
 namespace {
 
 Napi::Value KernelRssConfig(const Napi::CallbackInfo& info) {
-  auto config = ReadKernelRssConfig();
-  return config.ok() ? Napi::Value(ToJs(info.Env(), config.value))
-                     : ToJs(info.Env(), config.failure);
+  return ToJs(info.Env(), ReadKernelRssConfig());
 }
 
 // virtualRssConfig(cpus, bits, reason)
@@ -58,8 +56,7 @@ Napi::Value VirtualConfig(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value BucketMapping(const Napi::CallbackInfo& info) {
-  auto cpus = ParseBucketMapping(TextFromJs(info[0]), IntFromJs(info[1]));
-  return cpus.ok() ? Napi::Value(ToJs(info.Env(), cpus.value)) : ToJs(info.Env(), cpus.failure);
+  return ToJs(info.Env(), ParseBucketMapping(TextFromJs(info[0]), IntFromJs(info[1])));
 }
 
 Napi::Value GetCapabilities(const Napi::CallbackInfo& info) {
@@ -99,9 +96,9 @@ Napi::Value HashTuple(const Napi::CallbackInfo& info) {
   if (!source.ok()) return ToJs(info.Env(), source.failure);
   auto destination = ParseAddress(TextFromJs(info[4]), static_cast<uint16_t>(IntFromJs(info[5])));
   if (!destination.ok()) return ToJs(info.Env(), destination.failure);
-  if (source.value.Unmapped().family() != destination.value.Unmapped().family())
+  if (source->Unmapped().family() != destination->Unmapped().family())
     return ToJs(info.Env(), MakeFailure(EAFNOSUPPORT, "hash", "addresses of two families"));
-  return ToJs(info.Env(), classifier.Hash(transport, source.value, destination.value));
+  return ToJs(info.Env(), classifier.Hash(transport, *source, *destination));
 }
 
 Napi::Value HashTypeText(const Napi::CallbackInfo& info) {

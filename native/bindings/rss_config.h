@@ -6,7 +6,7 @@
 
 namespace rss {
 
-Napi::Object ToJs(Napi::Env env, const RssConfig& config);
+Napi::Value ToJs(Napi::Env env, const RssConfig& config);
 RssConfig RssConfigFromJs(Napi::Object object);
 
 }  // namespace rss

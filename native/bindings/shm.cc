@@ -20,11 +20,9 @@ Napi::Value Map(Napi::Env env, std::shared_ptr<Segment> segment) {
   return buffer;
 }
 
-// With the buffer that this thread has of it already, if any.
-Napi::Value ToJs(Napi::Env env, const Result<std::shared_ptr<Segment>>& got,
-                 Napi::Value mapped = {}) {
-  if (!got.ok()) return rss::ToJs(env, got.failure);
-  const std::shared_ptr<Segment>& segment = got.value;
+// `mapped`: the buffer that this thread already has of the segment, if any.
+Napi::Value Describe(Napi::Env env, const std::shared_ptr<Segment>& segment,
+                     Napi::Value mapped = {}) {
   Napi::Object out = Napi::Object::New(env);
   bool first = mapped.IsEmpty() || !mapped.IsArrayBuffer();
   Napi::Value buffer = first ? Map(env, segment) : mapped;
@@ -36,6 +34,14 @@ Napi::Value ToJs(Napi::Env env, const Result<std::shared_ptr<Segment>>& got,
   out.Set("buffer", buffer);
   return out;
 }
+
+}  // namespace
+
+Napi::Value ToJs(Napi::Env env, std::shared_ptr<Segment> segment) {
+  return Describe(env, segment);
+}
+
+namespace {
 
 SegmentOptions OptionsFromJs(Napi::Object object) {
   SegmentOptions options;
@@ -56,7 +62,9 @@ Napi::Value OpenNamed(const Napi::CallbackInfo& info) {
   return ToJs(info.Env(), Segment::OpenNamed(OptionsFromJs(info[0].As<Napi::Object>())));
 }
 Napi::Value Open(const Napi::CallbackInfo& info) {
-  return ToJs(info.Env(), SegmentFromJs(info[0]), info[1]);
+  auto segment = SegmentFromJs(info[0]);
+  if (!segment.ok()) return ToJs(info.Env(), segment.failure);
+  return Describe(info.Env(), *segment, info[1]);
 }
 
 // adoptSegment(fd, maxSize): takes the descriptor, whatever comes of it
@@ -64,37 +72,36 @@ Napi::Value AdoptSegment(const Napi::CallbackInfo& info) {
   SegmentOptions options;
   options.max_size = static_cast<size_t>(NumberFromJs(info[1]));
   auto fd = AdoptDescriptor(IntFromJs(info[0]));
-  if (!fd.ok()) return rss::ToJs(info.Env(), fd.failure);
-  return ToJs(info.Env(), Segment::Adopt(std::move(fd.value), options));
+  if (!fd.ok()) return ToJs(info.Env(), fd.failure);
+  return ToJs(info.Env(), Segment::Adopt(std::move(*fd), options));
 }
 // segmentDescriptor(id): the number of a descriptor that stays the segment's
 Napi::Value DescriptorOf(const Napi::CallbackInfo& info) {
   auto segment = SegmentFromJs(info[0]);
-  return segment.ok() ? Napi::Value(Napi::Number::New(info.Env(), segment.value->fd()))
-                      : rss::ToJs(info.Env(), segment.failure);
+  if (!segment.ok()) return ToJs(info.Env(), segment.failure);
+  return ToJs(info.Env(), (*segment)->fd());
 }
 
 Napi::Value Unlink(const Napi::CallbackInfo& info) {
-  return StatusToJs(info.Env(), Segment::Unlink(TextFromJs(info[0])));
+  return ToJs(info.Env(), Segment::Unlink(TextFromJs(info[0])));
 }
 
 // growSegment(id, size), sealSegment(id), renewSegment(id, offset, length)
 Napi::Value Grow(const Napi::CallbackInfo& info) {
   auto segment = SegmentFromJs(info[0]);
-  if (!segment.ok()) return rss::ToJs(info.Env(), segment.failure);
-  return StatusToJs(info.Env(), segment.value->Grow(static_cast<size_t>(NumberFromJs(info[1]))));
+  if (!segment.ok()) return ToJs(info.Env(), segment.failure);
+  return ToJs(info.Env(), (*segment)->Grow(static_cast<size_t>(NumberFromJs(info[1]))));
 }
 Napi::Value Seal(const Napi::CallbackInfo& info) {
   auto segment = SegmentFromJs(info[0]);
-  if (!segment.ok()) return rss::ToJs(info.Env(), segment.failure);
-  return StatusToJs(info.Env(), segment.value->Seal());
+  if (!segment.ok()) return ToJs(info.Env(), segment.failure);
+  return ToJs(info.Env(), (*segment)->Seal());
 }
 Napi::Value Renew(const Napi::CallbackInfo& info) {
   auto segment = SegmentFromJs(info[0]);
-  if (!segment.ok()) return rss::ToJs(info.Env(), segment.failure);
-  return StatusToJs(info.Env(),
-                    RenewPages(segment.value->fd(), static_cast<uint64_t>(NumberFromJs(info[1])),
-                               static_cast<size_t>(NumberFromJs(info[2]))));
+  if (!segment.ok()) return ToJs(info.Env(), segment.failure);
+  return ToJs(info.Env(), RenewPages((*segment)->fd(), static_cast<uint64_t>(NumberFromJs(info[1])),
+                                     static_cast<size_t>(NumberFromJs(info[2]))));
 }
 
 // Touches a segment's pages on a thread of the pool.
@@ -114,8 +121,8 @@ class Prefault : public Napi::AsyncWorker {
 // prefaultSegment(id): a promise, or a failure
 Napi::Value PrefaultSegment(const Napi::CallbackInfo& info) {
   auto segment = SegmentFromJs(info[0]);
-  if (!segment.ok()) return rss::ToJs(info.Env(), segment.failure);
-  auto* work = new Prefault(info.Env(), segment.value);
+  if (!segment.ok()) return ToJs(info.Env(), segment.failure);
+  auto* work = new Prefault(info.Env(), *segment);
   Napi::Value promise = work->promise();
   work->Queue();
   return promise;

@@ -7,7 +7,7 @@
 
 #include "bindings/bucket_table.h"
 #include "bindings/callback.h"
-#include "bindings/range_send.h"
+#include "bindings/file_flags.h"
 #include "engine/stream_engine.h"
 
 namespace rss {
@@ -135,7 +135,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     auto source = std::make_shared<SendSource>();
     auto segment = SegmentFromJs(info[0]);
     if (!segment.ok()) return ToJs(info.Env(), segment.failure);
-    source->segment = std::move(segment.value);
+    source->segment = std::move(*segment);
     return Napi::Number::New(info.Env(), engine_->AddSource(std::move(source)));
   }
   // addFile(fd, base, { noDiskIo, noCache, readAhead }): the same; the descriptor is duplicated
@@ -144,7 +144,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     source->file.reset(fcntl(IntFromJs(info[0]), F_DUPFD_CLOEXEC, 0));
     if (!source->file) return ToJs(info.Env(), LastError("dup"));
     source->base = static_cast<uint64_t>(NumberFromJs(info[1]));
-    ReadFlags(info[2].As<Napi::Object>(), &source->how);
+    ReadFileFlags(info[2].As<Napi::Object>(), &source->how);
     return Napi::Number::New(info.Env(), engine_->AddSource(std::move(source)));
   }
   Napi::Value RemoveSource(const Napi::CallbackInfo& info) {
@@ -157,20 +157,14 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
                               engine_->LeavesHost(static_cast<uint32_t>(IntFromJs(info[0]))));
   }
 
-  Napi::Value Connected(Napi::Env env, Result<UniqueFd> socket, bool local) {
-    auto id = engine_->Connect(std::move(socket), local);
-    if (!id.ok()) return ToJs(env, id.failure);
-    return Napi::Number::New(env, id.value);
-  }
-
   // connectTcp(how), connectUnix(path): the connection's id, or a failure
   Napi::Value ConnectTcp(const Napi::CallbackInfo& info) {
     auto how = ConnectingFromJs(Transport::kTcp, info[0]);
     if (!how.ok()) return ToJs(info.Env(), how.failure);
-    return Connected(info.Env(), Connect(how.value, &engine_->classifier()), false);
+    return ToJs(info.Env(), engine_->Connect(rss::Connect(*how, &engine_->classifier()), false));
   }
   Napi::Value ConnectUnix(const Napi::CallbackInfo& info) {
-    return Connected(info.Env(), rss::ConnectUnix(TextFromJs(info[0])), true);
+    return ToJs(info.Env(), engine_->Connect(rss::ConnectUnix(TextFromJs(info[0])), true));
   }
 
   // retire(): a ticket; passed(ticket): whether every worker's turn from before it has ended

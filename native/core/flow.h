@@ -30,9 +30,11 @@ class FlowClassifier {
 
   const RssConfig& config() const { return config_; }
 
-  // The kernel's flow id counts when the buckets are the kernel's and the type says it is an RSS
-  // hash (FreeBSD's IPv4 IP_RSSBUCKETID reports bucket 0 for unhashed flows, so it is never asked).
-  // Everything else is hashed here, as RSS would have done.
+  // The kernel's flow id counts when the buckets are the kernel's and the type says that it is an
+  // RSS hash. (IP_RSSBUCKETID is never used: over IPv4, FreeBSD reports bucket 0 for unhashed
+  // flows.) Everything else is hashed here as RSS would have hashed it. That includes type 63
+  // (OPAQUE), whose flow id may be a card's own hash of addresses and ports (igb), or a queue's
+  // number (vtnet), while the kernel's buckets for UDP are by addresses.
   Flow Classify(Transport transport, const KernelFlow& kernel, const SocketAddress& peer,
                 const SocketAddress& local) const;
 

@@ -33,6 +33,13 @@ struct [[nodiscard]] Result {
   Result(T v) : value(std::move(v)) {}
   Result(Failure f) : failure(std::move(f)) {}
   bool ok() const { return failure.error == 0; }
+
+  // The value, of which there is one only if ok().
+  T& operator*() & { return value; }
+  const T& operator*() const& { return value; }
+  T&& operator*() && { return std::move(value); }
+  T* operator->() { return &value; }
+  const T* operator->() const { return &value; }
 };
 
 struct Nothing {};

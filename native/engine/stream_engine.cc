@@ -84,7 +84,8 @@ void StreamEngine::Report(StreamConnection* c, const Flow& flow) {
   Schedule();
 }
 
-void StreamEngine::Open(Connection&& connection) {
+void StreamEngine::Receive(Connection&& connection) {
+  options_.counters[connection.flow.bucket].served += 1;
   auto added = closed_ ? Result<StreamConnection*>(MakeFailure(ECANCELED, "open", "closed"))
                        : Add(std::move(connection.fd));
   if (!added.ok()) {
@@ -100,12 +101,12 @@ void StreamEngine::Open(Connection&& connection) {
 Result<uint32_t> StreamEngine::Connect(Result<UniqueFd> socket, bool local) {
   if (!socket.ok()) return socket.failure;
   if (closed_ || ending_) return MakeFailure(ECANCELED, "connect", "the worker is closing");
-  auto added = Add(std::move(socket.value));
+  auto added = Add(std::move(*socket));
   if (!added.ok()) return added.failure;
   added.value->connecting = true;
   added.value->local = local;
   UpdatePoll(added.value);
-  return added.value->id;
+  return (*added)->id;
 }
 
 void StreamEngine::OnConnected(StreamConnection* c) {
@@ -152,7 +153,7 @@ void StreamEngine::OnPoll(uv_poll_t* poll, int status, int events) {
     engine->SendQueued(c);
   else {
     if ((events & UV_DISCONNECT) != 0) c->hung_up = true;
-    engine->Receive(c->id);
+    engine->Read(c->id);
   }
 }
 
@@ -247,7 +248,9 @@ StreamConnection::Peer StreamEngine::PeerOf(StreamConnection* c) {
   using Peer = StreamConnection::Peer;
   if (c->peer != Peer::kUnknown) return c->peer;
   int fd = c->fd.get();
-  if (PeerIsElsewhere(fd))
+  Route route = PeerRoute(fd);
+  if (route == Route::kPending) return Peer::kPerhapsHere;  // for now: the next call asks again
+  if (route == Route::kElsewhere)
     c->peer = Peer::kElsewhere;
   else
     c->peer = IsPaced(fd) ? Peer::kPaced : Peer::kPerhapsHere;

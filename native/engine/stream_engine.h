@@ -16,6 +16,7 @@
 #include "core/connection_ids.h"
 #include "core/counters.h"
 #include "core/rows.h"
+#include "engine/connection_receiver.h"
 #include "engine/handle.h"
 #include "engine/output_queue.h"
 #include "engine/send_source.h"
@@ -113,7 +114,7 @@ struct StreamStatistics {
   double turns = 0;         // calls of the sink
 };
 
-class StreamEngine {
+class StreamEngine final : public ConnectionReceiver {
  public:
   // Read at most so much of a connection in one turn: when it begins a request, and when it goes on
   // with a large one.
@@ -127,10 +128,12 @@ class StreamEngine {
 
   StreamEngine(uv_loop_t* loop, std::shared_ptr<BucketTable> table, const StreamOptions& options,
                StreamSink* sink);
-  ~StreamEngine() { Close(); }
+  ~StreamEngine() override { Close(); }
 
   // Takes a connected socket. It is closed at once when there are too many (2^20).
-  void Open(Connection&& connection);
+  void Receive(Connection&& connection) override;
+  void EndPass() override {}
+  bool has_waiting() const override { return false; }
   // Begins to connect; the connection is reported as opened, or as closed with its error.
   Result<uint32_t> Connect(Result<UniqueFd> socket, bool local);
   const FlowClassifier& classifier() const { return table_->classifier(); }
@@ -191,7 +194,7 @@ class StreamEngine {
   static void OnPoll(uv_poll_t* poll, int status, int events);
   void UpdatePoll(StreamConnection* c);
 
-  void Receive(uint32_t id);
+  void Read(uint32_t id);
   void Discard(StreamConnection* c);
   void Offer(uint32_t id);
   bool MakeRoom(uint32_t id, size_t bytes);

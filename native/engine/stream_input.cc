@@ -33,7 +33,7 @@ void StreamEngine::AddRow(StreamConnection* c, size_t length) {
   c->told = c->ended;
 }
 
-void StreamEngine::Receive(uint32_t id) {
+void StreamEngine::Read(uint32_t id) {
   if (Find(id)->lingering) return Discard(Find(id));
   if (!MakeRoom(id, kReadSize)) return;
   StreamConnection* c = Find(id);
@@ -119,7 +119,7 @@ void StreamEngine::ServeCarriedOver() {
     else if (c->ended)
       Finish(c);
     else if (c->draining || c->unread)
-      Receive(id);
+      Read(id);
   }
 }
 

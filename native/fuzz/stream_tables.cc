@@ -60,11 +60,10 @@ class Callback final : public StreamSink {
     size_t count = numbers_->Byte() % 16;
     for (size_t i = 0; i < count; ++i) {
       uint32_t whom = numbers_->Byte();
-      rows[i].connection = connections_.empty() || whom % 8 == 0
-                               ? numbers_->Any()
-                               : connections_[whom % connections_.size()];
+      rows[i].to = connections_.empty() || whom % 8 == 0 ? numbers_->Any()
+                                                         : connections_[whom % connections_.size()];
       uint32_t what = numbers_->Byte();
-      rows[i].buffer = what % 2 == 0 ? what % 8 : UINT32_MAX - what % 8;
+      rows[i].source = what % 2 == 0 ? what % 8 : UINT32_MAX - what % 8;
       rows[i].offset = numbers_->Any();
       rows[i].length = numbers_->Any();
     }
@@ -159,7 +158,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     peer.reset(ends[0]);
     Connection connection;
     connection.fd.reset(ends[1]);
-    engine.Open(std::move(connection));
+    engine.Receive(std::move(connection));
   }
   while (!numbers.empty()) {
     Act(&numbers, &peers[numbers.Byte() % std::size(peers)]);

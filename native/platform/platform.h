@@ -1,5 +1,5 @@
-// THE platform interface: what each system must provide. One folder implements it per system
-// (freebsd, linux, stub); what FreeBSD and Linux share lies in posix. No N-API and no libuv here.
+// The platform interface: what each system must provide. The folders freebsd, linux and stub
+// implement it; posix has what FreeBSD and Linux share. No Node-API and no libuv here.
 #pragma once
 
 #include <stddef.h>
@@ -56,7 +56,7 @@ Result<CpuList> ProcessCpus();
 Result<CpuList> ThreadAffinity();
 // Pins the calling thread. EINVAL names CPUs that the process may not use.
 Status SetThreadAffinity(const CpuList& cpus);
-// The CPU the calling thread is on, or -errno.
+// The CPU that the calling thread runs on, or -errno.
 int CurrentCpu();
 // The NUMA domain of each CPU by its number; all 0 where the system knows no domains.
 std::vector<int> CpuDomains();
@@ -79,21 +79,26 @@ enum class SocketOption {
 Status SetOption(int fd, SocketOption option, int value);
 Result<int> GetOption(int fd, SocketOption option);
 
+enum class Buffer { kReceive, kSend };
+
+// The size of a socket's buffer, in the unit in which it is set: bytes of payload.
+int BufferSize(int fd, Buffer which);
+// Makes it `bytes`, or as much as the kernel grants; returns what it is then.
+int SetBufferSize(int fd, Buffer which, int bytes);
+
 // Flow id and hash type of a connected TCP socket. ENOPROTOOPT where the kernel has none; type 0
 // when its packets were not hashed.
 Result<KernelFlow> GetKernelFlow(int fd);
 
 // --- Steering -----------------------------------------------------------------------------------
 
-enum class Steering { kListenBucket, kReusePortLb, kBpfToeplitz, kBpfCpu, kSingle };
-
-// Sets what a member of a group needs before bind(2). `bucket` counts for kListenBucket alone.
-Status PrepareGroupMember(int fd, Steering steering, int bucket);
-// Whether the members of a group may be dual-stack wildcard sockets. FreeBSD puts none of these
-// into a load-balancing group (in_pcbinslbgrouphash()): there IPv6 and IPv4 need a group each.
-bool DualStackGroups(Steering steering);
-// Attaches a program to a group through any member. ENOTSUP outside Linux.
-Status AttachSteeringProgram(int fd, const BpfProgram& program);
+// The option that has the kernel balance flows over the sockets of an address by a hash of its own.
+SocketOption BalancingOption();
+// Whether it balances over dual-stack wildcard sockets. FreeBSD never puts one into a
+// load-balancing group (in_pcbinslbgrouphash()), so IPv6 and IPv4 need a group each there.
+bool BalancesDualStack();
+// Attaches a program to an SO_REUSEPORT group through any member. ENOTSUP outside Linux.
+Status AttachReusePortProgram(int fd, const BpfProgram& program);
 
 // --- Datagram batches ---------------------------------------------------------------------------
 
@@ -104,117 +109,116 @@ struct DatagramInfo {
   KernelFlow flow;
   int kernel_bucket = -1;  // IP_RSSBUCKETID control message, -1 when absent
   bool has_destination = false;
-  SocketAddress destination;  // address the datagram reached; its port is not set
+  SocketAddress destination;  // the address that was sent to, without a port
 };
 
-// Asks for destination address, flow id, hash type and bucket with each datagram, as far as the
-// kernel has them. `bound` says that the socket has one address, which then need not be told; but
-// FreeBSD delivers flow messages reliably only beside the destination's.
+// Has the kernel deliver destination address, flow id, hash type and bucket with each datagram, as
+// far as it has them. The destination is known when the socket is `bound` to one address. FreeBSD
+// needs it all the same: it delivers the flow's messages reliably only beside it.
 Status EnableDatagramInfo(int fd, bool bound);
 DatagramInfo ParseControl(const msghdr& message);
-// Writes control messages that make a reply to `peer` leave from `source`, if that is not null,
-// and, where the kernel takes it, on the transmit queue of its flow; returns their length, 0 for
-// none.
+// Writes the control messages of a reply: it leaves from `source`, unless that is null, and on the
+// transmit queue of its flow where the kernel takes that. Returns their length, 0 for none.
 size_t BuildReplyControl(const SocketAddress* source, const SocketAddress& peer,
                          const KernelFlow& flow, void* buffer);
 
-// Has the kernel cut a message of several equally long datagrams to one peer apart, which passes
-// through its layers once instead of for each: writes the control message, returns its length. 0
-// where there is no such thing.
+// Writes the control message that has the kernel split one message into datagrams of this size. All
+// of them pass through the kernel's layers as one. Returns its length; 0 where there is none.
 size_t BuildSegmentControl(uint16_t datagram_size, void* buffer);
 
 // --- Stream sockets -----------------------------------------------------------------------------
 
-// recv(2) and send(2) that neither wait nor raise SIGPIPE: -1 with errno. On Linux not through the
-// C library, where each is a cancellation point of pthread_cancel(3) that costs more than its call.
+// recv(2) and send(2) that neither wait nor raise SIGPIPE: -1 with errno. On Linux they bypass the
+// C library, where both are cancellation points of pthread_cancel(3), which costs more than the
+// call.
 ssize_t ReceiveNow(int fd, void* buffer, size_t size);
 ssize_t SendNow(int fd, const void* bytes, size_t size);
 
 // --- Readiness ----------------------------------------------------------------------------------
 
-// Has an event queue (libuv's epoll(7) descriptor) tell of new input on `fd` once, instead of in
-// every round until it is read, which costs the kernel two looks at the socket per round. The
-// reader then has to read until there is nothing. False where that is not done; then nothing has
-// changed.
+// Makes an event queue (libuv's epoll(7) descriptor) report new input on `fd` once, instead of in
+// every round until it is read. That saves the kernel two looks at the socket per round. The reader
+// then must read until nothing is left. False where this is not done; then nothing has changed.
 bool WatchEdges(int queue, int fd);
 
 // --- Sending files and shared memory
 // --------------------------------------------------------------
 
-// What sendfile(2) sends from, and how. Flags that a system does not have are left out by it.
+// What sendfile(2) sends from, and how. A system ignores the flags that it does not have.
 struct FileRange {
   int fd = -1;
   uint64_t offset = 0;
   size_t length = 0;        // at least 1
-  bool no_disk_io = false;  // SF_NODISKIO: EBUSY rather than to wait for the disk
-  bool no_cache = false;    // SF_NOCACHE: drops the pages once they have been sent
-  bool sync = false;        // SF_SYNC: blocks until nobody refers to the pages any more
+  bool no_disk_io = false;  // SF_NODISKIO: EBUSY instead of waiting for the disk
+  bool no_cache = false;    // SF_NOCACHE: the pages are dropped once they are sent
+  bool sync = false;        // SF_SYNC: blocks until nothing refers to the pages
   int read_ahead = 0;       // SF_USER_READAHEAD, pages
 };
 
-// Sends `headers`, then the range, as far as a non-blocking socket takes them: bytes of both
-// together, or -errno; -EAGAIN when there are none, -EIO when the file ends before the range. The
-// process must ignore SIGPIPE, which no flag keeps sendfile(2) from raising.
+// Sends `headers`, then the range, as far as a non-blocking socket takes them. Returns the bytes of
+// both together, or -errno: -EAGAIN when it takes none, -EIO when the file ends before the range.
+// The process must ignore SIGPIPE: sendfile(2) has no flag against it.
 ssize_t SendFile(int socket, const iovec* headers, int count, const FileRange& range);
-// Whether SendFile() knows FileRange::sync.
+// Whether this kernel has FileRange::sync.
 bool HasSyncSend();
 
-// Bytes that a stream socket has taken and its peer has not acknowledged, or more: SIOCOUTQ,
-// FIONSPACE. Of a Unix socket on Linux it is memory that the peer has not read.
+// Bytes that a stream socket has taken and its peer has not acknowledged, never too few: SIOCOUTQ,
+// FIONSPACE. For a Unix socket on Linux, the memory of what the peer has not read.
 ssize_t Unacknowledged(int socket);
 
-// Tells whether a socket's send buffer is empty: all has been acknowledged, or thrown away.
+// Finds out whether a socket's send buffer is empty: all of it was acknowledged, or discarded.
 class EmptyProbe {
  public:
   EmptyProbe();
   bool Ask(int socket);
-  // Unacknowledged(), by whichever of the two tells more.
+  // Unacknowledged(), or 0 when Ask() says so.
   ssize_t Rest(int socket);
 
  private:
   UniqueFd queue_;  // FreeBSD: a kqueue(2) of its own, for EVFILT_EMPTY (12+)
 };
 
-// Whether the kernel sends this connection's packets by a timer of its own (Linux: BBR). On this
-// host the bursts that sendfile(2) hands over then wait for timers that cost more than copying them
-// would.
+// Whether the kernel paces this connection's packets by a timer (Linux: BBR). To a peer on this
+// host, the bursts of sendfile(2) then wait for timers, which costs more than to copy them.
 bool IsPaced(int socket);
 
-// Whether a TCP connection holds back what does not fill a packet: TCP_CORK, TCP_NOPUSH.
+// Makes a TCP connection hold back what does not fill a packet, or send it: TCP_CORK, TCP_NOPUSH.
 void HoldBack(int socket, bool hold);
 
-// Where packets to this address go: by a physical device to another machine, so that nobody on this
-// host can still hold pages that they were sent from once they are acknowledged; or perhaps to
-// somebody on this host, as virtual interfaces (veth, bridge, epair, VLAN) are taken for. Unknown:
-// there is no route, or it is not told.
-enum class Route { kUnknown, kHere, kElsewhere };
-Route RouteTo(const SocketAddress& peer);
+// Where packets to an address go. kElsewhere: by a physical device to another machine, so that no
+// process of this host can still refer to pages once they are acknowledged. kHere: perhaps to this
+// host; every virtual interface (veth, bridge, epair, VLAN) counts as that. kUnknown: there is no
+// route, or the kernel does not say. kPending: it has not answered yet.
+enum class Route { kUnknown, kPending, kHere, kElsewhere };
+// Waits for the kernel's answer for `wait_ms` at most; -1 has no limit. After kPending, a later
+// call with the same peer on the same thread finds the answer.
+Route RouteTo(const SocketAddress& peer, int wait_ms);
 
 // --- Shared memory and waiting ------------------------------------------------------------------
 
-// An anonymous POSIX shared memory object: SHM_ANON, or memfd_create(2). It never shrinks, where
-// the system can see to that. With `large_pages`: of pages of kLargePage bytes, or an error.
+// An anonymous POSIX shared memory object: SHM_ANON, or memfd_create(2). It cannot be shrunk, where
+// the system has such a seal. `large_pages`: pages of kLargePage bytes, or an error.
 Result<UniqueFd> CreateAnonymousShm(bool large_pages);
 constexpr size_t kLargePage = 2 << 20;
-// Makes a named object larger, of `from` bytes. ENOSPC where its file system has too little room,
-// which its first use would end the process for (Linux: /dev/shm).
+// Extends a named object of `from` bytes. ENOSPC where its file system is full (Linux: /dev/shm):
+// the first use of such memory would end the process.
 Status ExtendNamedShm(int fd, size_t from, size_t to);
-// Keeps the size of such an object as it is from now on: F_SEAL_GROW, F_SEAL_SHRINK; FreeBSD 13+.
+// Fixes the size of an object for good: F_SEAL_GROW, F_SEAL_SHRINK; FreeBSD 13+.
 Status SealSize(int fd);
-// Addresses that nothing else will be mapped to, aligned to kLargePage if there are so many; null
-// with errno.
+// Addresses that nothing else will be mapped to, aligned to kLargePage when `size` is that large.
+// Null with errno.
 uint8_t* ReserveAddresses(size_t size);
 
-// Has the kernel use ordinary pages for a mapping: of a larger one, a part cannot be renewed while
-// it is being sent (Linux zeroes it in place).
+// Makes the kernel use ordinary pages for a mapping. Part of a larger page cannot be renewed while
+// it is being sent: Linux zeroes it in place.
 void KeepPagesSmall(void* at, size_t length);
-// Replaces whole pages of an object by fresh zeros; whoever was sent the old ones keeps them as
-// they were. ENOTSUP where that cannot be had: a FreeBSD object keeps pages that are being sent,
-// and hands them out again (vm_object_page_remove()).
+// Replaces whole pages of an object by fresh zeros. Old pages that are being sent stay as they are.
+// ENOTSUP on FreeBSD: an object keeps pages that are being sent, and maps them again
+// (vm_object_page_remove()).
 Status RenewPages(int fd, uint64_t offset, size_t length);
 bool CanRenewPages();
-// Sleeps while *address == expected, at most timeout_ms. 0 woken or changed, -ETIMEDOUT, -errno.
-// Works across processes: _umtx_op(2), futex(2).
+// Sleeps while *address == expected, for timeout_ms at most. 0: woken, or the value differs;
+// -ETIMEDOUT or another -errno. Works across processes: _umtx_op(2), futex(2).
 int WaitOnAddress(uint32_t* address, uint32_t expected, int timeout_ms);
 // Wakes at most `count` sleepers. Returns 0 or -errno.
 int WakeAddress(uint32_t* address, int count);

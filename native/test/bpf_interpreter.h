@@ -16,7 +16,7 @@ struct BpfPacket {
 };
 
 // What the program returns. -1: it read outside the packet, jumped outside itself, or used an
-// instruction that is not known here.
+// unknown instruction.
 int64_t RunBpf(const rss::BpfProgram& program, const BpfPacket& packet);
 
 }  // namespace rss_test

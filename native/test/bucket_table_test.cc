@@ -1,4 +1,4 @@
-// The inboxes: order, bounds, what survives an owner, many threads at once.
+// The inboxes: order, bounds, what outlives an owner, many threads at once.
 #include <fcntl.h>
 
 #include <atomic>
@@ -67,7 +67,7 @@ void TestBounds() {
     if (table.PushDatagram(0, std::move(datagram)))
       ++taken;
     else
-      taken += datagram.payload.size() == 3 ? 0 : 100000;  // a refused one must be left as it was
+      taken += datagram.payload.size() == 3 ? 0 : 100000;  // a refused one must be unchanged
   }
   Check(taken == BucketTable::kMaxDatagrams, "a full inbox refuses and leaves the datagram alone");
 }

@@ -187,12 +187,12 @@ void TestClassification() {
     const char* kernel;
     bool rss, udp_4tuple;
     Transport transport;
-    KernelFlow said;  // by IP_FLOWID and IP_FLOWTYPE, or their messages
+    KernelFlow said;  // IP_FLOWID and IP_FLOWTYPE, by option or message
     bool believed;
     uint32_t software_type;
   };
   constexpr uint32_t kId = 0x12345675;
-  // Of 12.1 and 14.0 as they were observed; 16 by its source.
+  // 12.1, 14.0 and 15.0 as observed; 16 from its source.
   const Row rows[] = {
       {"12 and 14 GENERIC, a card that hashes",
        false,
@@ -224,6 +224,34 @@ void TestClassification() {
        {kId, kHashTypeOpaque},
        false,
        kHashTypeIpv4},
+      {"14 and 15 RSS, UDP of an igb, one netisr thread",
+       true,
+       false,
+       Transport::kUdp,
+       {0x51ccc178, kHashTypeOpaque},  // the card's hash of addresses and ports
+       false,
+       kHashTypeIpv4},
+      {"14 and 15 RSS, UDP of a vmxnet3, one netisr thread",
+       true,
+       false,
+       Transport::kUdp,
+       {0, kHashTypeNone},
+       false,
+       kHashTypeIpv4},
+      {"14 and 15 RSS, TCP of a vtnet",
+       true,
+       false,
+       Transport::kTcp,
+       {3, kHashTypeOpaque},  // the queue's number
+       false,
+       kHashTypeTcpIpv4},
+      {"14 and 15 RSS, an em 82574 with a key of its own",  // the kernel goes by that, too
+       true,
+       false,
+       Transport::kTcp,
+       {kId, kHashTypeTcpIpv4},
+       true,
+       0},
       {"16 RSS, udp_4tuple", true, true, Transport::kUdp, {kId, kHashTypeUdpIpv4}, true, 0},
       {"16 RSS, udp_4tuple, not hashed",
        true,
@@ -304,7 +332,7 @@ void TestConnectionIds() {
 
 void TestEpochs() {
   Epochs epochs(2);
-  Check(epochs.Passed(epochs.Retire()), "nobody is in a turn: memory can be reused at once");
+  Check(epochs.Passed(epochs.Retire()), "no worker is in a turn: memory can be reused at once");
   epochs.Enter(0);
   uint64_t ticket = epochs.Retire();
   epochs.Enter(1);

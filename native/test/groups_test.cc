@@ -1,4 +1,4 @@
-// Groups of listeners with real traffic over loopback: which listener got which flow.
+// Groups of listeners under real traffic over loopback: which listener got which flow.
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -47,12 +47,6 @@ struct Kernel {
     return derived;
   }
 };
-
-const char* NameOf(Steering steering) {
-  const char* const names[] = {"listen-bucket", "reuseport-lb", "bpf-toeplitz", "bpf-cpu",
-                               "single"};
-  return names[static_cast<int>(steering)];
-}
 
 // Empty: usable. Otherwise why not.
 std::string Unusable(Steering steering, const Kernel& kernel, bool v6) {
@@ -106,12 +100,10 @@ Result<std::vector<OpenedListener>> Open(const Kernel& kernel, Transport transpo
   auto group = OpenGroup(options, steering, members);
   if (!group.ok()) return group;
   int first = group.value[0].fd.get();
-  bool with_ports = transport == Transport::kTcp || kernel.classifier.config().udp_4tuple;
   Status status = Nothing{};
-  if (steering == Steering::kBpfToeplitz)
-    status = AttachSteeringProgram(
-        first, ToeplitzProgram(kernel.classifier.config(), with_ports, buckets));
-  if (steering == Steering::kBpfCpu) status = AttachSteeringProgram(first, CpuProgram({0}));
+  std::vector<int> listeners = steering == Steering::kBpfCpu ? std::vector<int>{0} : buckets;
+  if (MethodOf(steering).program != nullptr)
+    status = AttachProgram(steering, first, {kernel.classifier.config(), transport, listeners});
   if (!status.ok()) return status.failure;
   return group;
 }
@@ -224,7 +216,7 @@ Tally RunUdp(const Kernel& kernel, const Family& family, std::vector<OpenedListe
 void Judge(const Kernel& kernel, Transport transport, Steering steering, const Family& family,
            const Tally& t) {
   std::string name = std::string(transport == Transport::kTcp ? "TCP " : "UDP ") +
-                     NameOf(steering) + ", " + family.name;
+                     MethodOf(steering).name + ", " + family.name;
   bool udp = transport == Transport::kUdp;
   Check(t.lost == 0 && t.error.empty(),
         name + ": all " + std::to_string(kFlows) + " arrive, " + Counts(t.per_listener),
@@ -233,7 +225,7 @@ void Judge(const Kernel& kernel, Transport transport, Steering steering, const F
     Check(t.destination_wrong == 0, name + ": the destination address comes with each",
           std::to_string(t.destination_wrong) + " without");
   if (kernel.rss && t.hashed == 0) {
-    // FreeBSD tells a dual-stack UDP socket nothing of IPv4 peers (ip6_savecontrol_v4()).
+    // FreeBSD delivers no flow of IPv4 peers to a dual-stack UDP socket (ip6_savecontrol_v4()).
     Skip(name + ": the kernel's flow id", "no packet came with one");
   } else if (kernel.rss) {
     Check(t.hash_wrong == 0,
@@ -259,7 +251,8 @@ void Judge(const Kernel& kernel, Transport transport, Steering steering, const F
   if (steering == Steering::kReusePortLb && kernel.can.listen_bucket != 0) {
     int used = 0;
     for (int count : t.per_listener) used += count > 0;
-    bool balances = family.v6_only || DualStackGroups(steering) || strcmp(family.bind, "::") != 0;
+    bool balances =
+        family.v6_only || MethodOf(steering).dual_stack() || strcmp(family.bind, "::") != 0;
     if (t.per_listener.size() > 1)
       Check((used > 1) == balances, name + (balances ? ": more than one listener is used"
                                                      : ": one listener gets all, as known"));
@@ -272,7 +265,7 @@ void TestGroups(Transport transport) {
                             Steering::kBpfCpu, Steering::kSingle}) {
     for (const Family& family : kFamilies) {
       std::string name = std::string(transport == Transport::kTcp ? "TCP " : "UDP ") +
-                         NameOf(steering) + ", " + family.name;
+                         MethodOf(steering).name + ", " + family.name;
       std::string unusable = Unusable(steering, kernel, strchr(family.bind, ':') != nullptr);
       if (!unusable.empty()) {
         Skip(name, unusable);
@@ -287,7 +280,7 @@ void TestGroups(Transport transport) {
   }
 }
 
-// A port that another group has is refused, not shared.
+// A port of another group is refused, not shared.
 void TestTaken(Transport transport) {
   Kernel kernel;
   for (Steering steering :
@@ -300,8 +293,8 @@ void TestTaken(Transport transport) {
     options.address = first.value[0].address;
     options.unshared = true;
     CheckFails(OpenGroup(options, steering, {GroupMember()}), EADDRINUSE,
-               std::string(transport == Transport::kTcp ? "TCP " : "UDP ") + NameOf(steering) +
-                   ": a second group on the port is EADDRINUSE");
+               std::string(transport == Transport::kTcp ? "TCP " : "UDP ") +
+                   MethodOf(steering).name + ": a second group on the port is EADDRINUSE");
   }
 }
 
@@ -342,7 +335,7 @@ void TestReply(const char* bind_host, const char* target_host) {
             from.Host());
 }
 
-// One domain for all members, which is what every kernel has.
+// All members have domain 0, which exists on every kernel.
 void TestDomains() {
   Kernel kernel;
   if (kernel.can.reuse_port_lb_numa != 0)

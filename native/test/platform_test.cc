@@ -1,4 +1,4 @@
-// Configuration, CPUs, socket options, shared memory: what this kernel says of itself.
+// Configuration, CPUs, socket options, shared memory: what this kernel reports.
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -78,7 +78,7 @@ void TestAffinity() {
           "unpinned again");
     Check(!SetThreadAffinity({}).ok(), "no CPU at all is refused");
     for (int absent : {63, 200, 300, 1500, 60000}) {
-      // One that the process may not use is there all the same.
+      // It exists, though the process may not be allowed to use it.
       if (absent < sysconf(_SC_NPROCESSORS_CONF)) continue;
       auto status = SetThreadAffinity({absent});
       Check(!status.ok() && status.failure.detail.find(std::to_string(absent)) != std::string::npos,
@@ -232,7 +232,7 @@ void TestSharedMemory() {
   Check(opened.ok() && opened.value->size() == 12345 && opened.value->data()[12344] == 9,
         "it is opened by its name", Describe(opened.failure));
   Check(Segment::Unlink(named.name).ok(), "its name is removed");
-  CheckFails(Segment::OpenNamed(named), ENOENT, "and nobody finds it any more");
+  CheckFails(Segment::OpenNamed(named), ENOENT, "and it cannot be opened by it");
 }
 
 }  // namespace rss_test

@@ -1,5 +1,5 @@
-// Stream sockets: Unix and TCP, made, connected, read and written without waiting; runs of
-// datagrams.
+// Stream sockets, Unix and TCP: opened, connected, read and written without waiting. Buffers, and
+// runs of datagrams.
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
@@ -30,7 +30,7 @@ std::string ReceiveText(int fd) {
                       : std::string(buffer, static_cast<size_t>(received));
 }
 
-// Both ends of a connection say and hear what they should; `name` tells which kind it is.
+// Data passes between both ends of a connection. `name` is for the report.
 void TestConversation(UniqueFd client, UniqueFd server, const std::string& name) {
   char buffer[8];
   Check(ReceiveStream(server.get(), buffer, sizeof buffer) == -EAGAIN,
@@ -74,7 +74,7 @@ void TestUnix() {
   if (came) TestConversation(std::move(client.value), std::move(accepted.fd), "Unix");
   CheckFails(ListenUnix(path, 0600, 16), EADDRINUSE, "a served path is taken");
   listener.value.reset();
-  Check(!ConnectUnix(path).ok(), "nobody answers at an abandoned path");
+  Check(!ConnectUnix(path).ok(), "an abandoned path refuses connections");
   auto again = ListenUnix(path, 0600, 16);
   CheckOk(again, "an abandoned path is taken over");
   unlink(path.c_str());
@@ -107,7 +107,7 @@ void TestBuckets(Transport transport, const SocketAddress& server, const std::st
   how.local.set_port(0);
   how.bucket = -1;
   auto given = Connect(how);
-  // FreeBSD: there is no peer before the connection is there.
+  // FreeBSD: a socket has no peer before it is connected.
   Check(given.ok() && Await(given.value.get(), POLLOUT) &&
             Endpoints(given.value.get(), &how.local, &peer).ok() &&
             how.local.Host() == local.Host() && how.local.port() != 0,
@@ -150,6 +150,85 @@ void TestTcp(const char* host) {
   Check(failed, name + ": a refused connection says so");
 }
 
+// Connections to one peer hold many ports of an address: bind(2) may choose one of these.
+void TestHeldPorts() {
+  ListenerOptions options;
+  options.address = ParseAddress("127.0.0.1", 0).value;
+  auto listener = OpenListener(options);
+  if (!CheckOk(listener, "a listener to hold ports by")) return;
+  Connecting how = To(listener.value.address);
+  how.local = ParseAddress("127.0.0.1", 0).value;
+  constexpr size_t kHeld = 400;
+  std::vector<UniqueFd> held;
+  std::string failure;
+  for (size_t i = 0; i < kHeld && failure.empty(); ++i) {
+    auto client = Connect(how);
+    if (!client.ok()) {
+      failure = Describe(client.failure);
+      break;
+    }
+    held.push_back(std::move(client.value));
+    Connection accepted;
+    if (Await(listener.value.fd.get(), POLLIN) &&
+        AcceptConnection(listener.value.fd.get(), &accepted) == 0)
+      held.push_back(std::move(accepted.fd));
+  }
+  Check(held.size() == 2 * kHeld, "an address without a port never fails for a port that is taken",
+        failure);
+}
+
+// Buffers have the size that is asked for, or that the kernel grants.
+void TestBuffers() {
+  ListenerOptions options;
+  options.transport = Transport::kUdp;
+  options.address = ParseAddress("127.0.0.1", 0).value;
+  options.buffers.exact = {64 << 10, 32 << 10};
+  auto exact = OpenListener(options);
+  if (!CheckOk(exact, "a socket with buffers of its own")) return;
+  Check(BufferSize(exact.value.fd.get(), Buffer::kReceive) == 64 << 10 &&
+            BufferSize(exact.value.fd.get(), Buffer::kSend) == 32 << 10 &&
+            exact.value.short_buffers.empty(),
+        "buffers have the size asked for");
+  options.buffers.exact = {1 << 30, 0};
+  auto greedy = OpenListener(options);
+  if (!CheckOk(greedy, "a buffer that is too large is no error")) return;
+  int size = BufferSize(greedy.value.fd.get(), Buffer::kReceive);
+  const auto& lacking = greedy.value.short_buffers;
+  bool said = lacking.size() == 1 && lacking[0].which == Buffer::kReceive &&
+              lacking[0].wanted == 1 << 30 && lacking[0].granted == size;
+  Check(size == 1 << 30 ? lacking.empty() : said,
+        "it is as large as the kernel grants: " + std::to_string(size) + ", which is reported");
+  int more = SetBufferSize(greedy.value.fd.get(), Buffer::kReceive, size + 1);
+  Check(more == size || size == 1 << 30, "which is the limit exactly", std::to_string(more));
+}
+
+// What `datagramSize` promises: the largest datagram leaves, and arrives.
+void TestLargestDatagram() {
+  constexpr int kLargest = 65507;
+  ListenerOptions options;
+  options.transport = Transport::kUdp;
+  options.address = ParseAddress("127.0.0.1", 0).value;
+  options.buffers.datagram_size = kLargest;
+  auto server = OpenListener(options);
+  if (!CheckOk(server, "a socket for the largest datagrams")) return;
+  if (!server.value.short_buffers.empty())
+    return Skip("the largest datagram", "the kernel grants no such buffers");
+  Connecting how = To(server.value.address);
+  how.transport = Transport::kUdp;
+  how.datagram_size = kLargest;
+  auto client = Connect(how);
+  if (!CheckOk(client, "a connected one")) return;
+  std::string payload(kLargest, 'd'), received(kLargest + 1, ' ');
+  bool right = true;
+  for (int i = 0; i < 2; ++i)
+    right = right && SendText(client.value.get(), payload.c_str()) == kLargest;
+  for (int i = 0; i < 2; ++i)
+    right = right && Await(server.value.fd.get(), POLLIN) &&
+            recv(server.value.fd.get(), &received[0], received.size(), MSG_DONTWAIT) == kLargest &&
+            received.compare(0, kLargest, payload) == 0;
+  Check(right, "the largest datagram leaves and arrives, two in a row");
+}
+
 UniqueFd UdpPeer(SocketAddress* address) {
   ListenerOptions options;
   options.transport = Transport::kUdp;
@@ -163,7 +242,7 @@ void TestUdp() {
   SocketAddress server;
   UniqueFd socket = UdpPeer(&server);
   TestBuckets(Transport::kUdp, server, "UDP");
-  // One datagram, and several, without their peer: the socket is connected.
+  // One datagram, and several, without addresses, as the socket is connected.
   Connecting how = To(server);
   how.transport = Transport::kUdp;
   auto client = Connect(how);
@@ -195,7 +274,7 @@ void TestUdp() {
             "UDP: comes from the connected address");
     }
   }
-  int at = 1;  // the first row is another's
+  int at = 1;  // row 0 belongs to another socket
   while (at < 5 && Await(client.value.get(), POLLIN)) {
     int more =
         batcher.ReceiveConnected(client.value.get(), at, slab.data(), kSlot, kSlot, rows.data());
@@ -208,16 +287,16 @@ void TestUdp() {
     right = right && rows[i].slot == static_cast<uint32_t>(i) && length == static_cast<size_t>(i) &&
             memcmp(bytes, text + length - 1, length) == 0;
   }
-  Check(right, "UDP: what comes back is read behind the rows that wait");
+  Check(right, "UDP: answers are read behind the rows that wait");
   socket.reset();
   Check(batcher.Send(client.value.get(), outgoing, 1) == 1 && Await(client.value.get(), POLLIN),
-        "UDP: that nobody is there any more is told");
+        "UDP: a closed peer is noticed");
   int refused =
       batcher.ReceiveConnected(client.value.get(), 0, slab.data(), kSlot, kSlot, rows.data());
   Check(refused == -ECONNREFUSED, "UDP: as ECONNREFUSED", std::to_string(refused));
 }
 
-// Equally long datagrams to one peer may leave as one message: each has to arrive as itself.
+// Datagrams of one length to one peer may leave as one message, but must arrive one by one.
 void TestRuns() {
   SocketAddress from, addresses[2];
   UniqueFd sender = UdpPeer(&from), peers[2] = {UdpPeer(&addresses[0]), UdpPeer(&addresses[1])};
@@ -259,6 +338,9 @@ void TestStreams() {
   TestUnix();
   TestTcp("127.0.0.1");
   TestTcp("::1");
+  TestHeldPorts();
+  TestBuffers();
+  TestLargestDatagram();
   TestUdp();
   TestRuns();
   Check(!WatchEdges(-1, -1), "no queue tells of edges on no descriptor");

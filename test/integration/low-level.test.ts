@@ -164,18 +164,18 @@ describe('wrong uses of a descriptor are errors', () => {
 
   it('adopting a closed, unsuitable or foreign descriptor', () => {
     const table = native.createBucketTable(native.virtualRssConfig([0], 0, ''), [0], 1, 0);
-    const port = new native.WorkerPort(
+    const port = new native.WorkerEngine(
       {
         table,
         worker: 0,
-        homeBucket: 0,
+        defaultBucket: 0,
         streams: undefined,
-        handoff: false,
+        handOff: false,
         forward: false,
         countMisdirected: true,
         counters: new Float64Array(counterStride),
         stride: 128,
-        slotSize: 128,
+        cellSize: 128,
       },
       {
         slab: new Uint8Array(128 * datagramBatch),
@@ -204,8 +204,8 @@ describe('wrong uses of a descriptor are errors', () => {
     assert.equal(port.take(0), -os.constants.errno.EBADF);
     port.close();
     port.close();
-    assert.equal(port.start()?.detail, 'the port is closed');
-    assert.equal(port.addListener(numberOf(tcp))?.detail, 'the port is closed');
+    assert.equal(port.start()?.detail, 'the worker is closed');
+    assert.equal(port.addListener(numberOf(tcp))?.detail, 'the worker is closed');
     assert.equal(openDescriptors(), before + 2);
     native.destroyBucketTable(table);
   });

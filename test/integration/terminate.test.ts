@@ -20,9 +20,9 @@ const calls = {
   capabilities: 'rss.capabilities()',
   segment: 'rss.ShmSegment.create({ size: 4096 }).close()',
   toeplitz: 'rss.toeplitz(key, key)',
-  workerPort: `new native.WorkerPort(
-    { table: workerData.table, worker: 0, handoff: false, forward: false, countMisdirected: true,
-      counters: new Float64Array(native.contract.counterStride), stride: 128, slotSize: 128 },
+  workerEngine: `new native.WorkerEngine(
+    { table: workerData.table, worker: 0, handOff: false, forward: false, countMisdirected: true,
+      counters: new Float64Array(native.contract.counterStride), stride: 128, cellSize: 128 },
     { slab: new Uint8Array(128 * native.contract.datagramBatch), replySlab: new Uint8Array(128),
       connections: new Uint32Array(4), datagrams: new Uint32Array(8 * native.contract.datagramBatch),
       replies: new Uint32Array(4), pending: new Uint32Array(1) },

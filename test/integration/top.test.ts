@@ -75,7 +75,8 @@ describe('freebsd-rss top', () => {
     'on a terminal draws over itself, and takes keys',
     { skip: skipWithout('terminal') },
     async () => {
-      const command = `stty rows 24 cols 80; exec "${process.execPath}" dist/cli/main.js top ${socket}`;
+      const top = `"${process.execPath}" dist/cli/main.js top ${socket}`;
+      const command = `stty rows 24 cols 80; exec ${top}`;
       const terminal = spawn('script', ['-qefc', command, '/dev/null']);
       let output = '';
       terminal.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));

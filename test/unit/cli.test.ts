@@ -14,7 +14,7 @@ import {
 
 import { pathsOfInodes, pathsOfSockstat } from '../../cli/admin-socket.js';
 import { examine, exitStatus } from '../../cli/checks.js';
-import { configuration, endpoint } from '../../cli/command.js';
+import { configuration, addressAndPort } from '../../cli/command.js';
 import type { Facts } from '../../cli/facts.js';
 import { addressBytes, findFlows } from '../../cli/flows.js';
 import { hashes } from '../../cli/hash.js';
@@ -111,7 +111,7 @@ describe('hash', () => {
   const config = { ...configuration(undefined, '128') };
   for (const [source, destination, two, four] of vectors)
     it(`${source} to ${destination}`, () => {
-      const lines = hashes('tcp', endpoint(source), endpoint(destination), config);
+      const lines = hashes('tcp', addressAndPort(source), addressAndPort(destination), config);
       assert.deepEqual(
         lines.map(({ flowId, bucket }) => [flowId, bucket]),
         [two, four].map((hash) => [hash, hash & 127]),
@@ -119,12 +119,17 @@ describe('hash', () => {
     });
 
   it('is of UDP where that is asked for', () => {
-    const [two, four] = hashes('udp', endpoint('10.0.0.1:1'), endpoint('10.0.0.2:2'), config);
+    const [two, four] = hashes(
+      'udp',
+      addressAndPort('10.0.0.1:1'),
+      addressAndPort('10.0.0.2:2'),
+      config,
+    );
     assert.deepEqual([two!.hashType, four!.hashType], ['ipv4', 'udp-ipv4']);
   });
 
   it('without ports the 4-tuple is left out', () => {
-    const lines = hashes('tcp', endpoint('10.0.0.1'), endpoint('10.0.0.2:80'), config);
+    const lines = hashes('tcp', addressAndPort('10.0.0.1'), addressAndPort('10.0.0.2:80'), config);
     assert.deepEqual(
       lines.map(({ tuple }) => tuple),
       ['2-tuple'],
@@ -142,7 +147,7 @@ describe('flows', () => {
     ['::ffff:10.0.0.2', 80, '::ffff:10.1.0.1', 2, 1],
   ];
   for (const [server, serverPort, from, buckets, perBucket] of rows)
-    it(`${from} to ${server}, ${serverPort ?? 'by addresses'}: each bucket has ${perBucket}`, () => {
+    it(`${from} to ${server}, ${serverPort ?? 'no port'}: each bucket has ${perBucket}`, () => {
       const config: RssConfig = { ...configuration(undefined, `${buckets}`), udpHash: '2-tuple' };
       const flows = findFlows({
         server,
@@ -291,6 +296,7 @@ describe('doctor', () => {
       'kern.ipc.maxsockbuf': '16777216',
     },
     interfaces: [],
+    cards: [],
     ...changes,
   });
   const grades = (found: Facts) =>
@@ -315,15 +321,60 @@ describe('doctor', () => {
     assert.equal(exitStatus(examine(old)), 1);
   });
 
-  it('warns of one netisr thread, and of threads that are not bound', () => {
+  it('calls one netisr thread a problem with RSS, and warns of it without', () => {
     const one = facts({}, { netisrThreads: 1 });
+    assert.deepEqual(grades(one), { 'netisr threads': 'problem' });
     assert.deepEqual(linesFor(one, 'netisr threads'), [
       'net.isr.maxthreads="-1"',
       'net.isr.bindthreads="1"',
     ]);
+    const generic = grades(facts({}, { netisrThreads: 1, rssConfig: no }));
+    assert.equal(generic['netisr threads'], 'warning');
+  });
+
+  it('warns of netisr threads that are not bound, and says how they are dispatched', () => {
     const loose = facts({ sysctls: { 'net.isr.bindthreads': '0' } });
     assert.deepEqual(linesFor(loose, 'netisr threads'), ['net.isr.bindthreads="1"']);
     assert.deepEqual(grades(facts({ cpus: 1, allowedCpus: 1 }, { netisrThreads: 1 })), {});
+    const sysctls = { 'net.isr.bindthreads': '1', 'net.isr.dispatch': 'direct' };
+    const says = (can: Partial<Facts['capabilities']>) =>
+      examine(facts({ sysctls }, can)).find(({ check }) => check === 'netisr threads')!.message;
+    assert.match(says({}), /dispatch is hybrid, as RSS has it/);
+    assert.match(says({ rssConfig: no }), /dispatch is direct/);
+  });
+
+  it('knows by whose key a card hashes', () => {
+    const i350 = { name: 'igb0', driver: 'igb', description: 'Intel(R) I350 (Copper)' };
+    const i82574 = { name: 'em0', driver: 'em', description: 'Intel(R) Legacy PRO/1000 82574L' };
+    const grade = (card: Facts['cards'][number], can: Partial<Facts['capabilities']>) =>
+      examine(facts({ cards: [card] }, can)).find(({ check }) => check.startsWith('hash key'))
+        ?.grade;
+    assert.equal(grade(i350, {}), 'ok');
+    assert.equal(grade(i350, { release: '15.0-RELEASE' }), 'ok');
+    assert.equal(grade(i82574, {}), 'warning');
+    for (const release of ['12.1-RELEASE', '13.2-RELEASE'])
+      for (const card of [i350, i82574]) assert.equal(grade(card, { release }), 'problem');
+    assert.equal(grade(i82574, { rssConfig: no }), undefined);
+    for (const driver of ['vmx', 'ix', 'ixl', 'cxgbe', 'cxl', 'cc', 'mce', 'sfxge', 'hn'])
+      assert.equal(grade({ name: `${driver}0`, driver, description: '' }, {}), 'ok', driver);
+    const other = { name: 'xyz0', driver: 'xyz', description: '' };
+    assert.match(
+      examine(facts({ cards: [other] })).find(({ check }) => check === 'hash key of xyz0')!.message,
+      /not known of xyz/,
+    );
+  });
+
+  it('counts the memory of mbufs for socket buffers, as FreeBSD does', () => {
+    const buffers = (bytes: number) =>
+      facts({ sysctls: { 'net.isr.bindthreads': '1', 'kern.ipc.maxsockbuf': `${bytes}` } });
+    assert.deepEqual(linesFor(buffers(4 << 20), 'socket buffers'), ['kern.ipc.maxsockbuf=4718592']);
+    assert.deepEqual(grades(buffers(4_718_592)), {});
+  });
+
+  it('exits with 1 for warnings alone, as its manual page says', () => {
+    const warned = facts({ descriptors: 1024 });
+    assert.deepEqual(grades(warned), { descriptors: 'warning' });
+    assert.equal(exitStatus(examine(warned)), 1);
   });
 
   it('warns of limits, and of a process that may not use all CPUs', () => {

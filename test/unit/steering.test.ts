@@ -142,6 +142,28 @@ const rows: Record<string, Row> = {
     steering: 'reuseport-lb',
     handoff: false,
   },
+  '15 RSS, netisr per CPU': {
+    record: record({ ...rss14, release: '15.0-RELEASE' }),
+    steering: 'reuseport-lb',
+    handoff: true,
+  },
+  // The kernel's flow ids are then by another key: the owners are right, the software hash is not.
+  '15 RSS, a card that hashes with a key of its own': {
+    record: record({ ...rss14, release: '15.0-RELEASE' }),
+    steering: 'reuseport-lb',
+    handoff: true,
+  },
+  // Every packet is handled on CPU 0, but TCP has its hash still.
+  '15 RSS, one netisr thread': {
+    record: record({ ...rss14, release: '15.0-RELEASE', netisrThreads: 1 }),
+    steering: 'reuseport-lb',
+    handoff: true,
+  },
+  '15 GENERIC, one netisr thread': {
+    record: record({ release: '15.0-RELEASE', netisrThreads: 1 }),
+    steering: 'reuseport-lb',
+    handoff: false,
+  },
   '15 RSS, two domains': {
     record: record({ ...rss14, release: '15.0-RELEASE', cpuDomains: twoDomains }),
     steering: 'reuseport-lb',

@@ -1,6 +1,6 @@
-// cpuset_getaffinity(2), cpuset_setaffinity(2). cpuset_t grew from 32 bytes (CPU_SETSIZE 256, up
-// to 13) to 128 (14): the size that the running kernel takes is tried at run time, so that one
-// binary serves all. A set is read as an array of longs, bit n of it being CPU n.
+// cpuset_getaffinity(2), cpuset_setaffinity(2). cpuset_t grew from 32 bytes (CPU_SETSIZE 256, up to
+// 13) to 128 (14). One binary serves all: it tries sizes until the running kernel takes one. A set
+// is an array of longs, in which bit n is CPU n.
 #include <sys/param.h>
 // sys/cpuset.h needs sys/param.h first
 #include <dlfcn.h>
@@ -35,8 +35,8 @@ Result<CpuList> Affinity(cpulevel_t level, cpuwhich_t which, id_t id = -1) {
 
 }  // namespace
 
-// The union of the threads' sets (kern_cpuset.c): as long as one thread is not pinned, that is what
-// cpuset(1), rc.conf's name_cpuset or the jail left to the process.
+// The union of the threads' sets (kern_cpuset.c). While one thread is not pinned, that is what
+// cpuset(1), rc.conf's name_cpuset or the jail allows the process.
 Result<CpuList> ProcessCpus() {
   return Affinity(CPU_LEVEL_WHICH, CPU_WHICH_PID);
 }
@@ -63,8 +63,8 @@ Status SetThreadAffinity(const CpuList& cpus) {
   return MakeFailure(EINVAL, "cpuset_setaffinity", "CPUs " + FormatCpuList(cpus));
 }
 
-// sched_getcpu(3) came with 13.1: looked up at run time, so that one binary runs on 12 too. A
-// thread pinned to one CPU is on it in any case.
+// sched_getcpu(3) came with 13.1 and is looked up at run time, so that one binary runs on 12 too. A
+// thread that is pinned to one CPU is on it anyway.
 int CurrentCpu() {
   static auto* get_cpu = reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, "sched_getcpu"));
   if (get_cpu != nullptr) {

@@ -22,7 +22,7 @@ UniqueFd Scratch(int family, int type) {
   return UniqueFd(socket(family, type | SOCK_CLOEXEC, 0));
 }
 
-// TCP_REUSPORT_LB_NUMA answers ENOENT until its socket is in a group, so it is tried on one.
+// TCP_REUSPORT_LB_NUMA is ENOENT until its socket is in a group, so it is tried on a member.
 int TryLbNuma() {
   UniqueFd fd = Scratch(AF_INET, SOCK_STREAM);
   SocketAddress any;
@@ -31,7 +31,7 @@ int TryLbNuma() {
   int error = Try(fd, SocketOption::kReusePortLb, 1);
   if (error != 0) return error;
   if (bind(fd.get(), &any.sa, any.length()) != 0) return -errno;
-  if (listen(fd.get(), 1) != 0) return -errno;  // main puts a socket into its group at listen(2)
+  if (listen(fd.get(), 1) != 0) return -errno;  // 15 adds a socket to its group here
   return Try(fd, SocketOption::kReusePortLbNuma, -1);
 }
 

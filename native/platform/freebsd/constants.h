@@ -1,6 +1,6 @@
-// Options and flags that some FreeBSD headers lack. The numbers never changed meaning (FreeBSD
-// sys/netinet/in.h, sys/netinet6/in6.h, sys/sys/mman.h, sys/sys/fcntl.h); whether a kernel has them
-// is found out at run time.
+// Options and flags that some FreeBSD headers lack. The numbers never changed their meaning
+// (FreeBSD sys/netinet/in.h, sys/netinet6/in6.h, sys/sys/mman.h, sys/sys/fcntl.h). Whether a kernel
+// has them is probed at run time.
 #pragma once
 
 #include <netinet/in.h>
@@ -21,6 +21,8 @@ constexpr int kSoReusePortLb = 0x00010000;                         // 12+
 constexpr int kSoDomain = 0x1019;                                  // 12+
 constexpr int kTcpReusePortLbNuma = 1026;                          // 13+
 constexpr int kNumaCurrentDomain = -1;                             // TCP_REUSPORT_LB_NUMA_CURDOM
+
+constexpr int kSfSync = 4;  // sendfile(2); 15 announces its removal in 16
 
 constexpr unsigned kMfdCloexec = 1, kMfdAllowSealing = 2;      // 13+
 constexpr int kAddSeals = 19, kSealShrink = 2, kSealGrow = 4;  // 13+, fcntl(2)

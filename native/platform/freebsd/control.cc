@@ -8,7 +8,7 @@ namespace rss {
 Status EnableDatagramInfo(int fd, bool) {
   Status status = SetOption(fd, SocketOption::kRecvDestination, 1);
   if (!status.ok()) return status;
-  // Absence of the flow options is data: datagrams are then hashed in software.
+  // Without the flow options, datagrams are hashed in software.
   (void)SetOption(fd, SocketOption::kRecvFlowId, 1);
   (void)SetOption(fd, SocketOption::kRecvRssBucketId, 1);
   return Nothing{};
@@ -44,8 +44,8 @@ DatagramInfo ParseControl(const msghdr& message) {
 namespace {
 
 size_t BuildSource(const SocketAddress& source, void* buffer) {
-  // udp6_send() hands datagrams to v4-mapped peers over to udp_send(), which reads IPPROTO_IP
-  // messages alone: so the address, not the socket, decides the level.
+  // udp6_send() passes datagrams to v4-mapped peers on to udp_send(), which reads IPPROTO_IP
+  // messages alone. So the address decides the level, not the socket.
   SocketAddress from = source.Unmapped();
   if (from.family() == AF_INET)
     return WriteControl(buffer, IPPROTO_IP, IP_SENDSRCADDR, from.v4.sin_addr);
@@ -61,7 +61,7 @@ size_t BuildReplyControl(const SocketAddress* source, const SocketAddress& peer,
                          const KernelFlow& flow, void* buffer) {
   auto* at = static_cast<char*>(buffer);
   if (source != nullptr) at += BuildSource(*source, at);
-  // udp_output() takes the flow, IPv4 only, whether or not the kernel has RSS.
+  // udp_output() takes the flow with or without RSS, but of IPv4 alone.
   if (flow.hash_type != 0 && peer.family() == AF_INET) {
     at += WriteControl(at, IPPROTO_IP, kIpFlowId, flow.flow_id);
     at += WriteControl(at, IPPROTO_IP, kIpFlowType, flow.hash_type);

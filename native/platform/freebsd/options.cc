@@ -12,7 +12,7 @@ struct OptionName {
   const char* text;
 };
 
-// On an IPv6 socket the IPPROTO_IPV6 names are the only ones, for v4-mapped peers too.
+// An IPv6 socket takes only the IPPROTO_IPV6 names, for v4-mapped peers too.
 int FamilyOf(int fd) {
   int family = AF_INET;
   socklen_t length = sizeof family;
@@ -86,25 +86,15 @@ Result<KernelFlow> GetKernelFlow(int fd) {
   return flow;
 }
 
-Status PrepareGroupMember(int fd, Steering steering, int bucket) {
-  if (steering == Steering::kReusePortLb) return SetOption(fd, SocketOption::kReusePortLb, 1);
-  if (steering != Steering::kListenBucket)
-    return MakeFailure(ENOTSUP, "setsockopt", "this steering is Linux's");
-  Status status = SetOption(fd, SocketOption::kBindMulti, 1);
-  if (!status.ok()) return status;
-  // IPv6: BINDMULTI alone fails the second bind with EADDRINUSE; with SO_REUSEPORT it works.
-  if (FamilyOf(fd) == AF_INET6) {
-    status = SetOption(fd, SocketOption::kReusePort, 1);
-    if (!status.ok()) return status;
-  }
-  return SetOption(fd, SocketOption::kListenBucket, bucket);
+SocketOption BalancingOption() {
+  return SocketOption::kReusePortLb;
 }
 
-bool DualStackGroups(Steering steering) {
-  return steering != Steering::kReusePortLb;
+bool BalancesDualStack() {
+  return false;
 }
 
-Status AttachSteeringProgram(int, const BpfProgram&) {
+Status AttachReusePortProgram(int, const BpfProgram&) {
   return Failure{-ENOTSUP, "setsockopt", "SO_ATTACH_REUSEPORT_CBPF", {}};
 }
 

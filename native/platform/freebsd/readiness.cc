@@ -1,4 +1,4 @@
-// kqueue(2) looks at a socket once per round either way.
+// kqueue(2) looks at a socket once per round anyway.
 #include "platform/platform.h"
 
 namespace rss {

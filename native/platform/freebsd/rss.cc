@@ -1,5 +1,5 @@
-// net.inet.rss.* (sys/net/rss_config.c, options RSS). Without the option the names are ENOENT; on
-// 16-CURRENT some exist without RSS, so net.inet.rss.buckets is the one that decides.
+// net.inet.rss.* (sys/net/rss_config.c, options RSS). Without the option the names are ENOENT. On
+// 16-CURRENT some exist without RSS, so net.inet.rss.buckets decides.
 #include <sys/types.h>
 // sys/sysctl.h needs sys/types.h first
 #include <string.h>
@@ -43,8 +43,8 @@ Result<std::string> ReadText(const char* name) {
   return failure;
 }
 
-// Root only, and never in a jail (PRIV_NETINET_HASHKEY). False: the default key stands in, which
-// is right on every released kernel, since none randomizes it.
+// For root, and never in a jail (PRIV_NETINET_HASHKEY). False: the default key stays, which every
+// released kernel has.
 bool ReadKey(RssKey* key) {
   size_t size = key->size();
   RssKey read;

@@ -8,16 +8,18 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysctl.h>
 
+#include "platform/freebsd/constants.h"
 #include "platform/platform.h"
 
 namespace rss {
 namespace {
 
-// sendfile(2) raises the socket's low-water mark to half its buffer for good, below which neither
-// kqueue(2) calls it writable nor send(2) takes what does not fit whole.
+// sendfile(2) raises the socket's low-water mark to half its buffer for good. With less room than
+// that, kqueue(2) does not report it writable, and send(2) takes only what fits as a whole.
 void RestoreLowWater(int socket) {
-  int bytes = 2048;  // as a socket has it at first
+  int bytes = 2048;  // a new socket's
   setsockopt(socket, SOL_SOCKET, SO_SNDLOWAT, &bytes, sizeof bytes);
 }
 
@@ -33,7 +35,7 @@ ssize_t SendFile(int socket, const iovec* headers, int count, const FileRange& r
   size_t total = range.length;
   for (int i = 0; i < count; ++i) total += headers[i].iov_len;
   int flags = (range.no_disk_io ? SF_NODISKIO : 0) | (range.no_cache ? SF_NOCACHE : 0) |
-              (range.sync ? SF_SYNC : 0) | (range.read_ahead > 0 ? SF_USER_READAHEAD : 0);
+              (range.sync ? kSfSync : 0) | (range.read_ahead > 0 ? SF_USER_READAHEAD : 0);
   off_t sent = 0;
   int result;
   do {
@@ -41,20 +43,26 @@ ssize_t SendFile(int socket, const iovec* headers, int count, const FileRange& r
                       count > 0 ? &header : nullptr, &sent, SF_FLAGS(range.read_ahead, flags));
   } while (result != 0 && errno == EINTR && sent == 0);
   if (static_cast<size_t>(sent) == total) RestoreLowWater(socket);
-  // `sent` is the truth, whatever was returned: a part comes with EAGAIN, with SF_SYNC also with 0,
-  // and so does nothing at all, as at the file's end.
+  // Only `sent` is reliable: a partial send may return EAGAIN or, with SF_SYNC, 0. Nothing sent and
+  // 0 returned means the file's end, or that SF_SYNC found no room.
   if (sent > 0) return sent;
   if (result == 0) return range.sync && !EndsBefore(range) ? -EAGAIN : -EIO;
   return errno == ENOBUFS || errno == EWOULDBLOCK ? -EAGAIN : -errno;
 }
 
+// sendfile(2) ignores flags that it does not know, so only the release tells.
 bool HasSyncSend() {
-  return true;
+  static const bool has = [] {
+    int release = 0;
+    size_t size = sizeof release;
+    return sysctlbyname("kern.osreldate", &release, &size, nullptr, 0) == 0 && release < 1600000;
+  }();
+  return has;
 }
 
-// FIONWRITE leaves out what still comes from swap or disk (sbavail()), FIONSPACE does not
-// (sbspace()). It may be less for want of mbufs, 0 for a buffer that is overfull, and the buffer
-// may grow after it: then this is too much, never too little.
+// FIONWRITE leaves out what is still being read from swap or disk (sbavail()); FIONSPACE does not
+// (sbspace()). The space is smaller when mbufs are short, 0 when the buffer is overfull, and the
+// buffer may grow in between. So the result may be too large, but never too small.
 ssize_t Unacknowledged(int socket) {
   int space = 0, size = 0;
   socklen_t length = sizeof size;
@@ -78,12 +86,12 @@ EmptyProbe::EmptyProbe() : queue_(kqueue()) {}
 
 bool EmptyProbe::Ask(int socket) {
   struct kevent change, event;
-  // Alone EV_ENABLE looks at a socket again whose event has been delivered.
+  // Only EV_ENABLE checks a socket again whose event was delivered.
   EV_SET(&change, socket, EVFILT_EMPTY, EV_ADD | EV_ENABLE | EV_DISPATCH, 0, 0, nullptr);
   timespec at_once{0, 0};
   if (kevent(queue_.get(), &change, 1, &event, 1, &at_once) == 1)
     return (event.flags & EV_ERROR) == 0;
-  // Enabled it would fire later, in place of the socket that is asked of then.
+  // If it stayed enabled, it would fire in a later call, about another socket.
   change.flags = EV_DISABLE;
   kevent(queue_.get(), &change, 1, nullptr, 0, &at_once);
   return false;

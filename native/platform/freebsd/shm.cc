@@ -16,7 +16,7 @@ namespace rss {
 namespace {
 
 constexpr int kFirstLargeSize = 1;  // index of 2 MiB in getpagesizes(3), amd64 and arm64
-constexpr int kNoWait = 1;          // SHM_LARGEPAGE_ALLOC_NOWAIT: fails rather than to wait
+constexpr int kNoWait = 1;          // SHM_LARGEPAGE_ALLOC_NOWAIT: fails instead of waiting
 
 }  // namespace
 
@@ -28,7 +28,7 @@ Result<UniqueFd> CreateAnonymousShm(bool large_pages) {
     if (!fd) return LastError("shm_create_largepage");
     return fd;
   }
-  // SHM_ANON is the one name that capability mode allows too.
+  // SHM_ANON is the only name that capability mode allows.
   UniqueFd fd(memfd_create != nullptr ? memfd_create("freebsd-rss", kMfdCloexec | kMfdAllowSealing)
                                       : shm_open(SHM_ANON, O_RDWR | O_CLOEXEC, 0600));
   if (!fd) return LastError("shm_open");

@@ -1,4 +1,4 @@
-// _umtx_op(2), in its process-shared form: the memory may be mapped by a successor process.
+// _umtx_op(2) in its process-shared form: another process may have mapped the memory.
 #include <sys/types.h>
 // sys/umtx.h needs sys/types.h first
 #include <sys/umtx.h>

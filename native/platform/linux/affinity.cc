@@ -1,4 +1,4 @@
-// sched_setaffinity(2) with masks of any size: the kernel's may be larger than cpu_set_t's 1,024.
+// sched_setaffinity(2) with masks of any size: the kernel's may exceed the 1,024 of cpu_set_t.
 #include <pthread.h>
 #include <sched.h>
 #include <unistd.h>
@@ -51,8 +51,8 @@ CpuList ReadCpuList(const std::string& file) {
 
 }  // namespace
 
-// The main thread's mask: what taskset(1), a cpuset or a container gave the process. A program that
-// pins its main thread narrows it.
+// The main thread's mask: what taskset(1), a cpuset or a container allows the process, unless the
+// program has pinned its main thread.
 Result<CpuList> ProcessCpus() {
   return Affinity(getpid());
 }
@@ -71,8 +71,8 @@ Status SetThreadAffinity(const CpuList& cpus) {
     failure.detail = "CPUs " + FormatCpuList(cpus);
     return failure;
   }
-  // The kernel drops CPUs silently that are absent or not allowed; a caller who named one has to
-  // hear of it, and to find the thread as it was.
+  // The kernel silently drops CPUs that are absent or not allowed. That is an error here, which
+  // leaves the thread as it was.
   auto granted = ThreadAffinity();
   if (!granted.ok() || granted.value == cpus) return Nothing{};
   if (before.ok()) (void)SetThreadAffinity(before.value);
@@ -86,7 +86,7 @@ int CurrentCpu() {
   return cpu < 0 ? -errno : cpu;
 }
 
-// Nodes may be numbered with gaps. Without NUMA in the kernel there is no such directory.
+// Node numbers may have gaps. Without NUMA in the kernel there is no such directory.
 std::vector<int> CpuDomains() {
   std::vector<int> domains;
   CpuList nodes = ReadCpuList("/sys/devices/system/node/online");

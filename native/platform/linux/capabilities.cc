@@ -25,7 +25,7 @@ Capabilities ProbeCapabilities() {
   c.ipv6 = v6 ? 0 : -EAFNOSUPPORT;
   c.bind_any = Try(tcp.get(), SocketOption::kBindAny, 1);
   c.reuse_port = Try(tcp.get(), SocketOption::kReusePort, 1);
-  c.reuse_port_bpf = AttachSteeringProgram(tcp.get(), CpuProgram({0})).failure.error;
+  c.reuse_port_bpf = AttachReusePortProgram(tcp.get(), CpuProgram({0})).failure.error;
   c.cpu_domains = CpuDomains();
   return c;
 }

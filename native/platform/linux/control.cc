@@ -21,7 +21,7 @@ DatagramInfo ParseControl(const msghdr& message) {
     if (c.level == IPPROTO_IP && c.type == IP_PKTINFO) {
       auto packet = c.Read<in_pktinfo>();
       info.destination.v4.sin_family = AF_INET;
-      // They differ for a broadcast, which is answered from the address of the interface.
+      // The two differ for a broadcast, which is answered from the interface's address.
       bool multicast = IN_MULTICAST(ntohl(packet.ipi_addr.s_addr));
       info.destination.v4.sin_addr = multicast ? packet.ipi_addr : packet.ipi_spec_dst;
       info.has_destination = true;
@@ -41,7 +41,7 @@ size_t BuildReplyControl(const SocketAddress* source, const SocketAddress&, cons
                          void* buffer) {
   if (source == nullptr) return 0;
   SocketAddress from = source->Unmapped();
-  if (from.family() == AF_INET) {  // on a dual-stack socket too: Linux reads both levels there
+  if (from.family() == AF_INET) {  // a dual-stack socket reads both levels
     in_pktinfo packet{};
     packet.ipi_spec_dst = from.v4.sin_addr;
     return WriteControl(buffer, IPPROTO_IP, IP_PKTINFO, packet);

@@ -80,17 +80,15 @@ Result<KernelFlow> GetKernelFlow(int) {
   return Failure{-ENOPROTOOPT, "getsockopt", "IP_FLOWID", {}};
 }
 
-Status PrepareGroupMember(int fd, Steering steering, int) {
-  if (steering == Steering::kListenBucket) return SetOption(fd, SocketOption::kListenBucket, 0);
-  // Under kReusePortLb the kernel's own hash balances a plain SO_REUSEPORT group.
-  return SetOption(fd, SocketOption::kReusePort, 1);
+SocketOption BalancingOption() {
+  return SocketOption::kReusePort;
 }
 
-bool DualStackGroups(Steering) {
+bool BalancesDualStack() {
   return true;
 }
 
-Status AttachSteeringProgram(int fd, const BpfProgram& program) {
+Status AttachReusePortProgram(int fd, const BpfProgram& program) {
   static_assert(sizeof(BpfInstruction) == sizeof(sock_filter), "same layout");
   sock_fprog filter;
   filter.len = static_cast<unsigned short>(program.size());

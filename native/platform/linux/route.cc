@@ -30,7 +30,7 @@ struct Request {
   }
 };
 
-// The answer's first message, or null. The kernel answers such a request before send(2) returns.
+// The first message of the answer, or null. The kernel answers before send(2) returns.
 template <typename Body>
 const nlmsghdr* Ask(int fd, const Request<Body>& request, uint8_t* buffer, size_t size) {
   if (send(fd, &request, request.header.nlmsg_len, 0) < 0) return nullptr;
@@ -53,7 +53,7 @@ const void* Find(const nlmsghdr* message, int wanted) {
 
 }  // namespace
 
-Route RouteTo(const SocketAddress& address) {
+Route RouteTo(const SocketAddress& address, int) {
   SocketAddress peer = address.Unmapped();
   if (peer.family() != AF_INET && peer.family() != AF_INET6) return Route::kUnknown;
   UniqueFd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
@@ -77,7 +77,7 @@ Route RouteTo(const SocketAddress& address) {
   const void* index = Find<rtmsg>(answer, RTA_OIF);
   if (index == nullptr) return Route::kUnknown;
 
-  // A physical device has a parent (on its bus), and no kind as every virtual one has.
+  // A physical device has a parent, on its bus. A virtual one has a kind.
   Request<ifinfomsg> link(RTM_GETLINK, 0);
   memcpy(&link.body.ifi_index, index, sizeof link.body.ifi_index);
   answer = Ask(fd.get(), link, buffer, sizeof buffer);

@@ -1,5 +1,5 @@
-// Linux has no RSS configuration that user space shares: the network card's key and table belong
-// to the driver (ethtool -x), and sockets are not steered by them.
+// Linux has no RSS configuration for programs. The network card's key and table belong to the
+// driver (ethtool -x) and do not steer sockets.
 #include "platform/platform.h"
 
 namespace rss {

@@ -28,7 +28,7 @@ ssize_t SendFile(int socket, const iovec* headers, int count, const FileRange& r
     sent = sendfile(socket, range.fd, &at, range.length);
   } while (sent < 0 && errno == EINTR);
   if (sent > 0) return head + sent;
-  // With a header on its way, the error comes again with the next call.
+  // With the headers sent, the next call reports the error.
   if (head > 0) return head;
   return sent == 0 ? -EIO : -errno;
 }

@@ -6,8 +6,7 @@
 namespace rss {
 namespace {
 
-constexpr unsigned kHuge2Mb =
-    21u << 26;  // MFD_HUGE_2MB, which the C library leaves to linux/memfd.h
+constexpr unsigned kHuge2Mb = 21u << 26;  // MFD_HUGE_2MB of linux/memfd.h
 
 }  // namespace
 
@@ -46,7 +45,7 @@ Status ExtendNamedShm(int fd, size_t from, size_t to) {
 }
 
 void KeepPagesSmall(void* at, size_t length) {
-  madvise(at, length, MADV_NOHUGEPAGE);  // hugetlbfs refuses it, and is never sent from
+  madvise(at, length, MADV_NOHUGEPAGE);  // hugetlbfs refuses it; nothing is sent from there
 }
 
 Status RenewPages(int fd, uint64_t offset, size_t length) {

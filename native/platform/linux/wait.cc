@@ -1,4 +1,4 @@
-// futex(2), in its process-shared form: the memory may be mapped by a successor process.
+// futex(2) in its process-shared form: another process may have mapped the memory.
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>

@@ -46,7 +46,7 @@ int AcceptConnection(int listener, Connection* out) {
   int fd;
   do {
     fd = accept4(listener, &out->peer.sa, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    // A connection that was reset while it waited is the peer's loss, not the listener's error.
+    // ECONNABORTED: a peer has reset a connection that waited. The listener is well.
   } while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
   if (fd < 0) return -errno;
   out->fd.reset(fd);
@@ -68,7 +68,7 @@ Result<Flow> ConnectedFlow(int fd, const FlowClassifier& classifier) {
 }
 
 bool IsConnection(int fd, const SocketAddress& peer, const SocketAddress& local) {
-  if (peer.family() == AF_UNIX) return false;  // its addresses say nothing
+  if (peer.family() == AF_UNIX) return false;  // all have the same addresses
   SocketAddress address;
   socklen_t length = sizeof address.v6;
   if (getpeername(fd, &address.sa, &length) != 0 || address != peer) return false;

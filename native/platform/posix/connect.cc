@@ -1,35 +1,63 @@
 #include "platform/posix/connect.h"
 
 #include <netinet/tcp.h>
+#include <string.h>
+
+#include "platform/posix/buffers.h"
 
 namespace rss {
 namespace {
+
+constexpr int kTries = 100;
 
 bool IsGiven(const SocketAddress& address) {
   return address.family() == AF_INET || address.family() == AF_INET6;
 }
 
-Result<UniqueFd> ConnectFrom(Transport transport, const SocketAddress& local,
-                             const SocketAddress& peer) {
-  int type = transport == Transport::kTcp ? SOCK_STREAM : SOCK_DGRAM;
-  UniqueFd fd(socket(peer.family(), type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+bool IsTaken(const Failure& failure) {
+  return failure.error == -EADDRINUSE || failure.error == -EADDRNOTAVAIL;
+}
+
+// From `local`, which may be no address or have no port.
+Result<UniqueFd> ConnectOnce(const Connecting& how, const SocketAddress& local) {
+  int type = how.transport == Transport::kTcp ? SOCK_STREAM : SOCK_DGRAM;
+  UniqueFd fd(socket(how.peer.family(), type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return LastError("socket");
   int on = 1;
-  if (transport == Transport::kTcp) {
+  if (how.transport == Transport::kTcp) {
     setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    // A port is the same again after a connection that is in TIME_WAIT still.
+    // A port may be chosen again while a connection from it is in TIME_WAIT.
     setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  } else if (how.datagram_size > 0) {
+    BufferRequest request;
+    request.datagram_size = how.datagram_size;
+    (void)SizeBuffers(fd.get(), request);
   }
   if (IsGiven(local) && bind(fd.get(), &local.sa, local.length()) != 0) return LastError("bind");
-  if (connect(fd.get(), &peer.sa, peer.length()) != 0 && errno != EINPROGRESS && errno != EINTR)
+  if (connect(fd.get(), &how.peer.sa, how.peer.length()) != 0 && errno != EINPROGRESS &&
+      errno != EINTR)
     return LastError("connect");
   return fd;
 }
 
-// The address and port that packets to a peer would leave from, which connecting a UDP socket
-// tells.
+// bind(2) does not know the peer. With SO_REUSEADDR it may choose a port that a connection to this
+// peer has already, which connect(2) then refuses: another port is tried.
+Result<UniqueFd> ConnectFrom(const Connecting& how, const SocketAddress& local) {
+  bool kernel_chooses = IsGiven(local) && local.port() == 0;
+  for (int tries = 1;; ++tries) {
+    auto socket = ConnectOnce(how, local);
+    bool another =
+        kernel_chooses && IsTaken(socket.failure) && strcmp(socket.failure.syscall, "connect") == 0;
+    if (!another || tries == kTries) return socket;
+  }
+}
+
+// The address and port that packets to a peer would leave from: those of a connected UDP socket.
 Result<SocketAddress> SourceFor(const SocketAddress& local, const SocketAddress& peer) {
-  auto fd = ConnectFrom(Transport::kUdp, local, peer);
+  Connecting how;
+  how.transport = Transport::kUdp;
+  how.peer = peer;
+  auto fd = ConnectFrom(how, local);
   if (!fd.ok()) return fd.failure;
   SocketAddress source;
   socklen_t length = sizeof source.v6;
@@ -41,7 +69,7 @@ Result<SocketAddress> SourceFor(const SocketAddress& local, const SocketAddress&
 
 Result<UniqueFd> Connect(const Connecting& how, const FlowClassifier* classifier) {
   bool port_given = IsGiven(how.local) && how.local.port() != 0;
-  if (how.bucket < 0 || port_given) return ConnectFrom(how.transport, how.local, how.peer);
+  if (how.bucket < 0 || port_given) return ConnectFrom(how, how.local);
   auto source = SourceFor(how.local, how.peer);
   if (!source.ok()) return source.failure;
   // Begins where the kernel would have: its choice differs each time.
@@ -50,9 +78,8 @@ Result<UniqueFd> Connect(const Connecting& how, const FlowClassifier* classifier
   for (int i = 0; i < kPorts; ++i) {
     source.value.set_port(static_cast<uint16_t>(kFirstSourcePort + (first + i) % kPorts));
     if (classifier->Hash(how.transport, how.peer, source.value).bucket != how.bucket) continue;
-    auto socket = ConnectFrom(how.transport, source.value, how.peer);
-    bool taken = socket.failure.error == -EADDRINUSE || socket.failure.error == -EADDRNOTAVAIL;
-    if (socket.ok() || !taken) return socket;
+    auto socket = ConnectFrom(how, source.value);
+    if (socket.ok() || !IsTaken(socket.failure)) return socket;
   }
   return MakeFailure(EADDRNOTAVAIL, "bind", "no source port of the bucket is free");
 }

@@ -34,8 +34,8 @@ struct ControlMessage {
   }
 };
 
-// Calls `visit` for each message, as far as they lie in the buffer. CMSG_NXTHDR() alone would stay
-// for ever at one of no length on FreeBSD.
+// Calls `visit` for each message that lies within the buffer. On FreeBSD, CMSG_NXTHDR() alone would
+// never get past a message of length 0.
 template <typename F>
 void ForEachControl(const msghdr& message, F visit) {
   auto* end = static_cast<const unsigned char*>(message.msg_control) + message.msg_controllen;

@@ -7,7 +7,7 @@ namespace rss {
 
 namespace {
 
-// Larger ones might not fit the path's MTU, which segments must; the total is one message's.
+// A segment must fit the path's MTU, and the total one message.
 constexpr size_t kLargestSegment = 1400, kLargestMessage = 65000;
 
 bool SameWay(const OutgoingDatagram& a, const OutgoingDatagram& b) {
@@ -16,8 +16,8 @@ bool SameWay(const OutgoingDatagram& a, const OutgoingDatagram& b) {
   return a.source != nullptr && b.source != nullptr && *a.source == *b.source;
 }
 
-// How many of these, from the first on, can be one message: equally long, but for a shorter last
-// one.
+// How many datagrams, from the first on, can be one message: all of one length; the last may be
+// shorter.
 int SegmentsOf(const OutgoingDatagram* datagrams, int count) {
   size_t size = datagrams[0].length, total = size;
   if (size == 0 || size > kLargestSegment) return 1;
@@ -33,7 +33,7 @@ int SegmentsOf(const OutgoingDatagram* datagrams, int count) {
 }
 
 // From the header and row `first` on.
-int ReceiveBatch(int fd, mmsghdr* headers, int first, size_t slot_size, ReceivedDatagram* out) {
+int ReceiveBatch(int fd, mmsghdr* headers, int first, size_t cell_size, ReceivedDatagram* out) {
   unsigned most = static_cast<unsigned>(kDatagramBatch - first);
   int count;
   do {
@@ -44,7 +44,7 @@ int ReceiveBatch(int fd, mmsghdr* headers, int first, size_t slot_size, Received
     out[i].slot = static_cast<uint32_t>(i);
     out[i].length = headers[i].msg_len;
     out[i].truncated = (headers[i].msg_hdr.msg_flags & MSG_TRUNC) != 0;
-    if (out[i].length > slot_size) out[i].length = static_cast<uint32_t>(slot_size);
+    if (out[i].length > cell_size) out[i].length = static_cast<uint32_t>(cell_size);
   }
   return count;
 }
@@ -52,9 +52,9 @@ int ReceiveBatch(int fd, mmsghdr* headers, int first, size_t slot_size, Received
 }  // namespace
 
 struct DatagramBatcher::State {
-  int used = kDatagramBatch;  // headers of `receive` that are not as they should be
+  int used = kDatagramBatch;  // headers of `receive` that the kernel has changed
   mmsghdr receive[kDatagramBatch];
-  mmsghdr receive_connected[kDatagramBatch];  // of which the kernel changes what it returns alone
+  mmsghdr receive_connected[kDatagramBatch];  // where the kernel changes only results
   iovec receive_iov[kDatagramBatch];
   mmsghdr send[kDatagramBatch];
   iovec send_iov[kDatagramBatch];
@@ -72,12 +72,12 @@ DatagramBatcher::DatagramBatcher() : state_(std::make_unique<State>()) {
 
 DatagramBatcher::~DatagramBatcher() = default;
 
-int DatagramBatcher::Receive(int fd, uint8_t* slab, size_t stride, size_t slot_size,
+int DatagramBatcher::Receive(int fd, uint8_t* slab, size_t stride, size_t cell_size,
                              ReceivedDatagram* out) {
   State& s = *state_;
-  // The kernel changes the headers it uses; the others are as they were.
+  // The kernel changes the headers that it uses. The others are ready.
   for (int i = 0; i < s.used; ++i) {
-    s.receive_iov[i] = {slab + i * stride, slot_size};
+    s.receive_iov[i] = {slab + i * stride, cell_size};
     msghdr& header = s.receive[i].msg_hdr;
     header.msg_name = &out[i].peer.sa;
     header.msg_namelen = sizeof out[i].peer.v6;
@@ -88,7 +88,7 @@ int DatagramBatcher::Receive(int fd, uint8_t* slab, size_t stride, size_t slot_s
     header.msg_flags = 0;
     s.receive[i].msg_len = 0;
   }
-  int count = ReceiveBatch(fd, s.receive, 0, slot_size, out);
+  int count = ReceiveBatch(fd, s.receive, 0, cell_size, out);
   s.used = count < 0 ? 1 : count;
   for (int i = 0; i < count; ++i) {
     const msghdr& header = s.receive[i].msg_hdr;
@@ -98,15 +98,15 @@ int DatagramBatcher::Receive(int fd, uint8_t* slab, size_t stride, size_t slot_s
 }
 
 int DatagramBatcher::ReceiveConnected(int fd, int first, uint8_t* slab, size_t stride,
-                                      size_t slot_size, ReceivedDatagram* out) {
+                                      size_t cell_size, ReceivedDatagram* out) {
   State& s = *state_;
   if (s.receive_connected[0].msg_hdr.msg_iov == nullptr)
     for (int i = 0; i < kDatagramBatch; ++i) {
-      s.receive_iov[i] = {slab + i * stride, slot_size};
+      s.receive_iov[i] = {slab + i * stride, cell_size};
       s.receive_connected[i].msg_hdr.msg_iov = &s.receive_iov[i];
       s.receive_connected[i].msg_hdr.msg_iovlen = 1;
     }
-  return ReceiveBatch(fd, s.receive_connected, first, slot_size, out);
+  return ReceiveBatch(fd, s.receive_connected, first, cell_size, out);
 }
 
 int DatagramBatcher::Send(int fd, const OutgoingDatagram* datagrams, int count) {
@@ -116,7 +116,7 @@ int DatagramBatcher::Send(int fd, const OutgoingDatagram* datagrams, int count) 
 int DatagramBatcher::Send(int fd, const OutgoingDatagram* datagrams, int count, bool segments) {
   State& s = *state_;
   if (count == 1 && datagrams[0].peer == nullptr) {
-    // Half of what a message with its headers costs.
+    // Half the cost of a message with its headers.
     ssize_t sent = SendNow(fd, datagrams[0].data, datagrams[0].length);
     return sent < 0 ? -errno : 1;
   }
@@ -135,7 +135,7 @@ int DatagramBatcher::Send(int fd, const OutgoingDatagram* datagrams, int count, 
       if (more == 0) s.segments = segments = false, run = 1;
       length += more;
     }
-    // FreeBSD: EISCONN when a connected socket is given its peer.
+    // FreeBSD: EISCONN when a connected socket is given an address.
     header.msg_name = first.peer == nullptr ? nullptr : const_cast<sockaddr*>(&first.peer->sa);
     header.msg_namelen = first.peer == nullptr ? 0 : first.peer->length();
     header.msg_iov = &s.send_iov[at];
@@ -155,11 +155,12 @@ int DatagramBatcher::Send(int fd, const OutgoingDatagram* datagrams, int count, 
   if (sent >= 0) return s.send_first[sent];
   int error = -errno;
   if (s.send_first[1] == 1) return error;
-  // A path whose MTU is smaller: EMSGSIZE from Linux 6.14 on, EINVAL before. Another's may not be.
+  // The MTU of this path is smaller: EMSGSIZE from Linux 6.14 on, EINVAL before. Other paths may
+  // do.
   if (error == -EMSGSIZE) return Send(fd, datagrams, s.send_first[1], false);
   if (error != -EINVAL && error != -EIO) return error;
   int alone = Send(fd, datagrams, s.send_first[1], false);
-  // A kernel before 4.18, or a device that cannot; and not a peer that nothing can be sent to.
+  // It works without segments: the kernel is older than 4.18, or the device lacks them.
   if (alone > 0) s.segments = false;
   return alone;
 }

@@ -1,5 +1,5 @@
-// Receives and sends UDP datagrams in batches: recvmmsg(2) and sendmmsg(2), which on FreeBSD are
-// loops in libc (fewer crossings into JavaScript, not into the kernel).
+// Receives and sends UDP datagrams in batches: recvmmsg(2) and sendmmsg(2). On FreeBSD these are
+// loops in libc, which save crossings into JavaScript, not into the kernel.
 #pragma once
 
 #include <memory>
@@ -12,7 +12,7 @@ namespace rss {
 constexpr int kDatagramBatch = 64;
 
 struct ReceivedDatagram {
-  uint32_t slot = 0;
+  uint32_t slot = 0;  // index of its cell in the slab
   uint32_t length = 0;
   bool truncated = false;
   SocketAddress peer;
@@ -37,13 +37,13 @@ class DatagramBatcher {
   DatagramBatcher();
   ~DatagramBatcher();
 
-  // Reads up to kDatagramBatch datagrams, the i-th into slab + i * stride (slot_size bytes of it),
+  // Reads up to kDatagramBatch datagrams, the i-th into slab + i * stride (cell_size bytes of it),
   // and describes it in out[i]: the same slab and rows at every call. Returns their number or
   // -errno; -EAGAIN when there are none.
-  int Receive(int fd, uint8_t* slab, size_t stride, size_t slot_size, ReceivedDatagram* out);
-  // The same for a connected socket, from slot and row `first` on, without peers and info, which
+  int Receive(int fd, uint8_t* slab, size_t stride, size_t cell_size, ReceivedDatagram* out);
+  // The same for a connected socket, from cell and row `first` on, without peers and info, which
   // cost as much as the payload.
-  int ReceiveConnected(int fd, int first, uint8_t* slab, size_t stride, size_t slot_size,
+  int ReceiveConnected(int fd, int first, uint8_t* slab, size_t stride, size_t cell_size,
                        ReceivedDatagram* out);
 
   // Sends up to kDatagramBatch datagrams. Returns how many the kernel took, or -errno of the first.

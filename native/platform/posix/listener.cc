@@ -30,14 +30,6 @@ Result<UniqueFd> OpenSocket(const ListenerOptions& options) {
     status = SetInt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only, "IPV6_V6ONLY");
     if (!status.ok()) return status.failure;
   }
-  if (options.receive_buffer > 0) {
-    status = SetInt(fd.get(), SOL_SOCKET, SO_RCVBUF, options.receive_buffer, "SO_RCVBUF");
-    if (!status.ok()) return status.failure;
-  }
-  if (options.send_buffer > 0) {
-    status = SetInt(fd.get(), SOL_SOCKET, SO_SNDBUF, options.send_buffer, "SO_SNDBUF");
-    if (!status.ok()) return status.failure;
-  }
   if (options.bind_any) {
     status = SetOption(fd.get(), SocketOption::kBindAny, 1);
     if (!status.ok()) return status.failure;
@@ -91,12 +83,11 @@ Result<std::vector<OpenedListener>> OpenGroup(const ListenerOptions& options, St
   for (const GroupMember& member : members) {
     auto socket = OpenSocket(options);
     if (!socket.ok()) return socket.failure;
-    if (steering != Steering::kSingle) {
-      Status status = PrepareGroupMember(socket.value.get(), steering, member.bucket);
-      if (!status.ok()) return status.failure;
-    }
+    Status status = MethodOf(steering).prepare(socket->get(), member.bucket);
+    if (!status.ok()) return status.failure;
     auto bound = Bind(std::move(socket.value), address);
     if (!bound.ok()) return bound.failure;
+    bound.value.short_buffers = SizeBuffers(bound.value.fd.get(), options.buffers);
     address.set_port(bound.value.address.port());
     group.push_back(std::move(bound.value));
   }

@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "platform/platform.h"
+#include "platform/posix/buffers.h"
+#include "steering/steering.h"
 
 namespace rss {
 
@@ -15,13 +17,13 @@ struct ListenerOptions {
   int backlog = 4096;      // the kernel caps it: kern.ipc.soacceptqueue, net.core.somaxconn
   bool bind_any = false;   // privileged
   bool unshared = false;   // EADDRINUSE for a port that anyone has bound, sharing or not
-  int receive_buffer = 0;  // SO_RCVBUF and SO_SNDBUF in bytes; 0 leaves the system's default
-  int send_buffer = 0;
+  BufferRequest buffers;
 };
 
 struct OpenedListener {
   UniqueFd fd;
   SocketAddress address;  // as getsockname(2) has it
+  std::vector<ShortBuffer> short_buffers;
 };
 
 // One socket without any steering.

@@ -10,7 +10,7 @@
 namespace rss {
 namespace {
 
-constexpr size_t kSmallestPage = 4096, kLargestPage = 64 * 1024;  // of any processor
+constexpr size_t kSmallestPage = 4096, kLargestPage = 64 * 1024;  // of all processors
 
 struct Registry {
   std::mutex mutex;
@@ -19,7 +19,7 @@ struct Registry {
 };
 
 Registry& TheRegistry() {
-  static Registry* registry = new Registry;  // never destroyed: threads may outlive static objects
+  static Registry* registry = new Registry;  // leaked: threads may outlive static objects
   return *registry;
 }
 
@@ -48,12 +48,12 @@ Segment::~Segment() {
   registry.segments.erase(id_);
 }
 
-// Replaces reserved addresses by the object, from the page that `size_` ends in. The mapping never
-// lies beyond the object: FreeBSD does not map there, and Linux raises SIGBUS.
+// Maps the object over reserved addresses, from the page in which `size_` ends. The mapping never
+// exceeds the object: FreeBSD refuses that, and Linux raises SIGBUS.
 Status Segment::MapUpTo(size_t size) {
   size_t from = size_ / kLargePage * kLargePage;
-  // Where there are too few large pages, MAP_FIXED would fail when it has unmapped what was there,
-  // for other threads' mappings to take the place. What this reserves stays with the object.
+  // With too few large pages, MAP_FIXED would fail after it has unmapped the addresses, and other
+  // threads' mappings could take them. What the trial reserves stays with the object.
   if (large_pages_) {
     void* trial = mmap(nullptr, size - from, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(),
                        static_cast<off_t>(from));
@@ -141,7 +141,7 @@ Status Segment::Grow(size_t size) {
   if (size <= size_) return Nothing{};
   if (size > max_size_) return MakeFailure(ENOMEM, "ftruncate", "it may not grow so far");
   if (large_pages_) size = RoundUp(size, kLargePage);
-  // Of a named object another process may have made more already.
+  // Another process may have grown a named object already.
   struct stat status;
   if (fstat(fd_.get(), &status) != 0) return LastError("fstat");
   auto from = static_cast<size_t>(status.st_size);
@@ -160,8 +160,8 @@ Status Segment::Seal() {
 
 void Segment::Prefault() {
   size_t size = this->size();
-  // A zero becomes zero in each page: other threads may be writing to it. (clang leaves out the
-  // addition of nothing.)
+  // Replaces a zero by zero in each page, atomically, as other threads may write to it. (clang
+  // drops an atomic addition of 0.)
   for (size_t at = 0; at < size; at += kSmallestPage) {
     uint8_t zero = 0;
     __atomic_compare_exchange_n(data_ + at, &zero, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);

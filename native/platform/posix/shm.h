@@ -1,4 +1,4 @@
-// Mappings of shared memory segments, counted over all isolates of the process.
+// Mappings of shared memory segments, shared by all threads of the process.
 #pragma once
 
 #include <atomic>
@@ -12,21 +12,22 @@ namespace rss {
 
 struct SegmentOptions {
   size_t size = 0;
-  size_t max_size = 0;  // as far as it may grow; at least `size`
+  size_t max_size = 0;  // limit of growth; at least `size`
   std::string name;     // of shm_open(2); anonymous without
   int mode = 0600;      // of a name
   bool lock = false;    // mlock(2)
   bool large_pages = false;
 };
 
-// A mapped shared memory object. Unmapped and closed with its last user; the kernel keeps pages
-// that are still referenced elsewhere. What cannot be had of `lock` and `large_pages` is left out.
+// A mapped shared memory object. Its last user unmaps and closes it; the kernel keeps pages that
+// are still referenced elsewhere. `lock` and `large_pages` are dropped where the system refuses
+// them.
 class Segment {
  public:
   static Result<std::shared_ptr<Segment>> Create(const SegmentOptions& options);
-  // A named object that exists; its size is what it has.
+  // An existing named object, with the size that it has.
   static Result<std::shared_ptr<Segment>> OpenNamed(SegmentOptions options);
-  // An object of another process, whose descriptor this one has been given.
+  // An object of another process, whose descriptor this one has received.
   static Result<std::shared_ptr<Segment>> Adopt(UniqueFd fd, SegmentOptions options);
   static Status Unlink(const std::string& name);
   // The segment of this process with that id, or null.
@@ -46,10 +47,10 @@ class Segment {
   bool locked() const { return locked_; }
   bool large_pages() const { return large_pages_; }
 
-  // Makes it `size` bytes at least. ENOMEM beyond max_size, EPERM once it is sealed.
+  // Grows it to at least `size` bytes. ENOMEM beyond max_size, EPERM once it is sealed.
   Status Grow(size_t size);
   Status Seal();
-  // Gives it pages, so that the first use of its memory waits for nothing. Any thread.
+  // Faults its pages in, so that the first use of its memory does not wait. Any thread.
   void Prefault();
 
  private:

@@ -26,7 +26,7 @@ const sockaddr* Generic(const sockaddr_un& address) {
   return reinterpret_cast<const sockaddr*>(&address);
 }
 
-// True when the path is a socket file whose server has gone.
+// True when the path is a socket file without a server.
 bool IsAbandoned(const std::string& path, const sockaddr_un& address) {
   struct stat status;
   if (lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return false;
@@ -58,7 +58,7 @@ ssize_t SendStream(int fd, const iovec* parts, int count) {
     }
   } while (sent < 0 && errno == EINTR);
   if (sent >= 0) return sent;
-  // FreeBSD: no mbufs just now, which ends as a full send buffer ends.
+  // ENOBUFS on FreeBSD: no mbufs now. The caller waits, as for a full send buffer.
   return errno == ENOBUFS || errno == EWOULDBLOCK ? -EAGAIN : -errno;
 }
 
@@ -87,9 +87,9 @@ Status Endpoints(int fd, SocketAddress* local, SocketAddress* peer) {
   return Nothing{};
 }
 
-bool PeerIsElsewhere(int fd) {
+Route PeerRoute(int fd) {
   SocketAddress local, peer;
-  return Endpoints(fd, &local, &peer).ok() && RouteTo(peer) == Route::kElsewhere;
+  return Endpoints(fd, &local, &peer).ok() ? RouteTo(peer, 1) : Route::kUnknown;
 }
 
 Result<UniqueFd> ListenUnix(const std::string& path, int mode, int backlog) {

@@ -15,18 +15,19 @@ ssize_t ReceiveStream(int fd, void* buffer, size_t size);
 // Bytes written, or -errno; -EAGAIN when the kernel takes none.
 ssize_t SendStream(int fd, const iovec* parts, int count);
 
-// A socket on its way to a peer: writable once it is connected, or has failed.
+// A socket that is connecting: writable once it is connected, or has failed.
 Result<UniqueFd> ConnectUnix(const std::string& path);
-// What became of it: 0, or -errno.
+// Its outcome: 0, or -errno.
 int ConnectError(int fd);
 
 // Both ends of a connection.
 Status Endpoints(int fd, SocketAddress* local, SocketAddress* peer);
-// RouteTo() of a connection's peer; false of a Unix socket's, and when there is none.
-bool PeerIsElsewhere(int fd);
+// RouteTo() of a connection's peer, for event loops: kPending after a millisecond without an
+// answer. kUnknown for a Unix socket, and for one without a peer.
+Route PeerRoute(int fd);
 
-// A listening Unix socket with the permissions `mode`. A socket file that nobody listens on any
-// more is replaced; EADDRINUSE when somebody does, or when it is no socket.
+// A listening Unix socket with the permissions `mode`. An abandoned socket file is replaced;
+// EADDRINUSE when a process listens on it, or when it is another kind of file.
 Result<UniqueFd> ListenUnix(const std::string& path, int mode, int backlog);
 
 }  // namespace rss

@@ -54,8 +54,8 @@ int ConnectError(int) {
 Status Endpoints(int, SocketAddress*, SocketAddress*) {
   return Unsupported("getsockname");
 }
-bool PeerIsElsewhere(int) {
-  return false;
+Route PeerRoute(int) {
+  return Route::kUnknown;
 }
 Result<UniqueFd> ListenUnix(const std::string&, int, int) {
   return Unsupported("listen");
@@ -98,16 +98,22 @@ Status SetOption(int, SocketOption, int) {
 Result<int> GetOption(int, SocketOption) {
   return Unsupported("getsockopt");
 }
+int BufferSize(int, Buffer) {
+  return 0;
+}
+int SetBufferSize(int, Buffer, int) {
+  return 0;
+}
 Result<KernelFlow> GetKernelFlow(int) {
   return Unsupported("getsockopt");
 }
-Status PrepareGroupMember(int, Steering, int) {
-  return Unsupported("setsockopt");
+SocketOption BalancingOption() {
+  return SocketOption::kReusePort;
 }
-bool DualStackGroups(Steering) {
+bool BalancesDualStack() {
   return true;
 }
-Status AttachSteeringProgram(int, const BpfProgram&) {
+Status AttachReusePortProgram(int, const BpfProgram&) {
   return Unsupported("setsockopt");
 }
 
@@ -141,7 +147,7 @@ bool IsPaced(int) {
   return false;
 }
 void HoldBack(int, bool) {}
-Route RouteTo(const SocketAddress&) {
+Route RouteTo(const SocketAddress&, int) {
   return Route::kUnknown;
 }
 

@@ -1,5 +1,6 @@
-// WorkerPort for JavaScript: typed arrays in, one call per batch out.
-#include "engine/worker_port.h"
+// WorkerEngine for JavaScript: typed arrays in, one call per batch out.
+#include "engine/worker_engine.h"
+#include "engine/stream_engine.h"
 
 #include <string.h>
 
@@ -14,43 +15,46 @@
 namespace rss {
 namespace {
 
-class Port : public Napi::ObjectWrap<Port>, public PortSink {
+class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
  public:
   static Napi::Function Define(Napi::Env env) {
     return DefineClass(
-        env, "WorkerPort",
-        {InstanceMethod<&Port::AddListener>("addListener"),
-         InstanceMethod<&Port::AddDatagramSocket>("addDatagramSocket"),
-         InstanceMethod<&Port::ConnectDatagrams>("connectDatagrams"),
-         InstanceMethod<&Port::CloseDatagrams>("closeDatagrams"),
-         InstanceMethod<&Port::LocalAddress>("localAddress"), InstanceMethod<&Port::Start>("start"),
-         InstanceMethod<&Port::StopAccepting>("stopAccepting"),
-         InstanceMethod<&Port::Drain>("drain"), InstanceMethod<&Port::Close>("close"),
-         InstanceMethod<&Port::Take>("take"), InstanceMethod<&Port::Arrived>("arrived"),
-         InstanceMethod<&Port::Hold>("hold"), InstanceMethod<&Port::Ended>("ended"),
-         InstanceMethod<&Port::Peer>("peer"), InstanceMethod<&Port::Destination>("destination"),
-         InstanceMethod<&Port::Misdirections>("misdirections"),
-         InstanceMethod<&Port::Flush>("flush")});
+        env, "WorkerEngine",
+        {InstanceMethod<&Worker::AddListener>("addListener"),
+         InstanceMethod<&Worker::AddDatagramSocket>("addDatagramSocket"),
+         InstanceMethod<&Worker::ConnectDatagrams>("connectDatagrams"),
+         InstanceMethod<&Worker::CloseDatagrams>("closeDatagrams"),
+         InstanceMethod<&Worker::LocalAddress>("localAddress"),
+         InstanceMethod<&Worker::Start>("start"),
+         InstanceMethod<&Worker::StopAccepting>("stopAccepting"),
+         InstanceMethod<&Worker::Drain>("drain"), InstanceMethod<&Worker::Close>("close"),
+         InstanceMethod<&Worker::Take>("take"), InstanceMethod<&Worker::Arrived>("arrived"),
+         InstanceMethod<&Worker::Hold>("hold"), InstanceMethod<&Worker::Ended>("ended"),
+         InstanceMethod<&Worker::Peer>("peer"), InstanceMethod<&Worker::Destination>("destination"),
+         InstanceMethod<&Worker::Misdirections>("misdirections"),
+         InstanceMethod<&Worker::Flush>("flush")});
   }
 
-  // new WorkerPort(settings, views, onConnections(count), onDatagrams(count),
+  // new WorkerEngine(settings, views, onConnections(count), onDatagrams(count),
   // onAcceptError(errno)): see lib/native.ts
-  explicit Port(const Napi::CallbackInfo& info)
-      : ObjectWrap(info), env_(info.Env()), callback_(info.Env(), "RssWorkerPort") {
+  explicit Worker(const Napi::CallbackInfo& info)
+      : ObjectWrap(info), env_(info.Env()), callback_(info.Env(), "RssWorkerEngine") {
     auto settings = info[0].As<Napi::Object>();
     auto views = info[1].As<Napi::Object>();
-    PortOptions options;
-    options.worker = IntFromJs(settings.Get("worker"));
-    options.home_bucket = IntFromJs(settings.Get("homeBucket"));
-    options.handoff = BoolFromJs(settings.Get("handoff"));
-    options.forward = BoolFromJs(settings.Get("forward"));
+    EngineContext context;
+    context.worker = IntFromJs(settings.Get("worker"));
+    context.table = FindBucketTable(static_cast<uint32_t>(IntFromJs(settings.Get("table"))));
+    WorkerOptions options;
+    options.accept.default_bucket = IntFromJs(settings.Get("defaultBucket"));
+    options.accept.hand_off = BoolFromJs(settings.Get("handOff"));
     options.count_misdirected = BoolFromJs(settings.Get("countMisdirected"));
-    options.stride = static_cast<size_t>(IntFromJs(settings.Get("stride")));
-    options.slot_size = static_cast<size_t>(IntFromJs(settings.Get("slotSize")));
-    auto table = FindBucketTable(static_cast<uint32_t>(IntFromJs(settings.Get("table"))));
-    size_t buckets = table == nullptr ? 0 : table->classifier().config().buckets();
-    bool valid = table != nullptr && options.slot_size <= options.stride &&
-                 slab_.Hold(views.Get("slab"), kDatagramBatch * options.stride) &&
+    DatagramOptions& datagrams = options.datagrams;
+    datagrams.forward = BoolFromJs(settings.Get("forward"));
+    datagrams.stride = static_cast<size_t>(IntFromJs(settings.Get("stride")));
+    datagrams.cell_size = static_cast<size_t>(IntFromJs(settings.Get("cellSize")));
+    size_t buckets = context.table == nullptr ? 0 : context.table->classifier().config().buckets();
+    bool valid = context.table != nullptr && datagrams.cell_size <= datagrams.stride &&
+                 slab_.Hold(views.Get("slab"), kDatagramBatch * datagrams.stride) &&
                  reply_slab_.Hold(views.Get("replySlab"), 0) &&
                  connections_.Hold(views.Get("connections"), kWords<PendingRow>) &&
                  datagrams_.Hold(views.Get("datagrams"), kDatagramBatch * kWords<DatagramRow>) &&
@@ -58,35 +62,34 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
                  pending_.Hold(views.Get("pending"), 1) &&
                  counters_.Hold(settings.Get("counters"), buckets * kCounterStride);
     if (!valid) {
-      Napi::TypeError::New(env_, "WorkerPort: no such bucket table, or a view is too small")
+      Napi::TypeError::New(env_, "WorkerEngine: no such bucket table, or a view is too small")
           .ThrowAsJavaScriptException();
       return;
     }
     on_connections_ = Napi::Persistent(info[2].As<Napi::Function>());
     on_datagrams_ = Napi::Persistent(info[3].As<Napi::Function>());
     on_accept_error_ = Napi::Persistent(info[4].As<Napi::Function>());
-    options.slab = slab_.data;
-    options.counters = reinterpret_cast<BucketCounters*>(counters_.data);
-    // Made before the port, so its clean-up hook runs after the port's.
+    datagrams.slab = slab_.data;
+    context.counters = reinterpret_cast<BucketCounters*>(counters_.data);
+    // Made before this engine, so its clean-up hook runs after this one's.
     options.streams = StreamEngineFromJs(settings.Get("streams"));
-    uv_loop_t* loop = nullptr;
-    napi_get_uv_event_loop(env_, &loop);
-    port_ = std::make_unique<WorkerPort>(loop, std::move(table), options, this);
+    napi_get_uv_event_loop(env_, &context.loop);
+    engine_ = std::make_unique<WorkerEngine>(context, options, this);
     // A libuv handle that is left open when its thread ends aborts the process.
     napi_add_env_cleanup_hook(env_, CleanUp, this);
     hooked_ = true;
   }
 
-  ~Port() override {
+  ~Worker() override {
     if (hooked_) napi_remove_env_cleanup_hook(env_, CleanUp, this);
-    if (port_ != nullptr) port_->Close();
+    if (engine_ != nullptr) engine_->Close();
   }
 
   bool OnConnections(size_t count) override {
     auto* rows = reinterpret_cast<PendingRow*>(connections_.data);
     count = std::min(count, connections_.length / kWords<PendingRow>);
     for (size_t i = 0; i < count; ++i) {
-      const Flow& flow = port_->flow(i);
+      const Flow& flow = engine_->pending().flow(i);
       rows[i] = {static_cast<uint32_t>(flow.bucket), flow.flow_id, flow.hash_type,
                  flow.from_kernel};
     }
@@ -97,7 +100,7 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
   void OnDatagrams(size_t count) override {
     auto* rows = reinterpret_cast<DatagramRow*>(datagrams_.data);
     for (size_t i = 0; i < count; ++i) {
-      const ReceivedDatagram& from = port_->row(i);
+      const ReceivedDatagram& from = engine_->datagrams().row(i);
       rows[i] = {from.slot * static_cast<uint32_t>(stride()),
                  from.length,
                  from.truncated ? DatagramRow::kTruncated : 0,
@@ -120,9 +123,9 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
 
  private:
   static void CleanUp(void* self) {
-    auto* port = static_cast<Port*>(self);
-    port->hooked_ = false;
-    port->port_->Close();
+    auto* worker = static_cast<Worker*>(self);
+    worker->hooked_ = false;
+    worker->engine_->Close();
   }
 
   size_t stride() const { return slab_.length / kDatagramBatch; }
@@ -145,66 +148,64 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
       batch[size++] = {connected ? 0 : row.to, connected ? row.to : 0, slab.data + row.offset,
                        row.length};
       if (size == kDatagramBatch) {
-        port_->Reply(batch, size);
+        engine_->datagrams().Send(batch, size);
         size = 0;
       }
     }
-    if (size > 0) port_->Reply(batch, size);
+    if (size > 0) engine_->datagrams().Send(batch, size);
   }
 
   Napi::Value AddListener(const Napi::CallbackInfo& info) {
-    return StatusToJs(info.Env(), port_->AddListener(IntFromJs(info[0])));
+    return ToJs(info.Env(), engine_->AddListener(IntFromJs(info[0])));
   }
   Napi::Value AddDatagramSocket(const Napi::CallbackInfo& info) {
-    return StatusToJs(info.Env(), port_->AddDatagramSocket(IntFromJs(info[0]), IntFromJs(info[1]),
-                                                           BoolFromJs(info[2])));
+    return ToJs(info.Env(), engine_->AddDatagramSocket(IntFromJs(info[0]), IntFromJs(info[1]),
+                                                       BoolFromJs(info[2])));
   }
   // connectDatagrams(how): the socket's id, or a failure
   Napi::Value ConnectDatagrams(const Napi::CallbackInfo& info) {
     auto how = ConnectingFromJs(Transport::kUdp, info[0]);
     if (!how.ok()) return ToJs(info.Env(), how.failure);
-    auto id = port_->ConnectDatagrams(how.value);
-    if (!id.ok()) return ToJs(info.Env(), id.failure);
-    return Napi::Number::New(info.Env(), id.value);
+    return ToJs(info.Env(), engine_->ConnectDatagrams(*how));
   }
   Napi::Value CloseDatagrams(const Napi::CallbackInfo& info) {
-    port_->CloseDatagrams(static_cast<uint32_t>(IntFromJs(info[0])));
+    engine_->datagrams().Disconnect(static_cast<uint32_t>(IntFromJs(info[0])));
     return info.Env().Undefined();
   }
   Napi::Value LocalAddress(const Napi::CallbackInfo& info) {
-    const SocketAddress* local = port_->LocalOf(static_cast<uint32_t>(IntFromJs(info[0])));
+    const SocketAddress* local =
+        engine_->datagrams().LocalAddress(static_cast<uint32_t>(IntFromJs(info[0])));
     return local == nullptr ? info.Env().Undefined() : ToJs(info.Env(), *local);
   }
-  Napi::Value Start(const Napi::CallbackInfo& info) {
-    return StatusToJs(info.Env(), port_->Start());
-  }
+  Napi::Value Start(const Napi::CallbackInfo& info) { return ToJs(info.Env(), engine_->Start()); }
   // stopAccepting(queued)
   Napi::Value StopAccepting(const Napi::CallbackInfo& info) {
-    port_->StopAccepting(BoolFromJs(info[0]));
+    engine_->StopAccepting(BoolFromJs(info[0]));
     return info.Env().Undefined();
   }
   // drain(): takes what waits in the inbox; true when nothing waits any more
   Napi::Value Drain(const Napi::CallbackInfo& info) {
-    return Napi::Boolean::New(info.Env(), port_->Drain());
+    return Napi::Boolean::New(info.Env(), engine_->Drain());
   }
   Napi::Value Close(const Napi::CallbackInfo& info) {
-    port_->Close();
+    engine_->Close();
     return info.Env().Undefined();
   }
   Napi::Value Take(const Napi::CallbackInfo& info) {
-    return Napi::Number::New(info.Env(), port_->Take(info[0].As<Napi::Number>().Uint32Value()));
+    return Napi::Number::New(info.Env(),
+                             engine_->pending().Take(info[0].As<Napi::Number>().Uint32Value()));
   }
   Napi::Value Arrived(const Napi::CallbackInfo& info) {
-    port_->Arrived();
+    engine_->pending().Arrived();
     return info.Env().Undefined();
   }
-  // hold(bucket), ended(bucket): a socket of that bucket's has been made, has ended
+  // hold(bucket), ended(bucket): a socket of the bucket has been made without take(); has ended
   Napi::Value Hold(const Napi::CallbackInfo& info) {
-    port_->Hold(IntFromJs(info[0]));
+    engine_->sockets().Add(IntFromJs(info[0]));
     return info.Env().Undefined();
   }
   Napi::Value Ended(const Napi::CallbackInfo& info) {
-    port_->Ended(IntFromJs(info[0]));
+    engine_->sockets().Ended(IntFromJs(info[0]));
     return info.Env().Undefined();
   }
   // flush(): sends the rows now, because the table or the slab is full, or no callback runs
@@ -215,18 +216,18 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
   Napi::Value Peer(const Napi::CallbackInfo& info) {
     size_t i = info[0].As<Napi::Number>().Uint32Value();
     if (i >= rows_) return info.Env().Undefined();
-    return ToJs(info.Env(), port_->row(i).peer);
+    return ToJs(info.Env(), engine_->datagrams().row(i).peer);
   }
   Napi::Value Destination(const Napi::CallbackInfo& info) {
     size_t i = info[0].As<Napi::Number>().Uint32Value();
     if (i >= rows_) return info.Env().Undefined();
-    return ToJs(info.Env(), port_->destination(i));
+    return ToJs(info.Env(), engine_->datagrams().Destination(i));
   }
   // misdirections(): [{ protocol, flow, peer, local }], one of each bucket that has had any since
   Napi::Value Misdirections(const Napi::CallbackInfo& info) {
     Napi::Env env = info.Env();
     auto list = Napi::Array::New(env);
-    for (const Misdirection& one : port_->TakeMisdirections()) {
+    for (const Misdirection& one : engine_->misdirections().TakeSamples()) {
       auto row = Napi::Object::New(env);
       row.Set("protocol", one.transport == Transport::kTcp ? "tcp" : "udp");
       row.Set("flow", ToJs(env, one.flow));
@@ -243,15 +244,15 @@ class Port : public Napi::ObjectWrap<Port>, public PortSink {
   View<uint32_t> connections_, datagrams_, replies_, pending_;
   View<double> counters_;
   Napi::FunctionReference on_connections_, on_datagrams_, on_accept_error_;
-  std::unique_ptr<WorkerPort> port_;
+  std::unique_ptr<WorkerEngine> engine_;
   size_t rows_ = 0;
   bool hooked_ = false;
 };
 
 }  // namespace
 
-void RegisterWorkerPort(Napi::Env env, Napi::Object exports) {
-  exports.Set("WorkerPort", Port::Define(env));
+void RegisterWorkerEngine(Napi::Env env, Napi::Object exports) {
+  exports.Set("WorkerEngine", Worker::Define(env));
 }
 
 }  // namespace rss

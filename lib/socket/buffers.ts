@@ -1,0 +1,28 @@
+// What to say of socket buffers that the kernel did not grant.
+import type { ShortBuffer } from '../native.js';
+
+/**
+ * The value of kern.ipc.maxsockbuf that allows buffers of this size: FreeBSD counts the memory of the
+ * mbufs too, 2,304 bytes for 2,048 of payload.
+ */
+export function maxsockbufFor(bytes: number): number {
+  return Math.ceil((bytes * 9) / 8);
+}
+
+/** Undefined when nothing is missing. */
+export function bufferWarning(
+  short: readonly ShortBuffer[],
+  platform: NodeJS.Platform = process.platform,
+): string | undefined {
+  if (short.length === 0) return undefined;
+  const missing = short
+    .map(({ buffer, wanted, granted }) => `${buffer} buffer ${granted} bytes instead of ${wanted}`)
+    .join(', ');
+  const settings =
+    platform === 'freebsd'
+      ? [`kern.ipc.maxsockbuf=${maxsockbufFor(Math.max(...short.map(({ wanted }) => wanted)))}`]
+      : short.map(
+          ({ buffer, wanted }) => `net.core.${buffer === 'send' ? 'w' : 'r'}mem_max=${wanted}`,
+        );
+  return `${missing}; allow it by: sysctl ${settings.join(' ')}`;
+}

@@ -1,0 +1,70 @@
+// Accepts connections and decides who serves them: this worker, or the owner of their bucket.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "engine/connection_receiver.h"
+#include "engine/engine_context.h"
+#include "engine/handle.h"
+#include "engine/misdirection_log.h"
+#include "engine/polled_socket.h"
+
+namespace rss {
+
+class AcceptSink {
+ public:
+  virtual ~AcceptSink() = default;
+  // Accepting pauses for kErrorPauseMs: descriptors or memory are exhausted.
+  virtual void OnAcceptError(int error) = 0;
+};
+
+struct AcceptorOptions {
+  bool hand_off = false;   // give connections to their bucket's owner
+  int default_bucket = 0;  // one of this worker's, for connections without a flow and for pauses
+};
+
+class Acceptor {
+ public:
+  // Most connections of one event, so that no socket starves another.
+  static constexpr size_t kAcceptsPerTurn = 64;
+  static constexpr int kErrorPauseMs = 100;
+  static constexpr int kLimitPauseMs = 10;  // at the limit of connections
+
+  Acceptor(const EngineContext& context, const AcceptorOptions& options, MisdirectionLog* log,
+           ConnectionReceiver* receiver, AcceptSink* sink);
+  ~Acceptor();
+
+  // Duplicates the descriptor.
+  Status AddListener(int fd);
+  Status Start();
+  // Accepts what is queued, if `queued`, past the limit too; then closes the listeners.
+  void Stop(bool queued);
+  // Idempotent.
+  void Close();
+
+ private:
+  class Listener;
+  using Listeners = std::vector<std::unique_ptr<Listener>>;
+
+  size_t Accept(Listener* listener);
+  bool HandOff(Connection* connection);
+  void PauseAtLimit();
+  void Pause(int milliseconds);
+  void CountPause();
+  void Resume();
+
+  const EngineContext& context_;
+  AcceptorOptions options_;
+  MisdirectionLog* log_;
+  ConnectionReceiver* receiver_;
+  AcceptSink* sink_;
+  Handle<uv_timer_t> pause_timer_;
+  Listeners listeners_;
+  bool at_limit_ = false;      // nothing has been accepted since the limit was reached
+  uint64_t paused_since_ = 0;  // ns; 0: not paused by the limit
+  bool stopping_ = false;
+  bool closed_ = false;
+};
+
+}  // namespace rss

@@ -1,0 +1,362 @@
+#include "engine/datagram_engine.h"
+
+#include <string.h>
+
+#include <algorithm>
+
+#include "platform/posix/stream.h"
+
+namespace rss {
+namespace {
+
+bool CanBeSource(const SocketAddress& address) {
+  SocketAddress a = address.Unmapped();
+  if (a.family() == AF_INET6) return !IN6_IS_ADDR_MULTICAST(&a.v6.sin6_addr);
+  uint32_t host = ntohl(a.v4.sin_addr.s_addr);
+  return !IN_MULTICAST(host) && host != INADDR_BROADCAST;
+}
+
+bool IsEmpty(int received) {
+  return received == -EAGAIN || received == -EWOULDBLOCK || received == 0;
+}
+
+}  // namespace
+
+struct DatagramEngine::BoundSocket final : PolledSocket {
+  BoundSocket(DatagramEngine* engine, DuplicatedSocket socket, int endpoint, bool receive)
+      : PolledSocket(std::move(socket.fd)),
+        engine(engine),
+        address(socket.kind.address),
+        endpoint(endpoint),
+        receive(receive) {}
+  void OnReadable() override { engine->Receive(this); }
+
+  DatagramEngine* engine;
+  SocketAddress address;
+  int endpoint;
+  bool receive;
+};
+
+struct DatagramEngine::ConnectedSocket final : PolledSocket {
+  ConnectedSocket(DatagramEngine* engine, UniqueFd fd)
+      : PolledSocket(std::move(fd)), engine(engine) {}
+  void OnReadable() override { engine->ReceiveConnected(this); }
+
+  DatagramEngine* engine;
+  uint32_t id = 0;
+  SocketAddress local, peer;
+  Flow flow;  // of all datagrams from the peer
+};
+
+// The socket that a reply leaves by: at most one of the two.
+struct DatagramEngine::Way {
+  const BoundSocket* bound = nullptr;
+  const ConnectedSocket* connected = nullptr;
+
+  bool operator==(const Way& other) const {
+    return bound == other.bound && connected == other.connected;
+  }
+};
+
+DatagramEngine::DatagramEngine(const EngineContext& context, const DatagramOptions& options,
+                               MisdirectionLog* log, DatagramSink* sink)
+    : context_(context),
+      options_(options),
+      log_(log),
+      sink_(sink),
+      turn_end_(this),
+      rows_(kDatagramBatch) {
+  uv_check_init(context_.loop, turn_end_.get());
+  turn_end_.set_initialized();
+}
+
+DatagramEngine::~DatagramEngine() = default;
+
+// --- Sockets -------------------------------------------------------------------------------------
+
+Status DatagramEngine::AddSocket(int fd, int endpoint, bool receive) {
+  auto duplicated = DuplicateSocket(fd, Transport::kUdp);
+  if (!duplicated.ok()) return duplicated.failure;
+  bool bound = !duplicated->kind.address.is_unspecified();
+  auto socket = std::make_unique<BoundSocket>(this, std::move(*duplicated), endpoint, receive);
+  Status status = socket->Register(context_.loop);
+  if (status.ok()) status = EnableDatagramInfo(socket->fd(), bound);
+  if (status.ok()) bound_.push_back(std::move(socket));
+  return status;
+}
+
+Status DatagramEngine::Start() {
+  for (auto& socket : bound_) {
+    if (!socket->receive) continue;
+    Status status = socket->Watch();
+    if (!status.ok()) return status;
+  }
+  return Nothing{};
+}
+
+void DatagramEngine::Close() {
+  closed_ = true;
+  turn_end_.Close();
+  waiting_ = 0;
+  bound_.clear();
+  connected_.clear();
+}
+
+Result<uint32_t> DatagramEngine::Connect(const Connecting& how) {
+  const FlowClassifier& classifier = context_.table->classifier();
+  Connecting sized = how;
+  sized.datagram_size = static_cast<int>(options_.cell_size);
+  auto fd = rss::Connect(sized, &classifier);
+  if (!fd.ok()) return fd.failure;
+  auto socket = std::make_unique<ConnectedSocket>(this, std::move(*fd));
+  Status status = Endpoints(socket->fd(), &socket->local, &socket->peer);
+  if (status.ok()) status = socket->Register(context_.loop);
+  if (status.ok()) status = socket->Watch();
+  if (!status.ok()) return status.failure;
+  socket->flow = classifier.Hash(Transport::kUdp, socket->peer, socket->local);
+  uint32_t id = ids_.Allocate();
+  if (id == 0) return MakeFailure(EMFILE, "connect", "too many connected sockets");
+  socket->id = id;
+  size_t slot = ConnectionIds::SlotOf(id);
+  if (slot >= connected_.size()) connected_.resize(slot + 1);
+  connected_[slot] = std::move(socket);
+  return id;
+}
+
+void DatagramEngine::Disconnect(uint32_t id) {
+  if (ConnectedOf(id) == nullptr) return;
+  connected_[ConnectionIds::SlotOf(id)] = nullptr;
+  ids_.Free(id);
+}
+
+const SocketAddress* DatagramEngine::LocalAddress(uint32_t id) const {
+  const ConnectedSocket* socket = ConnectedOf(id);
+  return socket == nullptr ? nullptr : &socket->local;
+}
+
+DatagramEngine::BoundSocket* DatagramEngine::BoundOf(int endpoint) const {
+  for (const auto& socket : bound_)
+    if (socket->endpoint == endpoint) return socket.get();
+  return nullptr;
+}
+
+DatagramEngine::ConnectedSocket* DatagramEngine::ConnectedOf(uint32_t id) const {
+  size_t slot = ConnectionIds::SlotOf(id);
+  ConnectedSocket* socket = slot < connected_.size() ? connected_[slot].get() : nullptr;
+  return socket != nullptr && socket->id == id ? socket : nullptr;
+}
+
+// --- Input ---------------------------------------------------------------------------------------
+
+void DatagramEngine::Receive(BoundSocket* socket) {
+  DeliverConnected();
+  if (closed_) return;
+  for (int batch = 0; batch < kBatchesPerTurn; ++batch) {
+    int received = batcher_.Receive(socket->fd(), options_.slab, options_.stride,
+                                    options_.cell_size, rows_.data());
+    if (IsEmpty(received)) return;
+    if (received < 0) continue;  // a pending ICMP error: reading it has cleared it
+    size_t count = 0;
+    for (int i = 0; i < received; ++i) {
+      ReceivedDatagram& row = rows_[i];
+      row.endpoint = socket->endpoint;
+      row.connected = 0;
+      if (!Classify(&row, *socket)) continue;
+      CountReceived(row);
+      if (count != static_cast<size_t>(i)) rows_[count] = row;
+      ++count;
+    }
+    if (count > 0) sink_->OnDatagrams(count);
+    if (closed_ || received < kDatagramBatch) return;
+  }
+}
+
+// Finds the flow of a datagram. False when the datagram has been forwarded to its bucket's owner.
+bool DatagramEngine::Classify(ReceivedDatagram* row, const BoundSocket& socket) {
+  SocketAddress local = socket.address;
+  if (row->info.has_destination) {
+    local = row->info.destination;
+    local.set_port(socket.address.port());
+  }
+  row->flow =
+      context_.table->classifier().Classify(Transport::kUdp, row->info.flow, row->peer, local);
+  if (context_.owns(row->flow.bucket)) return true;
+  log_->Add(Transport::kUdp, row->flow, row->peer, local);
+  return !options_.forward || !Forward(*row);
+}
+
+bool DatagramEngine::Forward(const ReceivedDatagram& row) {
+  const uint8_t* payload = options_.slab + row.slot * options_.stride;
+  ForwardedDatagram datagram;
+  datagram.flow = row.flow;
+  datagram.peer = row.peer;
+  if (row.info.has_destination) datagram.local = row.info.destination;
+  datagram.endpoint = row.endpoint;
+  datagram.truncated = row.truncated;
+  datagram.payload.assign(payload, payload + row.length);
+  BucketCounters& counter = context_.counter(row.flow.bucket);
+  if (!context_.table->PushDatagram(row.flow.bucket, std::move(datagram))) {
+    counter.inbox_full += 1;
+    return false;
+  }
+  counter.datagrams_forwarded += 1;
+  if (row.truncated) counter.datagrams_truncated += 1;
+  return true;
+}
+
+void DatagramEngine::DeliverForwarded(const std::vector<ForwardedDatagram>& forwarded) {
+  if (!forwarded.empty()) DeliverConnected();
+  for (size_t at = 0; at < forwarded.size() && !closed_;) {
+    size_t count = 0;
+    for (; count < kDatagramBatch && at < forwarded.size(); ++at, ++count) {
+      const ForwardedDatagram& from = forwarded[at];
+      ReceivedDatagram& row = rows_[count];
+      row.flow = from.flow;
+      row.endpoint = from.endpoint;
+      row.connected = 0;
+      row.slot = static_cast<uint32_t>(count);
+      row.length = static_cast<uint32_t>(from.payload.size());
+      row.truncated = from.truncated;
+      row.peer = from.peer;
+      row.info = DatagramInfo();
+      row.info.has_destination = from.local.family() != 0;
+      row.info.destination = from.local;
+      if (!from.payload.empty())
+        memcpy(options_.slab + count * options_.stride, from.payload.data(), from.payload.size());
+      BucketCounters& counter = context_.counter(row.flow.bucket);
+      counter.datagrams_in += 1;
+      counter.bytes_in += row.length;
+    }
+    sink_->OnDatagrams(count);
+  }
+}
+
+void DatagramEngine::ReceiveConnected(ConnectedSocket* socket) {
+  const uint32_t id = socket->id;
+  for (int batch = 0; batch < kBatchesPerTurn; ++batch) {
+    int first = static_cast<int>(waiting_);
+    int received = batcher_.ReceiveConnected(socket->fd(), first, options_.slab, options_.stride,
+                                             options_.cell_size, rows_.data());
+    if (IsEmpty(received)) return;
+    if (received < 0) continue;
+    if (waiting_ == 0) uv_check_start(turn_end_.get(), OnTurnEnd);
+    for (int i = 0; i < received; ++i) {
+      ReceivedDatagram& row = rows_[waiting_++];
+      row.connected = id;
+      row.endpoint = -1;
+      row.peer = socket->peer;
+      row.flow = socket->flow;
+      row.info = DatagramInfo();
+      CountReceived(row);
+    }
+    if (waiting_ < kDatagramBatch) return;
+    DeliverConnected();
+    if (ConnectedOf(id) != socket) return;  // the callback has closed it
+  }
+}
+
+void DatagramEngine::OnTurnEnd(uv_check_t* check) {
+  if (check->data != nullptr) static_cast<DatagramEngine*>(check->data)->DeliverConnected();
+}
+
+void DatagramEngine::DeliverConnected() {
+  if (waiting_ == 0) return;
+  uv_check_stop(turn_end_.get());
+  // Rows whose socket has been closed in the meantime are left out.
+  auto end = std::remove_if(
+      rows_.begin(), rows_.begin() + static_cast<ptrdiff_t>(waiting_),
+      [this](const ReceivedDatagram& row) { return ConnectedOf(row.connected) == nullptr; });
+  waiting_ = 0;
+  auto count = static_cast<size_t>(end - rows_.begin());
+  if (count > 0) sink_->OnDatagrams(count);
+}
+
+void DatagramEngine::CountReceived(const ReceivedDatagram& row) {
+  BucketCounters& counter = context_.counter(row.flow.bucket);
+  if (row.truncated) counter.datagrams_truncated += 1;
+  counter.datagrams_in += 1;
+  counter.bytes_in += row.length;
+}
+
+SocketAddress DatagramEngine::Destination(size_t i) const {
+  const ReceivedDatagram& row = rows_[i];
+  if (const SocketAddress* local = LocalAddress(row.connected)) return *local;
+  const BoundSocket* socket = BoundOf(row.endpoint);
+  SocketAddress local;
+  if (row.info.has_destination)
+    local = row.info.destination;
+  else if (socket != nullptr)
+    local = socket->address;
+  if (socket != nullptr) local.set_port(socket->address.port());
+  return local;
+}
+
+// --- Output --------------------------------------------------------------------------------------
+
+DatagramEngine::Way DatagramEngine::WayOf(const DatagramReply& reply) const {
+  uint32_t id = reply.connected != 0 ? reply.connected : rows_[reply.row].connected;
+  if (id != 0) return {nullptr, ConnectedOf(id)};
+  return {BoundOf(rows_[reply.row].endpoint), nullptr};
+}
+
+void DatagramEngine::Send(const DatagramReply* replies, size_t count) {
+  OutgoingDatagram batch[kDatagramBatch];
+  while (count > 0) {
+    Way way = WayOf(*replies);
+    int size = FillBatch(replies, count, way, batch);
+    SendBatch(replies, way, batch, size);
+    replies += size;
+    count -= static_cast<size_t>(size);
+  }
+}
+
+// Describes the first replies that leave by the same socket; returns their number.
+int DatagramEngine::FillBatch(const DatagramReply* replies, size_t count, const Way& way,
+                              OutgoingDatagram* batch) const {
+  int most = static_cast<int>(std::min<size_t>(count, kDatagramBatch));
+  int size = 0;
+  for (; size < most; ++size) {
+    const DatagramReply& reply = replies[size];
+    if (size > 0 && !(WayOf(reply) == way)) break;
+    OutgoingDatagram& out = batch[size];
+    out = OutgoingDatagram();
+    out.data = reply.data;
+    out.length = reply.length;
+    if (way.bound == nullptr) continue;
+    const ReceivedDatagram& row = rows_[reply.row];
+    const DatagramInfo& info = row.info;
+    out.peer = &row.peer;
+    bool named = way.bound->address.is_unspecified() && info.has_destination &&
+                 CanBeSource(info.destination);
+    out.source = named ? &info.destination : nullptr;
+    out.flow = info.flow;
+  }
+  return size;
+}
+
+void DatagramEngine::SendBatch(const DatagramReply* replies, const Way& way,
+                               const OutgoingDatagram* batch, int size) {
+  if (way == Way{}) return;  // the socket has been closed
+  int fd = way.bound != nullptr ? way.bound->fd() : way.connected->fd();
+  for (int done = 0; done < size;) {
+    int sent = batcher_.Send(fd, batch + done, size - done);
+    // A full buffer drops the rest, as UDP does; any other error drops one datagram.
+    int dropped = sent >= 0 ? 0 : (sent == -EAGAIN || sent == -ENOBUFS) ? size - done : 1;
+    int moved = std::max(sent, 0);
+    if (moved + dropped == 0) return;
+    for (int i = done; i < done + moved + dropped; ++i) {
+      const Flow& flow =
+          way.connected != nullptr ? way.connected->flow : rows_[replies[i].row].flow;
+      BucketCounters& counter = context_.counter(flow.bucket);
+      if (i < done + moved) {
+        counter.datagrams_out += 1;
+        counter.bytes_out += static_cast<double>(batch[i].length);
+      } else {
+        counter.datagrams_dropped += 1;
+      }
+    }
+    done += moved + dropped;
+  }
+}
+
+}  // namespace rss

@@ -1,0 +1,107 @@
+// A worker's UDP sockets: the server's, which are bound, and those that the worker has connected.
+//
+// Datagrams are read in batches. A batch of one bound socket is delivered at once; those of
+// connected sockets, which have few each, are delivered together at the end of the turn.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "core/connection_ids.h"
+#include "engine/engine_context.h"
+#include "engine/handle.h"
+#include "engine/misdirection_log.h"
+#include "engine/polled_socket.h"
+#include "platform/posix/connect.h"
+#include "platform/posix/datagrams.h"
+
+namespace rss {
+
+struct DatagramReply {
+  uint32_t row = 0;        // the datagram that is answered, or
+  uint32_t connected = 0;  // the connected socket to send by
+  const uint8_t* data = nullptr;
+  size_t length = 0;
+};
+
+class DatagramSink {
+ public:
+  virtual ~DatagramSink() = default;
+  // The first `count` rows are valid, and Send() may answer them, until this returns. Their
+  // payloads lie in the slab.
+  virtual void OnDatagrams(size_t count) = 0;
+};
+
+struct DatagramOptions {
+  bool forward = false;     // give datagrams to their bucket's owner
+  uint8_t* slab = nullptr;  // kDatagramBatch cells, `stride` bytes apart
+  size_t stride = 0;
+  size_t cell_size = 0;
+};
+
+class DatagramEngine {
+ public:
+  // Most batches of one event, so that no socket starves another.
+  static constexpr int kBatchesPerTurn = 8;
+
+  DatagramEngine(const EngineContext& context, const DatagramOptions& options, MisdirectionLog* log,
+                 DatagramSink* sink);
+  ~DatagramEngine();
+
+  // Duplicates the descriptor. `receive` false: the socket only sends, answers to what was
+  // forwarded.
+  Status AddSocket(int fd, int endpoint, bool receive);
+  Status Start();
+  // Idempotent.
+  void Close();
+
+  // Connects a socket to a peer and returns its id. All of its datagrams count for the bucket that
+  // the peer's hash into.
+  Result<uint32_t> Connect(const Connecting& how);
+  void Disconnect(uint32_t id);
+  // Null when there is no such socket.
+  const SocketAddress* LocalAddress(uint32_t id) const;
+
+  // Delivers what other workers have received for this one's buckets.
+  void DeliverForwarded(const std::vector<ForwardedDatagram>& forwarded);
+
+  const ReceivedDatagram& row(size_t i) const { return rows_[i]; }
+  // The address that row i was sent to.
+  SocketAddress Destination(size_t i) const;
+  void Send(const DatagramReply* replies, size_t count);
+
+ private:
+  struct BoundSocket;
+  struct ConnectedSocket;
+  struct Way;
+
+  void Receive(BoundSocket* socket);
+  void ReceiveConnected(ConnectedSocket* socket);
+  static void OnTurnEnd(uv_check_t* check);
+  void DeliverConnected();
+  void CountReceived(const ReceivedDatagram& row);
+  bool Classify(ReceivedDatagram* row, const BoundSocket& socket);
+  bool Forward(const ReceivedDatagram& row);
+  BoundSocket* BoundOf(int endpoint) const;
+  ConnectedSocket* ConnectedOf(uint32_t id) const;
+  Way WayOf(const DatagramReply& reply) const;
+  int FillBatch(const DatagramReply* replies, size_t count, const Way& way,
+                OutgoingDatagram* batch) const;
+  void SendBatch(const DatagramReply* replies, const Way& way, const OutgoingDatagram* batch,
+                 int size);
+
+  const EngineContext& context_;
+  DatagramOptions options_;
+  MisdirectionLog* log_;
+  DatagramSink* sink_;
+  Handle<uv_check_t> turn_end_;  // active while rows of connected sockets wait
+  std::vector<std::unique_ptr<BoundSocket>> bound_;
+  std::vector<std::unique_ptr<ConnectedSocket>> connected_;  // by the slot of its id
+  ConnectionIds ids_;
+  DatagramBatcher batcher_;
+  std::vector<ReceivedDatagram> rows_;
+  size_t waiting_ = 0;  // rows of connected sockets that have not been delivered
+  bool closed_ = false;
+};
+
+}  // namespace rss

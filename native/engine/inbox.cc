@@ -1,0 +1,43 @@
+#include "engine/inbox.h"
+
+namespace rss {
+
+Inbox::Inbox(const EngineContext& context) : context_(context), wake_(this) {
+  uv_async_init(context_.loop, wake_.get(), [](uv_async_t* h) {
+    if (h->data != nullptr) static_cast<Inbox*>(h->data)->OnWake();
+  });
+  wake_.set_initialized();
+}
+
+void Inbox::Start(ConnectionReceiver* receiver, DatagramEngine* datagrams) {
+  receiver_ = receiver;
+  datagrams_ = datagrams;
+  context_.table->Attach(context_.worker, this);
+}
+
+void Inbox::OnWake() {
+  if (!Drain() && !closed_) Wake();
+}
+
+bool Inbox::Drain() {
+  if (closed_ || receiver_ == nullptr) return true;
+  if (draining_) return false;  // called by JavaScript that this function has called
+  draining_ = true;
+  bool more = context_.table->Drain(context_.worker, kItemsPerTurn, &connections_, &forwarded_);
+  for (Connection& connection : connections_) receiver_->Receive(std::move(connection));
+  connections_.clear();
+  receiver_->EndPass();
+  if (!closed_) datagrams_->DeliverForwarded(forwarded_);
+  forwarded_.clear();
+  draining_ = false;
+  return !more && !receiver_->has_waiting();
+}
+
+void Inbox::Close() {
+  if (closed_) return;
+  closed_ = true;
+  if (receiver_ != nullptr) context_.table->Detach(context_.worker);
+  wake_.Close();
+}
+
+}  // namespace rss

@@ -1,0 +1,40 @@
+// A socket whose input a libuv loop reports.
+#pragma once
+
+#include "core/unique_fd.h"
+#include "engine/handle.h"
+#include "platform/posix/accept.h"
+
+namespace rss {
+
+class PolledSocket {
+ public:
+  explicit PolledSocket(UniqueFd fd) : fd_(std::move(fd)), poll_(this) {}
+  virtual ~PolledSocket() = default;
+
+  int fd() const { return fd_.get(); }
+
+  // Once, before the others.
+  Status Register(uv_loop_t* loop);
+  Status Watch();
+  void Pause() { uv_poll_stop(poll_.get()); }
+
+ private:
+  // May destroy the socket.
+  virtual void OnReadable() = 0;
+  static void OnPoll(uv_poll_t* poll, int status, int events);
+
+  UniqueFd fd_;
+  Handle<uv_poll_t> poll_;  // closed before fd_: members are destroyed in reverse order
+};
+
+struct DuplicatedSocket {
+  UniqueFd fd;
+  SocketKind kind;
+};
+
+// A descriptor of its own for a socket that somebody else owns. EPROTOTYPE when the transport
+// differs, EINVAL for a TCP socket that does not listen.
+Result<DuplicatedSocket> DuplicateSocket(int fd, Transport transport);
+
+}  // namespace rss

@@ -1,0 +1,20 @@
+#include "steering/steering.h"
+
+namespace rss {
+
+const SteeringMethod& MethodOf(Steering steering) {
+  static const SteeringMethod* const methods[kSteerings] = {
+      &kListenBucketMethod, &kReusePortLbMethod, &kBpfToeplitzMethod, &kBpfCpuMethod,
+      &kSingleMethod};
+  auto i = static_cast<size_t>(steering);
+  return *methods[i < kSteerings ? i : static_cast<size_t>(Steering::kSingle)];
+}
+
+Status AttachProgram(Steering steering, int fd, const ProgramInput& input) {
+  const SteeringMethod& method = MethodOf(steering);
+  if (method.program == nullptr)
+    return MakeFailure(ENOTSUP, "setsockopt", std::string(method.name) + " has no program");
+  return AttachReusePortProgram(fd, method.program(input));
+}
+
+}  // namespace rss
