@@ -38,8 +38,8 @@ const capacity = 38;
 const trialCapacity = 20;
 /** Flows of an opaque class without any sign of a hash after which it has none. */
 const missesToRefute = 32;
-/** Smaller opaque ids are queues' numbers. */
-const smallestHash = 256;
+/** Smaller opaque ids are taken for queues' numbers. */
+export const smallestHash = 256;
 
 interface IdClass {
   meaning: IdMeaning;
@@ -56,6 +56,8 @@ export interface LearnerState {
   corrupted: number;
   /** Bits of the key that are determined, of 320. */
   knownBits: number;
+  /** Whether a contradiction is open: nothing is predicted meanwhile. */
+  doubtful: boolean;
 }
 
 function classKey({ hashType, transport }: ObservedFlow, words: Uint32Array): string {
@@ -117,6 +119,7 @@ export class KeyLearner {
       keyChanges: this.#main.keyChanges,
       corrupted: this.#main.corrupted,
       knownBits: this.#main.key().known,
+      doubtful: this.#main.doubtful,
     };
   }
 
@@ -142,9 +145,7 @@ export class KeyLearner {
         return 'confirmed';
       }
     }
-    const observation = this.#main.observe(sample);
-    // Meanings of opaque ids were found by the key that is dropped here; they stay with the card.
-    return observation;
+    return this.#main.observe(sample);
   }
 
   #findMeaning(flow: ObservedFlow, words: Uint32Array, found: IdClass): Observation {
