@@ -37,13 +37,24 @@ const shapes = ['2-tuple', '4-tuple'] as const;
 const capacity = 38;
 const trialCapacity = 20;
 /** Flows of an opaque class without any sign of a hash after which it has none. */
-const missesToRefute = 32;
+const missesToRefute = 24;
+/** Flows of other opaque classes after which the class on trial gives way to one of them. */
+const trialPatience = 8;
 /** Smaller opaque ids are taken for queues' numbers. */
 export const smallestHash = 256;
 
 interface IdClass {
   meaning: IdMeaning;
   misses: number;
+}
+
+interface Trial {
+  key: string;
+  solvers: Record<Fields, KeySolver>;
+  /** Flows of other classes since its last one. */
+  idle: number;
+  /** The last flow's ports. */
+  ports: number;
 }
 
 /** What learning has come to. */
@@ -58,10 +69,22 @@ export interface LearnerState {
   knownBits: number;
   /** Whether a contradiction is open: nothing is predicted meanwhile. */
   doubtful: boolean;
+  /** The first flow of the key in use, counted from 0 in the order of observe(). */
+  keySince: number;
 }
 
 function classKey({ hashType, transport }: ObservedFlow, words: Uint32Array): string {
   return `${hashType & ~inner} ${transport} ${addressWords(words)}`;
+}
+
+/**
+ * Whether other ports make another hash. Ids over addresses alone also fit a key by which they do
+ * not.
+ */
+function portsCount(solver: KeySolver, words: Uint32Array, otherPorts: number): boolean {
+  const difference = new Uint32Array(words.length);
+  difference[words.length - 1] = words.at(-1)! ^ otherPorts;
+  return (solver.predict(difference) ?? 0) !== 0;
 }
 
 function inputOf(words: Uint32Array, fields: Fields): Uint32Array {
@@ -72,8 +95,9 @@ function inputOf(words: Uint32Array, fields: Fields): Uint32Array {
 export class KeyLearner {
   readonly #main = new KeySolver(capacity);
   readonly #classes = new Map<string, IdClass>();
+  #observed = 0;
   /** An opaque class whose meaning cannot be found by what is known of the key. */
-  #trial: { key: string; solvers: Record<Fields, KeySolver> } | undefined;
+  #trial: Trial | undefined;
 
   /** The hash of a flow of this type, if it is determined beyond doubt. */
   predict(flow: FlowTuple & { hashType: number }): number | undefined {
@@ -91,6 +115,7 @@ export class KeyLearner {
   observe(flow: ObservedFlow): Observation {
     const words = tupleWords(flow);
     const found = this.#class(flow, words);
+    this.#observed++;
     if (found === undefined || flow.flowId === 0) return 'refused';
     const { meaning } = found;
     const isOpaque = opaque.has(flow.hashType & ~inner);
@@ -120,7 +145,12 @@ export class KeyLearner {
       corrupted: this.#main.corrupted,
       knownBits: this.#main.key().known,
       doubtful: this.#main.doubtful,
+      keySince: this.#main.keySince,
     };
+  }
+
+  #sample(flow: ObservedFlow, words: Uint32Array, fields: Fields): Sample {
+    return { input: inputOf(words, fields), id: flow.flowId, at: this.#observed - 1 };
   }
 
   #class(flow: ObservedFlow, words: Uint32Array): IdClass | undefined {
@@ -134,7 +164,7 @@ export class KeyLearner {
   }
 
   #observeHash(flow: ObservedFlow, words: Uint32Array, found: IdClass, fields: Fields) {
-    const sample = { input: inputOf(words, fields), id: flow.flowId };
+    const sample = this.#sample(flow, words, fields);
     if (fieldsOf[flow.hashType & ~inner] === undefined) {
       const other = fields === '4-tuple' ? '2-tuple' : '4-tuple';
       if (
@@ -151,15 +181,16 @@ export class KeyLearner {
   #findMeaning(flow: ObservedFlow, words: Uint32Array, found: IdClass): Observation {
     let determined = 0;
     for (const fields of shapes) {
-      const predicted = this.#main.predict(inputOf(words, fields));
-      if (predicted === flow.flowId) {
-        if (found.meaning === undefined) found.meaning = fields;
+      const sample = this.#sample(flow, words, fields);
+      const predicted = this.#main.predict(sample.input);
+      if ((predicted ?? this.#main.predictFormer(sample.input)) === flow.flowId) {
+        found.meaning ??= fields;
         this.#endTrial(flow, words);
-        return 'confirmed';
+        return this.#main.observe(sample);
       }
       if (predicted !== undefined) determined++;
     }
-    if (found.meaning !== undefined || this.#main.doubtful) return 'refused';
+    if (found.meaning !== undefined) return 'refused';
     if (determined < shapes.length) return this.#try(flow, words, found);
     this.#miss(flow, words, found);
     return 'refused';
@@ -178,22 +209,33 @@ export class KeyLearner {
   /** Solves for the key as if ids of this class were hashes, over each of the fields. */
   #try(flow: ObservedFlow, words: Uint32Array, found: IdClass): Observation {
     const key = classKey(flow, words);
-    const trial = (this.#trial ??= {
-      key,
-      solvers: { '2-tuple': this.#trialSolver(), '4-tuple': this.#trialSolver() },
-    });
-    if (trial.key !== key) return 'refused';
+    const current = this.#trial;
+    if (current !== undefined && current.key !== key && ++current.idle < trialPatience)
+      return 'refused';
+    const trial: Trial =
+      current?.key === key
+        ? current
+        : {
+            key,
+            solvers: { '2-tuple': this.#trialSolver(), '4-tuple': this.#trialSolver() },
+            idle: 0,
+            ports: words.at(-1)!,
+          };
+    trial.idle = 0;
+    this.#trial = trial;
     for (const fields of shapes) {
       const solver = trial.solvers[fields];
-      const sample: Sample = { input: inputOf(words, fields), id: flow.flowId };
+      const sample = this.#sample(flow, words, fields);
       const predicted = solver.predict(sample.input);
       solver.observe(sample);
       if (predicted !== flow.flowId) continue;
+      if (fields === '4-tuple' && !portsCount(solver, words, trial.ports)) continue;
       found.meaning = fields;
       this.#main.adopt(solver);
       this.#trial = undefined;
       return 'confirmed';
     }
+    trial.ports = words.at(-1)!;
     this.#miss(flow, words, found);
     return 'learnt';
   }

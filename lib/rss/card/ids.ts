@@ -23,6 +23,9 @@ const constantAfter = 8;
 /** Of the flows that a key determines, more than one in so many wrong ids mean: it is no key. */
 const corruptedAtMost = 5;
 
+/** Flows of a class in which hashes would have been recognized. */
+const enoughToLearn = 32;
+
 const isOpaque = ({ hashType }: RecordedFlow) => (hashType & ~0x40) === 63;
 
 /** Learns from the flows in their order, predicting each before it is seen. */
@@ -31,18 +34,16 @@ export function judgeIds(flows: readonly RecordedFlow[], opaque: 'hash' | 'queue
   const hashed = (flow: RecordedFlow) => opaque === 'hash' || !isOpaque(flow);
   const predicted: (number | undefined)[] = [];
   const eras = [0];
-  let suspects: number[] = [];
+  const observed: number[] = [];
   let changes = 0;
   flows.forEach((flow, i) => {
-    const learns = hashed(flow);
-    predicted.push(learns ? learner.predict(flow) : undefined);
-    if (!learns) return;
-    const contradicted = learner.observe(flow) === 'contradicted';
-    const { keyChanges, doubtful } = learner.state();
-    if (contradicted) suspects.push(i);
-    if (keyChanges > changes) eras.push(suspects[0] ?? i);
-    if (keyChanges > changes || !doubtful) suspects = [];
-    changes = keyChanges;
+    if (!hashed(flow)) return predicted.push(undefined);
+    predicted.push(learner.predict(flow));
+    learner.observe(flow);
+    observed.push(i);
+    const { keyChanges, keySince } = learner.state();
+    if (keyChanges > changes) eras.push(observed[keySince]!);
+    return (changes = keyChanges);
   });
   const judged: JudgedFlow[] = [];
   eras.forEach((first, era) => {
@@ -61,7 +62,8 @@ function judgeEra(
 ): JudgedFlow[] {
   const learner = new KeyLearner();
   const learnt = flows.filter(hashed);
-  for (const flow of learnt) learner.observe(flow);
+  // Twice, so that the first ones are held against all others and no contradiction stays open.
+  for (const flow of [...learnt, ...learnt]) learner.observe(flow);
   const final = flows.map((flow) => (hashed(flow) ? learner.predict(flow) : undefined));
   const isWrong = (i: number) => final[i] !== undefined && final[i] !== flows[i]!.flowId;
   const determined = final.filter((hash) => hash !== undefined).length;
@@ -69,11 +71,18 @@ function judgeEra(
   const isKey = wrong * corruptedAtMost <= determined;
   const ids = new Set(learnt.map(({ flowId }) => flowId));
   const constant = learnt.length >= constantAfter && ids.size === 1;
+  const ofClass = (flow: RecordedFlow) =>
+    learnt.filter((other) => other.hashType === flow.hashType && other.transport === flow.transport)
+      .length;
+  const saysNothing = (flow: RecordedFlow) => {
+    const meaning = learner.meaning(flow);
+    return meaning === 'no-hash' || (meaning === undefined && ofClass(flow) >= enoughToLearn);
+  };
   return flows.map((flow, i) => {
     const corrupted = isKey && isWrong(i);
     const isHash = hashed(flow);
     const number = isHash && isOpaque(flow) && flow.flowId < smallestHash;
-    const says = !isHash || (!constant && !number && learner.meaning(flow) !== 'no-hash');
+    const says = !isHash || (!constant && !number && !saysNothing(flow));
     const meaningful = flow.hashType !== 0 && !corrupted && says;
     return { predicted: predicted[i], corrupted, newKey: changed && i === 0, meaningful };
   });

@@ -35,14 +35,17 @@ export class LinearSystem {
     return this;
   }
 
-  /** Adds another system's equations; false: one of them contradicts this one's. */
-  merge(other: LinearSystem): boolean {
+  /** Adds another system's equations; how many were implied, undefined: one is contrary. */
+  merge(other: LinearSystem): number | undefined {
+    let implied = 0;
     for (let pivot = 0; pivot < keyBits; pivot++) {
       if (other.#present[pivot] === 0) continue;
       this.#row.set(other.#rows.subarray(pivot * stride, (pivot + 1) * stride));
-      if (this.relate(true) === Relation.Contrary) return false;
+      const relation = this.relate(true);
+      if (relation === Relation.Contrary) return undefined;
+      if (relation === Relation.Implied) implied++;
     }
-    return true;
+    return implied;
   }
 
   /** Loads the equation of one hash bit: the input, moved right by `shift` bits, gives `value`. */

@@ -8,6 +8,8 @@ import { keyBits, LinearSystem, Relation } from './linear-system.js';
 export interface Sample {
   readonly input: Uint32Array;
   readonly id: number;
+  /** Its place among all flows that were observed. */
+  readonly at: number;
 }
 
 /** What a sample did. */
@@ -16,7 +18,7 @@ export type Observation =
   | 'confirmed'
   /** It says something new. */
   | 'learnt'
-  /** It contradicts what is trusted. Nothing is predicted until it is clear which of them is wrong. */
+  /** It contradicts what was trusted. */
   | 'contradicted'
   /** It cannot be the hash of a card: zero, or the id of another input. */
   | 'refused';
@@ -24,7 +26,7 @@ export type Observation =
 const hashBits = 32;
 /** Bits of a sample that others must imply before any of them counts. */
 const minAgreement = 24;
-/** Contradictions in a row that mean a new key. */
+/** Contradictions without any confirmation in between that mean a new key. */
 const newKeyAfter = 3;
 /** Orders in which samples are tried when they do not all agree, each time one comes. */
 const attempts = 24;
@@ -39,16 +41,43 @@ function sameInput(a: Uint32Array, b: Uint32Array): boolean {
   return a.length === b.length && a.every((word, i) => word === b[i]);
 }
 
+/** How many bits of a sample a system implies, or that it contradicts one. */
+function compare(system: LinearSystem, sample: Sample): { implied: number; contrary: boolean } {
+  let implied = 0;
+  for (let i = 0; i < hashBits; i++) {
+    system.load(sample.input, i, hashBit(sample.id, i));
+    const relation = system.relate(false);
+    if (relation === Relation.Contrary) return { implied, contrary: true };
+    if (relation === Relation.Implied) implied++;
+  }
+  return { implied, contrary: false };
+}
+
+/** The hash of an input, if a system determines all of its bits. */
+function hashBy(system: LinearSystem, input: Uint32Array): number | undefined {
+  if (system.rank === 0) return undefined;
+  let hash = 0;
+  for (let i = 0; i < hashBits; i++) {
+    system.load(input, i, 0);
+    if (system.relate(false) === Relation.Independent) return undefined;
+    hash = (hash << 1) | system.remainder;
+  }
+  return hash >>> 0;
+}
+
 export class KeySolver {
   readonly trusted = new LinearSystem();
   /** Keys that were dropped because a new one was in use. */
   keyChanges = 0;
+  /** The first sample of the key in use. */
+  keySince = 0;
   /** Samples that turned out to be wrong. */
   corrupted = 0;
   readonly #capacity: number;
   #pending: Sample[] = [];
-  /** Samples in a row that contradict what is trusted. */
-  #suspects: Sample[] = [];
+  /** What was trusted until a sample contradicted it: one of the two is wrong. */
+  readonly #former = new LinearSystem();
+  #contradictions: Sample[] = [];
   #fruitless = 0;
   #dormant = 0;
   #random = 0x9e3779b9;
@@ -58,31 +87,29 @@ export class KeySolver {
   }
 
   get samples(): readonly Sample[] {
-    return [...this.#pending, ...this.#suspects];
+    return [...this.#pending, ...this.#contradictions];
   }
 
-  /** Whether a contradiction is still open. */
+  /** Whether a contradiction is open. Nothing is predicted by what it contradicts. */
   get doubtful(): boolean {
-    return this.#suspects.length > 0;
+    return this.#contradictions.length > 0;
   }
 
   forget(): void {
     this.trusted.clear();
     this.#pending = [];
-    this.#suspects = [];
+    this.#contradictions = [];
     this.#fruitless = this.#dormant = 0;
   }
 
-  /** The hash of an input, if what is trusted determines all of its bits. */
+  /** The hash of an input, if what is trusted determines it. */
   predict(input: Uint32Array): number | undefined {
-    if (this.doubtful || this.trusted.rank === 0) return undefined;
-    let hash = 0;
-    for (let i = 0; i < hashBits; i++) {
-      this.trusted.load(input, i, 0);
-      if (this.trusted.relate(false) === Relation.Independent) return undefined;
-      hash = (hash << 1) | this.trusted.remainder;
-    }
-    return hash >>> 0;
+    return hashBy(this.trusted, input);
+  }
+
+  /** While a contradiction is open: the hash by what was trusted before. */
+  predictFormer(input: Uint32Array): number | undefined {
+    return this.doubtful ? hashBy(this.#former, input) : undefined;
   }
 
   observe(sample: Sample): Observation {
@@ -91,48 +118,57 @@ export class KeySolver {
       this.#dormant--;
       return 'refused';
     }
-    const { implied, contrary } = this.#compare(sample);
-    if (contrary) return this.#contradict(sample);
-    if (implied >= minAgreement) {
-      this.corrupted += this.#suspects.length;
-      this.#suspects = [];
-      if (implied === hashBits) {
-        this.#fruitless = 0;
-        return 'confirmed';
-      }
+    const again = this.doubtful && this.#askFormer(sample);
+    const { implied, contrary } = compare(this.trusted, sample);
+    if (contrary) this.#doubt(sample);
+    if (contrary || again) {
+      if (!contrary) this.#learn(sample);
+      return 'contradicted';
     }
-    return this.#learn(sample);
+    if (implied < hashBits) return this.#learn(sample);
+    this.#fruitless = 0;
+    return 'confirmed';
   }
 
-  #compare(sample: Sample): { implied: number; contrary: boolean } {
-    let implied = 0;
-    for (let i = 0; i < hashBits; i++) {
-      this.trusted.load(sample.input, i, hashBit(sample.id, i));
-      const relation = this.trusted.relate(false);
-      if (relation === Relation.Contrary) return { implied, contrary: true };
-      if (relation === Relation.Implied) implied++;
-    }
-    return { implied, contrary: false };
+  /** Begins anew beside what the sample contradicts, until more samples decide. */
+  #doubt(sample: Sample): void {
+    this.#former.copyFrom(this.trusted);
+    this.#contradictions = [sample];
+    this.trusted.clear();
+    this.#pending = [sample];
   }
 
-  #contradict(sample: Sample): Observation {
-    this.#suspects.push(sample);
-    if (this.#suspects.length === newKeyAfter) this.#newKey();
-    return 'contradicted';
+  /** True: what was trusted is contradicted again. */
+  #askFormer(sample: Sample): boolean {
+    const { implied, contrary } = compare(this.#former, sample);
+    if (contrary) {
+      this.#contradictions.push(sample);
+      if (this.#contradictions.length === newKeyAfter) this.#dropFormer();
+    } else if (implied >= minAgreement) this.#restoreFormer();
+    return contrary;
   }
 
-  /** Begins anew with the samples that contradict the old key. */
-  #newKey(): void {
-    const first = this.#suspects;
-    this.forget();
+  #dropFormer(): void {
     this.keyChanges++;
-    this.#pending = first;
+    this.keySince = this.#contradictions[0]!.at;
+    this.#contradictions = [];
+  }
+
+  #restoreFormer(): void {
+    this.corrupted += this.#contradictions.length;
+    const wrong = this.#contradictions;
+    this.#contradictions = [];
+    // What has been learnt since can be learnt again from the samples that are left.
+    this.trusted.copyFrom(this.#former);
+    this.#pending = this.#pending.filter((sample) => {
+      if (wrong.includes(sample)) return false;
+      const { implied, contrary } = compare(this.trusted, sample);
+      return !contrary && implied < hashBits;
+    });
     this.#settle();
   }
 
   #learn(sample: Sample): Observation {
-    // Of which key it would be is not clear while a contradiction is open.
-    if (this.doubtful) return 'learnt';
     for (const other of this.#pending) {
       if (other.id !== sample.id) continue;
       return sameInput(other.input, sample.input) ? 'confirmed' : 'refused';
@@ -150,38 +186,70 @@ export class KeySolver {
 
   /** Moves what the pending samples agree on to what is trusted. */
   #settle(): void {
-    const agreed = this.#consensus();
-    if (agreed === undefined) return;
+    const agreed = this.#consensus(this.trusted);
+    if (agreed === undefined) {
+      if (this.trusted.rank > 0) this.#settleWithoutTrusted();
+      return;
+    }
     const before = this.trusted.rank;
     this.#trustShared(agreed);
     if (this.trusted.rank === before) return;
     this.#fruitless = 0;
-    const pending = this.#pending;
-    this.#pending = [];
+    this.#pending = this.#withoutSettled();
+    if (this.doubtful) this.#compareWithFormer();
+  }
+
+  /** Samples that agree among themselves but not with what is trusted are of a new key. */
+  #settleWithoutTrusted(): void {
+    const agreed = this.#consensus(nothing);
+    if (agreed === undefined) return;
+    this.keyChanges++;
+    this.keySince = Math.min(...agreed.map(({ at }) => at));
+    this.#contradictions = [];
+    this.trusted.clear();
+    this.#settle();
+  }
+
+  /** The pending samples that what is trusted does not decide on, and doubts by the last ones. */
+  #withoutSettled(): Sample[] {
+    const left: Sample[] = [];
     let wrong: Sample[] = [];
-    for (const sample of pending) {
-      const { implied, contrary } = this.#compare(sample);
+    for (const sample of this.#pending) {
+      const { implied, contrary } = compare(this.trusted, sample);
       if (contrary) wrong.push(sample);
-      else if (implied === hashBits) {
+      else if (implied < hashBits) left.push(sample);
+      else {
         this.corrupted += wrong.length;
         wrong = [];
-      } else this.#pending.push(sample);
+      }
     }
-    // The last ones may be the first ones of a new key.
-    this.#suspects = wrong;
-    if (wrong.length >= newKeyAfter) this.#newKey();
+    if (this.doubtful || wrong.length === 0) return left;
+    // They may be the first ones of a new key.
+    this.#former.copyFrom(this.trusted);
+    this.#contradictions = wrong;
+    this.trusted.clear();
+    if (wrong.length >= newKeyAfter) this.#dropFormer();
+    return wrong;
+  }
+
+  /** Whether what has been learnt since a contradiction is the former key after all. */
+  #compareWithFormer(): void {
+    scratch.copyFrom(this.#former);
+    const implied = scratch.merge(this.trusted);
+    if (implied === undefined) this.#dropFormer();
+    else if (implied >= minAgreement) this.#restoreFormer();
   }
 
   /** The pending samples that confirm one another most, if they are most of them. */
-  #consensus(): Sample[] | undefined {
+  #consensus(base: LinearSystem): Sample[] | undefined {
     let best: Sample[] = [];
     let mostRedundant = minAgreement - 1;
     const order = [...this.#pending];
     for (let attempt = 0; attempt <= attempts; attempt++) {
       const agreed: Sample[] = [];
-      scratch.copyFrom(this.trusted);
+      scratch.copyFrom(base);
       for (const sample of order) if (addWhole(scratch, sample)) agreed.push(sample);
-      const redundant = agreed.length * hashBits - (scratch.rank - this.trusted.rank);
+      const redundant = agreed.length * hashBits - (scratch.rank - base.rank);
       if (redundant > mostRedundant) {
         best = agreed;
         mostRedundant = redundant;
@@ -224,21 +292,22 @@ export class KeySolver {
   /** Takes over what another solver trusts, and drops what is known here if that contradicts it. */
   adopt(other: KeySolver): void {
     scratch.copyFrom(this.trusted);
-    if (!scratch.merge(other.trusted)) {
+    if (scratch.merge(other.trusted) === undefined) {
       this.forget();
       this.keyChanges++;
+      this.keySince = other.keySince;
       scratch.copyFrom(other.trusted);
     }
     this.trusted.copyFrom(scratch);
     this.corrupted += other.corrupted;
-    this.#settle();
+    this.#pending = this.#withoutSettled();
+    if (this.doubtful) this.#compareWithFormer();
   }
 
   /** The key's bits as far as they are determined, the first one first. */
   key(): { bytes: Uint8Array; known: number } {
     const bytes = new Uint8Array(keyBits / 8);
     let known = 0;
-    if (this.doubtful) return { bytes, known };
     for (let bit = 0; bit < keyBits; bit++) {
       this.trusted.loadBit(bit);
       if (this.trusted.relate(false) === Relation.Independent) continue;
@@ -250,6 +319,7 @@ export class KeySolver {
 }
 
 // All learners of a thread share these: no call leaves anything in them.
+const nothing = new LinearSystem();
 const scratch = new LinearSystem();
 const levels: LinearSystem[] = [];
 const tentative = new LinearSystem();
