@@ -58,7 +58,7 @@ function print(result: Replay): void {
   }
   const { samples, keyChanges, corrupted, knownBits } = learner;
   lines.push(
-    `key     ${knownBits} of 320 bits, ${samples} samples kept, ${keyChanges} new keys, ` +
+    `key     ${knownBits} of 319 bits, ${samples} samples kept, ${keyChanges} new keys, ` +
       `${corrupted} wrong ids`,
     `flows   ${flows}`,
   );

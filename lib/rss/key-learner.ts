@@ -65,7 +65,7 @@ export interface LearnerState {
   keyChanges: number;
   /** Ids that were found to be wrong. */
   corrupted: number;
-  /** Bits of the key that are determined, of 320. */
+  /** Bits of the key that are determined, of 319: the last one of 40 bytes meets no input. */
   knownBits: number;
   /** Whether a contradiction is open: nothing is predicted meanwhile. */
   doubtful: boolean;

@@ -16,9 +16,10 @@ import { pathsOfInodes, pathsOfSockstat } from '../../cli/admin-socket.js';
 import { examine, exitStatus } from '../../cli/checks.js';
 import { configuration, endpoint } from '../../cli/command.js';
 import type { Facts } from '../../cli/facts.js';
-import { addressBytes, findFlows } from '../../cli/flows.js';
+import { findFlows } from '../../cli/flows.js';
 import { hashes } from '../../cli/hash.js';
 import { table } from '../../cli/table.js';
+import { addressBytes } from '../../lib/rss/tuple.js';
 
 function command(...args: string[]) {
   return spawnSync(process.execPath, ['dist/cli/main.js', ...args], { encoding: 'utf8' });

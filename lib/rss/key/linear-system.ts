@@ -1,4 +1,4 @@
-// Linear equations over GF(2) in the 320 bits of a Toeplitz key. Gaussian elimination, in place.
+// Linear equations over GF(2) in the bits of a Toeplitz key of 40 bytes. Gaussian elimination, in place.
 
 export const keyBits = 320;
 const words = keyBits / 32;
