@@ -253,6 +253,15 @@ export interface WorkerPort {
   flush(): void;
 }
 
+/** A flow and nothing but what the kernel says of it. */
+export interface RecordedNativeFlow {
+  peer: SocketAddress;
+  local: SocketAddress;
+  flowId: number;
+  /** M_HASHTYPE_*. */
+  hashType: number;
+}
+
 /** One end of a connection, or of a datagram. */
 export interface SocketAddress {
   address: string;
@@ -307,6 +316,11 @@ export interface Native {
     bucketToListener: readonly number[],
   ): Failure | undefined;
   attachCpu(fd: number, cpuToListener: number[]): Failure | undefined;
+
+  /** Names and texts. */
+  systemValues(name: string): [string, string][] | Failure;
+  acceptFlow(fd: number): RecordedNativeFlow | Failure;
+  receiveFlow(fd: number): RecordedNativeFlow | Failure;
 
   pageSize: number;
   canRenew: boolean;

@@ -5,6 +5,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   rss::RegisterRss(env, exports);
   rss::RegisterAffinity(env, exports);
   rss::RegisterSocket(env, exports);
+  rss::RegisterRecording(env, exports);
   rss::RegisterRangeSend(env, exports);
   rss::RegisterShm(env, exports);
   rss::RegisterBucketTable(env, exports);

@@ -62,6 +62,7 @@ void Export(Napi::Env env, Napi::Object exports, const char* name, NativeFunctio
 void RegisterRss(Napi::Env env, Napi::Object exports);
 void RegisterAffinity(Napi::Env env, Napi::Object exports);
 void RegisterSocket(Napi::Env env, Napi::Object exports);
+void RegisterRecording(Napi::Env env, Napi::Object exports);
 void RegisterRangeSend(Napi::Env env, Napi::Object exports);
 void RegisterShm(Napi::Env env, Napi::Object exports);
 void RegisterBucketTable(Napi::Env env, Napi::Object exports);

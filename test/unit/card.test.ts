@@ -1,9 +1,16 @@
 // Maps of cards, and replays of what booted kernels behind emulated cards recorded.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
+import { promisify } from 'node:util';
 
+import { openListener } from 'freebsd-rss';
+
+import { isFailure } from '../../lib/errors.js';
+import { native } from '../../lib/native.js';
 import { type CardFacts, cardsIn } from '../../lib/rss/card/drivers.js';
 import {
   bucketOfId,
@@ -17,6 +24,7 @@ import { parseInterrupts } from '../../lib/rss/card/queues.js';
 import { parseRecording, type Recording, recordedCard } from '../../lib/rss/card/recording.js';
 import { isWrong, replay } from '../../lib/rss/card/replay.js';
 import type { ObservedFlow } from '../../lib/rss/key-learner.js';
+import { numberOf } from '../../lib/socket/listen.js';
 import { hashOf, randomId, randomKey } from '../helpers/cards.js';
 import { randomNumbers } from '../helpers/random.js';
 
@@ -309,5 +317,33 @@ describe('freebsd-rss replay', () => {
     assert.equal(command().status, 64);
     assert.match(command('package.json').stderr, /no recording/);
     assert.match(command('/nowhere').stderr, /ENOENT/);
+  });
+});
+
+describe('freebsd-rss record', () => {
+  const linux = process.platform === 'linux' ? false : 'what Linux says';
+  it('says that Linux describes no cards by sysctl', { skip: linux }, () => {
+    const args = ['dist/cli/main.js', 'record', '/dev/null'];
+    const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    assert.equal(status, 70);
+    assert.match(stderr, /ENOTSUP.*sysctl/);
+  });
+
+  it('receives a datagram with its ends', async () => {
+    using listener = openListener({ protocol: 'udp', host: '127.0.0.1' });
+    const receive = () => native.receiveFlow(numberOf(listener));
+    assert.ok(isFailure(receive())); // from now on datagrams come with their ends
+    const client = createSocket('udp4');
+    try {
+      client.connect(listener.port, '127.0.0.1');
+      await once(client, 'connect');
+      await promisify((done: () => void) => client.send('x', done))();
+      const flow = receive();
+      assert.ok(!isFailure(flow));
+      assert.deepEqual(flow.local, { address: '127.0.0.1', port: listener.port, family: 'IPv4' });
+      assert.equal(flow.peer.port, client.address().port);
+    } finally {
+      client.close();
+    }
   });
 });

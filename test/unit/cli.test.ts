@@ -28,7 +28,10 @@ function command(...args: string[]) {
 describe('freebsd-rss', () => {
   for (const args of [
     ['--help'],
-    ...['info', 'doctor', 'hash', 'flows', 'load', 'top'].map((c) => [c, '--help']),
+    ...['info', 'doctor', 'hash', 'flows', 'load', 'top', 'record', 'replay'].map((c) => [
+      c,
+      '--help',
+    ]),
   ])
     it(`${args.join(' ')} fits a screen`, () => {
       const { status, stdout } = command(...args);
