@@ -1,4 +1,5 @@
-// The key by which a card hashes, from flows and the ids that the card gave them. Toeplitz is linear:
+// The key by which a card hashes, from flows and the ids that the card gave them. Toeplitz is
+// linear:
 // each bit of a hash is an equation in the key's bits. Pure, and bounded in memory and work.
 import { KeySolver, type Observation, type Sample } from './key/solver.js';
 import { addressWords, type FlowTuple, tupleWords } from './tuple.js';
@@ -10,7 +11,10 @@ export interface ObservedFlow extends FlowTuple {
   hashType: number;
 }
 
-/** What ids of one hash type, transport and family are: hashes over these fields, or something else. */
+/**
+ * What ids of one hash type, transport and family are: hashes over these fields, or something
+ * else.
+ */
 export type IdMeaning = '4-tuple' | '2-tuple' | 'mixed' | 'no-hash' | undefined;
 type Fields = '4-tuple' | '2-tuple';
 

@@ -20,7 +20,10 @@ interface Outcome {
   wrong: number;
 }
 
-/** Predicts each flow, then shows it with its true id, or with the one that `corrupt` makes of it. */
+/**
+ * Predicts each flow, then shows it with its true id, or with the one that `corrupt` makes of
+ * it.
+ */
 function show(
   learner: KeyLearner,
   random: Random,

@@ -92,7 +92,9 @@ function netisrThreads({ sysctl }: CardFacts): (number | undefined)[] | undefine
 
 type Layout = Pick<CardMap, 'interfaces' | 'queues' | 'table' | 'threads' | 'bucketCpu'>;
 
-/** Workers run on the buckets' CPUs, unless that crowds them onto fewer CPUs than there could be. */
+/**
+ * Workers run on the buckets' CPUs, unless that crowds them onto fewer CPUs than there could be.
+ */
 function placeWorkers(
   { interfaces, queues, table, threads, bucketCpu }: Layout,
   { allowedCpus }: CardFacts,

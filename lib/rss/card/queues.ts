@@ -58,7 +58,9 @@ function named(interrupts: readonly Interrupt[], name: (queue: number) => string
 const unknownQueues = (count: number): CardQueue[] =>
   Array.from({ length: count }, () => ({ cpu: undefined, irq: undefined }));
 
-/** iflib binds a queue's work to this CPU; its interrupt may be moved without any effect on that. */
+/**
+ * iflib binds a queue's work to this CPU; its interrupt may be moved without any effect on that.
+ */
 const iflibQueues: Finder = (facts, interrupts) => {
   const { driver, unit } = facts;
   const cpus = numbered(facts, /^iflib\.rxq(\d+)\.cpu$/);
@@ -69,7 +71,10 @@ const iflibQueues: Finder = (facts, interrupts) => {
   }));
 };
 
-/** virtio_pci.c: one interrupt for changes, then rx0, tx0, rx1, tx1, ...; or one for all of these. */
+/**
+ * virtio_pci.c: one interrupt for changes, then rx0, tx0, rx1, tx1, ...; or one for all of
+ * these.
+ */
 const virtioQueues: Finder = (facts, interrupts) => {
   const value = (name: string) => facts.sysctl[node(facts) + name];
   const pairs = Number(value('act_vq_pairs') ?? 0);

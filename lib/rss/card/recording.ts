@@ -1,4 +1,5 @@
-// A host's facts and flows, as `freebsd-rss record` writes them and `freebsd-rss replay` reads them.
+// A host's facts and flows, as `freebsd-rss record` writes them and `freebsd-rss replay` reads
+// them.
 import { isIP } from 'node:net';
 
 import type { ObservedFlow } from '../key-learner.js';

@@ -43,7 +43,8 @@ export function replay(recording: Recording): Replay {
   const ids = judgeIds(flows, opaque);
   const hash = tally();
   ids.flows.forEach(({ predicted, corrupted, newKey }, i) => {
-    // An id that later flows show to be wrong, or that a new key gave, was not there to be predicted.
+    // An id that later flows show to be wrong, or that a new key gave, was not there to be
+    // predicted.
     count(hash, corrupted || newKey ? undefined : predicted, flows[i]!.flowId);
   });
   const placed = flows.map((flow, i) => {

@@ -1,4 +1,5 @@
-// Linear equations over GF(2) in the bits of a Toeplitz key of 40 bytes. Gaussian elimination, in place.
+// Linear equations over GF(2) in the bits of a Toeplitz key of 40 bytes. Gaussian elimination,
+// in place.
 
 export const keyBits = 320;
 const words = keyBits / 32;
@@ -98,7 +99,10 @@ export class LinearSystem {
     return row[valueWord] === 0 ? Relation.Implied : Relation.Contrary;
   }
 
-  /** After relate(): origins of the equations that the implied one follows from, its own included. */
+  /**
+   * After relate(): origins of the equations that the implied one follows from, its own
+   * included.
+   */
   get origins(): number {
     return this.#row[originWord]!;
   }

@@ -29,7 +29,7 @@ const minAgreement = 24;
 /** Contradictions without any confirmation in between that mean a new key. */
 const newKeyAfter = 3;
 /** Orders in which samples are tried when they do not all agree, each time one comes. */
-const attempts = 24;
+const attempts = 8;
 /** Samples without any result after which the ids are taken for no hashes. */
 const fruitlessLimit = 96;
 /** Samples that are then ignored before it is tried again. */
