@@ -9,7 +9,7 @@ export interface Disturbance {
   started: number;
 }
 
-/** What a slice may lose. One step of the hypervisor's clock (10 ms) in 0.2 s is more. */
+/** What a slice may lose. One step of the hypervisor's clock, 10 ms, is more. */
 const allowed = 0.02;
 
 export function lossOf({ stolen, others, started }: Disturbance): number {

@@ -34,7 +34,7 @@ interface Line {
   serverCpu: number;
   clientCpu: number;
   idleCpu: number;
-  machineCpu: number;
+  othersCpu: number;
   stolen: number;
   forks: number;
   p50: number;
@@ -110,11 +110,19 @@ function combine(server: string, lines: Line[]): Slice {
   const mean = (of: (line: Line) => number) => sum(of) / lines.length;
   const bad = sum((line) => line.bad);
   if (bad > 0) throw new Error(`${server}: ${bad} wrong answers`);
-  const operations = sum((line) => line.operations);
+  // A starved slice may have none.
+  const operations = Math.max(
+    1,
+    sum((line) => line.operations),
+  );
   const seconds = mean((line) => line.seconds);
-  const serverCpu = mean((line) => line.serverCpu);
+  const serverCpu = Math.max(
+    1e-6,
+    mean((line) => line.serverCpu),
+  );
   const clientCpu = sum((line) => line.clientCpu);
-  const others = mean((line) => line.machineCpu) - serverCpu - clientCpu;
+  // Each client takes the other ones for others.
+  const others = mean((line) => line.othersCpu) - (clientCpu * (lines.length - 1)) / lines.length;
   const share = (cpuSeconds: number) => Math.max(0, cpuSeconds) / (seconds * 2);
   return {
     rate: operations / seconds,

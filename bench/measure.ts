@@ -49,7 +49,7 @@ export interface Measured {
   seconds: number;
 }
 
-const turnsPerGroup = 16;
+const turnsPerGroup = 32;
 /**
  * Before a narrow interval may end the measurement. The width is looked at after each group: if it
  * could end one early, the groups that happen to agree would.
@@ -96,7 +96,7 @@ async function runGroup(work: Work, options: Options, random: Random): Promise<T
       if (work.data !== undefined) await fill(work.data, server);
       const load = new Load(work.load, server, shared ? cpus : [cpus[1]]);
       loads.push(load);
-      await load.slice(Math.min(1, 5 * slice)); // until it is compiled
+      await load.slice(Math.min(1, 10 * slice)); // until it is compiled
     }
     const turns: Turn[] = [];
     for (let turn = 0; turn < turnsPerGroup; turn++) {

@@ -8,7 +8,7 @@ export const optionTable = {
   only: { type: 'string', multiple: true },
   within: { type: 'string', default: '2%' },
   limit: { type: 'string', default: '180' },
-  slice: { type: 'string', default: '0.2' },
+  slice: { type: 'string', default: '0.1' },
   seed: { type: 'string' },
 } as const;
 

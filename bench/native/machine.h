@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -47,6 +48,10 @@ class ProcessTree {
  public:
   explicit ProcessTree(pid_t root) { Add(root); }
 
+  bool Contains(pid_t pid) const {
+    return std::find(pids_.begin(), pids_.end(), pid) != pids_.end();
+  }
+
   double Cpu() const {
     double seconds = 0;
     for (pid_t pid : pids_) seconds += CpuOf(pid);
@@ -70,7 +75,7 @@ class ProcessTree {
   std::vector<pid_t> pids_;
 };
 
-// What the whole machine did between Begin() and End().
+// What else the machine did between Begin() and End(), besides a server and this process.
 class Machine {
  public:
   Machine() {
@@ -84,20 +89,17 @@ class Machine {
     });
   }
 
-  void Begin() {
+  void Begin(const ProcessTree& server) {
     before_.clear();
-    ForEachNumber("/proc", [&](int pid) {
-      if (network_.count(pid) == 0) before_[pid] = CpuOf(pid);
-    });
+    ForEachOther(server, [&](pid_t pid) { before_[pid] = CpuOf(pid); });
     ReadStat();
   }
 
-  void End() {
-    cpu = 0;
-    ForEachNumber("/proc", [&](int pid) {
-      if (network_.count(pid) != 0) return;
+  void End(const ProcessTree& server) {
+    others = 0;
+    ForEachOther(server, [&](pid_t pid) {
       auto found = before_.find(pid);
-      cpu += CpuOf(pid) - (found == before_.end() ? 0 : found->second);
+      others += CpuOf(pid) - (found == before_.end() ? 0 : found->second);
     });
     double stolen_before = stolen;
     uint64_t forks_before = forks;
@@ -106,11 +108,19 @@ class Machine {
     forks -= forks_before;
   }
 
-  double cpu = 0;      // seconds of all processes that are alive at the end
+  double others = 0;   // CPU seconds of the others that are alive at the end
   double stolen = 0;   // seconds that the hypervisor gave to others, in steps of 10 ms
   uint64_t forks = 0;  // processes and threads that were started
 
  private:
+  // Neither the server nor this process, nor what the kernel does for the load.
+  template <typename Visit>
+  void ForEachOther(const ProcessTree& server, Visit visit) {
+    ForEachNumber("/proc", [&](int pid) {
+      if (pid != getpid() && network_.count(pid) == 0 && !server.Contains(pid)) visit(pid);
+    });
+  }
+
   void ReadStat() {
     FILE* file = fopen("/proc/stat", "r");
     if (file == nullptr) return;
@@ -123,7 +133,7 @@ class Machine {
     fclose(file);
   }
 
-  // The kernel's threads that process packets: what they do, they do for the load.
+  // The kernel's threads that process packets.
   std::unordered_set<pid_t> network_;
   std::unordered_map<pid_t, double> before_;
 };
