@@ -9,7 +9,7 @@ import { isFailure, systemError, unwrap } from '../lib/errors.js';
 import { native, type RecordedNativeFlow } from '../lib/native.js';
 import { cardsIn } from '../lib/rss/card/drivers.js';
 import { type Listener, numberOf } from '../lib/socket/listen.js';
-import { type Command, endpoint, number, parse, UsageError } from './command.js';
+import { addressAndPort, type Command, number, parse, UsageError } from './command.js';
 
 const usage = `Records what the network cards say of flows, for freebsd-rss replay.
 
@@ -116,7 +116,7 @@ async function run(args: string[]): Promise<number> {
   });
   const [file, ...more] = positionals;
   if (file === undefined || more.length > 0) throw new UsageError('record needs one file');
-  const { address: host, port = defaultPort } = endpoint(values.listen);
+  const { address: host, port = defaultPort } = addressAndPort(values.listen);
   const wanted = number('--flows', values.flows, 1, 100_000);
   const facts = gather(values.interface);
   writeFileSync(file, ''); // rather now than after the flows have come
