@@ -21,12 +21,12 @@ import {
   type Steering,
 } from 'freebsd-rss';
 
-import { Credentials } from './credentials.js';
+import { Credentials } from './shared/credentials.js';
 import { type Options, parseOptions, UsageError } from './options.js';
 import { watch } from './protocol/administration.js';
 import { version } from './protocol/version.js';
 import { dropPrivileges } from './privileges.js';
-import { Shared } from './shared.js';
+import { Shared } from './shared/shared-memory.js';
 import { mostWorkers } from './store/layout.js';
 import type { WorkerData } from './worker.js';
 

@@ -1,22 +1,22 @@
 // One worker: the protocol on its connections and datagrams, over the store that all workers share.
 import { defineWorker, type WorkerContext } from 'freebsd-rss/worker';
 
-import { Connections } from './connections.js';
-import { Credentials } from './credentials.js';
+import { Connections } from './shared/connections.js';
+import { Credentials } from './shared/credentials.js';
 import type { Options } from './options.js';
-import { Prefixes } from './prefixes.js';
+import { Prefixes } from './shared/prefixes.js';
 import type { Environment } from './protocol/context.js';
 import { Output } from './protocol/output.js';
 import { Protocol } from './protocol/protocol.js';
-import { State } from './state.js';
-import { counter, Counters } from './statistics.js';
-import { Clock } from './store/clock.js';
+import { State } from './shared/state.js';
+import { counter, Counters } from './shared/counters.js';
+import { Clock } from './shared/clock.js';
 import { lockToken } from './store/lock.js';
 import { Store, type StoreHandle } from './store/store.js';
-import { measureLoopDelay } from './loop-delay.js';
+import { measureLoopDelay } from './transport/loop-delay.js';
 import { sweep } from './store/sweep.js';
-import { StreamClients } from './streams.js';
-import { serveDatagrams } from './udp.js';
+import { StreamClients } from './transport/streams.js';
+import { serveDatagrams } from './transport/datagrams.js';
 
 /** Ids are those of shared segments. */
 export interface WorkerData {

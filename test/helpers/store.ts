@@ -1,7 +1,7 @@
 // Items of a shard, put and got as the protocol does it.
 import assert from 'node:assert/strict';
 
-import { Memory } from '../../examples/memcached/memory.js';
+import { Memory } from '../../examples/memcached/store/memory.js';
 import { Key } from '../../examples/memcached/store/key.js';
 import {
   Head,

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Memory } from '../../examples/memcached/memory.js';
+import { Memory } from '../../examples/memcached/store/memory.js';
 import { Output } from '../../examples/memcached/protocol/output.js';
 import { Protocol } from '../../examples/memcached/protocol/protocol.js';
 import { Session } from '../../examples/memcached/protocol/session.js';

@@ -7,9 +7,9 @@ import { Worker } from 'node:worker_threads';
 
 import { ShmSegment } from 'freebsd-rss';
 
-import { Memory } from '../../examples/memcached/memory.js';
-import { State } from '../../examples/memcached/state.js';
-import { Clock } from '../../examples/memcached/store/clock.js';
+import { Memory } from '../../examples/memcached/store/memory.js';
+import { State } from '../../examples/memcached/shared/state.js';
+import { Clock } from '../../examples/memcached/shared/clock.js';
 import {
   chunkSizes,
   geometry,

@@ -1,6 +1,6 @@
 // What is about the server as a whole: flush_all, verbosity, cache_memlimit, shutdown, debugtime.
-import { Slot } from '../state.js';
-import { counter } from '../statistics.js';
+import { Slot } from '../shared/state.js';
+import { counter } from '../shared/counters.js';
 import type { Context } from './context.js';
 import * as reply from './replies.js';
 

@@ -1,5 +1,5 @@
 // Adds to numbers in items: what incr, decr and ma have in common.
-import { counter } from '../statistics.js';
+import { counter } from '../shared/counters.js';
 import { Item, stateBinaryKey } from '../store/layout.js';
 import type { Shard } from '../store/shard.js';
 import type { Context } from './context.js';

@@ -1,7 +1,7 @@
 // With -Y a client has to give its name and password first, as the value of a "set" of any key.
-import type { Credentials } from '../credentials.js';
-import type { Memory } from '../memory.js';
-import { counter } from '../statistics.js';
+import type { Credentials } from '../shared/credentials.js';
+import type { Memory } from '../store/memory.js';
+import { counter } from '../shared/counters.js';
 import type { Context } from './context.js';
 import * as reply from './replies.js';
 

@@ -1,14 +1,14 @@
 // What the commands of one worker share.
 import type { ServerAddress, ServerStats } from 'freebsd-rss';
 
-import type { Connections } from '../connections.js';
-import type { Credentials } from '../credentials.js';
-import { Memory } from '../memory.js';
+import type { Connections } from '../shared/connections.js';
+import type { Credentials } from '../shared/credentials.js';
+import { Memory } from '../store/memory.js';
 import type { Options } from '../options.js';
-import type { PrefixCount, Prefixes } from '../prefixes.js';
-import { Slot, type State } from '../state.js';
-import type { Counters } from '../statistics.js';
-import type { Clock } from '../store/clock.js';
+import type { PrefixCount, Prefixes } from '../shared/prefixes.js';
+import { Slot, type State } from '../shared/state.js';
+import type { Counters } from '../shared/counters.js';
+import type { Clock } from '../shared/clock.js';
 import { Key } from '../store/key.js';
 import type { Shard } from '../store/shard.js';
 import type { Store } from '../store/store.js';

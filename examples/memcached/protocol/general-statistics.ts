@@ -1,6 +1,6 @@
 // `stats`: the server as a whole, with memcached's names.
-import { counterNames } from '../statistics.js';
-import { Slot } from '../state.js';
+import { counterNames } from '../shared/counters.js';
+import { Slot } from '../shared/state.js';
 import { Head, Statistic } from '../store/layout.js';
 import type { Environment } from './context.js';
 import type { Line } from './statistics.js';

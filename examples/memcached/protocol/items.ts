@@ -1,6 +1,6 @@
 // delete, touch, incr and decr.
-import { prefixDelete } from '../prefixes.js';
-import { counter } from '../statistics.js';
+import { prefixDelete } from '../shared/prefixes.js';
+import { counter } from '../shared/counters.js';
 import { type Arithmetic, noMemory, notNumeric } from './arithmetic.js';
 import type { Context } from './context.js';
 import * as reply from './replies.js';

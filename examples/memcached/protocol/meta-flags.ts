@@ -1,5 +1,5 @@
 // The flags of a meta command, as memcached 1.6.18 reads them.
-import type { Clock } from '../store/clock.js';
+import type { Clock } from '../shared/clock.js';
 import type { Tokens } from './tokens.js';
 
 /** Words of a command with all its flags. */

@@ -1,6 +1,6 @@
 // The meta commands: mg, ms, md, ma, me and mn.
-import { Memory } from '../memory.js';
-import { counter } from '../statistics.js';
+import { Memory } from '../store/memory.js';
+import { counter } from '../shared/counters.js';
 import { Item, stateBinaryKey, stateFetched, stateStale, stateWon } from '../store/layout.js';
 import type { Shard } from '../store/shard.js';
 import { type Arithmetic, noMemory, notNumeric } from './arithmetic.js';

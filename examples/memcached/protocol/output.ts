@@ -1,9 +1,9 @@
 // Where responses are written: a slab, of which the present client's answers are the last part.
 
-import { copy, Memory } from '../memory.js';
+import { copy, Memory } from '../store/memory.js';
 import { Item } from '../store/layout.js';
 import type { Shard } from '../store/shard.js';
-import { writeNumber } from '../store/text.js';
+import { writeNumber } from '../store/digits.js';
 
 const initialSize = 64 * 1024;
 const crlf = 0x0d0a;

@@ -1,8 +1,8 @@
 // memcached's text protocol over bytes. Synchronous: requests in, responses out, no strings and no
 // objects on the way of get and set.
-import type { Credentials } from '../credentials.js';
-import { type Memory, wordOf } from '../memory.js';
-import { Slot } from '../state.js';
+import type { Credentials } from '../shared/credentials.js';
+import { type Memory, wordOf } from '../store/memory.js';
+import { Slot } from '../shared/state.js';
 import { Administration } from './administration.js';
 import { Arithmetic } from './arithmetic.js';
 import { authenticate } from './authentication.js';

@@ -1,6 +1,6 @@
 // Fixed responses of the protocol (memcached's doc/protocol.txt), as bytes.
 
-import { Memory } from '../memory.js';
+import { Memory } from '../store/memory.js';
 
 const line = (text: string) => new Memory(Buffer.from(`${text}\r\n`, 'latin1'));
 

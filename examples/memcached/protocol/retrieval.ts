@@ -1,8 +1,8 @@
 // get, gets, gat and gats.
-import type { Memory } from '../memory.js';
-import { wordOf } from '../memory.js';
-import { prefixGet, prefixHit } from '../prefixes.js';
-import { counter } from '../statistics.js';
+import type { Memory } from '../store/memory.js';
+import { wordOf } from '../store/memory.js';
+import { prefixGet, prefixHit } from '../shared/prefixes.js';
+import { counter } from '../shared/counters.js';
 import { Item } from '../store/layout.js';
 import type { Shard } from '../store/shard.js';
 import { type Context, longestKey } from './context.js';

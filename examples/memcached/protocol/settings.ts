@@ -1,5 +1,5 @@
 // `stats settings`: what the server was started with, and what has been changed since.
-import { Slot } from '../state.js';
+import { Slot } from '../shared/state.js';
 import type { Environment } from './context.js';
 import type { Line } from './statistics.js';
 

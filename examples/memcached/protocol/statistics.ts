@@ -1,7 +1,7 @@
 // The stats command and its kinds.
-import { socketText } from '../connections.js';
+import { socketText } from '../shared/connections.js';
 import { watch } from './administration.js';
-import { Slot } from '../state.js';
+import { Slot } from '../shared/state.js';
 import type { Shard } from '../store/shard.js';
 import { firstEvent, Item, Statistic, stateBinaryKey } from '../store/layout.js';
 import type { Context } from './context.js';

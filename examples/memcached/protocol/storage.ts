@@ -1,7 +1,7 @@
 // set, add, replace, append, prepend and cas.
-import { type Memory, wordOf } from '../memory.js';
-import { prefixSet } from '../prefixes.js';
-import { counter } from '../statistics.js';
+import { type Memory, wordOf } from '../store/memory.js';
+import { prefixSet } from '../shared/prefixes.js';
+import { counter } from '../shared/counters.js';
 import { type Context, longestKey } from './context.js';
 import * as reply from './replies.js';
 import { Mode, Outcome, type Writer } from './writer.js';

@@ -1,6 +1,6 @@
 // Words of a command line, as offsets into the bytes they came in: no strings are made of short ones.
 
-import { Memory } from '../memory.js';
+import { Memory } from '../store/memory.js';
 
 const space = 32;
 const zero = 48;

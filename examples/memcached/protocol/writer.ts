@@ -1,6 +1,6 @@
 // Puts values into the store: what set, add, replace, append, prepend, cas and ms have in common.
-import { copy, Memory } from '../memory.js';
-import { counter } from '../statistics.js';
+import { copy, Memory } from '../store/memory.js';
+import { counter } from '../shared/counters.js';
 import { Item, itemHeader, stateBinaryKey, stateStale, stateWon } from '../store/layout.js';
 import type { Shard } from '../store/shard.js';
 import type { Context } from './context.js';

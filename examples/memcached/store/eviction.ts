@@ -12,7 +12,7 @@ import {
   Statistic,
 } from './layout.js';
 import type { Pages } from './pages.js';
-import type { Values } from './values.js';
+import type { Values } from './value-pages.js';
 
 /** The hand spares this many items that were used recently before it evicts one of them all the same. */
 const clockSteps = 64;

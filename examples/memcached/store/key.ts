@@ -1,5 +1,5 @@
 // The key that a command is about: where it lies, and its hash.
-import { Memory } from '../memory.js';
+import { Memory } from './memory.js';
 
 const afterSpace = 0x21;
 /** Bytes below 0x21 of a word: `(word - lows) & ~word & highs` is 0 if it has none. */

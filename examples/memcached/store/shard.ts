@@ -2,7 +2,7 @@
 // typed arrays; nothing here allocates on the JavaScript heap.
 import { OwnerLock } from 'freebsd-rss';
 
-import { copy, equal, Memory } from '../memory.js';
+import { copy, equal, Memory } from './memory.js';
 import { Eviction } from './eviction.js';
 import { HashIndex } from './hash-index.js';
 import type { Key } from './key.js';
@@ -25,8 +25,8 @@ import {
 } from './layout.js';
 import { tokenMask, workerOf } from './lock.js';
 import { Pages, type Renew } from './pages.js';
-import { digitsOf, suffixLength, writeNumber, writeSuffix } from './text.js';
-import { Values } from './values.js';
+import { digitsOf, suffixLength, writeNumber, writeSuffix } from './digits.js';
+import { Values } from './value-pages.js';
 
 const crlf = 0x0d0a;
 /** No value may take a larger part of a shard. */

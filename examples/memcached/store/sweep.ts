@@ -1,5 +1,5 @@
 // The background search for expired items: a few of every worker's shards at a time.
-import type { Clock } from './clock.js';
+import type { Clock } from '../shared/clock.js';
 import type { Store } from './store.js';
 
 const everyMs = 50;

@@ -3,13 +3,13 @@
 import type { Predecessor, ShmSegment } from 'freebsd-rss';
 
 import { Connections, createConnections } from './connections.js';
-import type { Options } from './options.js';
+import type { Options } from '../options.js';
 import { createPrefixes } from './prefixes.js';
 import { Slot, State } from './state.js';
-import { Counters, counter, createCounters } from './statistics.js';
-import { mostWorkers } from './store/layout.js';
-import { lockToken } from './store/lock.js';
-import { type StoreHandle, StoreMemory } from './store/store.js';
+import { Counters, counter, createCounters } from './counters.js';
+import { mostWorkers } from '../store/layout.js';
+import { lockToken } from '../store/lock.js';
+import { type StoreHandle, StoreMemory } from '../store/store.js';
 
 /** Changes with whatever lies in the segments. */
 const layout = 2;

@@ -2,11 +2,11 @@
 // a request in one datagram; a response is cut into datagrams of at most 1,400 bytes.
 import type { DatagramBatch, DatagramReplies } from 'freebsd-rss/worker';
 
-import { Memory } from './memory.js';
-import type { Output } from './protocol/output.js';
-import type { Protocol } from './protocol/protocol.js';
-import { Session } from './protocol/session.js';
-import { UdpCredit } from './udp-credit.js';
+import { Memory } from '../store/memory.js';
+import type { Output } from '../protocol/output.js';
+import type { Protocol } from '../protocol/protocol.js';
+import { Session } from '../protocol/session.js';
+import { UdpCredit } from './datagram-credit.js';
 
 const headerSize = 8;
 const payloadSize = 1400 - headerSize;

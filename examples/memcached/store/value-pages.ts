@@ -1,6 +1,6 @@
 // Values too large for a chunk: each lies in whole pages of its own, written once and given back whole.
 // So they are filled and read without the lock: a worker's row in the shard says which pages it holds.
-import { copy, type Memory } from '../memory.js';
+import { copy, type Memory } from './memory.js';
 import { Class, type Geometry, Head, Held, Item, mostWorkers, Page, ValuePage } from './layout.js';
 import type { Pages } from './pages.js';
 

@@ -2,7 +2,7 @@
 // nobody has used is not looked at: that would take it.
 import { ShmSegment } from 'freebsd-rss';
 
-import { mostWorkers } from './store/layout.js';
+import { mostWorkers } from '../store/layout.js';
 
 /** Words of a row, then the texts of both addresses. */
 const enum Word {

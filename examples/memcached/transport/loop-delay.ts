@@ -1,7 +1,7 @@
 // How late this thread's event loop is: what a request may have to wait for.
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 
-import { counter } from './statistics.js';
+import { counter } from '../shared/counters.js';
 
 const everyMs = 200;
 const resolution = 1; // ms

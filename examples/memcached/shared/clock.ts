@@ -1,5 +1,5 @@
 // The server's clock: whole seconds since shortly before it started, as memcached counts them.
-import { monotonicSeconds, Slot, type State } from '../state.js';
+import { monotonicSeconds, Slot, type State } from './state.js';
 
 const longestRelative = 60 * 60 * 24 * 30;
 

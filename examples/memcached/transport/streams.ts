@@ -8,17 +8,17 @@ import {
   type Streams,
 } from 'freebsd-rss/worker';
 
-import { ConnectionState, socketText } from './connections.js';
-import { Memory } from './memory.js';
-import type { Environment } from './protocol/context.js';
-import { Output, type Sink } from './protocol/output.js';
-import { Protocol } from './protocol/protocol.js';
-import { enoughOutput } from './protocol/retrieval.js';
-import { Session } from './protocol/session.js';
-import { Slot } from './state.js';
-import { counter } from './statistics.js';
-import { Held } from './store/layout.js';
-import type { Shard } from './store/shard.js';
+import { ConnectionState, socketText } from '../shared/connections.js';
+import { Memory } from '../store/memory.js';
+import type { Environment } from '../protocol/context.js';
+import { Output, type Sink } from '../protocol/output.js';
+import { Protocol } from '../protocol/protocol.js';
+import { enoughOutput } from '../protocol/retrieval.js';
+import { Session } from '../protocol/session.js';
+import { Slot } from '../shared/state.js';
+import { counter } from '../shared/counters.js';
+import { Held } from '../store/layout.js';
+import type { Shard } from '../store/shard.js';
 
 /**
  * What has been sent from the store is written again when it has been renewed, or, where that cannot be, when another
