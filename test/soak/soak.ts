@@ -206,14 +206,14 @@ async function tell(fault: string): Promise<void> {
 async function injectFaults(): Promise<void> {
   while (!stopping) {
     await setTimeout(200 + any(600));
-    const fault = ['kill', 'kill', 'rebalance', 'rebalance', 'handover'][any(5)]!;
+    const fault = ['kill', 'kill', 'rebalance', 'rebalance', 'upgrade'][any(5)]!;
     count(fault);
-    if (fault === 'handover') process.kill(pid(), 'SIGUSR2');
+    if (fault === 'upgrade') process.kill(pid(), 'SIGUSR2');
     else await tell(fault);
   }
 }
 
-/** They look at what the workers change. Whoever stays would keep a process that has been handed over. */
+/** Reads what the workers change. The connections are short: they would keep a process after an upgrade. */
 async function askStatistics(): Promise<void> {
   while (!stopping) {
     const which = ['', ' slabs', ' items', ' conns', ' rss', ' settings'][any(6)]!;
@@ -259,7 +259,7 @@ try {
   await Promise.race([working, over]);
   await over;
   await working;
-  assert.ok((counts['handed over'] = output.split('handed over to process').length - 1) > 0);
+  assert.ok((counts['upgraded'] = output.split('upgraded to process').length - 1) > 0);
   const warm = memory.slice(Math.ceil(memory.length / 4));
   const most = Math.max(...warm);
   const early = Math.max(...warm.splice(0, Math.ceil(warm.length / 2)));

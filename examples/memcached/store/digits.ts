@@ -1,24 +1,12 @@
-// The text of an item: <key> <flags> <length>\r\n<value>\r\n. The suffix is what stands between key and
-// value.
-const space = 32;
+// Numbers as decimal digits, written into memory without making strings.
 const zero = 48;
-const crlf = 0x0d0a;
+const limbs = new Uint32Array(4);
+const digits = new Uint8Array(20);
 
 export function digitsOf(value: number): number {
   let digits = 1;
   for (let power = 10; power <= value; power *= 10) digits++;
   return digits;
-}
-
-export function suffixLength(flags: number, valueLength: number): number {
-  return 4 + digitsOf(flags >>> 0) + digitsOf(valueLength);
-}
-
-export function writeSuffix(view: DataView, at: number, flags: number, valueLength: number): void {
-  view.setUint8(at, space);
-  const next = writeNumber(view, at + 1, flags);
-  view.setUint8(next, space);
-  view.setUint16(writeNumber(view, next + 1, valueLength), crlf);
 }
 
 /** Writes an unsigned number of up to 32 bits; returns where the next byte goes. */
@@ -31,4 +19,26 @@ export function writeNumber(view: DataView, at: number, value: number): number {
     rest = next;
   }
   return end;
+}
+
+/** Writes an unsigned number of 64 bits, given as two words; returns where the next byte goes. */
+export function writeNumber64(view: DataView, at: number, high: number, low: number): number {
+  if (high === 0) return writeNumber(view, at, low);
+  limbs[0] = high >>> 16;
+  limbs[1] = high & 0xffff;
+  limbs[2] = low >>> 16;
+  limbs[3] = low & 0xffff;
+  let first = digits.length;
+  // Long division by 10, one digit a round, until nothing is left.
+  do {
+    let rest = 0;
+    for (let i = 0; i < 4; i++) {
+      const part = rest * 0x10000 + limbs[i]!;
+      limbs[i] = part / 10;
+      rest = part % 10;
+    }
+    digits[--first] = rest;
+  } while ((limbs[0]! | limbs[1]! | limbs[2]! | limbs[3]!) !== 0);
+  for (let i = first; i < digits.length; i++) view.setUint8(at + i - first, zero + digits[i]!);
+  return at + digits.length - first;
 }

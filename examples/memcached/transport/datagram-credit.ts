@@ -1,30 +1,31 @@
-// How much may be sent to one address by UDP. Sources of datagrams can be forged: without a bound, small
-// requests would bring large answers to whoever they name.
+// Limits what is sent to one address by UDP. Sources of datagrams can be forged: without a limit, small
+// requests would send large answers to a victim.
 
-/** Bytes per second and address; and as many at once. */
+/** Bytes per second and address. */
 const rate = 2 ** 20;
+/** Bytes at once. */
 const burst = 2 ** 22;
-/** Addresses of the same slot share what they have. */
-const slots = 4096;
+/** Addresses with the same hash share an account. */
+const accounts = 4096;
 
-function slotOf(address: string): number {
+function accountOf(address: string): number {
   let hash = 0;
   for (let i = 0; i < address.length; i++) hash = (Math.imul(hash, 31) + address.charCodeAt(i)) | 0;
-  return (hash >>> 0) % slots;
+  return (hash >>> 0) % accounts;
 }
 
-export class UdpCredit {
-  readonly #credit = new Float64Array(slots).fill(burst);
-  readonly #since = new Float64Array(slots);
+export class DatagramCredit {
+  readonly #credit = new Float64Array(accounts).fill(burst);
+  readonly #since = new Float64Array(accounts);
 
-  /** Whether the address may have so many bytes at this time (ms); they count if it may. */
+  /** Whether the address may get this many bytes at this time (ms). If so, they are charged. */
   spend(address: string, bytes: number, now: number): boolean {
-    const slot = slotOf(address);
-    const earned = ((now - this.#since[slot]!) / 1000) * rate;
-    this.#since[slot] = now;
-    const credit = Math.min(burst, this.#credit[slot]! + earned);
+    const account = accountOf(address);
+    const earned = ((now - this.#since[account]!) / 1000) * rate;
+    this.#since[account] = now;
+    const credit = Math.min(burst, this.#credit[account]! + earned);
     const granted = bytes <= credit;
-    this.#credit[slot] = granted ? credit - bytes : credit;
+    this.#credit[account] = granted ? credit - bytes : credit;
     return granted;
   }
 }

@@ -1,75 +1,91 @@
-// memcached's UDP frames: 8 bytes (request id, sequence number, datagrams in the message, 0) before
-// a request in one datagram; a response is cut into datagrams of at most 1,400 bytes.
+// memcached's UDP frames. Eight bytes stand before a request in one datagram: request id, sequence number,
+// number of datagrams, 0. A response is cut into datagrams of at most 1,400 bytes.
 import type { DatagramBatch, DatagramReplies } from 'freebsd-rss/worker';
 
-import { Memory } from '../store/memory.js';
-import type { Output } from '../protocol/output.js';
-import type { Protocol } from '../protocol/protocol.js';
+import type { Environment } from '../protocol/context.js';
+import { Output } from '../protocol/output.js';
+import { Protocol } from '../protocol/protocol.js';
 import { Session } from '../protocol/session.js';
-import { UdpCredit } from './datagram-credit.js';
+import { Memory } from '../store/memory.js';
+import { DatagramCredit } from './datagram-credit.js';
 
 const headerSize = 8;
 const payloadSize = 1400 - headerSize;
-const refused = 'SERVER_ERROR too many large responses for UDP';
-const credit = new UdpCredit();
-/** A response beyond this is refused: one request must not bring thousands of datagrams. */
+/** Larger responses are refused: one request must not cause thousands of datagrams. */
 const mostOutput = 2 ** 21;
 const tooLarge = 'SERVER_ERROR response too large for UDP';
+const refused = 'SERVER_ERROR too many large responses for UDP';
 
-/** Answers every request of a batch. Frames that are no request of one datagram are ignored. */
-export function serveDatagrams(
-  batch: DatagramBatch,
-  replies: DatagramReplies,
-  protocol: Protocol,
-  out: Output,
-  onRequests: (bucket: number, requests: number) => void,
-): void {
-  const input = new Memory(batch.bytes);
-  for (let i = 0; i < batch.count; i++) {
-    const start = batch.offset(i);
-    const length = batch.length(i);
-    const { bytes } = batch;
-    if (length <= headerSize || batch.truncated(i)) continue;
-    if (bytes.readUInt16BE(start + 2) !== 0 || bytes.readUInt16BE(start + 4) !== 1) continue;
+/** Serves the datagrams of one worker. */
+export class DatagramClients {
+  readonly #out = new Output();
+  readonly #protocol: Protocol;
+  readonly #credit = new DatagramCredit();
+  readonly #onRequests: (bucket: number, requests: number) => void;
+
+  constructor(environment: Environment, onRequests: (bucket: number, requests: number) => void) {
+    this.#protocol = new Protocol(environment, this.#out);
+    this.#onRequests = onRequests;
+  }
+
+  /** Answers every request of a batch. Other frames, and requests of several datagrams, are ignored. */
+  serve(batch: DatagramBatch, replies: DatagramReplies): void {
+    const input = new Memory(batch.bytes);
+    for (let i = 0; i < batch.count; i++) {
+      const start = batch.offset(i);
+      const length = batch.length(i);
+      const { bytes } = input;
+      if (length <= headerSize || batch.truncated(i)) continue;
+      if (bytes.readUInt16BE(start + 2) !== 0 || bytes.readUInt16BE(start + 4) !== 1) continue;
+      this.#onRequests(batch.bucket(i), this.#execute(input, start + headerSize, start + length));
+      this.#limit(batch, i);
+      this.#reply(replies, i, bytes.readUInt16BE(start));
+      this.#out.rewind();
+    }
+  }
+
+  /** Returns the number of requests. */
+  #execute(input: Memory, start: number, end: number): number {
     const session = new Session();
-    const end = start + length;
+    const out = this.#out;
     let requests = 0;
-    for (let at = start + headerSize; at < end && !session.closing && out.length <= mostOutput;) {
-      const taken = protocol.execute(input, at, end, session);
+    for (let at = start; at < end && !session.closing && out.length <= mostOutput;) {
+      const taken = this.#protocol.execute(input, at, end, session);
       if (taken === 0) break;
       at += taken;
       requests++;
     }
-    if (out.length > mostOutput) {
-      out.rewind();
-      out.line(tooLarge);
-    }
-    // One datagram for one is not worth a forger's while, and the peer's address costs a call.
-    if (
-      out.length > payloadSize &&
-      !credit.spend(batch.peer(i).address, out.length, performance.now())
-    ) {
-      out.rewind();
-      out.line(refused);
-    }
-    onRequests(batch.bucket(i), requests);
-    reply(replies, i, bytes.readUInt16BE(start), out);
-    out.rewind();
+    return requests;
   }
-}
 
-function reply(replies: DatagramReplies, i: number, requestId: number, out: Output): void {
-  const total = Math.ceil(out.length / payloadSize);
-  for (let sequence = 0; sequence < total; sequence++) {
-    const from = sequence * payloadSize;
-    const size = Math.min(payloadSize, out.length - from);
-    const at = replies.reserve(headerSize + size);
-    const { bytes } = replies;
-    bytes.writeUInt16BE(requestId, at);
-    bytes.writeUInt16BE(sequence, at + 2);
-    bytes.writeUInt16BE(total, at + 4);
-    bytes.writeUInt16BE(0, at + 6);
-    out.memory.bytes.copy(bytes, at + headerSize, from, from + size);
-    replies.commit(i, at, headerSize + size);
+  /** Replaces a response by an error that is too large, or more than its client may have. */
+  #limit(batch: DatagramBatch, i: number): void {
+    const out = this.#out;
+    // A response of one datagram is no use to a forger, and the peer's address costs a call.
+    if (out.length <= payloadSize) return;
+    const error = out.length > mostOutput ? tooLarge : refused;
+    if (error === refused) {
+      const { address } = batch.peer(i);
+      if (this.#credit.spend(address, out.length, performance.now())) return;
+    }
+    out.rewind();
+    out.line(error);
+  }
+
+  #reply(replies: DatagramReplies, i: number, requestId: number): void {
+    const out = this.#out;
+    const total = Math.ceil(out.length / payloadSize);
+    for (let sequence = 0; sequence < total; sequence++) {
+      const from = sequence * payloadSize;
+      const size = Math.min(payloadSize, out.length - from);
+      const at = replies.reserve(headerSize + size);
+      const { bytes } = replies;
+      bytes.writeUInt16BE(requestId, at);
+      bytes.writeUInt16BE(sequence, at + 2);
+      bytes.writeUInt16BE(total, at + 4);
+      bytes.writeUInt16BE(0, at + 6);
+      out.memory.bytes.copy(bytes, at + headerSize, from, from + size);
+      replies.commit(i, at, headerSize + size);
+    }
   }
 }
