@@ -1,4 +1,4 @@
-// What the example's protocol works on, without a server around it.
+// The environment of the example's protocol, without a server.
 import type { ServerStats } from 'freebsd-rss';
 
 import { Connections, createConnections } from '../../examples/memcached/shared/connections.js';

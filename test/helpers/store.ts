@@ -1,4 +1,4 @@
-// Items of a shard, put and got as the protocol does it.
+// Puts and gets items of a shard as the protocol does.
 import assert from 'node:assert/strict';
 
 import { Memory } from '../../examples/memcached/store/memory.js';

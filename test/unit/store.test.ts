@@ -10,7 +10,7 @@ import { ShmSegment } from 'freebsd-rss';
 import { Memory } from '../../examples/memcached/store/memory.js';
 import { State } from '../../examples/memcached/shared/state.js';
 import { Clock } from '../../examples/memcached/shared/clock.js';
-import { chunkSizes, geometry, Head, Statistic } from '../../examples/memcached/store/layout.js';
+import { chunkSizes, Head, Statistic } from '../../examples/memcached/store/layout.js';
 import { lockToken } from '../../examples/memcached/store/lock.js';
 import { NewItem } from '../../examples/memcached/store/new-item.js';
 import { Shard } from '../../examples/memcached/store/shard.js';
@@ -137,7 +137,7 @@ describe('the index', () => {
     const count = 200_000;
     for (let i = 0; i < count; i++)
       assert.ok(put(shard, Buffer.from(`k${i}`), Buffer.from(`v${i}`)));
-    const buckets = (geometry(2 ** 25).pageSize / 4) * 2 ** shard.memory.words[Head.IndexLevel]!;
+    const buckets = shard.memory.words[Head.IndexMask]! + 1;
     assert.equal(buckets + shard.memory.words[Head.IndexSplit]!, count);
     for (let i = 0; i < count; i++)
       assert.equal(get(shard, Buffer.from(`k${i}`))?.toString(), `v${i}`);
@@ -145,7 +145,7 @@ describe('the index', () => {
 });
 
 it('a reset that a death has cut short, at any of its steps, is made whole by the next', () => {
-  for (const head of [Head.UsedPages, Head.IndexLevel, Head.IndexSplit, Head.Words]) {
+  for (const head of [Head.UsedPages, Head.IndexMask, Head.IndexSplit, Head.Words]) {
     const shard = makeShard(2 ** 23, false);
     const keys = Array.from({ length: 20_000 }, (_, i) => Buffer.from(`key-${i}`));
     for (const key of keys) put(shard, key, key);

@@ -72,6 +72,27 @@ export class Arithmetic {
     }
   }
 
+  /**
+   * Does the same, in place, to a number of up to 32 bits that keeps its length. Returns the result; -1 if
+   * the item is another, or there is none.
+   */
+  changeSmall(delta: number, increment: boolean): number {
+    const { count, shard, key, clock } = this.#context;
+    let result = -1;
+    shard.lock();
+    try {
+      const item = shard.find(key, clock.now);
+      if (item === 0 || !this.#mayChange(shard, item)) return -1;
+      result = shard.items.changeNumber(item, increment ? delta : -delta);
+      if (result < 0) return -1;
+      this.#finish(shard, item);
+    } finally {
+      shard.unlock();
+    }
+    count[increment ? counter.incr_hits : counter.decr_hits]!++;
+    return result;
+  }
+
   /** Copies the value of the item, if it can be a number, to the scratch. */
   #read(shard: Shard): Change {
     const { key, clock, scratch } = this.#context;
@@ -99,7 +120,7 @@ export class Arithmetic {
 
   /** Stores the context's item in place of the one that was read, if that has not changed. */
   #write(shard: Shard): Change {
-    const { key, clock, item, facts } = this.#context;
+    const { key, clock, item } = this.#context;
     const { view, items, text } = shard;
     shard.lock();
     try {
@@ -120,12 +141,17 @@ export class Arithmetic {
         if (binaryKey) view.markBinaryKey(changed);
         items.replace(changed, item, clock.now);
       }
-      view.touch(changed, clock.now, false);
-      facts.take(shard, changed);
-      if (this.expires >= 0) view.setExpires(changed, this.expires);
+      this.#finish(shard, changed);
       return Change.Done;
     } finally {
       shard.unlock();
     }
+  }
+
+  #finish(shard: Shard, item: number): void {
+    const { clock, facts } = this.#context;
+    shard.view.touch(item, clock.now, false);
+    facts.take(shard, item);
+    if (this.expires >= 0) shard.view.setExpires(item, this.expires);
   }
 }

@@ -66,11 +66,16 @@ export class Items {
     const context = this.#context;
     const { tokens, count, out } = context;
     if (!context.checkKey()) return;
+    context.takeKey();
     const small = tokens.small(2);
-    if (small >= 0 && this.#changeSmall(small, increment)) return;
+    const result = small < 0 ? -1 : this.#arithmetic.changeSmall(small, increment);
+    if (result >= 0) {
+      if (context.noreply) return;
+      out.number(result);
+      return out.crlf();
+    }
     const delta = tokens.unsigned64(2);
     if (delta === undefined) return context.answer(reply.badDelta);
-    context.takeKey();
     switch (this.#arithmetic.change(delta, increment)) {
       case Change.NotFound:
         count[increment ? counter.incr_misses : counter.decr_misses]!++;
@@ -81,28 +86,5 @@ export class Items {
         return context.answer(reply.noMemoryForNumber);
     }
     if (!context.noreply) out.line(this.#arithmetic.text);
-  }
-
-  /** Changes a number of few digits in place. False: the number is long, or its length changes. */
-  #changeSmall(delta: number, increment: boolean): boolean {
-    const context = this.#context;
-    context.takeKey();
-    const { shard, out } = context;
-    let result = -1;
-    shard.lock();
-    try {
-      const item = shard.find(context.key, context.clock.now);
-      if (item === 0) return false;
-      result = shard.items.changeNumber(item, increment ? delta : -delta);
-      if (result < 0) return false;
-      shard.view.touch(item, context.clock.now, false);
-    } finally {
-      shard.unlock();
-    }
-    context.count[increment ? counter.incr_hits : counter.decr_hits]!++;
-    if (context.noreply) return true;
-    out.number(result);
-    out.crlf();
-    return true;
   }
 }

@@ -7,6 +7,9 @@ import { Flag } from './meta-flags.js';
 import * as reply from './replies.js';
 import type { Writer } from './writer.js';
 
+/** The largest number of 32 bits. */
+const mostSmall = 0xffffffffn;
+
 export class MetaArithmetic {
   readonly #command: MetaCommand;
   readonly #writer: Writer;
@@ -40,7 +43,10 @@ export class MetaArithmetic {
     arithmetic.uniqueHigh = flags.uniqueHigh;
     arithmetic.uniqueLow = flags.uniqueLow;
     arithmetic.expires = flags.expires;
-    const change = arithmetic.change(flags.delta, increment);
+    const small = flags.delta <= mostSmall;
+    const result = small ? arithmetic.changeSmall(Number(flags.delta), increment) : -1;
+    if (result >= 0) arithmetic.text = String(result);
+    const change = result >= 0 ? Change.Done : arithmetic.change(flags.delta, increment);
     arithmetic.reset();
     return change;
   }

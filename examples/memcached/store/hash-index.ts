@@ -26,11 +26,12 @@ export class HashIndex {
   /** Number of buckets. */
   get size(): number {
     const words = this.#words;
-    return (this.#bucketsPerPage << words[Head.IndexLevel]!) + words[Head.IndexSplit]!;
+    return words[Head.IndexMask]! + 1 + words[Head.IndexSplit]!;
   }
 
   /** Takes the first page. */
   start(): void {
+    this.#words[Head.IndexMask] = this.#bucketsPerPage - 1;
     this.#addPage(0);
   }
 
@@ -90,24 +91,23 @@ export class HashIndex {
     const words = this.#words;
     const buckets = this.size;
     if (this.needsPage) this.#addPage(buckets);
-    const size = this.#bucketsPerPage << words[Head.IndexLevel]!;
+    const mask = words[Head.IndexMask]!;
     const split = words[Head.IndexSplit]!;
-    this.#split(split, buckets, 2 * size - 1);
-    if (split + 1 < size) {
+    this.#split(split, buckets, 2 * mask + 1);
+    if (split < mask) {
       words[Head.IndexSplit] = split + 1;
     } else {
       words[Head.IndexSplit] = 0;
-      words[Head.IndexLevel]!++;
+      words[Head.IndexMask] = 2 * mask + 1;
     }
   }
 
   /** The word that holds the head of the hash's chain. */
   #head(hash: number): number {
     const words = this.#words;
-    const size = this.#bucketsPerPage << words[Head.IndexLevel]!;
-    let bucket = hash & (size - 1);
-    if (bucket < words[Head.IndexSplit]!) bucket = hash & (2 * size - 1);
-    return this.#headOf(bucket);
+    const mask = words[Head.IndexMask]!;
+    const bucket = hash & mask;
+    return this.#headOf(bucket < words[Head.IndexSplit]! ? hash & (2 * mask + 1) : bucket);
   }
 
   #directoryOf(bucket: number): number {

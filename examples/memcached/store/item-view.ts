@@ -1,6 +1,7 @@
 // The fields of an item, by its offset. Everything outside of the store reads and changes items through
 // this class; its methods are short enough for V8 to inline.
 import {
+  headShift,
   Item,
   keyLengthMask,
   stateBinaryKey,
@@ -9,72 +10,72 @@ import {
   stateReferenced,
   stateStale,
   stateWon,
-  suffixShift,
 } from './layout.js';
 
 export class ItemView {
-  readonly #words: Int32Array;
+  // No # field: the accesses would be too long for V8 to inline the methods in any case.
+  private readonly words: Int32Array;
 
   constructor(words: Int32Array) {
-    this.#words = words;
+    this.words = words;
   }
 
   // --- Size -------------------------------------------------------------------------------------
 
   /** Of the value, in bytes. */
   length(item: number): number {
-    return this.#words[(item >> 2) + Item.Length]!;
+    return this.words[(item >> 2) + Item.Length]!;
   }
 
   keyLength(item: number): number {
-    return this.#words[(item >> 2) + Item.State]! & keyLengthMask;
+    return this.words[(item >> 2) + Item.State]! & keyLengthMask;
   }
 
   /** Length of <key> <flags> <length>\r\n. */
   headLength(item: number): number {
-    const state = this.#words[(item >> 2) + Item.State]!;
-    return (state & keyLengthMask) + (state >>> suffixShift);
+    return this.words[(item >> 2) + Item.State]! >>> headShift;
   }
 
   /** Length of <key> <flags> <length>\r\n<value>\r\n. */
   textLength(item: number): number {
-    return this.headLength(item) + this.length(item) + 2;
+    const w = item >> 2;
+    return (this.words[w + Item.State]! >>> headShift) + this.words[w + Item.Length]! + 2;
   }
 
   /** First page of a value in pages of its own, + 1. 0: the whole value stands in the text. */
   firstPage(item: number): number {
-    return this.#words[(item >> 2) + Item.Pages]!;
+    return this.words[(item >> 2) + Item.Pages]!;
   }
 
   // --- Content ----------------------------------------------------------------------------------
 
   /** The client's flags, as a signed number. */
   flags(item: number): number {
-    return this.#words[(item >> 2) + Item.Flags]!;
+    return this.words[(item >> 2) + Item.Flags]!;
   }
 
   /** Second of the server's clock, 0 for never. */
   expires(item: number): number {
-    return this.#words[(item >> 2) + Item.Expires]!;
+    return this.words[(item >> 2) + Item.Expires]!;
   }
 
   setExpires(item: number, expires: number): void {
-    this.#words[(item >> 2) + Item.Expires] = expires;
+    this.words[(item >> 2) + Item.Expires] = expires;
   }
 
   isExpired(item: number, now: number): boolean {
-    const expires = this.#words[(item >> 2) + Item.Expires]!;
-    return expires !== 0 && expires <= now;
+    // 0, which is never, becomes the largest number.
+    return (this.words[(item >> 2) + Item.Expires]! - 1) >>> 0 < now;
   }
 
   // --- CAS number -------------------------------------------------------------------------------
 
   casHigh(item: number): number {
-    return this.#words[(item >> 2) + Item.CasHigh]!;
+    return this.words[(item >> 2) + Item.CasHigh]!;
   }
 
   casLow(item: number): number {
-    return this.#words[(item >> 2) + Item.CasLow]!;
+    return this.words[(item >> 2) + Item.CasLow]!;
   }
 
   hasCas(item: number, high: number, low: number): boolean {
@@ -92,15 +93,15 @@ export class ItemView {
 
   /** Second in which the item was last used. */
   accessed(item: number): number {
-    return this.#words[(item >> 2) + Item.Accessed]!;
+    return this.words[(item >> 2) + Item.Accessed]!;
   }
 
   /** Marks the item as used and, if `fetched`, as read by a client. */
   touch(item: number, now: number, fetched: boolean): void {
-    const words = this.#words;
+    const words = this.words;
     const w = item >> 2;
     const state = words[w + Item.State]!;
-    const used = state | stateReferenced | (fetched ? stateFetched : 0);
+    const used = state | (fetched ? stateReferenced | stateFetched : stateReferenced);
     // The memory is not written where nothing changes: other CPUs keep it in their caches.
     if (used !== state) words[w + Item.State] = used;
     if (words[w + Item.Accessed] !== now) words[w + Item.Accessed] = now;
@@ -111,7 +112,7 @@ export class ItemView {
   }
 
   clearReferenced(item: number): void {
-    this.#words[(item >> 2) + Item.State]! &= ~stateReferenced;
+    this.words[(item >> 2) + Item.State]! &= ~stateReferenced;
   }
 
   /** Whether a client has read it. */
@@ -134,12 +135,12 @@ export class ItemView {
   /** Marks the value as out of date: the next client to read it is asked to refresh it. */
   invalidate(item: number): void {
     const w = item >> 2;
-    this.#words[w + Item.State] = (this.#words[w + Item.State]! | stateStale) & ~stateWon;
+    this.words[w + Item.State] = (this.words[w + Item.State]! | stateStale) & ~stateWon;
   }
 
   /** Marks the value as out of date and, if `won`, the item as one that a client has been asked to refresh. */
   markStale(item: number, won: boolean): void {
-    this.#words[(item >> 2) + Item.State]! |= stateStale | (won ? stateWon : 0);
+    this.words[(item >> 2) + Item.State]! |= stateStale | (won ? stateWon : 0);
   }
 
   /** Whether one client has been asked to refresh the item. */
@@ -148,7 +149,7 @@ export class ItemView {
   }
 
   markWon(item: number): void {
-    this.#words[(item >> 2) + Item.State]! |= stateWon;
+    this.words[(item >> 2) + Item.State]! |= stateWon;
   }
 
   /** Whether the key was given in base64. */
@@ -157,10 +158,10 @@ export class ItemView {
   }
 
   markBinaryKey(item: number): void {
-    this.#words[(item >> 2) + Item.State]! |= stateBinaryKey;
+    this.words[(item >> 2) + Item.State]! |= stateBinaryKey;
   }
 
   #has(item: number, mark: number): boolean {
-    return (this.#words[(item >> 2) + Item.State]! & mark) !== 0;
+    return (this.words[(item >> 2) + Item.State]! & mark) !== 0;
   }
 }

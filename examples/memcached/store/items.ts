@@ -4,7 +4,7 @@ import type { HashIndex } from './hash-index.js';
 import type { Holdings } from './holdings.js';
 import { type ItemText, suffixLength } from './item-text.js';
 import type { ItemView } from './item-view.js';
-import { Head, Item, itemHeader, stateItem, Statistic, suffixShift } from './layout.js';
+import { Head, headShift, Item, itemHeader, stateItem, Statistic } from './layout.js';
 import type { LiveItems } from './live-items.js';
 import { copy, type Memory } from './memory.js';
 import type { NewItem } from './new-item.js';
@@ -103,7 +103,7 @@ export class Items {
     words[w + Item.Length] = from.length;
     words[w + Item.Expires] = from.expires;
     words[w + Item.Flags] = from.flags;
-    words[w + Item.State] = stateItem | keyLength | (suffix << suffixShift);
+    words[w + Item.State] = stateItem | keyLength | ((keyLength + suffix) << headShift);
     words[w + Item.Accessed] = now;
     this.#text.writeSuffix(item, keyLength, from.flags, from.length);
   }

@@ -19,8 +19,8 @@ export const enum Head {
   FreePages = 8, // head of the list of free pages, as page number + 1
   UsedPages = 9, // pages that have ever been in use; the rest is untouched memory
   TakenPages = 10, // pages in use
-  IndexLevel = 11,
-  IndexSplit = 12,
+  IndexMask = 11, // buckets before the current round of splits, less 1
+  IndexSplit = 12, // buckets split in this round
   SweepPage = 13, // where the search for expired items continues
   SweepChunk = 14,
   ReadPages = 15, // pages of values that are read without the lock
@@ -116,7 +116,7 @@ export const enum Item {
 }
 export const itemHeader = Item.Words * 4;
 
-/** Bits of Item.State above the key's length. The top bits are the length of " <flags> <length>\r\n". */
+/** Bits of Item.State above the key's length. The top bits are the length of <key> <flags> <length>\r\n. */
 export const keyLengthMask = 0xff;
 export const stateItem = 1 << 8;
 export const stateReferenced = 1 << 9; // used since the clock's hand passed last
@@ -124,7 +124,7 @@ export const stateFetched = 1 << 10;
 export const stateStale = 1 << 11; // of the meta commands
 export const stateWon = 1 << 12; // one client has been asked to refresh the item
 export const stateBinaryKey = 1 << 13; // the key came in base64
-export const suffixShift = 14;
+export const headShift = 14;
 
 const growth = 1.25;
 const smallestChunk = 64;
