@@ -12,7 +12,10 @@ import {
 
 import type { RssServer } from 'freebsd-rss';
 
-/** Writes this process's id. The file is never empty on the way: other programs may read it at any time. */
+/**
+ * Writes this process's id. The file is never empty on the way: other programs may read it at any
+ * time.
+ */
 export function writePid(file: string): void {
   const text = `${process.pid}\n`;
   const fd = openSync(file, constants.O_WRONLY | constants.O_CREAT, 0o644);
@@ -30,7 +33,9 @@ export function removePid(file: string): void {
   }
 }
 
-/** Writes the ports in memcached's format, for test programs that start the server with any port. */
+/**
+ * Writes the ports in memcached's format, for test programs that start the server with any port.
+ */
 export function writePorts(file: string, server: RssServer): void {
   const lines = server.addresses.map(
     ({ protocol, family, port }) =>

@@ -87,7 +87,8 @@ server.on('warning', (warning) => console.error(`warning: ${warning.message}`));
 server.on('error', fail);
 server.on('worker-blocked', ({ workerIndex, buckets, blockedMs }) =>
   console.error(
-    `warning: worker ${workerIndex} (buckets ${buckets.join(' ')}) has been blocked for ${blockedMs} ms`,
+    `warning: worker ${workerIndex} (buckets ${buckets.join(' ')}) ` +
+      `has been blocked for ${blockedMs} ms`,
   ),
 );
 server.on('worker-exit', ({ workerIndex, generation, code, error }) => {

@@ -3,8 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { chownSync } from 'node:fs';
 
 /**
- * Becomes this user, with the user's main group alone, and gives the files to it. As in memcached, nothing
- * happens if the process does not run as root. Throws.
+ * Becomes this user, with the user's main group alone, and gives the files to it. As in memcached,
+ * nothing happens if the process does not run as root. Throws.
  */
 export function dropPrivileges(user: string, files: (string | undefined)[]): void {
   if (process.geteuid?.() !== 0) return;

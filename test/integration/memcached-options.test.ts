@@ -27,7 +27,10 @@ async function statistic(client: RawClient, name: string, kind = ''): Promise<nu
   return Number(new RegExp(`^STAT ${name} (\\d+)\r$`, 'm').exec(stats)?.[1]);
 }
 
-/** `count` connections, and no others: that of whoever has waited for the server may end a little later. */
+/**
+ * `count` connections, and no others: that of whoever has waited for the server may end a little
+ * later.
+ */
 async function connect(server: Served, count: number): Promise<RawClient[]> {
   const clients = [new RawClient(server.port)];
   while ((await statistic(clients[0]!, 'total_connections')) < 2) await setTimeout(5);

@@ -1,4 +1,5 @@
-// Large values go out from where they lie in the store, while they are replaced, deleted and evicted.
+// Large values go out from where they lie in the store, while they are replaced, deleted and
+// evicted.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';

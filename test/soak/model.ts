@@ -1,5 +1,6 @@
-// What a client knows of its own keys, which no other client writes. A key has one value, or one of several
-// if a connection was lost in the middle of a request. Undefined means that there is no item.
+// What a client knows of its own keys, which no other client writes. A key has one value, or one of
+// several if a connection was lost in the middle of a request. Undefined means that there is no
+// item.
 type Value = string | undefined;
 
 export class Model {

@@ -213,7 +213,10 @@ async function injectFaults(): Promise<void> {
   }
 }
 
-/** Reads what the workers change. The connections are short: they would keep a process after an upgrade. */
+/**
+ * Reads what the workers change. The connections are short: they would keep a process after an
+ * upgrade.
+ */
 async function askStatistics(): Promise<void> {
   while (!stopping) {
     const which = ['', ' slabs', ' items', ' conns', ' rss', ' settings'][any(6)]!;

@@ -45,7 +45,8 @@ function feed(pieces: Buffer[]): string {
 }
 
 const script = Buffer.from(
-  'set a 5 0 10\r\n01234\r\n789\r\nget a\r\nget a b\r\nappend a 0 0 2\r\nxy\r\nget a\r\nincr a 1\r\n' +
+  'set a 5 0 10\r\n01234\r\n789\r\nget a\r\nget a b\r\n' +
+    'append a 0 0 2\r\nxy\r\nget a\r\nincr a 1\r\n' +
     'set big 0 0 2000000\r\n' +
     'z'.repeat(300) +
     '\r\n',

@@ -30,7 +30,8 @@ for (const [size, evict] of [
   [2 ** 22, true],
   [2 ** 23, false],
 ] as const) {
-  it(`a shard of ${size / 2 ** 20} MiB, ${evict ? 'evicting' : 'refusing'}: nothing stored is changed`, () => {
+  const name = `${size / 2 ** 20} MiB, ${evict ? 'evicting' : 'refusing'}`;
+  it(`a shard of ${name}: nothing stored is changed`, () => {
     const shard = makeShard(size, evict);
     const random = randomNumbers(size);
     const model = new Map<string, Buffer>();
@@ -322,7 +323,7 @@ describe('large values', () => {
       ['replaced', (shard: Shard) => put(shard, key, Buffer.alloc(900_000, 'x'))],
       ['flushed', (shard: Shard) => shard.locked(() => shard.clear())],
     ] as const)
-      it(`a value stays whole while it is ${name}, and is renewed before it is written again`, () => {
+      it(`a value stays whole while it is ${name}; it is renewed before it is written`, () => {
         const { shard, renewed } = sending();
         put(shard, key, value);
         const pinned = pin(shard);
@@ -360,7 +361,8 @@ describe('large values', () => {
       fillUp(shard);
       assert.ok(read(shard, parts).equals(value.subarray(0, inPages)));
       assert.equal(shard.memory.words[Head.TakenPages], ownedPages(shard) + inPages / pageSize);
-      // And so does no more than an eighth go that way, however many never say how far they have read.
+      // And so does no more than an eighth go that way, however many never say how far they have
+      // read.
       let sends = 0;
       for (let pinned; sends < 1000; sends++) {
         put(shard, key, value);

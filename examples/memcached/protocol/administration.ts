@@ -11,7 +11,10 @@ const mostVerbosity = 4;
 /** From this verbosity on every command is shown. */
 export const verboseCommands = 2;
 
-/** Notes whether every request is to be shown or counted: then the short ways for get and set are not taken. */
+/**
+ * Notes whether every request is to be shown or counted: then the short ways for get and set are
+ * not taken.
+ */
 export function watch(fields: Float64Array): void {
   fields[Field.Watched] =
     fields[Field.Verbosity]! >= verboseCommands || fields[Field.Detail] !== 0 ? 1 : 0;
@@ -73,7 +76,9 @@ export class Administration {
     return undefined;
   }
 
-  /** As in memcached's debug build: moves the clock by seconds, pauses it (p), or resumes it (r). */
+  /**
+   * As in memcached's debug build: moves the clock by seconds, pauses it (p), or resumes it (r).
+   */
   debugTime(): void {
     const { tokens, out, clock, environment } = this.#context;
     const seconds = tokens.signed(1);

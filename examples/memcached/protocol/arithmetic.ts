@@ -47,9 +47,9 @@ export class Arithmetic {
   }
 
   /**
-   * Adds `delta` to the item with the context's key, wrapping at 2^64, or subtracts it, down to 0. The
-   * number is read and written under the lock, and calculated in between. On success the context's facts
-   * are the item's, with its old expiry.
+   * Adds `delta` to the item with the context's key, wrapping at 2^64, or subtracts it, down to 0.
+   * The number is read and written under the lock, and calculated in between. On success the
+   * context's facts are the item's, with its old expiry.
    */
   change(delta: bigint, increment: boolean): Change {
     const { count, item, shard, scratch } = this.#context;
@@ -73,8 +73,8 @@ export class Arithmetic {
   }
 
   /**
-   * Does the same, in place, to a number of up to 32 bits that keeps its length. Returns the result; -1 if
-   * the item is another, or there is none.
+   * Does the same, in place, to a number of up to 32 bits that keeps its length. Returns the
+   * result; -1 if the item is another, or there is none.
    */
   changeSmall(delta: number, increment: boolean): number {
     const { count, shard, key, clock } = this.#context;

@@ -8,7 +8,8 @@ const crlf = '\r\n';
 const longestValue = 2048;
 
 /**
- * Serves a client that has not authenticated. Returns the bytes taken, 0 if the value is not complete yet.
+ * Serves a client that has not authenticated. Returns the bytes taken, 0 if the value is not
+ * complete yet.
  */
 export function authenticate(context: Context, credentials: Credentials): number {
   const { tokens, out, session, count, request } = context;

@@ -34,7 +34,9 @@ export class ItemFacts {
     this.wins = created;
   }
 
-  /** Whether the client is asked to refresh the item because it is stale, or because of its flags. */
+  /**
+   * Whether the client is asked to refresh the item because it is stale, or because of its flags.
+   */
   decideWinner(): void {
     if (this.stale && !this.won) this.wins = true;
   }

@@ -1,5 +1,5 @@
-// The answer lines of the meta commands. They are written as bytes, without strings: mg does so while it
-// holds the lock.
+// The answer lines of the meta commands. They are written as bytes, without strings: mg does so
+// while it holds the lock.
 import type { Memory } from '../store/memory.js';
 import type { Context } from './context.js';
 import { Flag, type MetaFlags } from './meta-flags.js';
@@ -40,8 +40,8 @@ export class MetaAnswer {
   }
 
   /**
-   * Appends what the flags ask for, in their order, from the context's facts. T, N and R change the facts:
-   * the flags behind them see it.
+   * Appends what the flags ask for, in their order, from the context's facts. T, N and R change the
+   * facts: the flags behind them see it.
    */
   fields(flags: MetaFlags, answered: Answered): void {
     const { out, clock, facts } = this.#context;

@@ -1,4 +1,5 @@
-// The flags of a meta command, as memcached 1.6.18 reads them. One object is reused for all commands.
+// The flags of a meta command, as memcached 1.6.18 reads them. One object is reused for all
+// commands.
 import type { Clock } from '../shared/clock.js';
 import type { Tokens } from './tokens.js';
 
@@ -196,7 +197,9 @@ export class MetaFlags {
   }
 }
 
-/** The bytes of a key in base64, undefined if it is none. What follows the first padding is ignored. */
+/**
+ * The bytes of a key in base64, undefined if it is none. What follows the first padding is ignored.
+ */
 export function decodeKey(text: string): Buffer | undefined {
   const letters = text.replace(/[^A-Za-z0-9+/=]/g, '');
   if (letters.length === 0 || letters.length % 4 !== 0) return undefined;

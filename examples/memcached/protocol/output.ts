@@ -17,8 +17,8 @@ export interface Sink {
   /** Empties the output, whose memory is full. */
   full(): void;
   /**
-   * Sends the `length` bytes of a pinned value before the last `behind` bytes of the answers, and unpins it
-   * once it has been sent.
+   * Sends the `length` bytes of a pinned value before the last `behind` bytes of the answers, and
+   * unpins it once it has been sent.
    */
   share(shard: Shard, pin: number, length: number, behind: number): void;
 }

@@ -1,5 +1,5 @@
-// memcached's text protocol over bytes: requests in, responses out, synchronously. A get or set in its
-// usual form makes no strings and no objects.
+// memcached's text protocol over bytes: requests in, responses out, synchronously. A get or set in
+// its usual form makes no strings and no objects.
 import { Field } from '../shared/state.js';
 import type { Credentials } from '../shared/credentials.js';
 import { type Memory, wordOf } from '../store/memory.js';
@@ -79,8 +79,8 @@ export class Protocol {
   }
 
   /**
-   * Serves the first request of input[start, end). Returns the number of bytes that it took; 0 if it is
-   * not complete, and then session.needed says how many bytes it takes at least.
+   * Serves the first request of input[start, end). Returns the number of bytes that it took; 0 if
+   * it is not complete, and then session.needed says how many bytes it takes at least.
    */
   execute(input: Memory, start: number, end: number, session: Session): number {
     const context = this.#context;

@@ -12,7 +12,9 @@ const eSpace = 0x4520; // 'E ', of 'VALUE '
 
 /** Room for the parts of an answer besides the item's text: names, numbers, line ends. */
 const leastRoom = 64;
-/** Once a client's answers have this many bytes they go out before more of its input is looked at. */
+/**
+ * Once a client's answers have this many bytes they go out before more of its input is looked at.
+ */
 export const enoughOutput = 256 * 1024;
 
 const newline = 10;
@@ -60,8 +62,8 @@ export class Retrieval {
   }
 
   /**
-   * The keys of a line that has not ended yet, from `at` on, up to the last blank. The session goes on with
-   * the rest. Returns the bytes taken, 0 if no key is complete.
+   * The keys of a line that has not ended yet, from `at` on, up to the last blank. The session goes
+   * on with the rest. Returns the bytes taken, 0 if no key is complete.
    */
   beginning(at: number, withCas: boolean, expires: number): number {
     const { session, request } = this.#context;
@@ -76,8 +78,9 @@ export class Retrieval {
   }
 
   /**
-   * 'get' with its keys, if they are short and separated by single blanks, and the line is complete: it is,
-   * if the input ends with a newline. Otherwise #keys() does the rest, or all of it if this returns 0.
+   * 'get' with its keys, if they are short and separated by single blanks, and the line is
+   * complete: it is, if the input ends with a newline. Otherwise #keys() does the rest, or all of
+   * it if this returns 0.
    */
   plainGet(input: Memory, start: number, end: number): number {
     const { key, out } = this.#context;
@@ -89,8 +92,8 @@ export class Retrieval {
       const last = after === carriageReturn && view.getUint8(stop + 1) === newline;
       if ((key.length - 1) >>> 0 >= longestKey || (after !== space && !last)) {
         if (at === start + 4) return 0;
-        // The keys before have been answered. A key that is too long makes the whole line an error: the
-        // answers are taken back if they have not left.
+        // The keys before have been answered. A key that is too long makes the whole line an error:
+        // the answers are taken back if they have not left.
         if (key.length > longestKey && out.begin === begin && out.taken === taken)
           out.end = written;
         return this.#pause(at - start, false, -1);
@@ -106,9 +109,9 @@ export class Retrieval {
   }
 
   /**
-   * Answers the keys of the request's line from `at` on, and with `whole` the end of the line. `expires` -1
-   * leaves the items' expiry as it is. Returns the bytes taken. When the answers become many, these end
-   * behind a key, and the session goes on from there.
+   * Answers the keys of the request's line from `at` on, and with `whole` the end of the line.
+   * `expires` -1 leaves the items' expiry as it is. Returns the bytes taken. When the answers
+   * become many, these end behind a key, and the session goes on from there.
    */
   #keys(at: number, withCas: boolean, expires: number, whole = true): number {
     const context = this.#context;

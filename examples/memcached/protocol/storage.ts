@@ -82,8 +82,8 @@ export class Storage {
   }
 
   /**
-   * 'set' with a plain number for each of its words, and at most noreply behind them. Returns -1 if it is
-   * another: store() serves that.
+   * 'set' with a plain number for each of its words, and at most noreply behind them. Returns -1 if
+   * it is another: store() serves that.
    */
   plainSet(input: Memory, start: number, end: number): number {
     const { key, session, count, out, clock, item } = this.#context;
@@ -131,7 +131,10 @@ export class Storage {
     );
   }
 
-  /** Reads up to nine digits before `end` into #number; returns where they end, -1 if there are none. */
+  /**
+   * Reads up to nine digits before `end` into #number; returns where they end, -1 if there are
+   * none.
+   */
   #plainNumber(view: DataView, at: number, end: number): number {
     let number = 0;
     let i = at;

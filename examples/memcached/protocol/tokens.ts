@@ -13,7 +13,9 @@ const exactDigits = 15;
 /** A number as strtol(3) reads it: blanks, a sign, digits, and then a blank or the end. */
 const number = /^[\t\n\v\f\r ]*([+-]?)(\d+)(?:[\t\n\v\f\r ]|$)/;
 
-/** The 64-bit number that a text begins with, as memcached's safe_strtoull() reads it, or undefined. */
+/**
+ * The 64-bit number that a text begins with, as memcached's safe_strtoull() reads it, or undefined.
+ */
 export function unsigned64(text: string): bigint | undefined {
   const match = number.exec(text);
   if (match === null) return undefined;
@@ -21,7 +23,8 @@ export function unsigned64(text: string): bigint | undefined {
   const size = BigInt(digits);
   if (BigInt.asUintN(64, size) !== size) return undefined;
   const value = BigInt.asUintN(64, sign === '-' ? -size : size);
-  // A negative number stands for 2^64 less its size, and is refused if that has its highest bit set.
+  // A negative number stands for 2^64 less its size, and is refused if that has its highest bit
+  // set.
   return BigInt.asIntN(64, value) < 0n && sign === '-' ? undefined : value;
 }
 
@@ -35,7 +38,9 @@ export class Tokens {
   readonly #start = new Int32Array(most);
   readonly #end = new Int32Array(most);
 
-  /** Splits input[start, end) at spaces. Words beyond the last that memcached looks at are left out. */
+  /**
+   * Splits input[start, end) at spaces. Words beyond the last that memcached looks at are left out.
+   */
   split(input: Memory, start: number, end: number): void {
     this.input = input;
     const { bytes } = input;

@@ -44,7 +44,9 @@ export class Writer {
   #stale = false;
   #oldExpires = 0;
   #oldWon = false;
-  /** Append or prepend: stores over the item that was read, if that has the same CAS number still. */
+  /**
+   * Append or prepend: stores over the item that was read, if that has the same CAS number still.
+   */
   #joining = false;
   #oldHigh = 0;
   #oldLow = 0;
@@ -83,8 +85,8 @@ export class Writer {
   }
 
   /**
-   * Throws away the value of the request, which is too large. With `old` the old value goes too: after a
-   * failed set it is out of date.
+   * Throws away the value of the request, which is too large. With `old` the old value goes too:
+   * after a failed set it is out of date.
    */
   refuse(old: boolean, length: number): void {
     const context = this.#context;
@@ -203,7 +205,9 @@ export class Writer {
     }
   }
 
-  /** Append and prepend: reads the old value, and stores both if the item has not changed meanwhile. */
+  /**
+   * Append and prepend: reads the old value, and stores both if the item has not changed meanwhile.
+   */
   #join(shard: Shard, mode: Mode): Outcome {
     const context = this.#context;
     const { item } = context;

@@ -59,8 +59,9 @@ export class Clock {
   }
 
   /**
-   * The second of this clock that an exptime means: 0 is never, a negative one has passed, one of up to 30
-   * days counts from now, and a larger one is Unix time. Returns 0 for never and 1 for what has passed.
+   * The second of this clock that an exptime means: 0 is never, a negative one has passed, one of
+   * up to 30 days counts from now, and a larger one is Unix time. Returns 0 for never and 1 for
+   * what has passed.
    */
   expires(exptime: number): number {
     if (exptime === 0) return 0;

@@ -1,5 +1,6 @@
-// All workers' connections, for `stats conns`: a table in shared memory, of which each worker writes its own
-// part. Records that were never used are not read, since reading would allocate their memory.
+// All workers' connections, for `stats conns`: a table in shared memory, of which each worker
+// writes its own part. Records that were never used are not read, since reading would allocate
+// their memory.
 import { ShmSegment } from 'freebsd-rss';
 
 import { mostWorkers } from '../store/layout.js';

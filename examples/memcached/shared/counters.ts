@@ -1,5 +1,5 @@
-// Counters of the protocol, a record per worker in shared memory. Each worker counts in its own. `stats
-// reset` zeroes all of them, and may miss what is counted at that moment.
+// Counters of the protocol, a record per worker in shared memory. Each worker counts in its own.
+// `stats reset` zeroes all of them, and may miss what is counted at that moment.
 import { ShmSegment } from 'freebsd-rss';
 
 export const counterNames = [

@@ -1,5 +1,5 @@
-// The users and passwords of -Y. The main thread reads the file, which has "user:password" on every line;
-// the workers compare with the digests of its lines, in shared memory.
+// The users and passwords of -Y. The main thread reads the file, which has "user:password" on every
+// line; the workers compare with the digests of its lines, in shared memory.
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 

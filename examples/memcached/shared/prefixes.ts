@@ -1,5 +1,5 @@
-// Counts by key prefix, for `stats detail`: a hash table in shared memory. The first worker to need a record
-// for a prefix claims it for good.
+// Counts by key prefix, for `stats detail`: a hash table in shared memory. The first worker to need
+// a record for a prefix claims it for good.
 import { ShmSegment } from 'freebsd-rss';
 
 const enum Word {

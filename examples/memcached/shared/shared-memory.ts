@@ -1,5 +1,5 @@
-// The memory that all workers share, made here or passed on by the process before this one. While both
-// processes serve clients they use it together: each has one half of the workers' records.
+// The memory that all workers share, made here or passed on by the process before this one. While
+// both processes serve clients they use it together: each has one half of the workers' records.
 import type { Predecessor, ShmSegment } from 'freebsd-rss';
 
 import type { Options } from '../options.js';

@@ -16,7 +16,9 @@ export const enum Field {
   Count = 10,
 }
 
-/** The clock that all processes of a host share, and that setting the time of day does not change. */
+/**
+ * The clock that all processes of a host share, and that setting the time of day does not change.
+ */
 export function monotonicSeconds(): number {
   return process.hrtime()[0];
 }

@@ -67,7 +67,9 @@ export class Census {
     return { pages: count, chunksPerPage: pages.chunksPerPage(c), used };
   }
 
-  /** Second in which the next candidate for eviction of a class was last used; 0 if there is none. */
+  /**
+   * Second in which the next candidate for eviction of a class was last used; 0 if there is none.
+   */
   oldestUse(c: number): number {
     const item = this.#parts.secondChance.peek(c);
     return item === 0 ? 0 : this.#parts.memory.view.accessed(item);

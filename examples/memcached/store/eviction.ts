@@ -47,7 +47,9 @@ export class Eviction {
     return this.#secondChance.removeNext(c, 0, now, steps, true) || this.makePage(c, 0, now);
   }
 
-  /** Frees a page of any class but `c`, of those with the most pages first. Spares the item `keep`. */
+  /**
+   * Frees a page of any class but `c`, of those with the most pages first. Spares the item `keep`.
+   */
   makePage(c: number, keep: number, now: number): boolean {
     if (!this.#evict) return false;
     for (let most = Infinity; ;) {
@@ -80,7 +82,9 @@ export class Eviction {
     return pressure / (this.#pagesOf(c) * this.#pages.chunksPerPage(c));
   }
 
-  /** Frees a page of the class with the lowest turnover, if it has more pages and far less turnover. */
+  /**
+   * Frees a page of the class with the lowest turnover, if it has more pages and far less turnover.
+   */
   #rebalance(c: number, now: number): boolean {
     const words = this.#words;
     let calmest = c;

@@ -1,5 +1,5 @@
-// The records of the workers: which large values each of them fills, copies out or sends while it does not
-// hold the lock. When a worker dies, its record says what it held.
+// The records of the workers: which large values each of them fills, copies out or sends while it
+// does not hold the lock. When a worker dies, its record says what it held.
 import { type Geometry, Head, Held, mostWorkers } from './layout.js';
 import type { ShardMemory } from './shard-memory.js';
 import type { ValuePages } from './value-pages.js';
@@ -63,8 +63,8 @@ export class Holdings {
   // --- Reading and sending ----------------------------------------------------------------------
 
   /**
-   * A free place in the worker's record for a value to be sent. 0: there is none, or too many pages are
-   * being read already.
+   * A free place in the worker's record for a value to be sent. 0: there is none, or too many pages
+   * are being read already.
    */
   placeToSend(worker: number, first: number): number {
     const words = this.#words;
@@ -111,7 +111,10 @@ export class Holdings {
       this.leave(worker, place, place >= Held.Sending);
   }
 
-  /** Empties the record of a worker that died with the lock: nothing else of its state can be relied on. */
+  /**
+   * Empties the record of a worker that died with the lock: nothing else of its state can be relied
+   * on.
+   */
   forget(worker: number): void {
     const record = this.#record(worker);
     for (let place = Held.Sending; place < Held.Words; place++)

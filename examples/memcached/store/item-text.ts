@@ -1,5 +1,5 @@
-// The text of an item: <key> <flags> <length>\r\n<value>\r\n. The suffix is what stands between key and
-// value. What of a value fills pages of its own is left out of the text.
+// The text of an item: <key> <flags> <length>\r\n<value>\r\n. The suffix is what stands between key
+// and value. What of a value fills pages of its own is left out of the text.
 import { digitsOf, writeNumber } from './digits.js';
 import type { ItemView } from './item-view.js';
 import { itemHeader } from './layout.js';
@@ -52,7 +52,10 @@ export class ItemText {
     copy(this.#content, item + itemHeader, to, at, length);
   }
 
-  /** Copies the part of the value that stands in the text, and `more` bytes of the line end behind it. */
+  /**
+   * Copies the part of the value that stands in the text, and `more` bytes of the line end behind
+   * it.
+   */
   copyValue(item: number, to: Memory, at: number, more: number): number {
     const length = this.#view.length(item) - this.#values.bytesOf(item) + more;
     copy(this.#content, item + itemHeader + this.#view.headLength(item), to, at, length);
@@ -69,8 +72,8 @@ export class ItemText {
   }
 
   /**
-   * Adds to the number that the value is, in place. Returns the result, or -1 without a change if the value
-   * is not digits alone, or the result has another length or more than 32 bits.
+   * Adds to the number that the value is, in place. Returns the result, or -1 without a change if
+   * the value is not digits alone, or the result has another length or more than 32 bits.
    */
   changeNumber(item: number, by: number): number {
     const length = this.#view.length(item);

@@ -1,5 +1,5 @@
-// The fields of an item, by its offset. Everything outside of the store reads and changes items through
-// this class; its methods are short enough for V8 to inline.
+// The fields of an item, by its offset. Everything outside of the store reads and changes items
+// through this class; its methods are short enough for V8 to inline.
 import {
   headShift,
   Item,
@@ -138,7 +138,10 @@ export class ItemView {
     this.words[w + Item.State] = (this.words[w + Item.State]! | stateStale) & ~stateWon;
   }
 
-  /** Marks the value as out of date and, if `won`, the item as one that a client has been asked to refresh. */
+  /**
+   * Marks the value as out of date and, if `won`, the item as one that a client has been asked to
+   * refresh.
+   */
   markStale(item: number, won: boolean): void {
     this.words[(item >> 2) + Item.State]! |= stateStale | (won ? stateWon : 0);
   }

@@ -12,7 +12,9 @@ import type { Pages } from './pages.js';
 import type { Parts } from './parts.js';
 import type { ValuePages } from './value-pages.js';
 
-/** Evictions for one item. More would be needed only while the memory shrinks: the sweep does that. */
+/**
+ * Evictions for one item. More would be needed only while the memory shrinks: the sweep does that.
+ */
 const mostRooms = 64;
 
 export class Items {
@@ -49,9 +51,9 @@ export class Items {
   }
 
   /**
-   * Makes an item, which is not in the index yet. Its value is yet to be written, but for the pages that
-   * LargeValues.fill() has filled. Returns 0 if there is no memory. Any other item may be evicted: offsets
-   * from before are void.
+   * Makes an item, which is not in the index yet. Its value is yet to be written, but for the pages
+   * that LargeValues.fill() has filled. Returns 0 if there is no memory. Any other item may be
+   * evicted: offsets from before are void.
    */
   allocate(from: NewItem, now: number): number {
     const words = this.#words;
@@ -81,8 +83,8 @@ export class Items {
   }
 
   /**
-   * Gives an item of the same key another value in the same chunk. The value is yet to be written. False:
-   * the value needs a chunk of another size.
+   * Gives an item of the same key another value in the same chunk. The value is yet to be written.
+   * False: the value needs a chunk of another size.
    */
   reuse(item: number, from: NewItem, now: number): boolean {
     if (this.#view.firstPage(item) !== 0) return false;
@@ -147,8 +149,8 @@ export class Items {
   }
 
   /**
-   * Adds to the number that the value is, in place. Returns the result, or -1 without a change if the value
-   * is not digits alone, or the result has another length or more than 32 bits.
+   * Adds to the number that the value is, in place. Returns the result, or -1 without a change if
+   * the value is not digits alone, or the result has another length or more than 32 bits.
    */
   changeNumber(item: number, by: number): number {
     const result = this.#text.changeNumber(item, by);

@@ -32,8 +32,8 @@ export class Key {
   }
 
   /**
-   * Sets the key to the bytes from `at` to the first blank or control character, or to `end`. Returns where
-   * it ends.
+   * Sets the key to the bytes from `at` to the first blank or control character, or to `end`.
+   * Returns where it ends.
    */
   scan(input: Memory, at: number, end: number): number {
     const { view } = input;
@@ -66,8 +66,8 @@ export class Key {
 }
 
 /**
- * Folds the upper bits into the lower ones and multiplies by a secret number. Without the folding, a change
- * of a word's highest bit would change the product in the same way for every seed.
+ * Folds the upper bits into the lower ones and multiplies by a secret number. Without the folding,
+ * a change of a word's highest bit would change the product in the same way for every seed.
  */
 function mix(h: number, word: number, factor: number): number {
   const folded = h ^ word;

@@ -1,5 +1,5 @@
-// One worker's access to the values of a shard. Large ones are filled, copied out and sent without the
-// lock: it is taken only to enter and leave the worker's record.
+// One worker's access to the values of a shard. Large ones are filled, copied out and sent without
+// the lock: it is taken only to enter and leave the worker's record.
 import type { OwnerLock } from 'freebsd-rss';
 
 import type { Eviction } from './eviction.js';
@@ -20,7 +20,10 @@ const mostOfShard = 0.5;
 export const leastPages = 4;
 /** Pages taken or freed for a large value before other workers get the lock. */
 const pagesAtOnce = 16;
-/** Smaller values, and values in smaller pages, are cheaper to copy than to send from where they lie. */
+/**
+ * Smaller values, and values in smaller pages, are cheaper to copy than to send from where they
+ * lie.
+ */
 const leastShared = 2 ** 16;
 /** Pins of a worker in one shard are below this number. */
 export const mostPins = Held.Words;
@@ -69,13 +72,15 @@ export class LargeValues {
   }
 
   /**
-   * Takes the item's pages and writes the beginning of its value to them. The lock is not held, and taken
-   * only for moments. The next item that is allocated with pages gets them. False: there is no memory.
+   * Takes the item's pages and writes the beginning of its value to them. The lock is not held, and
+   * taken only for moments. The next item that is allocated with pages gets them. False: there is
+   * no memory.
    */
   fill(item: NewItem, now: number): boolean {
     const { pages } = item;
     const limit = this.#words[Head.PageLimit]!;
-    // Pages that are filled or read cannot be evicted: too large a value would only empty the shard.
+    // Pages that are filled or read cannot be evicted: too large a value would only empty the
+    // shard.
     const held = this.#holdings.beingFilled() + this.#words[Head.ReadPages]!;
     if (pages > limit * mostOfShard || held + pages > limit - leastPages) return false;
     while (this.#holdings.pagesFilled(this.#worker) < pages)
@@ -115,8 +120,8 @@ export class LargeValues {
   // --- Copying out ------------------------------------------------------------------------------
 
   /**
-   * Copies the value, and `more` bytes of the line end behind it. The lock is held. Of a large value only
-   * the end is copied: finish() does the rest.
+   * Copies the value, and `more` bytes of the line end behind it. The lock is held. Of a large
+   * value only the end is copied: finish() does the rest.
    */
   copy(item: number, to: Memory, at: number, more: number): void {
     const inPages = this.#values.bytesOf(item);
@@ -145,8 +150,8 @@ export class LargeValues {
   // --- Sending ----------------------------------------------------------------------------------
 
   /**
-   * Keeps the pages of the value as they are until unpin(), so that they can be sent from where they lie.
-   * The lock is held. Returns the pin; 0: the value is to be copied.
+   * Keeps the pages of the value as they are until unpin(), so that they can be sent from where
+   * they lie. The lock is held. Returns the pin; 0: the value is to be copied.
    */
   pin(item: number): number {
     if (this.#values.bytesOf(item) < leastShared || this.#pageSize < leastShared) return 0;
@@ -166,7 +171,10 @@ export class LargeValues {
     this.#values.forEachRun(this.#holdings.valueAt(this.#worker, pin), length, run);
   }
 
-  /** `reusable`: the kernel no longer refers to the pages. Others are renewed before they are written. */
+  /**
+   * `reusable`: the kernel no longer refers to the pages. Others are renewed before they are
+   * written.
+   */
   unpin(pin: number, reusable: boolean): void {
     this.#lock.acquire();
     this.#holdings.leave(this.#worker, pin, !reusable);

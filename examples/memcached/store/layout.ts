@@ -1,11 +1,11 @@
-// The layout of a shard's memory: the header, then tables with a record per worker, per slab class and
-// per page, then the pages. Items are named by their byte offset in the shard, a multiple of 8; 0 means
-// no item.
+// The layout of a shard's memory: the header, then tables with a record per worker, per slab class
+// and per page, then the pages. Items are named by their byte offset in the shard, a multiple of 8;
+// 0 means no item.
 //
 // The text of an item follows its words, in the form in which a get answers it after "VALUE ":
 // <key> <flags> <length>\r\n<value>\r\n
-// A value too large for a page lies in pages of its own as far as it fills them. The rest of it stands
-// in the text.
+// A value too large for a page lies in pages of its own as far as it fills them. The rest of it
+// stands in the text.
 /** Words of the shard's header. Those before FlushAt survive a reset of the shard. */
 export const enum Head {
   Lock = 0,
@@ -29,8 +29,8 @@ export const enum Head {
 }
 
 /**
- * Words of a worker's record: the values that it fills or reads without the lock, each as the number of
- * its first page + 1.
+ * Words of a worker's record: the values that it fills or reads without the lock, each as the
+ * number of its first page + 1.
  */
 export const enum Held {
   Filling = 0,
@@ -87,8 +87,8 @@ export const enum Page {
 }
 
 /**
- * Words of a page that holds a part of one value. Only Class, Chain and Page.Sent mean something in pages
- * other than the first of a value.
+ * Words of a page that holds a part of one value. Only Class, Chain and Page.Sent mean something in
+ * pages other than the first of a value.
  */
 export const enum ValuePage {
   Class = 0, // number of slab classes + 1
@@ -116,7 +116,10 @@ export const enum Item {
 }
 export const itemHeader = Item.Words * 4;
 
-/** Bits of Item.State above the key's length. The top bits are the length of <key> <flags> <length>\r\n. */
+/**
+ * Bits of Item.State above the key's length. The top bits are the length of <key> <flags>
+ * <length>\r\n.
+ */
 export const keyLengthMask = 0xff;
 export const stateItem = 1 << 8;
 export const stateReferenced = 1 << 9; // used since the clock's hand passed last
@@ -146,7 +149,10 @@ export interface Geometry {
   classes: number[];
   /** First double of the classes' statistics. */
   statistics: number;
-  /** First word of the workers' records, of the classes', of the pages', and of the index's directory. */
+  /**
+   * First word of the workers' records, of the classes', of the pages', and of the index's
+   * directory.
+   */
   heldTable: number;
   classTable: number;
   pageTable: number;
@@ -158,8 +164,8 @@ export interface Geometry {
 }
 
 /**
- * Lays out a shard of `size` bytes, of which `limit` are used at first. Small shards have small pages, so
- * that every class can have one.
+ * Lays out a shard of `size` bytes, of which `limit` are used at first. Small shards have small
+ * pages, so that every class can have one.
  */
 export function geometry(size: number, limit = size): Geometry {
   const pageSize = limit <= 2 ** 21 ? 2 ** 14 : 2 ** 16;

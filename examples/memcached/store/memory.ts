@@ -1,7 +1,9 @@
-// Memory as bytes and, at any offset, as words. V8 compiles accesses of a DataView to single instructions,
-// so short runs of bytes are copied and compared four at a time.
+// Memory as bytes and, at any offset, as words. V8 compiles accesses of a DataView to single
+// instructions, so short runs of bytes are copied and compared four at a time.
 
-/** Runs of this length and more are copied by the C library; for shorter ones the call costs more. */
+/**
+ * Runs of this length and more are copied by the C library; for shorter ones the call costs more.
+ */
 const longCopy = 256;
 
 export class Memory {

@@ -12,7 +12,10 @@ export class NewItem {
   value = new Memory(Buffer.alloc(0));
   at = 0;
   length = 0;
-  /** Whole pages that the beginning of the value takes. They are filled before the item is allocated. */
+  /**
+   * Whole pages that the beginning of the value takes. They are filled before the item is
+   * allocated.
+   */
   pages = 0;
 
   constructor(key: Key) {

@@ -102,7 +102,7 @@ export class Pages {
     words[Head.TakenPages]!--;
   }
 
-  // --- Circles: the pages of a class, round which its clock's hand goes ---------------------------
+  // --- Circles: the pages of a class, round which its clock's hand goes -------------------------
 
   /** Puts a page behind the hand. */
   join(c: number, page: number): void {

@@ -1,5 +1,5 @@
-// Chooses the item of a slab class to evict. The clock's hand goes round the class's pages; an item that
-// was used since the hand passed last gets a second chance.
+// Chooses the item of a slab class to evict. The clock's hand goes round the class's pages; an item
+// that was used since the hand passed last gets a second chance.
 import type { Expiry } from './expiry.js';
 import type { ItemView } from './item-view.js';
 import { Class, Page, Statistic } from './layout.js';
@@ -47,8 +47,8 @@ export class SecondChance {
   }
 
   /**
-   * Moves the hand by `steps` at most. It removes the first item that has expired and, if `evict`, the
-   * first that was not used recently, but never `keep`. False: it has removed none.
+   * Moves the hand by `steps` at most. It removes the first item that has expired and, if `evict`,
+   * the first that was not used recently, but never `keep`. False: it has removed none.
    */
   removeNext(c: number, keep: number, now: number, steps: number, evict: boolean): boolean {
     const k = this.#pages.classEntry(c);
@@ -73,7 +73,10 @@ export class SecondChance {
     return false;
   }
 
-  /** Evicts all items of one page of class `c`: the first from the hand on that does not hold `keep`. */
+  /**
+   * Evicts all items of one page of class `c`: the first from the hand on that does not hold
+   * `keep`.
+   */
   emptyPage(c: number, keep: number, now: number): boolean {
     const words = this.#words;
     const k = this.#pages.classEntry(c);

@@ -1,5 +1,6 @@
-// One shard of the store: items in shared memory under one lock. This file has the shard's life and what
-// concerns all of its items. What concerns one item is in items.ts, large-values.ts and item-text.ts.
+// One shard of the store: items in shared memory under one lock. This file has the shard's life and
+// what concerns all of its items. What concerns one item is in items.ts, large-values.ts and
+// item-text.ts.
 import { OwnerLock } from 'freebsd-rss';
 
 import { bytesPerPage, Census } from './census.js';
@@ -112,7 +113,9 @@ export class Shard {
     return true;
   }
 
-  /** Gives back the pages that a dead worker filled or read; by default the predecessor of this one. */
+  /**
+   * Gives back the pages that a dead worker filled or read; by default the predecessor of this one.
+   */
   reclaim(worker = this.#worker): void {
     if (!this.#parts.holdings.holds(worker)) return;
     this.lock();
@@ -138,8 +141,8 @@ export class Shard {
   }
 
   /**
-   * Removes all items at once. CAS numbers continue, so none is given twice. Pages that a worker fills or
-   * reads without the lock stay as they are.
+   * Removes all items at once. CAS numbers continue, so none is given twice. Pages that a worker
+   * fills or reads without the lock stay as they are.
    */
   clear(): void {
     const words = this.#words;
@@ -175,13 +178,19 @@ export class Shard {
     this.#words[Head.FlushAt] = time;
   }
 
-  /** Removes the expired items among the next `steps` chunks, and the items of a page over the limit. */
+  /**
+   * Removes the expired items among the next `steps` chunks, and the items of a page over the
+   * limit.
+   */
   sweep(now: number, steps: number): void {
     this.#parts.expiry.sweep(now, steps);
     this.#parts.eviction.shrink(now);
   }
 
-  /** Sets the memory limit in bytes, as far as there is memory. The sweep frees what is over the limit. */
+  /**
+   * Sets the memory limit in bytes, as far as there is memory. The sweep frees what is over the
+   * limit.
+   */
   limitTo(bytes: number): void {
     const { tables, pageSize, pages } = this.memory.geometry;
     const most = Math.floor((bytes - tables) / (pageSize + bytesPerPage));

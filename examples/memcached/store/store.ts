@@ -1,5 +1,5 @@
-// The store: shards in shared memory that all workers reach, so every key is visible on every connection.
-// The hash of a key chooses its shard.
+// The store: shards in shared memory that all workers reach, so every key is visible on every
+// connection. The hash of a key chooses its shard.
 import { randomInt } from 'node:crypto';
 
 import { ShmSegment } from 'freebsd-rss';
@@ -110,8 +110,8 @@ export class StoreMemory {
   }
 
   /**
-   * Resets the shards that the workers with these records left locked, and gives back what they held.
-   * Their process has ended. Returns the number of resets.
+   * Resets the shards that the workers with these records left locked, and gives back what they
+   * held. Their process has ended. Returns the number of resets.
    */
   recoverRecords(first: number, count: number): number {
     let resets = 0;

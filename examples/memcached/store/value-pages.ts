@@ -1,5 +1,5 @@
-// Values too large for a chunk. Each lies in a chain of whole pages of its own, which is written once and
-// given back whole, so it is filled and read without the lock: see holdings.ts.
+// Values too large for a chunk. Each lies in a chain of whole pages of its own, which is written
+// once and given back whole, so it is filled and read without the lock: see holdings.ts.
 import type { ItemView } from './item-view.js';
 import { Class, Head, Page, ValuePage } from './layout.js';
 import { copy, type Memory } from './memory.js';
@@ -94,7 +94,8 @@ export class ValuePages {
   give(first: number): void {
     const words = this.#words;
     const chain = (page: number) => this.#entry(page) + ValuePage.Chain;
-    // The last page first: the list of free pages turns them round, and neighbours follow each other again.
+    // The last page first: the list of free pages turns them round, and neighbours follow each
+    // other again.
     let last = 0;
     for (let page = first; page !== 0;) {
       const next = words[chain(page)]!;
@@ -135,7 +136,10 @@ export class ValuePages {
     this.forEachPage(first, (p) => (this.#words[p + Page.Sent] = 1));
   }
 
-  /** All items have been removed at once: the value has no item and, until they are added, no readers. */
+  /**
+   * All items have been removed at once: the value has no item and, until they are added, no
+   * readers.
+   */
   orphan(first: number): void {
     const p = this.#entry(first);
     this.#words[p + ValuePage.Item] = 0;
@@ -181,7 +185,9 @@ export class ValuePages {
     run(start, end - start);
   }
 
-  /** Visits as many pages as there are at most: a worker may have died while it changed the chain. */
+  /**
+   * Visits as many pages as there are at most: a worker may have died while it changed the chain.
+   */
   forEachPage(first: number, visit: (entry: number, page: number) => void): void {
     let next = first;
     for (let i = 0; next !== 0 && i < this.#most; i++) {

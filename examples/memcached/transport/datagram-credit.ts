@@ -1,5 +1,5 @@
-// Limits what is sent to one address by UDP. Sources of datagrams can be forged: without a limit, small
-// requests would send large answers to a victim.
+// Limits what is sent to one address by UDP. Sources of datagrams can be forged: without a limit,
+// small requests would send large answers to a victim.
 
 /** Bytes per second and address. */
 const rate = 2 ** 20;

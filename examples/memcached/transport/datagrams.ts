@@ -1,5 +1,5 @@
-// memcached's UDP frames. Eight bytes stand before a request in one datagram: request id, sequence number,
-// number of datagrams, 0. A response is cut into datagrams of at most 1,400 bytes.
+// memcached's UDP frames. Eight bytes stand before a request in one datagram: request id, sequence
+// number, number of datagrams, 0. A response is cut into datagrams of at most 1,400 bytes.
 import type { DatagramBatch, DatagramReplies } from 'freebsd-rss/worker';
 
 import type { Environment } from '../protocol/context.js';
@@ -28,7 +28,9 @@ export class DatagramClients {
     this.#onRequests = onRequests;
   }
 
-  /** Answers every request of a batch. Other frames, and requests of several datagrams, are ignored. */
+  /**
+   * Answers every request of a batch. Other frames, and requests of several datagrams, are ignored.
+   */
   serve(batch: DatagramBatch, replies: DatagramReplies): void {
     const input = new Memory(batch.bytes);
     for (let i = 0; i < batch.count; i++) {

@@ -21,15 +21,18 @@ import { mostPins } from '../store/large-values.js';
 import type { Shard } from '../store/shard.js';
 
 /**
- * A value that is sent from the store is unpinned when the kernel has taken it. Where its pages cannot be
- * renewed, it stays pinned until its client has acknowledged it.
+ * A value that is sent from the store is unpinned when the kernel has taken it. Where its pages
+ * cannot be renewed, it stays pinned until its client has acknowledged it.
  */
 const { renewable } = ShmSegment;
 const unpinWhen = renewable ? 'taken' : 'acknowledged';
 
 const tooMany = Buffer.from('ERROR Too many open connections\r\n');
 
-/** The addresses of both ends as texts. The socket of a client that has reset its connection has none. */
+/**
+ * The addresses of both ends as texts. The socket of a client that has reset its connection has
+ * none.
+ */
 function addressesOf(streams: Streams, connection: number, socket: string): [string, string] {
   try {
     const { peer, local } = streams.addresses(connection);
@@ -176,7 +179,9 @@ export class StreamClients implements Sink {
     else batch.consume(i, at - start, session.needed);
   }
 
-  /** Other connections have their turn, and the client reads its answers, before its rest is served. */
+  /**
+   * Other connections have their turn, and the client reads its answers, before its rest is served.
+   */
   #yield(batch: StreamBatch, i: number, taken: number): void {
     this.#count[counter.conn_yields]!++;
     batch.postpone(i, taken);
