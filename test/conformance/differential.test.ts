@@ -60,7 +60,8 @@ const scripts: Record<string, string> = {
   'longest key': `set ${longKey} 0 0 1\r\nx\r\nget ${longKey}\r\ndelete ${longKey}\r\n`,
   // One command each: after a failed get, memcached drops the answers of what came in the same
   // read.
-  'as many words as a meta command may have': `mg k${' v'.repeat(17)}\r\nma k${' v'.repeat(17)}\r\n`,
+  'as many words as a meta command may have':
+    `mg k${' v'.repeat(17)}\r\n` + `ma k${' v'.repeat(17)}\r\n`,
   'one more': `mg k${' v'.repeat(18)}\r\nma k${' v'.repeat(18)}\r\n`,
   'key too long: set': `set ${tooLong} 0 0 1\r\nx\r\n`,
   'key too long: get': `get ${tooLong}\r\n`,

@@ -28,8 +28,8 @@ async function statistic(client: RawClient, name: string, kind = ''): Promise<nu
 }
 
 /**
- * `count` connections, and no others: that of whoever has waited for the server may end a little
- * later.
+ * Opens `count` connections, and waits until the server has no others: the one by which the test
+ * waited for the server may end a little later.
  */
 async function connect(server: Served, count: number): Promise<RawClient[]> {
   const clients = [new RawClient(server.port)];

@@ -108,7 +108,7 @@ describe('large values that change while they are sent', () => {
   });
 
   it(
-    'memory stays bounded when nobody reads',
+    'memory stays bounded when no client reads',
     { skip: skipWithout('resident-memory'), timeout: 300_000 },
     async () => {
       const server = await serveExample('-t', '2', '-m', '16');

@@ -97,7 +97,7 @@ describe('when the sizes of values change', () => {
       assert.ok(live(shard, 'large', 20) >= 4);
     });
 
-  it('small values get the pages of large ones that nobody wants', () => {
+  it('small values get the pages of large ones that are not read', () => {
     const shard = makeShard(2 ** 23, true);
     fill(shard, 'idle', 8000, 1000);
     fill(shard, 'tiny', 200_000, 20);
@@ -204,7 +204,7 @@ describe('expiry and flush', () => {
     assert.notEqual(findAt(shard, 16), 0);
   });
 
-  it('what anybody does to the time of day changes nothing', (t) => {
+  it('setting the time of day changes nothing', (t) => {
     const clock = new Clock(new State());
     const before = clock.now;
     const time = Date.now();
@@ -342,7 +342,7 @@ describe('large values', () => {
         assert.equal(shard.memory.words[Head.TakenPages], ownedPages(shard));
       });
 
-    it('one that nobody refers to any more is written again as it is', () => {
+    it('pages that the kernel no longer refers to are written again as they are', () => {
       const { shard, renewed } = sending();
       put(shard, key, value);
       shard.values.unpin(pin(shard), true);
@@ -350,7 +350,7 @@ describe('large values', () => {
       assert.equal(renewed.size, 0);
     });
 
-    it('where pages cannot be renewed, those that may still be sent are nobody’s for good', () => {
+    it('where pages cannot be renewed, those that may still be sent are never used again', () => {
       const { shard } = sending(false);
       put(shard, key, value);
       const pinned = pin(shard);
@@ -361,8 +361,7 @@ describe('large values', () => {
       fillUp(shard);
       assert.ok(read(shard, parts).equals(value.subarray(0, inPages)));
       assert.equal(shard.memory.words[Head.TakenPages], ownedPages(shard) + inPages / pageSize);
-      // And so does no more than an eighth go that way, however many never say how far they have
-      // read.
+      // No more than an eighth of the pages is lost in this way.
       let sends = 0;
       for (let pinned; sends < 1000; sends++) {
         put(shard, key, value);
@@ -640,7 +639,7 @@ describe('workers that die while they write', () => {
       });
       await Promise.all(workers.map(({ begun }) => begun));
       await setTimeout(random(30));
-      // The second may have to wait for a lock that the first has left; nobody else breaks it.
+      // The second worker may wait for a lock that the first has left: recover() breaks it.
       for (const [index, { worker }] of workers.entries()) {
         await worker.terminate();
         resets += memory.recover(lockToken(index, generation));
