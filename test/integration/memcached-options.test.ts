@@ -73,10 +73,10 @@ describe('the example’s option', () => {
       server.child.kill('SIGHUP');
       while ((await login(server, 'other new'))[0] !== 'STORED') await setTimeout(10);
       assert.equal((await login(server, 'me secret'))[0], 'CLIENT_ERROR authentication failure');
-      // A file that is wrong changes nothing.
+      // A wrong file changes nothing.
       writeFileSync(file, 'nonsense\n');
       server.child.kill('SIGHUP');
-      while (!server.output().includes('the ones from before stay')) await setTimeout(5);
+      while (!server.output().includes('stay as they are')) await setTimeout(5);
       assert.equal((await login(server, 'me changed'))[0], 'STORED');
     });
   });
