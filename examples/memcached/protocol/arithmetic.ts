@@ -28,6 +28,8 @@ export class Arithmetic {
   uniqueLow = 0;
   /** The item's new expiry; -1 leaves it as it is. */
   expires = -1;
+  /** Whether a change puts the item, with its old expiry, into the context's facts. */
+  describes = false;
   /** The new number. */
   text = '';
   readonly #context: Context;
@@ -44,12 +46,12 @@ export class Arithmetic {
     this.uniqueHigh = 0;
     this.uniqueLow = 0;
     this.expires = -1;
+    this.describes = false;
   }
 
   /**
    * Adds `delta` to the item with the context's key, wrapping at 2^64, or subtracts it, down to 0.
-   * The number is read and written under the lock, and calculated in between. On success the
-   * context's facts are the item's, with its old expiry.
+   * The number is read and written under the lock, and calculated in between.
    */
   change(delta: bigint, increment: boolean): Change {
     const { count, item, shard, scratch } = this.#context;
@@ -151,7 +153,7 @@ export class Arithmetic {
   #finish(shard: Shard, item: number): void {
     const { clock, facts } = this.#context;
     shard.view.touch(item, clock.now, false);
-    facts.take(shard, item);
+    if (this.describes) facts.take(shard, item);
     if (this.expires >= 0) shard.view.setExpires(item, this.expires);
   }
 }

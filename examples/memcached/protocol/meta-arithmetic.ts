@@ -43,6 +43,7 @@ export class MetaArithmetic {
     arithmetic.uniqueHigh = flags.uniqueHigh;
     arithmetic.uniqueLow = flags.uniqueLow;
     arithmetic.expires = flags.expires;
+    arithmetic.describes = true;
     const small = flags.delta <= mostSmall;
     const result = small ? arithmetic.changeSmall(Number(flags.delta), increment) : -1;
     if (result >= 0) arithmetic.text = String(result);

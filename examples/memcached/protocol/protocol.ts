@@ -6,6 +6,7 @@ import { type Memory, wordOf } from '../store/memory.js';
 import { Administration, verboseCommands } from './administration.js';
 import { Arithmetic } from './arithmetic.js';
 import { authenticate } from './authentication.js';
+import { commandName } from './command-name.js';
 import { Context, type Environment } from './context.js';
 import { Items } from './items.js';
 import { Meta } from './meta.js';
@@ -35,19 +36,6 @@ const modes = {
   append: Mode.Append,
   prepend: Mode.Prepend,
 } as const;
-
-/** Names of commands by their first four letters. */
-const commonNames = new Map(
-  ['incr', 'decr', 'touch', 'delete', 'gets', 'gats'].map((name) => [
-    wordOf(name.slice(0, 4)),
-    { name, length: name.length, last: wordOf(name.slice(-4)) },
-  ]),
-);
-
-const threeBytes = 0xffffff;
-const shortNames = new Map(
-  ['set', 'get', 'cas', 'add', 'gat'].map((name) => [wordOf(`${name} `) & threeBytes, name]),
-);
 
 export class Protocol {
   readonly #context: Context;
@@ -172,7 +160,7 @@ export class Protocol {
       out.text(reply.error);
       return request.lineLength;
     }
-    const name = this.#name();
+    const name = commandName(tokens);
     if (name.length === 2 && tokens.letter(0) === letterM) return this.#meta.run(name);
     switch (name) {
       case 'set':
@@ -201,21 +189,6 @@ export class Protocol {
     if (tokens.text(count - 1).startsWith('HTTP/')) session.closing = true;
     else out.text(reply.error);
     return request.lineLength;
-  }
-
-  /** Word 0. The names of common commands make no new strings. */
-  #name(): string {
-    const { tokens } = this.#context;
-    const { view } = tokens.input;
-    const first = tokens.startOf(0);
-    const length = tokens.length(0);
-    if (length < 3) return tokens.text(0);
-    const word = view.getInt32(first, true); // at least a line end follows
-    if (length === 3) return shortNames.get(word & threeBytes) ?? tokens.text(0);
-    const known = commonNames.get(word);
-    return known?.length === length && known.last === view.getInt32(first + length - 4, true)
-      ? known.name
-      : tokens.text(0);
   }
 
   /** The commands of one line. False: there is none with this name and number of words. */

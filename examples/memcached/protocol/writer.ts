@@ -124,7 +124,8 @@ export class Writer {
       stored = items.allocate(item, now);
       if (stored === 0) return this.#noMemory(shard, mode, now);
       this.#finish(shard, stored);
-      items.replace(stored, item, now);
+      if (old === 0) items.link(stored, now);
+      else items.replace(stored, item, now);
     }
     this.casHigh = view.casHigh(stored);
     this.casLow = view.casLow(stored);
