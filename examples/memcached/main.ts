@@ -133,9 +133,9 @@ if (user !== undefined)
 async function upgrade(): Promise<void> {
   if (before?.alive) throw new Error('the process before this one still serves clients');
   if (server.workers.length > mostWorkersPerProcess) throw new Error('there are too many workers');
-  const { pid, ended } = await server.handOver(shared.upgradeState).catch((error: unknown) => {
+  const { pid, ended } = await server.upgrade(shared.upgradeState).catch((error: unknown) => {
     // Only with this error has a successor been started, and ended.
-    if ((error as RssError).code === 'ERR_RSS_HANDOVER') shared.releaseSuccessorRecords();
+    if ((error as RssError).code === 'ERR_RSS_UPGRADE') shared.releaseSuccessorRecords();
     throw error;
   });
   void ended.then(() => shared.releaseSuccessorRecords());
