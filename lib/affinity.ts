@@ -1,8 +1,9 @@
+// CPU affinity of threads.
 import { argumentTypeError, systemError, unwrap } from './errors.js';
 import { native } from './native.js';
 import { checkInteger } from './validate.js';
 
-/** CPU numbers, or a list as cpuset(1) and taskset(1) take it: '0-3,8'. */
+/** CPU numbers, or a list in the syntax of cpuset(1) and taskset(1): '0-3,8'. */
 export type CpuSet = readonly number[] | string;
 
 function toList(cpus: CpuSet): number[] {
@@ -19,32 +20,32 @@ export const affinity = {
   },
 
   /**
-   * Pins the calling thread (FreeBSD cpuset_setaffinity(2), Linux sched_setaffinity(2)).
-   * Throws EINVAL or EDEADLK for CPUs that are absent or that the process may not use, EPERM where
-   * a jail forbids it.
+   * Pins the calling thread (FreeBSD cpuset_setaffinity(2), Linux sched_setaffinity(2)). Throws
+   * EINVAL or EDEADLK for CPUs that do not exist or that the process may not use, EPERM where a
+   * jail forbids it.
    */
   set(cpus: CpuSet): void {
     unwrap(native.setThreadAffinity(toList(cpus)));
   },
 
-  /** CPUs that the process may use: cpuset(1), jail, taskset(1), container. */
+  /** CPUs that the process may use, as limited by cpuset(1), a jail, taskset(1) or a container. */
   process(): number[] {
     return unwrap(native.processCpus());
   },
 
-  /** The CPU that the calling thread is on now. ENOTSUP on FreeBSD before 13.1 when not pinned. */
+  /** The CPU that the calling thread runs on. ENOTSUP on FreeBSD before 13.1 when not pinned. */
   currentCpu(): number {
     const cpu = native.currentCpu();
     if (cpu < 0) throw systemError({ errno: cpu, syscall: 'sched_getcpu' });
     return cpu;
   },
 
-  /** CPU numbers of a list: [0, 1, 2, 3, 8] for '0-3,8'. */
+  /** The CPU numbers of a list: [0, 1, 2, 3, 8] for '0-3,8'. */
   parse(text: string): number[] {
     return unwrap(native.parseCpuList(text));
   },
 
-  /** '0-3,8' for [0, 1, 2, 3, 8]. */
+  /** The list of CPU numbers: '0-3,8' for [0, 1, 2, 3, 8]. */
   format(cpus: CpuSet): string {
     return native.formatCpuList(toList(cpus));
   },

@@ -83,6 +83,9 @@ export const streamReadSize = 16_384;
 /** Low bits of a connection's id: its slot. */
 export const connectionSlotBits = 20;
 
+/** OwnerLock: the bit of the word that is set while threads sleep. Tokens are smaller. */
+export const lockContended = 0x20000000;
+
 /** Fields of BucketCounters (native/core/counters.h), in order. */
 export const counterNames = [
   'accepted',

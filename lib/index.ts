@@ -51,9 +51,9 @@ export { OwnerLock } from './shm/lock.js';
 export {
   type AllocatorOptions,
   type AllocatorStatistics,
-  Region,
   SegmentAllocator,
 } from './shm/allocator.js';
+export { Region } from './shm/region.js';
 export {
   type Granted,
   maxSegmentSize,
@@ -61,12 +61,6 @@ export {
   type SegmentOptions,
   ShmSegment,
 } from './shm/segment.js';
-export {
-  type FileOptions,
-  sendSegment,
-  type SendOptions,
-  type SendResult,
-  type SendSource,
-  type ZeroCopy,
-} from './shm/send.js';
+export type { FileOptions, SendResult, SendSource, ZeroCopy } from './shm/send.js';
+export { sendSegment, type SendOptions } from './shm/socket-send.js';
 export { waitOn, wake } from './shm/wait.js';

@@ -1,4 +1,4 @@
-// Echo in batches: input of up to 64 connections at a time, sent back from where it was received.
+// Echo in batches: input of up to 64 connections at a time, sent from the memory it was read into.
 import { defineWorker } from 'freebsd-rss/worker';
 
 export default defineWorker({

@@ -8,7 +8,7 @@ export default defineWorker({
     data(connection, bytes) {
       const end = bytes.lastIndexOf(newline) + 1;
       connection.write(Buffer.from(bytes.toString('utf8', 0, end).toUpperCase()));
-      return end; // the rest of a line comes again, with what follows it
+      return end; // an incomplete line comes again with the bytes that follow
     },
   }),
 });

@@ -10,4 +10,4 @@ await server.listen();
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void server.close());
 
-console.log(`echoing on ${host}:${server.addresses[0]!.port}, steering ${server.steering}`);
+console.log(`echoing on ${host}:${server.addresses[0]?.port}, steering ${server.steering}`);

@@ -10,4 +10,4 @@ await server.listen();
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void server.close());
 
-console.log(`http://${host}:${server.addresses[0]!.port}/, steering ${server.steering}`);
+console.log(`http://${host}:${server.addresses[0]?.port}/, steering ${server.steering}`);

@@ -11,4 +11,4 @@ await server.listen();
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void server.close());
 
-console.log(`${host}:${server.addresses[0]!.port} to ${target}:${targetPort}`);
+console.log(`${host}:${server.addresses[0]?.port} to ${target}:${targetPort}`);

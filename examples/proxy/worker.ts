@@ -1,10 +1,10 @@
-// Each client has a connection to the target whose packets fall into the client's own bucket, so both are
-// received, and passed on, on one CPU. What one side sends faster than the other reads is queued, up to the
-// server's `maxQueued`; a side that closes ends both.
+// Every client gets a connection to the target in the client's own bucket, so that both are received
+// and forwarded on one CPU. When one side sends faster than the other reads, the bytes are queued, up
+// to the server's `maxQueued`. When one side closes, both are closed.
 import { defineWorker, slotOf, type WorkerContext } from 'freebsd-rss/worker';
 
 let context: WorkerContext;
-/** By slot: the other side. */
+/** The other side of each connection, by the connection's slot. */
 const partners: (number | undefined)[] = [];
 
 export default defineWorker({
@@ -13,13 +13,14 @@ export default defineWorker({
   },
   stream: {
     open(connection, { bucket }) {
-      if (partners[slotOf(connection)] !== undefined) return; // our own has been connected
+      if (partners[slotOf(connection)] !== undefined) return; // this is the connection to the target
       const target = context.workerData as { host: string; port: number };
       let other: number;
       try {
         other = context.streams.connect({ ...target, bucket });
       } catch {
-        return context.streams.out.destroy(connection); // no route, or no port of the bucket is free
+        // There is no route, or no free port of the bucket.
+        return context.streams.out.destroy(connection);
       }
       partners[slotOf(connection)] = other;
       partners[slotOf(other)] = connection;

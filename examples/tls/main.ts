@@ -14,4 +14,4 @@ await server.listen();
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void server.close());
 
-console.log(`TLS on ${host}:${server.addresses[0]!.port}, steering ${server.steering}`);
+console.log(`TLS on ${host}:${server.addresses[0]?.port}, steering ${server.steering}`);

@@ -1,5 +1,5 @@
 // UDP echo on RSS-aware workers: node dist/examples/udp-echo/main.js [port] [address]
-// Prints what each flow and bucket has had when it ends, and on SIGINFO (^T on BSD).
+// Prints the counts of all flows and buckets at its end, and on SIGINFO (^T on BSD).
 import { BroadcastChannel } from 'node:worker_threads';
 
 import { createServer } from 'freebsd-rss';
@@ -33,4 +33,4 @@ if (process.platform !== 'linux')
     report();
   });
 
-console.log(`echoing on ${host}:${server.addresses[0]!.port}, steering ${server.steering}`);
+console.log(`echoing on ${host}:${server.addresses[0]?.port}, steering ${server.steering}`);

@@ -9,8 +9,8 @@ interface FlowCount {
   datagrams: number;
 }
 
-/** Whoever forges addresses makes as many flows as he likes. */
-const mostFlows = 1000;
+/** A sender with forged addresses can make any number of flows. */
+const maxFlows = 1000;
 const flows = new Map<number, FlowCount>();
 
 function print(): void {
@@ -29,7 +29,7 @@ export default defineWorker({
       replies.echo(i, batch.offset(i), batch.length(i));
       const flow = flows.get(batch.flowId(i));
       if (flow !== undefined) flow.datagrams++;
-      else if (flows.size < mostFlows)
+      else if (flows.size < maxFlows)
         flows.set(batch.flowId(i), {
           hashType: batch.hashType(i),
           bucket: batch.bucket(i),

@@ -1,146 +1,82 @@
-// Memory for values that are sent without a copy: never overwritten, given up by whole segments.
+// Memory for values that are sent without a copy: published bytes are never overwritten, and memory
+// is given up by whole segments.
 import { argumentTypeError, RssError } from '../errors.js';
 import { checkBoolean, checkInteger, checkOptions } from '../validate.js';
+import { type Block, Region, type RegionOwner } from './region.js';
 import { maxSegmentSize, ShmSegment } from './segment.js';
 
-/** Sizes and limits of an allocator, and what its segments are like. */
+/**
+ * Options of a SegmentAllocator.
+ *
+ * @experimental
+ */
 export interface AllocatorOptions {
   /** Bytes of a segment, and of the largest region: 64 KiB to 1 GiB. Default 16 MiB. */
   segmentSize?: number;
   /**
-   * Bytes of all segments together, those included that wait for sends to end. Default 16 segments' worth,
-   * at least two, of which one is for moving.
+   * Limit of all segments together in bytes, segments that wait for sends included. At least two
+   * segments, one of which is kept for moving regions. Default 16 segments.
    */
   maxBytes?: number;
   /**
-   * A full segment of which a smaller share is live is given up, 0 to 1; what is live in it moves. Default
-   * 0.5.
+   * The smallest live share of a full segment, 0 to 1. If less is live, the live regions move to
+   * another segment, and the segment is given up. Default 0.5.
    */
   leastLive?: number;
-  /** Keeps the segments from being swapped out. */
+  /** Lock the segments' memory; see SegmentOptions. */
   lock?: boolean;
 }
 
-/** What an allocator has, now. */
+/**
+ * The current state of an allocator.
+ *
+ * @experimental
+ */
 export interface AllocatorStatistics {
-  /** Segments mapped: those in use, and those that wait for sends to end. */
+  /** Mapped segments. */
   segments: number;
+  /** Mapped segments that are given up, but wait for sends to end. */
   waiting: number;
-  /** Bytes of the segments, and of published or open regions. */
+  /** Bytes of all mapped segments. */
   bytes: number;
+  /** Bytes of regions that have not been released. */
   live: number;
-  /** Bytes moved out of segments, and segments given up and used again, so far. */
+  /** Bytes moved between segments so far. */
   moved: number;
+  /** Segments given up so far. */
   retired: number;
+  /** Of these, segments used again. */
   recycled: number;
 }
 
-/** Regions begin at multiples of it, so that none shares a cache line with another. */
+/** Regions begin at multiples of it, so that no two share a cache line. */
 const alignment = 64;
-
-interface Block {
-  segment: ShmSegment;
-  /** Where the next region begins. */
-  used: number;
-  live: number;
-  regions: Set<Region>;
-  /** Sends that refer to it. */
-  pins: number;
-  /** Somebody on this host may read what was sent from it for as long as he likes. */
-  shared: boolean;
-}
-
-/** A piece of a SegmentAllocator's memory: written once, then published, and immutable from then on. */
-export class Region {
-  readonly length: number;
-  /** @internal */
-  block: Block | undefined;
-  #offset: number;
-  #published = false;
-  readonly #allocator: SegmentAllocator;
-
-  /** @internal */
-  constructor(allocator: SegmentAllocator, block: Block, offset: number, length: number) {
-    this.#allocator = allocator;
-    this.block = block;
-    this.#offset = offset;
-    this.length = length;
-  }
-
-  get #live(): Block {
-    if (this.block === undefined) throw new RssError('ERR_RSS_RELEASED', 'the region is released');
-    return this.block;
-  }
-
-  /** Where it lies now: a published region may move with any allocate(). */
-  get segment(): ShmSegment {
-    return this.#live.segment;
-  }
-
-  get offset(): number {
-    void this.#live;
-    return this.#offset;
-  }
-
-  get published(): boolean {
-    return this.#published;
-  }
-
-  /** A view of the bytes: to write before publish(), to read after it. Valid until the next allocate(). */
-  get bytes(): Buffer {
-    return Buffer.from(this.segment.buffer, this.#offset, this.length);
-  }
-
-  /** From now on the bytes do not change. */
-  publish(): void {
-    void this.#live;
-    this.#published = true;
-  }
-
-  /**
-   * Keeps the segment it lies in while a send refers to it; returns what says that the send has ended, with
-   * SendResult.reusable. The region may be released, or move, in between.
-   */
-  pin(): (reusable: boolean) => void {
-    if (!this.#published) throw new RssError('ERR_RSS_STATE', 'the region is not published');
-    return this.#allocator.pin(this.#live);
-  }
-
-  /** The value is dead: nothing will be sent from it any more. Idempotent. */
-  release(): void {
-    const { block } = this;
-    if (block === undefined) return;
-    this.block = undefined;
-    this.#allocator.released(this, block);
-  }
-
-  /** @internal */
-  moveTo(block: Block, offset: number): void {
-    const from = this.bytes;
-    this.block = block;
-    this.#offset = offset;
-    from.copy(this.bytes);
-  }
-}
 
 const roundUp = (length: number) => Math.ceil(length / alignment) * alignment;
 
 /**
- * Append-only regions in shared memory segments of one thread. No byte of a published region changes for
- * as long as anybody may read it: regions are only appended; a segment with little in it that is live is given
- * up whole, once the live regions have moved, and the kernel keeps what is being sent of it. A segment whose
- * sends have all ended reusable is used again.
+ * Append-only regions in shared memory segments of one thread. No byte of a published region changes
+ * while a receiver may still read it. A segment with few live bytes is given up as a whole, once its
+ * live regions have moved; the kernel keeps pages of it that are being sent. A segment is used again
+ * if all sends from it have ended with `reusable`.
+ *
+ * @experimental
  */
 export class SegmentAllocator {
   readonly #segmentSize: number;
-  readonly #most: number;
+  readonly #maxSegments: number;
   readonly #leastLive: number;
   readonly #lock: boolean;
+  readonly #owner: RegionOwner = {
+    pin: (block) => this.#pin(block),
+    released: (region, block) => this.#released(region, block),
+  };
+  /** The block that regions are appended to. */
   #current: Block | undefined;
-  /** Full ones. */
   readonly #full = new Set<Block>();
-  /** Retired ones that sends refer to. */
+  /** Retired blocks that sends refer to. */
   readonly #waiting = new Set<Block>();
+  /** An empty segment that is used next. */
   #spare: ShmSegment | undefined;
   #moved = 0;
   #retired = 0;
@@ -155,27 +91,27 @@ export class SegmentAllocator {
       2 ** 16,
       maxSegmentSize,
     );
-    const most = Number.MAX_SAFE_INTEGER;
-    const maxBytes = checkInteger('maxBytes', options.maxBytes ?? 16 * size, 2 * size, most);
+    const { maxBytes = 16 * size } = options;
+    checkInteger('maxBytes', maxBytes, 2 * size, Number.MAX_SAFE_INTEGER);
     const { leastLive = 0.5 } = options;
     if (typeof leastLive !== 'number' || !(leastLive >= 0 && leastLive <= 1))
       throw argumentTypeError('leastLive', 'a number from 0 to 1', leastLive);
     this.#segmentSize = size;
-    this.#most = Math.floor(maxBytes / size);
+    this.#maxSegments = Math.floor(maxBytes / size);
     this.#leastLive = leastLive;
     this.#lock = checkBoolean('lock', options.lock ?? false);
   }
 
   /**
-   * Room for `length` bytes (1 to `segmentSize`), to be written and published. Undefined when there is none
-   * within `maxBytes`: release something, or wait for sends to end. May move other regions.
+   * Returns a region of `length` bytes (1 to `segmentSize`), to be written and published. Undefined
+   * when `maxBytes` is reached: release regions, or wait for sends to end. May move other regions.
    */
   allocate(length: number): Region | undefined {
     if (this.#closed) throw new RssError('ERR_RSS_CLOSED', 'the allocator is closed');
     checkInteger('length', length, 1, this.#segmentSize);
-    if (!this.#makeRoom(length)) return undefined;
-    const block = this.#current!;
-    const region = new Region(this, block, block.used, length);
+    const block = this.#makeRoom(length);
+    if (block === undefined) return undefined;
+    const region = new Region(this.#owner, block, block.used, length);
     this.#add(region, block);
     return region;
   }
@@ -195,12 +131,14 @@ export class SegmentAllocator {
     };
   }
 
-  /** Gives up all segments; regions are released. What is being sent is sent to its end. Idempotent. */
+  /**
+   * Gives up all segments and releases all regions. Sends that have begun are finished. Idempotent.
+   */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     for (const block of [...this.#blocks(), ...this.#waiting]) {
-      for (const region of block.regions) region.block = undefined;
+      for (const region of block.regions) region.lose();
       block.segment.close();
     }
     this.#spare?.close();
@@ -224,31 +162,33 @@ export class SegmentAllocator {
     block.used += roundUp(region.length);
   }
 
-  #fits(length: number): boolean {
-    const block = this.#current;
+  #fits(block: Block | undefined, length: number): block is Block {
     return block !== undefined && block.used + length <= this.#segmentSize;
   }
 
   /**
-   * Has the current segment take `length` bytes. What moves may leave too little room beside it: then one
-   * more segment is taken, and that one as it is, or the same would move for ever.
+   * Returns the current block once it has room for `length` bytes. Regions that move into a fresh
+   * block may leave too little room in it. One more block is then taken and not moved into, because
+   * the same could happen over and over.
    */
-  #makeRoom(length: number): boolean {
-    for (let compacted = false; !this.#fits(length); compacted = true) {
+  #makeRoom(length: number): Block | undefined {
+    for (let compacted = false; !this.#fits(this.#current, length); compacted = true) {
       const before = this.#current;
       if (before !== undefined) this.#full.add(before);
       this.#current = undefined;
-      if (!this.#next()) {
+      const next = this.#next();
+      if (next === undefined) {
         if (before !== undefined) this.#full.delete(before);
-        this.#current = before; // smaller ones may still have room in it
-        return false;
+        this.#current = before; // it may still have room for smaller regions
+        return undefined;
       }
-      if (!compacted) this.#compact();
+      this.#current = next;
+      if (!compacted) this.#compactInto(next);
     }
-    return true;
+    return this.#current;
   }
 
-  /** Full segments that are worth giving up, the emptiest first. */
+  /** Full blocks that are worth giving up, the emptiest first. */
   #sparse(): Block[] {
     return [...this.#full]
       .filter(({ live }) => live === 0 || live < this.#leastLive * this.#segmentSize)
@@ -256,31 +196,23 @@ export class SegmentAllocator {
       .sort((a, b) => a.live - b.live);
   }
 
-  /** A fresh segment becomes the current one. The last that `maxBytes` allows is for what moves. */
-  #next(): boolean {
-    const used = this.#full.size + this.#waiting.size;
-    const most = this.#sparse().length > 0 ? this.#most : this.#most - 1;
-    if (used >= most) return false;
+  /** A fresh block. The last one that `maxBytes` allows is only given to move regions into. */
+  #next(): Block | undefined {
+    const inUse = this.#full.size + this.#waiting.size;
+    const limit = this.#sparse().length > 0 ? this.#maxSegments : this.#maxSegments - 1;
+    if (inUse >= limit) return undefined;
     const segment = this.#spare ?? ShmSegment.create({ size: this.#segmentSize, lock: this.#lock });
     this.#spare = undefined;
-    this.#current = {
-      segment,
-      used: 0,
-      live: 0,
-      regions: new Set(),
-      pins: 0,
-      shared: false,
-    };
-    return true;
+    return { segment, used: 0, live: 0, regions: new Set(), pins: 0, shared: false };
   }
 
-  /** Moves what is live out of the emptiest full segments, as far as the current one has room. */
-  #compact(): void {
+  /** Moves the live regions of the emptiest full blocks, as far as they fit. */
+  #compactInto(target: Block): void {
     for (const block of this.#sparse()) {
-      if (!this.#fits(block.live)) continue;
+      if (!this.#fits(target, block.live)) continue;
       for (const region of block.regions) {
-        region.moveTo(this.#current!, this.#current!.used);
-        this.#add(region, this.#current!);
+        region.moveTo(target, target.used);
+        this.#add(region, target);
         this.#moved += region.length;
       }
       block.regions.clear();
@@ -296,24 +228,24 @@ export class SegmentAllocator {
     else this.#giveUp(block);
   }
 
-  /** Nobody's sends refer to it: used again if nobody else does either. */
+  /** No send refers to the block. Its segment is used again unless a receiver may still read it. */
   #giveUp(block: Block): void {
     this.#waiting.delete(block);
-    if (block.shared || this.#spare !== undefined || this.#closed) return block.segment.close();
-    this.#recycled++;
-    this.#spare = block.segment;
-    return undefined;
+    if (block.shared || this.#spare !== undefined || this.#closed) {
+      block.segment.close();
+    } else {
+      this.#recycled++;
+      this.#spare = block.segment;
+    }
   }
 
-  /** @internal */
-  released(region: Region, block: Block): void {
+  #released(region: Region, block: Block): void {
     block.regions.delete(region);
     block.live -= roundUp(region.length);
     if (block.live === 0 && this.#full.has(block)) this.#retire(block);
   }
 
-  /** @internal */
-  pin(block: Block): (reusable: boolean) => void {
+  #pin(block: Block): (reusable: boolean) => void {
     block.pins++;
     let pinned = true;
     return (reusable) => {

@@ -1,49 +1,52 @@
+// Shared memory segments: created, opened by id or name, grown, sealed and renewed.
 import { argumentTypeError, argumentValueError, rangeError, RssError, unwrap } from '../errors.js';
 import { native, type NativeSegment } from '../native.js';
 import { checkBoolean, checkInteger, checkOptions } from '../validate.js';
 
-/** Largest segment: offsets below 1 GiB stay small integers for V8. */
+/** Bytes of the largest segment. Offsets below 1 GiB are small integers for V8. */
 export const maxSegmentSize = 2 ** 30;
 
-/** What ShmSegment.create() makes. */
+/** Options of ShmSegment.create(). */
 export interface SegmentOptions {
   /** Bytes, 1 to 2^30. Rounded up to 2 MiB where large pages are granted. */
   size: number;
-  /** As far as grow() may go: addresses are reserved, memory is not. Default `size`. */
+  /** Limit of grow(). Address space is reserved for it, memory is not. Default `size`. */
   maxSize?: number;
   /**
-   * Other processes open it by this name: a slash, then 1 to 200 characters that are none. EEXIST when
-   * there is one. It stays until unlink(). Without a name nobody else can open the segment.
+   * A slash and 1 to 200 other characters. Other processes can open the segment by this name, which
+   * stays until unlink(). EEXIST when the name is taken. A segment without a name is accessible to
+   * this process only.
    */
   name?: string;
   /** Permissions of a named segment. Default 0o600. */
   mode?: number;
-  /** Keeps it from being swapped out (mlock(2)), as far as RLIMIT_MEMLOCK and vm.max_user_wired allow. */
+  /** Lock the memory (mlock(2)), if RLIMIT_MEMLOCK and vm.max_user_wired allow it. */
   lock?: boolean;
   /**
-   * Pages of 2 MiB, not with a name: hugetlbfs on Linux, which sendfile(2) does not read and which is
-   * therefore copied; shm_create_largepage(3) on FreeBSD 13 and later.
+   * Use pages of 2 MiB, if there are any; not with a `name`. On Linux these are of hugetlbfs, which
+   * sendfile(2) cannot read, so sends are copies. On FreeBSD 13 and later: shm_create_largepage(3).
    */
   largePages?: boolean;
 }
 
-/** What ShmSegment.open() takes. */
+/** Options of ShmSegment.open(). */
 export type OpenOptions = Pick<SegmentOptions, 'maxSize' | 'lock'>;
 
-/** What was asked for and could be had. */
+/** Which of the requested properties a segment has. */
 export interface Granted {
   locked: boolean;
   largePages: boolean;
 }
 
+/** What this thread has of a segment. Shared by all its ShmSegment objects of the same id. */
 interface Opened {
   buffer: ArrayBuffer;
   users: number;
   onClose: Set<() => void>;
 }
 
-// One external ArrayBuffer per segment and isolate: two over one mapping would be two backing
-// stores for the same memory.
+// A thread has one external ArrayBuffer per segment: V8 does not allow a second backing store over
+// the same memory.
 const opened = new Map<number, Opened>();
 const warned = new Set<string>();
 
@@ -60,7 +63,7 @@ function checkName(name: unknown): string {
   return name;
 }
 
-function checkGrowth(options: OpenOptions, size: number) {
+function checkOpenOptions(options: OpenOptions, size: number) {
   return {
     maxSize: checkInteger('maxSize', options.maxSize ?? size, size, maxSegmentSize),
     lock: checkBoolean('lock', options.lock ?? false),
@@ -68,23 +71,23 @@ function checkGrowth(options: OpenOptions, size: number) {
 }
 
 /**
- * Shared memory (memfd_create(2), shm_open(2)) that every thread of the process can map, and sendfile(2)
- * sends from: see sendSegment(). The mapping ends with its last user, in this process; the kernel keeps
- * pages that are being sent. Atomics work on views of it, but Atomics.wait() does not: use waitOn() and
- * wake().
+ * Shared memory (memfd_create(2), shm_open(2)) that every thread of the process can map, and that
+ * sendfile(2) can send from: see sendSegment(). The memory is unmapped when its last user in this
+ * process closes it; the kernel keeps pages that are being sent. Atomics work on views of it, except
+ * for Atomics.wait(): use waitOn() and wake().
  */
 export class ShmSegment {
   /** Bytes of the system's ordinary pages. */
   static readonly pageSize: number = native.pageSize;
   /**
-   * Whether renew() works: on Linux. FreeBSD keeps pages that are being sent in their object; there only a
-   * whole segment can be given up.
+   * Whether renew() works: true on Linux. On FreeBSD pages that are being sent stay part of their
+   * segment, so only a whole segment can be replaced.
    */
   static readonly renewable: boolean = native.canRenew;
 
-  /** Number by which other threads of this process open it. */
+  /** The number by which other threads of this process open it. */
   readonly id: number;
-  /** Bytes that grow() may reach. */
+  /** Limit of grow() in bytes. */
   readonly maxSize: number;
   readonly granted: Readonly<Granted>;
   #entry: Opened | undefined;
@@ -96,9 +99,14 @@ export class ShmSegment {
     this.#entry = entry;
   }
 
-  static #made(segment: NativeSegment, wanted: { lock: boolean; largePages: boolean }): ShmSegment {
+  /** The first object of a segment in this thread. */
+  static #first(segment: NativeSegment): ShmSegment {
     const entry = { buffer: segment.buffer, users: 1, onClose: new Set<() => void>() };
     opened.set(segment.id, entry);
+    return new ShmSegment(segment, entry);
+  }
+
+  static #made(segment: NativeSegment, wanted: { lock: boolean; largePages: boolean }): ShmSegment {
     if (wanted.lock)
       warnOnce(
         'LOCK',
@@ -111,12 +119,13 @@ export class ShmSegment {
         segment.largePages,
         'there are no large pages, or not enough of them',
       );
-    return new ShmSegment(segment, entry);
+    return ShmSegment.#first(segment);
   }
 
   /**
-   * Creates a segment, zeroed, and maps it. What cannot be had of `lock` and `largePages` is left out:
-   * `granted` says so, and the process is warned once. Throws system errors (ENOMEM, EMFILE, EEXIST).
+   * Creates a segment filled with zeros, and maps it. If `lock` or `largePages` is not available,
+   * the segment is created without it: `granted` is then false for it, and the process emits one
+   * warning. Throws system errors (ENOMEM, EMFILE, EEXIST).
    */
   static create(options: SegmentOptions): ShmSegment {
     checkOptions('ShmSegment.create()', options, [
@@ -128,13 +137,13 @@ export class ShmSegment {
       'largePages',
     ]);
     const size = checkInteger('size', options.size, 1, maxSegmentSize);
-    const { maxSize, lock } = checkGrowth(options, size);
+    const { maxSize, lock } = checkOpenOptions(options, size);
     const largePages = checkBoolean('largePages', options.largePages ?? false);
     const name = options.name === undefined ? '' : checkName(options.name);
     if (name !== '' && largePages)
       throw argumentValueError('a segment with a "name" has no "largePages"');
     if (name === '' && options.mode !== undefined)
-      throw argumentValueError('"mode" is that of a "name"');
+      throw argumentValueError('a segment without a "name" has no "mode"');
     const mode = checkInteger('mode', options.mode ?? 0o600, 0, 0o777);
     const wanted = { size, maxSize, name, mode, lock, largePages };
     const details = name === '' ? {} : { address: name };
@@ -142,35 +151,32 @@ export class ShmSegment {
   }
 
   /**
-   * Maps a segment: of this process by its id, ENOENT when its last user has closed it; or of any by its
-   * name, ENOENT when there is none. Each open by name is a mapping, and a segment, of its own. Another
-   * process that shrinks the object makes touching it a SIGBUS.
+   * Maps a segment of this process by its id, or of any process by its name. ENOENT when its last
+   * user has closed it, or when the name does not exist. Each open by name makes a mapping, and a
+   * segment with an id, of its own. If another process shrinks the object, access raises SIGBUS.
    */
   static open(idOrName: number | string, options: OpenOptions = {}): ShmSegment {
     checkOptions('ShmSegment.open()', options, ['maxSize', 'lock']);
     if (typeof idOrName === 'string') {
       const name = checkName(idOrName);
-      const wanted = { name, ...checkGrowth(options, 1), largePages: false };
+      const wanted = { name, ...checkOpenOptions(options, 1), largePages: false };
       return ShmSegment.#made(unwrap(native.openNamedSegment(wanted), { address: name }), wanted);
     }
     const id = checkInteger('id', idOrName, 1, 0xffffffff);
-    const segment = unwrap(native.openSegment(id, opened.get(id)?.buffer));
-    let entry = opened.get(id);
-    if (entry === undefined) {
-      entry = { buffer: segment.buffer, users: 0, onClose: new Set() };
-      opened.set(id, entry);
-    }
-    entry.users++;
-    return new ShmSegment(segment, entry);
+    const known = opened.get(id);
+    const segment = unwrap(native.openSegment(id, known?.buffer));
+    if (known === undefined) return ShmSegment.#first(segment);
+    known.users++;
+    return new ShmSegment(segment, known);
   }
 
-  /** @internal An object whose descriptor this process was started with. */
+  /** @internal A segment whose descriptor this process has inherited. */
   static adopt(fd: number, maxSize: number): ShmSegment {
     const wanted = { lock: false, largePages: false };
     return ShmSegment.#made(unwrap(native.adoptSegment(fd, maxSize), { fd }), wanted);
   }
 
-  /** Removes a name; who has the segment open keeps it. ENOENT when there is none. */
+  /** Removes a name. Threads that have the segment open keep it. ENOENT without such a name. */
   static unlink(name: string): void {
     checkName(name);
     unwrap(native.unlinkSegment(name), { address: name });
@@ -182,8 +188,8 @@ export class ShmSegment {
   }
 
   /**
-   * The memory, as large as this thread knows it to be. Views of it become empty (length 0) when this
-   * thread's last user closes it, or grows it.
+   * The memory, in the size that this thread has mapped. Views of it become empty (length 0) when
+   * this thread's last user closes the segment or grows it.
    */
   get buffer(): ArrayBuffer {
     return this.#live.buffer;
@@ -198,9 +204,9 @@ export class ShmSegment {
   }
 
   /**
-   * Makes it `size` bytes (at most `maxSize`) at least, and this thread's `buffer` as long as it is then:
-   * views of the old one become empty. Other threads call it too, to see what has been added. Throws
-   * EPERM once it is sealed.
+   * Grows the segment to at least `size` bytes (at most `maxSize`), and replaces this thread's
+   * `buffer` by one of the segment's size. Views of the old one become empty. Other threads have to
+   * call grow() as well to see the added memory. Throws EPERM when the segment is sealed.
    */
   grow(size: number): void {
     const entry = this.#live;
@@ -213,18 +219,18 @@ export class ShmSegment {
   }
 
   /**
-   * Keeps the size as it is, against every process that has it open (F_SEAL_GROW, F_SEAL_SHRINK). Throws
-   * EINVAL, EPERM or ENOTTY where that cannot be: with a name on Linux, before FreeBSD 13.
+   * Forbids every process to change the size (F_SEAL_GROW, F_SEAL_SHRINK). Throws EINVAL, EPERM or
+   * ENOTTY where this is not supported: with a name on Linux, and before FreeBSD 13.
    */
   seal(): void {
-    void this.#live;
+    this.checkOpen();
     unwrap(native.sealSegment(this.id));
   }
 
   /**
-   * Replaces `length` bytes at `offset`, both multiples of `pageSize`, by fresh zeros. Who has been sent
-   * the old ones by sendfile(2) keeps them as they were, which overwriting them would not do. Throws
-   * ENOTSUP where `renewable` is false.
+   * Replaces `length` bytes at `offset`, both multiples of `pageSize`, by new pages of zeros. Receivers
+   * of a sendfile(2) keep the old pages unchanged; if the bytes were overwritten instead, they would
+   * see the new ones. Throws ENOTSUP where `renewable` is false.
    */
   renew(offset: number, length: number): void {
     const { byteLength } = this.buffer;
@@ -237,15 +243,15 @@ export class ShmSegment {
   }
 
   /**
-   * Has the kernel give it all its memory now, on a thread of the pool, so that no event loop waits for
-   * that at the first use of each page. Worth it from some MiB on.
+   * Lets the kernel allocate all pages now, on a thread of the pool, so that no event loop has to
+   * wait for each page at its first use. Worth it from some MiB on.
    */
   async prefault(): Promise<void> {
-    void this.#live;
+    this.checkOpen();
     await unwrap(native.prefaultSegment(this.id));
   }
 
-  /** Lets go of the mapping. Idempotent. */
+  /** Gives up this object's use of the segment. Idempotent. */
   close(): void {
     const entry = this.#entry;
     if (entry === undefined) return;
@@ -261,7 +267,12 @@ export class ShmSegment {
     this.close();
   }
 
-  /** @internal Called once, when this thread's last user closes it. */
+  /** @internal Throws ERR_RSS_CLOSED when it is closed. */
+  checkOpen(): void {
+    void this.#live;
+  }
+
+  /** @internal Has `callback` called once, when this thread's last user closes the segment. */
   onClose(callback: () => void): void {
     this.#live.onClose.add(callback);
   }

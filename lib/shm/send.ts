@@ -1,70 +1,46 @@
-// sendSegment(): zero-copy sends on an ordinary net.Socket, in order with what is written to it.
-import type { Socket } from 'node:net';
-
-import {
-  argumentTypeError,
-  argumentValueError,
-  systemError,
-  unsupported,
-  unwrap,
-} from '../errors.js';
-import { type FileFlags, native, type RangeSender } from '../native.js';
-import { checkBoolean, checkFd, checkInteger, checkOneOf, checkOptions } from '../validate.js';
-import { Region } from './allocator.js';
+// What can be sent without a copy, with which options, and what is known afterwards.
+import { argumentTypeError } from '../errors.js';
+import type { FileFlags } from '../native.js';
+import { checkBoolean, checkFd, checkInteger, checkOneOf } from '../validate.js';
+import { Region } from './region.js';
 import { ShmSegment } from './segment.js';
 
 /**
- * What is sent from: a segment, a published region, which is pinned until the send ends, or an open regular
- * file (a descriptor, or a FileHandle).
+ * What to send from: a segment, a published region, which is pinned until the send ends, or an open
+ * regular file (a descriptor, or a FileHandle).
  */
 export type SendSource = ShmSegment | Region | number | { readonly fd: number };
 
 /** Whether sendfile(2) is used; see StreamOptions. */
 export type ZeroCopy = 'auto' | 'always' | 'never';
 
-/** Flags of sendfile(2) for files; Linux has none of them. */
+/** Flags of sendfile(2) for files. Linux ignores them. */
 export interface FileOptions {
-  /** FreeBSD: fail with EBUSY rather than to wait for the disk (SF_NODISKIO). */
+  /** FreeBSD: fail with EBUSY instead of waiting for the disk (SF_NODISKIO). */
   noDiskIo?: boolean;
-  /** FreeBSD: do not keep in memory what has been sent (SF_NOCACHE). */
+  /** FreeBSD: do not keep sent pages in memory (SF_NOCACHE). */
   noCache?: boolean;
-  /** FreeBSD: pages of the file to read ahead, 0 to 65535 (SF_USER_READAHEAD). Default 0: as it sees fit. */
+  /**
+   * FreeBSD: pages of the file to read ahead, 0 to 65535 (SF_USER_READAHEAD). Default 0: the
+   * kernel's choice.
+   */
   readAhead?: number;
 }
 
-/** What sendSegment() takes. */
-export interface SendOptions extends FileOptions {
-  /** Bytes that go out in front of the range, in the same packets. */
-  header?: Uint8Array;
-  /**
-   * Whether a segment is sent by sendfile(2) or copied from its mapping. 'auto' (default): by sendfile(2)
-   * from `threshold` on. Files are always sent by it.
-   */
-  zeroCopy?: ZeroCopy;
-  /** Bytes from which sendfile(2) is worth its overhead. Default 65,536. */
-  threshold?: number;
-  /**
-   * FreeBSD: on a thread of its own, wait until nobody refers to the pages any more (SF_SYNC), the receiver
-   * on this host included, which may take as long as it likes. ENOTSUP elsewhere.
-   */
-  sync?: boolean;
-}
-
-/** What is known of bytes that have been sent. */
+/** The result of a send. */
 export interface SendResult {
-  /** The peer's kernel has all of it. False: the connection has ended before that was known. */
+  /** The peer's kernel has all bytes. False when the connection has ended before that was known. */
   acked: boolean;
   /**
-   * Nobody refers to the memory any more, so it may be overwritten: what was copied; what another machine
-   * has acknowledged; what `sync` has waited for. On this host an unread receive queue points at our
-   * pages still: then false, and only the whole segment can be given up, or its pages renewed.
+   * The memory may be overwritten, because it was copied, or another machine has acknowledged it, or
+   * `sync` has waited for it. False for a receiver on this host, whose receive queue may still point
+   * to the pages: then give up the whole segment, or renew its pages.
    */
   reusable: boolean;
 }
 
+/** Default of `threshold` and `zeroCopyThreshold`, in bytes. */
 export const defaultThreshold = 65_536;
-const pollMs = 10; // an acknowledgement may be delayed by four times as long
-
 export const fileOptionNames = ['noDiskIo', 'noCache', 'readAhead'] as const;
 
 export function checkZeroCopy(value: unknown): ZeroCopy {
@@ -79,11 +55,10 @@ export function checkFileOptions(options: FileOptions): FileFlags {
   };
 }
 
-/** A checked range of a source. */
+/** A checked range of a source: of `segment`, or of `file`. */
 export interface SendRange {
-  /** Undefined: of the file. */
   segment: ShmSegment | undefined;
-  /** -1: of the segment. */
+  /** A descriptor; -1 for a segment. */
   file: number;
   offset: number;
   length: number;
@@ -94,16 +69,14 @@ export function checkRange(
   offset: number,
   length: number | undefined,
 ): SendRange {
-  const memory = source instanceof ShmSegment || source instanceof Region;
-  const size = !memory
-    ? Number.MAX_SAFE_INTEGER
-    : source instanceof Region
-      ? source.length
-      : source.size;
+  if (!(source instanceof ShmSegment || source instanceof Region)) {
+    checkInteger('offset', offset, 0, Number.MAX_SAFE_INTEGER);
+    const bytes = checkInteger('length', length, 1, Number.MAX_SAFE_INTEGER - offset);
+    return { segment: undefined, file: checkFile(source), offset, length: bytes };
+  }
+  const size = source instanceof Region ? source.length : source.size;
   checkInteger('offset', offset, 0, size);
-  if (!memory && length === undefined) throw argumentTypeError('length', 'a number', length);
   const bytes = checkInteger('length', length ?? size - offset, 1, size - offset);
-  if (!memory) return { segment: undefined, file: checkFile(source), offset, length: bytes };
   if (source instanceof ShmSegment) return { segment: source, file: -1, offset, length: bytes };
   return { segment: source.segment, file: -1, offset: source.offset + offset, length: bytes };
 }
@@ -120,197 +93,11 @@ export function checkFile(source: unknown): number {
   return checkFd('source', fd);
 }
 
-/** Keeps a region where it is until `result`. */
+/** Sends from a source. If that is a region, it is pinned until the send has ended. */
 export function pinned(source: SendSource, send: () => Promise<SendResult>): Promise<SendResult> {
   if (!(source instanceof Region)) return send();
   const unpin = source.pin();
   const result = send();
   void result.then(({ reusable }) => unpin(reusable));
   return result;
-}
-
-function checkSend(range: SendRange, options: SendOptions) {
-  checkOptions('sendSegment()', options, [
-    'header',
-    'zeroCopy',
-    'threshold',
-    'sync',
-    ...fileOptionNames,
-  ]);
-  const { header } = options;
-  if (header !== undefined && !(header instanceof Uint8Array))
-    throw argumentTypeError('header', 'a Uint8Array', header);
-  const zeroCopy = checkZeroCopy(options.zeroCopy);
-  const threshold = checkInteger('threshold', options.threshold ?? defaultThreshold, 1, 2 ** 30);
-  const sync = checkBoolean('sync', options.sync ?? false);
-  if (sync && !native.hasSyncSend) throw unsupported('sendfile', 'SF_SYNC is FreeBSD’s');
-  return {
-    ...range,
-    segment: range.segment?.id ?? 0,
-    copy: !sync && (zeroCopy === 'never' || (zeroCopy === 'auto' && range.length < threshold)),
-    sync,
-    header,
-    ...checkFileOptions(options),
-  };
-}
-
-type Callback = (error?: Error | null) => void;
-
-/** A send that stands in its socket's queue, as an empty chunk, until everything before it is written. */
-class QueuedSend {
-  readonly result: Promise<SendResult>;
-  /** Of the bytes that the socket has taken, where those of this send end; undefined before that. */
-  end: number | undefined;
-  readonly #sends: SocketSends;
-  readonly #range: ReturnType<typeof checkSend>;
-  readonly #native: RangeSender;
-  #settle!: (result: SendResult) => void;
-  #written: Callback = () => undefined;
-
-  constructor(sends: SocketSends, range: ReturnType<typeof checkSend>) {
-    this.#sends = sends;
-    this.#range = range;
-    this.#native = new native.RangeSender(range, (errno) => this.#taken(errno));
-    this.result = new Promise((resolve) => (this.#settle = resolve));
-  }
-
-  /** It is its turn. `written` lets the socket go on. */
-  start(fd: number, written: Callback): void {
-    this.#written = written;
-    try {
-      if (unwrap(this.#native.start(fd)) === 0) this.#taken(0);
-    } catch (error) {
-      written(error as Error);
-    }
-  }
-
-  #taken(errno: number): void {
-    if (errno !== 0) return this.#written(systemError({ errno, syscall: 'sendfile' }));
-    const { header, length, sync } = this.#range;
-    this.end = this.#sends.taken((header?.length ?? 0) + length);
-    if (sync) this.finish(true);
-    return this.#written(null);
-  }
-
-  /** Bytes of the socket; Infinity once it has no peer. */
-  unacknowledged(): number {
-    return this.#native.unacknowledged();
-  }
-
-  finish(acked: boolean): void {
-    this.#sends.pending.delete(this);
-    const reusable = acked && (this.#range.sync || this.#native.reusable());
-    this.#native.close();
-    this.#settle({ acked, reusable });
-  }
-}
-
-/** The sends of a socket, and how far its bytes have come. */
-class SocketSends {
-  readonly pending = new Set<QueuedSend>();
-  readonly #socket: Socket;
-  #bytes = 0;
-  #timer: NodeJS.Timeout | undefined;
-
-  constructor(socket: Socket) {
-    this.#socket = socket;
-    // It may be connected, and close, again.
-    socket.on('close', () => {
-      for (const send of this.pending) send.finish(false);
-    });
-  }
-
-  get #handle() {
-    return (this.#socket as unknown as { _handle?: StreamHandle | null })._handle;
-  }
-
-  start(send: QueuedSend, written: Callback): void {
-    send.start(this.#handle?.fd ?? -1, written);
-  }
-
-  /** The kernel has so many more of ours; returns how many it has in all. */
-  taken(bytes: number): number {
-    this.#bytes += bytes;
-    this.#timer ??= setInterval(() => this.#look(), pollMs);
-    return this.#total();
-  }
-
-  #total(): number {
-    const { bytesWritten = 0, writeQueueSize = 0 } = this.#handle ?? {};
-    return bytesWritten - writeQueueSize + this.#bytes;
-  }
-
-  /** Those that wait for an acknowledgement come first, and the first one's answer is that of all. */
-  #look(): void {
-    let acknowledged: number | undefined;
-    for (const send of this.pending) {
-      if (send.end === undefined) break;
-      acknowledged ??= this.#total() - send.unacknowledged();
-      if (acknowledged < send.end) return;
-      send.finish(true);
-    }
-    clearInterval(this.#timer);
-    this.#timer = undefined;
-  }
-}
-
-/** What is used of a socket's handle: `bytesWritten` counts those that wait in libuv's queue too. */
-interface StreamHandle {
-  fd: number;
-  bytesWritten: number;
-  writeQueueSize: number;
-}
-
-type Write = Socket['_write'];
-
-/** The sends in the queues of sockets, by their chunk. */
-const queued = new WeakMap<Uint8Array, QueuedSend>();
-const prepared = new WeakMap<Socket, SocketSends>();
-
-/** Has the socket start a send when it comes to its chunk. One chunk at a time from then on. */
-function prepare(socket: Socket): SocketSends {
-  const known = prepared.get(socket);
-  if (known !== undefined) return known;
-  const sends = new SocketSends(socket);
-  prepared.set(socket, sends);
-  const write: Write = socket._write.bind(socket);
-  socket._write = (chunk: Uint8Array, encoding, callback) => {
-    const send = typeof chunk === 'object' ? queued.get(chunk) : undefined;
-    if (send === undefined) write(chunk, encoding, callback);
-    else if (socket.connecting) socket.once('connect', () => sends.start(send, callback));
-    else sends.start(send, callback);
-  };
-  Object.assign(socket, { _writev: null });
-  return sends;
-}
-
-/**
- * Sends `length` bytes at `offset` of a segment, region or file on a socket, in order with what is written
- * to it; of a segment or region by default all. They must not change before the promise says that they are
- * reusable. It resolves once the peer has acknowledged them, or when the socket has closed; an error of
- * sending destroys the socket, as one of write() does. Not for TLS sockets. The bytes do not count in
- * `socket.bytesWritten`, nor does their going out restart the timer of `socket.setTimeout()`.
- */
-export function sendSegment(
-  socket: Socket,
-  source: SendSource,
-  offset = 0,
-  length?: number,
-  options: SendOptions = {},
-): Promise<SendResult> {
-  if (typeof socket?._write !== 'function')
-    throw argumentTypeError('socket', 'a net.Socket', socket);
-  if ('encrypted' in socket) throw argumentValueError('"socket" must not be a TLS socket');
-  const range = checkSend(checkRange(source, offset, length), options);
-  if (socket.destroyed || socket.writableEnded)
-    throw systemError({ errno: -32, syscall: 'sendfile', detail: 'the socket has ended' });
-  return pinned(source, () => {
-    const sends = prepare(socket);
-    const chunk = Buffer.alloc(0);
-    const send = new QueuedSend(sends, range);
-    sends.pending.add(send);
-    queued.set(chunk, send);
-    socket.write(chunk);
-    return send.result;
-  });
 }

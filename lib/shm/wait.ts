@@ -10,7 +10,9 @@ function checkWord(words: Int32Array, index: number): void {
 
 /**
  * Sleeps while words[index] is `expected`, at most `timeoutMs` (1 to 60,000) milliseconds: futex(2),
- * _umtx_op(2). Blocks the thread. Returns false on timeout; may wake early, so check the word again.
+ * _umtx_op(2). Blocks the thread. Returns false on timeout. May wake early: check the word again.
+ *
+ * @experimental
  */
 export function waitOn(
   words: Int32Array,
@@ -27,7 +29,11 @@ export function waitOn(
   throw error;
 }
 
-/** Wakes at most `count` threads that sleep in waitOn() on words[index]. */
+/**
+ * Wakes at most `count` threads that sleep in waitOn() on words[index].
+ *
+ * @experimental
+ */
 export function wake(words: Int32Array, index: number, count: number): void {
   checkWord(words, index);
   checkInteger('count', count, 1, 0x7fffffff);

@@ -1,27 +1,27 @@
-// Where connections and UDP sockets of a worker's own go to, and where they come from.
+// Options of connect(): the peer and the source of a worker's own connections and UDP sockets.
 import { argumentValueError, type ErrorDetails } from '../errors.js';
 import type { Failure, NativeConnect } from '../native.js';
 import { checkHost, checkInteger, checkOptions, checkPort } from '../validate.js';
 
-/** Of connect(): a peer, and the source that it is to see. */
+/** Options of connect(): a peer, and the source address to use. */
 export interface PeerOptions {
   port: number;
   /** An IP address. Default 127.0.0.1. */
   host?: string;
   /**
-   * The RSS bucket that what the peer sends is to fall into: the source port is chosen for it. On a host
-   * whose card and kernel do RSS, it is then received on this worker's CPU if the bucket is this worker's.
+   * Choose the source port so that packets of the peer fall into this RSS bucket. On a host whose
+   * card and kernel do RSS, packets of a bucket that this worker owns are received on its CPU.
    */
   bucket?: number;
   /** An IP address of this host. Default: the kernel's choice. */
   localAddress?: string;
-  /** Not with `bucket`. Default 0: the kernel's choice. */
+  /** Not together with `bucket`. Default 0: the kernel's choice. */
   localPort?: number;
 }
 
 export const peerOptionNames = ['port', 'host', 'bucket', 'localAddress', 'localPort'] as const;
 
-/** What an error of connecting is about: the source that cannot be had, or the peer. */
+/** The address for the error of a connect(): the unavailable source, or the peer. */
 export function endOf(how: NativeConnect, result: number | Failure): ErrorDetails {
   const { address, port, localAddress, localPort } = how;
   if (typeof result !== 'number' && result.syscall === 'bind' && localAddress !== undefined)

@@ -1,4 +1,4 @@
-// What a worker module looks like.
+// defineWorker(): the interface of worker modules.
 import type { Socket } from 'node:net';
 
 import { argumentTypeError, argumentValueError } from '../errors.js';
@@ -8,15 +8,17 @@ import type { ServerAddress } from '../server/messages.js';
 import type { ServerStats } from '../server/stats.js';
 import type { Steering } from '../socket/listen.js';
 import { checkFunction, checkOptions } from '../validate.js';
-import type { DatagramBatch, DatagramReplies, Datagrams } from './datagrams.js';
+import type { DatagramBatch } from './datagram-batch.js';
+import type { DatagramReplies } from './datagram-replies.js';
+import type { Datagrams } from './datagrams.js';
 import type { StreamHandlers, Streams } from './streams.js';
 
-/** What a worker knows of itself and its server: start() gets it. */
+/** A worker and its server, as start() gets it. */
 export interface WorkerContext {
   readonly workerIndex: number;
   /** Number of workers of the server. */
   readonly workers: number;
-  /** How many predecessors this worker has had. */
+  /** How many times this worker has been restarted. */
   readonly generation: number;
   /** The CPU this thread is pinned to. */
   readonly cpu: number;
@@ -24,23 +26,23 @@ export interface WorkerContext {
   readonly buckets: readonly number[];
   readonly steering: Steering;
   readonly config: RssConfig;
-  /** Where the server listens; Unix sockets are left out. */
+  /** Where the server listens, except for Unix sockets. */
   readonly addresses: readonly ServerAddress[];
   /** createServer()'s workerData. */
   readonly workerData: unknown;
-  /** The connections that `stream` serves, and those of its connect(). */
+  /** The connections that `stream` serves, accepted or opened by connect(). */
   readonly streams: Streams;
-  /** UDP sockets of the worker's own, whose datagrams come to `datagrams` too. */
+  /** UDP sockets of the worker's own. Their datagrams go to `datagrams` as well. */
   readonly datagrams: Datagrams;
-  /** The counters of the whole server: server.stats() of the main thread. */
+  /** The counters of the whole server, as server.stats() of the main thread returns them. */
   stats(): ServerStats;
   /** Adds to the bucket's `requests` counter. */
   countRequests(bucket: number, requests: number): void;
 }
 
-/** What a worker does; `connection` or `stream`, not both. */
+/** The handlers of a worker: `connection` or `stream`, not both. */
 export interface WorkerDefinition {
-  /** Runs before the worker serves; a rejection ends the worker. */
+  /** Runs before the worker serves. If it fails, the worker ends. */
   start?(context: WorkerContext): void | Promise<void>;
   /**
    * An accepted connection, as an ordinary socket: any library works on it. Nagle's delay is off
@@ -48,13 +50,13 @@ export interface WorkerDefinition {
    */
   connection?(socket: Socket, flow: Flow): void;
   /**
-   * In its place: connections in batches, at the speed of C. perConnection() makes handlers that
-   * take one connection at a time.
+   * Instead of `connection`: connections in batches, which is much faster. perConnection() makes
+   * such handlers from handlers for one connection.
    */
   stream?: StreamHandlers;
   /** Up to 64 datagrams. The batch and its payloads are valid until the function returns. */
   datagrams?(batch: DatagramBatch, replies: DatagramReplies): void;
-  /** Runs when the server closes, after accepting has stopped: end what is idle. */
+  /** Runs when the server closes, after accepting has stopped. End idle connections here. */
   stop?(): void | Promise<void>;
 }
 

@@ -1,7 +1,10 @@
-// Public surface of 'freebsd-rss/worker': what a worker module imports.
+// Public exports of 'freebsd-rss/worker', for worker modules.
 export { serveHttp } from '../http.js';
 export type { PeerOptions } from './connect.js';
-export type { SocketAddress, DatagramBatch, DatagramReplies, Datagrams } from './datagrams.js';
+export type { SocketAddress } from '../native.js';
+export type { DatagramBatch } from './datagram-batch.js';
+export type { DatagramReplies } from './datagram-replies.js';
+export type { Datagrams } from './datagrams.js';
 export type { Flow } from '../rss/hash.js';
 export { defineWorker, type WorkerContext, type WorkerDefinition } from './define.js';
 export {
@@ -11,5 +14,6 @@ export {
   perDatagram,
   StreamConnection,
 } from './per-item.js';
-export { type CompletedBatch, slotOf, type StreamBatch, type StreamOutput } from './stream.js';
+export { type CompletedBatch, slotOf, type StreamBatch } from './stream-batch.js';
+export type { StreamOutput } from './stream-output.js';
 export type { ConnectOptions, StreamHandlers, Streams, StreamStatistics } from './streams.js';

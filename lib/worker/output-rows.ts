@@ -1,20 +1,23 @@
-// What a worker has to send: rows of four words that the native side takes when a turn ends, and memory that
-// they may refer to.
-
+// What a worker has to send: rows that the native side takes when a turn ends, and memory that they
+// may refer to.
 import { markAsUntransferable } from 'node:worker_threads';
 
+import * as contract from '../contract.js';
+
+// V8 compiles a module's own constants into its code, but reads imported ones each time.
+const { outputLength, outputOffset, outputSource, outputTo, outputWords } = contract;
+
 const outputRows = 1024;
-const rowWords = 4;
 
 /** Memory shared with the native side. */
 export interface OutputMemory {
   readonly bytes: Buffer;
   readonly rows: Uint32Array;
-  /** One word: rows that are left to it. */
+  /** One word: the number of rows that the native side has not taken yet. */
   readonly pending: Uint32Array;
 }
 
-/** Memory that native code goes on to use, whatever becomes of it in a postMessage(). */
+/** Memory that native code keeps using: postMessage() cannot transfer it to another thread. */
 export function lentBuffer(size: number): Buffer {
   const buffer = Buffer.alloc(size);
   markAsUntransferable(buffer.buffer);
@@ -23,7 +26,7 @@ export function lentBuffer(size: number): Buffer {
 
 export const outputMemory = (size: number): OutputMemory => ({
   bytes: lentBuffer(size),
-  rows: new Uint32Array(outputRows * rowWords),
+  rows: new Uint32Array(outputRows * outputWords),
   pending: new Uint32Array(1),
 });
 
@@ -38,7 +41,7 @@ export class OutputRows {
   #inTurn = false;
   #scheduled = false;
 
-  /** `send`: has the native side take what is pending now. */
+  /** `send` makes the native side take what is pending now. */
   constructor({ bytes, rows, pending }: OutputMemory, send: () => void) {
     this.bytes = bytes;
     this.#rows = rows;
@@ -46,7 +49,7 @@ export class OutputRows {
     this.#send = send;
   }
 
-  /** Room for so many bytes, which all of the memory has: returns their offset. */
+  /** Makes room for `length` bytes, at most all of the memory. Returns their offset. */
   reserve(length: number): number {
     this.#sendTurn();
     if (this.#used + length > this.bytes.length) this.flush();
@@ -56,16 +59,16 @@ export class OutputRows {
   push(to: number, source: number, offset: number, length: number): void {
     this.#sendTurn();
     const rows = this.#rows;
-    const at = this.#count * rowWords;
-    rows[at] = to;
-    rows[at + 1] = source;
-    rows[at + 2] = offset;
-    rows[at + 3] = length;
+    const at = this.#count * outputWords;
+    rows[at + outputTo] = to;
+    rows[at + outputSource] = source;
+    rows[at + outputOffset] = offset;
+    rows[at + outputLength] = length;
     if (++this.#count === outputRows) this.flush();
     else if (!this.#inTurn && !this.#scheduled) this.#schedule();
   }
 
-  /** The same of bytes written at a reserved offset, which are in use from now on. */
+  /** push() for bytes written at a reserved offset, which are in use from now on. */
   commit(to: number, source: number, offset: number, length: number): void {
     this.#used = Math.max(this.#used, offset + length);
     this.push(to, source, offset, length);
@@ -73,18 +76,18 @@ export class OutputRows {
 
   flush(): void {
     this.#sendTurn();
-    this.#hand();
+    this.#publish();
     this.#send();
   }
 
-  /** Takes out the rows to `to`; `row` is told of each. */
-  remove(to: number, row: (source: number, offset: number) => void): void {
+  /** Removes the rows to `to`, and calls `removed` for each. */
+  remove(to: number, removed: (source: number, offset: number) => void): void {
     const rows = this.#rows;
     let kept = 0;
     for (let i = 0; i < this.#count; i++) {
-      const at = i * rowWords;
-      if (rows[at] === to) row(rows[at + 1]!, rows[at + 2]!);
-      else rows.copyWithin(kept++ * rowWords, at, at + rowWords);
+      const at = i * outputWords;
+      if (rows[at + outputTo] === to) removed(rows[at + outputSource]!, rows[at + outputOffset]!);
+      else rows.copyWithin(kept++ * outputWords, at, at + outputWords);
     }
     this.#count = kept;
   }
@@ -94,14 +97,17 @@ export class OutputRows {
     this.#inTurn = true;
   }
 
-  /** `served` false: the callback has thrown, and its rows are dropped. */
+  /** `served` is false when the callback has thrown: its rows are dropped. */
   endTurn(served: boolean): void {
     if (!served) this.#count = 0;
-    this.#hand();
+    this.#publish();
     this.#inTurn = false;
   }
 
-  /** Microtasks run before the native side has taken what the turn has left to it: that goes first. */
+  /**
+   * Microtasks run after the turn, before the native side has taken the turn's rows. Those must be
+   * sent before new ones are written over them.
+   */
   #sendTurn(): void {
     if (!this.#inTurn && this.#pending[0] !== 0) this.#send();
   }
@@ -114,7 +120,8 @@ export class OutputRows {
     });
   }
 
-  #hand(): void {
+  /** Leaves the rows to the native side. */
+  #publish(): void {
     this.#pending[0] = this.#count;
     this.#count = 0;
     this.#used = 0;

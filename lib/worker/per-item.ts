@@ -1,19 +1,21 @@
-// One connection, one datagram at a time: thin forms of the batches, for ease. Each costs a call and
-// two small objects per item; docs/performance.md says what that amounts to.
+// Handlers for one connection or one datagram at a time, on top of the batches. Simpler to use, at the
+// cost of a call and two small objects per item; docs/performance.md has measurements.
 import type { Socket } from 'node:net';
 
 import type { SystemError } from '../errors.js';
 import type { Flow } from '../rss/hash.js';
 import { checkFunction, checkOptions } from '../validate.js';
-import type { DatagramBatch, DatagramReplies } from './datagrams.js';
-import { slotOf } from './stream.js';
-import { raise, type StreamHandlers, type Streams } from './streams.js';
+import type { DatagramBatch } from './datagram-batch.js';
+import type { DatagramReplies } from './datagram-replies.js';
+import { raise } from './raise.js';
+import { slotOf } from './stream-batch.js';
+import type { StreamHandlers, Streams } from './streams.js';
 
 const noFlow: Flow = { bucket: 0, flowId: 0, hashType: 'none', source: 'software' };
 
 /** A connection of perConnection(). */
 export class StreamConnection {
-  /** What Streams and StreamOutput know it by. */
+  /** The connection for methods of Streams and StreamOutput. */
   readonly id: number;
   readonly flow: Flow;
   readonly #streams: Streams;
@@ -26,7 +28,7 @@ export class StreamConnection {
     this.#streams = streams;
   }
 
-  /** False once it has gone. What is written then is dropped. */
+  /** False once it is closed or detached. What is written then is dropped. */
   get open(): boolean {
     return this.#open;
   }
@@ -47,30 +49,30 @@ export class StreamConnection {
   }
 
   /**
-   * Leaves the engine as an ordinary socket. First out of it comes `unread`, or without it all that
-   * data() has been given.
+   * Takes the connection out of the engine as an ordinary socket. The socket first reads `unread`,
+   * or without it all that data() has been given.
    */
   detach(unread?: Uint8Array): Socket {
-    this.gone();
+    this.closed();
     return this.#streams.detach(this.id, unread);
   }
 
-  /** @internal */
-  gone(): void {
+  /** @internal The connection is no longer in the engine. */
+  closed(): void {
     this.#open = false;
   }
 }
 
-/** What perConnection() calls. */
+/** Handlers for perConnection(). */
 export interface ConnectionHandlers {
-  /** A connection has come. */
+  /** A connection has been accepted. */
   open?(connection: StreamConnection): void;
   /**
-   * Bytes of a connection: what it left before, and what has come since. Valid until the function
-   * returns. Returns how many are done with; without a number, all of them.
+   * Input of a connection: what was left before, and what has arrived since. Valid until the
+   * function returns. Returns how many bytes are consumed; without a number, all of them.
    */
   data(connection: StreamConnection, bytes: Buffer): number | undefined;
-  /** It has gone; `error` says why, if not in order. */
+  /** The connection has been closed; `error` is undefined after an orderly end. */
   close?(connection: StreamConnection, error: SystemError | undefined): void;
 }
 
@@ -93,7 +95,7 @@ export function perConnection(handlers: ConnectionHandlers): StreamHandlers {
           const consumed = handlers.data(connection, batch.payload(i));
           batch.consume(i, consumed ?? batch.length(i));
         } catch (error) {
-          // The others of the batch are not to blame.
+          // Only this connection is closed. The rest of the batch is served.
           out.revoke(connection.id);
           raise(error);
         }
@@ -101,16 +103,16 @@ export function perConnection(handlers: ConnectionHandlers): StreamHandlers {
     },
     close(id, error, streams) {
       let connection = connections[slotOf(id)];
-      // A connect() that has failed has not been opened.
+      // After a connect() that has failed: open() was not called for it.
       if (connection?.id !== id) connection = new StreamConnection(id, noFlow, streams);
       connections[slotOf(id)] = undefined;
-      connection.gone();
+      connection.closed();
       handlers.close?.(connection, error);
     },
   };
 }
 
-/** Takes one datagram; the payload is valid until it returns, and reply() works until then. */
+/** Serves one datagram. The payload is valid, and reply() works, until it returns. */
 export type DatagramHandler = (
   payload: Buffer,
   reply: (bytes: Uint8Array) => void,
@@ -118,7 +120,7 @@ export type DatagramHandler = (
   i: number,
 ) => void;
 
-/** A function for defineWorker()'s `datagrams` that calls `handler` once per datagram. */
+/** A `datagrams` handler for defineWorker() that calls `handler` once per datagram. */
 export function perDatagram(
   handler: DatagramHandler,
 ): (batch: DatagramBatch, replies: DatagramReplies) => void {

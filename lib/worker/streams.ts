@@ -1,21 +1,17 @@
-// A worker's stream connections: the native engine, and the callbacks it leads to.
+// The stream connections of a worker. stream-dispatch.ts calls the handlers, stream-batch.ts and
+// stream-output.ts are what these get.
 import { Socket } from 'node:net';
 
 import { zeroCopyNumber } from '../contract.js';
-import {
-  argumentTypeError,
-  argumentValueError,
-  type SystemError,
-  systemError,
-  unwrap,
-} from '../errors.js';
+import { argumentTypeError, argumentValueError, type SystemError, unwrap } from '../errors.js';
 import {
   native,
   type SocketAddress,
+  type StreamEngine,
   type StreamEngineSettings,
   type StreamStatistics,
 } from '../native.js';
-import type { Flow, HashType } from '../rss/hash.js';
+import type { Flow } from '../rss/hash.js';
 import type { StreamSettings } from '../server/messages.js';
 import { ShmSegment } from '../shm/segment.js';
 import {
@@ -32,31 +28,30 @@ import { checkInteger, checkOptions } from '../validate.js';
 import { checkPeer, endOf, type PeerOptions } from './connect.js';
 import { OutputRows } from './output-rows.js';
 import {
-  closedWords,
-  CompletedBatch,
+  type CompletedBatch,
   firstOwnToken,
-  openedWords,
-  StreamBatch,
+  type StreamBatch,
   StreamMemory,
-  StreamOutput,
-} from './stream.js';
+} from './stream-batch.js';
+import { StreamDispatch } from './stream-dispatch.js';
+import { maxSource, StreamOutput } from './stream-output.js';
 
 export type { StreamStatistics } from '../native.js';
 
 /** What a worker does with its connections, in batches: the form for speed. */
 export interface StreamHandlers {
-  /** A connection has come, or connect() has succeeded. Its data follows. */
+  /** A connection has been accepted, or connect() has succeeded. Its data follows. */
   open?(connection: number, flow: Flow, streams: Streams): void;
   /**
-   * Input of up to 64 connections. The batch and its bytes are valid until the function returns. If it
-   * throws, the connections whose rows it has not consumed are closed without an answer.
+   * Input of up to 64 connections. The batch and its bytes are valid until the function returns.
+   * If it throws, the connections whose rows it has not consumed are closed without an answer.
    */
   data(batch: StreamBatch, out: StreamOutput): void;
   /** Marks of StreamOutput.mark() have been reached, or never will be. */
   completed?(batch: CompletedBatch, streams: Streams): void;
   /**
-   * A connection has gone; `error` says why, if not in order. Called once for every open(), and for a
-   * connect() that has failed.
+   * A connection has been closed; `error` is undefined after an orderly end. Called once for every
+   * open(), and for a connect() that has failed.
    */
   close?(connection: number, error: SystemError | undefined, streams: Streams): void;
 }
@@ -64,40 +59,37 @@ export interface StreamHandlers {
 /** Where to connect to: a TCP peer, or a Unix socket's path. */
 export type ConnectOptions = PeerOptions | { path: string };
 
+type Adopt = (socket: Socket, bucket: number, accepted: boolean) => void;
+
 /** The stream connections of one worker. */
 export class Streams {
   /** Output: in `data` the same as its argument. */
   readonly out: StreamOutput;
-  readonly #engine;
+  readonly #engine: StreamEngine;
   readonly #buckets: number;
-  readonly #batch: StreamBatch;
-  readonly #completed: CompletedBatch;
-  /** Numbers of segments, by their ids. */
+  readonly #adopt: Adopt;
+  /** Source numbers of the open segments, by the segments' ids. */
   readonly #segments = new Map<number, number>();
   /** What sendSegment() has promised, by the tokens of its marks. */
   readonly #promised = new Map<number, (result: SendResult) => void>();
   #nextToken = firstOwnToken;
-  readonly #memory: StreamMemory;
-  readonly #rows: OutputRows;
-  readonly #handlers: StreamHandlers;
-  readonly #adopt: (socket: Socket, bucket: number, accepted: boolean) => void;
-  readonly #onClose: () => void;
 
-  /** @internal */
+  /**
+   * @internal `adopt` takes over sockets of detach(); `onClose` is called after turns in which
+   * connections were closed.
+   */
   constructor(
     handlers: StreamHandlers,
     settings: Pick<StreamEngineSettings, 'table' | 'worker' | 'counters'>,
     buckets: number,
     options: StreamSettings,
-    adopt: (socket: Socket, bucket: number, accepted: boolean) => void,
+    adopt: Adopt,
     onClose: () => void,
   ) {
     const { outputSize, zeroCopy, zeroCopyThreshold, ...engineOptions } = options;
-    this.#memory = new StreamMemory(options.maxInput, outputSize);
-    this.#handlers = handlers;
+    const memory = new StreamMemory(options.maxInput, outputSize);
     this.#buckets = buckets;
     this.#adopt = adopt;
-    this.#onClose = onClose;
     this.#engine = new native.StreamEngine(
       {
         ...settings,
@@ -105,14 +97,16 @@ export class Streams {
         zeroCopy: zeroCopyNumber[zeroCopy],
         referenceSize: zeroCopy === 'always' ? 1 : zeroCopyThreshold,
       },
-      this.#memory,
-      (opened, inputs, closed, completed) => this.#turn(opened, inputs, closed, completed),
+      memory,
+      (opened, inputs, closed, completed) => {
+        dispatch.turn(opened, inputs, closed, completed);
+        if (closed > 0) onClose();
+      },
     );
-    this.addBuffer(this.#memory.output.bytes); // number 1, as stream.ts has it
-    this.#batch = new StreamBatch(this.#memory);
-    this.#completed = new CompletedBatch(this.#memory);
-    this.#rows = new OutputRows(this.#memory.output, () => this.#engine.flush());
-    this.out = new StreamOutput(this.#rows);
+    const rows = new OutputRows(memory.output, () => this.#engine.flush());
+    this.out = new StreamOutput(rows);
+    this.addBuffer(memory.output.bytes); // the first of all, so its number is outputOutSlab
+    const dispatch = new StreamDispatch(handlers, this, memory, rows);
   }
 
   /** Number of open connections. */
@@ -121,9 +115,9 @@ export class Streams {
   }
 
   /**
-   * Begins to connect and returns the connection: open() is called for it, or close() with the
-   * error. Output may be sent at once; it waits for the connection. Throws system errors; with `bucket`
-   * EADDRNOTAVAIL when no source port from 32,768 on is both free and in the bucket.
+   * Begins to connect and returns the connection. Later open() is called for it, or close() with
+   * the error. Output may be sent at once; it waits for the connection. Throws system errors; with
+   * `bucket` EADDRNOTAVAIL when no source port from 32,768 on is both free and in the bucket.
    */
   connect(options: ConnectOptions): number {
     if ('path' in options) {
@@ -139,10 +133,10 @@ export class Streams {
   }
 
   /**
-   * Takes a connection out of the engine as an ordinary socket: for an upgrade of the protocol, TLS,
-   * any library. First out of the socket comes `unread`, or without it all of the connection's row that
-   * consume() has not been told of, then what else has been read. close() is not called for it. Throws
-   * ENOTCONN when the connection has gone.
+   * Takes a connection out of the engine as an ordinary socket: for a change of the protocol, TLS,
+   * any library. The socket first reads `unread`, or without it all of the connection's row that
+   * has not been consumed, then what else has arrived. close() is not called for it. Throws
+   * ENOTCONN when the connection is closed.
    */
   detach(connection: number, unread?: Uint8Array): Socket {
     const first = unread === undefined ? undefined : Buffer.from(unread); // the slab is reused
@@ -169,19 +163,20 @@ export class Streams {
     const { id } = segment;
     const known = this.#segments.get(id);
     if (known !== undefined && !segment.closed) return known;
-    segment.onClose(() => {
-      this.out.flush(); // what is referred to is taken first
-      this.removeBuffer(this.#segments.get(id)!);
-      this.#segments.delete(id);
-    });
+    segment.checkOpen();
     const number = unwrap(this.#engine.addSegment(id));
     this.#segments.set(id, number);
+    segment.onClose(() => {
+      this.removeBuffer(number);
+      this.#segments.delete(id);
+    });
     return number;
   }
 
   /**
    * Registers a regular file; returns its number for refer(), whose offsets count from `base` (0 to
-   * 2^53 - 1) of the file. The descriptor is duplicated. removeBuffer() forgets it.
+   * 2^53 - 1) in the file. The descriptor is duplicated. Call removeBuffer() when it is not needed
+   * any longer.
    */
   addFile(source: number | { readonly fd: number }, base = 0, options: FileOptions = {}): number {
     checkOptions('addFile()', options, fileOptionNames);
@@ -190,16 +185,17 @@ export class Streams {
     return unwrap(this.#engine.addFile(file, base, checkFileOptions(options)), { fd: file });
   }
 
-  /** Forgets a file of addFile(). What has been referred to is sent still. */
+  /** Forgets a file of addFile(). What refer() has been called for before is still sent. */
   removeBuffer(buffer: number): void {
     this.out.flush();
-    this.#engine.removeSource(checkInteger('buffer', buffer, 0, 2 ** 31));
+    this.#engine.removeSource(checkInteger('buffer', buffer, 0, maxSource));
   }
 
   /**
-   * Sends `length` bytes (1 to 2^31 - 1) at `offset` of a segment, region or file, in order with other
-   * output; of a segment or region by default all. They must not change before the promise says that they
-   * are reusable. It resolves when the peer has acknowledged them, or the connection has ended.
+   * Sends `length` bytes (1 to 2^31 - 1) at `offset` of a segment, region or file, in order with
+   * other output. By default all of a segment or region. The bytes must not change until the result
+   * says that they are reusable. The promise resolves when the peer has acknowledged them, or the
+   * connection has ended.
    */
   sendSegment(
     connection: number,
@@ -226,28 +222,30 @@ export class Streams {
   }
 
   /**
-   * Whether the peer is surely on another machine, so that what it has acknowledged is reusable. False for
-   * addresses of this host, Unix sockets, and routes through virtual interfaces (bridge, veth, epair, VLAN).
+   * Whether the peer is certainly on another machine, so that what it has acknowledged is reusable.
+   * False for addresses of this host, Unix sockets, and routes through virtual interfaces (bridge,
+   * veth, epair, VLAN).
    */
   leavesHost(connection: number): boolean {
     return this.#engine.leavesHost(connection);
   }
 
   /**
-   * For memory that several workers send from by refer(): first make a piece of it impossible to find,
-   * then take a ticket, and reuse the piece once reusable() says so: when every worker has ended the
-   * turn in which it may have found it still. For pieces that are found in callbacks alone.
+   * For memory that several workers send from by refer(). To reuse a piece of it, first remove every
+   * pointer to the piece, then call retire(), and write to the piece once reusable() is true for the
+   * ticket: by then every worker has ended the turn in which it may still have found the piece.
+   * Workers must look pieces up in callbacks only.
    */
   retire(): number {
     return this.#engine.retire();
   }
 
-  /** Whether what was retired before this ticket can be written again. */
+  /** Whether memory that was retired before this ticket may be written again. */
   reusable(ticket: number): boolean {
     return this.#engine.passed(checkInteger('ticket', ticket, 1, Number.MAX_SAFE_INTEGER));
   }
 
-  /** Both ends of a connection; undefined for a Unix socket's. Throws ENOTCONN. */
+  /** Both ends of a connection; undefined for Unix sockets. Throws ENOTCONN when it is closed. */
   addresses(connection: number): {
     local: SocketAddress | undefined;
     peer: SocketAddress | undefined;
@@ -256,94 +254,19 @@ export class Streams {
     return { local, peer };
   }
 
-  /** Figures of this worker's engine. */
+  /** Statistics of this worker's engine. */
   statistics(): StreamStatistics {
     return this.#engine.statistics();
   }
 
+  /** @internal The engine reports that a send of sendSegment() has ended. */
+  sent(token: number, result: SendResult): void {
+    this.#promised.get(token)?.(result);
+    this.#promised.delete(token);
+  }
+
   /** @internal */
-  get engine() {
+  get engine(): StreamEngine {
     return this.#engine;
   }
-
-  #turn(opened: number, inputs: number, closed: number, completed: number): void {
-    this.#rows.beginTurn();
-    for (let i = 0; i < opened; i++) this.#open(i * openedWords);
-    if (inputs > 0) this.#data(inputs);
-    if (completed > 0) this.#complete(completed);
-    for (let i = 0; i < closed; i++) this.#close(i * closedWords);
-    this.#rows.endTurn(true);
-    if (closed > 0) this.#onClose();
-  }
-
-  #open(row: number): void {
-    const handlers = this.#handlers;
-    if (handlers.open === undefined) return;
-    const { opened } = this.#memory;
-    const connection = opened[row]!;
-    try {
-      handlers.open(
-        connection,
-        {
-          bucket: opened[row + 1]!,
-          flowId: opened[row + 2]!,
-          hashType: native.hashTypeName(opened[row + 3]!) as HashType,
-          source: opened[row + 4] === 0 ? 'software' : 'kernel',
-        },
-        this,
-      );
-    } catch (error) {
-      this.out.revoke(connection);
-      raise(error);
-    }
-  }
-
-  #data(inputs: number): void {
-    const batch = this.#batch;
-    batch.count = inputs;
-    try {
-      this.#handlers.data(batch, this.out);
-    } catch (error) {
-      for (const connection of batch.unconsumed()) this.out.revoke(connection);
-      raise(error);
-    }
-  }
-
-  #complete(completed: number): void {
-    const batch = this.#completed;
-    batch.count = completed;
-    batch.take((token, acked, reusable) => {
-      this.#promised.get(token)!({ acked, reusable });
-      this.#promised.delete(token);
-    });
-    if (batch.count === 0) return;
-    try {
-      this.#handlers.completed?.(batch, this);
-    } catch (error) {
-      raise(error);
-    }
-  }
-
-  #close(row: number): void {
-    const handlers = this.#handlers;
-    if (handlers.close === undefined) return;
-    const { closed } = this.#memory;
-    const errno = closed[row + 1]! | 0;
-    try {
-      handlers.close(
-        closed[row]!,
-        errno === 0 ? undefined : systemError({ errno, syscall: 'stream' }),
-        this,
-      );
-    } catch (error) {
-      raise(error);
-    }
-  }
-}
-
-/** Makes an 'uncaughtException' of it, once the output of others has been sent. */
-export function raise(error: unknown): void {
-  setImmediate(() => {
-    throw error;
-  });
 }

@@ -2,6 +2,7 @@
 #include "bindings/convert.h"
 #include "core/connection_ids.h"
 #include "core/counters.h"
+#include "core/owner_lock.h"
 #include "core/rows.h"
 #include "engine/stream_engine.h"
 #include "platform/posix/datagrams.h"
@@ -84,6 +85,7 @@ Napi::Object Contract(Napi::Env env) {
                {"datagramBatch", kDatagramBatch},
                {"streamReadSize", StreamEngine::kReadSize},
                {"connectionSlotBits", ConnectionIds::kSlotBits},
+               {"lockContended", OwnerLock::kContended},
                {"counterStride", kCounterStride}});
 
   Napi::Array names = Napi::Array::New(env);

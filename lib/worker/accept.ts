@@ -1,0 +1,133 @@
+// The accept side of a worker in JavaScript: connections for the `connection` handler, and errors of
+// accepting. Connections for `stream` never come here; streams.ts serves them.
+import { Socket } from 'node:net';
+
+import * as contract from '../contract.js';
+import { systemError } from '../errors.js';
+import { native, type WorkerEngine } from '../native.js';
+import type { Flow } from '../rss/hash.js';
+import { counterSlot } from '../server/layout.js';
+import type { FromWorker } from '../server/messages.js';
+import type { WorkerDefinition } from './define.js';
+
+const { pendingBucket, pendingFlowId, pendingFromKernel, pendingHashType, pendingWords } = contract;
+
+/** Connections that the engine can describe at a time. The others wait in the engine. */
+const pendingRows = 256;
+/** Bytes of open connections are added to the counters this often. */
+const accountEveryMs = 1000;
+/** Accepting may pause many times a second while descriptors are exhausted. */
+const reportAcceptErrorEveryMs = 10_000;
+
+interface SocketBytes {
+  in: number;
+  out: number;
+  readonly counterIn: number;
+  readonly counterOut: number;
+}
+
+/** Where the engine describes the connections that wait. */
+export const pendingTable = () => new Uint32Array(pendingRows * pendingWords);
+
+/** Connections that JavaScript has as sockets: accepted for `connection`, or out of Streams.detach(). */
+export class NodeSockets {
+  readonly #engine: WorkerEngine;
+  readonly #pending: Uint32Array;
+  readonly #counters: Float64Array;
+  readonly #onClose: () => void;
+  readonly #sockets = new Map<Socket, SocketBytes>();
+
+  /** `onClose` is called after each socket's end. */
+  constructor(
+    engine: WorkerEngine,
+    pending: Uint32Array,
+    counters: Float64Array,
+    onClose: () => void,
+  ) {
+    this.#engine = engine;
+    this.#pending = pending;
+    this.#counters = counters;
+    this.#onClose = onClose;
+    setInterval(() => {
+      for (const [socket, bytes] of this.#sockets) this.#account(socket, bytes);
+    }, accountEveryMs).unref();
+  }
+
+  get size(): number {
+    return this.#sockets.size;
+  }
+
+  /** Takes the first `count` waiting connections from the engine, and gives them to the handler. */
+  take(count: number, handlers: Pick<WorkerDefinition, 'connection'>): void {
+    const rows = this.#pending;
+    for (let i = 0; i < count; i++) {
+      const row = i * pendingWords;
+      const bucket = rows[row + pendingBucket]!;
+      const flow: Flow = {
+        bucket,
+        flowId: rows[row + pendingFlowId]!,
+        hashType: native.hashTypeName(rows[row + pendingHashType]!),
+        source: rows[row + pendingFromKernel] === 0 ? 'software' : 'kernel',
+      };
+      const socket = new Socket({ fd: this.#engine.take(i), readable: true, writable: true });
+      this.#engine.arrived();
+      this.#track(socket, bucket, true);
+      handlers.connection?.(socket, flow);
+    }
+  }
+
+  /** Takes over a socket that has left the stream engine. `accepted`: not one of connect(). */
+  adopt(socket: Socket, bucket: number, accepted: boolean): void {
+    if (accepted) this.#engine.hold(bucket);
+    this.#track(socket, bucket, accepted);
+  }
+
+  destroy(): void {
+    for (const [socket, bytes] of this.#sockets) {
+      this.#account(socket, bytes);
+      socket.destroy();
+    }
+  }
+
+  /** Counts a socket's bytes for its bucket until it closes. `held`: the engine counts it as well. */
+  #track(socket: Socket, bucket: number, held: boolean): void {
+    const bytes = {
+      in: 0,
+      out: 0,
+      counterIn: counterSlot(bucket, 'bytesIn'),
+      counterOut: counterSlot(bucket, 'bytesOut'),
+    };
+    this.#sockets.set(socket, bytes);
+    socket.once('close', () => {
+      this.#account(socket, bytes);
+      this.#sockets.delete(socket);
+      if (held) this.#engine.ended(bucket);
+      this.#onClose();
+    });
+  }
+
+  /** Adds what the socket has moved since the last time. */
+  #account(socket: Socket, bytes: SocketBytes): void {
+    this.#counters[bytes.counterIn]! += socket.bytesRead - bytes.in;
+    // Node counts bytes that wait as written, and takes them back when the socket is destroyed.
+    const out = Math.max(bytes.out, socket.bytesWritten - socket.writableLength);
+    this.#counters[bytes.counterOut]! += out - bytes.out;
+    bytes.in = socket.bytesRead;
+    bytes.out = out;
+  }
+}
+
+/** Reports errors of accepting as warnings, one in a while. */
+export function acceptErrorReporter(
+  workerIndex: number,
+  post: (message: FromWorker) => void,
+): (errno: number) => void {
+  let reportedAt = -Infinity;
+  return (errno) => {
+    if (performance.now() - reportedAt < reportAcceptErrorEveryMs) return;
+    reportedAt = performance.now();
+    const { code, message: text } = systemError({ errno, syscall: 'accept' });
+    const message = `worker ${workerIndex}: ${text}; accepting pauses`;
+    post({ type: 'warning', code, message });
+  };
+}

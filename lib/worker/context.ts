@@ -1,0 +1,57 @@
+// What start() of a worker module gets.
+import { RssError } from '../errors.js';
+import { bucketOwners, type WorkerPlan } from '../rss/topology.js';
+import { counterSlot } from '../server/layout.js';
+import type { WorkerInit } from '../server/messages.js';
+import { readStats } from '../server/stats.js';
+import type { Datagrams } from './datagrams.js';
+import type { WorkerContext } from './define.js';
+import type { Streams } from './streams.js';
+
+/** The parts of a running worker that its context gives access to. */
+export interface ContextParts {
+  /** Undefined without a `stream` in the definition. */
+  readonly streams: Streams | undefined;
+  /** Undefined without `datagrams` in the definition. */
+  readonly datagrams: Datagrams | undefined;
+  /** This worker's counters. */
+  readonly counters: Float64Array;
+  /** The counters of all workers. */
+  readonly allCounters: ArrayBuffer;
+  /** All workers, as they are now. */
+  plan(): readonly WorkerPlan[];
+}
+
+export function workerContext(init: WorkerInit, parts: ContextParts): WorkerContext {
+  const { streams, datagrams, counters, allCounters } = parts;
+  const { workerIndex, config } = init;
+  return {
+    workerIndex,
+    workers: init.plan.length,
+    generation: init.generation,
+    cpu: init.cpu,
+    get buckets() {
+      return parts.plan()[workerIndex]?.buckets ?? [];
+    },
+    steering: init.steering,
+    config,
+    addresses: init.addresses,
+    workerData: init.workerData,
+    get streams() {
+      if (streams === undefined) throw new RssError('ERR_RSS_STATE', 'the worker has no "stream"');
+      return streams;
+    },
+    get datagrams() {
+      if (datagrams === undefined)
+        throw new RssError('ERR_RSS_STATE', 'the worker has no "datagrams"');
+      return datagrams;
+    },
+    stats() {
+      const plan = parts.plan();
+      return readStats(allCounters, plan, config.bucketMap, bucketOwners(plan));
+    },
+    countRequests(bucket, requests) {
+      counters[counterSlot(bucket, 'requests')]! += requests;
+    },
+  };
+}

@@ -1,0 +1,119 @@
+// Received datagrams: a slab of cells that their payloads lie in, and a table that describes them.
+import * as contract from '../contract.js';
+import { rangeError, RssError } from '../errors.js';
+import { type SocketAddress, native, type WorkerEngine } from '../native.js';
+import type { HashType } from '../rss/hash.js';
+import { lentBuffer, outputMemory } from './output-rows.js';
+
+// V8 compiles a module's own constants into its code, but reads imported ones each time.
+const {
+  datagramBatch,
+  datagramBucket,
+  datagramFlags,
+  datagramFlowId,
+  datagramHashType,
+  datagramLength,
+  datagramOffset,
+  datagramSocket,
+  datagramTruncated,
+  datagramWords,
+} = contract;
+
+const replySlabSize = 256 * 1024;
+
+// A stride that is a power of two puts every datagram's head into the same few cache sets.
+const strideOf = (cellSize: number) => (Math.ceil(cellSize / 128) | 1) * 128;
+
+/** Memory shared with the native engine. */
+export class DatagramMemory {
+  /** Bytes from one cell of the slab to the next. */
+  readonly stride: number;
+  readonly slab: Buffer;
+  readonly rows = new Uint32Array(datagramBatch * datagramWords);
+  readonly output = outputMemory(replySlabSize);
+
+  /** `cellSize`: bytes of the largest datagram that is not cut. */
+  constructor(readonly cellSize: number) {
+    this.stride = strideOf(cellSize);
+    this.slab = lentBuffer(datagramBatch * this.stride);
+  }
+}
+
+/** Datagrams of one receive pass. Valid until the `datagrams` callback returns. */
+export class DatagramBatch {
+  /** Number of datagrams, 1 to 64. */
+  count = 0;
+  /** The memory all payloads lie in; offset(i) and length(i) say where. */
+  readonly bytes: Buffer;
+  readonly #rows: Uint32Array;
+  readonly #engine: WorkerEngine;
+
+  /** @internal */
+  constructor(memory: DatagramMemory, engine: WorkerEngine) {
+    this.bytes = memory.slab;
+    this.#rows = memory.rows;
+    this.#engine = engine;
+  }
+
+  /** Where row i's payload begins in `bytes`. */
+  offset(i: number): number {
+    return this.#rows[i * datagramWords + datagramOffset]!;
+  }
+
+  /** Bytes of row i's payload. */
+  length(i: number): number {
+    return this.#rows[i * datagramWords + datagramLength]!;
+  }
+
+  /** True when the datagram was longer than `datagramSize` and has been cut. */
+  truncated(i: number): boolean {
+    return (this.#rows[i * datagramWords + datagramFlags]! & datagramTruncated) !== 0;
+  }
+
+  /** The RSS bucket of row i. */
+  bucket(i: number): number {
+    return this.#rows[i * datagramWords + datagramBucket]!;
+  }
+
+  /** The flow id of row i: the RSS hash, from the kernel or computed. */
+  flowId(i: number): number {
+    return this.#rows[i * datagramWords + datagramFlowId]!;
+  }
+
+  /** Which fields of the packet the flow id of row i is the hash of. */
+  hashType(i: number): HashType {
+    return native.hashTypeName(this.#rows[i * datagramWords + datagramHashType]!);
+  }
+
+  /** The socket of Datagrams.connect() that received row i; 0: one that the server listens on. */
+  socket(i: number): number {
+    return this.#rows[i * datagramWords + datagramSocket]!;
+  }
+
+  /** A view of the payload; copy it to keep it. */
+  payload(i: number): Buffer {
+    this.#check(i);
+    return this.bytes.subarray(this.offset(i), this.offset(i) + this.length(i));
+  }
+
+  /** The sender, as text. Made on request, because most servers do not need it. */
+  peer(i: number): SocketAddress {
+    this.#check(i);
+    return this.#engine.peer(i) ?? released();
+  }
+
+  /** The address the datagram reached; replies leave from it. */
+  destination(i: number): SocketAddress {
+    this.#check(i);
+    return this.#engine.destination(i) ?? released();
+  }
+
+  #check(i: number): void {
+    if (!Number.isInteger(i) || i < 0 || i >= this.count)
+      throw rangeError('i', `an integer from 0 to ${this.count - 1}`, i);
+  }
+}
+
+function released(): never {
+  throw new RssError('ERR_RSS_RELEASED', 'the batch ended with the callback');
+}

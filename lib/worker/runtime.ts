@@ -1,0 +1,159 @@
+// A worker at run time: its parts, and its life from start() to the end of the thread.
+import { unwrap } from '../errors.js';
+import { native, type WorkerEngine } from '../native.js';
+import type { WorkerPlan } from '../rss/topology.js';
+import { workerCounters } from '../server/layout.js';
+import type { FromWorker, ToWorker, WorkerInit } from '../server/messages.js';
+import { acceptErrorReporter, NodeSockets, pendingTable } from './accept.js';
+import { workerContext } from './context.js';
+import { DatagramMemory } from './datagram-batch.js';
+import { Datagrams } from './datagrams.js';
+import type { WorkerContext, WorkerDefinition } from './define.js';
+import { measureDelay } from './heartbeat.js';
+import { reportMisdirections } from './misdirections.js';
+import { Streams } from './streams.js';
+
+type Post = (message: FromWorker) => void;
+
+export class WorkerRuntime {
+  readonly #init: WorkerInit;
+  readonly #definition: WorkerDefinition;
+  readonly #post: Post;
+  readonly #engine: WorkerEngine;
+  readonly #sockets: NodeSockets;
+  readonly #streams: Streams | undefined;
+  readonly #context: WorkerContext;
+  #plan: readonly WorkerPlan[];
+  #draining = false;
+
+  constructor(
+    init: WorkerInit,
+    definition: WorkerDefinition,
+    allCounters: ArrayBuffer,
+    post: Post,
+  ) {
+    this.#init = init;
+    this.#definition = definition;
+    this.#post = post;
+    this.#plan = init.plan;
+    const counters = workerCounters(allCounters, init.workerIndex, init.config.buckets);
+    this.#streams = this.#openStreams(counters);
+    const pending = pendingTable();
+    const memory = new DatagramMemory(init.datagramSize);
+    this.#engine = new native.WorkerEngine(
+      {
+        table: init.table,
+        worker: init.workerIndex,
+        defaultBucket: init.plan[init.workerIndex]?.buckets[0] ?? 0,
+        streams: this.#streams?.engine,
+        handOff: init.handoff,
+        forward: init.forward,
+        countMisdirected: init.steering !== 'bpf-cpu',
+        counters,
+        stride: memory.stride,
+        cellSize: memory.cellSize,
+      },
+      {
+        slab: memory.slab,
+        replySlab: memory.output.bytes,
+        connections: pending,
+        datagrams: memory.rows,
+        replies: memory.output.rows,
+        pending: memory.output.pending,
+      },
+      (count) => this.#sockets.take(count, definition),
+      (count) => datagrams.serve(count),
+      acceptErrorReporter(init.workerIndex, post),
+    );
+    this.#sockets = new NodeSockets(this.#engine, pending, counters, () =>
+      this.#finishWhenDrained(),
+    );
+    const datagrams = new Datagrams(this.#engine, memory, definition, init.config.buckets);
+    this.#context = workerContext(init, {
+      streams: this.#streams,
+      datagrams: definition.datagrams === undefined ? undefined : datagrams,
+      counters,
+      allCounters,
+      plan: () => this.#plan,
+    });
+  }
+
+  /** Adopts the server's sockets, runs the definition's start(), then serves. */
+  async start(beat: Float64Array): Promise<void> {
+    const { listeners, datagramSockets, workerIndex } = this.#init;
+    for (const fd of listeners) unwrap(this.#engine.addListener(fd), { fd });
+    for (const { fd, endpoint, receive } of datagramSockets)
+      unwrap(this.#engine.addDatagramSocket(fd, endpoint, receive), { fd });
+    await this.#definition.start?.(this.#context);
+    unwrap(this.#engine.start());
+    if (this.#init.measureDelay) measureDelay(beat);
+    reportMisdirections(this.#engine, workerIndex, this.#post);
+    this.#post({ type: 'online' });
+  }
+
+  /** A message of the main thread. */
+  receive(message: ToWorker): void {
+    switch (message.type) {
+      case 'plan':
+        this.#plan = message.plan;
+        return;
+      case 'stop-accepting':
+        this.#engine.stopAccepting(message.queued);
+        return this.#post({ type: 'stopped-accepting' });
+      case 'drain':
+        return void this.#drain(message.timeout, message.end);
+    }
+  }
+
+  #openStreams(counters: Float64Array): Streams | undefined {
+    const { table, workerIndex, config, stream: settings } = this.#init;
+    const { stream: handlers } = this.#definition;
+    if (handlers === undefined) return undefined;
+    return new Streams(
+      handlers,
+      { table, worker: workerIndex, counters },
+      config.buckets,
+      settings,
+      (socket, bucket, accepted) => this.#sockets.adopt(socket, bucket, accepted),
+      () => this.#finishWhenDrained(),
+    );
+  }
+
+  /** Serves what the worker has, for `timeout` ms at most, then ends the thread. */
+  async #drain(timeout: number, end: boolean): Promise<void> {
+    this.#engine.drain();
+    setTimeout(() => this.#finish(), timeout);
+    try {
+      await this.#definition.stop?.();
+    } catch (error) {
+      const { workerIndex } = this.#init;
+      const message = `worker ${workerIndex}: stop() failed: ${(error as Error).message}`;
+      this.#post({ type: 'warning', code: 'RSS_STOP_FAILED', message });
+    }
+    // stop() may have waited for a callback of the engine, which must not be closed within one.
+    await new Promise((resolve) => setImmediate(resolve));
+    if (end) this.#streams?.engine.endAll();
+    this.#draining = true;
+    this.#finishWhenDrained();
+  }
+
+  #served(): number {
+    return this.#sockets.size + (this.#streams?.connections ?? 0);
+  }
+
+  /** Ends the thread once nothing is left to serve. */
+  #finishWhenDrained(): void {
+    if (!this.#draining || this.#served() > 0) return;
+    const drained = this.#engine.drain();
+    if (this.#served() > 0) return;
+    if (drained) this.#finish();
+    else setImmediate(() => this.#finishWhenDrained());
+  }
+
+  #finish(): void {
+    this.#sockets.destroy();
+    this.#engine.close();
+    this.#streams?.engine.close();
+    process.exit(0);
+  }
+}

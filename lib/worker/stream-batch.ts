@@ -1,0 +1,190 @@
+// What the stream engine reports: a slab that input lies in, and tables of rows.
+import * as contract from '../contract.js';
+import type { StreamEngineViews } from '../native.js';
+import { lentBuffer, outputMemory, type OutputMemory } from './output-rows.js';
+
+// V8 compiles a module's own constants into its code, but reads imported ones each time.
+const {
+  closedWords,
+  completedDone,
+  completedFlags,
+  completedReusable,
+  completedToken,
+  completedWords,
+  connectionSlotBits,
+  inputBucket,
+  inputConnection,
+  inputConsumed,
+  inputEnded,
+  inputFlags,
+  inputLength,
+  inputNeeded,
+  inputOffset,
+  inputUntouched,
+  inputWords,
+  openedWords,
+  streamReadSize,
+} = contract;
+
+/** Rows of one batch: so few that they stay in the cache, and that the first is answered early. */
+const inputRows = 64;
+const eventRows = 256;
+/** Smaller tokens of marks are the user's; these are sendSegment()'s. */
+export const firstOwnToken = 2 ** 31;
+
+/** Bytes of the slab beyond the largest request: what a batch of small ones shares. */
+const slabSize = 1024 * 1024;
+
+const slotMask = 2 ** connectionSlotBits - 1;
+
+/**
+ * The slot of a connection: an index below 2^20, unique among the connections that are open. For
+ * tables of your own.
+ */
+export function slotOf(connection: number): number {
+  return connection & slotMask;
+}
+
+/** Memory shared with the native engine. */
+export class StreamMemory implements StreamEngineViews {
+  readonly slab: Buffer;
+  readonly output: OutputMemory;
+  readonly outputs: Uint32Array;
+  readonly pending: Uint32Array;
+  readonly inputs = new Uint32Array(inputRows * inputWords);
+  readonly opened = new Uint32Array(eventRows * openedWords);
+  readonly closed = new Uint32Array(eventRows * closedWords);
+  readonly completed = new Uint32Array(eventRows * completedWords);
+
+  constructor(maxInput: number, outputSize: number) {
+    this.slab = lentBuffer(maxInput + streamReadSize + slabSize);
+    this.output = outputMemory(outputSize);
+    ({ rows: this.outputs, pending: this.pending } = this.output);
+  }
+}
+
+/**
+ * Input of up to 64 connections, one row each. Valid until the `data` callback returns: the bytes
+ * are overwritten by what comes next.
+ */
+export class StreamBatch {
+  /** Number of rows. */
+  count = 0;
+  /** The memory all input lies in; offset(i) and length(i) say where. */
+  readonly bytes: Buffer;
+  readonly #rows: Uint32Array;
+
+  /** @internal */
+  constructor(memory: StreamMemory) {
+    this.bytes = memory.slab;
+    this.#rows = memory.inputs;
+  }
+
+  /** The connection of row i, for StreamOutput. */
+  connection(i: number): number {
+    return this.#rows[i * inputWords + inputConnection]!;
+  }
+
+  /** Where row i's input begins in `bytes`. */
+  offset(i: number): number {
+    return this.#rows[i * inputWords + inputOffset]!;
+  }
+
+  /** What was not consumed before, and what has come since. */
+  length(i: number): number {
+    return this.#rows[i * inputWords + inputLength]!;
+  }
+
+  /** The connection's RSS bucket. */
+  bucket(i: number): number {
+    return this.#rows[i * inputWords + inputBucket]!;
+  }
+
+  /**
+   * True when the peer has closed its side: nothing follows these bytes, of which there may be none.
+   * Unless the server has `allowHalfOpen`, the connection ends once its output has been sent.
+   */
+  ended(i: number): boolean {
+    return (this.#rows[i * inputWords + inputFlags]! & inputEnded) !== 0;
+  }
+
+  /** A view of row i's bytes; copy it to keep it. */
+  payload(i: number): Buffer {
+    return this.bytes.subarray(this.offset(i), this.offset(i) + this.length(i));
+  }
+
+  /**
+   * Consumes the first `bytes` of row i. A row that this is not called for is consumed whole. The
+   * rest comes again once it has grown to `needed` bytes; without `needed`, with the next byte. If
+   * `needed` is more than `maxInput`, the connection is closed with EMSGSIZE.
+   */
+  consume(i: number, bytes: number, needed = 0): void {
+    const at = i * inputWords;
+    this.#rows[at + inputConsumed] = bytes;
+    // A protocol may announce a length of any size; the row has 32 bits for it.
+    this.#rows[at + inputNeeded] = needed > 0x7fffffff ? 0x7fffffff : needed;
+  }
+
+  /**
+   * Consumes `bytes` of row i and asks for the rest in the next turn. For input that holds more
+   * requests, when other connections should come first, or the peer should read its answers first.
+   */
+  postpone(i: number, bytes: number): void {
+    this.consume(i, bytes, 1);
+  }
+
+  /** @internal The connections whose rows have not been consumed. */
+  unconsumed(): number[] {
+    const connections = [];
+    for (let i = 0; i < this.count; i++)
+      if (this.#rows[i * inputWords + inputConsumed] === inputUntouched)
+        connections.push(this.connection(i));
+    return connections;
+  }
+}
+
+/** Marks that output has reached, or never will. Valid until the `completed` callback returns. */
+export class CompletedBatch {
+  /** Number of rows. */
+  count = 0;
+  readonly #rows: Uint32Array;
+
+  /** @internal */
+  constructor(memory: StreamMemory) {
+    this.#rows = memory.completed;
+  }
+
+  /** The token that StreamOutput.mark() was given. */
+  token(i: number): number {
+    return this.#rows[i * completedWords + completedToken]!;
+  }
+
+  /** False when the connection has ended before the mark was reached. */
+  done(i: number): boolean {
+    return (this.#rows[i * completedWords + completedFlags]! & completedDone) !== 0;
+  }
+
+  /**
+   * Whether the memory sent between the previous mark and this one may be overwritten, because it
+   * was copied, or because another machine has acknowledged it.
+   */
+  reusable(i: number): boolean {
+    return (this.#rows[i * completedWords + completedFlags]! & completedReusable) !== 0;
+  }
+
+  /** @internal Removes the rows of the library's own marks, and calls `own` for each. */
+  take(own: (token: number, done: boolean, reusable: boolean) => void): void {
+    let kept = 0;
+    for (let i = 0; i < this.count; i++) {
+      const token = this.token(i);
+      if (token >= firstOwnToken) own(token, this.done(i), this.reusable(i));
+      else
+        this.#rows.copyWithin(
+          kept++ * completedWords,
+          i * completedWords,
+          (i + 1) * completedWords,
+        );
+    }
+    this.count = kept;
+  }
+}

@@ -1,0 +1,111 @@
+// The calls of a worker's stream handlers, one turn of the engine at a time.
+import * as contract from '../contract.js';
+import { systemError } from '../errors.js';
+import { native } from '../native.js';
+import type { OutputRows } from './output-rows.js';
+import { raise } from './raise.js';
+import { CompletedBatch, StreamBatch, type StreamMemory } from './stream-batch.js';
+import type { StreamHandlers, Streams } from './streams.js';
+
+const {
+  closedConnection,
+  closedError,
+  closedWords,
+  openedBucket,
+  openedConnection,
+  openedFlowId,
+  openedFromKernel,
+  openedHashType,
+  openedWords,
+} = contract;
+
+export class StreamDispatch {
+  readonly #handlers: StreamHandlers;
+  readonly #streams: Streams;
+  readonly #memory: StreamMemory;
+  readonly #rows: OutputRows;
+  readonly #batch: StreamBatch;
+  readonly #completed: CompletedBatch;
+
+  /** `rows` are those that `streams.out` writes to. */
+  constructor(handlers: StreamHandlers, streams: Streams, memory: StreamMemory, rows: OutputRows) {
+    this.#handlers = handlers;
+    this.#streams = streams;
+    this.#memory = memory;
+    this.#rows = rows;
+    this.#batch = new StreamBatch(memory);
+    this.#completed = new CompletedBatch(memory);
+  }
+
+  /** The engine has filled its tables with so many rows each. */
+  turn(opened: number, inputs: number, closed: number, completed: number): void {
+    this.#rows.beginTurn();
+    for (let i = 0; i < opened; i++) this.#open(i * openedWords);
+    if (inputs > 0) this.#data(inputs);
+    if (completed > 0) this.#complete(completed);
+    for (let i = 0; i < closed; i++) this.#close(i * closedWords);
+    this.#rows.endTurn(true);
+  }
+
+  #open(row: number): void {
+    const handlers = this.#handlers;
+    if (handlers.open === undefined) return;
+    const { opened } = this.#memory;
+    const connection = opened[row + openedConnection]!;
+    try {
+      handlers.open(
+        connection,
+        {
+          bucket: opened[row + openedBucket]!,
+          flowId: opened[row + openedFlowId]!,
+          hashType: native.hashTypeName(opened[row + openedHashType]!),
+          source: opened[row + openedFromKernel] === 0 ? 'software' : 'kernel',
+        },
+        this.#streams,
+      );
+    } catch (error) {
+      this.#streams.out.revoke(connection);
+      raise(error);
+    }
+  }
+
+  #data(inputs: number): void {
+    const batch = this.#batch;
+    const { out } = this.#streams;
+    batch.count = inputs;
+    try {
+      this.#handlers.data(batch, out);
+    } catch (error) {
+      for (const connection of batch.unconsumed()) out.revoke(connection);
+      raise(error);
+    }
+  }
+
+  #complete(completed: number): void {
+    const batch = this.#completed;
+    batch.count = completed;
+    batch.take((token, acked, reusable) => this.#streams.sent(token, { acked, reusable }));
+    if (batch.count === 0) return;
+    try {
+      this.#handlers.completed?.(batch, this.#streams);
+    } catch (error) {
+      raise(error);
+    }
+  }
+
+  #close(row: number): void {
+    const handlers = this.#handlers;
+    if (handlers.close === undefined) return;
+    const { closed } = this.#memory;
+    const errno = closed[row + closedError]! | 0;
+    try {
+      handlers.close(
+        closed[row + closedConnection]!,
+        errno === 0 ? undefined : systemError({ errno, syscall: 'stream' }),
+        this.#streams,
+      );
+    } catch (error) {
+      raise(error);
+    }
+  }
+}

@@ -1,0 +1,116 @@
+// Output of stream connections: rows of bytes to send, and commands.
+import * as contract from '../contract.js';
+import { argumentTypeError, rangeError } from '../errors.js';
+import type { OutputRows } from './output-rows.js';
+import { firstOwnToken } from './stream-batch.js';
+
+// V8 compiles a module's own constants into its code, but reads imported ones each time.
+const { outputAcknowledged, outputDestroy, outputEnd, outputInSlab, outputOutSlab, outputTaken } =
+  contract;
+
+// Sources have smaller numbers. Commands, which stand in a source's place, have larger ones.
+const sourceLimit = 2 ** 31;
+/** The largest number of a source. */
+export const maxSource = sourceLimit - 1;
+
+/**
+ * Output to any connections of this worker, sent in order and together when the callback returns;
+ * outside of the callbacks, when the current microtask ends. Output to a closed connection is
+ * dropped.
+ */
+export class StreamOutput {
+  /** Memory to write output into, at the offsets that reserve() gives. */
+  readonly bytes: Buffer;
+  readonly #rows: OutputRows;
+
+  /** @internal */
+  constructor(rows: OutputRows) {
+    this.bytes = rows.bytes;
+    this.#rows = rows;
+  }
+
+  /** Sends a copy of `payload`. */
+  send(connection: number, payload: Uint8Array): void {
+    if (!(payload instanceof Uint8Array))
+      throw argumentTypeError('payload', 'a Uint8Array', payload);
+    for (let from = 0; from < payload.length;) {
+      const part = Math.min(payload.length - from, this.bytes.length);
+      const at = this.reserve(part);
+      this.bytes.set(payload.subarray(from, from + part), at);
+      this.commit(connection, at, part);
+      from += part;
+    }
+  }
+
+  /** Sends bytes of the batch itself: no copy is made. */
+  echo(connection: number, offset: number, length: number): void {
+    this.#rows.push(connection, outputInSlab, offset, length);
+  }
+
+  /**
+   * Sends bytes of a source: what Streams.addBuffer(), addSegment() or addFile() has registered as
+   * number `buffer`. Bytes of a buffer, and fewer than `zeroCopyThreshold` bytes of a segment, must
+   * not change before the callback, or flush(), returns. More bytes of a segment, and those of a
+   * file, are referred to until they are sent, and by sendfile(2) beyond that: see mark().
+   */
+  refer(connection: number, buffer: number, offset: number, length: number): void {
+    if (!(buffer >= 0 && buffer < sourceLimit))
+      throw rangeError('buffer', "addBuffer()'s or addSegment()'s result", buffer);
+    if (offset >>> 0 !== offset) throw rangeError('offset', '0 to 2^32 - 1', offset);
+    if (length >>> 0 !== length) throw rangeError('length', '0 to 2^32 - 1', length);
+    this.#rows.push(connection, buffer, offset, length);
+  }
+
+  /**
+   * Asks for `completed` to be called with `token` (0 to 2^31 - 1) once all output before the mark
+   * has been taken by the kernel, or acknowledged by the peer's kernel, or when the connection has
+   * ended before that.
+   */
+  mark(connection: number, token: number, when: 'taken' | 'acknowledged'): void {
+    if (!(token >= 0 && token < firstOwnToken)) throw rangeError('token', '0 to 2^31 - 1', token);
+    this.markOwn(connection, token, when);
+  }
+
+  /** @internal mark() that takes the library's own tokens too. */
+  markOwn(connection: number, token: number, when: 'taken' | 'acknowledged'): void {
+    this.#rows.push(connection, when === 'taken' ? outputTaken : outputAcknowledged, token, 0);
+  }
+
+  /** Makes room for `length` bytes, at most `outputSize`. Returns their offset in `bytes`. */
+  reserve(length: number): number {
+    if (length > this.bytes.length)
+      throw rangeError('length', `at most ${this.bytes.length} (outputSize)`, length);
+    return this.#rows.reserve(length);
+  }
+
+  /** Sends bytes written at a reserved offset. */
+  commit(connection: number, offset: number, length: number): void {
+    this.#rows.commit(connection, outputOutSlab, offset, length);
+  }
+
+  /** Ends the connection once its output has been sent. Input that still arrives is discarded. */
+  end(connection: number): void {
+    this.#rows.push(connection, outputEnd, 0, 0);
+  }
+
+  /** Closes the connection at once. Output that has not been sent is lost. */
+  destroy(connection: number): void {
+    this.#rows.push(connection, outputDestroy, 0, 0);
+  }
+
+  /** Sends now what has been collected. Not needed at the end of a callback. */
+  flush(): void {
+    this.#rows.flush();
+  }
+
+  /** @internal Drops what has been collected for a connection, and closes it. */
+  revoke(connection: number): void {
+    const marks: number[] = [];
+    this.#rows.remove(connection, (source, offset) => {
+      if (source === outputTaken || source === outputAcknowledged) marks.push(offset);
+    });
+    this.destroy(connection);
+    // Marks after the end complete as not done, so that each token is still answered.
+    for (const token of marks) this.markOwn(connection, token, 'taken');
+  }
+}
