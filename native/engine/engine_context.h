@@ -20,8 +20,4 @@ struct EngineContext {
   bool owns(int bucket) const { return table->owner(bucket) == worker; }
 };
 
-inline Failure UvFailure(int error, const char* call) {
-  return Failure{error, call, nullptr, {}};
-}
-
 }  // namespace rss

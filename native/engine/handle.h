@@ -3,9 +3,15 @@
 
 #include <uv.h>
 
+#include "core/result.h"
+
 namespace rss {
 
-// H: uv_poll_t, uv_async_t, uv_timer_t. handle->data points at the owner while it lives.
+inline Failure UvFailure(int error, const char* call) {
+  return Failure{error, call, nullptr, {}};
+}
+
+// H: uv_poll_t, uv_async_t, ... handle->data points at the owner while it lives.
 template <typename H>
 class Handle {
  public:

@@ -2,8 +2,6 @@
 
 #include <fcntl.h>
 
-#include "engine/engine_context.h"
-
 namespace rss {
 
 Status PolledSocket::Register(uv_loop_t* loop) {

@@ -12,8 +12,10 @@ StreamEngine::StreamEngine(uv_loop_t* loop, std::shared_ptr<BucketTable> table,
       sink_(sink),
       check_(this),
       idle_(this),
-      timer_(this),
-      confirm_timer_(this),
+      ack_tracker_(loop, this),
+      idle_timer_(loop,
+                  options.idle_timeout == 0 ? kLingerMs : std::min(options.idle_timeout, kLingerMs),
+                  this),
       scratch_(new uint8_t[kReadSize]) {
   uv_check_init(loop_, check_.get());
   check_.set_initialized();
@@ -23,11 +25,6 @@ StreamEngine::StreamEngine(uv_loop_t* loop, std::shared_ptr<BucketTable> table,
   uv_unref(reinterpret_cast<uv_handle_t*>(check_.get()));
   uv_idle_init(loop_, idle_.get());
   idle_.set_initialized();
-  uv_timer_init(loop_, timer_.get());
-  timer_.set_initialized();
-  uv_unref(reinterpret_cast<uv_handle_t*>(timer_.get()));
-  uv_timer_init(loop_, confirm_timer_.get());
-  confirm_timer_.set_initialized();
 }
 
 void StreamEngine::Close() {
@@ -36,8 +33,8 @@ void StreamEngine::Close() {
   epochs().Leave(options_.worker);
   check_.Close();
   idle_.Close();
-  timer_.Close();
-  confirm_timer_.Close();
+  ack_tracker_.Close();
+  idle_timer_.Close();
   for (auto& slot : slots_)
     if (slot != nullptr) CountClosed(*slot);
   slots_.clear();
@@ -50,37 +47,30 @@ Result<StreamConnection*> StreamEngine::Add(UniqueFd fd) {
   uint32_t id = ids_.Allocate();
   if (id == 0) return MakeFailure(EMFILE, "open", "too many connections");
   uint32_t slot = ConnectionIds::SlotOf(id);
-  if (slot >= slots_.size()) {
-    slots_.resize(slot + 1);
-    active_.resize(slot + 1);
-  }
+  if (slot >= slots_.size()) slots_.resize(slot + 1);
   auto connection = std::make_unique<StreamConnection>(this, id, std::move(fd));
   int error = uv_poll_init(loop_, connection->poll.get(), connection->fd.get());
   if (error != 0) {
     ids_.Free(id);
-    return Failure{error, "uv_poll_init", nullptr, {}};
+    return UvFailure(error, "uv_poll_init");
   }
   connection->poll.set_initialized();
   StreamConnection* c = connection.get();
   slots_[slot] = std::move(connection);
   ++connections_;
-  Active(c);
-  WatchTimeouts();
+  if (options_.idle_timeout > 0) idle_timer_.Watch(slot);
   return c;
 }
 
-void StreamEngine::Report(StreamConnection* c, const Flow& flow) {
+void StreamEngine::ReportOpened(StreamConnection* c, const Flow& flow) {
   c->bucket = flow.bucket;
-  opened_.push_back({c->id,
-                     static_cast<uint32_t>(flow.bucket),
-                     flow.flow_id,
-                     flow.hash_type,
-                     flow.from_kernel,
-                     {}});
-  if (ending_) {
-    c->draining = true;
-    Carry(c);
-  }
+  opened_rows_.push_back({c->id,
+                          static_cast<uint32_t>(flow.bucket),
+                          flow.flow_id,
+                          flow.hash_type,
+                          flow.from_kernel,
+                          {}});
+  if (ending_) Requeue(c);
   Schedule();
 }
 
@@ -92,45 +82,49 @@ void StreamEngine::Receive(Connection&& connection) {
     if (connection.place) options_.counters[connection.flow.bucket].closed += 1;
     return;
   }
-  added.value->local = connection.peer.family() == AF_UNIX;
-  added.value->place = std::move(connection.place);
-  Report(added.value, connection.flow);
-  UpdatePoll(added.value);
+  StreamConnection* c = *added;
+  c->is_unix = connection.peer.family() == AF_UNIX;
+  c->place = std::move(connection.place);
+  ReportOpened(c, connection.flow);
+  UpdatePoll(c);
 }
 
-Result<uint32_t> StreamEngine::Connect(Result<UniqueFd> socket, bool local) {
+Result<uint32_t> StreamEngine::Connect(Result<UniqueFd> socket, bool is_unix) {
   if (!socket.ok()) return socket.failure;
   if (closed_ || ending_) return MakeFailure(ECANCELED, "connect", "the worker is closing");
   auto added = Add(std::move(*socket));
   if (!added.ok()) return added.failure;
-  added.value->connecting = true;
-  added.value->local = local;
-  UpdatePoll(added.value);
-  return (*added)->id;
+  StreamConnection* c = *added;
+  c->phase = StreamConnection::Phase::kConnecting;
+  c->is_unix = is_unix;
+  UpdatePoll(c);
+  return c->id;
 }
 
 void StreamEngine::OnConnected(StreamConnection* c) {
   int error = ConnectError(c->fd.get());
   if (error != 0) return Remove(c, error);
-  c->connecting = false;
+  using Phase = StreamConnection::Phase;
+  c->phase = c->phase == Phase::kConnecting ? Phase::kOpen : Phase::kFinishing;
   SocketAddress local, peer;
   Flow flow;
   if (Endpoints(c->fd.get(), &local, &peer).ok() && local.family() != AF_UNIX)
     flow = table_->classifier().Classify(Transport::kTcp, KernelFlow(), peer, local);
-  Active(c);
-  Report(c, flow);
+  Touch(c);
+  ReportOpened(c, flow);
   SendQueued(c);
 }
 
 void StreamEngine::UpdatePoll(StreamConnection* c) {
   int events = 0;
-  if (c->connecting || !c->output.empty())
+  if (c->is_connecting() || !c->output.empty())
     events = UV_WRITABLE;
-  else if (!c->ended && !CanGoOn(c))  // what has been read comes first
+  else if (!c->has_ended() && !CanDeliver(c))  // what has been read comes first
     events = UV_READABLE | UV_DISCONNECT;
   if (events == c->events) return;
   c->events = events;
-  c->edge = false;  // libuv registers level-triggered
+  if (c->readiness == StreamConnection::Readiness::kEdge)
+    c->readiness = StreamConnection::Readiness::kLevel;  // which is how libuv registers it
   if (events == 0)
     uv_poll_stop(c->poll.get());
   else
@@ -142,12 +136,12 @@ void StreamEngine::OnPoll(uv_poll_t* poll, int status, int events) {
   if (c == nullptr) return;
   StreamEngine* engine = c->engine;
   engine->statistics_.callbacks += 1;
-  // libuv stops a handle on POLLERR. What is wrong, the next call on the socket tells.
+  // libuv stops a handle on POLLERR. The next call on the socket returns the error.
   if (status < 0) {
     events = c->events;
     uv_poll_start(poll, c->events, OnPoll);
   }
-  if (c->connecting)
+  if (c->is_connecting())
     engine->OnConnected(c);
   else if ((events & UV_WRITABLE) != 0)
     engine->SendQueued(c);
@@ -165,42 +159,43 @@ void StreamEngine::Schedule() {
 }
 
 void StreamEngine::OnCheck() {
-  if (!carried_.empty()) ServeCarriedOver();
+  if (!requeued_.empty()) ServeRequeued();
   if (closed_) return;
   if (rows_ > 0 || HasEvents()) RunTurn();
-  if (!closed_ && carried_.empty() && !HasEvents()) uv_idle_stop(idle_.get());
+  if (!closed_ && requeued_.empty() && !HasEvents()) uv_idle_stop(idle_.get());
 }
 
 void StreamEngine::RunTurn() {
   if (in_turn_) return;
   in_turn_ = true;
   epochs().Enter(options_.worker);
-  // A connection is told of before its data is: all openings, then the rows, then what has been
-  // sent, then the ends.
+  // A connection is reported before its data: all opened ones, then input, then completed marks,
+  // then closed ones.
   size_t opened;
   for (;;) {
-    opened = std::min(opened_.size(), options_.event_rows);
-    std::copy_n(opened_.begin(), opened, options_.opened);
-    opened_.erase(opened_.begin(), opened_.begin() + static_cast<ptrdiff_t>(opened));
-    if (opened_.empty()) break;
+    opened = std::min(opened_rows_.size(), options_.event_rows);
+    std::copy_n(opened_rows_.begin(), opened, options_.opened);
+    opened_rows_.erase(opened_rows_.begin(), opened_rows_.begin() + static_cast<ptrdiff_t>(opened));
+    if (opened_rows_.empty()) break;
     statistics_.turns += 1;
     sink_->OnTurn(opened, 0, 0, 0);
     if (closed_) return;
   }
   size_t rows = rows_;
-  size_t completed = std::min(completed_.size(), options_.event_rows);
-  std::copy_n(completed_.begin(), completed, options_.completed);
-  completed_.erase(completed_.begin(), completed_.begin() + static_cast<ptrdiff_t>(completed));
-  size_t gone = std::min(gone_.size(), options_.event_rows);
-  std::copy_n(gone_.begin(), gone, options_.closed);
-  gone_.erase(gone_.begin(), gone_.begin() + static_cast<ptrdiff_t>(gone));
+  size_t completed = std::min(completed_rows_.size(), options_.event_rows);
+  std::copy_n(completed_rows_.begin(), completed, options_.completed);
+  completed_rows_.erase(completed_rows_.begin(),
+                        completed_rows_.begin() + static_cast<ptrdiff_t>(completed));
+  size_t closed = std::min(closed_rows_.size(), options_.event_rows);
+  std::copy_n(closed_rows_.begin(), closed, options_.closed);
+  closed_rows_.erase(closed_rows_.begin(), closed_rows_.begin() + static_cast<ptrdiff_t>(closed));
   statistics_.turns += 1;
-  sink_->OnTurn(opened, rows, gone, completed);
+  sink_->OnTurn(opened, rows, closed, completed);
   if (closed_) return;
   epochs().Leave(options_.worker);
-  for (size_t i = 0; i < rows; ++i) Settle(options_.inputs[i]);
-  // Only now: who keeps tables by slot has heard of the end.
-  for (size_t i = 0; i < gone; ++i) ids_.Free(options_.closed[i].connection);
+  for (size_t i = 0; i < rows; ++i) ApplyConsumed(options_.inputs[i]);
+  // Not earlier: JavaScript may keep tables by slot, and has seen the end only now.
+  for (size_t i = 0; i < closed; ++i) ids_.Free(options_.closed[i].connection);
   rows_ = 0;
   slab_used_ = 0;
   in_turn_ = false;
@@ -212,19 +207,19 @@ void StreamEngine::RunTurn() {
 StreamEngine::Detached StreamEngine::Detach(uint32_t id, bool with_row) {
   Detached out;
   StreamConnection* c = Find(id);
-  if (c == nullptr || c->connecting || c->finishing) return out;
+  if (c == nullptr || c->is_connecting() || c->is_finishing()) return out;
   statistics_.queued -= static_cast<double>(c->output.size());
   copied_ -= c->output.copied();
   --connections_;
-  c->poll.Close();  // before the number is somebody else's
+  if (IsTimed(c)) idle_timer_.Unwatch();
+  c->poll.Close();  // before the descriptor has another owner
   out.fd = std::move(c->fd);
   out.bucket = c->bucket;
   out.accepted = static_cast<bool>(c->place);
-  for (size_t i = 0; i < rows_ && c->offered; ++i) {
+  for (size_t i = 0; i < rows_ && c->has_row; ++i) {
     InputRow& row = options_.inputs[i];
     if (row.connection != id) continue;
-    // Between turns nobody has seen its row, and nobody is to.
-    bool unseen = !in_turn_;
+    bool unseen = !in_turn_;  // between turns: JavaScript must not see the row any more
     size_t consumed = row.consumed == InputRow::kUntouched ? 0 : std::min(row.consumed, row.length);
     if (with_row || unseen)
       out.input.Append(options_.slab + row.offset + consumed, row.length - consumed);
@@ -267,48 +262,21 @@ void StreamEngine::EndAll() {
   ending_ = true;
   for (auto& slot : slots_) {
     if (slot == nullptr) continue;
-    slot->draining = true;
-    if (slot->connecting)
+    if (slot->is_connecting())
       Remove(slot.get(), -ECANCELED);
     else
-      Carry(slot.get());
+      Requeue(slot.get());
   }
 }
 
-// --- Timeouts ------------------------------------------------------------------------------------
-
-void StreamEngine::Active(const StreamConnection* c) {
-  if (options_.idle_timeout == 0 && !c->lingering) return;
-  active_[ConnectionIds::SlotOf(c->id)] = uv_now(loop_);
-}
-
-void StreamEngine::WatchTimeouts() {
-  uint64_t idle = options_.idle_timeout;
-  if ((idle == 0 && lingering_ == 0) || closed_) return;
-  if (uv_is_active(reinterpret_cast<uv_handle_t*>(timer_.get())) != 0) return;
-  uint64_t period = idle == 0 ? 1000 : std::min<uint64_t>(std::max<uint64_t>(idle / 4, 10), 1000);
-  uv_timer_start(
-      timer_.get(),
-      [](uv_timer_t* h) {
-        if (h->data != nullptr) static_cast<StreamEngine*>(h->data)->CheckTimeouts();
-      },
-      period, 0);
-}
-
-void StreamEngine::CheckTimeouts() {
-  uint64_t now = uv_now(loop_);
-  for (size_t slot = 0; slot < slots_.size(); ++slot) {
-    uint64_t quiet = now - active_[slot];
-    if (quiet < options_.idle_timeout && quiet < kLingerMs) continue;
-    StreamConnection* c = slots_[slot].get();
-    if (c == nullptr) continue;
-    bool idle = options_.idle_timeout > 0 && quiet >= options_.idle_timeout;
-    if (c->lingering && (idle || quiet >= kLingerMs))
-      Remove(c, 0);
-    else if (idle)
-      Remove(c, -ETIMEDOUT);
-  }
-  if (connections_ > 0) WatchTimeouts();
+void StreamEngine::OnQuiet(uint32_t slot, uint64_t quiet) {
+  StreamConnection* c = slot < slots_.size() ? slots_[slot].get() : nullptr;
+  if (c == nullptr) return;
+  bool idle = options_.idle_timeout > 0 && quiet >= options_.idle_timeout;
+  if (c->is_lingering() && (idle || quiet >= kLingerMs))
+    Remove(c, 0);
+  else if (idle)
+    Remove(c, -ETIMEDOUT);
 }
 
 StreamStatistics StreamEngine::statistics() const {

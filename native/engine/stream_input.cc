@@ -1,4 +1,4 @@
-// StreamEngine: from the sockets to the rows of a turn, and what is left of them.
+// StreamEngine, input: from the sockets to the rows of a turn, and what JavaScript leaves of them.
 #include <string.h>
 
 #include <algorithm>
@@ -11,37 +11,40 @@ namespace rss {
 bool StreamEngine::MakeRoom(uint32_t id, size_t bytes) {
   StreamConnection* c = Find(id);
   bool full = rows_ == options_.input_rows || options_.slab_size - slab_used_ < bytes;
-  if (full || (c != nullptr && c->offered)) {
+  if (full || (c != nullptr && c->has_row)) {
     if (in_turn_) return false;
     RunTurn();
     c = Find(id);
   }
-  return c != nullptr && !c->finishing && c->output.empty();
+  return c != nullptr && !c->is_finishing() && c->output.empty();
 }
 
 void StreamEngine::AddRow(StreamConnection* c, size_t length) {
   options_.inputs[rows_++] = {c->id,
                               static_cast<uint32_t>(slab_used_),
                               static_cast<uint32_t>(length),
-                              c->ended ? InputRow::kEnded : 0,
+                              c->has_ended() ? InputRow::kEnded : 0,
                               static_cast<uint32_t>(c->bucket),
                               InputRow::kUntouched,
                               0,
                               0};
   slab_used_ += length;
-  c->offered = true;
-  c->told = c->ended;
+  c->has_row = true;
+  if (c->has_ended()) c->input_end = StreamConnection::InputEnd::kReported;
 }
 
 void StreamEngine::Read(uint32_t id) {
-  if (Find(id)->lingering) return Discard(Find(id));
+  if (Find(id)->is_lingering()) return Discard(Find(id));
   if (!MakeRoom(id, kReadSize)) return;
   StreamConnection* c = Find(id);
-  // Not at once: many connections make one request only. Not of Unix sockets: reading one stops
-  // short behind a message that carries descriptors.
-  if (c->returning && !c->edge && !c->local)
-    c->edge = WatchEdges(uv_backend_fd(loop_), c->fd.get());
-  c->returning = true;
+  // Not for the first read: many connections make one request only. Not for Unix sockets: reading
+  // stops short after a message that carries descriptors.
+  using Readiness = StreamConnection::Readiness;
+  if (c->readiness == Readiness::kUnread)
+    c->readiness = Readiness::kLevel;
+  else if (c->readiness == Readiness::kLevel && !c->is_unix &&
+           WatchEdges(uv_backend_fd(loop_), c->fd.get()))
+    c->readiness = Readiness::kEdge;
   statistics_.reads += 1;
   size_t size = kReadSize;
   ssize_t received;
@@ -54,22 +57,23 @@ void StreamEngine::Read(uint32_t id) {
     received = ReceiveStream(c->fd.get(), c->input.Reserve(size), size);
     if (received > 0) c->input.Commit(static_cast<size_t>(received));
   }
-  // A stream that gave less than it was asked for had no more then (epoll(7)).
-  c->unread = c->edge && received > 0 && (c->hung_up || static_cast<size_t>(received) == size);
+  // A short read means that there was no more (epoll(7)).
+  c->unread = c->readiness == Readiness::kEdge && received > 0 &&
+              (c->hung_up || static_cast<size_t>(received) == size);
   if (received > 0) {
     options_.counters[c->bucket].bytes_in += static_cast<double>(received);
-    Active(c);
-    if (CanGoOn(c))
-      Offer(id);
-    else if ((c->unread || c->draining) && !c->offered)
-      Carry(c);
+    Touch(c);
+    if (CanDeliver(c))
+      Deliver(id);
+    else if ((c->unread || ending_) && !c->has_row)
+      Requeue(c);
   } else if (received == 0) {
-    c->ended = true;
+    c->input_end = StreamConnection::InputEnd::kUnreported;
     UpdatePoll(c);
-    Offer(id);  // if it cannot be just now, it is carried over
+    Deliver(id);  // or later, when its output has been sent or its row is done
   } else if (received != -EAGAIN) {
     Remove(c, static_cast<int>(received));
-  } else if (c->draining) {
+  } else if (ending_) {
     Finish(c);
   }
 }
@@ -77,13 +81,13 @@ void StreamEngine::Read(uint32_t id) {
 void StreamEngine::Discard(StreamConnection* c) {
   ssize_t received = ReceiveStream(c->fd.get(), scratch_.get(), kReadSize);
   if (received > 0 || received == -EAGAIN) return;
-  c->ended = true;
-  if (c->unconfirmed != nullptr && received == 0) Confirm(c, true);
-  if (c->unconfirmed == nullptr || received < 0) return Remove(c, 0);
+  c->input_end = StreamConnection::InputEnd::kReported;  // as far as JavaScript is concerned
+  if (c->acks != nullptr && received == 0) CheckAcknowledged(c, true);
+  if (c->acks == nullptr || received < 0) return Remove(c, 0);
   UpdatePoll(c);
 }
 
-void StreamEngine::Offer(uint32_t id) {
+void StreamEngine::Deliver(uint32_t id) {
   StreamConnection* c = Find(id);
   size_t size = c->input.size();
   if (!MakeRoom(id, size)) return;
@@ -92,43 +96,43 @@ void StreamEngine::Offer(uint32_t id) {
   c->input.Consume(size);
 }
 
-// There is something to tell: a complete request, as far as JavaScript has said what one is, or the
-// end.
-bool StreamEngine::CanGoOn(const StreamConnection* c) const {
-  return (!c->input.empty() && c->input.size() >= c->needed) || c->ended != c->told;
+// There is something to report: as many bytes as JavaScript has asked for, or the end.
+bool StreamEngine::CanDeliver(const StreamConnection* c) const {
+  return (!c->input.empty() && c->input.size() >= c->needed) ||
+         c->input_end == StreamConnection::InputEnd::kUnreported;
 }
 
-void StreamEngine::Carry(StreamConnection* c) {
-  if (c->carried) return;
-  c->carried = true;
-  carried_.push_back(c->id);
+void StreamEngine::Requeue(StreamConnection* c) {
+  if (c->requeued) return;
+  c->requeued = true;
+  requeued_.push_back(c->id);
   Schedule();
 }
 
-void StreamEngine::ServeCarriedOver() {
+void StreamEngine::ServeRequeued() {
   std::vector<uint32_t> now;
-  now.swap(carried_);
+  now.swap(requeued_);
   for (uint32_t id : now) {
     StreamConnection* c = Find(id);
     if (c == nullptr) continue;
-    c->carried = false;
-    // What has a row, or waits for its peer, is carried again when that is over.
-    if (c->offered || c->finishing || c->connecting || !c->output.empty()) continue;
-    if (CanGoOn(c))
-      Offer(id);
-    else if (c->ended)
+    c->requeued = false;
+    // A connection that has a row or waits for its peer is requeued when that is over.
+    if (c->has_row || c->is_finishing() || c->is_connecting() || !c->output.empty()) continue;
+    if (CanDeliver(c))
+      Deliver(id);
+    else if (c->has_ended())
       Finish(c);
-    else if (c->draining || c->unread)
+    else if (ending_ || c->unread)
       Read(id);
   }
 }
 
-// Takes what JavaScript said of a row.
-void StreamEngine::Settle(const InputRow& row) {
+// Takes over what JavaScript has written into a row.
+void StreamEngine::ApplyConsumed(const InputRow& row) {
   StreamConnection* c = Find(row.connection);
   if (c == nullptr) return;
-  c->offered = false;
-  if (c->finishing) return;
+  c->has_row = false;
+  if (c->is_finishing()) return;
   size_t consumed =
       row.consumed == InputRow::kUntouched ? row.length : std::min(row.consumed, row.length);
   size_t rest = row.length - consumed;
@@ -136,9 +140,9 @@ void StreamEngine::Settle(const InputRow& row) {
   c->input.Append(options_.slab + row.offset + consumed, rest);
   if (row.needed == 0) c->needed = static_cast<uint32_t>(rest + 1);
   if (c->needed > options_.max_input) return Remove(c, -EMSGSIZE);
-  if (CanGoOn(c) || c->draining || c->unread)
-    Carry(c);
-  else if (c->ended && !options_.half_open)
+  if (CanDeliver(c) || ending_ || c->unread)
+    Requeue(c);
+  else if (c->has_ended() && !options_.half_open)
     return Finish(c);
   UpdatePoll(c);
 }

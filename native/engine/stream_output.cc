@@ -1,4 +1,4 @@
-// StreamEngine: from output rows to the sockets, and the orderly end of a connection.
+// StreamEngine, output: from rows to the sockets, marks in it, and the end of a connection.
 #include <string.h>
 #include <sys/socket.h>
 
@@ -40,7 +40,7 @@ void StreamEngine::Flush(const OutputRow* rows, size_t count) {
   }
 }
 
-// Sends rows of one connection up to the first that is referred to; returns how many they are.
+// Sends rows of one connection up to the first that refers to a source; returns their number.
 size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
   constexpr int kParts = 64;
   StreamConnection* c = Find(rows[0].to);
@@ -52,12 +52,12 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
   for (; at < count && reference.length == 0; ++at) {
     const OutputRow& row = rows[at];
     if (row.source >= OutputRow::kAcknowledged) {
-      if (used > 0) break;  // first what stands before it
-      Obey(c, row);
+      if (used > 0) break;  // what precedes the command comes first
+      ApplyCommand(c, row);
       c = Find(rows[0].to);
       continue;
     }
-    // Rows come from JavaScript: one that points outside its buffer is left out.
+    // Rows come from JavaScript: those that point outside their source are skipped.
     if (c == nullptr || row.source >= buffers_.size() || row.length == 0) continue;
     const Buffer& buffer = buffers_[row.source];
     size_t size = buffer.source == nullptr ? buffer.size : buffer.source->size();
@@ -77,8 +77,8 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
     }
     total += row.length;
   }
-  // What ends a message would else be a packet of its own. A paced connection waits for timers
-  // then.
+  // Otherwise the end of a message would be a packet of its own. Not on a paced connection, where
+  // it would wait for timers.
   if (c != nullptr && reference.length > 0 && !holding_ &&
       PeerOf(c) != StreamConnection::Peer::kPaced &&
       std::any_of(rows + at, rows + count,
@@ -91,10 +91,10 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
   return at;
 }
 
-void StreamEngine::Obey(StreamConnection* c, const OutputRow& row) {
+void StreamEngine::ApplyCommand(StreamConnection* c, const OutputRow& row) {
   bool acknowledged = row.source == OutputRow::kAcknowledged;
   if (acknowledged || row.source == OutputRow::kTaken)
-    MarkOutput(c, row.to, {row.offset, acknowledged});
+    AddMark(c, row.to, {row.offset, acknowledged});
   else if (c != nullptr && row.source == OutputRow::kEnd)
     Finish(c);
   else if (c != nullptr)
@@ -103,14 +103,14 @@ void StreamEngine::Obey(StreamConnection* c, const OutputRow& row) {
 
 void StreamEngine::Send(StreamConnection* c, iovec* parts, int count, size_t total,
                         Reference reference) {
-  if (c->finishing) return;
+  if (c->is_finishing()) return;
   size_t all = total + reference.length;
   size_t sent = 0;
-  if (c->output.empty() && !c->connecting) {
+  if (c->output.empty() && !c->is_connecting()) {
     iovec one[2];
     iovec* from = parts;
     int pieces = count;
-    if (count > 1 && total <= kReadSize) {  // cheaper than to have the kernel walk a list
+    if (count > 1 && total <= kReadSize) {  // cheaper than a list for the kernel
       uint8_t* to = scratch_.get();
       for (int i = 0; i < count; ++i) {
         memcpy(to, parts[i].iov_base, parts[i].iov_len);
@@ -146,7 +146,7 @@ void StreamEngine::Send(StreamConnection* c, iovec* parts, int count, size_t tot
   while (copied_ > options_.max_queued_total) CloseSlowest();
 }
 
-// The connection that most memory waits for frees most, and is hardly one that reads.
+// The connection whose output takes most memory frees most, and its peer hardly reads.
 void StreamEngine::CloseSlowest() {
   StreamConnection* slowest = nullptr;
   for (const auto& c : slots_)
@@ -155,8 +155,8 @@ void StreamEngine::CloseSlowest() {
   Remove(slowest, -ENOBUFS);
 }
 
-// Hands `parts`, then what is referred to, to the kernel; `parts` has room for one more. Bytes
-// taken, or -errno.
+// Sends `parts`, which has room for one more, then what is referred to. Returns the bytes that the
+// kernel has taken, or -errno.
 ssize_t StreamEngine::Transfer(StreamConnection* c, iovec* parts, int count,
                                const Reference* reference) {
   statistics_.writes += 1;
@@ -175,13 +175,13 @@ ssize_t StreamEngine::Transfer(StreamConnection* c, iovec* parts, int count,
   }
   if (sent > 0) {
     options_.counters[c->bucket].bytes_out += static_cast<double>(sent);
-    if (c->unconfirmed != nullptr) c->unconfirmed->written += static_cast<double>(sent);
-    Active(c);
+    if (c->acks != nullptr) c->acks->written += static_cast<double>(sent);
+    Touch(c);
   }
   return sent;
 }
 
-// Whether a segment goes out by sendfile(2).
+// Whether output that refers to a segment is sent by sendfile(2).
 bool StreamEngine::Shares(StreamConnection* c, const Reference& reference) {
   if (options_.zero_copy == ZeroCopy::kNever || reference.source->segment == nullptr) return false;
   return options_.zero_copy == ZeroCopy::kAlways || reference.length <= kMostPaced ||
@@ -194,7 +194,7 @@ void StreamEngine::SendQueued(StreamConnection* c) {
     if (const OutputQueue::Mark* next = c->output.mark()) {
       OutputQueue::Mark mark = *next;
       c->output.RemoveMark();
-      Reached(c, mark);
+      OnMarkReached(c, mark);
       continue;
     }
     iovec parts[2] = {{const_cast<uint8_t*>(c->output.data()), c->output.bytes()}, {}};
@@ -213,46 +213,115 @@ void StreamEngine::SendQueued(StreamConnection* c) {
     if (sent < wanted || (sent >= budget && !c->output.empty())) return;  // called again
     budget -= sent;
   }
-  if (c->finishing) return Linger(c);
+  if (c->is_finishing()) return Linger(c);
   UpdatePoll(c);
-  if (c->offered) return;  // it goes on when its row is settled
-  if (CanGoOn(c) || c->draining || (c->ended && !options_.half_open)) Carry(c);
+  if (c->has_row) return;  // ApplyConsumed() goes on
+  if (CanDeliver(c) || ending_ || (c->has_ended() && !options_.half_open)) Requeue(c);
 }
 
-// --- Ends
+// --- Marks ---------------------------------------------------------------------------------------
+
+void StreamEngine::AddMark(StreamConnection* c, uint32_t id, OutputQueue::Mark mark) {
+  if (c == nullptr || c->is_finishing())
+    ReportCompleted(mark.token, c == nullptr && id == lost_.connection ? lost_.flags : 0);
+  else if (c->output.empty() && !c->is_connecting())
+    OnMarkReached(c, mark);
+  else
+    c->output.Append(mark);
+}
+
+// The kernel has taken everything before the mark.
+void StreamEngine::OnMarkReached(StreamConnection* c, OutputQueue::Mark mark) {
+  bool shared = c->shared;
+  c->shared = false;
+  if (!mark.acknowledged)
+    return ReportCompleted(mark.token,
+                           CompletedRow::kDone | (shared ? 0 : CompletedRow::kReusable));
+  if (c->acks == nullptr) {
+    c->acks = std::make_unique<AckWaits>();
+    ack_tracker_.Watch(c->id);
+  }
+  c->acks->waits.push_back({mark.token, c->acks->written, shared});
+}
+
+bool StreamEngine::OnAckCheck(uint32_t connection) {
+  StreamConnection* c = Find(connection);
+  if (c == nullptr || c->acks == nullptr) return false;
+  CheckAcknowledged(c, false);
+  if (c->acks != nullptr) return true;
+  if (c->is_lingering() && c->has_ended()) Remove(c, 0);
+  return false;
+}
+
+// Completes the marks that the peer has acknowledged; see AckTracker::Acknowledged().
+void StreamEngine::CheckAcknowledged(StreamConnection* c, bool orderly) {
+  auto& waits = c->acks->waits;
+  double acknowledged = ack_tracker_.Acknowledged(c->fd.get(), *c->acks, orderly);
+  while (!waits.empty() && waits.front().position <= acknowledged) {
+    const AckWaits::Wait& wait = waits.front();
+    bool reusable = !wait.shared || PeerOf(c) == StreamConnection::Peer::kElsewhere;
+    ReportCompleted(wait.token, CompletedRow::kDone | (reusable ? CompletedRow::kReusable : 0));
+    waits.pop_front();
+  }
+  if (waits.empty()) c->acks.reset();
+}
+
+// The connection ends, and nothing more will be known of its output. What another machine has reset
+// is not sent any more; otherwise the kernel goes on sending after the end.
+void StreamEngine::LoseMarks(StreamConnection* c, int error) {
+  if (c->acks != nullptr) CheckAcknowledged(c, false);
+  bool reset = error == -ECONNRESET || error == -EPIPE;
+  uint32_t flags =
+      reset && c->peer == StreamConnection::Peer::kElsewhere ? CompletedRow::kReusable : 0;
+  if (c->acks != nullptr)
+    for (const AckWaits::Wait& wait : c->acks->waits) ReportCompleted(wait.token, flags);
+  c->acks.reset();
+  c->output.ForEachMark([&](const OutputQueue::Mark& mark) { ReportCompleted(mark.token, flags); });
+  lost_ = {c->id, flags};  // for marks that follow in the rows
+}
+
+void StreamEngine::ReportCompleted(uint32_t token, uint32_t flags) {
+  completed_rows_.push_back({token, flags});
+  Schedule();
+}
+
+// --- Ends ----------------------------------------------------------------------------------------
 
 void StreamEngine::Finish(StreamConnection* c) {
-  if (c->finishing) return;
-  c->finishing = true;
+  if (c->is_finishing()) return;
+  using Phase = StreamConnection::Phase;
+  c->phase = c->is_connecting() ? Phase::kConnectingToFinish : Phase::kFinishing;
   c->input.Consume(c->input.size());
-  if (!c->output.empty()) return;  // what waits, for the connection or its peer, is sent first
-  if (c->connecting)
+  if (!c->output.empty()) return;  // it is sent first
+  if (c->is_connecting())
     Remove(c, -ECANCELED);
   else
     Linger(c);
 }
 
-// Closing a socket with unread input makes a reset of it, which takes answers along that the peer
-// has not read yet: so our side is closed, and the rest read until the peer's is too.
+// Closing a socket with unread input resets the connection, and the peer may lose answers that it
+// has not read yet. So only our side is closed, and the input is read until the peer's is too.
 void StreamEngine::Linger(StreamConnection* c) {
-  // Somebody may wait for acknowledgements, which a closed socket does not tell.
-  if (c->ended && c->unconfirmed == nullptr) return Remove(c, 0);
-  if (!c->ended) shutdown(c->fd.get(), SHUT_WR);
-  c->lingering = true;
-  ++lingering_;
-  Active(c);
-  WatchTimeouts();
+  // A closed socket does not say what its peer has acknowledged.
+  if (c->has_ended() && c->acks == nullptr) return Remove(c, 0);
+  if (!c->has_ended()) shutdown(c->fd.get(), SHUT_WR);
+  c->phase = StreamConnection::Phase::kLingering;
+  uint32_t slot = ConnectionIds::SlotOf(c->id);
+  if (options_.idle_timeout > 0)
+    idle_timer_.Touch(slot);
+  else
+    idle_timer_.Watch(slot);
   c->input.Consume(c->input.size());
-  if (!c->ended) c->events = 0;  // level-triggered again, whatever has been told before
+  if (!c->has_ended()) c->events = 0;  // level-triggered again, even if an edge has been reported
   UpdatePoll(c);
 }
 
 void StreamEngine::Remove(StreamConnection* c, int error) {
   LoseMarks(c, error);
-  gone_.push_back({c->id, error});
+  closed_rows_.push_back({c->id, error});
   statistics_.queued -= static_cast<double>(c->output.size());
   copied_ -= c->output.copied();
-  if (c->lingering) --lingering_;
+  if (IsTimed(c)) idle_timer_.Unwatch();
   --connections_;
   CountClosed(*c);
   slots_[ConnectionIds::SlotOf(c->id)].reset();
