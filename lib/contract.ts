@@ -1,6 +1,6 @@
 // Numbers and layouts that C++ and JavaScript share. The addon exports the same names and values as
-// `contract` (native/bindings/contract.cc), and test/unit/contract.test.ts compares the two. Rows are
-// defined in native/core/rows.h; a row's names here are indices of its 32-bit words.
+// `contract` (native/bindings/contract.cc), and test/unit/contract.test.ts compares the two. Rows
+// are defined in native/core/rows.h; a row's names here are indices of its 32-bit words.
 
 // OpenedRow: a stream connection that has been opened.
 export const openedConnection = 0;
@@ -44,7 +44,7 @@ export const outputSource = 1;
 export const outputOffset = 2;
 export const outputLength = 3;
 export const outputWords = 4;
-// Sources of an OutputRow that exist from the start, and the commands that stand in a source's place.
+// Sources of an OutputRow that exist from the start, and commands in the place of a source.
 export const outputInSlab = 0;
 export const outputOutSlab = 1;
 export const outputEnd = 0xffffffff;
@@ -108,7 +108,7 @@ export const counterNames = [
 /** Doubles of one bucket's counters. */
 export const counterStride = 16;
 
-/** enum Steering of native/platform/platform.h. */
+/** enum Steering of native/steering/steering.h. */
 export const steeringNumber = {
   'listen-bucket': 0,
   'reuseport-lb': 1,

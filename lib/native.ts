@@ -170,7 +170,7 @@ export interface StreamEngineViews {
   opened: Uint32Array;
   closed: Uint32Array;
   completed: Uint32Array;
-  /** One word: the number of output rows that wait for onTurn() to return, or for flush(). */
+  /** One word: how many output rows are to be sent after onTurn(), or by flush(). */
   pending: Uint32Array;
 }
 
@@ -227,7 +227,7 @@ export interface WorkerEngineSettings {
   table: number;
   worker: number;
   defaultBucket: number;
-  /** Takes the connections in onConnections' place. */
+  /** Serves the connections; without it, onConnections() is called for them. */
   streams: StreamEngine | undefined;
   /** Move connections to the worker that owns their bucket. */
   handOff: boolean;
@@ -244,7 +244,7 @@ export interface WorkerEngineViews {
   connections: Uint32Array;
   datagrams: Uint32Array;
   replies: Uint32Array;
-  /** One word: the number of reply rows that wait for onDatagrams() to return, or for flush(). */
+  /** One word: how many reply rows are to be sent after onDatagrams(), or by flush(). */
   pending: Uint32Array;
 }
 
@@ -256,19 +256,19 @@ export interface WorkerEngine {
   closeDatagrams(id: number): void;
   localAddress(id: number): SocketAddress | undefined;
   start(): Failure | undefined;
-  /** `queued`: not before what is queued has been accepted. */
+  /** `queued`: accepts what is queued first. */
   stopAccepting(queued: boolean): void;
   drain(): boolean;
   close(): void;
   take(row: number): number;
   arrived(): void;
-  /** A socket of the bucket's has been made other than by take(). */
+  /** A socket of the bucket has been made without take(). */
   hold(bucket: number): void;
-  /** A socket by take() or hold() has ended. */
+  /** A socket of take() or hold() has ended. */
   ended(bucket: number): void;
   peer(row: number): SocketAddress | undefined;
   destination(row: number): SocketAddress | undefined;
-  /** One of each bucket that has had any since the last call. */
+  /** The first of each bucket since the last call. */
   misdirections(): {
     protocol: 'tcp' | 'udp';
     flow: NativeFlow;
@@ -400,7 +400,7 @@ export interface Native {
 const require = createRequire(import.meta.url);
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** The addon that was built here, else a prebuilt one: of glibc's and musl's only this system's loads. */
+/** The addon that was built here, else a prebuilt one. Of glibc's and musl's, one loads. */
 function load(): Native {
   const built = require('bindings') as (options: {
     bindings: string;

@@ -1,6 +1,6 @@
-// Every client gets a connection to the target in the client's own bucket, so that both are received
-// and forwarded on one CPU. When one side sends faster than the other reads, the bytes are queued, up
-// to the server's `maxQueued`. When one side closes, both are closed.
+// Every client gets a connection to the target in the client's own bucket, so that both are
+// received and forwarded on one CPU. When one side sends faster than the other reads, the bytes are
+// queued, up to the server's `maxQueued`. When one side closes, both are closed.
 import { defineWorker, slotOf, type WorkerContext } from 'freebsd-rss/worker';
 
 let context: WorkerContext;
@@ -13,7 +13,8 @@ export default defineWorker({
   },
   stream: {
     open(connection, { bucket }) {
-      if (partners[slotOf(connection)] !== undefined) return; // this is the connection to the target
+      // Our own connection to the target has its partner already.
+      if (partners[slotOf(connection)] !== undefined) return;
       const target = context.workerData as { host: string; port: number };
       let other: number;
       try {

@@ -55,10 +55,10 @@ const alignment = 64;
 const roundUp = (length: number) => Math.ceil(length / alignment) * alignment;
 
 /**
- * Append-only regions in shared memory segments of one thread. No byte of a published region changes
- * while a receiver may still read it. A segment with few live bytes is given up as a whole, once its
- * live regions have moved; the kernel keeps pages of it that are being sent. A segment is used again
- * if all sends from it have ended with `reusable`.
+ * Append-only regions in shared memory segments of one thread. No byte of a published region
+ * changes while a receiver may still read it. A segment with few live bytes is given up as a whole,
+ * once its live regions have moved; the kernel keeps pages of it that are being sent. A segment is
+ * used again if all sends from it have ended with `reusable`.
  *
  * @experimental
  */

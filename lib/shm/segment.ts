@@ -73,8 +73,8 @@ function checkOpenOptions(options: OpenOptions, size: number) {
 /**
  * Shared memory (memfd_create(2), shm_open(2)) that every thread of the process can map, and that
  * sendfile(2) can send from: see sendSegment(). The memory is unmapped when its last user in this
- * process closes it; the kernel keeps pages that are being sent. Atomics work on views of it, except
- * for Atomics.wait(): use waitOn() and wake().
+ * process closes it; the kernel keeps pages that are being sent. Atomics work on views of it,
+ * except for Atomics.wait(): use waitOn() and wake().
  */
 export class ShmSegment {
   /** Bytes of the system's ordinary pages. */
@@ -228,9 +228,9 @@ export class ShmSegment {
   }
 
   /**
-   * Replaces `length` bytes at `offset`, both multiples of `pageSize`, by new pages of zeros. Receivers
-   * of a sendfile(2) keep the old pages unchanged; if the bytes were overwritten instead, they would
-   * see the new ones. Throws ENOTSUP where `renewable` is false.
+   * Replaces `length` bytes at `offset`, both multiples of `pageSize`, by new pages of zeros.
+   * Receivers of a sendfile(2) keep the old pages unchanged; if the bytes were overwritten instead,
+   * they would see the new ones. Throws ENOTSUP where `renewable` is false.
    */
   renew(offset: number, length: number): void {
     const { byteLength } = this.buffer;

@@ -32,9 +32,9 @@ export interface SendResult {
   /** The peer's kernel has all bytes. False when the connection has ended before that was known. */
   acked: boolean;
   /**
-   * The memory may be overwritten, because it was copied, or another machine has acknowledged it, or
-   * `sync` has waited for it. False for a receiver on this host, whose receive queue may still point
-   * to the pages: then give up the whole segment, or renew its pages.
+   * The memory may be overwritten, because it was copied, or another machine has acknowledged it,
+   * or `sync` has waited for it. False for a receiver on this host, whose receive queue may still
+   * point to the pages: then give up the whole segment, or renew its pages.
    */
   reusable: boolean;
 }

@@ -72,7 +72,9 @@ function checkSend(range: SendRange, options: SendOptions) {
 
 type Callback = (error?: Error | null) => void;
 
-/** A send in its socket's queue: an empty chunk stands for it until all chunks before are written. */
+/**
+ * A send in its socket's queue: an empty chunk stands for it until all chunks before are written.
+ */
 class QueuedSend {
   readonly result: Promise<SendResult>;
   /** The number of bytes that the socket had taken after this send; undefined before that. */
@@ -206,10 +208,10 @@ function prepare(socket: Socket): SocketSends {
 /**
  * Sends `length` bytes at `offset` of a segment, region or file on a socket, in order with what is
  * written to it. By default all of a segment or region. The bytes must not change until the result
- * says that they are reusable. The promise resolves when the peer has acknowledged them, or when the
- * socket has closed. If sending fails, the socket is destroyed, as after a failed write(). Not for
- * TLS sockets. The bytes do not count in `socket.bytesWritten`, and sending them does not restart
- * the timer of `socket.setTimeout()`.
+ * says that they are reusable. The promise resolves when the peer has acknowledged them, or when
+ * the socket has closed. If sending fails, the socket is destroyed, as after a failed write(). Not
+ * for TLS sockets. The bytes do not count in `socket.bytesWritten`, and sending them does not
+ * restart the timer of `socket.setTimeout()`.
  */
 export function sendSegment(
   socket: Socket,

@@ -9,8 +9,9 @@ function checkWord(words: Int32Array, index: number): void {
 }
 
 /**
- * Sleeps while words[index] is `expected`, at most `timeoutMs` (1 to 60,000) milliseconds: futex(2),
- * _umtx_op(2). Blocks the thread. Returns false on timeout. May wake early: check the word again.
+ * Sleeps while words[index] is `expected`, at most `timeoutMs` (1 to 60,000) milliseconds:
+ * futex(2), _umtx_op(2). Blocks the thread. Returns false on timeout. May wake early: check the
+ * word again.
  *
  * @experimental
  */

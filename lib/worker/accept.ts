@@ -1,5 +1,5 @@
-// The accept side of a worker in JavaScript: connections for the `connection` handler, and errors of
-// accepting. Connections for `stream` never come here; streams.ts serves them.
+// The accept side of a worker in JavaScript: connections for the `connection` handler, and errors
+// of accepting. Connections for `stream` never come here; streams.ts serves them.
 import { Socket } from 'node:net';
 
 import * as contract from '../contract.js';
@@ -29,7 +29,10 @@ interface SocketBytes {
 /** Where the engine describes the connections that wait. */
 export const pendingTable = () => new Uint32Array(pendingRows * pendingWords);
 
-/** Connections that JavaScript has as sockets: accepted for `connection`, or out of Streams.detach(). */
+/**
+ * Connections that JavaScript has as sockets: accepted for `connection`, or out of
+ * Streams.detach().
+ */
 export class NodeSockets {
   readonly #engine: WorkerEngine;
   readonly #pending: Uint32Array;
@@ -89,7 +92,9 @@ export class NodeSockets {
     }
   }
 
-  /** Counts a socket's bytes for its bucket until it closes. `held`: the engine counts it as well. */
+  /**
+   * Counts a socket's bytes for its bucket until it closes. `held`: the engine counts it as well.
+   */
   #track(socket: Socket, bucket: number, held: boolean): void {
     const bytes = {
       in: 0,

@@ -1,5 +1,5 @@
-// Handlers for one connection or one datagram at a time, on top of the batches. Simpler to use, at the
-// cost of a call and two small objects per item; docs/performance.md has measurements.
+// Handlers for one connection or one datagram at a time, on top of the batches. Simpler to use, at
+// the cost of a call and two small objects per item; docs/performance.md has measurements.
 import type { Socket } from 'node:net';
 
 import type { SystemError } from '../errors.js';

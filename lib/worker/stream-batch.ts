@@ -101,8 +101,8 @@ export class StreamBatch {
   }
 
   /**
-   * True when the peer has closed its side: nothing follows these bytes, of which there may be none.
-   * Unless the server has `allowHalfOpen`, the connection ends once its output has been sent.
+   * True when the peer has closed its side: nothing follows these bytes, of which there may be
+   * none. Unless the server has `allowHalfOpen`, the connection ends once its output has been sent.
    */
   ended(i: number): boolean {
     return (this.#rows[i * inputWords + inputFlags]! & inputEnded) !== 0;

@@ -231,10 +231,10 @@ export class Streams {
   }
 
   /**
-   * For memory that several workers send from by refer(). To reuse a piece of it, first remove every
-   * pointer to the piece, then call retire(), and write to the piece once reusable() is true for the
-   * ticket: by then every worker has ended the turn in which it may still have found the piece.
-   * Workers must look pieces up in callbacks only.
+   * For memory that several workers send from by refer(). To reuse a piece of it, first remove
+   * every pointer to the piece, then call retire(), and write to the piece once reusable() is true
+   * for the ticket: by then every worker has ended the turn in which it may still have found the
+   * piece. Workers must look pieces up in callbacks only.
    */
   retire(): number {
     return this.#engine.retire();

@@ -12,7 +12,7 @@ struct View {
   T* data = nullptr;
   size_t length = 0;
 
-  // False when it is too short, or none.
+  // False when the value is no typed array, or too short.
   bool Hold(Napi::Value value, size_t least) {
     auto elements = ElementsFromJs<T>(value);
     data = elements.data;
@@ -21,7 +21,7 @@ struct View {
     reference = Napi::Persistent(value.As<Napi::TypedArray>());
     return true;
   }
-  // What it has now: nothing once its memory has been transferred.
+  // Its present length: 0 once its memory has been transferred.
   size_t Length() const {
     Napi::HandleScope scope(reference.Env());
     return reference.Value().ElementLength();
@@ -34,7 +34,7 @@ class Callback {
   Callback(Napi::Env env, const char* name) : env_(env), context_(env, name) {}
 
   // False when JavaScript cannot run any more. An exception of the user's code becomes an
-  // 'uncaughtException'; true then, if the thread lives on.
+  // 'uncaughtException', and the result is true if the thread lives on.
   bool Call(const Napi::FunctionReference& function, const double* arguments, size_t count);
 
  private:

@@ -1,5 +1,4 @@
-// Between N-API values and the types of core. Arguments have been validated in lib/; what arrives
-// here has the right shape.
+// Converts between Node-API values and the types of core. lib/ has validated all arguments.
 #pragma once
 
 #include <napi.h>
@@ -16,7 +15,7 @@
 
 namespace rss {
 
-// { errno, syscall, option?, detail? }: what lib/errors.ts makes its Errors from.
+// { errno, syscall, option?, detail? }, of which lib/errors.ts makes an Error.
 Napi::Value ToJs(Napi::Env env, const Failure& failure);
 inline Napi::Value ToJs(Napi::Env env, Nothing) {
   return env.Undefined();
@@ -34,8 +33,7 @@ Napi::Value ToJs(Napi::Env env, const std::vector<int>& numbers);
 Napi::Value ToJs(Napi::Env env, const Flow& flow);
 Napi::Value ToJs(Napi::Env env, const SocketAddress& address);  // as net.Socket.address() has it
 
-// The value, or the failure. A type has one ToJs() that is declared before its use here, or in its
-// own namespace.
+// The value, or the failure. ToJs() of the value is one of the above, or any in this namespace.
 template <typename T>
 Napi::Value ToJs(Napi::Env env, Result<T> result) {
   if (!result.ok()) return ToJs(env, result.failure);
@@ -45,14 +43,14 @@ Napi::Value ToJs(Napi::Env env, Result<T> result) {
 // { address, port, localAddress, localPort, bucket }: see NativeConnect of lib/native.ts
 Result<Connecting> ConnectingFromJs(Transport transport, const Napi::Value& value);
 
-// A thread that is being terminated reads every property as an empty Value, and what node-addon-api
-// does with one of these ends the process: so each of these takes it for 0, "", false or no bytes.
+// While a thread is being terminated, every property reads as an empty Value, on which
+// node-addon-api would abort the process. These functions take it for 0, "", false or no bytes.
 std::vector<int> IntsFromJs(Napi::Value value);
 std::string TextFromJs(Napi::Value value);
 int IntFromJs(Napi::Value value);
 double NumberFromJs(Napi::Value value);
 bool BoolFromJs(Napi::Value value);
-// By its id; ENOENT when this process has none.
+// The segment with this id; ENOENT when this process has none.
 Result<std::shared_ptr<Segment>> SegmentFromJs(Napi::Value id);
 
 template <typename T>

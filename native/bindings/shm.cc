@@ -1,4 +1,4 @@
-// Shared memory segments, waiting on their words, and the lock made of one.
+// Shared memory segments, waiting on their words, and a lock in one word.
 #include "platform/posix/shm.h"
 
 #include <unistd.h>
@@ -10,8 +10,8 @@
 namespace rss {
 namespace {
 
-// The ArrayBuffer keeps the mapping, so that views stay valid for as long as JavaScript has them.
-Napi::Value Map(Napi::Env env, std::shared_ptr<Segment> segment) {
+// The ArrayBuffer owns a share of the mapping, so views stay valid while JavaScript has them.
+Napi::Value Map(Napi::Env env, const std::shared_ptr<Segment>& segment) {
   auto* holder = new std::shared_ptr<Segment>(segment);
   Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(
       env, segment->data(), segment->size(),
@@ -37,7 +37,7 @@ Napi::Value Describe(Napi::Env env, const std::shared_ptr<Segment>& segment,
 
 }  // namespace
 
-Napi::Value ToJs(Napi::Env env, std::shared_ptr<Segment> segment) {
+Napi::Value ToJs(Napi::Env env, const std::shared_ptr<Segment>& segment) {
   return Describe(env, segment);
 }
 
@@ -67,7 +67,7 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
   return Describe(info.Env(), *segment, info[1]);
 }
 
-// adoptSegment(fd, maxSize): takes the descriptor, whatever comes of it
+// adoptSegment(fd, maxSize): takes the descriptor, even if it fails
 Napi::Value AdoptSegment(const Napi::CallbackInfo& info) {
   SegmentOptions options;
   options.max_size = static_cast<size_t>(NumberFromJs(info[1]));
@@ -155,8 +155,7 @@ OwnerLock LockOf(const Napi::CallbackInfo& info) {
   return OwnerLock(WordOf(info[0], info[1]), WaitOnAddress, WakeAddress);
 }
 
-// acquireLock(int32array, index, token): false when it has waited long enough for a thread that may
-// have been terminated
+// acquireLock(int32array, index, token): false after a while, so that the thread can be terminated
 Napi::Value AcquireLock(const Napi::CallbackInfo& info) {
   bool acquired = LockOf(info).TryAcquire(static_cast<uint32_t>(IntFromJs(info[2])));
   return Napi::Boolean::New(info.Env(), acquired);

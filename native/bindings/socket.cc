@@ -67,8 +67,7 @@ Result<ListenerOptions> OptionsFromJs(Napi::Object object) {
   return options;
 }
 
-// openGroup(options, steering, buckets, domains): a listener for each bucket; no domains, or as
-// many
+// openGroup(options, steering, buckets, domains): see lib/native.ts
 Napi::Value Open(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   auto options = OptionsFromJs(info[0].As<Napi::Object>());

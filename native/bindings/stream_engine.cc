@@ -105,12 +105,12 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     streams->engine_->Close();
   }
 
-  // Sends the rows that JavaScript has collected: their number stands in `pending`, so that they
-  // are known after an exception too.
+  // Sends the rows that JavaScript has collected. Their number is in `pending`, and so is known
+  // after an exception too.
   void Send() {
     size_t count = std::min<size_t>(pending_.data[0], outputs_.length / kWords<OutputRow>);
     pending_.data[0] = 0;
-    // Memory of the user's may have been given away since; the first is the library's own.
+    // The user may have transferred a buffer since. The first is the library's own.
     for (size_t i = 1; i < lent_.size(); ++i)
       if (lent_[i].view.Length() == 0) engine_->EmptyBuffer(lent_[i].number);
     engine_->Flush(reinterpret_cast<const OutputRow*>(outputs_.data), count);
@@ -138,7 +138,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     source->segment = std::move(*segment);
     return Napi::Number::New(info.Env(), engine_->AddSource(std::move(source)));
   }
-  // addFile(fd, base, { noDiskIo, noCache, readAhead }): the same; the descriptor is duplicated
+  // addFile(fd, base, flags): the same; the descriptor is duplicated
   Napi::Value AddFile(const Napi::CallbackInfo& info) {
     auto source = std::make_shared<SendSource>();
     source->file.reset(fcntl(IntFromJs(info[0]), F_DUPFD_CLOEXEC, 0));
@@ -151,7 +151,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     engine_->RemoveSource(static_cast<uint32_t>(IntFromJs(info[0])));
     return info.Env().Undefined();
   }
-  // leavesHost(connection): whether its peer is surely on another machine
+  // leavesHost(connection): whether its peer is certainly on another machine
   Napi::Value LeavesHost(const Napi::CallbackInfo& info) {
     return Napi::Boolean::New(info.Env(),
                               engine_->LeavesHost(static_cast<uint32_t>(IntFromJs(info[0]))));
@@ -167,7 +167,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     return ToJs(info.Env(), engine_->Connect(rss::ConnectUnix(TextFromJs(info[0])), true));
   }
 
-  // retire(): a ticket; passed(ticket): whether every worker's turn from before it has ended
+  // retire(): a ticket; passed(ticket): whether all turns that began before it have ended
   Napi::Value Retire(const Napi::CallbackInfo& info) {
     return Napi::Number::New(info.Env(), static_cast<double>(engine_->epochs().Retire()));
   }

@@ -130,8 +130,8 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
 
   size_t stride() const { return slab_.length / kDatagramBatch; }
 
-  // Sends the rows that JavaScript has collected: their number stands in `pending`. Those that
-  // point outside their buffers or at no row are left out.
+  // Sends the rows that JavaScript has collected; their number is in `pending`. Rows that point
+  // outside their slab, or answer no datagram, are skipped.
   void Send() {
     DatagramReply batch[kDatagramBatch];
     const auto* rows = reinterpret_cast<const ReplyRow*>(replies_.data);
@@ -183,7 +183,7 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
     engine_->StopAccepting(BoolFromJs(info[0]));
     return info.Env().Undefined();
   }
-  // drain(): takes what waits in the inbox; true when nothing waits any more
+  // drain(): delivers what waits in the inbox; true when nothing is left
   Napi::Value Drain(const Napi::CallbackInfo& info) {
     return Napi::Boolean::New(info.Env(), engine_->Drain());
   }
@@ -199,7 +199,7 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
     engine_->pending().Arrived();
     return info.Env().Undefined();
   }
-  // hold(bucket), ended(bucket): a socket of the bucket has been made without take(); has ended
+  // hold(bucket): a socket of the bucket has been made without take(); ended(bucket): it has ended
   Napi::Value Hold(const Napi::CallbackInfo& info) {
     engine_->sockets().Add(IntFromJs(info[0]));
     return info.Env().Undefined();
@@ -208,7 +208,7 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
     engine_->sockets().Ended(IntFromJs(info[0]));
     return info.Env().Undefined();
   }
-  // flush(): sends the rows now, because the table or the slab is full, or no callback runs
+  // flush(): sends the rows now
   Napi::Value Flush(const Napi::CallbackInfo& info) {
     Send();
     return info.Env().Undefined();
@@ -223,7 +223,7 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
     if (i >= rows_) return info.Env().Undefined();
     return ToJs(info.Env(), engine_->datagrams().Destination(i));
   }
-  // misdirections(): [{ protocol, flow, peer, local }], one of each bucket that has had any since
+  // misdirections(): see lib/native.ts
   Napi::Value Misdirections(const Napi::CallbackInfo& info) {
     Napi::Env env = info.Env();
     auto list = Napi::Array::New(env);

@@ -69,7 +69,7 @@ class BucketTable {
   // False when the inbox is full; the argument then is untouched.
   bool PushConnection(int bucket, Connection&& connection);
   bool PushDatagram(int bucket, ForwardedDatagram&& datagram);
-  // Gives back what a dying worker had taken and not delivered: first in the queue, never refused.
+  // Takes back what a dying worker has not delivered: to the front of the queue, always.
   void ReturnConnections(std::vector<Connection>&& connections);
 
   // Moves everything that waits for this worker's buckets, at most `limit` of each kind, to the

@@ -1,4 +1,4 @@
-// Bytes that wait: of a request that is not complete, or for a peer that does not read.
+// Bytes that wait: the beginning of a request, or output for a slow peer.
 #pragma once
 
 #include <stddef.h>

@@ -1,5 +1,5 @@
-// Names of connections: a slot, so that tables can be indexed by it, and a generation, so that who
-// writes to a connection that has gone does not reach the one that came after it.
+// Ids of connections: a slot, which indexes tables, and a generation, so that output for a closed
+// connection does not reach the next one in its slot.
 #pragma once
 
 #include <stdint.h>
@@ -15,8 +15,8 @@ class ConnectionIds {
   static constexpr uint32_t kSlotBits = 20;
   static constexpr uint32_t kGenerationBits = 11;
   static constexpr uint32_t kSlots = 1u << kSlotBits;
-  // A slot rests until so many others have been freed: together with the generations a late write
-  // would have to be 64 * 2,047 connections late to be misdelivered.
+  // A slot is reused only after this many others have been freed. With the generations, a write
+  // would have to be 64 * 2,047 connections late to reach the wrong one.
   static constexpr size_t kResting = 64;
 
   static constexpr uint32_t SlotOf(uint32_t id) { return id & (kSlots - 1); }

@@ -1,4 +1,4 @@
-// How many accepted connections a server has, over all of its workers, and how many it may have.
+// Counts the accepted connections of a server, over all its workers, and limits them.
 #pragma once
 
 #include <atomic>

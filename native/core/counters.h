@@ -9,7 +9,7 @@ namespace rss {
 // stores do not tear on the systems we run on.
 struct BucketCounters {
   double accepted;             // connections this worker accepted for the bucket
-  double served;               // connections it gave to the user's code
+  double served;               // connections given to the user's code
   double handed_off;           // of those accepted, the ones given to the bucket's owner
   double inbox_full;           // hand-offs and forwards that the owner's inbox had no room for
   double misdirected;          // connections and datagrams read by a worker that is not the owner
@@ -18,7 +18,7 @@ struct BucketCounters {
   double datagrams_in;         // datagrams given to the user's code
   double datagrams_out;        // datagrams sent
   double datagrams_forwarded;  // datagrams given to the bucket's owner
-  double datagrams_truncated;  // datagrams larger than the slot they were read into
+  double datagrams_truncated;  // datagrams larger than their cell
   double datagrams_dropped;    // replies that the kernel did not take
   double requests;             // for the user's code to count in
   double closed;               // of those served, the ones that have ended

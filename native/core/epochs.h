@@ -1,5 +1,5 @@
-// Tells when memory that workers send from may be used again: when every worker has ended the turn
-// in which it may still have found it.
+// Finds out when memory that workers send from can be reused: once every worker has ended the turn
+// in which it may have found that memory.
 #pragma once
 
 #include <stddef.h>
@@ -10,8 +10,8 @@
 
 namespace rss {
 
-// Who gives memory up first makes it unreachable, then takes a ticket. A worker that enters a turn
-// after that cannot come upon it; those that were in one are waited for.
+// To give memory up, first make it unreachable, then take a ticket. A worker whose turn begins
+// later cannot find the memory; Passed() waits for turns that have begun before.
 class Epochs {
  public:
   explicit Epochs(size_t workers) : workers_(workers) {}

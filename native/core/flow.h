@@ -9,7 +9,7 @@ namespace rss {
 
 enum class Transport { kTcp, kUdp };
 
-// What a kernel says of a flow: IP_FLOWID and IP_FLOWTYPE, by socket option or control message.
+// The kernel's view of a flow: IP_FLOWID and IP_FLOWTYPE, by socket option or control message.
 struct KernelFlow {
   uint32_t flow_id = 0;
   uint32_t hash_type = 0;  // 0: the packet was not hashed

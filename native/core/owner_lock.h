@@ -1,9 +1,9 @@
 // A lock in shared memory that names its owner: one word, 0 or the owner's token, with a bit for
-// those who sleep.
+// sleepers.
 //
 // Held for a few hundred nanoseconds, so a short spin is nearly always enough; then the thread
 // sleeps in the kernel. A thread can be terminated at any instruction, inside the lock too: the
-// token says whose it is, and Break() frees it once somebody knows that this owner is dead.
+// token names the owner, and Break() frees the lock once that owner is known to be dead.
 #pragma once
 
 #include <stdint.h>
@@ -32,7 +32,7 @@ class OwnerLock {
     }
   }
 
-  // Waits for kSleeps * kSleepMs at most, for those who may be asked to end meanwhile.
+  // Waits at most kSleeps * kSleepMs, so that a thread that waits can still be terminated.
   bool TryAcquire(uint32_t token) {
     for (int i = 0; i < kSpins; ++i) {
       uint32_t free = 0;
@@ -40,7 +40,8 @@ class OwnerLock {
           word_->compare_exchange_weak(free, token, std::memory_order_acquire))
         return true;
     }
-    // From here on the bit stays set: who has slept cannot know whether others still do.
+    // From here on the bit stays set: a thread that has slept cannot know whether others still
+    // sleep.
     for (int sleeps = 0; sleeps < kSleeps; ++sleeps) {
       uint32_t seen = 0;
       if (word_->compare_exchange_strong(seen, token | kContended, std::memory_order_acquire))

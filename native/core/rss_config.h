@@ -15,10 +15,10 @@ constexpr int kMaxRssCpus = 64;
 
 struct RssConfig {
   bool kernel = false;  // false: a virtual configuration
-  std::string reason;   // of a virtual one: why the kernel's is not there
+  std::string reason;   // why a virtual configuration stands in for the kernel's
   HashAlgorithm algorithm = HashAlgorithm::kToeplitz;
   RssKey key = kDefaultKey;
-  bool key_readable = true;  // false: the default stands in for a key we may not read
+  bool key_readable = true;  // false: the kernel's may not be read; this is FreeBSD's default
   int bits = 0;
   int max_bits = kMaxBits;
   int ncpus = 1;

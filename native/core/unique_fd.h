@@ -1,4 +1,4 @@
-// An owned file descriptor. Ownership moves; release() gives the number away and forgets it.
+// An owned file descriptor. Ownership moves; release() gives it up.
 #pragma once
 
 #include <unistd.h>

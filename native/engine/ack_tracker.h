@@ -1,5 +1,5 @@
-// Finds out what peers have acknowledged, for output that somebody waits for. No event reports
-// acknowledgements, so a timer looks at the send buffers of the connections that have waits.
+// Finds out what peers have acknowledged, for connections that wait for it. No event reports
+// acknowledgements, so a timer looks at their send buffers.
 #pragma once
 
 #include <deque>
@@ -33,9 +33,9 @@ class AckTracker {
 
   // From now on OnAckCheck() is called for the connection, until it returns false.
   void Watch(uint32_t connection);
-  // How many bytes of `written` the peer of a socket has acknowledged; at least as many as the
-  // first wait needs, or negative: none that ends a wait. `orderly`: the end of the peer's stream
-  // has just been read, so the peer has not reset the connection.
+  // How many bytes of `written` the peer of a socket has acknowledged. Negative when they do not
+  // end the first wait. `orderly`: the end of the peer's stream has just been read, so the peer has
+  // not reset the connection.
   double Acknowledged(int fd, const AckWaits& waits, bool orderly);
   void Close() { timer_.Close(); }
 

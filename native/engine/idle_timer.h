@@ -11,7 +11,7 @@ namespace rss {
 class IdleTimerOwner {
  public:
   virtual ~IdleTimerOwner() = default;
-  // The connection in this slot, if there is one, has moved nothing for so many milliseconds.
+  // The connection in this slot, if there is one, has been quiet for `quiet` milliseconds.
   virtual void OnQuiet(uint32_t slot, uint64_t quiet) = 0;
 };
 

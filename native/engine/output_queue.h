@@ -1,5 +1,5 @@
 // Output of one connection that the kernel has not taken: bytes, references to segments and files,
-// and marks that tell how far it has come, in their order.
+// and marks that report progress, in order.
 #pragma once
 
 #include <deque>
@@ -18,14 +18,14 @@ class OutputQueue {
   };
   struct Mark {
     uint32_t token = 0;
-    bool acknowledged = false;  // what it waits for beyond being reached
+    bool acknowledged = false;  // waits for the peer too
   };
 
   bool empty() const { return bytes_.empty() && order_ == nullptr; }
-  // Bytes, those referred to included.
+  // Bytes, including those referred to.
   size_t size() const { return bytes_.size() + (order_ == nullptr ? 0 : order_->referred); }
 
-  // Of these, the ones that take memory of their own.
+  // Bytes that take memory of the queue.
   size_t copied() const { return bytes_.size(); }
 
   void Append(const void* bytes, size_t count) { bytes_.Append(bytes, count); }
@@ -36,20 +36,20 @@ class OutputQueue {
   }
   void Append(Mark mark) { AddPiece().pieces.back().mark = mark; }
 
-  // Bytes that come first, and what follows them.
+  // The bytes at the front, and what follows them.
   const uint8_t* data() const { return bytes_.data(); }
   size_t bytes() const { return order_ == nullptr ? bytes_.size() : order_->pieces.front().before; }
   const Reference* reference() const {
     if (order_ == nullptr || order_->pieces.front().reference.length == 0) return nullptr;
     return &order_->pieces.front().reference;
   }
-  // Only when nothing is before it.
+  // The mark at the front, or null.
   const Mark* mark() const {
     if (order_ == nullptr || bytes() > 0 || reference() != nullptr) return nullptr;
     return &order_->pieces.front().mark;
   }
 
-  // Of bytes() and reference() together.
+  // `count` is at most bytes() and the length of reference() together.
   void Consume(size_t count);
   void RemoveMark() { RemovePiece(); }
 
@@ -60,7 +60,7 @@ class OutputQueue {
       if (piece.reference.source == nullptr) visit(piece.mark);
   }
 
-  // Gives everything to somebody else as bytes, as far as they can be read, without marks.
+  // Takes everything out as bytes, as far as they can be read, without marks.
   ByteQueue Flatten();
 
  private:

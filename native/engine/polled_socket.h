@@ -33,8 +33,8 @@ struct DuplicatedSocket {
   SocketKind kind;
 };
 
-// A descriptor of its own for a socket that somebody else owns. EPROTOTYPE when the transport
-// differs, EINVAL for a TCP socket that does not listen.
+// Duplicates the descriptor of a socket. EPROTOTYPE when the transport differs, EINVAL for a TCP
+// socket that does not listen.
 Result<DuplicatedSocket> DuplicateSocket(int fd, Transport transport);
 
 }  // namespace rss

@@ -102,7 +102,7 @@ int RangeSender::StartHelper() {
   uv_thread_t thread;
   error = uv_thread_create(&thread, RunHelper, job.get());
   if (error != 0) return error;
-  job.release();  // the thread's
+  (void)job.release();  // the thread owns it
   pthread_detach(thread);
   return -EAGAIN;
 }

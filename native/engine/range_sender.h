@@ -1,4 +1,4 @@
-// Sends one range of a segment or a file on a socket that somebody else owns: for net.Socket.
+// Sends one range of a segment or a file on a socket that Node owns.
 #pragma once
 
 #include <memory>
@@ -18,7 +18,7 @@ class RangeSenderSink {
 
 // What is left to send, and where to.
 struct RangeToSend {
-  UniqueFd socket;  // a duplicate: the owner's is in its own hands, and in the event queue
+  UniqueFd socket;  // a duplicate: Node may close its own, and has it in the event queue
   ByteQueue header;
   SendSource source;
   uint64_t offset = 0;

@@ -1,4 +1,4 @@
-// What output can be sent from without being copied: a shared memory segment, or a file.
+// What output can be sent from without a copy: a shared memory segment or a file.
 #pragma once
 
 #include <memory>
@@ -10,7 +10,7 @@ namespace rss {
 struct SendSource {
   std::shared_ptr<Segment> segment;  // or
   UniqueFd file;
-  uint64_t base = 0;  // rows of a file count from here
+  uint64_t base = 0;  // added to the offsets of rows
   FileRange how;      // its flags
 
   size_t size() const { return segment != nullptr ? segment->size() : UINT32_MAX; }
@@ -22,9 +22,9 @@ struct SendSource {
     return range;
   }
 
-  // Hands `parts`, which has room for one more, then a range to a socket: by sendfile(2), or copied
-  // from the mapping, if a segment is not to be shared, or sendfile(2) does not take it (large
-  // pages on Linux). Bytes taken, or -errno; `*shared` tells whether they went by sendfile(2).
+  // Sends `parts`, which has room for one more, then a range: by sendfile(2), or copied from the
+  // mapping of a segment that is not shared or that sendfile(2) does not take (large pages on
+  // Linux). Returns the bytes taken, or -errno; `*shared` is whether sendfile(2) was used.
   ssize_t Send(int socket, iovec* parts, int count, uint64_t offset, size_t length, bool share,
                bool* shared);
 

@@ -35,8 +35,8 @@ class StreamSink {
 enum class ZeroCopy { kNever, kAuto, kAlways };
 
 struct StreamOptions {
-  size_t worker = 0;        // of the bucket table's
-  uint8_t* slab = nullptr;  // input is read into it, anew each turn
+  size_t worker = 0;        // its index in the bucket table
+  uint8_t* slab = nullptr;  // for input of one turn
   size_t slab_size = 0;     // at least max_input + kReadSize
   InputRow* inputs = nullptr;
   size_t input_rows = 0;
@@ -57,7 +57,7 @@ struct StreamOptions {
   BucketCounters* counters = nullptr;  // one per bucket, this worker's own
 };
 
-// Since the engine was made; `connections` and `queued` now.
+// Totals, but `connections` and `queued` are of now.
 struct StreamStatistics {
   double connections = 0;
   double queued = 0;     // bytes of output that wait for their peers
@@ -220,7 +220,7 @@ class StreamEngine final : public ConnectionReceiver,
   size_t rows_ = 0;  // in options_.inputs
   size_t slab_used_ = 0;
   bool in_turn_ = false;
-  bool holding_ = false;  // the connection that is being sent to holds back small pieces
+  bool holding_ = false;  // HoldBack() is on for the connection that is being sent to
   bool ending_ = false;
   bool closed_ = false;
   std::vector<OpenedRow> opened_rows_;  // for the next turn, as the other two

@@ -110,7 +110,7 @@ void StreamEngine::Send(StreamConnection* c, iovec* parts, int count, size_t tot
     iovec one[2];
     iovec* from = parts;
     int pieces = count;
-    if (count > 1 && total <= kReadSize) {  // cheaper than to have the kernel walk a list
+    if (count > 1 && total <= kReadSize) {  // cheaper than a list for the kernel
       uint8_t* to = scratch_.get();
       for (int i = 0; i < count; ++i) {
         memcpy(to, parts[i].iov_base, parts[i].iov_len);
@@ -155,8 +155,8 @@ void StreamEngine::CloseSlowest() {
   Remove(slowest, -ENOBUFS);
 }
 
-// Hands `parts`, then what is referred to, to the kernel; `parts` has room for one more. Bytes
-// taken, or -errno.
+// Sends `parts`, which has room for one more, then what is referred to. Returns the bytes that the
+// kernel has taken, or -errno.
 ssize_t StreamEngine::Transfer(StreamConnection* c, iovec* parts, int count,
                                const Reference* reference) {
   statistics_.writes += 1;

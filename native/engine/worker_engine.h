@@ -36,7 +36,7 @@ class WorkerEngine {
   // Accepts what is queued, if `queued`, then closes the listeners. UDP and the inbox go on.
   void StopAccepting(bool queued);
   bool Drain() { return inbox_.Drain(); }
-  // Closes everything; connections that nobody has taken go back to the inbox. Idempotent.
+  // Closes everything; connections that JavaScript has not taken go back to the inbox. Idempotent.
   void Close();
 
   PendingConnections& pending() { return pending_; }

@@ -1,4 +1,4 @@
-// Control messages of any form: nothing outside of them is read, and the end is found.
+// Control messages of any form: nothing outside them is read, and the loop ends.
 #include <string.h>
 
 #include <vector>

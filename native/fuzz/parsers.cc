@@ -1,5 +1,5 @@
-// Text from kernels and people: bucket_mapping, CPU lists, addresses. What is accepted must be what
-// it says, and read the same when it is written again.
+// Text from kernels and people: bucket_mapping, CPU lists, addresses. What is accepted must read
+// the same after it has been formatted.
 #include <stdlib.h>
 
 #include "core/address.h"

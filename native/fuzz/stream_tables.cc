@@ -1,5 +1,5 @@
-// Tables of rows as a hostile callback would leave them: rows that point anywhere, at anybody, at
-// any time. Needs libuv, which Node has, but not for others.
+// Tables of rows as a hostile callback would leave them: any offset, any connection, at any time.
+// Needs libuv and its headers: Node exports its own copy only to addons.
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -16,7 +16,7 @@ using namespace rss;
 
 constexpr size_t kSlab = 64 * 1024, kSegment = 64 * 1024;
 
-// The input as numbers; zeros behind its end.
+// The input as numbers; zeros after its end.
 class Numbers {
  public:
   Numbers(const uint8_t* data, size_t size) : data_(data), size_(size) {}
@@ -27,7 +27,7 @@ class Numbers {
     --size_;
     return *data_++;
   }
-  // Small ones, as large as the memory is, and any.
+  // Small numbers, numbers near the size of the memory, and any.
   uint32_t Any() {
     uint32_t kind = Byte(), number = Byte();
     if (kind % 4 > 0) number |= Byte() << 8;
@@ -87,7 +87,7 @@ uv_loop_t* Loop() {
   return made ? &loop : nullptr;
 }
 
-// What a peer does: sends, reads, or leaves.
+// What a peer does: send, read or disconnect.
 void Act(Numbers* numbers, UniqueFd* peer) {
   static uint8_t bytes[kSlab];
   switch (numbers->Byte() % 8) {

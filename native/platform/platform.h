@@ -1,5 +1,6 @@
-// The platform interface: what each system must provide. The folders freebsd, linux and stub
-// implement it; posix has what FreeBSD and Linux share. No Node-API and no libuv here.
+// The platform interface, together with the headers of posix. FreeBSD and Linux share the code of
+// posix and have a folder each for this file; stub, for all other systems, implements both. No
+// Node-API and no libuv here.
 #pragma once
 
 #include <stddef.h>

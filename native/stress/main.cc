@@ -24,8 +24,8 @@ void Expect(bool holds, const char* what) {
   if (!holds) ++failures;
 }
 
-// --- The inboxes: workers push to each other's buckets and drain their own, die and are replaced,
-// and buckets change hands -----
+// --- The inboxes: workers push to each other's buckets, drain their own and are replaced, and
+// buckets move
 
 class Bell final : public Waker {
  public:
@@ -50,7 +50,7 @@ void StressInboxes() {
     std::vector<ForwardedDatagram> datagrams;
     int next = 0, drains = 0;
     bool sending = true;
-    // Senders first: while one is left, more may be sent, to a bucket of whoever has gone.
+    // Senders first: while one runs, it may push to a bucket whose worker has ended.
     while (senders.load() > 0 || received.load() < sent.load()) {
       for (int burst = 0; burst < 8 && next < kEach; ++burst, ++next) {
         int bucket = (me + next) % kBuckets;
@@ -110,14 +110,13 @@ void StressInboxes() {
   Expect(sum_sent == sum_received, "inboxes: nothing is lost, and nothing comes twice");
 }
 
-// --- Epochs: pieces of memory are found, read for the length of a turn, and reused
-// --------------------
+// --- Epochs: pieces of memory are found, read for one turn, and reused
 
 void StressEpochs() {
   constexpr size_t kReaders = 3, kPieces = 4;
   constexpr int kRounds = 3000;
   struct Piece {
-    uint32_t words[32];  // all alike while anybody can find them
+    uint32_t words[32];  // all the same while a reader can find them
   };
   Epochs epochs(kReaders);
   Piece pieces[kPieces] = {};
@@ -150,8 +149,7 @@ void StressEpochs() {
   Expect(torn == 0, "epochs: no piece changes while a turn reads it");
 }
 
-// --- The lock: plain counters under it, holders that die in it
-// ----------------------------------------
+// --- The lock: plain counters under it, owners that die in it
 
 void StressLock() {
   constexpr int kThreads = 4, kRounds = 20000;

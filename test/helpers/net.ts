@@ -39,6 +39,13 @@ export function randomSource(host: string): string {
   return host.includes(':') ? '::1' : randomLoopback();
 }
 
+/** The port of a server's first address. */
+export function portOf(server: Pick<RssServer, 'addresses'>): number {
+  const [first] = server.addresses;
+  assert.ok(first !== undefined, 'the server listens');
+  return first.port;
+}
+
 let sources = 0;
 
 /** A source whose connections to a server's first address are in a bucket that is wanted. */

@@ -7,7 +7,7 @@ import { BroadcastChannel } from 'node:worker_threads';
 
 import { createServer, bucketOf } from 'freebsd-rss';
 
-import type { Told } from '../fixtures/datagram-client-worker.js';
+import type { DatagramClientReport } from '../fixtures/datagram-client-worker.js';
 import { assertNoLeak, openDescriptors } from '../helpers/net.js';
 
 it('UDP sockets of a worker: connected from a port of each bucket, closed', async () => {
@@ -21,8 +21,8 @@ it('UDP sockets of a worker: connected from a port of each bucket, closed', asyn
   await once(echo, 'listening');
   const { port } = echo.address();
   const channel = new BroadcastChannel('datagram-client-worker');
-  const telling = new Promise<Told>((resolve) => {
-    channel.onmessage = (event) => resolve((event as { data: Told }).data);
+  const telling = new Promise<DatagramClientReport>((resolve) => {
+    channel.onmessage = (event) => resolve((event as { data: DatagramClientReport }).data);
   });
   const before = openDescriptors();
   const server = createServer({

@@ -1,4 +1,4 @@
-// Code that hands the engine nonsense harms its own worker's connections at most, never the process.
+// Wrong calls of the engine affect at most the worker's own connections, never the process.
 import assert from 'node:assert/strict';
 import net from 'node:net';
 import { randomBytes } from 'node:crypto';
@@ -6,13 +6,13 @@ import { it } from 'node:test';
 
 import { createServer } from 'freebsd-rss';
 
-import { assertNoLeak, inParallel, openDescriptors } from '../helpers/net.js';
+import { assertNoLeak, inParallel, openDescriptors, portOf } from '../helpers/net.js';
 
-/** Connections; HOSTILE_CONNECTIONS for more. */
+/** HOSTILE_CONNECTIONS sets another number. */
 const connections = Number(process.env['HOSTILE_CONNECTIONS'] ?? 2000);
 
 it(
-  `${connections} connections to a worker that tells nonsense`,
+  `${connections} connections to a worker that makes wrong calls`,
   { timeout: 300_000 },
   async (t) => {
     const before = openDescriptors();
@@ -27,7 +27,7 @@ it(
     const thrown: string[] = [];
     server.on('worker-exit', ({ error, reason }) => thrown.push(error?.stack ?? reason));
     await server.listen();
-    const { port } = server.addresses[0]!;
+    const port = portOf(server);
     let bytes = 0;
     await inParallel(connections, 50, async () => {
       const socket = net.connect(port, '127.0.0.1');

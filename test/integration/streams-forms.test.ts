@@ -1,5 +1,5 @@
-// Other ways into and out of the stream engine: Unix sockets, connections that it makes itself, half-open
-// ones, the thin forms, TLS, memory that workers share.
+// Other ways into and out of the stream engine: Unix sockets, connections that it makes itself,
+// half-open connections, perConnection() and perDatagram(), detach(), memory that workers share.
 import assert from 'node:assert/strict';
 import dgram from 'node:dgram';
 import { randomBytes } from 'node:crypto';
@@ -13,7 +13,7 @@ import { after, describe, it } from 'node:test';
 import { createServer, type RssServer, ShmSegment } from 'freebsd-rss';
 
 import { pieceSize, type ProxyData } from '../fixtures/proxy-worker.js';
-import { openDescriptors, assertNoLeak } from '../helpers/net.js';
+import { assertNoLeak, openDescriptors, portOf } from '../helpers/net.js';
 import { echoOf, eventually, serveStreams, StreamClient } from '../helpers/streams.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'rss-'));
@@ -41,14 +41,14 @@ describe('Unix sockets', () => {
     await assertNoLeak(before);
   });
 
-  it('a socket file that nobody serves is replaced; another file or server is not', async () => {
+  it('an unused socket file is replaced; another file or server is not', async () => {
     const first = await serveStreams({ unix: { path: file } });
     await assert.rejects(serveStreams({ unix: { path: file } }), {
       code: 'EADDRINUSE',
       address: file,
     });
     await first.close();
-    // net.Server removes its file, so leave one behind by a child that dies.
+    // net.Server removes its file by name: renamed, the file stays.
     const stale = net.createServer().listen(file);
     await once(stale, 'listening');
     const copy = `${file}.stale`;
@@ -83,7 +83,7 @@ describe('connections that a worker makes', () => {
   it('carry data both ways, over TCP and a Unix socket, and end with their partners', async () => {
     const file = path.join(folder, 'target.sock');
     await using target = await serveStreams({ tcp: { host: '127.0.0.1' }, unix: { path: file } });
-    for (const to of [{ port: target.addresses[0]!.port }, { path: file }]) {
+    for (const to of [{ port: portOf(target) }, { path: file }]) {
       await using server = await proxy({ target: to });
       const client = await StreamClient.to(server);
       for (const size of [1, 1000, 300_000]) {
@@ -95,18 +95,18 @@ describe('connections that a worker makes', () => {
     }
   });
 
-  it('report why they have failed', async () => {
+  it('report the error of a failed connect()', async () => {
     await using server = await proxy({ target: { port: 1 } });
     const client = await StreamClient.to(server);
     assert.equal((await client.read(100)).toString(), 'ECONNREFUSED');
-    await using local = await proxy({ target: { path: path.join(folder, 'nobody') } });
+    await using local = await proxy({ target: { path: path.join(folder, 'unused') } });
     const other = await StreamClient.to(local);
     assert.equal(await other.end(), 'end');
   });
 });
 
 describe('memory that workers send from', () => {
-  it('changes for nobody who is sending it: each piece is of one letter', async () => {
+  it('does not change while it is sent: each piece is of one letter', async () => {
     const segment = ShmSegment.create({ size: 8 * pieceSize });
     Buffer.from(segment.buffer).fill(97);
     new Int32Array(segment.buffer)[0] = 1;
@@ -119,8 +119,9 @@ describe('memory that workers send from', () => {
         const bytes = await client.read(8 * pieceSize);
         for (let at = 0; at < bytes.length; at += pieceSize) {
           const piece = bytes.subarray(at, at + pieceSize);
-          letters.add(piece[0]!);
-          assert.ok(piece.equals(Buffer.alloc(pieceSize, piece[0])), 'a piece is mixed');
+          const letter = piece.readUInt8();
+          letters.add(letter);
+          assert.ok(piece.equals(Buffer.alloc(pieceSize, letter)), 'a piece is mixed');
         }
       }
     }
@@ -134,7 +135,7 @@ describe('half-open connections', () => {
   it('stay until they are ended, with allowHalfOpen', async () => {
     await using server = await serveStreams({ stream: { allowHalfOpen: true } });
     const client = await StreamClient.connect({
-      port: server.addresses[0]!.port,
+      port: portOf(server),
       host: '127.0.0.1',
       allowHalfOpen: true,
     });
@@ -168,7 +169,7 @@ describe('the echo example', () => {
 });
 
 for (const unread of [false, true])
-  it(`detach() between two batches gives the socket all that has come (unread: ${unread})`, async () => {
+  it(`detach() between two batches leaves the input to the socket, unread: ${unread}`, async () => {
     const orders = net.createServer().listen(0, '127.0.0.1');
     await once(orders, 'listening');
     const connected = once(orders, 'connection');
@@ -196,10 +197,10 @@ for (const unread of [false, true])
 describe('one at a time', () => {
   const worker = new URL('../fixtures/per-item-worker.js', import.meta.url);
 
-  it('perConnection(): lines, later output, ends, detaching, what throws', async () => {
+  it('perConnection(): lines, later output, ends, detaching, exceptions', async () => {
     const tcp = { host: '127.0.0.1' };
     const server = await createServer({ worker, tcp, workers: 1, buckets: 2 }).listen();
-    const { port } = server.addresses[0]!;
+    const port = portOf(server);
     const open = async () => {
       const client = await StreamClient.connect({ port, host: '127.0.0.1' });
       assert.match((await client.read(9)).toString(), /^bucket \d\n$/);
@@ -211,7 +212,7 @@ describe('one at a time', () => {
       (await client.ask(Buffer.from('lf\nlater\n'), 16)).toString(),
       'HALF\nLATER true\n',
     );
-    // Output of a microtask leaves what the turn has sent alone, of this connection and of others.
+    // Output of a microtask does not overwrite the output of the turn before it.
     const others = await Promise.all(Array.from({ length: 20 }, () => open()));
     for (let round = 0; round < 20; round++) {
       for (const other of others) other.socket.write('x\nsoon\n');
@@ -244,14 +245,14 @@ describe('one at a time', () => {
     await server.close({ timeout: 0 });
   });
 
-  it('perDatagram(): replies, an empty datagram, the largest, one that is cut', async () => {
+  it('perDatagram(): replies, an empty datagram, the largest, a truncated one', async () => {
     const server = await createServer({
       worker,
       udp: { host: '127.0.0.1', datagramSize: 60_000 },
       workers: 1,
     }).listen();
     const socket = dgram.createSocket('udp4');
-    socket.connect(server.addresses[0]!.port, '127.0.0.1');
+    socket.connect(portOf(server), '127.0.0.1');
     await once(socket, 'connect');
     const ask = async (payload: Buffer) => {
       const answered = once(socket, 'message', { signal: AbortSignal.timeout(5000) });

@@ -1,5 +1,5 @@
-// Many connections: bounded work per turn, little memory for idle ones, nothing lost when slab, table or
-// descriptors run out.
+// Many connections: bounded work per turn, little memory for idle ones, no loss when the slab, the
+// table or the descriptors run out.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -8,7 +8,7 @@ import type { Readable } from 'node:stream';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { inParallel } from '../helpers/net.js';
+import { inParallel, portOf } from '../helpers/net.js';
 import { echoOf, eventually, request, serveStreams, StreamClient } from '../helpers/streams.js';
 
 const connectAll = (server: Parameters<typeof StreamClient.to>[0], count: number) =>
@@ -24,13 +24,13 @@ function started(command: string, args: string[]): ChildProcess & { stdout: Read
 }
 
 async function ended(child: ChildProcess): Promise<void> {
-  child.stdin!.end();
+  child.stdin?.end();
   await once(child, 'exit');
 }
 
 describe('many connections', () => {
   for (const count of [1000, 4000]) {
-    it(`${count} ready at once: at most two callbacks for each, batches of at most 64`, async () => {
+    it(`${count} at once: at most two callbacks each, batches of at most 64`, async () => {
       await using server = await serveStreams();
       const clients = await connectAll(server, count);
       const control = await StreamClient.to(server);
@@ -57,7 +57,7 @@ describe('many connections', () => {
     const control = await StreamClient.to(server);
     const count = 10_000;
     const script = fileURLToPath(new URL('../fixtures/idle-clients.js', import.meta.url));
-    const { port } = server.addresses[0]!;
+    const port = portOf(server);
     const warmUp = started(process.execPath, [script, String(port), '500']);
     await once(warmUp.stdout, 'data');
     await ended(warmUp);
@@ -76,7 +76,7 @@ describe('many connections', () => {
   });
 });
 
-describe('what runs out', () => {
+describe('running out of', () => {
   it('slab and table in one turn: 300 connections with 16 KiB each', async () => {
     await using server = await serveStreams();
     const clients = await connectAll(server, 300);
@@ -89,7 +89,7 @@ describe('what runs out', () => {
     for (const client of clients) client.close();
   });
 
-  it('descriptors: accepting pauses without spinning, and goes on when there are some', async () => {
+  it('descriptors: accepting pauses without spinning, and goes on later', async () => {
     const script = fileURLToPath(new URL('../fixtures/few-descriptors.js', import.meta.url));
     const child = started('sh', ['-c', `ulimit -n 60; exec "${process.execPath}" "${script}"`]);
     const [line] = (await once(child.stdout, 'data')) as [Buffer];
@@ -97,15 +97,15 @@ describe('what runs out', () => {
     const clients = await inParallel(80, 80, () =>
       StreamClient.connect({ port, host: '127.0.0.1' }),
     );
-    const first = clients[0]!;
+    const [first, last] = [clients[0], clients.at(-1)];
+    assert.ok(first !== undefined && last !== undefined);
     assert.deepEqual(await first.echo(Buffer.from('served')), Buffer.from('served'));
-    // Its own callbacks apart, the worker has nothing to do while it cannot accept.
+    // The worker has nothing to do while it cannot accept, except for these statistics.
     const { turns } = await first.statistics();
     await new Promise((resolve) => setTimeout(resolve, 1000));
     const later = (await first.statistics()).turns - turns;
     assert.ok(later <= 20, `${later} turns in a second of waiting`);
     for (const client of clients.slice(1, 60)) client.close();
-    const last = clients.at(-1)!;
     assert.deepEqual(await last.echo(Buffer.from('in the end')), Buffer.from('in the end'));
     for (const client of clients) client.close();
     child.kill('SIGTERM');

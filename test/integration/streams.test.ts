@@ -1,4 +1,4 @@
-// The stream engine against clients that do what clients do: send in pieces, stop reading, go away.
+// The stream engine against clients that send in pieces, stop reading, or disconnect.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -8,7 +8,7 @@ import { after, before, describe, it } from 'node:test';
 
 import type { RssServer } from 'freebsd-rss';
 
-import { assertNoLeak, openDescriptors } from '../helpers/net.js';
+import { assertNoLeak, openDescriptors, portOf } from '../helpers/net.js';
 import { echoOf, eventually, request, serveStreams, StreamClient } from '../helpers/streams.js';
 
 const megabyte = 2 ** 20;
@@ -112,7 +112,7 @@ describe('output', () => {
     client.close();
   });
 
-  it('waits for a reader that stops: its input is not read, others are served, memory is bounded', async () => {
+  it('a reader that stops: not read from, others are served, memory is bounded', async () => {
     const stuck = await StreamClient.to(server);
     const other = await StreamClient.to(server);
     stuck.socket.pause();
@@ -148,7 +148,7 @@ describe('output', () => {
     other.close();
   });
 
-  it('past maxQueuedTotal closes who keeps most of it waiting', async () => {
+  it('past maxQueuedTotal closes the connection with most of it', async () => {
     await using small = await serveStreams({ stream: { maxQueuedTotal: 20 * megabyte } });
     const stuck = await Promise.all(
       [4, 14, 16].map(async (size) => {
@@ -163,9 +163,11 @@ describe('output', () => {
     const { queued, ends } = await other.statistics();
     assert.ok(queued <= 20 * megabyte, `${queued} bytes wait`);
     assert.ok(ends.length < 3, `${ends.length} have been closed`);
-    // Who is left is answered.
-    stuck[0]!.socket.resume();
-    assert.equal((await stuck[0]!.read(4 * megabyte)).length, 4 * megabyte);
+    // The smallest one is left, and is answered.
+    const [smallest] = stuck;
+    assert.ok(smallest !== undefined);
+    smallest.socket.resume();
+    assert.equal((await smallest.read(4 * megabyte)).length, 4 * megabyte);
     for (const client of stuck) client.close();
     other.close();
   });
@@ -180,7 +182,7 @@ describe('the end of a connection', () => {
   };
   const settled = () => eventually(async () => (await countEnds()).connections === 1);
 
-  it('the peer closes its side: what it asked for is answered first', async () => {
+  it('the peer closes its side: all its requests are answered first', async () => {
     const client = await StreamClient.to(server);
     const payload = randomBytes(1000);
     client.socket.end(Buffer.concat(Array.from({ length: 50 }, () => echoOf(payload))));
@@ -192,7 +194,7 @@ describe('the end of a connection', () => {
     ['the peer closes its side', [request('m', 2 ** 24)]],
     ['we end it', [request('m', 2 ** 24), request('q')]],
   ] as const)
-    it(`${how} while what was sent from memory is not acknowledged: that is waited for`, async () => {
+    it(`${how}: memory that is sent, but not acknowledged, is waited for`, async () => {
       const before = (await countEnds()).sent.length;
       const client = await StreamClient.to(server);
       client.socket.on('data', () => {
@@ -204,7 +206,7 @@ describe('the end of a connection', () => {
       assert.equal((await client.read(2 ** 24)).length, 2 ** 24);
       assert.equal(await client.end(), 'end');
       await eventually(async () => (await countEnds()).sent.length > before);
-      assert.equal((await countEnds()).sent.at(-1)!.acked, true);
+      assert.equal((await countEnds()).sent.at(-1)?.acked, true);
     });
 
   it('the peer closes its side in the middle of a request, or while its answer waits', async () => {
@@ -220,7 +222,7 @@ describe('the end of a connection', () => {
     assert.equal(await slow.end(), 'end');
   });
 
-  it('resets: idle, in the middle of a request, while an answer waits, before anything', async () => {
+  it('resets: idle, within a request, while an answer waits, before any byte', async () => {
     for (const bytes of [
       undefined,
       request('e', 1000),
@@ -233,7 +235,7 @@ describe('the end of a connection', () => {
       await new Promise((resolve) => setTimeout(resolve, 50));
       client.socket.resetAndDestroy();
     }
-    const immediate = net.connect(server.addresses[0]!.port, '127.0.0.1');
+    const immediate = net.connect(portOf(server), '127.0.0.1');
     immediate.on('connect', () => immediate.resetAndDestroy());
     await once(immediate, 'close');
     assert.ok(await settled());
@@ -244,7 +246,7 @@ describe('the end of a connection', () => {
     );
   });
 
-  it('by us: what stands before it is sent, what follows is dropped, unread input resets nothing', async () => {
+  it('by us: earlier output is sent, later output dropped; unread input is no reset', async () => {
     const client = await StreamClient.to(server);
     client.socket.write(Buffer.concat([request('q'), Buffer.alloc(200_000)]));
     assert.equal((await client.read(100)).toString(), 'bye');
@@ -263,11 +265,11 @@ describe('the end of a connection', () => {
     client.close();
   });
 
-  it('late output is dropped, and does not reach who has the slot then', async () => {
+  it('late output is dropped, and does not reach the next connection in the slot', async () => {
     const before = await StreamClient.to(server);
     before.socket.write(request('l', 200));
     assert.equal(await before.end(), 'end');
-    // More than rest until a slot is used again.
+    // More connections than a slot stays unused for.
     const successors: StreamClient[] = [];
     for (let i = 0; i < 200; i++) {
       const client = await StreamClient.to(server);
@@ -285,13 +287,13 @@ describe('the end of a connection', () => {
 });
 
 describe('a callback that throws', () => {
-  it('closes what it has not consumed, sends what it has, and the worker goes on', async () => {
+  it('closes the connections it has not consumed; others and the worker go on', async () => {
     const throwing = await StreamClient.to(server);
     const served = await StreamClient.to(server);
     const payload = randomBytes(10);
     assert.deepEqual(await served.echo(payload), payload);
     throwing.socket.write(Buffer.concat([echoOf(payload), request('t')]));
-    assert.equal((await throwing.read(10)).length, 0, 'half an answer is none');
+    assert.equal((await throwing.read(10)).length, 0, 'no part of an answer is sent');
     assert.ok(
       await eventually(async () =>
         (await served.statistics()).ends.includes('uncaught thrown by request'),
@@ -314,8 +316,8 @@ describe('a connection leaves the engine', () => {
     assert.equal(await client.end(), 'end');
   });
 
-  it('for TLS, whose first bytes have come already', async () => {
-    const socket = net.connect(server.addresses[0]!.port, '127.0.0.1');
+  it('for TLS, whose first bytes have been read already', async () => {
+    const socket = net.connect(portOf(server), '127.0.0.1');
     await once(socket, 'connect');
     socket.write(request('x'));
     const secured = tls.connect({
@@ -345,7 +347,7 @@ describe('a connection leaves the engine', () => {
 });
 
 describe('closing', () => {
-  it('answers what has come, ends idle connections, leaks nothing', async () => {
+  it('answers requests that have arrived, ends idle connections, leaks nothing', async () => {
     const before = openDescriptors();
     const closing = await serveStreams();
     const idle = await StreamClient.to(closing);
@@ -389,7 +391,7 @@ describe('closing', () => {
       for (const client of clients) client.socket.write(request('b', 3 * megabyte));
       await dying.terminateWorker(round % 2);
       await dying.terminateWorker(1 - (round % 2));
-      // Those that had not been accepted yet are with the successors.
+      // Connections that had not been accepted yet are the successors'.
       for (const client of clients) client.close();
       // Node leaks the descriptor of a module that a thread is loading when it is terminated.
       assert.ok(await eventually(() => dying.workers.every(({ online }) => online)));

@@ -1,4 +1,4 @@
-// A thread may be terminated inside any call of the addon: the process must live.
+// A thread can be terminated within any call of the addon without harm to the process.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
@@ -12,8 +12,9 @@ import { assertNoLeak, openDescriptors } from '../helpers/net.js';
 const rounds = 25;
 
 const calls = {
-  bucketOf:
-    "rss.bucketOf({ protocol: 'tcp', source: '1.2.3.4', sourcePort: 1, destination: '1.2.3.4', destinationPort: 2 })",
+  bucketOf: `rss.bucketOf({
+    protocol: 'tcp', source: '1.2.3.4', sourcePort: 1, destination: '1.2.3.4', destinationPort: 2,
+  })`,
   rssConfig: 'rss.rssConfig()',
   openListener: "rss.openListener({ host: '127.0.0.1' }).close()",
   affinity: 'rss.affinity.set(rss.affinity.get())',
@@ -24,13 +25,14 @@ const calls = {
     { table: workerData.table, worker: 0, handOff: false, forward: false, countMisdirected: true,
       counters: new Float64Array(native.contract.counterStride), stride: 128, cellSize: 128 },
     { slab: new Uint8Array(128 * native.contract.datagramBatch), replySlab: new Uint8Array(128),
-      connections: new Uint32Array(4), datagrams: new Uint32Array(8 * native.contract.datagramBatch),
+      connections: new Uint32Array(4),
+      datagrams: new Uint32Array(8 * native.contract.datagramBatch),
       replies: new Uint32Array(4), pending: new Uint32Array(1) },
     () => {}, () => {}, () => {},
   ).close()`,
 };
 
-it('terminate() while it waits for a lock that nobody frees', async () => {
+it('terminate() while it waits for a lock that is not freed', async () => {
   const segment = ShmSegment.create({ size: 4096 });
   const words = new Int32Array(segment.buffer);
   new OwnerLock(words, 0, 1).acquire();

@@ -1,5 +1,5 @@
-// Workers that die in every way, with traffic running: others are undisturbed, what waited is
-// answered by the successor, no descriptor stays open.
+// Workers that die in every way, with traffic running: others are not affected, the successor
+// answers what waited, no descriptor stays open.
 import assert from 'node:assert/strict';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
@@ -16,13 +16,14 @@ import {
 
 import { skipWithout, steerings } from '../helpers/features.js';
 import {
+  assertNoLeak,
+  datagram,
   harmVictim,
   inParallel,
   openDescriptors,
+  portOf,
   randomLoopback,
   request,
-  assertNoLeak,
-  datagram,
 } from '../helpers/net.js';
 
 const worker = new URL('../fixtures/report-worker.js', import.meta.url);
@@ -37,10 +38,16 @@ const ways: Record<string, (server: RssServer) => Promise<unknown>> = {
   terminate: (server) => server.terminateWorker(victim),
 };
 
-/** Under bpf-cpu a connection reaches the worker on the CPU that it is made on. */
+function workerOf(server: RssServer, index: number) {
+  const worker = server.workers[index];
+  assert.ok(worker !== undefined);
+  return worker;
+}
+
+/** Under bpf-cpu a connection reaches the worker on the client's CPU. */
 async function towardsVictim<T>(server: RssServer, work: () => Promise<T>): Promise<T> {
   const cpus = affinity.get();
-  if (server.steering === 'bpf-cpu') affinity.set([server.workers[victim]!.cpu]);
+  if (server.steering === 'bpf-cpu') affinity.set([workerOf(server, victim).cpu]);
   try {
     return await work();
   } finally {
@@ -48,10 +55,10 @@ async function towardsVictim<T>(server: RssServer, work: () => Promise<T>): Prom
   }
 }
 
-/** Tells the victim to end. */
+/** Makes the victim end. */
 async function harm(server: RssServer, command: string): Promise<void> {
   const exited = once(server, 'worker-exit', { signal: AbortSignal.timeout(10_000) });
-  await towardsVictim(server, () => harmVictim(server.addresses[0]!.port, command));
+  await towardsVictim(server, () => harmVictim(portOf(server), command));
   await exited;
 }
 
@@ -66,7 +73,7 @@ function options(steering: string): Partial<ServerOptions> {
   return { steering: steering as never, ...workers, ...exactly };
 }
 
-/** Clients that connect without pause until stopped; counts what each met. */
+/** Clients that connect without pause until stopped, and what became of their connections. */
 class Traffic {
   answered = 0;
   lost = 0;
@@ -75,7 +82,7 @@ class Traffic {
   readonly #done: Promise<unknown>;
 
   constructor(server: RssServer, ownedByVictim: (source: string, port: number) => boolean) {
-    const { port } = server.addresses[0]!;
+    const port = portOf(server);
     let next = 20_000;
     this.#done = inParallel(clients, clients, async () => {
       while (!this.#stop) {
@@ -86,7 +93,7 @@ class Traffic {
           this.answered++;
         } catch (error) {
           const { code } = error as NodeJS.ErrnoException;
-          if (code === 'EADDRINUSE') continue; // our own source port, taken by something else
+          if (code === 'EADDRINUSE') continue; // another process uses our source port
           const reset = code === 'ECONNRESET' || code === 'ECLOSED' || code === 'EPIPE';
           if (reset && ownedByVictim(localAddress, localPort)) this.lost++;
           else this.unexpected.push(error);
@@ -123,7 +130,7 @@ class Flood {
 for (const steering of steerings) {
   for (const [way, die] of Object.entries(ways)) {
     describe(`${steering}, ${way}`, { skip: skipFor(steering) }, () => {
-      it('others are undisturbed, the successor serves, nothing leaks', async () => {
+      it('others are not affected, the successor serves, nothing leaks', async () => {
         const before = openDescriptors();
         const server = createServer({
           worker,
@@ -134,7 +141,7 @@ for (const steering of steerings) {
         await server.listen();
         const [{ port }, { port: udpPort }] = server.addresses as [ServerAddress, ServerAddress];
         const flood = new Flood(udpPort);
-        const owned = server.workers[victim]!.buckets;
+        const owned = workerOf(server, victim).buckets;
         const byCpu = steering === 'bpf-cpu';
         const traffic = new Traffic(
           server,
@@ -167,7 +174,7 @@ for (const steering of steerings) {
         assert.deepEqual(traffic.unexpected, []);
         assert.ok(traffic.lost <= deaths * clients, `${traffic.lost} lost`);
         const { workers } = server.stats();
-        // Under bpf-cpu those of CPUs that this thread has been on.
+        // Under bpf-cpu the workers of CPUs that this thread has been on.
         assert.ok(byCpu || workers.every(({ served }) => served > 0));
         await server.close({ timeout: 0 });
         await assertNoLeak(before);
@@ -185,9 +192,9 @@ describe('what waits for a dead worker', () => {
       async () => {
         const server = createServer({ worker, tcp: { host }, ...options(steering) });
         await server.listen();
-        const { port } = server.addresses[0]!;
+        const port = portOf(server);
         try {
-          // Worker 0 accepts for all under 'single': it must live for others to be handed anything.
+          // Under 'single' worker 0 accepts for all: without it nothing is handed off.
           const exited = once(server, 'worker-exit', { signal: AbortSignal.timeout(20_000) });
           const waiting = await towardsVictim(server, async () => {
             await blockAndExit(port);

@@ -1,4 +1,4 @@
-// Workers that block their event loop or keep dying: seen, named, replaced, and given up in the end.
+// Workers that block their event loop or keep dying are detected, reported, replaced and given up.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net from 'node:net';
@@ -22,6 +22,7 @@ import {
   assertNoLeak,
   harmVictim,
   openDescriptors,
+  portOf,
   randomLoopback,
   report,
   sharedMappings,
@@ -44,7 +45,7 @@ function start(options: Partial<ServerOptions>): Promise<RssServer> {
 }
 
 const harm = (server: RssServer, command: string, answer?: string) =>
-  harmVictim(server.addresses[0]!.port, command, answer);
+  harmVictim(portOf(server), command, answer);
 
 describe('a worker that blocks its event loop', () => {
   const blocked = (server: RssServer) => once(server, 'worker-blocked', soon());
@@ -56,9 +57,9 @@ describe('a worker that blocks its event loop', () => {
     await harm(server, `block-exit ${blockMs}`, 'sleeping\n');
     const [event] = (await said) as [WorkerBlocked];
     assert.equal(event.workerIndex, 1);
-    assert.deepEqual(event.buckets, server.workers[1]!.buckets);
+    assert.deepEqual(event.buckets, server.workers[1]?.buckets);
     assert.ok(event.blockedMs >= 1000 && event.blockedMs < blockMs);
-    const { port } = server.addresses[0]!;
+    const port = portOf(server);
     const byOther = async () => {
       const answer = await report({ host, port, localAddress: randomLoopback() });
       assert.equal(answer.report.workerIndex, 0);
@@ -92,7 +93,7 @@ describe('a worker that blocks its event loop', () => {
     });
     const exits: string[] = [];
     server.on('worker-exit', ({ reason }) => exits.push(reason));
-    const socket = net.connect(server.addresses[0]!.port, host);
+    const socket = net.connect(portOf(server), host);
     socket.on('error', () => undefined);
     const [event] = (await blocked(server)) as [WorkerBlocked];
     assert.equal(event.online, false);
@@ -108,14 +109,14 @@ describe('a worker that blocks its event loop', () => {
     const began = performance.now();
     await harm(server, 'block-exit 60000', 'sleeping\n');
     const closed = server.close({ timeout: 1000 });
-    // What is to end the waiting must not be garbage.
+    // The timer must not be collected as garbage.
     await setTimeout(200);
     collectGarbage();
     await closed;
     assert.ok(performance.now() - began < 60_000, 'it has not been waited for');
   });
 
-  it('is not looked for with blockedAfter 0', async () => {
+  it('is not detected with blockedAfter 0', async () => {
     const server = await start({ blockedAfter: 0 });
     server.on('worker-blocked', () => assert.fail('it was looked for'));
     const exited = once(server, 'worker-exit', soon());
@@ -160,7 +161,7 @@ describe('a worker that dies', () => {
     await Promise.all([closed, harming]);
   });
 
-  it('is found where it was, wherever the process has gone since', async () => {
+  it('is loaded from the same file after process.chdir()', async () => {
     const directory = process.cwd();
     const server = await start({ worker: path.relative(directory, fileURLToPath(worker)) });
     process.chdir('/');
@@ -175,7 +176,7 @@ describe('a worker that dies', () => {
   });
 
   describe('and cannot be started again', () => {
-    /** Its workerData has been given away: no thread can be started with it. */
+    /** Its workerData has been transferred away: no thread can be started with it. */
     async function withoutSuccessor(restartLimit: number): Promise<RssServer> {
       const workerData = new Uint8Array(8);
       const server = await start({ restartLimit, workerData });
@@ -188,7 +189,7 @@ describe('a worker that dies', () => {
     const assertClosed = async (server: RssServer) => {
       await server.close({ timeout: 0 });
       assert.ok(server.workers.every(({ online }) => !online));
-      const { port } = server.addresses[0]!;
+      const port = portOf(server);
       await assert.rejects(report({ host, port }), { code: 'ECONNREFUSED' });
     };
 
@@ -209,19 +210,19 @@ describe('a worker that dies', () => {
     });
   });
 
-  it('by hand may do so as often as it is asked to', async () => {
+  it('by terminateWorker() is restarted without a limit', async () => {
     const server = await start({ restartLimit: 0 });
     for (let generation = 1; generation <= 3; generation++) {
       const online = once(server, 'worker-online', soon());
       await server.terminateWorker(0);
       await online;
-      assert.equal(server.workers[0]!.generation, generation);
+      assert.equal(server.workers[0]?.generation, generation);
     }
     await server.close({ timeout: 0 });
   });
 });
 
-/** 50 in CI; SERVER_STARTS for more. */
+/** SERVER_STARTS sets another number. */
 const starts = Number(process.env['SERVER_STARTS'] ?? 50);
 
 it(
@@ -230,13 +231,13 @@ it(
   async (t) => {
     const cycle = async (i: number) => {
       const server = await start({ steering: i % 2 === 0 ? 'single' : 'auto', handoff: 'auto' });
-      const { port } = server.addresses[0]!;
+      const port = portOf(server);
       await report({ host, port });
       await server.close({ timeout: i % 3 === 0 ? 1000 : 0 });
     };
     const threads = () => readdirSync('/proc/self/task').length;
     assert.ok(existsSync('/proc/self/task'));
-    for (let i = 0; i < 20; i++) await cycle(i); // everything has been allocated once
+    for (let i = 0; i < 20; i++) await cycle(i); // all code has allocated once
     const before = { fds: openDescriptors(), mappings: sharedMappings(), threads: threads() };
     collectGarbage();
     const { rss } = process.memoryUsage();
@@ -249,7 +250,6 @@ it(
     collectGarbage();
     const more = process.memoryUsage().rss - rss;
     t.diagnostic(`${(more / 2 ** 20).toFixed(1)} MiB more`);
-    // However many starts there have been.
     assert.ok(more < 2 ** 25, `${more} bytes more`);
   },
 );

@@ -1,4 +1,4 @@
-// What is sent from shared memory and files arrives as it was, whatever becomes of the memory.
+// Sends from shared memory and files arrive unchanged, even if the memory is changed meanwhile.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -20,7 +20,7 @@ import {
 } from 'freebsd-rss';
 
 import { skipWithout } from '../helpers/features.js';
-import { assertNoLeak, openDescriptors, sharedMappings } from '../helpers/net.js';
+import { assertNoLeak, openDescriptors, portOf, sharedMappings } from '../helpers/net.js';
 import { fill, headerLength, PatternReader, value } from '../helpers/pattern.js';
 import { randomNumbers } from '../helpers/random.js';
 import { type Read, readTogether } from '../helpers/values.js';
@@ -29,7 +29,7 @@ const directory = mkdtempSync(path.join(tmpdir(), 'rss-zero-copy-'));
 after(() => rmSync(directory, { recursive: true }));
 
 const worker = new URL('../fixtures/value-worker.js', import.meta.url);
-/** Of 256 MiB in CI, and ZERO_COPY_BYTES in longer runs, what each way has to carry. */
+/** Bytes for each way of sending. ZERO_COPY_BYTES sets another total. */
 const share = Number(process.env['ZERO_COPY_BYTES'] ?? 2 ** 28) / 5;
 
 describe('values that are rewritten while they are sent', () => {
@@ -51,7 +51,7 @@ describe('values that are rewritten while they are sent', () => {
       });
       await server.listen();
       const options =
-        name === 'Unix' ? { path: file } : { port: server.addresses[0]!.port, host: '127.0.0.1' };
+        name === 'Unix' ? { path: file } : { port: portOf(server), host: '127.0.0.1' };
       const { bytes, wrong } = await readTogether(options, share);
       assert.ok(bytes >= share, `${bytes} bytes`);
       assert.equal(wrong, 0);
@@ -73,15 +73,15 @@ describe('values that are rewritten while they are sent', () => {
   });
 
   it(
-    'memory stays bounded when nobody reads, and others are served',
+    'memory stays bounded when a client does not read, and others are served',
     { skip: skipWithout('resident-memory') },
     async () => {
       const before = openDescriptors();
       const mappings = sharedMappings();
       const server = createServer({ worker, workers: 1, tcp: { host: '127.0.0.1' } });
       await server.listen();
-      const options = { port: server.addresses[0]!.port, host: '127.0.0.1' };
-      await readTogether(options, 2 ** 24); // everything has been used once
+      const options = { port: portOf(server), host: '127.0.0.1' };
+      await readTogether(options, 2 ** 24); // all code has allocated once
       const { rss } = process.memoryUsage();
       const silent = Array.from({ length: 200 }, () => net.connect(options).pause());
       await Promise.all(silent.map((socket) => once(socket, 'connect')));
@@ -90,7 +90,7 @@ describe('values that are rewritten while they are sent', () => {
       const { wrong } = await readTogether(options, share);
       assert.equal(wrong, 0);
       const more = process.memoryUsage().rss - rss;
-      // Of the gigabytes that were asked for: the allocator's limit, and the readers' own.
+      // Not the gigabytes that were sent: the allocator's limit, and what the readers need.
       assert.ok(more < 2 ** 28, `${more} bytes more`);
       for (const socket of silent) socket.destroy();
       await server.close({ timeout: 0 });
@@ -114,7 +114,7 @@ it('files from the engine: by number, in parts, and by descriptor', async () => 
   });
   await server.listen();
   const clients = Array.from({ length: 5 }, async () => {
-    const client = net.connect(server.addresses[0]!.port, '127.0.0.1');
+    const client = net.connect(portOf(server), '127.0.0.1');
     client.write('both');
     const got = Buffer.concat((await client.toArray()) as Buffer[]);
     assert.ok(got.equals(Buffer.concat([content, content, Buffer.from('acked')])));
@@ -125,7 +125,7 @@ it('files from the engine: by number, in parts, and by descriptor', async () => 
 });
 
 describe('sendSegment() on a net.Socket', () => {
-  /** A server that `serve`s one connection, and what its client has read in the end. */
+  /** Serves one connection by `serve`. Returns all that its client has read. */
   async function received(serve: (socket: net.Socket) => Promise<unknown>): Promise<Buffer> {
     const server = net.createServer((socket) => void serve(socket)).listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -169,7 +169,7 @@ describe('sendSegment() on a net.Socket', () => {
     await assertNoLeak(before);
   });
 
-  it('regions that are rewritten while it is never idle: each send is told of in its time', async () => {
+  it('regions that are rewritten on a busy socket: each send resolves in time', async () => {
     const before = openDescriptors();
     const mappings = sharedMappings();
     const warnings: Error[] = [];
@@ -177,8 +177,8 @@ describe('sendSegment() on a net.Socket', () => {
     process.on('warning', onWarning);
     const random = randomNumbers(7);
     const inFlight = 40;
-    let told = 0;
-    let toldWhileBusy = 0;
+    let resolved = 0;
+    let resolvedWhileBusy = 0;
     const reader = new PatternReader();
     const server = net.createServer((socket) => void serve(socket)).listen(0, '127.0.0.1');
     async function serve(socket: net.Socket): Promise<void> {
@@ -195,8 +195,8 @@ describe('sendSegment() on a net.Socket', () => {
         const length = 4 * (1 + random(50_000));
         const region = allocator.allocate(length);
         if (region === undefined || pending.length === inFlight) {
-          assert.equal((await pending.shift()!).acked, true);
-          told++;
+          assert.equal((await pending.shift())?.acked, true);
+          resolved++;
         }
         if (region === undefined) continue;
         const whole = value(sent, length);
@@ -208,7 +208,7 @@ describe('sendSegment() on a net.Socket', () => {
         sent += length;
       }
       busy = false;
-      toldWhileBusy = told;
+      resolvedWhileBusy = resolved;
       await Promise.all(pending);
       socket.end();
     }
@@ -222,7 +222,7 @@ describe('sendSegment() on a net.Socket', () => {
     process.off('warning', onWarning);
     assert.ok(reader.bytes >= share, `${reader.bytes} bytes`);
     assert.equal(reader.wrong, 0);
-    assert.ok(toldWhileBusy > inFlight, `${toldWhileBusy}`);
+    assert.ok(resolvedWhileBusy > inFlight, `${resolvedWhileBusy}`);
     assert.deepEqual(warnings, []);
     await assertNoLeak(before);
     assert.equal(sharedMappings(), mappings);
@@ -244,7 +244,7 @@ describe('sendSegment() on a net.Socket', () => {
     await file.close();
   });
 
-  it('a connection that is reset settles it', async () => {
+  it('a reset of the connection settles it', async () => {
     const segment = ShmSegment.create({ size: 2 ** 25 });
     const server = net.createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -259,7 +259,7 @@ describe('sendSegment() on a net.Socket', () => {
     segment.close();
   });
 
-  it('checks what it is given', () => {
+  it('checks its arguments', () => {
     using segment = ShmSegment.create({ size: 4096 });
     const socket = new net.Socket();
     assert.throws(() => sendSegment(socket, segment, 0, 4097), { code: 'ERR_OUT_OF_RANGE' });

@@ -7,7 +7,7 @@ import { type Granted, OwnerLock, type Region, SegmentAllocator, ShmSegment } fr
 import { skipWithout } from '../helpers/features.js';
 import { randomNumbers } from '../helpers/random.js';
 
-describe('ShmSegment: sizes and names', () => {
+describe('ShmSegment', () => {
   it('grows within maxSize; old views become empty', () => {
     using segment = ShmSegment.create({ size: 1000, maxSize: 2 ** 20 });
     const old = new Uint8Array(segment.buffer);
@@ -16,12 +16,12 @@ describe('ShmSegment: sizes and names', () => {
     assert.equal(old.length, 0);
     assert.equal(segment.size, 2 ** 20);
     assert.equal(new Uint8Array(segment.buffer)[999], 7);
-    segment.grow(10); // it is as large already
+    segment.grow(10); // it is larger already
     assert.equal(segment.size, 2 ** 20);
     assert.throws(() => segment.grow(2 ** 20 + 1), { code: 'ERR_OUT_OF_RANGE' });
   });
 
-  it('a lock in what has grown is an error, not an abort', () => {
+  it('a lock in the old view of a grown segment is an error, not an abort', () => {
     using segment = ShmSegment.create({ size: 1000, maxSize: 2 ** 20 });
     const lock = new OwnerLock(new Int32Array(segment.buffer), 0, 1);
     lock.acquire();
@@ -32,13 +32,16 @@ describe('ShmSegment: sizes and names', () => {
   });
 
   it(
-    'a name of more than its file system holds is ENOSPC, and leaves none',
+    'a named segment larger than its file system is ENOSPC, and leaves no name',
     { skip: skipWithout('netns') },
     () => {
       const code = `import('freebsd-rss').then(({ ShmSegment }) => {
         const name = '/freebsd-rss-test-large';
-        try { ShmSegment.create({ name, size: 2 ** 22 }); } catch (error) { console.log(error.code); }
-        try { ShmSegment.open(name); } catch (error) { console.log(error.code); }
+        const attempt = (call) => {
+          try { call(); } catch (error) { console.log(error.code); }
+        };
+        attempt(() => ShmSegment.create({ name, size: 2 ** 22 }));
+        attempt(() => ShmSegment.open(name));
       })`;
       const script = 'mount -t tmpfs -o size=1m none /dev/shm && exec "$0" -e "$1"';
       const args = ['-m', 'sh', '-c', script, process.execPath, code];
@@ -47,7 +50,7 @@ describe('ShmSegment: sizes and names', () => {
     },
   );
 
-  it('a sealed one does not grow', (t) => {
+  it('does not grow when it is sealed', (t) => {
     using segment = ShmSegment.create({ size: 1000, maxSize: 2 ** 20 });
     try {
       segment.seal();
@@ -72,7 +75,7 @@ describe('ShmSegment: sizes and names', () => {
       assert.throws(() => ShmSegment.create({ size: 1, name: bad }), { name: 'TypeError' });
   });
 
-  it('says what was granted, and faults its pages in without changing them', async () => {
+  it('reports what was granted; prefault() keeps the contents', async () => {
     using segment = ShmSegment.create({ size: 2 ** 16, lock: true });
     assert.equal(typeof segment.granted.locked, 'boolean');
     assert.equal(segment.granted.largePages, false);
@@ -81,7 +84,7 @@ describe('ShmSegment: sizes and names', () => {
     assert.equal(new Uint8Array(segment.buffer)[100], 1);
   });
 
-  it('warns once of what was not granted', { skip: skipWithout('root') }, () => {
+  it('warns once about what was not granted', { skip: skipWithout('root') }, () => {
     const script = `
       import { ShmSegment } from 'freebsd-rss';
       process.setuid('nobody');
@@ -120,18 +123,23 @@ describe('ShmSegment: sizes and names', () => {
 
 describe('SegmentAllocator', () => {
   const size = 2 ** 16;
-  const store = (allocator: SegmentAllocator, byte: number, length = 10_000) => {
+  const tryStore = (allocator: SegmentAllocator, byte: number, length = 10_000) => {
     const region = allocator.allocate(length);
     if (region === undefined) return undefined;
     region.bytes.fill(byte);
     region.publish();
     return region;
   };
+  const store = (...stored: Parameters<typeof tryStore>): Region => {
+    const region = tryStore(...stored);
+    assert.ok(region !== undefined, 'there is room');
+    return region;
+  };
 
-  it('moves what is live and gives up whole segments', () => {
+  it('moves live regions and gives up whole segments', () => {
     using allocator = new SegmentAllocator({ segmentSize: size, maxBytes: 4 * size });
-    const kept = store(allocator, 1)!;
-    for (let i = 0; i < 100; i++) store(allocator, 2)!.release();
+    const kept = store(allocator, 1);
+    for (let i = 0; i < 100; i++) store(allocator, 2).release();
     assert.ok(kept.bytes.every((byte) => byte === 1));
     const { segments, moved, retired } = allocator.statistics;
     assert.ok(
@@ -140,34 +148,34 @@ describe('SegmentAllocator', () => {
     );
   });
 
-  it('gives no more than maxBytes, and goes on once something is released', () => {
+  it('stays within maxBytes, and goes on once regions are released', () => {
     using allocator = new SegmentAllocator({ segmentSize: size, maxBytes: 3 * size });
     const regions = [];
-    for (let region; (region = store(allocator, 3)) !== undefined;) regions.push(region);
+    for (let region; (region = tryStore(allocator, 3)) !== undefined;) regions.push(region);
     assert.equal(regions.length, 12); // two segments; the third is for moving
     for (const region of regions.slice(0, 10)) region.release();
-    assert.ok(store(allocator, 4) !== undefined);
+    store(allocator, 4);
     assert.ok(regions.slice(10).every((region) => region.bytes.every((byte) => byte === 3)));
   });
 
-  it('has room for what is too large to lie beside what moves', () => {
+  it('has room for a region that does not fit beside those that move', () => {
     using allocator = new SegmentAllocator({ segmentSize: size, maxBytes: 4 * size });
-    const kept = store(allocator, 1, 26_000)!;
-    store(allocator, 2, 33_000)!.release();
-    for (let i = 0; i < 10; i++) store(allocator, 3, 46_000)!.release();
+    const kept = store(allocator, 1, 26_000);
+    store(allocator, 2, 33_000).release();
+    for (let i = 0; i < 10; i++) store(allocator, 3, 46_000).release();
     assert.ok(kept.bytes.every((byte) => byte === 1));
   });
 
   for (const leastLive of [0.3, 0.5, 1])
-    it(`keeps its bounds and all bytes, whatever the sizes (leastLive ${leastLive})`, () => {
+    it(`stays within its bounds and keeps all bytes (leastLive ${leastLive})`, () => {
       using allocator = new SegmentAllocator({ segmentSize: size, maxBytes: 6 * size, leastLive });
       const random = randomNumbers(4);
       const regions: { region: Region; byte: number }[] = [];
       const pins: ((reusable: boolean) => void)[] = [];
       let refused = 0;
       for (let i = 0; i < 20_000; i++) {
-        const largest = [200, 5_000, size][random(3)]!;
-        const region = store(allocator, i % 251, 1 + random(largest));
+        const largest = [200, 5_000, size][random(3)] ?? size;
+        const region = tryStore(allocator, i % 251, 1 + random(largest));
         if (region === undefined) refused++;
         else regions.push({ region, byte: i % 251 });
         const releases = region === undefined ? 3 : random(2);
@@ -179,7 +187,7 @@ describe('SegmentAllocator', () => {
           if (random(5) === 0) pins.push(old.pin());
           old.release();
         }
-        while (pins.length > 3) pins.shift()!(random(2) === 0);
+        while (pins.length > 3) pins.shift()?.(random(2) === 0);
         assert.ok(allocator.statistics.bytes <= 6 * size);
       }
       for (const { region, byte } of regions)
@@ -187,17 +195,17 @@ describe('SegmentAllocator', () => {
       assert.ok(refused < 20_000 / 2, `${refused}`);
     });
 
-  it('keeps its last segment for what moves, and gives up as much as it was told to', () => {
+  it('keeps its last segment for moving, and uses at least a share of leastLive', () => {
     using allocator = new SegmentAllocator({ segmentSize: size, maxBytes: 16 * size });
     const random = randomNumbers(7);
     const regions: Region[] = [];
     let least = 1;
     for (let i = 0; i < 50_000; i++) {
       const length = 1 + random(1000);
-      let region = store(allocator, 1, length);
-      for (; region === undefined; region = store(allocator, 1, length)) {
+      let region = tryStore(allocator, 1, length);
+      for (; region === undefined; region = tryStore(allocator, 1, length)) {
         const [old] = regions.splice(random(regions.length), 1);
-        old!.release();
+        old?.release();
         least = Math.min(least, allocator.statistics.live / (16 * size));
       }
       regions.push(region);
@@ -205,29 +213,28 @@ describe('SegmentAllocator', () => {
     assert.ok(least > 0.4, `${least}`);
   });
 
-  it('gives what there is beside a region that is too large, and with leastLive 0', () => {
+  it('has room for a small region where a large one does not fit, and with leastLive 0', () => {
     using allocator = new SegmentAllocator({
       segmentSize: size,
       maxBytes: 2 * size,
       leastLive: 0,
     });
-    const region = store(allocator, 1, 40_000)!;
-    assert.equal(store(allocator, 2, 40_000), undefined);
-    const small = store(allocator, 3, 64)!;
-    assert.ok(small !== undefined);
+    const region = store(allocator, 1, 40_000);
+    assert.equal(tryStore(allocator, 2, 40_000), undefined);
+    const small = store(allocator, 3, 64);
     region.release();
     small.release();
-    for (let i = 0; i < 10; i++) store(allocator, 4, 40_000)!.release();
+    for (let i = 0; i < 10; i++) store(allocator, 4, 40_000).release();
   });
 
-  it('does not use again what a send may still be read from', () => {
+  it('does not reuse memory that a receiver may still read', () => {
     using allocator = new SegmentAllocator({ segmentSize: size, maxBytes: 4 * size });
-    const region = store(allocator, 5, size)!;
+    const region = store(allocator, 5, size);
     const { segment } = region;
     const unpin = region.pin();
     region.release();
-    store(allocator, 6, size)!.release();
-    store(allocator, 6, size)!.release();
+    store(allocator, 6, size).release();
+    store(allocator, 6, size).release();
     assert.equal(segment.closed, false);
     assert.equal(allocator.statistics.waiting, 1);
     assert.ok(Buffer.from(segment.buffer).every((byte) => byte === 5));
@@ -237,9 +244,10 @@ describe('SegmentAllocator', () => {
     assert.equal(allocator.statistics.waiting, 0);
   });
 
-  it('refuses what makes no sense', () => {
+  it('checks arguments and states', () => {
     const allocator = new SegmentAllocator({ segmentSize: size });
-    const region = allocator.allocate(10)!;
+    const region = allocator.allocate(10);
+    assert.ok(region !== undefined);
     assert.throws(() => region.pin(), { code: 'ERR_RSS_STATE' });
     region.release();
     assert.throws(() => region.bytes, { code: 'ERR_RSS_RELEASED' });

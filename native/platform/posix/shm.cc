@@ -109,7 +109,7 @@ Result<std::shared_ptr<Segment>> Segment::Create(const SegmentOptions& asked) {
   return segment;
 }
 
-Result<std::shared_ptr<Segment>> Segment::OpenNamed(SegmentOptions options) {
+Result<std::shared_ptr<Segment>> Segment::OpenNamed(const SegmentOptions& options) {
   UniqueFd fd(shm_open(options.name.c_str(), O_RDWR | O_CLOEXEC, 0));
   if (!fd) return LastError("shm_open");
   return Adopt(std::move(fd), options);

@@ -26,7 +26,7 @@ class Segment {
  public:
   static Result<std::shared_ptr<Segment>> Create(const SegmentOptions& options);
   // An existing named object, with the size that it has.
-  static Result<std::shared_ptr<Segment>> OpenNamed(SegmentOptions options);
+  static Result<std::shared_ptr<Segment>> OpenNamed(const SegmentOptions& options);
   // An object of another process, whose descriptor this one has received.
   static Result<std::shared_ptr<Segment>> Adopt(UniqueFd fd, SegmentOptions options);
   static Status Unlink(const std::string& name);
