@@ -1,40 +1,20 @@
 #!/usr/bin/env node
 // The memcached-style server: node dist/examples/memcached/main.js [options], or npm start.
-import {
-  closeSync,
-  constants,
-  ftruncateSync,
-  openSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { createServer, predecessor, type RssError, type RssServer } from 'freebsd-rss';
 
-import {
-  createServer,
-  predecessor,
-  type Predecessor,
-  type RssError,
-  type RssServer,
-  type ServerOptions,
-  type Steering,
-} from 'freebsd-rss';
-
-import { Credentials } from './credentials.js';
+import { removePid, writePid, writePorts } from './files.js';
 import { type Options, parseOptions, UsageError } from './options.js';
+import { dropPrivileges } from './privileges.js';
 import { watch } from './protocol/administration.js';
 import { version } from './protocol/version.js';
-import { dropPrivileges } from './privileges.js';
-import { Shared } from './shared.js';
-import { mostWorkers } from './store/layout.js';
-import type { WorkerData } from './worker.js';
+import { serverOptions } from './server-options.js';
+import { Credentials } from './shared/credentials.js';
+import { mostWorkersPerProcess, SharedMemory } from './shared/shared-memory.js';
 
-/** Of a get with many keys: more than memcached's clients send. */
-const longestLine = 2 ** 20;
-const largestDatagram = 65507;
-/** How long clients may stay after a handover. */
+/** How long clients may stay on the old process after an upgrade. */
 const drainMs = 10 * 60 * 1000;
+/** How long clients have to read their answers after a signal. */
+const closeMs = 2000;
 
 function readOptions(): Options {
   try {
@@ -49,9 +29,19 @@ function readOptions(): Options {
   }
 }
 
+const messageOf = (error: unknown) => (error as Error).message;
+
 function fail(error: unknown): never {
-  console.error(`memcached: ${(error as Error).message}`);
+  console.error(`memcached: ${messageOf(error)}`);
   process.exit(1);
+}
+
+function orFail<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    return fail(error);
+  }
 }
 
 function describe(server: RssServer): void {
@@ -69,72 +59,27 @@ function describe(server: RssServer): void {
   if (options.unixSocket !== undefined) console.log(`serving:  unix ${options.unixSocket}`);
 }
 
-/** As memcached does it, for whoever has started it with a port that is any. */
-function writePorts(file: string, server: RssServer): void {
-  const lines = server.addresses.map(
-    ({ protocol, family, port }) =>
-      `${protocol.toUpperCase()} ${family === 6 ? 'INET6' : 'INET'}: ${port}\n`,
-  );
-  writeFileSync(`${file}.lck`, lines.join(''));
-  renameSync(`${file}.lck`, file);
-}
-
-function serverOptions(
-  options: Options,
-  predecessor: Predecessor | undefined,
-  workerData: WorkerData,
-): ServerOptions {
-  const { tcpPort, udpPort, addresses, backlog } = options;
-  // As memcached: with 0.0.0.0 beside it, :: must be IPv6 alone.
-  const where = { host: addresses, ipv6Only: true };
-  return {
-    worker: new URL('./worker.js', import.meta.url),
-    ...(tcpPort === 0 ? {} : { tcp: { ...where, port: tcpPort ?? 0, backlog } }),
-    ...(udpPort === 0
-      ? {}
-      : { udp: { ...where, port: udpPort ?? 0, datagramSize: largestDatagram } }),
-    ...(options.unixSocket === undefined
-      ? {}
-      : { unix: { path: options.unixSocket, mode: options.unixMode, backlog } }),
-    stream: {
-      // A request is a line and a value; an answer carries a little more than the value.
-      maxInput: options.itemSize + longestLine,
-      outputSize: Math.max(2 ** 20, options.itemSize + longestLine),
-      // One turn of a client leaves at most one value more than enoughOutput.
-      maxQueued: Math.min(2 ** 30, 2 ** 24 + options.itemSize),
-      // Values that clients ask for and do not read must not take more memory than the store.
-      maxQueuedTotal: Math.max(2 ** 26, options.megabytes * 2 ** 20),
-      idleTimeout: options.idleTimeout * 1000,
-    },
-    ...(options.refuseConnections ? {} : { maxConnections: options.connections }),
-    ...(options.steering === undefined ? {} : { steering: options.steering as Steering }),
-    ...(options.admin === undefined ? {} : { admin: options.admin }),
-    workers: options.workers,
-    predecessor,
-    workerData,
-  };
-}
-
 const options = readOptions();
+const { credentials: credentialsFile, pidFile, user } = options;
 const before = predecessor();
-const shared = new Shared(options, before);
-watch(shared.state.slots);
-const credentials = options.credentials === undefined ? undefined : new Credentials();
-try {
-  credentials?.load(options.credentials!);
-} catch (error) {
-  fail(error);
-}
+const shared = orFail(() => new SharedMemory(options, before));
+watch(shared.state.fields);
+const credentials = credentialsFile === undefined ? undefined : new Credentials();
+const loadCredentials = () => {
+  if (credentialsFile !== undefined) credentials?.load(credentialsFile);
+};
+orFail(loadCredentials);
+const { counters, connections, prefixes } = shared.segments;
 const server = createServer(
   serverOptions(options, before, {
     options,
     store: shared.store.handle,
     state: shared.state.segment.id,
-    counters: shared.counters,
-    connections: shared.connections,
-    prefixes: shared.prefixes,
+    counters: counters.id,
+    connections: connections.id,
+    prefixes: prefixes.id,
     credentials: credentials?.id,
-    firstRow: shared.firstRow,
+    firstRecord: shared.firstRecord,
   }),
 );
 
@@ -142,81 +87,63 @@ server.on('warning', (warning) => console.error(`warning: ${warning.message}`));
 server.on('error', fail);
 server.on('worker-blocked', ({ workerIndex, buckets, blockedMs }) =>
   console.error(
-    `warning: worker ${workerIndex} (buckets ${buckets.join(' ')}) has been blocked for ${blockedMs} ms`,
+    `warning: worker ${workerIndex} (buckets ${buckets.join(' ')}) ` +
+      `has been blocked for ${blockedMs} ms`,
   ),
 );
 server.on('worker-exit', ({ workerIndex, generation, code, error }) => {
   console.error(`worker ${workerIndex} ended (${error?.stack ?? `code ${code}`}); restarting`);
   const resets = shared.recover(workerIndex, generation);
-  if (resets > 0) console.error(`${resets} shard(s) reset: the worker died while writing to them`);
+  if (resets > 0) console.error(`${resets} shard(s) reset: the worker ended while writing to them`);
 });
 
 await server.listen().catch(fail);
-let handedOver = false;
+/** Whether the successor serves new clients. */
+let upgraded = false;
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
-  process.once(signal, () => void server.close({ timeout: handedOver ? 0 : 2000 }));
+  process.once(signal, () => void server.close({ timeout: upgraded ? 0 : closeMs }));
 process.on('SIGHUP', () => {
   try {
-    credentials?.load(options.credentials!);
+    loadCredentials();
   } catch (error) {
-    console.error(`warning: ${(error as Error).message}; the ones from before stay`);
+    console.error(`warning: ${messageOf(error)}; users and passwords stay as they are`);
   }
 });
 process.on('SIGUSR2', () => {
-  handOver().catch((error: unknown) =>
-    console.error(`warning: no handover: ${(error as Error).message}`),
-  );
+  upgrade().catch((error: unknown) => console.error(`warning: no upgrade: ${messageOf(error)}`));
 });
 
-// Whoever reads the pid file, or that the server serves, may signal it at once.
-const { pidFile } = options;
+// Written once the signals have handlers: the reader of the file may send one at once.
 if (pidFile !== undefined) {
   try {
-    replaceText(pidFile, `${process.pid}\n`);
+    writePid(pidFile);
   } catch (error) {
-    // The process before this one has gone already.
+    // A successor serves on: its predecessor has already stopped accepting.
     if (before === undefined) fail(error);
-    console.error(`warning: ${(error as Error).message}`);
+    console.error(`warning: ${messageOf(error)}`);
   }
   process.once('exit', () => {
-    try {
-      if (!handedOver) rmSync(pidFile, { force: true });
-    } catch {
-      // its directory is another user's
-    }
+    if (!upgraded) removePid(pidFile);
   });
 }
+if (user !== undefined)
+  orFail(() => dropPrivileges(user, [pidFile, options.unixSocket, options.admin]));
 
-if (options.user !== undefined)
-  try {
-    dropPrivileges(options.user, [pidFile, options.unixSocket, options.admin]);
-  } catch (error) {
-    fail(error);
-  }
-
-/** A new process goes on with listeners and store; this one serves its clients until they leave. */
-async function handOver(): Promise<void> {
+/** A new process goes on with listeners and store. This one serves its clients until they leave. */
+async function upgrade(): Promise<void> {
   if (before?.alive) throw new Error('the process before this one still serves clients');
-  if (server.workers.length > mostWorkers / 2) throw new Error('there are too many workers');
-  const { pid, ended } = await server.handOver(shared.estate).catch((error: unknown) => {
-    // With any other error none has been started, or the one before lives.
-    if ((error as RssError).code === 'ERR_RSS_HANDOVER') shared.buryTheSuccessor();
+  if (server.workers.length > mostWorkersPerProcess) throw new Error('there are too many workers');
+  const { pid, ended } = await server.upgrade(shared.upgradeState).catch((error: unknown) => {
+    // Only with this error has a successor been started, and ended.
+    if ((error as RssError).code === 'ERR_RSS_UPGRADE') shared.releaseSuccessorRecords();
     throw error;
   });
-  void ended.then(() => shared.buryTheSuccessor());
-  handedOver = true;
-  console.log(`handed over to process ${pid}`);
+  void ended.then(() => shared.releaseSuccessorRecords());
+  upgraded = true;
+  console.log(`upgraded to process ${pid}`);
   await server.close({ timeout: drainMs });
 }
 
 const portsFile = process.env['MEMCACHED_PORT_FILENAME'];
 if (portsFile !== undefined) writePorts(portsFile, server);
 describe(server);
-
-/** Not emptied first: others read it at any time. */
-function replaceText(file: string, text: string): void {
-  const fd = openSync(file, constants.O_WRONLY | constants.O_CREAT, 0o644);
-  writeSync(fd, text, 0);
-  ftruncateSync(fd, text.length);
-  closeSync(fd);
-}

@@ -3,7 +3,7 @@ import { isIP } from 'node:net';
 import { parseArgs } from 'node:util';
 
 export interface Options {
-  /** 0: off; undefined: any that is free. */
+  /** 0 is off; undefined is any free port. */
   tcpPort: number | undefined;
   udpPort: number | undefined;
   addresses: string[];
@@ -30,11 +30,12 @@ export interface Options {
   protocol: string;
   prefixDelimiter: string;
   pidFile: string | undefined;
-  /** Whom root becomes once it listens. */
+  /** User to become once the ports are bound, if started by root. */
   user: string | undefined;
   steering: string | undefined;
   /** Socket for freebsd-rss top. */
   admin: string | undefined;
+  /** Number of -v. */
   verbose: number;
 }
 
@@ -81,7 +82,7 @@ export const usage = `A memcached-style server on RSS-aware workers.
   -h, --help                 print this help
 `;
 
-/** A command line that cannot be run; the message is for the person who typed it. */
+/** A wrong command line. The message is for the person who typed it. */
 export class UsageError extends Error {}
 
 function number(name: string, text: string, min: number, max: number): number {
@@ -91,7 +92,7 @@ function number(name: string, text: string, min: number, max: number): number {
   return value;
 }
 
-/** -1 means any. */
+/** -1 means any free port. */
 function port(name: string, text: string): number | undefined {
   const value = number(name, text, -1, 65535);
   return value === -1 ? undefined : value;
@@ -138,11 +139,12 @@ function extended(lists: string[]) {
   return found;
 }
 
-/** "-p -1" is memcached's; util.parseArgs() wants "-p-1". */
+/** Turns memcached's "-p -1" into the "-p-1" that util.parseArgs() wants. */
 function joinNegative(args: string[]): string[] {
   const joined: string[] = [];
   for (const word of args)
-    if (word === '-1' && ['-p', '-U'].includes(joined.at(-1)!)) joined.push(joined.pop()! + word);
+    if (word === '-1' && ['-p', '-U'].includes(joined.at(-1) ?? ''))
+      joined.push(`${joined.pop()}-1`);
     else joined.push(word);
   return joined;
 }
@@ -182,7 +184,7 @@ function parse(args: string[]) {
   }
 }
 
-/** Options, or the text to print instead of serving. Throws UsageError. */
+/** Returns the options, or a text to print instead of serving. Throws UsageError. */
 export function parseOptions(args: string[], version: string): Options | string {
   const values = parse(args);
   if (values.help) return usage;
@@ -192,7 +194,7 @@ export function parseOptions(args: string[], version: string): Options | string 
   const itemSize = values['max-item-size'];
   const unixSocket = values['unix-socket'];
   const udpPort = port('-U', values['udp-port']);
-  // As memcached has it: with -U alone, TCP has the same port.
+  // As in memcached: with -U alone, TCP has the same port.
   const defaultPort = udpPort === 0 ? '11211' : values['udp-port'];
   const options: Options = {
     tcpPort: unixSocket === undefined ? port('-p', values.port ?? defaultPort) : 0,
@@ -226,6 +228,6 @@ export function parseOptions(args: string[], version: string): Options | string 
     throw new UsageError(`-B must be "auto" or "ascii", not "${options.protocol}"`);
   if (options.prefixDelimiter.length !== 1) throw new UsageError('-D must be one character');
   if (options.credentials !== undefined && options.udpPort !== 0)
-    throw new UsageError('-Y does not go with -U: a datagram has nobody who has authenticated');
+    throw new UsageError('-Y does not go with -U: datagrams cannot authenticate');
   return options;
 }

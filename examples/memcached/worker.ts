@@ -1,24 +1,25 @@
 // One worker: the protocol on its connections and datagrams, over the store that all workers share.
 import { defineWorker, type WorkerContext } from 'freebsd-rss/worker';
 
-import { Connections } from './connections.js';
-import { Credentials } from './credentials.js';
 import type { Options } from './options.js';
-import { Prefixes } from './prefixes.js';
 import type { Environment } from './protocol/context.js';
-import { Output } from './protocol/output.js';
-import { Protocol } from './protocol/protocol.js';
-import { State } from './state.js';
-import { counter, Counters } from './statistics.js';
-import { Clock } from './store/clock.js';
+import { Clock } from './shared/clock.js';
+import { Connections } from './shared/connections.js';
+import { counter, Counters } from './shared/counters.js';
+import { Credentials } from './shared/credentials.js';
+import { Prefixes } from './shared/prefixes.js';
+import { State } from './shared/state.js';
 import { lockToken } from './store/lock.js';
 import { Store, type StoreHandle } from './store/store.js';
-import { measureLoopDelay } from './loop-delay.js';
 import { sweep } from './store/sweep.js';
-import { StreamClients } from './streams.js';
-import { serveDatagrams } from './udp.js';
+import { DatagramClients } from './transport/datagrams.js';
+import { measureLoopDelay } from './transport/loop-delay.js';
+import { StreamClients } from './transport/streams.js';
 
-/** Ids are those of shared segments. */
+/** Expiry has whole seconds: half of one keeps the error below that. */
+const tickMs = 500;
+
+/** The ids are those of shared segments. */
 export interface WorkerData {
   options: Options;
   store: StoreHandle;
@@ -27,23 +28,21 @@ export interface WorkerData {
   connections: number;
   prefixes: number;
   credentials: number | undefined;
-  /** A worker's rows in all of these are this and its index. */
-  firstRow: number;
+  /** A worker's number in all records is this and its index. */
+  firstRecord: number;
 }
 
-let context: WorkerContext;
-let clients: StreamClients;
-let datagramProtocol: Protocol;
-const datagramAnswers = new Output();
+let streams: StreamClients;
+let datagrams: DatagramClients;
 
-function openEnvironment(): Environment {
+function openEnvironment(context: WorkerContext): Environment {
   const { workerIndex, workers, generation, addresses } = context;
   const data = context.workerData as WorkerData;
   const { options } = data;
   const state = new State(data.state);
-  const row = data.firstRow + workerIndex;
-  const counters = new Counters(data.counters, row, data.firstRow);
-  counters.row[counter.curr_connections] = 0; // a predecessor's connections ended with it
+  const worker = data.firstRecord + workerIndex;
+  const counters = new Counters(data.counters, worker, data.firstRecord);
+  counters.record[counter.curr_connections] = 0; // a predecessor's connections ended with it
   const credentials =
     data.credentials === undefined ? undefined : new Credentials(data.credentials);
   return {
@@ -53,8 +52,8 @@ function openEnvironment(): Environment {
     credentials,
     addresses,
     clock: new Clock(state),
-    store: new Store(data.store, lockToken(row, generation)),
-    connections: new Connections(data.connections, row, options.connections),
+    store: new Store(data.store, lockToken(worker, generation)),
+    connections: new Connections(data.connections, worker, options.connections),
     prefixes: new Prefixes(data.prefixes, options.prefixDelimiter),
     workers,
     rss: () => context.stats(),
@@ -62,34 +61,33 @@ function openEnvironment(): Environment {
 }
 
 export default defineWorker({
-  start(started) {
-    context = started;
-    const environment = openEnvironment();
-    clients = new StreamClients(environment, context.streams, context.countRequests);
-    datagramProtocol = new Protocol(environment, datagramAnswers);
-    environment.store.reclaim();
-    // Expiry needs whole seconds; half of one keeps the error below that.
-    setInterval(() => environment.clock.tick(), 500).unref();
-    if (environment.options.loopDelay) measureLoopDelay(environment.counters.row);
-    sweep(environment.store, environment.clock, context.workerIndex, context.workers);
+  start(context) {
+    const environment = openEnvironment(context);
+    const { clock, store, options, counters } = environment;
+    streams = new StreamClients(environment, context.streams, context.countRequests);
+    datagrams = new DatagramClients(environment, context.countRequests);
+    store.reclaim();
+    setInterval(() => clock.tick(), tickMs).unref();
+    if (options.loopDelay) measureLoopDelay(counters.record);
+    sweep(store, () => clock.current(), context.workerIndex, context.workers);
   },
 
   stream: {
     open(connection, flow) {
-      clients.open(connection, flow);
+      streams.open(connection, flow);
     },
     data(batch) {
-      clients.data(batch);
+      streams.data(batch);
     },
     completed(batch) {
-      clients.completed(batch);
+      streams.completed(batch);
     },
     close(connection, error) {
-      clients.close(connection, error);
+      streams.close(connection, error);
     },
   },
 
   datagrams(batch, replies) {
-    serveDatagrams(batch, replies, datagramProtocol, datagramAnswers, context.countRequests);
+    datagrams.serve(batch, replies);
   },
 });

@@ -51,7 +51,8 @@ describe('twemproxy', { skip: skipWithout('nutcracker') }, () => {
     const list = servers.map((server, i) => `   - 127.0.0.1:${server.port}:1 server${i}\n`);
     writeFileSync(
       configuration,
-      `pool:\n  listen: 127.0.0.1:${port}\n  hash: fnv1a_64\n  distribution: ketama\n  preconnect: true\n  servers:\n${list.join('')}`,
+      `pool:\n  listen: 127.0.0.1:${port}\n  hash: fnv1a_64\n  distribution: ketama\n` +
+        `  preconnect: true\n  servers:\n${list.join('')}`,
     );
     const proxy = spawn('nutcracker', ['-c', configuration, '-s', `${statistics}`], {
       stdio: 'ignore',

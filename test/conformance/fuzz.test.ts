@@ -1,5 +1,5 @@
-// Random and mutated command streams to memcached and to the example: the same answers. FUZZ_COMMANDS says
-// how many commands, FUZZ_SEED which.
+// Sends random and mutated command streams to memcached and to the example: the answers must be
+// equal. FUZZ_COMMANDS is the number of commands, FUZZ_SEED chooses them.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net from 'node:net';
@@ -15,7 +15,11 @@ const lanes = 4;
 
 /** A CAS number that no item has. */
 const noCas = '987654321';
+/** Numbers to add, and what is none. */
+const deltas = ['1', '99', '+7', '007', '-1', 'x', '', '1x'];
 const filling = Buffer.from('\r\nmn\r\n'.repeat(1000));
+
+const base64 = (text: string) => Buffer.from(text, 'latin1').toString('base64');
 
 type Random = (below: number) => number;
 
@@ -23,11 +27,14 @@ type Random = (below: number) => number;
 class Generator {
   readonly random: Random;
   /**
-   * Whether the stream changes numbers; else it may get them. memcached changes a number in place only if
-   * no answer that it has yet to send holds it, and makes a new item of it otherwise.
+   * Whether the stream changes numbers; else it may get them. memcached changes a number in place
+   * only if no answer that it has yet to send holds it, and makes a new item of it otherwise.
    */
   counting = false;
-  /** Whether the stream is going to be mutated: then without keys that may become too long, see #shortKey(). */
+  /**
+   * Whether the stream is going to be mutated: then without keys that may become too long, see
+   * #shortKey().
+   */
   mutating = false;
   /** Whether the stream so far may end, or be ended, in the middle of a command. */
   risky = false;
@@ -48,7 +55,7 @@ class Generator {
     if (this.mutating || this.random(40) > 0) return `${this.#lane}${this.pick([...'abcdefgh'])}`;
     const long = (length: number) => this.#lane.padEnd(length, 'k');
     const odd = [`${this.#lane}\x01\x7f\xff`, long(250), long(251)];
-    // Without a key the next word is taken for one, and that is nobody's.
+    // Without a key the next word is taken for one, which no lane has.
     return this.pick(this.#lane === '' ? ['', ...odd] : odd);
   }
 
@@ -93,7 +100,8 @@ class Generator {
   }
 
   #value(key: string): string {
-    // Numbers that stay as long as they are: whether memcached changes one in place depends on the moment.
+    // Numbers that stay as long as they are: whether memcached changes one in place depends on the
+    // moment.
     if (key.includes('n')) return this.pick(['500000', '500000', 'x', '']);
     const size = this.pick([0, 1, 5, 20, 100, 100, 1000, 5000]);
     const large = this.random(60) === 0 ? this.pick([16_000, 65_000, 70_000, 200_000]) : size;
@@ -120,11 +128,16 @@ class Generator {
     return flags;
   }
 
+  #shortKeys(): string {
+    return Array.from({ length: 1 + this.random(4) }, () => this.#shortKey()).join(' ');
+  }
+
   /** One command. CAS stands for the number that the last gets has brought. */
   command(): string {
     const key = this.random(4) > 0 ? this.key() : this.#counter();
     const [length, block] = this.#block(key);
     const time = this.#exptime();
+    let flags: string[];
     const opaque = this.random(30) === 0 ? `O${'o'.repeat(40)}` : 'Oxyz';
     switch (this.random(24)) {
       case 0:
@@ -132,14 +145,23 @@ class Generator {
       case 2:
         return `set ${key} ${this.#number()} ${time} ${length}${this.#noreply()}\r\n${block}`;
       case 3:
-        return `${this.pick(['add', 'replace'])} ${key} ${this.#number()} ${time} ${length}${this.#noreply()}\r\n${block}`;
+        return (
+          `${this.pick(['add', 'replace'])} ${key} ${this.#number()} ${time} ${length}` +
+          `${this.#noreply()}\r\n${block}`
+        );
       case 4:
-        return `${this.pick(['append', 'prepend'])} ${key} 0 0 ${length}${this.#noreply()}\r\n${block}`;
+        return (
+          `${this.pick(['append', 'prepend'])} ${key} 0 0 ${length}` +
+          `${this.#noreply()}\r\n${block}`
+        );
       case 5:
-        return `cas ${key} 1 ${time} ${length} ${this.pick(['CAS', 'CAS', noCas, '0', 'x'])}${this.#noreply()}\r\n${block}`;
+        return (
+          `cas ${key} 1 ${time} ${length} ${this.pick(['CAS', 'CAS', noCas, '0', 'x'])}` +
+          `${this.#noreply()}\r\n${block}`
+        );
       case 6:
       case 7:
-        return `${this.pick(['get', 'gets'])} ${Array.from({ length: 1 + this.random(4) }, () => this.#shortKey()).join(' ')}\r\n`;
+        return `${this.pick(['get', 'gets'])} ${this.#shortKeys()}\r\n`;
       case 8:
         return `${this.pick(['gat', 'gats'])} ${time} ${this.#shortKey()} ${this.#shortKey()}\r\n`;
       case 9:
@@ -150,26 +172,33 @@ class Generator {
       case 12:
         if (!this.counting) return `gets ${this.#counter()}\r\n`;
         return this.random(2) === 0
-          ? `incr ${this.#counter()} ${this.pick(['1', '99', '+7', '007', '-1', 'x', '', '1x'])}${this.#noreply()}\r\n`
+          ? `incr ${this.#counter()} ${this.pick(deltas)}${this.#noreply()}\r\n`
           : `decr ${this.#counter()} ${this.random(100)}${this.#noreply()}\r\n`;
       case 13:
       case 14:
-        return `mg ${this.#shortKey()}${this.#flags(['v', 's', 'c', 'f', 't', 'k', 'q', 'Oxyz'])}\r\n`;
+        return `mg ${this.#shortKey()}${this.#flags([...'vscftkq', 'Oxyz'])}\r\n`;
       case 15:
-        return `mg ${this.#shortKey()}${this.#flags(['v', 's', `N${time}`, `R${this.#number()}`, `T${time}`, 'u', 'k'])}\r\n`;
+        flags = [...'vs', `N${time}`, `R${this.#number()}`, `T${time}`, ...'uk'];
+        return `mg ${this.#shortKey()}${this.#flags(flags)}\r\n`;
       case 16:
       case 17:
-        // No stale numbers: whether memcached changes one in place, or forgets the mark, depends on the moment.
-        return `ms ${key} ${length}${this.#flags(['c', 'k', 'q', opaque, `T${time}`, `F${this.#number()}`, `M${this.pick([...'EAPRSZ'])}`, this.pick(['CCAS', key.includes('n') ? 'C1' : 'C1 I'])])}\r\n${block}`;
+        // No stale numbers: whether memcached changes one in place, or forgets the mark, depends on
+        // the moment.
+        flags = [...'ckq', opaque, `T${time}`, `F${this.#number()}`];
+        flags.push(`M${this.pick([...'EAPRSZ'])}`);
+        flags.push(this.pick(['CCAS', key.includes('n') ? 'C1' : 'C1 I']));
+        return `ms ${key} ${length}${this.#flags(flags)}\r\n${block}`;
       case 18:
         return `md ${this.key()}${this.#flags(['q', 'k', opaque, 'I', `T${time}`, 'CCAS'])}\r\n`;
       case 19:
         if (!this.counting) return `mg ${this.#counter()}${this.#flags(['v', 'c', 's', 't'])}\r\n`;
-        return `ma ${this.#counter()}${this.#flags(['v', 't', 'c', 'q', 'k', `N${time}`, `J${500_000 + this.random(9)}`, `D${this.random(100)}`, `M${this.pick([...'ID+-X'])}`, 'CCAS'])}\r\n`;
+        flags = [...'vtcqk', `N${time}`, `J${500_000 + this.random(9)}`, `D${this.random(100)}`];
+        flags.push(`M${this.pick([...'ID+-X'])}`, 'CCAS');
+        return `ma ${this.#counter()}${this.#flags(flags)}\r\n`;
       case 20:
-        return `mg ${Buffer.from(this.#shortKey(), 'latin1').toString('base64')} b${this.#flags(['v', 'k', 's'])}\r\n`;
+        return `mg ${base64(this.#shortKey())} b${this.#flags([...'vks'])}\r\n`;
       case 21:
-        return `ms ${Buffer.from(key, 'latin1').toString('base64')} ${length} b${this.#flags(['k', 'c'])}\r\n${block}`;
+        return `ms ${base64(key)} ${length} b${this.#flags([...'kc'])}\r\n${block}`;
       case 22:
         return this.#flush && this.random(3) === 0
           ? `flush_all${this.pick(['', ' 0', ' noreply', ' x'])}\r\n`
@@ -247,8 +276,8 @@ async function answer(port: number, stream: Buffer, random: Random): Promise<str
 }
 
 /**
- * What differs by design: CAS numbers, seconds that have passed, the version, what me tells of memory. And
- * that a key came in base64, which memcached may forget when a counter changes.
+ * What differs by design: CAS numbers, seconds that have passed, the version, what me tells of
+ * memory. And that a key came in base64, which memcached may forget when a counter changes.
  */
 function comparable(text: string): string {
   return text
@@ -313,8 +342,8 @@ async function fuzz(
       answer(ours.port, withCas(ourCas), randomNumbers(cut)),
     ]);
     const [wanted, given] = [comparable(expected), comparable(got)];
-    // memcached drops the answers it has not sent yet when a connection ends in the middle of a command.
-    // And whether a line is too long both say by what has been read of it so far.
+    // memcached drops the answers it has not sent yet when a connection ends in the middle of a
+    // command. Both decide whether a line is too long by the part of it that they have read.
     const cutShort = generator.risky && (given.startsWith(wanted) || wanted.startsWith(given));
     if (expected !== '<reset>' && got !== '<reset>' && !cutShort && given !== wanted)
       assert.fail(`seed ${seed}, lane "${lane}": ${difference(wanted, given)}${shown(stream)}`);

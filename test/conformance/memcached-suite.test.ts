@@ -1,5 +1,5 @@
-// memcached's own test suite against the example, over TCP and through its Unix socket. What is left out
-// stands here with its reason.
+// memcached's own test suite against the example, over TCP and through its Unix socket. What is
+// left out stands here with its reason.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -14,10 +14,13 @@ import { debianSource } from '../helpers/debian.js';
 import { skipWithout } from '../helpers/features.js';
 
 const files = `
-  00-startup ascii-auth bogus-commands cas chunked-items dash-M dyn-maxbytes evictions expirations flags
-  flush-all getandtouch getset idle-timeout incrdecr issue_3 issue_14 issue_22 issue_29 issue_41 issue_42
+  00-startup ascii-auth bogus-commands cas chunked-items dash-M dyn-maxbytes evictions expirations
+  flags
+  flush-all getandtouch getset idle-timeout incrdecr issue_3 issue_14 issue_22 issue_29 issue_41
+  issue_42
   issue_61 issue_67 issue_68 issue_70 issue_104 issue_108 issue_152 issue_163 issue_183 issue_192
-  item_size_max line-lengths malicious-commands maxconns metaget multiversioning noreply quit shutdown
+  item_size_max line-lengths malicious-commands maxconns metaget multiversioning noreply quit
+  shutdown
   stats stats-conns stats-detail strtol-testing touch udp unixsocket
 `
   .trim()
@@ -67,7 +70,10 @@ const changed: Record<string, { from: string; to: string; tests: number; reason:
   udp: [{ from: '(::IS_ASCII,::IS_BINARY)', to: '(::IS_ASCII)', tests: 17, reason: binary }],
 };
 
-/** Its library draws ports at random, among those that the kernel gives to clients: files get their own. */
+/**
+ * Its library draws ports at random, among those that the kernel gives to clients: files get their
+ * own.
+ */
 const library = {
   from: 'int(rand(20000)) + 30000',
   to: '$ENV{FIRST_PORT} + $MemcachedTest::port++ % 64',
@@ -109,7 +115,9 @@ function prepare(help: string): string {
   writeFileSync(path.join(folder, 'help'), help);
   const shim = fileURLToPath(new URL('./shim.js', import.meta.url));
   const commands = {
-    'memcached-debug': `[ "$1" = -h ] && exec cat '${folder}/help'\nexec '${process.execPath}' '${shim}' "$@" > /dev/null`,
+    'memcached-debug':
+      `[ "$1" = -h ] && exec cat '${folder}/help'\n` +
+      `exec '${process.execPath}' '${shim}' "$@" > /dev/null`,
     timedrun: 'shift\nexec "$@"',
   };
   for (const [name, body] of Object.entries(commands)) {

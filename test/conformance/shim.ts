@@ -1,10 +1,11 @@
-// The example server for memcached's own test suite: takes memcached's options. Those that mean nothing
-// here are left out, and what the example does otherwise by default is set as memcached has it.
+// The example server for memcached's own test suite: takes memcached's options. Those that mean
+// nothing here are left out, and what the example does otherwise by default is set as memcached has
+// it.
 import { fileURLToPath } from 'node:url';
 
 /** Of -o: what tunes memcached's own threads and memory. */
 const meaningless =
-  /^(relaxed_privileges|(no_)?modern|no_lru_(crawler|maintainer)|slab_(chunk_max|automove_window)=\d+)$/;
+  /^(relaxed_privileges|(no_)?modern|no_lru_\w+|slab_(chunk_max|automove_window)=\d+)$/;
 
 function translate(args: string[]): string[] {
   const own: string[] = ['-t', '4'];

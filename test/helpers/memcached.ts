@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 const main = fileURLToPath(new URL('../../examples/memcached/main.js', import.meta.url));
 
-// What a failed test leaves behind ends with its file.
+// Servers that a failed test leaves running end with its file.
 const children = new Set<ChildProcess>();
 after(() => {
   for (const child of children) child.kill('SIGKILL');
@@ -60,7 +60,7 @@ async function serve(command: string, args: string[], port: number): Promise<Ser
   child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
   const exited = once(child, 'exit') as Promise<[number | null]>;
   await answering(port, child);
-  // The example says so when all its workers serve; connections may be queued before.
+  // The example prints "serving:" when all its workers serve. Connections may be accepted before.
   while (command === process.execPath && !output.includes('serving:')) {
     const ended = await Promise.race([once(child.stdout, 'data').then(() => false), exited]);
     if (ended !== false) throw new Error(`the server ended: ${output}`);

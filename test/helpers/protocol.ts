@@ -1,13 +1,13 @@
-// What the example's protocol works on, without a server around it.
+// The environment of the example's protocol, without a server.
 import type { ServerStats } from 'freebsd-rss';
 
-import { Connections, createConnections } from '../../examples/memcached/connections.js';
+import { Connections, createConnections } from '../../examples/memcached/shared/connections.js';
 import { type Options, parseOptions } from '../../examples/memcached/options.js';
-import { createPrefixes, Prefixes } from '../../examples/memcached/prefixes.js';
+import { createPrefixes, Prefixes } from '../../examples/memcached/shared/prefixes.js';
 import type { Environment } from '../../examples/memcached/protocol/context.js';
-import { State } from '../../examples/memcached/state.js';
-import { Counters, createCounters } from '../../examples/memcached/statistics.js';
-import { Clock } from '../../examples/memcached/store/clock.js';
+import { State } from '../../examples/memcached/shared/state.js';
+import { Counters, createCounters } from '../../examples/memcached/shared/counters.js';
+import { Clock } from '../../examples/memcached/shared/clock.js';
 import { lockToken } from '../../examples/memcached/store/lock.js';
 import { Store, StoreMemory } from '../../examples/memcached/store/store.js';
 

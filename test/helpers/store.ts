@@ -1,17 +1,11 @@
-// Items of a shard, put and got as the protocol does it.
+// Puts and gets items of a shard as the protocol does.
 import assert from 'node:assert/strict';
 
-import { Memory } from '../../examples/memcached/memory.js';
+import { Memory } from '../../examples/memcached/store/memory.js';
 import { Key } from '../../examples/memcached/store/key.js';
-import {
-  Head,
-  Held,
-  Item,
-  mostWorkers,
-  Page,
-  Statistic,
-} from '../../examples/memcached/store/layout.js';
+import { Head, Held, mostWorkers, Page, Statistic } from '../../examples/memcached/store/layout.js';
 import { lockToken } from '../../examples/memcached/store/lock.js';
+import { NewItem } from '../../examples/memcached/store/new-item.js';
 import { Shard } from '../../examples/memcached/store/shard.js';
 
 export const now = 10;
@@ -33,53 +27,51 @@ export function makeShard(size: number, evict: boolean): Shard {
 }
 
 export function put(shard: Shard, key: Buffer, value: Buffer, expires = 0): boolean {
-  const from = new Memory(value);
-  const name = keyOf(key);
-  const pages = shard.pagesFor(name, value.length, 0);
-  const filled = pages === 0 || shard.fill(pages, from, 0, value.length, now);
+  const item = new NewItem(keyOf(key));
+  item.expires = expires;
+  item.setValue(new Memory(value), 0, value.length);
+  item.pages = shard.values.pagesFor(item);
+  const filled = item.pages === 0 || shard.values.fill(item, now);
   const stored = shard.locked(() => {
-    const item = filled ? shard.allocate(name, value.length, 0, expires, now, pages) : 0;
-    if (item !== 0) {
-      shard.writeValue(item, from, 0);
-      shard.replace(item, name, now);
+    const made = filled ? shard.items.allocate(item, now) : 0;
+    if (made !== 0) {
+      shard.text.writeValue(made, item.value, 0);
+      shard.items.replace(made, item, now);
       return true;
     }
-    const old = shard.find(name, now);
-    if (old !== 0) shard.remove(old);
+    const old = shard.find(item.key, now);
+    if (old !== 0) shard.items.remove(old);
     return false;
   });
-  if (!stored && filled && pages > 0) shard.abandon();
+  if (!stored && filled && item.pages > 0) shard.values.abandon();
   return stored;
 }
 
 export function total(shard: Shard, statistic: Statistic): number {
-  let sum = 0;
-  for (let at = statistic; at < shard.statistics.length; at += Statistic.Count)
-    sum += shard.statistics[at]!;
-  return sum;
+  return shard.census.total(statistic);
 }
 
 export function get(shard: Shard, key: Buffer): Buffer | undefined {
   const value = shard.locked(() => {
     const item = find(shard, key);
     if (item === 0) return undefined;
-    shard.touch(item, now);
-    const bytes = Buffer.alloc(shard.words[(item >> 2) + Item.Length]!);
-    shard.readValue(item, new Memory(bytes), 0);
+    shard.view.touch(item, now, true);
+    const bytes = Buffer.alloc(shard.view.length(item));
+    shard.values.copy(item, new Memory(bytes), 0, 0);
     return bytes;
   });
-  if (shard.unfinished) shard.finish();
+  if (shard.values.unfinished) shard.values.finish();
   return value;
 }
 
-/** Every page in use is somebody's. */
-export function pagesOfSomebody(shard: Shard): number {
-  const { words } = shard;
-  const { pageTable, heldTable, directory, pageSize } = shard.geometry;
+/** Number of pages that a class or the index owns. No worker holds any. */
+export function ownedPages(shard: Shard): number {
+  const { words, geometry } = shard.memory;
+  const { pageTable, heldTable, directory, pageSize } = geometry;
   let pages = 0;
   for (let page = 0; page < words[Head.UsedPages]!; page++)
     if (words[pageTable + page * Page.Words + Page.Class] !== 0) pages++;
-  const buckets = shard.buckets;
+  const buckets = shard.census.buckets;
   for (let at = 0; at * (pageSize / 4) < buckets; at++) if (words[directory + at] !== 0) pages++;
   assert.ok(words.subarray(heldTable, heldTable + mostWorkers * Held.Words).every((w) => w === 0));
   return pages;

@@ -27,7 +27,10 @@ async function statistic(client: RawClient, name: string, kind = ''): Promise<nu
   return Number(new RegExp(`^STAT ${name} (\\d+)\r$`, 'm').exec(stats)?.[1]);
 }
 
-/** `count` connections, and no others: that of whoever has waited for the server may end a little later. */
+/**
+ * Opens `count` connections, and waits until the server has no others: the one by which the test
+ * waited for the server may end a little later.
+ */
 async function connect(server: Served, count: number): Promise<RawClient[]> {
   const clients = [new RawClient(server.port)];
   while ((await statistic(clients[0]!, 'total_connections')) < 2) await setTimeout(5);
@@ -70,10 +73,10 @@ describe('the example’s option', () => {
       server.child.kill('SIGHUP');
       while ((await login(server, 'other new'))[0] !== 'STORED') await setTimeout(10);
       assert.equal((await login(server, 'me secret'))[0], 'CLIENT_ERROR authentication failure');
-      // A file that is wrong changes nothing.
+      // A wrong file changes nothing.
       writeFileSync(file, 'nonsense\n');
       server.child.kill('SIGHUP');
-      while (!server.output().includes('the ones from before stay')) await setTimeout(5);
+      while (!server.output().includes('stay as they are')) await setTimeout(5);
       assert.equal((await login(server, 'me changed'))[0], 'STORED');
     });
   });

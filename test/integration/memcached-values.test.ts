@@ -1,4 +1,5 @@
-// Large values go out from where they lie in the store, while they are replaced, deleted and evicted.
+// Large values go out from where they lie in the store, while they are replaced, deleted and
+// evicted.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
@@ -107,7 +108,7 @@ describe('large values that change while they are sent', () => {
   });
 
   it(
-    'memory stays bounded when nobody reads',
+    'memory stays bounded when no client reads',
     { skip: skipWithout('resident-memory'), timeout: 300_000 },
     async () => {
       const server = await serveExample('-t', '2', '-m', '16');

@@ -184,7 +184,7 @@ describe('the memcached example', () => {
     await server.stop();
   });
 
-  it('answers what was asked before it was told to end', async () => {
+  it('answers what was asked before SIGTERM', async () => {
     const server = await serveExample('-t', '1');
     const client = new RawClient(server.port);
     const value = 's'.repeat(500_000);

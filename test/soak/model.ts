@@ -1,24 +1,25 @@
-// What a client knows of its own keys, which nobody else writes: a key may have one value, or, when a
-// connection was lost in the middle of a request, one of several. Undefined: there is no item.
+// What a client knows of its own keys, which no other client writes. A key has one value, or one of
+// several if a connection was lost in the middle of a request. Undefined means that there is no
+// item.
 type Value = string | undefined;
 
 export class Model {
   readonly #possible = new Map<string, Set<Value>>();
   readonly #resets = new Map<string, number>();
-  /** Reported by the server: items of a shard were lost with a worker. */
+  /** Number of resets that the server has reported: each loses the items of a shard. */
   resets = 0;
 
   #of(key: string): Set<Value> {
     return this.#possible.get(key) ?? new Set([undefined]);
   }
 
-  /** The key has had this value at some time since there were `resets`: when it was asked for. */
+  /** The key had this value when it was asked for. There were `resets` at that time. */
   know(key: string, value: Value, resets: number): void {
     this.#possible.set(key, new Set([value]));
     this.#resets.set(key, resets);
   }
 
-  /** A request that would have made it this value has had no answer. */
+  /** A request that would have set this value was not answered. */
   doubt(key: string, ...values: Value[]): void {
     this.#possible.set(key, new Set([...this.#of(key), ...values]));
   }
@@ -29,7 +30,7 @@ export class Model {
     return this.#of(key).has(value);
   }
 
-  /** What it has, if that is certain. */
+  /** The key's value, if it is certain. */
   certain(key: string): { value: Value } | undefined {
     const possible = this.#of(key);
     const [value] = possible;

@@ -1,4 +1,4 @@
-// The memcached example, with a socket by which faults are injected: see soak.ts.
+// The memcached example, with a socket for injecting faults: see soak.ts.
 import { rmSync } from 'node:fs';
 import net from 'node:net';
 
@@ -8,7 +8,7 @@ const control = process.env['SOAK_CONTROL']!;
 const { listen } = RssServer.prototype;
 RssServer.prototype.listen = async function (options) {
   await listen.call(this, options);
-  // A successor takes the name over.
+  // A successor takes the socket's name.
   rmSync(control, { force: true });
   const server = net.createServer((socket) => socket.on('data', (fault) => inject(this, fault)));
   server.listen(control).unref();
@@ -23,7 +23,7 @@ function inject(server: RssServer, fault: Buffer): void {
     try {
       server.rebalance(server.stats().buckets.map(() => any(server.workers.length)));
     } catch (error) {
-      // A handover is under way: no bucket moves until it is over.
+      // No bucket moves during an upgrade.
       if ((error as { code?: string }).code !== 'ERR_RSS_STATE') throw error;
     }
 }

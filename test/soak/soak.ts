@@ -50,7 +50,7 @@ function start(): ChildProcess {
   return child;
 }
 
-/** A wrong reply ends everything. */
+/** A wrong reply ends the test. */
 class Wrong extends Error {}
 
 const lost = Symbol('the connection was lost');
@@ -59,7 +59,7 @@ class Client {
   readonly #name: string;
   #client: RawClient | undefined;
   #version = 0;
-  /** The model's, when the request was sent: a shard may be reset before its answer has come. */
+  /** The model's resets when the request was sent: a shard may be reset before the answer comes. */
   #resets = 0;
 
   constructor(name: string) {
@@ -80,7 +80,7 @@ class Client {
     this.#client?.close();
   }
 
-  /** In the middle of a request, now and then. */
+  /** Resets the connection in the middle of a request. */
   #reset(): void {
     count('connections reset by the client');
     this.#client?.send('get half');
@@ -115,7 +115,7 @@ class Client {
   }
 
   async #expect(key: string, value: string | undefined, answer: string): Promise<void> {
-    // The server's report of a reset may come after the miss.
+    // The server may report a reset after the miss.
     const until = performance.now() + reportMs;
     while (value === undefined && !model.allows(key, value) && performance.now() < until)
       await setTimeout(20);
@@ -183,7 +183,7 @@ class Client {
 
 function pid(): number {
   const number = Number(readFileSync(pidFile, 'latin1'));
-  assert.ok(number > 0, 'a pid file without a number'); // 0 would be this process and all that it started
+  assert.ok(number > 0, 'a pid file without a number'); // kill(0) would end this process group
   return number;
 }
 
@@ -192,11 +192,11 @@ function residentMemory(): number {
     const status = readFileSync(`/proc/${pid()}/status`, 'latin1');
     return Number(/^RssAnon:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024;
   } catch {
-    return 0; // it has just ended, or there is no procfs
+    return 0; // the process has just ended, or there is no procfs
   }
 }
 
-async function tell(fault: string): Promise<void> {
+async function inject(fault: string): Promise<void> {
   const socket = net.connect(control);
   socket.on('error', () => undefined);
   socket.end(fault);
@@ -206,14 +206,17 @@ async function tell(fault: string): Promise<void> {
 async function injectFaults(): Promise<void> {
   while (!stopping) {
     await setTimeout(200 + any(600));
-    const fault = ['kill', 'kill', 'rebalance', 'rebalance', 'handover'][any(5)]!;
+    const fault = ['kill', 'kill', 'rebalance', 'rebalance', 'upgrade'][any(5)]!;
     count(fault);
-    if (fault === 'handover') process.kill(pid(), 'SIGUSR2');
-    else await tell(fault);
+    if (fault === 'upgrade') process.kill(pid(), 'SIGUSR2');
+    else await inject(fault);
   }
 }
 
-/** They look at what the workers change. Whoever stays would keep a process that has been handed over. */
+/**
+ * Reads what the workers change. The connections are short: they would keep a process after an
+ * upgrade.
+ */
 async function askStatistics(): Promise<void> {
   while (!stopping) {
     const which = ['', ' slabs', ' items', ' conns', ' rss', ' settings'][any(6)]!;
@@ -225,13 +228,13 @@ async function askStatistics(): Promise<void> {
   }
 }
 
-/** Ends the server, and a successor that may be about to take its place. */
+/** Ends the server, and a successor that may be taking its place. */
 async function end(): Promise<void> {
   for (let i = 0; i < 100; i++) {
     try {
       process.kill(pid(), 'SIGTERM');
     } catch {
-      return; // the last one has removed the file with its number
+      return; // the last process has removed the file with its id
     }
     await setTimeout(100);
   }
@@ -259,11 +262,11 @@ try {
   await Promise.race([working, over]);
   await over;
   await working;
-  assert.ok((counts['handed over'] = output.split('handed over to process').length - 1) > 0);
+  assert.ok((counts['upgraded'] = output.split('upgraded to process').length - 1) > 0);
   const warm = memory.slice(Math.ceil(memory.length / 4));
   const most = Math.max(...warm);
   const early = Math.max(...warm.splice(0, Math.ceil(warm.length / 2)));
-  // Of whichever process serves: a successor begins anew.
+  // The numbers are those of the process that serves; a successor starts small.
   assert.ok(most < Math.max(2 * early, 250), `${early} MiB at first, then ${most} MiB`);
   console.log(`no wrong reply; ${JSON.stringify(counts)}; ${most.toFixed(0)} MiB at most`);
 } catch (error) {

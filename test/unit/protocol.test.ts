@@ -1,8 +1,8 @@
-// The protocol over bytes, without sockets: however the input is cut up, the answers are the same.
+// The protocol over bytes, without sockets. The answers do not depend on how the input is cut.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Memory } from '../../examples/memcached/memory.js';
+import { Memory } from '../../examples/memcached/store/memory.js';
 import { Output } from '../../examples/memcached/protocol/output.js';
 import { Protocol } from '../../examples/memcached/protocol/protocol.js';
 import { Session } from '../../examples/memcached/protocol/session.js';
@@ -15,14 +15,14 @@ const environment = makeEnvironment('-m', '4', '-I', '1m');
 const { store, counters } = environment;
 const protocol = new Protocol(environment, out);
 
-/** What has been written, and the output empty again. */
+/** Takes what has been written out of the output. */
 function taken(from: Output): Buffer {
   const bytes = Buffer.from(from.memory.bytes.subarray(from.begin, from.end));
   from.rewind();
   return bytes;
 }
 
-/** Feeds pieces as a socket would bring them, and honours session.needed. */
+/** Feeds pieces as a socket would, and honours session.needed. */
 function feed(pieces: Buffer[]): string {
   store.forEach((shard) => shard.clear());
   const session = new Session();
@@ -45,7 +45,8 @@ function feed(pieces: Buffer[]): string {
 }
 
 const script = Buffer.from(
-  'set a 5 0 10\r\n01234\r\n789\r\nget a\r\nget a b\r\nappend a 0 0 2\r\nxy\r\nget a\r\nincr a 1\r\n' +
+  'set a 5 0 10\r\n01234\r\n789\r\nget a\r\nget a b\r\n' +
+    'append a 0 0 2\r\nxy\r\nget a\r\nincr a 1\r\n' +
     'set big 0 0 2000000\r\n' +
     'z'.repeat(300) +
     '\r\n',
@@ -77,6 +78,82 @@ describe('gets with blanks and long keys', () => {
       Buffer.from(`set big 0 0 300000\r\n${value}\r\nget big ${long}\r\nset c 0 0 1\r\nz\r\n`),
     ]);
     assert.match(got, /^STORED\r\nVALUE big 0 300000\r\nv+\r\nCLIENT_ERROR [a-z ]+\r\nSTORED\r\n$/);
+  });
+});
+
+describe('a get line of any length', () => {
+  const keys = Array.from({ length: 80_000 }, (_, i) => `absent-key-${i}`);
+  /** Serves the line in pieces; returns the most bytes that were kept between two of them. */
+  function serve(line: string, piece: number): { answer: string; kept: number } {
+    const bytes = Buffer.from(line, 'latin1');
+    const session = new Session();
+    let input = Buffer.alloc(0);
+    let kept = 0;
+    for (let from = 0; from < bytes.length; from += piece) {
+      input = Buffer.concat([input, bytes.subarray(from, from + piece)]);
+      let at = 0;
+      for (let done = 1; done > 0 && at < input.length && !session.closing; at += done)
+        done = protocol.execute(new Memory(input), at, input.length, session);
+      input = input.subarray(at);
+      kept = Math.max(kept, input.length);
+    }
+    const answer = taken(out).toString('latin1');
+    return { answer: session.closing ? `${answer}<closed>` : answer, kept };
+  }
+
+  it('80,000 absent keys are answered by END, in bounded memory', () => {
+    for (const piece of [1000, 4096, 65536, 2 ** 24]) {
+      const { answer, kept } = serve(`get ${keys.join(' ')}\r\n`, piece);
+      assert.equal(answer, 'END\r\n');
+      assert.ok(kept <= 2048, `${kept} bytes kept with pieces of ${piece}`);
+    }
+  });
+
+  it('its hits are found wherever it is cut', () => {
+    store.forEach((shard) => shard.clear());
+    const sets = serve('set a 0 0 1\r\nx\r\nset b 7 0 2\r\nyz\r\n', 2 ** 20);
+    assert.equal(sets.answer, 'STORED\r\nSTORED\r\n');
+    const line = `get a ${keys.slice(0, 300).join(' ')} b  a\r\nget b\r\n`;
+    const expected = 'VALUE a 0 1\r\nx\r\nVALUE b 7 2\r\nyz\r\nVALUE a 0 1\r\nx\r\nEND\r\n';
+    for (let piece = 2100; piece < 2200; piece++)
+      assert.equal(serve(line, piece).answer, `${expected}VALUE b 7 2\r\nyz\r\nEND\r\n`);
+  });
+
+  it('a key that is too long is an error, and the next line is served', () => {
+    const long = 'k'.repeat(251);
+    const line = `gets ${keys.slice(0, 300).join(' ')} ${long} ${keys.join(' ')}\r\nversion\r\n`;
+    assert.equal(
+      serve(line, 3000).answer,
+      'CLIENT_ERROR bad command line format\r\nVERSION 1.6.18\r\n',
+    );
+  });
+
+  it('other lines may not be that long, nor may a single key', () => {
+    assert.equal(serve('x'.repeat(3000), 3000).answer, '<closed>');
+    assert.equal(serve(`get ${'x'.repeat(3000)}`, 3000).answer, '<closed>');
+  });
+});
+
+describe('stats cachedump', () => {
+  it('lists the items of a class, small and large', () => {
+    const large = 'l'.repeat(100_000);
+    const answer = feed([
+      Buffer.from(
+        `set small 0 0 3\r\nabc\r\nset large 0 0 100000\r\n${large}\r\n` +
+          Array.from({ length: 40 }, (_, i) => `stats cachedump ${i + 1} 0\r\n`).join(''),
+      ),
+    ]);
+    const items = answer.split('\r\n').filter((line) => line.startsWith('ITEM'));
+    assert.deepEqual(items, ['ITEM small [3 b; 0 s]', 'ITEM large [100000 b; 0 s]']);
+  });
+
+  it('lists as many as asked for, of many', () => {
+    const sets = Array.from({ length: 2000 }, (_, i) => `set k${i} 0 0 1 noreply\r\nx\r\n`);
+    const answer = feed([
+      Buffer.from(`${sets.join('')}stats cachedump 1 1500\r\nstats cachedump 1 0\r\n`),
+    ]);
+    const lists = answer.split('END\r\n').map((list) => list.split('ITEM ').length - 1);
+    assert.deepEqual(lists, [1500, 2000, 0]);
   });
 });
 
@@ -141,7 +218,18 @@ describe('Output', () => {
     out.number64(-1, -1);
     out.byte(32);
     out.number64(1, 0);
-    assert.equal(taken(out).toString(), '18446744073709551615 4294967296');
+    out.byte(32);
+    out.number64(0, -1);
+    assert.equal(taken(out).toString(), '18446744073709551615 4294967296 4294967295');
+  });
+
+  it('writes base64 of every length', () => {
+    const out = new Output();
+    const bytes = Buffer.from([0, 255, 16, 131, 77, 250]);
+    for (let length = 0; length <= bytes.length; length++) {
+      out.base64(new Memory(bytes), 0, length);
+      assert.equal(taken(out).toString(), bytes.toString('base64', 0, length));
+    }
   });
 
   it('grows, and lets go of what a huge response took', () => {

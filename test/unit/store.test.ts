@@ -7,21 +7,16 @@ import { Worker } from 'node:worker_threads';
 
 import { ShmSegment } from 'freebsd-rss';
 
-import { Memory } from '../../examples/memcached/memory.js';
-import { State } from '../../examples/memcached/state.js';
-import { Clock } from '../../examples/memcached/store/clock.js';
-import {
-  chunkSizes,
-  geometry,
-  Head,
-  Item,
-  Statistic,
-} from '../../examples/memcached/store/layout.js';
+import { Memory } from '../../examples/memcached/store/memory.js';
+import { State } from '../../examples/memcached/shared/state.js';
+import { Clock } from '../../examples/memcached/shared/clock.js';
+import { chunkSizes, Head, Statistic } from '../../examples/memcached/store/layout.js';
 import { lockToken } from '../../examples/memcached/store/lock.js';
+import { NewItem } from '../../examples/memcached/store/new-item.js';
 import { Shard } from '../../examples/memcached/store/shard.js';
 import { shardCount, Store, StoreMemory } from '../../examples/memcached/store/store.js';
 import { randomNumbers } from '../helpers/random.js';
-import { find, get, keyOf, makeShard, now, pagesOfSomebody, put, total } from '../helpers/store.js';
+import { find, get, keyOf, makeShard, now, ownedPages, put, total } from '../helpers/store.js';
 
 function valueOf(random: (below: number) => number): Buffer {
   const kinds = [40, 200, 3000, 70_000];
@@ -35,7 +30,8 @@ for (const [size, evict] of [
   [2 ** 22, true],
   [2 ** 23, false],
 ] as const) {
-  it(`a shard of ${size / 2 ** 20} MiB, ${evict ? 'evicting' : 'refusing'}: nothing stored is changed`, () => {
+  const name = `${size / 2 ** 20} MiB, ${evict ? 'evicting' : 'refusing'}`;
+  it(`a shard of ${name}: nothing stored is changed`, () => {
     const shard = makeShard(size, evict);
     const random = randomNumbers(size);
     const model = new Map<string, Buffer>();
@@ -59,11 +55,11 @@ for (const [size, evict] of [
         } else assert.ok(model.get(name)?.equals(value), `${name} is wrong`);
       } else {
         const item = find(shard, key);
-        if (item !== 0) shard.remove(item);
+        if (item !== 0) shard.items.remove(item);
         model.delete(name);
       }
     }
-    const { words } = shard;
+    const { words } = shard.memory;
     if (evict) {
       assert.ok(total(shard, Statistic.Evicted) > 0);
       assert.equal(refused, 0);
@@ -71,7 +67,7 @@ for (const [size, evict] of [
       assert.equal(total(shard, Statistic.Evicted), 0);
       assert.ok(refused > 0);
     }
-    assert.equal(words[Head.TakenPages], pagesOfSomebody(shard));
+    assert.equal(words[Head.TakenPages], ownedPages(shard));
     let live = 0;
     for (let i = 0; i < 20_000; i++) if (get(shard, Buffer.from(`key-${i}`)) !== undefined) live++;
     assert.equal(words[Head.Items], live);
@@ -101,7 +97,7 @@ describe('when the sizes of values change', () => {
       assert.ok(live(shard, 'large', 20) >= 4);
     });
 
-  it('small values get the pages of large ones that nobody wants', () => {
+  it('small values get the pages of large ones that are not read', () => {
     const shard = makeShard(2 ** 23, true);
     fill(shard, 'idle', 8000, 1000);
     fill(shard, 'tiny', 200_000, 20);
@@ -121,7 +117,7 @@ describe('when the sizes of values change', () => {
     assert.ok(count < 100_000);
     for (let i = 0; i < count; i++) {
       const key = Buffer.from(`first${i}`);
-      shard.remove(find(shard, key));
+      shard.items.remove(find(shard, key));
     }
     assert.equal(fill(shard, 'second', 100, 3000), 100, 'pages of deleted items');
     shard.clear();
@@ -130,7 +126,7 @@ describe('when the sizes of values change', () => {
     for (let i = 0; i < 1000; i++) {
       const key = Buffer.from(`third${i}`);
       const item = find(shard, key);
-      if (item !== 0) shard.setExpires(item, 1);
+      if (item !== 0) shard.view.setExpires(item, 1);
     }
     assert.equal(fill(shard, 'fourth', 100, 500), 100, 'expired items');
   });
@@ -142,22 +138,22 @@ describe('the index', () => {
     const count = 200_000;
     for (let i = 0; i < count; i++)
       assert.ok(put(shard, Buffer.from(`k${i}`), Buffer.from(`v${i}`)));
-    const buckets = (geometry(2 ** 25).pageSize / 4) * 2 ** shard.words[Head.IndexLevel]!;
-    assert.equal(buckets + shard.words[Head.IndexSplit]!, count);
+    const buckets = shard.memory.words[Head.IndexMask]! + 1;
+    assert.equal(buckets + shard.memory.words[Head.IndexSplit]!, count);
     for (let i = 0; i < count; i++)
       assert.equal(get(shard, Buffer.from(`k${i}`))?.toString(), `v${i}`);
   });
 });
 
 it('a reset that a death has cut short, at any of its steps, is made whole by the next', () => {
-  for (const head of [Head.UsedPages, Head.IndexLevel, Head.IndexSplit, Head.Words]) {
+  for (const head of [Head.UsedPages, Head.IndexMask, Head.IndexSplit, Head.Words]) {
     const shard = makeShard(2 ** 23, false);
     const keys = Array.from({ length: 20_000 }, (_, i) => Buffer.from(`key-${i}`));
     for (const key of keys) put(shard, key, key);
-    shard.words.fill(0, Head.FlushAt, Head.UsedPages);
-    shard.words.fill(0, Head.UsedPages + 1, head);
+    shard.memory.words.fill(0, Head.FlushAt, Head.UsedPages);
+    shard.memory.words.fill(0, Head.UsedPages + 1, head);
     if (head === Head.Words)
-      shard.words.fill(0, shard.geometry.classTable, shard.geometry.pageTable);
+      shard.memory.words.fill(0, shard.memory.geometry.classTable, shard.memory.geometry.pageTable);
     shard.clear();
     for (const key of keys) put(shard, key, key);
     for (const key of keys) assert.ok(get(shard, key)?.equals(key), `${key.toString()} is wrong`);
@@ -183,10 +179,10 @@ describe('expiry and flush', () => {
   it('an item is gone in the second it expires', () => {
     const shard = makeShard(2 ** 20, true);
     put(shard, key, Buffer.from('v'));
-    shard.words[(findAt(shard, now) >> 2) + Item.Expires] = 20;
+    shard.view.setExpires(findAt(shard, now), 20);
     assert.notEqual(findAt(shard, 19), 0);
     assert.equal(findAt(shard, 20), 0);
-    assert.equal(shard.words[Head.Items], 0);
+    assert.equal(shard.memory.words[Head.Items], 0);
   });
 
   it('what is stored after a flush in the same second survives', () => {
@@ -208,7 +204,7 @@ describe('expiry and flush', () => {
     assert.notEqual(findAt(shard, 16), 0);
   });
 
-  it('what anybody does to the time of day changes nothing', (t) => {
+  it('setting the time of day changes nothing', (t) => {
     const clock = new Clock(new State());
     const before = clock.now;
     const time = Date.now();
@@ -247,13 +243,13 @@ describe('large values', () => {
   /** Begins to read the value; the rest is read by finish(), without the lock. */
   function begin(shard: Shard): Buffer {
     const bytes = Buffer.alloc(value.length);
-    shard.locked(() => shard.readValue(find(shard, key), new Memory(bytes), 0));
-    assert.ok(shard.unfinished);
+    shard.locked(() => shard.values.copy(find(shard, key), new Memory(bytes), 0, 0));
+    assert.ok(shard.values.unfinished);
     return bytes;
   }
 
   for (const [name, change] of [
-    ['deleted', (shard: Shard) => shard.locked(() => shard.remove(find(shard, key)))],
+    ['deleted', (shard: Shard) => shard.locked(() => shard.items.remove(find(shard, key)))],
     ['replaced', (shard: Shard) => put(shard, key, Buffer.alloc(900_000, 'x'))],
     ['flushed', (shard: Shard) => shard.locked(() => shard.clear())],
   ] as const)
@@ -264,24 +260,27 @@ describe('large values', () => {
       change(writer);
       for (let i = 0; i < 40; i++)
         put(writer, Buffer.from(`other-${i}`), Buffer.alloc(700_000, 'y'));
-      reader.finish();
+      reader.values.finish();
       assert.ok(bytes.equals(value));
-      assert.equal(reader.words[Head.TakenPages], pagesOfSomebody(reader));
+      assert.equal(reader.memory.words[Head.TakenPages], ownedPages(reader));
     });
 
   it('what a dead worker was filling or reading is given back', () => {
     const [dying, other] = twoWorkers();
     put(other, key, value);
     begin(dying);
-    dying.fill(10, new Memory(value), 0, value.length, now);
-    other.locked(() => other.remove(find(other, key)));
-    assert.ok(other.words[Head.TakenPages]! > 20);
-    new Shard(other.memory.bytes.buffer as ArrayBuffer, lockToken(0, 1), {
+    const large = new NewItem(keyOf(key));
+    large.setValue(new Memory(value), 0, value.length);
+    large.pages = 10;
+    dying.values.fill(large, now);
+    other.locked(() => other.items.remove(find(other, key)));
+    assert.ok(other.memory.words[Head.TakenPages]! > 20);
+    new Shard(other.memory.words.buffer as ArrayBuffer, lockToken(0, 1), {
       evict: true,
       limit: 2 ** 23,
     }).reclaim();
-    assert.equal(other.words[Head.TakenPages], pagesOfSomebody(other));
-    assert.equal(other.words[Head.TakenPages], 1, 'the index');
+    assert.equal(other.memory.words[Head.TakenPages], ownedPages(other));
+    assert.equal(other.memory.words[Head.TakenPages], 1, 'the index');
   });
 
   describe('sent from where they lie', () => {
@@ -299,17 +298,20 @@ describe('large values', () => {
       return { shard, renewed, again: () => make(1) };
     }
 
-    const pin = (shard: Shard, name = key) => shard.locked(() => shard.pin(find(shard, name)));
+    const pin = (shard: Shard, name = key) =>
+      shard.locked(() => shard.values.pin(find(shard, name)));
     const inPages = Math.floor(value.length / pageSize) * pageSize;
 
     function runs(shard: Shard, pinned: number): [number, number][] {
       const all: [number, number][] = [];
-      shard.forEachRun(pinned, inPages, (offset, length) => all.push([offset, length]));
+      shard.values.forEachRun(pinned, inPages, (offset, length) => all.push([offset, length]));
       return all;
     }
 
     const read = (shard: Shard, parts: [number, number][]) =>
-      Buffer.concat(parts.map(([at, length]) => shard.memory.bytes.subarray(at, at + length)));
+      Buffer.concat(
+        parts.map(([at, length]) => shard.memory.content.bytes.subarray(at, at + length)),
+      );
 
     const fillUp = (shard: Shard) => {
       for (let i = 0; i < 40; i++)
@@ -317,11 +319,11 @@ describe('large values', () => {
     };
 
     for (const [name, change] of [
-      ['deleted', (shard: Shard) => shard.locked(() => shard.remove(find(shard, key)))],
+      ['deleted', (shard: Shard) => shard.locked(() => shard.items.remove(find(shard, key)))],
       ['replaced', (shard: Shard) => put(shard, key, Buffer.alloc(900_000, 'x'))],
       ['flushed', (shard: Shard) => shard.locked(() => shard.clear())],
     ] as const)
-      it(`a value stays whole while it is ${name}, and is renewed before it is written again`, () => {
+      it(`a value stays whole while it is ${name}; it is renewed before it is written`, () => {
         const { shard, renewed } = sending();
         put(shard, key, value);
         const pinned = pin(shard);
@@ -331,43 +333,43 @@ describe('large values', () => {
         fillUp(shard);
         assert.ok(read(shard, parts).equals(value.subarray(0, inPages)));
         assert.equal(renewed.size, 0);
-        shard.unpin(pinned, false);
+        shard.values.unpin(pinned, false);
         fillUp(shard);
         for (const [at, length] of parts)
           for (let page = at; page < at + length; page += pageSize) assert.ok(renewed.has(page));
         assert.equal(renewed.size * pageSize, inPages);
-        assert.equal(shard.words[Head.ReadPages], 0);
-        assert.equal(shard.words[Head.TakenPages], pagesOfSomebody(shard));
+        assert.equal(shard.memory.words[Head.ReadPages], 0);
+        assert.equal(shard.memory.words[Head.TakenPages], ownedPages(shard));
       });
 
-    it('one that nobody refers to any more is written again as it is', () => {
+    it('pages that the kernel no longer refers to are written again as they are', () => {
       const { shard, renewed } = sending();
       put(shard, key, value);
-      shard.unpin(pin(shard), true);
+      shard.values.unpin(pin(shard), true);
       fillUp(shard);
       assert.equal(renewed.size, 0);
     });
 
-    it('where pages cannot be renewed, those that may still be sent are nobody’s for good', () => {
+    it('where pages cannot be renewed, those that may still be sent are never used again', () => {
       const { shard } = sending(false);
       put(shard, key, value);
       const pinned = pin(shard);
       const parts = runs(shard, pinned);
-      shard.unpin(pinned, false);
+      shard.values.unpin(pinned, false);
       fillUp(shard);
       shard.locked(() => shard.clear());
       fillUp(shard);
       assert.ok(read(shard, parts).equals(value.subarray(0, inPages)));
-      assert.equal(shard.words[Head.TakenPages], pagesOfSomebody(shard) + inPages / pageSize);
-      // And so does no more than an eighth go that way, however many never say how far they have read.
+      assert.equal(shard.memory.words[Head.TakenPages], ownedPages(shard) + inPages / pageSize);
+      // No more than an eighth of the pages is lost in this way.
       let sends = 0;
       for (let pinned; sends < 1000; sends++) {
         put(shard, key, value);
         if ((pinned = pin(shard)) === 0) break;
-        shard.unpin(pinned, false);
+        shard.values.unpin(pinned, false);
       }
-      const lost = shard.words[Head.LostPages]!;
-      const eighth = shard.words[Head.PageLimit]! / 8;
+      const lost = shard.memory.words[Head.LostPages]!;
+      const eighth = shard.memory.words[Head.PageLimit]! / 8;
       assert.ok(sends > 0 && lost >= eighth && lost < eighth + inPages / pageSize, `${lost}`);
       assert.ok(get(shard, key)!.equals(value));
     });
@@ -386,8 +388,8 @@ describe('large values', () => {
         successor.reclaim();
         fillUp(successor);
         assert.equal(renewed.size * pageSize, inPages);
-        assert.equal(successor.words[Head.ReadPages], 0);
-        assert.equal(successor.words[Head.TakenPages], pagesOfSomebody(successor));
+        assert.equal(successor.memory.words[Head.ReadPages], 0);
+        assert.equal(successor.memory.words[Head.TakenPages], ownedPages(successor));
       }
     });
 
@@ -399,7 +401,7 @@ describe('large values', () => {
       fillUp(shard);
       for (let i = 0; i < 20_000; i++) put(shard, Buffer.from(`small-${i}`), Buffer.alloc(400));
       for (const name of keys) assert.ok(shard.locked(() => find(shard, name)) > 0);
-      for (const pinned of pins) shard.unpin(pinned, true);
+      for (const pinned of pins) shard.values.unpin(pinned, true);
       fillUp(shard);
       assert.equal(keys.filter((name) => shard.locked(() => find(shard, name)) > 0).length, 0);
     });
@@ -410,7 +412,7 @@ describe('large values', () => {
         put(shard, key, value);
         const pinned = pin(shard);
         assert.equal(runs(shard, pinned)[0]![1], inPages);
-        shard.unpin(pinned, true);
+        shard.values.unpin(pinned, true);
       }
     });
 
@@ -419,7 +421,7 @@ describe('large values', () => {
       const keys = Array.from({ length: 7 }, (_, i) => Buffer.from(`value-${i}`));
       for (const name of keys) put(shard, name, value);
       const pins = keys.map((name) => pin(shard, name));
-      const limit = shard.words[Head.PageLimit]!;
+      const limit = shard.memory.words[Head.PageLimit]!;
       const pinned = pins.filter((place) => place > 0).length;
       assert.equal(pinned, Math.floor(limit / 2 / (inPages / pageSize)));
       assert.ok(pin(shard, keys[0]) > 0, 'its pages are pinned already');
@@ -431,7 +433,7 @@ describe('large values', () => {
 
   it('memory in parts: of any length around whole pages', () => {
     const shard = makeShard(2 ** 23, true);
-    const page = shard.geometry.pageSize;
+    const page = shard.memory.geometry.pageSize;
     for (const length of [
       page - 400,
       page - 64,
@@ -445,7 +447,7 @@ describe('large values', () => {
       assert.ok(put(shard, key, bytes));
       assert.ok(get(shard, key)!.equals(bytes), String(length));
     }
-    assert.equal(shard.words[Head.TakenPages], pagesOfSomebody(shard));
+    assert.equal(shard.memory.words[Head.TakenPages], ownedPages(shard));
   });
 });
 
@@ -455,7 +457,7 @@ describe('the sweep', () => {
     for (let i = 0; i < 20_000; i++)
       put(shard, Buffer.from(`key-${i}`), Buffer.from('value'), i % 2 === 0 ? now + 5 : 0);
     let steps = 0;
-    for (; shard.words[Head.Items]! > 10_000; steps++) {
+    for (; shard.memory.words[Head.Items]! > 10_000; steps++) {
       const before = total(shard, Statistic.SweepLooked);
       shard.sweep(now + 5, 256);
       assert.ok(total(shard, Statistic.SweepLooked) - before <= 256);
@@ -469,7 +471,7 @@ describe('the sweep', () => {
 describe('the memory limit', () => {
   const fill = (shard: Shard) => {
     for (let i = 0; i < 50_000; i++) put(shard, Buffer.from(`key-${i}`), Buffer.alloc(200, 'v'));
-    return shard.words[Head.Items]!;
+    return shard.memory.words[Head.Items]!;
   };
   const shardOf = (limit: number) => {
     const shard = new Shard(new ArrayBuffer(2 ** 24), lockToken(0, 0), { evict: true, limit });
@@ -483,8 +485,8 @@ describe('the memory limit', () => {
       fill(shard);
       for (let i = 0; i < 20; i++)
         put(shard, Buffer.from(`l${i}`), Buffer.alloc(100_000 * megabytes));
-      assert.ok(shard.used <= megabytes * 2 ** 20);
-      assert.ok(shard.used >= megabytes * 2 ** 20 * 0.9, `${shard.used} used`);
+      assert.ok(shard.census.used <= megabytes * 2 ** 20);
+      assert.ok(shard.census.used >= megabytes * 2 ** 20 * 0.9, `${shard.census.used} used`);
     });
 
   it('can be raised, and lowered by a page a step', () => {
@@ -494,10 +496,10 @@ describe('the memory limit', () => {
     const more = fill(shard);
     assert.ok(more > before * 1.8, `${before}, then ${more}`);
     shard.limitTo(2 ** 22);
-    for (let step = 0; shard.used > 2 ** 22; step++) {
-      const taken = shard.words[Head.TakenPages]!;
+    for (let step = 0; shard.census.used > 2 ** 22; step++) {
+      const taken = shard.memory.words[Head.TakenPages]!;
       shard.sweep(now, 256);
-      assert.ok(taken - shard.words[Head.TakenPages]! <= 1);
+      assert.ok(taken - shard.memory.words[Head.TakenPages]! <= 1);
       assert.ok(step < 200);
     }
     assert.ok(fill(shard) <= before * 1.05);
@@ -534,9 +536,9 @@ describe('the lock', () => {
     if (workerData.rounds === 0) { shard.lock(); parentPort.postMessage('locked'); for (;;); }
     for (let i = 0; i < workerData.rounds; i++) {
       shard.lock();
-      const seen = shard.words[60];
+      const seen = shard.memory.words[60];
       for (let spin = 0; spin < 20; spin++);
-      shard.words[60] = seen + 1;
+      shard.memory.words[60] = seen + 1;
       shard.unlock();
     }
     parentPort.postMessage('done');
@@ -567,7 +569,7 @@ describe('the lock', () => {
     const rounds = 200_000;
     await Promise.all([0, 1, 2].map((index) => said(thread(memory.handle, index, rounds))));
     const store = new Store(memory.handle, lockToken(9, 0));
-    assert.equal(store.shards[0]!.words[60], 3 * rounds);
+    assert.equal(store.shards[0]!.memory.words[60], 3 * rounds);
     memory.close();
   });
 
@@ -587,7 +589,7 @@ describe('the lock', () => {
     await holder.terminate();
     assert.equal(memory.recover(lockToken(5, 0)), 1);
     assert.equal(await waiter, 'done', 'who waited goes on');
-    const { words } = new Store(memory.handle, lockToken(9, 0)).shards[0]!;
+    const { words } = new Store(memory.handle, lockToken(9, 0)).shards[0]!.memory;
     assert.deepEqual([words[Head.Resets], words[Head.Items]], [1, 0]);
     memory.close();
   });
@@ -637,7 +639,7 @@ describe('workers that die while they write', () => {
       });
       await Promise.all(workers.map(({ begun }) => begun));
       await setTimeout(random(30));
-      // The second may have to wait for a lock that the first has left; nobody else breaks it.
+      // The second worker may wait for a lock that the first has left: recover() breaks it.
       for (const [index, { worker }] of workers.entries()) {
         await worker.terminate();
         resets += memory.recover(lockToken(index, generation));
@@ -654,18 +656,19 @@ describe('workers that die while they write', () => {
     }
     const sum = (of: (shard: Shard) => number) => shards.reduce((all, shard) => all + of(shard), 0);
     assert.equal(
-      sum(({ words }) => words[Head.Resets]!),
+      sum(({ memory }) => memory.words[Head.Resets]!),
       resets,
     );
     assert.equal(
-      sum(({ words }) => words[Head.Items]!),
+      sum(({ memory }) => memory.words[Head.Items]!),
       live,
     );
     assert.equal(
       sum(({ sizes }) => sizes!.reduce((all, count) => all + count)),
       live,
     );
-    for (const shard of shards) assert.equal(shard.words[Head.TakenPages], pagesOfSomebody(shard));
+    for (const shard of shards)
+      assert.equal(shard.memory.words[Head.TakenPages], ownedPages(shard));
     assert.ok(live > 0);
     console.log(`${resets} of 80 died with the lock; ${live} items live`);
     memory.close();
@@ -681,6 +684,6 @@ it('segments outlive close() of one user', () => {
   });
   const store = new Store(memory.handle, 1);
   memory.close();
-  assert.notEqual(store.shards[0]!.words[Head.Seed], undefined);
+  assert.notEqual(store.shards[0]!.memory.words[Head.Seed], undefined);
   ShmSegment.open(memory.handle.segments[0]!).close();
 });

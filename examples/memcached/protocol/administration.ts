@@ -1,6 +1,6 @@
-// What is about the server as a whole: flush_all, verbosity, cache_memlimit, shutdown, debugtime.
-import { Slot } from '../state.js';
-import { counter } from '../statistics.js';
+// Commands about the whole server: flush_all, verbosity, cache_memlimit, shutdown, debugtime.
+import { Field } from '../shared/state.js';
+import { counter } from '../shared/counters.js';
 import type { Context } from './context.js';
 import * as reply from './replies.js';
 
@@ -8,13 +8,16 @@ const megabyte = 2 ** 20;
 const leastMegabytes = 8;
 const mostMegabytes = 1e9;
 const mostVerbosity = 4;
-/** At this verbosity every command is shown. */
-const verboseCommands = 2;
+/** From this verbosity on every command is shown. */
+export const verboseCommands = 2;
 
-/** Whether requests have to be looked at one by one: then no short way is taken. */
-export function watch(slots: Float64Array): void {
-  slots[Slot.Watched] =
-    slots[Slot.Verbosity]! >= verboseCommands || slots[Slot.Detail] !== 0 ? 1 : 0;
+/**
+ * Notes whether every request is to be shown or counted: then the short ways for get and set are
+ * not taken.
+ */
+export function watch(fields: Float64Array): void {
+  fields[Field.Watched] =
+    fields[Field.Verbosity]! >= verboseCommands || fields[Field.Detail] !== 0 ? 1 : 0;
 }
 
 export class Administration {
@@ -26,14 +29,14 @@ export class Administration {
 
   flushAll(): void {
     const context = this.#context;
-    const { tokens, clock, slots, store } = context;
+    const { tokens, clock, fields, store } = context;
     context.count[counter.cmd_flush]!++;
     if (!context.environment.options.flushCommand) return context.answer(reply.noFlush);
     const plain = tokens.count === 1 || (tokens.count === 2 && context.noreply);
     const delay = plain ? 0 : tokens.signed(1);
     if (Number.isNaN(delay)) return context.answer(reply.badExptime);
     const time = delay > 0 ? clock.expires(delay) : clock.now;
-    slots[Slot.Flushed] = time;
+    fields[Field.Flushed] = time;
     store.forEach((shard) => {
       if (time <= clock.now) shard.clear();
       else shard.clearAt(time);
@@ -45,8 +48,8 @@ export class Administration {
     const context = this.#context;
     const level = context.tokens.unsigned(1);
     if (level < 0) return context.answer(reply.badFormat);
-    context.slots[Slot.Verbosity] = Math.min(level, mostVerbosity);
-    watch(context.slots);
+    context.fields[Field.Verbosity] = Math.min(level, mostVerbosity);
+    watch(context.fields);
     return context.answer(reply.ok);
   }
 
@@ -58,11 +61,11 @@ export class Administration {
     if (megabytes > mostMegabytes) return context.answer(reply.limitTooLarge);
     const bytes = megabytes * megabyte;
     if (!context.store.limitTo(bytes)) return context.answer(reply.limitFailed);
-    context.slots[Slot.MemoryLimit] = bytes;
+    context.fields[Field.MemoryLimit] = bytes;
     return context.answer(reply.ok);
   }
 
-  /** Ends the process as a signal from outside would; SIGTERM lets connections finish. */
+  /** Ends the process by a signal. SIGTERM lets connections finish. */
   shutdown(): void {
     const { tokens, out, session, environment } = this.#context;
     if (!environment.options.shutdownCommand) return out.text(reply.noShutdown);
@@ -73,7 +76,9 @@ export class Administration {
     return undefined;
   }
 
-  /** As memcached's debug build has it: moves the clock by seconds, stops it (p), lets it run (r). */
+  /**
+   * As in memcached's debug build: moves the clock by seconds, pauses it (p), or resumes it (r).
+   */
   debugTime(): void {
     const { tokens, out, clock, environment } = this.#context;
     const seconds = tokens.signed(1);

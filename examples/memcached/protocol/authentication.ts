@@ -1,34 +1,26 @@
-// With -Y a client has to give its name and password first, as the value of a "set" of any key.
-import type { Credentials } from '../credentials.js';
-import type { Memory } from '../memory.js';
-import { counter } from '../statistics.js';
+// With -Y a client has to send its name and password first, as the value of a "set" of any key.
+import { counter } from '../shared/counters.js';
+import type { Credentials } from '../shared/credentials.js';
 import type { Context } from './context.js';
 import * as reply from './replies.js';
 
 const crlf = '\r\n';
-const longestLine = 2048;
+const longestValue = 2048;
 
 /**
- * Looks at input[start, end) of a client that has not authenticated. `stop` is where its first line ends,
- * `next` where the one behind begins. Returns the bytes taken, 0 when the value is not complete yet.
+ * Serves a client that has not authenticated. Returns the bytes taken, 0 if the value is not
+ * complete yet.
  */
-export function authenticate(
-  context: Context,
-  credentials: Credentials,
-  input: Memory,
-  start: number,
-  stop: number,
-  next: number,
-  end: number,
-): number {
-  const { tokens, out, session, count } = context;
+export function authenticate(context: Context, credentials: Credentials): number {
+  const { tokens, out, session, count, request } = context;
+  const { input, start, stop, next, end } = request;
   tokens.split(input, start, stop);
   const length = tokens.count < 5 || !tokens.is(0, 'set') ? -1 : tokens.unsigned(4);
-  if (length < 0 || length > longestLine) {
+  if (length < 0 || length > longestValue) {
     out.text(reply.unauthenticated);
-    return next - start;
+    return request.lineLength;
   }
-  const taken = next - start + length + 2;
+  const taken = request.lineLength + length + 2;
   if (end - start < taken) {
     session.needed = taken;
     return 0;

@@ -1,25 +1,28 @@
 // What the commands of one worker share.
 import type { ServerAddress, ServerStats } from 'freebsd-rss';
 
-import type { Connections } from '../connections.js';
-import type { Credentials } from '../credentials.js';
-import { Memory } from '../memory.js';
 import type { Options } from '../options.js';
-import type { PrefixCount, Prefixes } from '../prefixes.js';
-import { Slot, type State } from '../state.js';
-import type { Counters } from '../statistics.js';
-import type { Clock } from '../store/clock.js';
+import type { Clock } from '../shared/clock.js';
+import type { Connections } from '../shared/connections.js';
+import type { Counters } from '../shared/counters.js';
+import type { Credentials } from '../shared/credentials.js';
+import type { PrefixCount, Prefixes } from '../shared/prefixes.js';
+import { Field, type State } from '../shared/state.js';
 import { Key } from '../store/key.js';
+import { Memory } from '../store/memory.js';
+import { NewItem } from '../store/new-item.js';
 import type { Shard } from '../store/shard.js';
 import type { Store } from '../store/store.js';
+import { ItemFacts } from './item-facts.js';
 import type { Output } from './output.js';
 import * as reply from './replies.js';
+import { Request } from './request.js';
 import { Session } from './session.js';
 import { Tokens } from './tokens.js';
 
 export const longestKey = 250;
 
-/** What a worker serves, and what `stats` tells of. */
+/** What a worker serves, and what `stats` reports. */
 export interface Environment {
   options: Options;
   store: Store;
@@ -28,7 +31,7 @@ export interface Environment {
   counters: Counters;
   connections: Connections;
   prefixes: Prefixes;
-  /** Undefined: everybody may do everything. */
+  /** Undefined: clients need no password. */
   credentials: Credentials | undefined;
   workers: number;
   addresses: readonly ServerAddress[];
@@ -39,27 +42,34 @@ export class Context {
   readonly environment: Environment;
   readonly store: Store;
   readonly clock: Clock;
-  /** The state's. */
-  readonly slots: Float64Array;
+  /** The fields of the state. */
+  readonly fields: Float64Array;
   /** This worker's counters. */
   readonly count: Float64Array;
   readonly out: Output;
+  readonly request = new Request();
+  /** The words of the request's line. */
   readonly tokens = new Tokens();
-  /** The one that the command is about. */
+  /** The key that the command is about. */
   readonly key: Key;
+  /** The item that the command stores. */
+  readonly item: NewItem;
+  /** What the answer says of an item. */
+  readonly facts = new ItemFacts();
   /** Values that append, prepend and incr build before they are stored. */
   scratch = new Memory(Buffer.alloc(1024));
   session = new Session();
-  /** Slot of the client's connection, -1 for a datagram. */
+  /** The slot of the client's connection, -1 for a datagram. */
   slot = -1;
 
   constructor(environment: Environment, out: Output) {
     this.environment = environment;
     this.store = environment.store;
     this.clock = environment.clock;
-    this.slots = environment.state.slots;
-    this.count = environment.counters.row;
+    this.fields = environment.state.fields;
+    this.count = environment.counters.record;
     this.key = new Key(this.store.seed);
+    this.item = new NewItem(this.key);
     this.out = out;
   }
 
@@ -72,7 +82,7 @@ export class Context {
     if (!this.noreply) this.out.text(text);
   }
 
-  /** True when word 1 is a key; answers the error otherwise. */
+  /** True if word 1 can be a key; answers the error otherwise. */
   checkKey(): boolean {
     if (this.tokens.length(1) <= longestKey) return true;
     this.answer(reply.badFormat);
@@ -81,24 +91,28 @@ export class Context {
 
   /** Word 1 is the key. */
   takeKey(): void {
-    const { input, start } = this.tokens;
-    this.key.set(input, start[1]!, this.tokens.length(1));
+    this.key.set(this.tokens.input, this.tokens.startOf(1), this.tokens.length(1));
+  }
+
+  /** The shard of the key. */
+  get shard(): Shard {
+    return this.store.shard(this.key.hash);
   }
 
   /** Runs `work` on the item with the key under its shard's lock; 0: there is none. */
   withItem<T>(work: (shard: Shard, item: number) => T): T {
-    const shard = this.store.shard(this.key.hash);
+    const { shard } = this;
     return shard.locked(() => work(shard, shard.find(this.key, this.clock.now)));
   }
 
   /** Counts for the key's prefix, when `stats detail` is on. */
   countPrefix(what: PrefixCount): void {
-    if (this.slots[Slot.Detail] === 0) return;
+    if (this.fields[Field.Detail] === 0) return;
     const { input, at, length } = this.key;
     this.environment.prefixes.count(what, input.bytes, at, length);
   }
 
-  /** Makes the scratch hold `bytes` at least. */
+  /** Makes the scratch hold at least `bytes`. No lock is held. */
   ensureScratch(bytes: number): Memory {
     if (this.scratch.bytes.length < bytes) this.scratch = new Memory(Buffer.allocUnsafeSlow(bytes));
     return this.scratch;

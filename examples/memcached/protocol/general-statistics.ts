@@ -1,12 +1,12 @@
 // `stats`: the server as a whole, with memcached's names.
-import { counterNames } from '../statistics.js';
-import { Slot } from '../state.js';
-import { Head, Statistic } from '../store/layout.js';
+import { counterNames } from '../shared/counters.js';
+import { Field } from '../shared/state.js';
+import { Statistic } from '../store/layout.js';
 import type { Environment } from './context.js';
 import type { Line } from './statistics.js';
-import { version } from './version.js';
+import { protocolVersion } from './version.js';
 
-/** Counters with a place of their own in the list, or none without their option. */
+/** Counters that are listed elsewhere, or only with their option. */
 const elsewhere = [
   'curr_connections',
   'total_connections',
@@ -22,9 +22,9 @@ export function* generalStatistics(environment: Environment): Generator<Line> {
   let resets = 0;
   let buckets = 0;
   store.forEach((shard) => {
-    resets += shard.words[Head.Resets]!;
-    buckets += shard.buckets;
-    shard.statistics.forEach((value, i) => (sums[i % Statistic.Count]! += value));
+    resets += shard.census.resets;
+    buckets += shard.census.buckets;
+    for (let i = 0; i < sums.length; i++) sums[i]! += shard.census.total(i);
   });
   const usage = process.resourceUsage();
   const connections = counters.total('curr_connections');
@@ -32,7 +32,7 @@ export function* generalStatistics(environment: Environment): Generator<Line> {
   yield ['pid', process.pid];
   yield ['uptime', clock.now - 2];
   yield ['time', clock.epoch + clock.now];
-  yield ['version', version];
+  yield ['version', protocolVersion];
   yield ['pointer_size', 64];
   yield ['rusage_user', (usage.userCPUTime / 1e6).toFixed(6)];
   yield ['rusage_system', (usage.systemCPUTime / 1e6).toFixed(6)];
@@ -43,7 +43,7 @@ export function* generalStatistics(environment: Environment): Generator<Line> {
   for (const name of counterNames)
     if (!elsewhere.includes(name)) yield [name, counters.total(name)];
   if (options.idleTimeout > 0) yield ['idle_kicks', counters.total('idle_kicks')];
-  yield ['limit_maxbytes', state.slots[Slot.MemoryLimit]!];
+  yield ['limit_maxbytes', state.fields[Field.MemoryLimit]!];
   yield ['accepting_conns', connections < options.connections ? 1 : 0];
   yield ['listen_disabled_num', rss.acceptPauses];
   yield ['time_in_listen_disabled_us', Math.round(rss.acceptPausedUs)];

@@ -1,7 +1,7 @@
 // delete, touch, incr and decr.
-import { prefixDelete } from '../prefixes.js';
-import { counter } from '../statistics.js';
-import { type Arithmetic, noMemory, notNumeric } from './arithmetic.js';
+import { prefixDelete } from '../shared/prefixes.js';
+import { counter } from '../shared/counters.js';
+import { type Arithmetic, Change } from './arithmetic.js';
 import type { Context } from './context.js';
 import * as reply from './replies.js';
 
@@ -17,7 +17,7 @@ export class Items {
   delete(): void {
     const context = this.#context;
     const { tokens, count, out } = context;
-    // Once there was a time argument; only 0 is left of it.
+    // An argument for a time is allowed if it is 0, as in memcached.
     if (tokens.count > 2) {
       const zero = tokens.is(2, '0');
       if (!(tokens.count === 3 ? zero || context.noreply : zero && context.noreply))
@@ -26,20 +26,20 @@ export class Items {
     if (!context.checkKey()) return;
     context.takeKey();
     context.countPrefix(prefixDelete);
-    const shard = context.store.shard(context.key.hash);
+    const { shard } = context;
     let found = false;
     shard.lock();
     try {
       const item = shard.find(context.key, context.clock.now);
       found = item !== 0;
-      if (found) shard.remove(item);
+      if (found) shard.items.remove(item);
     } finally {
       shard.unlock();
     }
     count[found ? counter.delete_hits : counter.delete_misses]!++;
     const answer = found ? reply.deleted : reply.notFound;
-    if (tokens.count === 2)
-      out.text(answer); // a key may be "noreply"
+    // In a line of two words "noreply" is the key.
+    if (tokens.count === 2) out.text(answer);
     else context.answer(answer);
   }
 
@@ -53,8 +53,8 @@ export class Items {
     context.takeKey();
     const found = context.withItem((shard, item) => {
       if (item === 0) return false;
-      shard.setExpires(item, expires);
-      shard.touch(item, clock.now);
+      shard.view.setExpires(item, expires);
+      shard.view.touch(item, clock.now, true);
       return true;
     });
     count[counter.cmd_touch]!++;
@@ -64,45 +64,27 @@ export class Items {
 
   arithmetic(increment: boolean): void {
     const context = this.#context;
-    const { tokens, count, out, clock } = context;
+    const { tokens, count, out } = context;
     if (!context.checkKey()) return;
+    context.takeKey();
     const small = tokens.small(2);
-    if (small >= 0 && this.#changeSmall(small, increment)) return;
+    const result = small < 0 ? -1 : this.#arithmetic.changeSmall(small, increment);
+    if (result >= 0) {
+      if (context.noreply) return;
+      out.number(result);
+      return out.crlf();
+    }
     const delta = tokens.unsigned64(2);
     if (delta === undefined) return context.answer(reply.badDelta);
-    context.takeKey();
-    const result = context.withItem((shard, item) => {
-      if (item === 0) return undefined;
-      const changed = this.#arithmetic.change(shard, item, delta, increment);
-      if (typeof changed !== 'string') shard.touch(changed.item, clock.now, false);
-      return changed;
-    });
-    if (result === undefined) {
-      count[increment ? counter.incr_misses : counter.decr_misses]!++;
-      context.answer(reply.notFound);
-    } else if (result === notNumeric) context.answer(reply.notNumeric);
-    else if (result === noMemory) context.answer(reply.noMemoryForNumber);
-    else if (!context.noreply) out.line(result.text);
-  }
-
-  /** The usual: a number of few digits that stays as long, changed in place. False: it is not that. */
-  #changeSmall(delta: number, increment: boolean): boolean {
-    const context = this.#context;
-    context.takeKey();
-    const shard = context.store.shard(context.key.hash);
-    let result = -1;
-    shard.lock();
-    try {
-      const item = shard.find(context.key, context.clock.now);
-      if (item === 0) return false;
-      result = shard.changeNumber(item, increment ? delta : -delta);
-      if (result < 0) return false;
-      shard.touch(item, context.clock.now, false);
-    } finally {
-      shard.unlock();
+    switch (this.#arithmetic.change(delta, increment)) {
+      case Change.NotFound:
+        count[increment ? counter.incr_misses : counter.decr_misses]!++;
+        return context.answer(reply.notFound);
+      case Change.NotNumeric:
+        return context.answer(reply.notNumeric);
+      case Change.NoMemory:
+        return context.answer(reply.noMemoryForNumber);
     }
-    context.count[increment ? counter.incr_hits : counter.decr_hits]!++;
-    if (!context.noreply) context.out.decimal(result);
-    return true;
+    if (!context.noreply) out.line(this.#arithmetic.text);
   }
 }

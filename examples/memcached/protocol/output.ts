@@ -1,20 +1,24 @@
-// Where responses are written: a slab, of which the present client's answers are the last part.
-
-import { copy, Memory } from '../memory.js';
-import { Item } from '../store/layout.js';
+// Where responses are written: a slab whose last part is the answers to the present client.
+import { writeNumber, writeNumber64 } from '../store/digits.js';
+import { copy, Memory } from '../store/memory.js';
 import type { Shard } from '../store/shard.js';
-import { writeNumber } from '../store/text.js';
 
 const initialSize = 64 * 1024;
 const crlf = 0x0d0a;
+const mostDigits = 20;
+const padding = 61; // '='
+const base64Digits = Buffer.from(
+  'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/',
+  'latin1',
+);
 
 /** What a stream connection does with answers. */
 export interface Sink {
-  /** The output's memory is full: it must be emptied. */
+  /** Empties the output, whose memory is full. */
   full(): void;
   /**
-   * Sends the `length` bytes of a pinned value before the last `behind` bytes of the answers, and sees to it that
-   * it is unpinned.
+   * Sends the `length` bytes of a pinned value before the last `behind` bytes of the answers, and
+   * unpins it once it has been sent.
    */
   share(shard: Shard, pin: number, length: number, behind: number): void;
 }
@@ -24,17 +28,17 @@ export class Output {
   /** Where the answers begin, and where the next byte goes. */
   begin = 0;
   end = 0;
-  /** Whether the present client can be sent values from where they lie. */
+  /** Whether values can be sent to the present client from where they lie. */
   shares = false;
   readonly #sink: Sink | undefined;
-  /** Bytes of the present client's answers that the sink has. */
+  /** Number of bytes of the present client's answers that the sink has taken. */
   #taken = 0;
   /** The value that finishValue() sends. */
   #pin = 0;
   #inPages = 0;
   #behind = 0;
 
-  /** Writes to `bytes`, which the sink empties; without them, to memory of its own that grows. */
+  /** Writes to `bytes`, which the sink empties, or else to memory of its own that grows. */
   constructor(bytes?: Buffer, sink?: Sink) {
     this.memory = new Memory(bytes ?? Buffer.allocUnsafeSlow(initialSize));
     this.#sink = sink;
@@ -67,7 +71,7 @@ export class Output {
     this.copy(text, 0, text.bytes.length);
   }
 
-  /** Appends text of any kind: not for hot paths. */
+  /** Appends a line. Not for hot paths. */
   line(text: string): void {
     this.ensure(text.length + 2);
     const { bytes } = this.memory;
@@ -86,40 +90,58 @@ export class Output {
     this.memory.bytes[this.end++] = value;
   }
 
-  /** Appends a line with a number below 2^32. */
-  decimal(value: number): void {
-    this.ensure(12);
-    this.end = writeNumber(this.memory.view, this.end, value);
+  crlf(): void {
+    this.ensure(2);
     this.memory.view.setUint16(this.end, crlf);
     this.end += 2;
   }
 
-  /** Appends an unsigned 64-bit number given as two words. */
+  /** Appends an unsigned number of 32 bits. */
+  number(value: number): void {
+    this.ensure(mostDigits);
+    this.end = writeNumber(this.memory.view, this.end, value);
+  }
+
+  /** Appends an unsigned number of 64 bits, given as two words. */
   number64(high: number, low: number): void {
-    const text =
-      high === 0 ? String(low >>> 0) : ((BigInt(high >>> 0) << 32n) | BigInt(low >>> 0)).toString();
-    this.ensure(text.length);
-    this.end += this.memory.bytes.write(text, this.end, 'latin1');
+    this.ensure(mostDigits);
+    this.end = writeNumber64(this.memory.view, this.end, high, low);
+  }
+
+  /** Appends from[at, at + length) in base64. */
+  base64(from: Memory, at: number, length: number): void {
+    const end = at + length;
+    for (let i = at; i < end; i += 3) {
+      const left = end - i;
+      const bits =
+        (from.view.getUint8(i) << 16) |
+        (left > 1 ? from.view.getUint8(i + 1) << 8 : 0) |
+        (left > 2 ? from.view.getUint8(i + 2) : 0);
+      this.byte(base64Digits.readUInt8(bits >> 18));
+      this.byte(base64Digits.readUInt8((bits >> 12) & 63));
+      this.byte(left > 1 ? base64Digits.readUInt8((bits >> 6) & 63) : padding);
+      this.byte(left > 2 ? base64Digits.readUInt8(bits & 63) : padding);
+    }
   }
 
   /**
-   * Appends an item's value and the line end, there being room for them. The shard's lock is held;
+   * Appends an item's value and the line end; there is room for them. The shard's lock is held.
    * finishValue() does the rest once it is not.
    */
   value(shard: Shard, item: number): void {
-    this.#pin = this.shares ? shard.pin(item) : 0;
+    this.#pin = this.shares ? shard.values.pin(item) : 0;
     if (this.#pin === 0) {
-      shard.readValue(item, this.memory, this.end, 2);
-      this.end += shard.words[(item >> 2) + Item.Length]! + 2;
+      shard.values.copy(item, this.memory, this.end, 2);
+      this.end += shard.view.length(item) + 2;
       return;
     }
-    this.#inPages = shard.inPages(item);
-    this.#behind = shard.readTail(item, this.memory, this.end);
+    this.#inPages = shard.values.pinnedLength(item);
+    this.#behind = shard.text.copyValue(item, this.memory, this.end, 2);
     this.end += this.#behind;
   }
 
   finishValue(shard: Shard): void {
-    if (shard.unfinished) return shard.finish();
+    if (shard.values.unfinished) return shard.values.finish();
     const pin = this.#pin;
     if (pin === 0) return undefined;
     this.#pin = 0;
@@ -127,32 +149,33 @@ export class Output {
     return this.#sink!.share(shard, pin, this.#inPages, this.#behind);
   }
 
+  /** Number of bytes of the present client's answers that the sink has taken. */
   get taken(): number {
     return this.#taken;
   }
 
-  /** Bytes of the present client's answers so far. */
+  /** Number of bytes of the present client's answers so far. */
   get answered(): number {
     return this.#taken + this.length;
   }
 
-  /** The answers that follow are another client's. */
+  /** The answers that follow go to another client. */
   next(): void {
     this.begin = this.end;
     this.#taken = 0;
   }
 
-  /** All but the last `left` bytes of the answers have been taken away. */
+  /** The sink has taken the answers but for their last `left` bytes. */
   advance(left = 0): void {
     this.#taken += this.length - left;
     this.begin = this.end - left;
   }
 
-  /** Everything before `at` has been sent, or is somebody else's: begins anew there. */
+  /** Begins anew at `at`: nothing of what was written is needed any more. */
   rewind(at = 0): void {
     this.begin = at;
     this.end = at;
-    // One huge response must not keep its memory for good.
+    // The memory of a huge response is not kept.
     if (this.#sink === undefined && this.memory.bytes.length > 16 * initialSize)
       this.memory = new Memory(Buffer.allocUnsafeSlow(initialSize));
   }

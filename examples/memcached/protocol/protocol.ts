@@ -1,21 +1,22 @@
-// memcached's text protocol over bytes. Synchronous: requests in, responses out, no strings and no
-// objects on the way of get and set.
-import type { Credentials } from '../credentials.js';
-import { type Memory, wordOf } from '../memory.js';
-import { Slot } from '../state.js';
-import { Administration } from './administration.js';
+// memcached's text protocol over bytes: requests in, responses out, synchronously. A get or set in
+// its usual form makes no strings and no objects.
+import { Field } from '../shared/state.js';
+import type { Credentials } from '../shared/credentials.js';
+import { type Memory, wordOf } from '../store/memory.js';
+import { Administration, verboseCommands } from './administration.js';
 import { Arithmetic } from './arithmetic.js';
 import { authenticate } from './authentication.js';
+import { commandName } from './command-name.js';
 import { Context, type Environment } from './context.js';
 import { Items } from './items.js';
 import { Meta } from './meta.js';
 import type { Output } from './output.js';
 import * as reply from './replies.js';
 import { Retrieval } from './retrieval.js';
-import type { Session } from './session.js';
+import { restOfLine, type Session } from './session.js';
 import { Statistics } from './statistics.js';
 import { Storage } from './storage.js';
-import { version } from './version.js';
+import { protocolVersion } from './version.js';
 import { Mode, Writer } from './writer.js';
 
 const getWord = wordOf('get ');
@@ -24,31 +25,17 @@ const newline = 10;
 const carriageReturn = 13;
 const space = 32;
 const letterM = 109;
-/** Without a newline within this many bytes, only a get may go on. */
+/** Only a get may have a longer line. */
 const longestLine = 2048;
-const longestGet = 2 ** 20;
 const mostLeadingSpaces = 100;
 
-const modes: Record<string, Mode> = {
+const modes = {
   set: Mode.Set,
   add: Mode.Add,
   replace: Mode.Replace,
   append: Mode.Append,
   prepend: Mode.Prepend,
-};
-
-/** By their first four letters. */
-const commonNames = new Map(
-  ['incr', 'decr', 'touch', 'delete', 'gets', 'gats'].map((name) => [
-    wordOf(name.slice(0, 4)),
-    { name, length: name.length, last: wordOf(name.slice(-4)) },
-  ]),
-);
-
-const threeBytes = 0xffffff;
-const shortNames = new Map(
-  ['set', 'get', 'cas', 'add', 'gat'].map((name) => [wordOf(`${name} `) & threeBytes, name]),
-);
+} as const;
 
 export class Protocol {
   readonly #context: Context;
@@ -74,29 +61,24 @@ export class Protocol {
     this.#statistics = new Statistics(context);
   }
 
-  /** Slot of the connection whose requests come next. */
+  /** The slot of the connection whose requests come next. */
   set slot(slot: number) {
     this.#context.slot = slot;
   }
 
   /**
-   * Runs the first request of input[start, end). Returns how many bytes it took; 0 when it is not
-   * complete, and then session.needed says how many it will take at least.
+   * Serves the first request of input[start, end). Returns the number of bytes that it took; 0 if
+   * it is not complete, and then session.needed says how many bytes it takes at least.
    */
   execute(input: Memory, start: number, end: number, session: Session): number {
     const context = this.#context;
     const { bytes } = input;
     context.session = session;
-    if (session.swallow > 0) {
-      const taken = Math.min(session.swallow, end - start);
-      session.swallow -= taken;
-      return taken;
-    }
+    if (session.swallow !== 0) return this.#swallow(bytes, start, end);
     session.needed = 1;
-    const credentials = this.#credentials;
-    const stranger = credentials !== undefined && !session.authenticated;
-    // What most requests are is recognised before their line's end has been looked for.
-    if (end - start > 8 && !session.getting && !stranger && context.slots[Slot.Watched] === 0) {
+    const stranger = this.#credentials !== undefined && !session.authenticated;
+    // The usual forms are recognised before the end of the line is looked for.
+    if (end - start > 8 && !session.getting && !stranger && context.fields[Field.Watched] === 0) {
       const word = input.view.getInt32(start, true);
       if (word === getWord && bytes[end - 1] === newline) {
         const taken = this.#retrieval.plainGet(input, start, end);
@@ -106,46 +88,80 @@ export class Protocol {
         if (taken >= 0) return taken;
       }
     }
+    return this.#line(input, start, end, stranger);
+  }
+
+  /** Throws away what is left of a refused value or line. */
+  #swallow(bytes: Buffer, start: number, end: number): number {
+    const { session } = this.#context;
+    if (session.swallow !== restOfLine) {
+      const taken = Math.min(session.swallow, end - start);
+      session.swallow -= taken;
+      return taken;
+    }
+    const lineEnd = bytes.subarray(start, end).indexOf(newline);
+    if (lineEnd < 0) return end - start;
+    session.swallow = 0;
+    return lineEnd + 1;
+  }
+
+  /** Finds the end of the line. */
+  #line(input: Memory, start: number, end: number, stranger: boolean): number {
+    const { request, session } = this.#context;
+    const { bytes } = input;
+    request.input = input;
+    request.start = start;
+    request.end = end;
     let at = start;
     let stop = end;
     for (; at < end && bytes[at] !== newline; at++) if (bytes[at] === 0 && stop === end) stop = at;
-    if (at === end) return this.#longLine(bytes, start, end);
-    const next = at + 1;
-    // memcached's lines are strings of C: nothing behind a zero counts.
-    const least = session.getting ? 0 : 1; // a line of nothing but a carriage return keeps it
+    if (at === end) return this.#unfinishedLine(bytes, start, end, stranger);
+    request.next = at + 1;
+    // A lone carriage return is kept where a command is expected, as in memcached.
+    const least = session.getting ? 0 : 1;
+    // memcached's lines are C strings: what follows a zero is ignored.
     if (stop === end) stop = at - start > least && bytes[at - 1] === carriageReturn ? at - 1 : at;
-    if (session.getting) return this.#retrieval.resume(input, start, stop, next);
-    if (stranger) return authenticate(context, credentials, input, start, stop, next, end);
-    return this.#command(input, start, stop, next, end);
+    request.stop = stop;
+    if (session.getting) return this.#retrieval.resume();
+    if (stranger && this.#credentials !== undefined)
+      return authenticate(this.#context, this.#credentials);
+    return this.#command();
   }
 
-  #longLine(bytes: Buffer, start: number, end: number): number {
+  /** The end of the line has not come yet. The keys of a long get are answered without it. */
+  #unfinishedLine(bytes: Buffer, start: number, end: number, stranger: boolean): number {
     const { session } = this.#context;
     const length = end - start;
     session.needed = length + 1;
-    if (length <= longestLine || session.getting) return 0;
-    let first = start;
-    while (first < end && bytes[first] === space) first++;
-    const word = bytes.toString('latin1', first, first + 5);
-    const getting = word.startsWith('get ') || word === 'gets ';
-    if (length <= longestGet && getting && first - start <= mostLeadingSpaces) return 0;
-    session.closing = true;
-    return length;
+    if (length <= longestLine) return 0;
+    let taken = 0;
+    if (session.getting) {
+      taken = this.#retrieval.beginning(start, session.withCas, session.expires);
+    } else if (!stranger) {
+      let first = start;
+      while (first < end && bytes[first] === space) first++;
+      const word = bytes.toString('latin1', first, first + 5);
+      const keys = word.startsWith('get ') ? first + 3 : word === 'gets ' ? first + 4 : -1;
+      if (keys > 0 && first - start <= mostLeadingSpaces)
+        taken = this.#retrieval.beginning(keys, word === 'gets ', -1);
+    }
+    if (taken === 0) session.closing = true;
+    session.needed = 1;
+    return taken === 0 ? length : taken;
   }
 
-  /** Returns the bytes taken, 0 when a value is not complete yet. */
-  #command(input: Memory, start: number, stop: number, next: number, end: number): number {
-    const { tokens, out, slots, session } = this.#context;
-    tokens.split(input, start, stop);
+  /** Returns the bytes taken, 0 if a value is not complete yet. */
+  #command(): number {
+    const { tokens, out, fields, session, request } = this.#context;
+    tokens.split(request.input, request.start, request.stop);
     const { count } = tokens;
-    if (slots[Slot.Watched] !== 0) this.#show(input.bytes, start, stop);
+    if (fields[Field.Watched] !== 0) this.#show();
     if (count === 0 || tokens.length(0) < 2) {
       out.text(reply.error);
-      return next - start;
+      return request.lineLength;
     }
-    const name = this.#name();
-    if (name.length === 2 && input.bytes[tokens.start[0]!] === letterM)
-      return this.#meta.run(name, start, next, end);
+    const name = commandName(tokens);
+    if (name.length === 2 && tokens.letter(0) === letterM) return this.#meta.run(name);
     switch (name) {
       case 'set':
       case 'add':
@@ -153,44 +169,29 @@ export class Protocol {
       case 'append':
       case 'prepend':
         if (count !== 5 && count !== 6) break;
-        return this.#storage.store(modes[name]!, false, start, next, end);
+        return this.#storage.store(modes[name], false);
       case 'cas':
         if (count !== 6 && count !== 7) break;
-        return this.#storage.store(Mode.Set, true, start, next, end);
+        return this.#storage.store(Mode.Set, true);
       case 'get':
       case 'gets':
       case 'bget':
         if (count < 2) break;
-        return this.#retrieval.get(start, tokens.end[0]!, stop, next, name === 'gets');
+        return this.#retrieval.get(name === 'gets');
       case 'gat':
       case 'gats':
         if (count < 2) break;
-        return this.#retrieval.getAndTouch(start, stop, next, name === 'gats');
+        return this.#retrieval.getAndTouch(name === 'gats');
       default:
-        if (this.#other(name, count)) return next - start;
+        if (this.#other(name, count)) return request.lineLength;
     }
-    // A web browser, or something worse, that speaks to the wrong port.
+    // A web browser, or worse, that speaks to the wrong port.
     if (tokens.text(count - 1).startsWith('HTTP/')) session.closing = true;
     else out.text(reply.error);
-    return next - start;
+    return request.lineLength;
   }
 
-  /** Word 0; a string is made only of one that is no common command. */
-  #name(): string {
-    const { tokens } = this.#context;
-    const { view } = tokens.input;
-    const first = tokens.start[0]!;
-    const length = tokens.length(0);
-    if (length < 3) return tokens.text(0);
-    const word = view.getInt32(first, true); // a line end follows at least
-    if (length === 3) return shortNames.get(word & threeBytes) ?? tokens.text(0);
-    const known = commonNames.get(word);
-    return known?.length === length && known.last === view.getInt32(first + length - 4, true)
-      ? known.name
-      : tokens.text(0);
-  }
-
-  /** The commands that are one line. False: there is none of that name and number of words. */
+  /** The commands of one line. False: there is none with this name and number of words. */
   #other(name: string, count: number): boolean {
     switch (name) {
       case 'incr':
@@ -225,7 +226,7 @@ export class Protocol {
         this.#administration.debugTime();
         return true;
       case 'version':
-        this.#context.out.line(`VERSION ${version}`);
+        this.#context.out.line(`VERSION ${protocolVersion}`);
         return true;
       case 'stats':
         this.#statistics.run();
@@ -237,9 +238,12 @@ export class Protocol {
     return false;
   }
 
-  #show(bytes: Buffer, start: number, stop: number): void {
-    const { slots, slot } = this.#context;
-    if (slots[Slot.Verbosity]! < 2) return;
-    console.error(`<${slot} ${bytes.toString('latin1', start, stop)}`);
+  /** Shows the line with the client's number; a client of UDP has none. */
+  #show(): void {
+    const { fields, slot, environment, request } = this.#context;
+    if (fields[Field.Verbosity]! < verboseCommands) return;
+    const client = slot < 0 ? 'udp' : environment.connections.numberOf(slot);
+    const line = request.input.bytes.toString('latin1', request.start, request.stop);
+    console.error(`<${client} ${line}`);
   }
 }

@@ -1,6 +1,5 @@
 // Fixed responses of the protocol (memcached's doc/protocol.txt), as bytes.
-
-import { Memory } from '../memory.js';
+import { Memory } from '../store/memory.js';
 
 const line = (text: string) => new Memory(Buffer.from(`${text}\r\n`, 'latin1'));
 
@@ -40,3 +39,19 @@ export const authFailure = line('CLIENT_ERROR authentication failure');
 export const illegalClass = line('CLIENT_ERROR Illegal slab id');
 export const metaNoop = line('MN');
 export const metaMiss = line('EN');
+export const manyWords = line('CLIENT_ERROR options flags are too long');
+export const manyFlags = line('CLIENT_ERROR options flags too long');
+export const badFlag = line('CLIENT_ERROR invalid or duplicate flag');
+export const longOpaqueText = 'CLIENT_ERROR opaque token too long';
+export const longOpaque = line(longOpaqueText);
+export const noMemoryForNewNumber = line('SERVER_ERROR Out of memory allocating new item');
+
+/** How the answers of the meta commands begin. */
+const code = (text: string) => new Memory(Buffer.from(text, 'latin1'));
+
+export const codeDone = code('HD');
+export const codeValue = code('VA ');
+export const codeMiss = code('EN');
+export const codeNotFound = code('NF');
+export const codeNotStored = code('NS');
+export const codeExists = code('EX');

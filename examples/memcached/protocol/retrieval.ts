@@ -1,19 +1,20 @@
 // get, gets, gat and gats.
-import type { Memory } from '../memory.js';
-import { wordOf } from '../memory.js';
-import { prefixGet, prefixHit } from '../prefixes.js';
-import { counter } from '../statistics.js';
-import { Item } from '../store/layout.js';
+import { counter } from '../shared/counters.js';
+import { prefixGet, prefixHit } from '../shared/prefixes.js';
+import { type Memory, wordOf } from '../store/memory.js';
 import type { Shard } from '../store/shard.js';
 import { type Context, longestKey } from './context.js';
 import * as reply from './replies.js';
+import { restOfLine } from './session.js';
 
 const valueWord = wordOf('VALU');
 const eSpace = 0x4520; // 'E ', of 'VALUE '
 
-/** Room for anything but an item's text: names, numbers, line ends. */
+/** Room for the parts of an answer besides the item's text: names, numbers, line ends. */
 const leastRoom = 64;
-/** Responses beyond this go out before more of the input is looked at. */
+/**
+ * Once a client's answers have this many bytes they go out before more of its input is looked at.
+ */
 export const enoughOutput = 256 * 1024;
 
 const newline = 10;
@@ -38,31 +39,48 @@ export class Retrieval {
     this.#context = context;
   }
 
-  /** A line of get or gets, from its keys on. */
-  get(start: number, at: number, stop: number, next: number, withCas: boolean): number {
-    return this.#keys(this.#context.tokens.input, start, at, stop, next, withCas, -1);
+  /** A line of get or gets. Returns the bytes taken. */
+  get(withCas: boolean): number {
+    return this.#keys(this.#context.tokens.endOf(0), withCas, -1);
   }
 
-  getAndTouch(start: number, stop: number, next: number, withCas: boolean): number {
-    const { tokens, out, clock } = this.#context;
+  /** A line of gat or gats. Returns the bytes taken. */
+  getAndTouch(withCas: boolean): number {
+    const { tokens, out, clock, request } = this.#context;
     const exptime = tokens.signed(1);
     if (Number.isNaN(exptime)) {
       out.text(reply.badExptime);
-      return next - start;
+      return request.lineLength;
     }
-    const expires = clock.expires(exptime);
-    return this.#keys(tokens.input, start, tokens.end[1]!, stop, next, withCas, expires);
+    return this.#keys(tokens.endOf(1), withCas, clock.expires(exptime));
   }
 
-  /** A line that goes on with the keys of a get whose answers were many. */
-  resume(input: Memory, start: number, stop: number, next: number): number {
-    const { session } = this.#context;
-    return this.#keys(input, start, start, stop, next, session.withCas, session.expires);
+  /** A line that begins with the rest of the keys of a get. Returns the bytes taken. */
+  resume(): number {
+    const { session, request } = this.#context;
+    return this.#keys(request.start, session.withCas, session.expires);
   }
 
   /**
-   * 'get' with its keys, if they are short and set apart by single blanks, and the line is complete,
-   * as that of input ending in a newline is. Otherwise #keys() does the rest, or, with 0, all of it.
+   * The keys of a line that has not ended yet, from `at` on, up to the last blank. The session goes
+   * on with the rest. Returns the bytes taken, 0 if no key is complete.
+   */
+  beginning(at: number, withCas: boolean, expires: number): number {
+    const { session, request } = this.#context;
+    const blank = request.input.bytes.lastIndexOf(space, request.end - 1);
+    if (blank <= at) return 0;
+    request.stop = blank;
+    request.next = blank;
+    const taken = this.#keys(at, withCas, expires, false);
+    if (taken === request.lineLength && session.swallow === 0)
+      return this.#pause(taken, withCas, expires);
+    return taken;
+  }
+
+  /**
+   * 'get' with its keys, if they are short and separated by single blanks, and the line is
+   * complete: it is, if the input ends with a newline. Otherwise #keys() does the rest, or all of
+   * it if this returns 0.
    */
   plainGet(input: Memory, start: number, end: number): number {
     const { key, out } = this.#context;
@@ -74,8 +92,8 @@ export class Retrieval {
       const last = after === carriageReturn && view.getUint8(stop + 1) === newline;
       if ((key.length - 1) >>> 0 >= longestKey || (after !== space && !last)) {
         if (at === start + 4) return 0;
-        // The keys before have been answered. One that is too long makes an error of the whole line, as
-        // far as its answers can still be taken back.
+        // The keys before have been answered. A key that is too long makes the whole line an error:
+        // the answers are taken back if they have not left.
         if (key.length > longestKey && out.begin === begin && out.taken === taken)
           out.end = written;
         return this.#pause(at - start, false, -1);
@@ -91,27 +109,21 @@ export class Retrieval {
   }
 
   /**
-   * Answers the keys in bytes[at, stop) of the line bytes[start, next). `expires` -1 leaves the
-   * items' expiry as it is. When the answers become many, it stops behind a key and returns what has
-   * been taken; the session goes on from there.
+   * Answers the keys of the request's line from `at` on, and with `whole` the end of the line.
+   * `expires` -1 leaves the items' expiry as it is. Returns the bytes taken. When the answers
+   * become many, these end behind a key, and the session goes on from there.
    */
-  #keys(
-    input: Memory,
-    start: number,
-    at: number,
-    stop: number,
-    next: number,
-    withCas: boolean,
-    expires: number,
-  ): number {
+  #keys(at: number, withCas: boolean, expires: number, whole = true): number {
     const context = this.#context;
-    const { session, out, key } = context;
+    const { session, out, key, request } = context;
+    const { input, start, stop } = request;
     const { bytes } = input;
     let keys = session.getting ? 1 : 0;
     session.getting = false;
     if (stop - at > longestKey && hasLongKey(bytes, at, stop)) {
       out.text(reply.badFormat);
-      return next - start;
+      if (!whole) session.swallow = restOfLine;
+      return request.lineLength;
     }
     for (let first = at; ;) {
       while (first < stop && bytes[first] === space) first++;
@@ -126,11 +138,11 @@ export class Retrieval {
       if (found) context.countPrefix(prefixHit);
       first = keyEnd;
     }
-    out.text(keys === 0 && expires < 0 ? reply.error : reply.end);
-    return next - start;
+    if (whole) out.text(keys === 0 && expires < 0 ? reply.error : reply.end);
+    return request.lineLength;
   }
 
-  /** The answers have become many, or what follows is not plain: the rest of the keys comes later. */
+  /** The rest of the keys comes with the next request. */
   #pause(taken: number, withCas: boolean, expires: number): number {
     const { session } = this.#context;
     session.getting = true;
@@ -139,19 +151,18 @@ export class Retrieval {
     return taken;
   }
 
-  /** Answers the key; nothing for a miss. Returns whether it was a hit. */
+  /** Answers the key; a miss has no answer. Returns whether it was a hit. */
   #getOne(withCas: boolean, expires: number): boolean {
-    const context = this.#context;
-    const shard = context.store.shard(context.key.hash);
+    const { out, shard } = this.#context;
     for (let room = leastRoom; room > 0;) {
-      context.out.ensure(room); // outside of the lock: it may mean to send
+      out.ensure(room); // outside of the lock: it may send
       room = this.#tryGet(shard, withCas, expires);
     }
-    context.out.finishValue(shard);
+    out.finishValue(shard);
     return this.#found;
   }
 
-  /** Returns the room that the answer needs where there is less. */
+  /** Returns 0, or the room that the answer needs if there is less. */
   #tryGet(shard: Shard, withCas: boolean, expires: number): number {
     const context = this.#context;
     const { key, count, out } = context;
@@ -159,7 +170,7 @@ export class Retrieval {
     shard.lock();
     try {
       const item = shard.find(key, now);
-      const length = item === 0 ? 0 : shard.textLength(item);
+      const length = item === 0 ? 0 : shard.view.textLength(item);
       if (!out.hasRoom(length + leastRoom)) return length + leastRoom;
       this.#found = item !== 0;
       if (expires < 0) {
@@ -167,7 +178,7 @@ export class Retrieval {
         count[item === 0 ? counter.get_misses : counter.get_hits]!++;
       } else this.#countTouch(shard, item, expires);
       if (item === 0) return 0;
-      shard.touch(item, now);
+      shard.view.touch(item, now, true);
       this.#write(shard, item, length, withCas);
       return 0;
     } finally {
@@ -179,7 +190,7 @@ export class Retrieval {
     const { count } = this.#context;
     count[counter.cmd_touch]!++;
     count[item === 0 ? counter.touch_misses : counter.touch_hits]!++;
-    if (item !== 0) shard.setExpires(item, expires);
+    if (item !== 0) shard.view.setExpires(item, expires);
   }
 
   /** VALUE <key> <flags> <bytes>[ <cas>]\r\n<data>\r\n, under the shard's lock. */
@@ -189,22 +200,23 @@ export class Retrieval {
     const at = out.end;
     view.setInt32(at, valueWord, true);
     view.setUint16(at + 4, eSpace);
-    if (withCas || shard.isLarge(item)) return this.#writeParts(shard, item, at + 6, withCas);
-    shard.readText(item, length, out.memory, at + 6);
+    if (withCas || shard.view.firstPage(item) !== 0)
+      return this.#writeParts(shard, item, at + 6, withCas);
+    shard.text.copyAll(item, length, out.memory, at + 6);
     out.end = at + 6 + length;
     return undefined;
   }
 
   #writeParts(shard: Shard, item: number, at: number, withCas: boolean): void {
     const { out } = this.#context;
-    const w = item >> 2;
-    shard.readHead(item, out.memory, at);
-    out.end = at + shard.headLength(item);
+    const { text, view } = shard;
+    text.copyHead(item, out.memory, at);
+    out.end = at + view.headLength(item);
     if (withCas) {
-      out.end -= 2;
+      out.end -= 2; // the line end, which follows the number
       out.byte(space);
-      out.number64(shard.words[w + Item.CasHigh]!, shard.words[w + Item.CasLow]!);
-      out.line('');
+      out.number64(view.casHigh(item), view.casLow(item));
+      out.crlf();
     }
     out.value(shard, item);
   }

@@ -1,22 +1,25 @@
-// One client's state between two reads.
+// The state of one client between two requests.
+
+/** For Session.swallow: the rest of the line is thrown away. */
+export const restOfLine = -1;
 
 export class Session {
-  /** Bytes from the start of the unconsumed input that the next request needs at least. */
+  /** Bytes that the next request needs at least, from the first unconsumed one on. */
   needed = 1;
-  /** Bytes of a refused value that are still to be thrown away. */
+  /** Bytes of a refused value that are still to be thrown away, or restOfLine. */
   swallow = 0;
-  /** The input goes on with keys of a get whose answers so far were many. */
+  /** The input goes on with keys of a get that has been answered in part. */
   getting = false;
-  /** Of that get: answers carry CAS numbers; the new expiry, -1 for none. */
+  /** Of that get: whether answers carry CAS numbers, and the new expiry, -1 for none. */
   withCas = false;
   expires = -1;
-  /** With -Y: the client has given a password that is right. */
+  /** With -Y: the client has given a right password. */
   authenticated = false;
-  /** The client said quit, or has to be cut off. */
+  /** The connection is to be closed. */
   closing = false;
 
-  /** Whether the next input goes on with something. */
+  /** Whether the session differs from a new one. */
   get pending(): boolean {
-    return this.swallow > 0 || this.getting || this.authenticated;
+    return this.swallow !== 0 || this.getting || this.authenticated;
   }
 }

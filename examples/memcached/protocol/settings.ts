@@ -1,5 +1,5 @@
-// `stats settings`: what the server was started with, and what has been changed since.
-import { Slot } from '../state.js';
+// `stats settings`: the options, with what commands have changed.
+import { Field } from '../shared/state.js';
 import type { Environment } from './context.js';
 import type { Line } from './statistics.js';
 
@@ -7,26 +7,26 @@ const yesNo = (value: boolean) => (value ? 'yes' : 'no');
 
 export function* settings(environment: Environment): Generator<Line> {
   const { options, state, addresses, workers, store } = environment;
-  const { slots } = state;
-  const { geometry } = store.shards[0]!;
+  const { fields } = state;
+  const { geometry } = store;
   const port = (protocol: string) =>
     addresses.find((address) => address.protocol === protocol)?.port ?? 0;
-  yield ['maxbytes', slots[Slot.MemoryLimit]!];
+  yield ['maxbytes', fields[Field.MemoryLimit]!];
   yield ['maxconns', options.connections];
   yield ['tcpport', port('tcp')];
   yield ['udpport', port('udp')];
   yield ['inter', options.unixSocket === undefined ? options.addresses.join(',') : 'NULL'];
-  yield ['verbosity', slots[Slot.Verbosity]!];
-  yield ['oldest', slots[Slot.Flushed]!];
+  yield ['verbosity', fields[Field.Verbosity]!];
+  yield ['oldest', fields[Field.Flushed]!];
   yield ['evictions', options.evict ? 'on' : 'off'];
   yield ['domain_socket', options.unixSocket ?? 'NULL'];
   yield ['umask', options.unixMode.toString(8)];
   yield ['shutdown_command', yesNo(options.shutdownCommand)];
   yield ['growth_factor', '1.25'];
-  yield ['chunk_size', geometry.classes[0]!];
+  yield ['chunk_size', geometry.classes[0] ?? 0];
   yield ['num_threads', workers];
   yield ['stat_key_prefix', options.prefixDelimiter];
-  yield ['detail_enabled', yesNo(slots[Slot.Detail] !== 0)];
+  yield ['detail_enabled', yesNo(fields[Field.Detail] !== 0)];
   yield ['reqs_per_event', options.requestsPerTurn];
   yield ['cas_enabled', 'yes'];
   yield ['tcp_backlog', options.backlog];
@@ -40,7 +40,7 @@ export function* settings(environment: Environment): Generator<Line> {
   yield ['shards', store.shards.length];
   yield ['flush_enabled', yesNo(options.flushCommand)];
   yield ['dump_enabled', 'yes'];
-  yield ['hash_algorithm', 'murmur2-seeded'];
+  yield ['hash_algorithm', 'multiply-xorshift-seeded'];
   yield ['lru_crawler', 'yes'];
   yield ['idle_timeout', options.idleTimeout];
   yield ['track_sizes', yesNo(options.trackSizes)];

@@ -1,17 +1,15 @@
-// The stats command and its kinds.
-import { socketText } from '../connections.js';
-import { watch } from './administration.js';
-import { Slot } from '../state.js';
+// The stats command.
+import { socketText } from '../shared/connections.js';
+import { Field } from '../shared/state.js';
+import { Statistic } from '../store/layout.js';
 import type { Shard } from '../store/shard.js';
-import { firstEvent, Item, Statistic, stateBinaryKey } from '../store/layout.js';
+import { watch } from './administration.js';
+import { dumpKeys } from './cachedump.js';
 import type { Context } from './context.js';
 import { generalStatistics } from './general-statistics.js';
 import * as reply from './replies.js';
 import { settings } from './settings.js';
-
-/** As memcached: no more of a dump. */
-const longestDump = 2 ** 21;
-const mostClasses = 64;
+import { version } from './version.js';
 
 export type Line = readonly [name: string, value: string | number];
 
@@ -44,7 +42,7 @@ export class Statistics {
       case 'detail':
         return this.#detail();
       case 'cachedump':
-        return this.#cachedump();
+        return dumpKeys(this.#context);
     }
     return out.text(reply.error);
   }
@@ -59,46 +57,41 @@ export class Statistics {
     const { environment, out } = this.#context;
     environment.counters.reset();
     environment.prefixes.reset();
-    environment.store.forEach(({ statistics }) => {
-      for (let row = 0; row < statistics.length; row += Statistic.Count)
-        statistics.fill(0, row + firstEvent, row + Statistic.Count);
-    });
+    environment.store.forEach(({ census }) => census.reset());
     out.text(reply.reset);
   }
 
-  /** Adds up what `of` says of every shard, under its lock. */
+  /** Adds up what `of` returns for every shard, under its lock. */
   #sum(of: (shard: Shard) => number): number {
     let sum = 0;
     this.#context.store.forEach((shard) => (sum += of(shard)));
     return sum;
   }
 
-  /** Classes by memcached's numbers, which begin with 1; the last is that of large values. */
+  /** Chunk sizes of the classes; the last class is that of large values. */
   get #classes(): number[] {
-    return this.#context.store.shards[0]!.geometry.classes.concat(0);
+    return [...this.#context.store.geometry.classes, 0];
   }
 
   *#items(): Generator<Line> {
     const { store, clock } = this.#context;
     for (const c of this.#classes.keys()) {
       const total = (statistic: Statistic) =>
-        this.#sum((shard) => shard.statistics[c * Statistic.Count + statistic]!);
+        this.#sum(({ census }) => census.statistic(c, statistic));
       const number = total(Statistic.Items);
       if (number === 0) continue;
-      const name = (text: string) => `items:${c + 1}:${text}`;
+      const name = (text: string) => `items:${c + 1}:${text}`; // memcached's classes begin with 1
       let oldest = clock.now;
-      store.forEach((shard) => (oldest = Math.min(oldest, shard.underHand(c) || clock.now)));
+      store.forEach(({ census }) => {
+        oldest = Math.min(oldest, census.oldestUse(c) || clock.now);
+      });
       yield [name('number'), number];
       yield [name('age'), clock.now - oldest];
       yield [name('mem_requested'), total(Statistic.Bytes)];
       yield [name('evicted'), total(Statistic.Evicted)];
       yield [name('evicted_nonzero'), total(Statistic.EvictedNonzero)];
-      yield [
-        name('evicted_time'),
-        Math.max(
-          ...store.shards.map((s) => s.statistics[c * Statistic.Count + Statistic.EvictedTime]!),
-        ),
-      ];
+      const times = store.shards.map(({ census }) => census.statistic(c, Statistic.EvictedTime));
+      yield [name('evicted_time'), Math.max(...times)];
       yield [name('outofmemory'), total(Statistic.OutOfMemory)];
       yield [name('reclaimed'), total(Statistic.Expired)];
       yield [name('expired_unfetched'), total(Statistic.ExpiredUnfetched)];
@@ -110,14 +103,19 @@ export class Statistics {
 
   *#slabs(): Generator<Line> {
     const { store } = this.#context;
-    const { pageSize } = store.shards[0]!.geometry;
+    const { pageSize } = store.geometry;
     let active = 0;
     for (const [c, size] of this.#classes.entries()) {
-      const usages = store.shards.map((shard) => shard.locked(() => shard.usage(c)));
-      const pages = usages.reduce((sum, usage) => sum + usage.pages, 0);
+      let pages = 0;
+      let used = 0;
+      let chunksPerPage = 0;
+      store.forEach(({ census }) => {
+        const usage = census.usage(c);
+        pages += usage.pages;
+        used += usage.used;
+        ({ chunksPerPage } = usage);
+      });
       if (pages === 0) continue;
-      const { chunksPerPage } = usages[0]!;
-      const used = usages.reduce((sum, usage) => sum + usage.used, 0);
       active++;
       yield [`${c + 1}:chunk_size`, size === 0 ? pageSize : size];
       yield [`${c + 1}:chunks_per_page`, chunksPerPage];
@@ -127,7 +125,7 @@ export class Statistics {
       yield [`${c + 1}:free_chunks`, pages * chunksPerPage - used];
     }
     yield ['active_slabs', active];
-    yield ['total_malloced', this.#sum((shard) => shard.used)];
+    yield ['total_malloced', this.#sum(({ census }) => census.used)];
   }
 
   *#sizes(): Generator<Line> {
@@ -153,16 +151,17 @@ export class Statistics {
       yield [`${i}:addr`, address];
       yield [`${i}:state`, address.startsWith('udp') ? 'conn_read' : 'conn_listening'];
     }
-    for (const { id, state, lastCommand, peer, local } of connections.list()) {
-      const own = slot >= 0 && id === connections.idOf(slot);
-      yield [`${sockets.length + id}:addr`, peer];
-      yield [`${sockets.length + id}:listen_addr`, local];
-      yield [`${sockets.length + id}:state`, own ? 'conn_parse_cmd' : state];
-      yield [`${sockets.length + id}:secs_since_last_cmd`, own ? 0 : clock.now - lastCommand];
+    for (const { number, state, lastCommand, peer, local } of connections.list()) {
+      const own = slot >= 0 && number === connections.numberOf(slot);
+      yield [`${sockets.length + number}:addr`, peer];
+      yield [`${sockets.length + number}:listen_addr`, local];
+      yield [`${sockets.length + number}:state`, own ? 'conn_parse_cmd' : state];
+      yield [`${sockets.length + number}:secs_since_last_cmd`, own ? 0 : clock.now - lastCommand];
     }
   }
 
   *#rss(): Generator<Line> {
+    yield ['version', version];
     for (const bucket of this.#context.environment.rss().buckets) {
       const name = (text: string) => `${bucket.bucket}:${text}`;
       yield [name('cpu'), bucket.cpu];
@@ -186,46 +185,17 @@ export class Statistics {
   }
 
   #detail(): void {
-    const { tokens, out, slots, environment } = this.#context;
+    const { tokens, out, fields, environment } = this.#context;
     switch (tokens.text(2)) {
       case 'on':
       case 'off':
-        slots[Slot.Detail] = tokens.is(2, 'on') ? 1 : 0;
-        watch(slots);
+        fields[Field.Detail] = tokens.is(2, 'on') ? 1 : 0;
+        watch(fields);
         return out.text(reply.ok);
       case 'dump':
         for (const line of environment.prefixes.list()) out.line(line);
         return out.text(reply.end);
     }
     return out.text(reply.detailUsage);
-  }
-
-  /** Keys and sizes of a class's items: ITEM <key> [<bytes> b; <Unix time of expiry> s] */
-  #cachedump(): void {
-    const { tokens, out, store, clock } = this.#context;
-    if (tokens.count < 4) return out.text(reply.badLine);
-    const id = tokens.unsigned(2);
-    const limit = tokens.unsigned(3);
-    if (id < 0 || limit < 0) return out.text(reply.badFormat);
-    if (id >= mostClasses) return out.text(reply.illegalClass);
-    const lines: string[] = [];
-    let bytes = 0;
-    for (const shard of id > 0 && id <= this.#classes.length ? store.shards : [])
-      shard.locked(() =>
-        shard.forEachOf(id - 1, (item) => {
-          const { words } = shard;
-          const w = item >> 2;
-          if ((words[w + Item.State]! & stateBinaryKey) !== 0) return true;
-          const expires = words[w + Item.Expires]!;
-          const line = `ITEM ${shard.keyOf(item).toString('latin1')} [${words[w + Item.Length]} b; ${
-            expires === 0 ? 0 : clock.epoch + expires
-          } s]`;
-          bytes += line.length + 2;
-          if (bytes < longestDump) lines.push(line);
-          return bytes < longestDump && (limit === 0 || lines.length < limit);
-        }),
-      );
-    for (const line of limit === 0 ? lines : lines.slice(0, limit)) out.line(line);
-    return out.text(reply.end);
   }
 }

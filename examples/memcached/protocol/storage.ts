@@ -1,16 +1,15 @@
 // set, add, replace, append, prepend and cas.
-import { type Memory, wordOf } from '../memory.js';
-import { prefixSet } from '../prefixes.js';
-import { counter } from '../statistics.js';
+import { type Memory, wordOf } from '../store/memory.js';
+import { prefixSet } from '../shared/prefixes.js';
+import { counter } from '../shared/counters.js';
 import { type Context, longestKey } from './context.js';
 import * as reply from './replies.js';
 import { Mode, Outcome, type Writer } from './writer.js';
 
-const carriageReturn = 13;
-const newline = 10;
 const space = 32;
 const zero = 48;
 const crlf = 0x0d0a;
+/** ' noreply' as two words. */
 const noreplyWords = [wordOf(' nor'), wordOf('eply')] as const;
 const noreplyLength = 8;
 const longestValue = 0x7ffffffd;
@@ -27,6 +26,7 @@ const answers: Record<Outcome, Memory> = {
 export class Storage {
   readonly #context: Context;
   readonly #writer: Writer;
+  /** What #plainNumber() has read. */
   #number = 0;
 
   constructor(context: Context, writer: Writer) {
@@ -34,11 +34,11 @@ export class Storage {
     this.#writer = writer;
   }
 
-  /** A line with its value. Returns the bytes taken, 0 when the value is not complete yet. */
-  store(mode: Mode, withCas: boolean, start: number, next: number, end: number): number {
+  /** A line with its value. Returns the bytes taken, 0 if the value is not complete yet. */
+  store(mode: Mode, withCas: boolean): number {
     const context = this.#context;
-    const { tokens } = context;
-    const { bytes } = tokens.input;
+    const { tokens, request, item } = context;
+    const { input, next } = request;
     const flags = tokens.unsigned(2);
     const exptime = tokens.signed(3);
     const length = tokens.signed(4);
@@ -50,21 +50,21 @@ export class Storage {
       (withCas && !tokens.words64(5))
     ) {
       context.answer(reply.badFormat);
-      return next - start;
+      return request.lineLength;
     }
     context.takeKey();
     if (!this.#writer.fits(length)) {
       context.answer(reply.tooLarge);
       this.#writer.refuse(mode === Mode.Set && !withCas, length);
-      return next - start;
+      return request.lineLength;
     }
-    const taken = next - start + length + 2;
-    if (end - start < taken) {
+    const taken = request.lineLength + length + 2;
+    if (request.end - request.start < taken) {
       context.session.needed = taken;
       return 0;
     }
     context.count[counter.cmd_set]!++;
-    if (bytes[next + length] !== carriageReturn || bytes[next + length + 1] !== newline) {
+    if (input.view.getUint16(next + length) !== crlf) {
       context.answer(reply.badChunk);
       return taken;
     }
@@ -73,21 +73,22 @@ export class Storage {
     writer.compare = withCas;
     writer.uniqueHigh = tokens.high;
     writer.uniqueLow = tokens.low;
-    const expires = context.clock.expires(exptime);
-    context.answer(answers[writer.put(mode, flags, expires, tokens.input, next, length)]);
+    item.flags = flags | 0;
+    item.expires = context.clock.expires(exptime);
+    item.setValue(input, next, length);
+    context.answer(answers[writer.put(mode)]);
     writer.reset();
     return taken;
   }
 
   /**
-   * 'set' with a plain number for each of its words, and at most noreply behind them. Returns -1 and leaves
-   * it to store() otherwise.
+   * 'set' with a plain number for each of its words, and at most noreply behind them. Returns -1 if
+   * it is another: store() serves that.
    */
   plainSet(input: Memory, start: number, end: number): number {
-    const { key, session, count, out, clock } = this.#context;
+    const { key, session, count, out, clock, item } = this.#context;
     const { view } = input;
-    // A key, three blanks, three digits and the line's end at least; a number is looked at while
-    // there is a byte behind it.
+    // Numbers are read only while there is a byte behind them.
     let at = key.scan(input, start + 4, end - 1);
     if ((key.length - 1) >>> 0 >= longestKey || view.getUint8(at) !== space) return -1;
     at = this.#plainNumber(view, at + 1, end - 1);
@@ -112,8 +113,10 @@ export class Storage {
       if (!quiet) out.text(reply.badChunk);
       return taken;
     }
-    const expires = clock.expires(exptime);
-    const outcome = this.#writer.put(Mode.Set, flags, expires, input, value, length);
+    item.flags = flags | 0;
+    item.expires = clock.expires(exptime);
+    item.setValue(input, value, length);
+    const outcome = this.#writer.put(Mode.Set);
     if (!quiet) out.text(answers[outcome]);
     return taken;
   }
@@ -128,7 +131,10 @@ export class Storage {
     );
   }
 
-  /** Reads up to nine digits before `end` into #number; returns where they end, -1 without any. */
+  /**
+   * Reads up to nine digits before `end` into #number; returns where they end, -1 if there are
+   * none.
+   */
   #plainNumber(view: DataView, at: number, end: number): number {
     let number = 0;
     let i = at;

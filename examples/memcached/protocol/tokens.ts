@@ -1,41 +1,46 @@
-// Words of a command line, as offsets into the bytes they came in: no strings are made of short ones.
-
-import { Memory } from '../memory.js';
+// Words of a command line, as offsets into the bytes in which they came.
+import { Memory } from '../store/memory.js';
 
 const space = 32;
 const zero = 48;
 
-/** As many words as memcached looks at; get reads its keys by itself. */
+/** Number of words that memcached looks at. The keys of a get are read in another way. */
 const most = 23;
 
-/** Numbers of so many digits are exact as doubles. */
+/** Numbers of this many digits are exact as doubles. */
 const exactDigits = 15;
 
-/** A number as strtol(3) reads it: blanks before it, a sign, and behind it nothing or a blank. */
+/** A number as strtol(3) reads it: blanks, a sign, digits, and then a blank or the end. */
 const number = /^[\t\n\v\f\r ]*([+-]?)(\d+)(?:[\t\n\v\f\r ]|$)/;
 
-/** The 64-bit number that a text begins with, as memcached's safe_strtoull() reads it, or undefined. */
+/**
+ * The 64-bit number that a text begins with, as memcached's safe_strtoull() reads it, or undefined.
+ */
 export function unsigned64(text: string): bigint | undefined {
   const match = number.exec(text);
   if (match === null) return undefined;
-  const size = BigInt(match[2]!);
+  const [, sign, digits = ''] = match;
+  const size = BigInt(digits);
   if (BigInt.asUintN(64, size) !== size) return undefined;
-  const value = BigInt.asUintN(64, match[1] === '-' ? -size : size);
-  // Minus is refused where the result has its highest bit set, and means 2^64 less the number elsewhere.
-  return BigInt.asIntN(64, value) < 0n && match[1] === '-' ? undefined : value;
+  const value = BigInt.asUintN(64, sign === '-' ? -size : size);
+  // A negative number stands for 2^64 less its size, and is refused if that has its highest bit
+  // set.
+  return BigInt.asIntN(64, value) < 0n && sign === '-' ? undefined : value;
 }
 
 export class Tokens {
   count = 0;
-  readonly start = new Int32Array(most);
-  readonly end = new Int32Array(most);
+  /** The bytes in which the words lie. */
+  input = new Memory(Buffer.alloc(0));
   /** The number that words64() has read. */
   high = 0;
   low = 0;
-  /** What they lie in. */
-  input = new Memory(Buffer.alloc(0));
+  readonly #start = new Int32Array(most);
+  readonly #end = new Int32Array(most);
 
-  /** Splits input[start, end) at spaces. Words past the last that is looked at are left out. */
+  /**
+   * Splits input[start, end) at spaces. Words beyond the last that memcached looks at are left out.
+   */
   split(input: Memory, start: number, end: number): void {
     this.input = input;
     const { bytes } = input;
@@ -45,20 +50,33 @@ export class Tokens {
       if (at === end) return;
       const first = at;
       while (at < end && bytes[at] !== space) at++;
-      this.start[this.count] = first;
-      this.end[this.count] = at;
+      this.#start[this.count] = first;
+      this.#end[this.count] = at;
       this.count++;
     }
   }
 
-  length(i: number): number {
-    return this.end[i]! - this.start[i]!;
+  startOf(i: number): number {
+    return this.#start[i]!;
   }
 
-  /** From character `from` of the word on. */
+  endOf(i: number): number {
+    return this.#end[i]!;
+  }
+
+  length(i: number): number {
+    return this.#end[i]! - this.#start[i]!;
+  }
+
+  /** The first character of a word. */
+  letter(i: number): number {
+    return this.input.view.getUint8(this.#start[i]!);
+  }
+
+  /** The word from its character `from` on. */
   text(i: number, from = 0): string {
     return i < this.count
-      ? this.input.bytes.toString('latin1', this.start[i]! + from, this.end[i])
+      ? this.input.bytes.toString('latin1', this.#start[i]! + from, this.#end[i])
       : '';
   }
 
@@ -66,7 +84,7 @@ export class Tokens {
     return i < this.count && this.length(i) === word.length && this.text(i) === word;
   }
 
-  /** A 32-bit number, of a larger one the lower bits, as memcached's safe_strtoul() reads it, or -1. */
+  /** The lower 32 bits of a number as memcached's safe_strtoul() reads it, or -1. */
   unsigned(i: number, from = 0): number {
     const plain = this.#plain(i, from);
     if (plain >= 0) return plain;
@@ -74,13 +92,14 @@ export class Tokens {
     return value === undefined ? -1 : Number(BigInt.asUintN(32, value));
   }
 
-  /** The same with a sign, as safe_strtol() reads it, or NaN. */
+  /** The same with a sign, as memcached's safe_strtol() reads it, or NaN. */
   signed(i: number, from = 0): number {
     const plain = this.#plain(i, from);
     if (plain >= 0) return plain | 0;
     const match = number.exec(this.text(i, from));
     if (match === null) return Number.NaN;
-    const value = BigInt(`${match[1] === '-' ? '-' : ''}${match[2]}`);
+    const [, sign, digits = ''] = match;
+    const value = BigInt(sign === '-' ? `-${digits}` : digits);
     return BigInt.asIntN(64, value) === value ? Number(BigInt.asIntN(32, value)) : Number.NaN;
   }
 
@@ -88,7 +107,7 @@ export class Tokens {
     return unsigned64(this.text(i, from));
   }
 
-  /** Reads the same as two words, `high` and `low`; false if it is none. */
+  /** Reads a 64-bit number into `high` and `low`; false if the word is none. */
   words64(i: number, from = 0): boolean {
     const plain = this.#plain(i, from, exactDigits);
     if (plain >= 0) {
@@ -112,8 +131,8 @@ export class Tokens {
   #plain(i: number, from: number, most = 9): number {
     if (i >= this.count) return -1;
     const { bytes } = this.input;
-    const to = this.end[i]!;
-    const at = this.start[i]! + from;
+    const to = this.#end[i]!;
+    const at = this.#start[i]! + from;
     if (at >= to || to - at > most) return -1;
     let value = 0;
     for (let next = at; next < to; next++) {

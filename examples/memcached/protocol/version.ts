@@ -1,1 +1,4 @@
-export const version = '1.6.18-freebsd-rss';
+/** The version of memcached whose protocol this is: clients expect no more than three numbers. */
+export const protocolVersion = '1.6.18';
+/** The server's own name. */
+export const version = `${protocolVersion}-freebsd-rss`;

@@ -1,7 +1,7 @@
 // Puts values into the store: what set, add, replace, append, prepend, cas and ms have in common.
-import { copy, Memory } from '../memory.js';
-import { counter } from '../statistics.js';
-import { Item, itemHeader, stateBinaryKey, stateStale, stateWon } from '../store/layout.js';
+import { counter } from '../shared/counters.js';
+import { itemHeader } from '../store/layout.js';
+import { copy } from '../store/memory.js';
 import type { Shard } from '../store/shard.js';
 import type { Context } from './context.js';
 
@@ -22,7 +22,7 @@ export const enum Outcome {
   NoMemory,
 }
 
-/** Header, key, flags and lengths of an item never take more. */
+/** Header, key, flags and lengths of an item never take more bytes. */
 const mostOverhead = 512;
 
 export class Writer {
@@ -30,26 +30,31 @@ export class Writer {
   compare = false;
   uniqueHigh = 0;
   uniqueLow = 0;
-  /** Of ms with flag I: where the number is older than the item's, store as stale. */
+  /** Flag I of ms: if the number is older than the item's, store the value as stale. */
   invalidate = false;
-  /** The key came in base64. */
+  /** The key was given in base64. */
   binaryKey = false;
-  /** CAS number of what has been stored last. */
+  /** CAS number of the item that was stored last. */
   casHigh = 0;
   casLow = 0;
   readonly #context: Context;
-  /** Sizes below it fit a chunk whatever the key. */
+  /** Values below this length fit a chunk with any key. */
   readonly #surelySmall: number;
-  #stale = 0;
+  /** The value is stored as stale: it keeps the old item's expiry and mark. */
+  #stale = false;
   #oldExpires = 0;
-  /** Append or prepend stores over the item that has been read, if it has this CAS number still. */
+  #oldWon = false;
+  /**
+   * Append or prepend: stores over the item that was read, if that has the same CAS number still.
+   */
   #joining = false;
-  #unchangedHigh = 0;
-  #unchangedLow = 0;
+  #oldHigh = 0;
+  #oldLow = 0;
+  #oldLength = 0;
 
   constructor(context: Context) {
     this.#context = context;
-    this.#surelySmall = context.store.shards[0]!.geometry.pageSize - mostOverhead;
+    this.#surelySmall = context.store.geometry.pageSize - mostOverhead;
   }
 
   /** Back to a plain store, after one with conditions. */
@@ -59,94 +64,92 @@ export class Writer {
     this.binaryKey = false;
   }
 
-  /** Whether an item of the key and a value of `length` bytes may be. */
+  /** Whether an item of the key and a value of `length` bytes is small enough. */
   fits(length: number): boolean {
     const { store, key } = this.#context;
     return itemHeader + key.length + length <= store.itemSize;
   }
 
-  /** Stores value[at, at + length) under the context's key. */
-  put(
-    mode: Mode,
-    flags: number,
-    expires: number,
-    value: Memory,
-    at: number,
-    length: number,
-  ): Outcome {
-    const { key, store, clock } = this.#context;
-    const shard = store.shard(key.hash);
-    if (mode >= Mode.Append) return this.#join(shard, mode, value, at, length);
-    const pages = length < this.#surelySmall ? 0 : shard.pagesFor(key, length, flags);
-    if (pages > 0) return this.#putLarge(shard, mode, flags, expires, value, at, length, pages);
-    const { now } = clock;
+  /** Stores the context's item. Append and prepend change the item on the way. */
+  put(mode: Mode): Outcome {
+    const { item, shard, clock } = this.#context;
+    if (mode >= Mode.Append) return this.#join(shard, mode);
+    item.pages = item.length < this.#surelySmall ? 0 : shard.values.pagesFor(item);
+    if (item.pages > 0) return this.#putLarge(shard, mode);
     shard.lock();
     try {
-      return this.#replace(shard, mode, flags, expires, value, at, length, 0, now);
+      return this.#replace(shard, mode, clock.now);
     } finally {
       shard.unlock();
     }
   }
 
-  /** A value that is too large: throws it away, and with `old` the old one too: it must not survive. */
+  /**
+   * Throws away the value of the request, which is too large. With `old` the old value goes too:
+   * after a failed set it is out of date.
+   */
   refuse(old: boolean, length: number): void {
     const context = this.#context;
     context.count[counter.store_too_large]!++;
     context.session.swallow = length + 2;
-    if (old) context.withItem((shard, item) => (item === 0 ? undefined : shard.remove(item)));
+    if (old) context.withItem((shard, item) => (item === 0 ? undefined : shard.items.remove(item)));
   }
 
-  /** Under the lock. With `pages`, the value's first bytes are in them already. */
-  #replace(
-    shard: Shard,
-    mode: Mode,
-    flags: number,
-    expires: number,
-    value: Memory,
-    at: number,
-    length: number,
-    pages: number,
-    now: number,
-  ): Outcome {
-    const { key } = this.#context;
+  /** Makes the context's item under the lock, when there is none with its key. 0: no memory. */
+  create(shard: Shard, binaryKey: boolean): number {
+    const { item, clock } = this.#context;
+    item.pages = 0;
+    const created = shard.items.allocate(item, clock.now);
+    if (created === 0) return 0;
+    shard.text.writeValue(created, item.value, item.at);
+    if (binaryKey) shard.view.markBinaryKey(created);
+    shard.items.link(created, clock.now);
+    return created;
+  }
+
+  /** Under the lock. The item's pages, if it has any, are filled. */
+  #replace(shard: Shard, mode: Mode, now: number): Outcome {
+    const { key, item } = this.#context;
+    const { items, view } = shard;
     const old = shard.find(key, now);
     if (mode !== Mode.Set || this.compare || this.#joining) {
       const refusal = this.#refusal(shard, mode, old, now);
       if (refusal !== Outcome.Stored) return refusal;
-      if (this.#stale !== 0) expires = this.#oldExpires;
+      if (this.#stale) item.expires = this.#oldExpires;
     }
-    let item = old;
-    if (old !== 0 && shard.reuse(old, length, flags, expires, now)) {
-      this.#finish(shard, item, value, at);
+    let stored = old;
+    if (old !== 0 && items.reuse(old, item, now)) {
+      this.#finish(shard, stored);
     } else {
-      item = shard.allocate(key, length, flags, expires, now, pages);
-      if (item === 0) return this.#noMemory(shard, mode, now);
-      this.#finish(shard, item, value, at);
-      shard.replace(item, key, now);
+      stored = items.allocate(item, now);
+      if (stored === 0) return this.#noMemory(shard, mode, now);
+      this.#finish(shard, stored);
+      if (old === 0) items.link(stored, now);
+      else items.replace(stored, item, now);
     }
-    this.casHigh = shard.words[(item >> 2) + Item.CasHigh]!;
-    this.casLow = shard.words[(item >> 2) + Item.CasLow]!;
+    this.casHigh = view.casHigh(stored);
+    this.casLow = view.casLow(stored);
     return Outcome.Stored;
   }
 
-  /** Writes value and marks of an item that has been described. */
-  #finish(shard: Shard, item: number, value: Memory, at: number): void {
-    shard.writeValue(item, value, at);
-    if (this.binaryKey || this.#stale !== 0) {
-      shard.words[(item >> 2) + Item.State]! |= this.#stale | (this.binaryKey ? stateBinaryKey : 0);
-      this.#stale = 0;
-    }
+  /** Writes the value and the marks. */
+  #finish(shard: Shard, stored: number): void {
+    const { item } = this.#context;
+    shard.text.writeValue(stored, item.value, item.at);
+    if (this.binaryKey) shard.view.markBinaryKey(stored);
+    if (this.#stale) shard.view.markStale(stored, this.#oldWon);
+    this.#stale = false;
   }
 
   /** Under the lock: Stored if the item may be stored. */
   #refusal(shard: Shard, mode: Mode, old: number, now: number): Outcome {
-    this.#stale = 0;
+    this.#stale = false;
     if (this.#joining)
-      return old !== 0 && hasCas(shard, old, this.#unchangedHigh, this.#unchangedLow)
+      return old !== 0 && shard.view.hasCas(old, this.#oldHigh, this.#oldLow)
         ? Outcome.Stored
         : Outcome.Exists;
     if (mode === Mode.Add) {
-      if (old !== 0) shard.touch(old, now, false);
+      if (old !== 0) shard.view.touch(old, now, false);
       return old === 0 ? Outcome.Stored : Outcome.NotStored;
     }
     if (this.compare) return this.#compare(shard, old);
@@ -155,107 +158,104 @@ export class Writer {
 
   #compare(shard: Shard, old: number): Outcome {
     const { count } = this.#context;
+    const { view } = shard;
     if (old === 0) {
       count[counter.cas_misses]!++;
       return Outcome.NotFound;
     }
-    const w = old >> 2;
     const { uniqueHigh: high, uniqueLow: low } = this;
-    if (hasCas(shard, old, high, low)) {
+    if (view.hasCas(old, high, low)) {
       count[counter.cas_hits]!++;
       return Outcome.Stored;
     }
-    if (this.invalidate && (high !== 0 || low !== 0) && isOlder(high, low, shard, old)) {
+    if (this.invalidate && (high !== 0 || low !== 0) && view.isNewer(old, high, low)) {
       count[counter.cas_hits]!++;
-      this.#stale = stateStale | (shard.words[w + Item.State]! & stateWon);
-      this.#oldExpires = shard.words[w + Item.Expires]!;
+      this.#stale = true;
+      this.#oldWon = view.isWon(old);
+      this.#oldExpires = view.expires(old);
       return Outcome.Stored;
     }
     count[counter.cas_badval]!++;
     return Outcome.Exists;
   }
 
-  /** Where a plain set fails, the old value goes too: stale data must not survive. The lock is held. */
+  /** Under the lock. Where a plain set fails, the old value goes too: it is out of date. */
   #noMemory(shard: Shard, mode: Mode, now: number): Outcome {
     const { key, count } = this.#context;
     count[counter.store_no_memory]!++;
-    this.#stale = 0;
+    this.#stale = false;
     const plain = mode === Mode.Set && !this.compare && !this.#joining;
     const old = plain ? shard.find(key, now) : 0;
-    if (old !== 0) shard.remove(old);
+    if (old !== 0) shard.items.remove(old);
     return Outcome.NoMemory;
   }
 
-  #putLarge(
-    shard: Shard,
-    mode: Mode,
-    flags: number,
-    expires: number,
-    value: Memory,
-    at: number,
-    length: number,
-    pages: number,
-  ): Outcome {
-    const { now } = this.#context.clock;
-    const filled = shard.fill(pages, value, at, length, now);
+  /** The beginning of the value is written before the lock is taken. */
+  #putLarge(shard: Shard, mode: Mode): Outcome {
+    const { item, clock } = this.#context;
+    const { now } = clock;
+    const filled = shard.values.fill(item, now);
     let outcome = Outcome.NoMemory;
     try {
       outcome = shard.locked(() =>
-        filled
-          ? this.#replace(shard, mode, flags, expires, value, at, length, pages, now)
-          : this.#noMemory(shard, mode, now),
+        filled ? this.#replace(shard, mode, now) : this.#noMemory(shard, mode, now),
       );
       return outcome;
     } finally {
-      if (filled && outcome !== Outcome.Stored) shard.abandon();
+      if (filled && outcome !== Outcome.Stored) shard.values.abandon();
     }
   }
 
-  /** Append and prepend: reads the old value, and stores both if it has not changed meanwhile. */
-  #join(shard: Shard, mode: Mode, value: Memory, at: number, length: number): Outcome {
+  /**
+   * Append and prepend: reads the old value, and stores both if the item has not changed meanwhile.
+   */
+  #join(shard: Shard, mode: Mode): Outcome {
     const context = this.#context;
-    const { uniqueHigh: high, uniqueLow: low } = this;
-    const wanted = this.compare && (high !== 0 || low !== 0);
-    for (let outcome = Outcome.Exists; ;) {
-      let flags = 0;
-      let expires = 0;
-      let oldLength = 0;
-      const refusal = context.withItem((_, old) => {
-        if (old === 0) return Outcome.NotStored;
-        const w = old >> 2;
-        if (wanted && !hasCas(shard, old, high, low)) return Outcome.Exists;
-        this.#unchangedHigh = shard.words[w + Item.CasHigh]!;
-        this.#unchangedLow = shard.words[w + Item.CasLow]!;
-        flags = shard.words[w + Item.Flags]!;
-        expires = shard.words[w + Item.Expires]!;
-        oldLength = shard.words[w + Item.Length]!;
-        if (!this.fits(oldLength + length)) return Outcome.NotStored;
-        const scratch = context.ensureScratch(oldLength + length);
-        shard.readValue(old, scratch, mode === Mode.Append ? 0 : length);
-        return Outcome.Stored;
-      });
+    const { item } = context;
+    const { value, at, length } = item;
+    for (;;) {
+      const refusal = this.#readOld(shard, mode, length);
       if (refusal !== Outcome.Stored) return refusal;
-      if (shard.unfinished) shard.finish();
+      if (shard.values.unfinished) shard.values.finish();
       const { scratch } = context;
-      copy(value, at, scratch, mode === Mode.Append ? oldLength : 0, length);
+      copy(value, at, scratch, mode === Mode.Append ? this.#oldLength : 0, length);
+      item.setValue(scratch, 0, this.#oldLength + length);
       this.#joining = true;
-      outcome = this.put(Mode.Set, flags, expires, scratch, 0, oldLength + length);
+      const outcome = this.put(Mode.Set);
       this.#joining = false;
-      // As memcached has it: for want of memory append does nothing.
+      // As in memcached: without memory append does nothing.
       if (outcome === Outcome.NoMemory) return Outcome.NotStored;
       if (outcome !== Outcome.Exists) return outcome;
     }
   }
-}
 
-export function hasCas(shard: Shard, item: number, high: number, low: number): boolean {
-  const w = item >> 2;
-  return shard.words[w + Item.CasLow] === low && shard.words[w + Item.CasHigh] === high;
-}
-
-function isOlder(high: number, low: number, shard: Shard, item: number): boolean {
-  const w = item >> 2;
-  const itemHigh = shard.words[w + Item.CasHigh]!;
-  if (high !== itemHigh) return high >>> 0 < itemHigh >>> 0;
-  return low >>> 0 < shard.words[w + Item.CasLow]! >>> 0;
+  /** Reads the old item into the context's item, and its value into the scratch. */
+  #readOld(shard: Shard, mode: Mode, length: number): Outcome {
+    const context = this.#context;
+    const { item, key, clock } = context;
+    const { view } = shard;
+    const { uniqueHigh: high, uniqueLow: low } = this;
+    const wanted = this.compare && (high !== 0 || low !== 0);
+    for (let room = length; ;) {
+      const scratch = context.ensureScratch(room); // outside of the lock: it allocates
+      shard.lock();
+      try {
+        const old = shard.find(key, clock.now);
+        if (old === 0) return Outcome.NotStored;
+        if (wanted && !view.hasCas(old, high, low)) return Outcome.Exists;
+        this.#oldLength = view.length(old);
+        room = this.#oldLength + length;
+        if (!this.fits(room)) return Outcome.NotStored;
+        if (room > scratch.bytes.length) continue;
+        this.#oldHigh = view.casHigh(old);
+        this.#oldLow = view.casLow(old);
+        item.flags = view.flags(old);
+        item.expires = view.expires(old);
+        shard.values.copy(old, scratch, mode === Mode.Append ? 0 : length, 0);
+        return Outcome.Stored;
+      } finally {
+        shard.unlock();
+      }
+    }
+  }
 }

@@ -1,16 +1,22 @@
-// The hash index of a shard: linear hashing, so that it grows one bucket at a time.
-import { type Geometry, Head, Item } from './layout.js';
+// The hash index of a shard. Linear hashing lets it grow by one bucket at a time.
+import type { Key } from './key.js';
+import { Head, Item, itemHeader, keyLengthMask } from './layout.js';
+import { equal, type Memory } from './memory.js';
 import type { Pages } from './pages.js';
+import type { ShardMemory } from './shard-memory.js';
 
 export class HashIndex {
+  readonly #content: Memory;
   readonly #words: Int32Array;
   readonly #pages: Pages;
   readonly #bucketsPerPage: number;
   readonly #shift: number;
   readonly #directory: number;
 
-  constructor(words: Int32Array, g: Geometry, pages: Pages) {
-    this.#words = words;
+  constructor(memory: ShardMemory, pages: Pages) {
+    const g = memory.geometry;
+    this.#content = memory.content;
+    this.#words = memory.words;
     this.#pages = pages;
     this.#bucketsPerPage = g.pageSize / 4;
     this.#shift = Math.log2(this.#bucketsPerPage);
@@ -20,67 +26,95 @@ export class HashIndex {
   /** Number of buckets. */
   get size(): number {
     const words = this.#words;
-    return (this.#bucketsPerPage << words[Head.IndexLevel]!) + words[Head.IndexSplit]!;
+    return words[Head.IndexMask]! + 1 + words[Head.IndexSplit]!;
   }
 
   /** Takes the first page. */
   start(): void {
+    this.#words[Head.IndexMask] = this.#bucketsPerPage - 1;
     this.#addPage(0);
   }
 
-  /** Word that holds the head of the hash's chain. */
-  slot(hash: number): number {
+  /** The item with this key, expired or not; 0 if there is none. */
+  find(key: Key): number {
     const words = this.#words;
-    const size = this.#bucketsPerPage << words[Head.IndexLevel]!;
-    let bucket = hash & (size - 1);
-    if (bucket < words[Head.IndexSplit]!) bucket = hash & (2 * size - 1);
-    return this.#slotOf(bucket);
+    const { hash, length } = key;
+    let item = words[this.#head(hash)]!;
+    while (item !== 0) {
+      const w = item >> 2;
+      if (
+        words[w + Item.Hash] === hash &&
+        (words[w + Item.State]! & keyLengthMask) === length &&
+        equal(this.#content, item + itemHeader, key.input, key.at, length)
+      )
+        return item;
+      item = words[w + Item.Next]!;
+    }
+    return 0;
   }
 
   insert(item: number): void {
     const words = this.#words;
-    const slot = this.slot(words[(item >> 2) + Item.Hash]!);
-    words[(item >> 2) + Item.Next] = words[slot]!;
-    words[slot] = item;
+    const head = this.#head(words[(item >> 2) + Item.Hash]!);
+    words[(item >> 2) + Item.Next] = words[head]!;
+    words[head] = item;
     words[Head.Items]!++;
   }
 
   remove(item: number): void {
     const words = this.#words;
-    let at = this.slot(words[(item >> 2) + Item.Hash]!);
+    let at = this.#head(words[(item >> 2) + Item.Hash]!);
     while (words[at] !== item) at = (words[at]! >> 2) + Item.Next;
     words[at] = words[(item >> 2) + Item.Next]!;
     words[Head.Items]!--;
   }
 
-  /**
-   * Splits one bucket when items outnumber buckets. Where that needs a page, `makeRoom` is asked for one,
-   * or, while chains are short still, goes without.
-   */
-  grow(makeRoom: (pressing: boolean) => boolean): void {
+  // --- Growth -----------------------------------------------------------------------------------
+
+  /** Whether items outnumber buckets, so that the index is to grow. */
+  get isCrowded(): boolean {
+    return this.#words[Head.Items]! > this.size;
+  }
+
+  /** Whether chains have become long. */
+  get isOvercrowded(): boolean {
+    return this.#words[Head.Items]! > 2 * this.size;
+  }
+
+  /** Whether the next bucket lies on a page that the index does not have yet. */
+  get needsPage(): boolean {
+    return this.#words[this.#directoryOf(this.size)] === 0;
+  }
+
+  /** Splits one bucket. Where that needs a page, one is available. */
+  grow(): void {
     const words = this.#words;
     const buckets = this.size;
-    if (words[Head.Items]! <= buckets) return;
-    if (words[this.#directoryOf(buckets)] === 0) {
-      if (!this.#pages.available && !makeRoom(words[Head.Items]! > 2 * buckets)) return;
-      this.#addPage(buckets);
-    }
-    const size = this.#bucketsPerPage << words[Head.IndexLevel]!;
+    if (this.needsPage) this.#addPage(buckets);
+    const mask = words[Head.IndexMask]!;
     const split = words[Head.IndexSplit]!;
-    this.#split(split, buckets, 2 * size - 1);
-    if (split + 1 < size) {
+    this.#split(split, buckets, 2 * mask + 1);
+    if (split < mask) {
       words[Head.IndexSplit] = split + 1;
     } else {
       words[Head.IndexSplit] = 0;
-      words[Head.IndexLevel]!++;
+      words[Head.IndexMask] = 2 * mask + 1;
     }
+  }
+
+  /** The word that holds the head of the hash's chain. */
+  #head(hash: number): number {
+    const words = this.#words;
+    const mask = words[Head.IndexMask]!;
+    const bucket = hash & mask;
+    return this.#headOf(bucket < words[Head.IndexSplit]! ? hash & (2 * mask + 1) : bucket);
   }
 
   #directoryOf(bucket: number): number {
     return this.#directory + (bucket >>> this.#shift);
   }
 
-  #slotOf(bucket: number): number {
+  #headOf(bucket: number): number {
     return (this.#words[this.#directoryOf(bucket)]! >> 2) + (bucket & (this.#bucketsPerPage - 1));
   }
 
@@ -92,8 +126,8 @@ export class HashIndex {
 
   #split(from: number, to: number, mask: number): void {
     const words = this.#words;
-    const target = this.#slotOf(to);
-    for (let at = this.#slotOf(from); words[at] !== 0;) {
+    const target = this.#headOf(to);
+    for (let at = this.#headOf(from); words[at] !== 0;) {
       const item = words[at]!;
       const next = (item >> 2) + Item.Next;
       if ((words[(item >> 2) + Item.Hash]! & mask) === from) {

@@ -1,8 +1,8 @@
-// The key that a command is about: where it lies, and its hash.
-import { Memory } from '../memory.js';
+// The key of a command: where it lies, and its hash.
+import { Memory } from './memory.js';
 
 const afterSpace = 0x21;
-/** Bytes below 0x21 of a word: `(word - lows) & ~word & highs` is 0 if it has none. */
+/** `(word - lows) & ~word & highs` is 0 if no byte of the word is below 0x21. */
 const lows = 0x21212121;
 const highs = 0x80808080;
 
@@ -14,7 +14,7 @@ export class Key {
   readonly #seed: number;
   readonly #factor: number;
 
-  /** The seed is the process's own, so that colliding keys are hard to choose. */
+  /** The seed is random, so that clients cannot choose keys that collide. */
   constructor(seed: number) {
     this.#seed = seed;
     this.#factor = Math.imul(seed, 0x9e3779b1) | 1;
@@ -32,8 +32,8 @@ export class Key {
   }
 
   /**
-   * Takes the key that begins at `at`, up to the first blank or control character, or to `end`. Returns
-   * where that is.
+   * Sets the key to the bytes from `at` to the first blank or control character, or to `end`.
+   * Returns where it ends.
    */
   scan(input: Memory, at: number, end: number): number {
     const { view } = input;
@@ -66,8 +66,8 @@ export class Key {
 }
 
 /**
- * Multiplied by a secret number, after its upper bits have been folded into the lower ones: else who flips
- * the highest bit of a word would know how the sum changes, whatever the seed.
+ * Folds the upper bits into the lower ones and multiplies by a secret number. Without the folding,
+ * a change of a word's highest bit would change the product in the same way for every seed.
  */
 function mix(h: number, word: number, factor: number): number {
   const folded = h ^ word;

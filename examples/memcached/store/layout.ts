@@ -1,38 +1,41 @@
-// What lies where in a shard's memory: header words, one row of tables per worker, slab class and page,
-// then pages. Offsets of items are byte offsets into the shard, multiples of 8; 0 is no item.
+// The layout of a shard's memory: the header, then tables with a record per worker, per slab class
+// and per page, then the pages. Items are named by their byte offset in the shard, a multiple of 8;
+// 0 means no item.
 //
-// Behind an item's words stands its text, as a get answers it after "VALUE ":
+// The text of an item follows its words, in the form in which a get answers it after "VALUE ":
 // <key> <flags> <length>\r\n<value>\r\n
-// Of a value that does not fit a page, as much as fills whole pages lies in pages of its own; what is
-// left of it stands in the text.
-
-/** Words of the shard's header. What stands before FlushAt survives a reset of the shard. */
+// A value too large for a page lies in pages of its own as far as it fills them. The rest of it
+// stands in the text.
+/** Words of the shard's header. Those before FlushAt survive a reset of the shard. */
 export const enum Head {
   Lock = 0,
   Seed = 1, // of the key hash
-  Resets = 2, // how often a dead worker's lock was broken
+  Resets = 2, // how many times the lock of a dead worker was broken
   CasLow = 3,
   CasHigh = 4,
-  PageLimit = 5, // most pages in use: -m
-  FlushAt = 6, // time of a delayed flush_all, 0 none
+  PageLimit = 5, // pages that may be in use: -m
+  FlushAt = 6, // second of a delayed flush_all, 0 for none
   Items = 7,
   FreePages = 8, // head of the list of free pages, as page number + 1
-  UsedPages = 9, // pages ever taken from the end
+  UsedPages = 9, // pages that have ever been in use; the rest is untouched memory
   TakenPages = 10, // pages in use
-  IndexLevel = 11,
-  IndexSplit = 12,
-  SweepPage = 13, // where the search for expired items goes on
+  IndexMask = 11, // buckets before the current round of splits, less 1
+  IndexSplit = 12, // buckets split in this round
+  SweepPage = 13, // where the search for expired items continues
   SweepChunk = 14,
-  ReadPages = 15, // of values that are read without the lock
-  LostPages = 16, // of those in use, pages that can never be written again
+  ReadPages = 15, // pages of values that are read without the lock
+  LostPages = 16, // pages in use that can never be written again
   Words = 64,
 }
 
-/** Words of a worker's row: values that it fills or reads while it does not hold the lock, as first page + 1. */
+/**
+ * Words of a worker's record: the values that it fills or reads without the lock, each as the
+ * number of its first page + 1.
+ */
 export const enum Held {
   Filling = 0,
-  Reading = 1, // what it copies out
-  Sending = 2, // and what the kernel sends for it, as many as there is room for
+  Reading = 1, // being copied out
+  Sending = 2, // and the words behind it: being sent by the kernel
   Words = 64,
 }
 export const mostWorkers = 128;
@@ -43,52 +46,56 @@ export const enum Statistic {
   Bytes = 1, // of keys, values and headers
   Stored = 2,
   Evicted = 3,
-  EvictedNonzero = 4, // of those, the ones with an expiry
+  EvictedNonzero = 4, // evicted items that had an expiry time
   EvictedUnfetched = 5,
-  EvictedTime = 6, // seconds since the last one evicted had been used
+  EvictedTime = 6, // seconds between the last use of the last evicted item and its eviction
   Expired = 7,
   ExpiredUnfetched = 8,
-  Swept = 9, // of those expired, the ones that the background sweep found
+  Swept = 9, // expired items that the background sweep found
   SweepLooked = 10,
   OutOfMemory = 11,
-  PagesMoved = 12, // taken away from the class for another
-  Found = 13, // of those expired, the ones that somebody looked for
+  PagesMoved = 12, // pages that other classes took from this one
+  Found = 13, // expired items that a request looked up
   Count = 16,
 }
-/** The first of those that count events; `stats reset` begins here. */
+/** The first statistic that counts events: `stats reset` zeroes from here on. */
 export const firstEvent = Statistic.Stored;
 
-/** Words of a slab class. Pages are given as page number + 1, 0 is none. */
+/** Words of a slab class. Pages are given as page number + 1; 0 means none. */
 export const enum Class {
   Pages = 0, // number of pages
-  Partial = 1, // first of the pages with room, a list
-  HandPage = 2, // the clock's hand, in the circle of all its pages
-  HandChunk = 3, // and the chunk in that page
-  Pressure = 4, // chunks evicted, halved now and then
-  Words = 5,
+  Used = 1, // chunks in use
+  Partial = 2, // first page of the list of pages with free chunks
+  HandPage = 3, // the clock's hand, in the circle of all pages of the class
+  HandChunk = 4, // and the chunk in that page
+  Pressure = 5, // chunks evicted, halved now and then
+  Words = 6,
 }
 
 /** Words of a page that is cut into chunks. */
 export const enum Page {
-  Class = 0, // class + 1; 0: free, or of the index
+  Class = 0, // class + 1; 0 for a free page or one of the index
   Next = 1, // in the circle of its class, or the list of free pages
   Previous = 2,
   Used = 3, // chunks in use
   Free = 4, // first free chunk, a list
-  Cut = 5, // chunks cut so far: no page is cut up at once
+  Cut = 5, // chunks cut so far: a page is cut chunk by chunk, as they are needed
   PartialNext = 6,
   PartialPrevious = 7,
-  Sent = 8, // of any page: the kernel may still send what it held last
+  Sent = 8, // 1: the kernel may still send the page's last content
   Words = 9,
 }
 
-/** Words of a page that holds a part of one value. All but Class, Chain and Page.Sent are of a value's first page. */
+/**
+ * Words of a page that holds a part of one value. Only Class, Chain and Page.Sent mean something in
+ * pages other than the first of a value.
+ */
 export const enum ValuePage {
   Class = 0, // number of slab classes + 1
   Next = 1, // in the circle of all values
   Previous = 2,
-  Readers = 3, // words of workers' rows that name it
-  Item = 4, // offset, 0 while it is being filled, or once nobody can find it
+  Readers = 3, // number of words in workers' records that name it
+  Item = 4, // offset; 0 while the value is being filled, and once its item is gone
   Count = 5, // pages of the value
   Chain = 6, // the value's next page
 }
@@ -97,27 +104,30 @@ export const enum ValuePage {
 export const enum Item {
   Next = 0, // in its hash chain; a free chunk's next
   Hash = 1,
-  Expires = 2, // seconds of the server's clock, 0 never
+  Expires = 2, // second of the server's clock, 0 for never
   Flags = 3,
   CasLow = 4,
   CasHigh = 5,
   Length = 6, // of the value
-  State = 7, // key length and the bits below
-  Pages = 8, // first page of the value, + 1; 0: it has none
+  State = 7, // key length and the bits listed below
+  Pages = 8, // first page of the value + 1; 0 if it has none
   Accessed = 9, // second in which it was last used
   Words = 10,
 }
 export const itemHeader = Item.Words * 4;
 
-/** Bits of Item.State above the key's length; at the top, the length of " <flags> <length>\r\n". */
+/**
+ * Bits of Item.State above the key's length. The top bits are the length of <key> <flags>
+ * <length>\r\n.
+ */
 export const keyLengthMask = 0xff;
 export const stateItem = 1 << 8;
-export const stateReferenced = 1 << 9; // used since the clock's hand last passed
+export const stateReferenced = 1 << 9; // used since the clock's hand passed last
 export const stateFetched = 1 << 10;
 export const stateStale = 1 << 11; // of the meta commands
-export const stateWon = 1 << 12; // a client has been told that it may refresh the item
+export const stateWon = 1 << 12; // one client has been asked to refresh the item
 export const stateBinaryKey = 1 << 13; // the key came in base64
-export const suffixShift = 14;
+export const headShift = 14;
 
 const growth = 1.25;
 const smallestChunk = 64;
@@ -133,36 +143,39 @@ export function chunkSizes(pageSize: number): number[] {
 
 export interface Geometry {
   pageSize: number;
-  /** As many as the memory has room for. */
+  /** Number of pages that the memory has room for. */
   pages: number;
-  /** Chunk sizes. The class after the last is that of values in pages of their own. */
+  /** Chunk sizes. The class behind the last is that of values in pages of their own. */
   classes: number[];
   /** First double of the classes' statistics. */
   statistics: number;
-  /** First word of the tables: per worker, per class, per page, the index's directory. */
+  /**
+   * First word of the workers' records, of the classes', of the pages', and of the index's
+   * directory.
+   */
   heldTable: number;
   classTable: number;
   pageTable: number;
   directory: number;
-  /** Bytes before the rows of the pages. */
+  /** Number of bytes before the pages' records. */
   tables: number;
   /** Byte offset of page 0. */
   firstPage: number;
 }
 
 /**
- * Lays out a shard with memory for `size` bytes, of which `limit` are used at first. Small shards have
- * small pages, so that classes can coexist.
+ * Lays out a shard of `size` bytes, of which `limit` are used at first. Small shards have small
+ * pages, so that every class can have one.
  */
 export function geometry(size: number, limit = size): Geometry {
   const pageSize = limit <= 2 ** 21 ? 2 ** 14 : 2 ** 16;
   const classes = chunkSizes(pageSize);
-  const rows = classes.length + 1;
+  const records = classes.length + 1;
   const most = Math.floor(size / pageSize);
   const heldTable = Head.Words;
   const statistics = (heldTable + mostWorkers * Held.Words) / 2;
-  const classTable = statistics * 2 + rows * Statistic.Count * 2;
-  const pageTable = classTable + rows * Class.Words;
+  const classTable = statistics * 2 + records * Statistic.Count * 2;
+  const pageTable = classTable + records * Class.Words;
   const directory = pageTable + most * Page.Words;
   const firstPage = Math.ceil(((directory + most) * 4) / pageSize) * pageSize;
   return {

@@ -1,7 +1,8 @@
-// The pages of a shard: free ones, and those of slab classes, cut into chunks.
+// The pages of a shard: free ones, and those of slab classes, which are cut into chunks.
 import { Class, type Geometry, Head, Item, Page } from './layout.js';
+import type { ShardMemory } from './shard-memory.js';
 
-/** Replaces memory by fresh zeros, and leaves the old to whom it is being sent. */
+/** Replaces memory by fresh zeros; the kernel keeps the old pages for as long as it sends them. */
 export type Renew = (offset: number, length: number) => void;
 
 export class Pages {
@@ -10,8 +11,9 @@ export class Pages {
   readonly #renew: Renew | undefined;
   readonly #classOf: Uint8Array; // by size in units of 8 bytes
 
-  constructor(words: Int32Array, g: Geometry, renew: Renew | undefined) {
-    this.#words = words;
+  constructor(memory: ShardMemory, renew: Renew | undefined) {
+    const g = memory.geometry;
+    this.#words = memory.words;
     this.#g = g;
     this.#renew = renew;
     this.#classOf = new Uint8Array(g.pageSize / 8 + 1);
@@ -35,12 +37,12 @@ export class Pages {
     return ((chunk - this.#g.firstPage) / this.#g.pageSize) | 0;
   }
 
-  /** First word of a page's entry in the table. */
+  /** First word of a page's record. */
   entry(page: number): number {
     return this.#g.pageTable + page * Page.Words;
   }
 
-  /** First word of a class's entry in the table. */
+  /** First word of a class's record. */
   classEntry(c: number): number {
     return this.#g.classTable + c * Class.Words;
   }
@@ -49,7 +51,12 @@ export class Pages {
     return this.#g.firstPage + page * this.#g.pageSize;
   }
 
-  /** 1 of a class without chunks: that of values. */
+  /** The chunk with this number in a page of class `c`. */
+  chunkAt(c: number, page: number, number: number): number {
+    return this.start(page) + number * this.#g.classes[c]!;
+  }
+
+  /** 1 for the class of large values, which has no chunks. */
   chunksPerPage(c: number): number {
     const size = this.#g.classes[c];
     return size === undefined ? 1 : (this.#g.pageSize / size) | 0;
@@ -66,7 +73,7 @@ export class Pages {
     );
   }
 
-  /** A page; one is available. */
+  /** Takes a page; one is available. */
   take(): number {
     const words = this.#words;
     const free = words[Head.FreePages]!;
@@ -95,7 +102,7 @@ export class Pages {
     words[Head.TakenPages]!--;
   }
 
-  // --- Circles: the pages of a class, in which its clock's hand goes round -------------------------
+  // --- Circles: the pages of a class, round which its clock's hand goes -------------------------
 
   /** Puts a page behind the hand. */
   join(c: number, page: number): void {
@@ -114,16 +121,6 @@ export class Pages {
     words[k + Class.HandChunk] = 0;
   }
 
-  *circle(c: number): Generator<number> {
-    const words = this.#words;
-    const first = words[this.classEntry(c) + Class.HandPage]!;
-    for (let page = first; page !== 0;) {
-      yield page - 1;
-      page = words[this.entry(page - 1) + Page.Next]!;
-      if (page === first) return;
-    }
-  }
-
   leave(c: number, page: number): void {
     const words = this.#words;
     const k = this.classEntry(c);
@@ -139,7 +136,7 @@ export class Pages {
 
   // --- Chunks -----------------------------------------------------------------------------------
 
-  /** A chunk of the class, 0 if none is free. */
+  /** Takes a chunk of the class; 0 if none is free. */
   chunk(c: number): number {
     const words = this.#words;
     const k = this.classEntry(c);
@@ -150,6 +147,7 @@ export class Pages {
     const page = words[k + Class.Partial]! - 1;
     const p = this.entry(page);
     words[p + Page.Used]!++;
+    words[k + Class.Used]!++;
     let chunk = words[p + Page.Free]!;
     if (chunk !== 0) words[p + Page.Free] = words[(chunk >> 2) + Item.Next]!;
     else chunk = this.start(page) + words[p + Page.Cut]!++ * this.#g.classes[c]!;
@@ -158,7 +156,7 @@ export class Pages {
     return chunk;
   }
 
-  /** Frees a chunk; a page that becomes empty is anybody's again. */
+  /** Frees a chunk, and its page if that becomes empty. */
   freeChunk(chunk: number): void {
     const words = this.#words;
     const page = this.pageOf(chunk);
@@ -169,6 +167,7 @@ export class Pages {
     words[(chunk >> 2) + Item.State] = 0;
     words[(chunk >> 2) + Item.Next] = words[p + Page.Free]!;
     words[p + Page.Free] = chunk;
+    words[k + Class.Used]!--;
     if (full) this.#joinPartial(k, p, page);
     if (--words[p + Page.Used]! > 0) return;
     this.leave(c, page);

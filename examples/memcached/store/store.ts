@@ -1,19 +1,19 @@
-// The store: shards in shared memory that all workers reach, so that every key is visible on every
-// connection. A key's hash names its shard; each shard has one short lock.
+// The store: shards in shared memory that all workers reach, so every key is visible on every
+// connection. The hash of a key chooses its shard.
 import { randomInt } from 'node:crypto';
 
 import { ShmSegment } from 'freebsd-rss';
 
-import { Head } from './layout.js';
+import type { Geometry } from './layout.js';
 import { workerOf } from './lock.js';
 import { Shard } from './shard.js';
 
 /** What a worker needs to open the store; structured-cloneable. */
 export interface StoreHandle {
   segments: number[];
-  /** Counts of items by size, one row per shard; undefined when they are not kept. */
+  /** Numbers of items by size, one record per shard; undefined when they are not counted. */
   sizes: number | undefined;
-  /** Bytes per shard at first. */
+  /** Number of bytes that each shard uses at first. */
   shardLimit: number;
   /** False: refuse new items instead of evicting old ones (-M). */
   evict: boolean;
@@ -28,12 +28,12 @@ export interface StoreOptions {
   trackSizes: boolean;
 }
 
-/** Lock token of who makes and mends shards; no worker's. */
+/** Lock token of the main thread, which makes and resets shards. No worker has it. */
 const mainThread = 0xff;
 
 const shardSize = 8 * 2 ** 20;
 const mostShards = 64;
-/** Address space beyond the limit at first, so that it can be raised later. */
+/** Factor of address space over the first limit, so that cache_memlimit can raise it. */
 const reserve = 4;
 const leastReserve = 2 ** 26;
 const largestShard = 2 ** 30;
@@ -53,11 +53,11 @@ const sizesPerShard = (itemSize: number) => (itemSize >> 5) + 32;
 
 function openShards(handle: StoreHandle, segments: ShmSegment[], token: number): Shard[] {
   const { evict, shardLimit: limit, itemSize } = handle;
-  const row = sizesPerShard(itemSize);
+  const record = sizesPerShard(itemSize);
   const sizes =
     handle.sizes === undefined ? undefined : new Int32Array(ShmSegment.open(handle.sizes).buffer);
   return segments.map((segment, i) => {
-    const own = sizes === undefined ? {} : { sizes: sizes.subarray(i * row, (i + 1) * row) };
+    const own = sizes === undefined ? {} : { sizes: sizes.subarray(i * record, (i + 1) * record) };
     const renew = (offset: number, length: number) => segment.renew(offset, length);
     return new Shard(segment.buffer, token, {
       evict,
@@ -70,14 +70,14 @@ function openShards(handle: StoreHandle, segments: ShmSegment[], token: number):
   });
 }
 
-/** Memory of a store, kept by the main thread for as long as the server lives. */
+/** The memory of a store. The main thread keeps it for as long as the server lives. */
 export class StoreMemory {
   readonly handle: StoreHandle;
-  /** By the names under which they are handed over. */
+  /** By the names under which a successor gets them. */
   readonly segments: Record<string, ShmSegment>;
   readonly #shards: Shard[];
 
-  /** Over memory that there is: of create(), or of another process with what is in it. */
+  /** Over memory that create() has made, or the process before this one. */
   constructor(
     handle: Omit<StoreHandle, 'segments' | 'sizes'>,
     shards: ShmSegment[],
@@ -104,17 +104,20 @@ export class StoreMemory {
     return store;
   }
 
-  /** A worker has died: resets the shards that it left locked; returns how many. */
+  /** Resets the shards that a dead worker left locked; returns their number. */
   recover(token: number): number {
     return this.#shards.filter((shard) => shard.recover(token)).length;
   }
 
-  /** The process with these workers' rows has ended: as recover(), and gives back what they held. */
-  recoverRows(first: number, count: number): number {
+  /**
+   * Resets the shards that the workers with these records left locked, and gives back what they
+   * held. Their process has ended. Returns the number of resets.
+   */
+  recoverRecords(first: number, count: number): number {
     let resets = 0;
     for (const shard of this.#shards) {
-      const row = workerOf(shard.lockedBy);
-      if (row >= first && row < first + count && shard.recover(shard.lockedBy)) resets++;
+      const owner = workerOf(shard.lockedBy);
+      if (owner >= first && owner < first + count && shard.recover(shard.lockedBy)) resets++;
       for (let worker = first; worker < first + count; worker++) shard.reclaim(worker);
     }
     return resets;
@@ -128,25 +131,33 @@ export class StoreMemory {
 /** A thread's view of the store. */
 export class Store {
   readonly itemSize: number;
-  /** The shards' memory, and they themselves. */
+  /** The memory of the shards, by their numbers. */
   readonly segments: ShmSegment[];
   readonly shards: Shard[];
-  /** Of the keys' hashes. */
+  /** The layout that all shards have. */
+  readonly geometry: Geometry;
+  /** Seed of the keys' hashes. */
   readonly seed: number;
+  readonly #bytesPerShard: number;
 
+  /** `token` identifies this life of this worker. */
   constructor(handle: StoreHandle, token: number) {
     this.itemSize = handle.itemSize;
     this.segments = handle.segments.map((id) => ShmSegment.open(id));
     this.shards = openShards(handle, this.segments, token);
-    this.seed = this.shards[0]!.words[Head.Seed]!;
+    const [first] = this.shards;
+    if (first === undefined) throw new Error('a store has at least one shard');
+    this.geometry = first.memory.geometry;
+    this.seed = first.seed;
+    this.#bytesPerShard = first.memory.words.byteLength;
   }
 
-  /** For a worker that takes the place of one that has died. */
+  /** Gives back what the worker's predecessor held when it died. */
   reclaim(): void {
     for (const shard of this.shards) shard.reclaim();
   }
 
-  /** The shard of a hash: by its high bits, since the index uses the low ones. */
+  /** The shard of a hash. The high bits choose it, since the shard's index uses the low ones. */
   shard(hash: number): Shard {
     return this.shards[(hash >>> 24) & (this.shards.length - 1)]!;
   }
@@ -159,7 +170,7 @@ export class Store {
   /** Sets the memory limit (cache_memlimit); false if the store has no room for so many bytes. */
   limitTo(bytes: number): boolean {
     const each = Math.floor(bytes / this.shards.length);
-    if (each > this.shards[0]!.words.byteLength) return false;
+    if (each > this.#bytesPerShard) return false;
     this.forEach((shard) => shard.limitTo(each));
     return true;
   }

@@ -1,22 +1,21 @@
-// The background search for expired items: a few of every worker's shards at a time.
-import type { Clock } from './clock.js';
+// The background search for expired items.
 import type { Store } from './store.js';
 
 const everyMs = 50;
 const shardsAtOnce = 4;
-/** Chunks looked at while the lock is held. */
+/** Chunks looked at while a lock is held. */
 const chunksAtOnce = 256;
 
-/** Sweeps the shards whose turn falls to this worker, for as long as it lives. */
-export function sweep(store: Store, clock: Clock, workerIndex: number, workers: number): void {
+/** Sweeps this worker's share of the shards, a few at a time, for as long as the worker lives. */
+export function sweep(store: Store, now: () => number, workerIndex: number, workers: number): void {
   const own = store.shards.filter((_, i) => i % workers === workerIndex);
-  if (own.length === 0) return;
   let next = 0;
   setInterval(() => {
-    clock.follow();
+    const second = now();
     for (let i = 0; i < shardsAtOnce; i++) {
-      const shard = own[next++ % own.length]!;
-      shard.locked(() => shard.sweep(clock.now, chunksAtOnce));
+      const shard = own[next++ % own.length];
+      if (shard === undefined) return; // there are more workers than shards
+      shard.locked(() => shard.sweep(second, chunksAtOnce));
     }
   }, everyMs).unref();
 }

@@ -1,10 +1,11 @@
-// A table of all workers' connections for `stats conns`, in shared memory. Each worker writes its own. Memory that
-// nobody has used is not looked at: that would take it.
+// All workers' connections, for `stats conns`: a table in shared memory, of which each worker
+// writes its own part. Records that were never used are not read, since reading would allocate
+// their memory.
 import { ShmSegment } from 'freebsd-rss';
 
-import { mostWorkers } from './store/layout.js';
+import { mostWorkers } from '../store/layout.js';
 
-/** Words of a row, then the texts of both addresses. */
+/** Words of a connection's record. The texts of both addresses follow. */
 const enum Word {
   State = 0,
   LastCommand = 1, // second of the server's clock
@@ -14,12 +15,12 @@ const enum Word {
 }
 const textStart = 16;
 const textSize = 56; // "tcp6:[" and 39 characters, "]:65535"
-const rowSize = Word.Words * 4;
+const recordSize = Word.Words * 4;
 
 export const enum ConnectionState {
   None = 0,
   Waiting = 1, // for a request
-  Value = 2, // for the rest of a request
+  Value = 2, // for the rest of a request, as a rule a value
 }
 const stateNames = ['', 'conn_read', 'conn_nread'];
 
@@ -31,14 +32,14 @@ export function socketText(protocol: 'tcp' | 'udp', address: string, port: numbe
 }
 
 /** Connections past this many of one worker are not listed. */
-const mostRows = 2 ** 16;
-/** Before the rows: how many of each worker have been used. */
+const mostRecords = 2 ** 16;
+/** Before the records: how many each worker has used. */
 const headWords = mostWorkers;
-const rowsFor = (connections: number) => Math.min(connections + 64, mostRows);
+const recordsFor = (connections: number) => Math.min(connections + 64, mostRecords);
 
 export interface ListedConnection {
-  /** Unique among those listed. */
-  id: number;
+  /** Unique among all workers' connections. */
+  number: number;
   state: string;
   lastCommand: number;
   peer: string;
@@ -46,23 +47,25 @@ export interface ListedConnection {
 }
 
 export function createConnections(connections: number): ShmSegment {
-  return ShmSegment.create({ size: headWords * 4 + mostWorkers * rowsFor(connections) * rowSize });
+  return ShmSegment.create({
+    size: headWords * 4 + mostWorkers * recordsFor(connections) * recordSize,
+  });
 }
 
 export class Connections {
   readonly #all: Int32Array;
   readonly #bytes: Buffer;
-  readonly #rows: number;
+  readonly #records: number;
   readonly #worker: number;
-  /** First word of this worker's rows. */
+  /** First word of this worker's records. */
   readonly #first: number;
 
-  /** Empties the rows of this worker: what is in them is a predecessor's. */
+  /** Empties the records of this worker, which its predecessor has left. */
   constructor(segment: number, worker: number, connections: number) {
     const { buffer } = ShmSegment.open(segment);
     this.#all = new Int32Array(buffer);
     this.#bytes = Buffer.from(buffer);
-    this.#rows = rowsFor(connections);
+    this.#records = recordsFor(connections);
     this.#worker = worker;
     this.#first = this.#firstOf(worker);
     for (let slot = 0; slot < this.#all[worker]!; slot++) this.close(slot);
@@ -70,11 +73,11 @@ export class Connections {
   }
 
   #firstOf(worker: number): number {
-    return headWords + worker * this.#rows * Word.Words;
+    return headWords + worker * this.#records * Word.Words;
   }
 
   open(slot: number, now: number, peer: string, local: string): void {
-    if (slot >= this.#rows) return;
+    if (slot >= this.#records) return;
     const at = this.#first + slot * Word.Words;
     const text = at * 4 + textStart;
     const words = this.#all;
@@ -85,22 +88,22 @@ export class Connections {
     if (slot >= words[this.#worker]!) words[this.#worker] = slot + 1;
   }
 
-  /** Requests have come. */
+  /** The connection's requests have been served. */
   served(slot: number, now: number, state: ConnectionState): void {
-    if (slot >= this.#rows) return;
+    if (slot >= this.#records) return;
     const at = this.#first + slot * Word.Words;
     this.#all[at + Word.State] = state;
     this.#all[at + Word.LastCommand] = now;
   }
 
   close(slot: number): void {
-    if (slot < this.#rows)
+    if (slot < this.#records)
       this.#all[this.#first + slot * Word.Words + Word.State] = ConnectionState.None;
   }
 
-  /** What list() says of this worker's connection. */
-  idOf(slot: number): number {
-    return this.#worker * this.#rows + slot;
+  /** The number of this worker's connection in a slot. */
+  numberOf(slot: number): number {
+    return slot * mostWorkers + this.#worker;
   }
 
   *list(): Generator<ListedConnection> {
@@ -114,8 +117,8 @@ export class Connections {
         if (state === ConnectionState.None) continue;
         const text = at * 4 + textStart;
         yield {
-          id: worker * this.#rows + slot,
-          state: stateNames[state]!,
+          number: slot * mostWorkers + worker,
+          state: stateNames[state] ?? '',
           lastCommand: words[at + Word.LastCommand]!,
           peer: read(text, words[at + Word.PeerLength]!),
           local: read(text + textSize, words[at + Word.LocalLength]!),

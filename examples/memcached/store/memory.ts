@@ -1,7 +1,9 @@
-// Memory as bytes and, at any offset, as words: V8 compiles accesses of a DataView to single
-// instructions, so that short runs of bytes are copied and compared four at a time.
+// Memory as bytes and, at any offset, as words. V8 compiles accesses of a DataView to single
+// instructions, so short runs of bytes are copied and compared four at a time.
 
-/** Longer runs are copied by the C library; below this the call costs more than it saves. */
+/**
+ * Runs of this length and more are copied by the C library; for shorter ones the call costs more.
+ */
 const longCopy = 256;
 
 export class Memory {
@@ -28,7 +30,7 @@ export function copy(from: Memory, at: number, to: Memory, target: number, lengt
   }
   for (let i = 0; i < last; i += 4)
     destination.setInt32(target + i, source.getInt32(at + i, true), true);
-  // Up to three bytes of it a second time.
+  // The last word may overlap the one before by up to three bytes.
   destination.setInt32(target + last, source.getInt32(at + last, true), true);
 }
 

@@ -1,5 +1,5 @@
-// The users and passwords of -Y. The main thread reads the file, "user:password" a line; the workers have
-// the digests of its lines in shared memory.
+// The users and passwords of -Y. The main thread reads the file, which has "user:password" on every
+// line; the workers compare with the digests of its lines, in shared memory.
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
@@ -8,10 +8,9 @@ import { ShmSegment } from 'freebsd-rss';
 const digestSize = 32;
 const mostLines = 1000;
 const firstDigest = 64;
-/** Words: how often the digests have been written, odd while they are; their number. */
 const enum Word {
-  Version = 0,
-  Count = 1,
+  Version = 0, // grows by one before and after the digests are written
+  Count = 1, // number of digests
 }
 
 const digest = (line: string) => createHash('sha256').update(line, 'latin1').digest();
@@ -21,7 +20,7 @@ export class Credentials {
   readonly #words: Int32Array;
   readonly #bytes: Buffer;
 
-  /** Opens, or without an id makes, the memory. */
+  /** Opens the memory, or makes it if there is no id. */
   constructor(id?: number) {
     const size = firstDigest + mostLines * digestSize;
     const segment = id === undefined ? ShmSegment.create({ size }) : ShmSegment.open(id);
@@ -30,7 +29,7 @@ export class Credentials {
     this.#bytes = Buffer.from(segment.buffer, firstDigest);
   }
 
-  /** Replaces what there is by the file's. Throws when that cannot be read or has a wrong line. */
+  /** Replaces the digests by those of the file. Throws if it cannot be read or has a wrong line. */
   load(file: string): void {
     const lines = readFileSync(file, 'latin1')
       .split(/\r?\n/)

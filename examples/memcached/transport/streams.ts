@@ -1,4 +1,4 @@
-// The protocol on stream connections, a batch at a time.
+// The protocol on stream connections, one batch at a time.
 import { type Flow, ShmSegment, type SystemError } from 'freebsd-rss';
 import {
   type CompletedBatch,
@@ -8,28 +8,31 @@ import {
   type Streams,
 } from 'freebsd-rss/worker';
 
-import { ConnectionState, socketText } from './connections.js';
-import { Memory } from './memory.js';
-import type { Environment } from './protocol/context.js';
-import { Output, type Sink } from './protocol/output.js';
-import { Protocol } from './protocol/protocol.js';
-import { enoughOutput } from './protocol/retrieval.js';
-import { Session } from './protocol/session.js';
-import { Slot } from './state.js';
-import { counter } from './statistics.js';
-import { Held } from './store/layout.js';
-import type { Shard } from './store/shard.js';
+import { ConnectionState, socketText } from '../shared/connections.js';
+import { Memory } from '../store/memory.js';
+import type { Environment } from '../protocol/context.js';
+import { Output, type Sink } from '../protocol/output.js';
+import { Protocol } from '../protocol/protocol.js';
+import { enoughOutput } from '../protocol/retrieval.js';
+import { Session } from '../protocol/session.js';
+import { Field } from '../shared/state.js';
+import { counter } from '../shared/counters.js';
+import { mostPins } from '../store/large-values.js';
+import type { Shard } from '../store/shard.js';
 
 /**
- * What has been sent from the store is written again when it has been renewed, or, where that cannot be, when another
- * machine has acknowledged it.
+ * A value that is sent from the store is unpinned when the kernel has taken it. Where its pages
+ * cannot be renewed, it stays pinned until its client has acknowledged it.
  */
 const { renewable } = ShmSegment;
 const unpinWhen = renewable ? 'taken' : 'acknowledged';
 
 const tooMany = Buffer.from('ERROR Too many open connections\r\n');
 
-/** Of a client that has reset its connection already, the socket has forgotten them. */
+/**
+ * The addresses of both ends as texts. The socket of a client that has reset its connection has
+ * none.
+ */
 function addressesOf(streams: Streams, connection: number, socket: string): [string, string] {
   try {
     const { peer, local } = streams.addresses(connection);
@@ -50,15 +53,16 @@ export class StreamClients implements Sink {
   readonly #count: Float64Array;
   readonly #requestsPerTurn: number;
   readonly #onRequests: (bucket: number, requests: number) => void;
-  /** By the connection's slot, of those that are in the middle of something */
+  /** The sessions that differ from a new one, by the connections' slots. */
   readonly #sessions: (Session | undefined)[] = [];
-  /** Any other's. */
+  /** The session of all other connections. */
   #idle = new Session();
   #input: Memory | undefined;
   readonly #streams: Streams;
   readonly #out: StreamOutput;
-  /** The engine's numbers for the shards' memory. */
+  /** The engine's numbers for the shards' memory, by the shards' numbers. */
   readonly #memories: number[];
+  /** The connection that is being served. */
   #connection = 0;
 
   constructor(
@@ -72,7 +76,7 @@ export class StreamClients implements Sink {
     this.#memories = environment.store.segments.map((segment) => streams.addSegment(segment));
     this.#answers = new Output(streams.out.bytes, this);
     this.#protocol = new Protocol(environment, this.#answers);
-    this.#count = environment.counters.row;
+    this.#count = environment.counters.record;
     this.#requestsPerTurn = environment.options.requestsPerTurn;
     this.#onRequests = onRequests;
   }
@@ -91,8 +95,10 @@ export class StreamClients implements Sink {
     }
     const [peer, local] = addressesOf(this.#streams, connection, options.unixSocket ?? '');
     connections.open(slot, clock.now, peer, local);
-    if (state.slots[Slot.Verbosity]! > 0)
-      console.error(`<${slot} new client connection ${peer}, bucket ${flow.bucket}`);
+    if (state.fields[Field.Verbosity]! > 0)
+      console.error(
+        `<${connections.numberOf(slot)} new client connection ${peer}, bucket ${flow.bucket}`,
+      );
   }
 
   close(connection: number, error: SystemError | undefined): void {
@@ -103,7 +109,7 @@ export class StreamClients implements Sink {
 
   data(batch: StreamBatch): void {
     this.#input ??= new Memory(batch.bytes);
-    this.#answers.rewind(this.#out.reserve(0)); // behind what open() has said
+    this.#answers.rewind(this.#out.reserve(0)); // open() may have written before
     this.#environment.clock.follow();
     for (let i = 0; i < batch.count; i++) this.#serve(batch, i);
   }
@@ -111,12 +117,12 @@ export class StreamClients implements Sink {
   completed(batch: CompletedBatch): void {
     for (let i = 0; i < batch.count; i++) {
       const token = batch.token(i);
-      const shard = this.#environment.store.shards[Math.floor(token / Held.Words)]!;
-      shard.unpin(token % Held.Words, batch.reusable(i));
+      const shard = this.#environment.store.shards[Math.floor(token / mostPins)];
+      shard?.values.unpin(token % mostPins, batch.reusable(i));
     }
   }
 
-  /** The slab is full: what is in it goes out, and it is written from its start again. */
+  /** The slab is full: sends what is in it, and begins at its start again. */
   full(): void {
     this.#commit();
     this.#out.flush();
@@ -129,8 +135,8 @@ export class StreamClients implements Sink {
     const connection = this.#connection;
     const memory = this.#memories[shard.number]!;
     this.#count[counter.bytes_written]! += length;
-    shard.forEachRun(pin, length, (at, part) => out.refer(connection, memory, at, part));
-    out.mark(connection, shard.number * Held.Words + pin, unpinWhen);
+    shard.values.forEachRun(pin, length, (at, part) => out.refer(connection, memory, at, part));
+    out.mark(connection, shard.number * mostPins + pin, unpinWhen);
   }
 
   #serve(batch: StreamBatch, i: number): void {
@@ -173,7 +179,9 @@ export class StreamClients implements Sink {
     else batch.consume(i, at - start, session.needed);
   }
 
-  /** What has been answered is read first, and others have their turn: then the rest is looked at. */
+  /**
+   * Other connections have their turn, and the client reads its answers, before its rest is served.
+   */
   #yield(batch: StreamBatch, i: number, taken: number): void {
     this.#count[counter.conn_yields]!++;
     batch.postpone(i, taken);
@@ -189,7 +197,7 @@ export class StreamClients implements Sink {
     this.#idle = new Session();
   }
 
-  /** Hands over the answers, but for the last `left` bytes. */
+  /** Passes the answers to the engine, but for their last `left` bytes. */
   #commit(left = 0): void {
     const { begin } = this.#answers;
     const length = this.#answers.length - left;

@@ -1,5 +1,5 @@
-// Counters of the protocol, one row per worker in shared memory. Each worker counts in its own;
-// `stats reset` zeroes them all, and may miss what is being counted at that moment.
+// Counters of the protocol, a record per worker in shared memory. Each worker counts in its own.
+// `stats reset` zeroes all of them, and may miss what is counted at that moment.
 import { ShmSegment } from 'freebsd-rss';
 
 export const counterNames = [
@@ -36,7 +36,7 @@ export const counterNames = [
   'loop_delay_max_us',
 ] as const;
 
-/** Not sums over the workers, and nothing that `stats reset` zeroes. */
+/** What counts the present: `stats reset` leaves it. */
 const gauges: readonly CounterName[] = [
   'curr_connections',
   'loop_delay_p999_us',
@@ -45,46 +45,46 @@ const gauges: readonly CounterName[] = [
 
 export type CounterName = (typeof counterNames)[number];
 
-/** Slots of a worker's row. */
+/** The counters' places in a record. */
 export const counter = Object.fromEntries(counterNames.map((name, i) => [name, i])) as Record<
   CounterName,
   number
 >;
 
-const rowLength = Math.ceil(counterNames.length / 16) * 16; // whole cache lines
+const recordLength = Math.ceil(counterNames.length / 16) * 16; // whole cache lines
 
 export function createCounters(workers: number): ShmSegment {
-  return ShmSegment.create({ size: workers * rowLength * 8 });
+  return ShmSegment.create({ size: workers * recordLength * 8 });
 }
 
 export class Counters {
-  /** This worker's own row. */
-  readonly row: Float64Array;
-  readonly #firstRow: number;
+  /** This worker's own record. */
+  readonly record: Float64Array;
+  readonly #firstRecord: number;
   readonly #all: Float64Array;
 
-  /** Rows of this server's workers begin with `firstRow`. */
-  constructor(segment: number, worker: number, firstRow = 0) {
-    this.#firstRow = firstRow;
+  /** `firstRecord` is that of this server's first worker. */
+  constructor(segment: number, worker: number, firstRecord = 0) {
+    this.#firstRecord = firstRecord;
     this.#all = new Float64Array(ShmSegment.open(segment).buffer);
-    this.row = this.#all.subarray(worker * rowLength, (worker + 1) * rowLength);
+    this.record = this.#all.subarray(worker * recordLength, (worker + 1) * recordLength);
   }
 
-  /** Sum over all workers. */
+  /** The sum over all workers. */
   total(name: CounterName): number {
     let sum = 0;
-    for (let at = counter[name]; at < this.#all.length; at += rowLength) sum += this.#all[at]!;
+    for (let at = counter[name]; at < this.#all.length; at += recordLength) sum += this.#all[at]!;
     return sum;
   }
 
-  /** One worker's. */
+  /** The counter of one worker. */
   of(workerIndex: number, name: CounterName): number {
-    return this.#all[(this.#firstRow + workerIndex) * rowLength + counter[name]]!;
+    return this.#all[(this.#firstRecord + workerIndex) * recordLength + counter[name]]!;
   }
 
-  /** Zeroes everything but what counts the present. */
+  /** Zeroes all counters but gauges. */
   reset(): void {
     for (let at = 0; at < this.#all.length; at++)
-      if (!gauges.some((name) => at % rowLength === counter[name])) this.#all[at] = 0;
+      if (!gauges.some((name) => at % recordLength === counter[name])) this.#all[at] = 0;
   }
 }

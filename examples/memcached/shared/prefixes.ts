@@ -1,9 +1,9 @@
-// Counts by key prefix for `stats detail`, in shared memory: a table of rows, found by the prefix's hash,
-// and claimed for good by whoever needs one first.
+// Counts by key prefix, for `stats detail`: a hash table in shared memory. The first worker to need
+// a record for a prefix claims it for good.
 import { ShmSegment } from 'freebsd-rss';
 
 const enum Word {
-  State = 0, // 0 free, 1 being written, 2 in use
+  State = 0, // see below
   Length = 1,
   Gets = 2,
   Hits = 3,
@@ -11,10 +11,15 @@ const enum Word {
   Deletes = 5,
   Words = 32,
 }
+const enum State {
+  Free = 0,
+  BeingWritten = 1,
+  InUse = 2,
+}
 const textStart = 32;
-/** Longer prefixes, and new ones once the table is full, are not counted. */
+/** Longer prefixes are not counted, nor are new ones once the table is full. */
 const longestPrefix = Word.Words * 4 - textStart;
-const rows = 4096;
+const records = 4096;
 const mostProbes = 64;
 
 export type PrefixCount = Word.Gets | Word.Hits | Word.Sets | Word.Deletes;
@@ -24,7 +29,7 @@ export const prefixSet: PrefixCount = Word.Sets;
 export const prefixDelete: PrefixCount = Word.Deletes;
 
 export function createPrefixes(): ShmSegment {
-  return ShmSegment.create({ size: rows * Word.Words * 4 });
+  return ShmSegment.create({ size: records * Word.Words * 4 });
 }
 
 export class Prefixes {
@@ -44,48 +49,58 @@ export class Prefixes {
     const key = bytes.subarray(at, at + length);
     const end = key.indexOf(this.#delimiter);
     if (end < 0 || end > longestPrefix) return;
-    const row = this.#find(key.subarray(0, end));
-    if (row >= 0) Atomics.add(this.#words, row + what, 1);
+    const record = this.#find(key.subarray(0, end));
+    if (record >= 0) Atomics.add(this.#words, record + what, 1);
   }
 
   *list(): Generator<string> {
     const words = this.#words;
-    for (let row = 0; row < words.length; row += Word.Words) {
-      if (words[row + Word.State] !== 2) continue;
-      const [gets, hits, sets, deletes] = words.subarray(row + Word.Gets, row + Word.Deletes + 1);
+    for (let record = 0; record < words.length; record += Word.Words) {
+      if (words[record + Word.State] !== State.InUse) continue;
+      const [gets, hits, sets, deletes] = words.subarray(
+        record + Word.Gets,
+        record + Word.Deletes + 1,
+      );
       if (gets === 0 && sets === 0 && deletes === 0) continue; // since the last reset
-      const text = row * 4 + textStart;
-      const prefix = this.#bytes.toString('latin1', text, text + words[row + Word.Length]!);
+      const text = record * 4 + textStart;
+      const prefix = this.#bytes.toString('latin1', text, text + words[record + Word.Length]!);
       yield `PREFIX ${prefix} get ${gets} hit ${hits} set ${sets} del ${deletes}`;
     }
   }
 
   /** Zeroes all counts. */
   reset(): void {
-    for (let row = 0; row < this.#words.length; row += Word.Words)
-      this.#words.fill(0, row + Word.Gets, row + Word.Deletes + 1);
+    for (let record = 0; record < this.#words.length; record += Word.Words)
+      this.#words.fill(0, record + Word.Gets, record + Word.Deletes + 1);
   }
 
   #find(prefix: Buffer): number {
     let hash = prefix.length;
     for (const byte of prefix) hash = (Math.imul(hash, 31) + byte) | 0;
     for (let probe = 0; probe < mostProbes; probe++) {
-      const row = (((hash >>> 0) + probe) % rows) * Word.Words;
-      const text = row * 4 + textStart;
-      if (Atomics.compareExchange(this.#words, row + Word.State, 0, 1) === 0) {
-        this.#words[row + Word.Length] = this.#bytes.write(
+      const record = (((hash >>> 0) + probe) % records) * Word.Words;
+      const text = record * 4 + textStart;
+      if (
+        Atomics.compareExchange(
+          this.#words,
+          record + Word.State,
+          State.Free,
+          State.BeingWritten,
+        ) === State.Free
+      ) {
+        this.#words[record + Word.Length] = this.#bytes.write(
           prefix.toString('latin1'),
           text,
           'latin1',
         );
-        Atomics.store(this.#words, row + Word.State, 2);
-        return row;
+        Atomics.store(this.#words, record + Word.State, State.InUse);
+        return record;
       }
       if (
-        Atomics.load(this.#words, row + Word.State) === 2 &&
-        this.#bytes.subarray(text, text + this.#words[row + Word.Length]!).equals(prefix)
+        Atomics.load(this.#words, record + Word.State) === State.InUse &&
+        this.#bytes.subarray(text, text + this.#words[record + Word.Length]!).equals(prefix)
       )
-        return row;
+        return record;
     }
     return -1;
   }

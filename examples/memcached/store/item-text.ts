@@ -1,0 +1,94 @@
+// The text of an item: <key> <flags> <length>\r\n<value>\r\n. The suffix is what stands between key
+// and value. What of a value fills pages of its own is left out of the text.
+import { digitsOf, writeNumber } from './digits.js';
+import type { ItemView } from './item-view.js';
+import { itemHeader } from './layout.js';
+import { copy, type Memory } from './memory.js';
+import type { ShardMemory } from './shard-memory.js';
+import type { ValuePages } from './value-pages.js';
+
+const space = 32;
+const zero = 48;
+const crlf = 0x0d0a;
+/** Longer numbers may have more than 32 bits. */
+const longestNumber = 10;
+
+export function suffixLength(flags: number, valueLength: number): number {
+  return 4 + digitsOf(flags >>> 0) + digitsOf(valueLength);
+}
+
+export class ItemText {
+  readonly #content: Memory;
+  readonly #view: ItemView;
+  readonly #values: ValuePages;
+
+  constructor(memory: ShardMemory, values: ValuePages) {
+    this.#content = memory.content;
+    this.#view = memory.view;
+    this.#values = values;
+  }
+
+  /** Writes the suffix behind a key of this length. */
+  writeSuffix(item: number, keyLength: number, flags: number, valueLength: number): void {
+    const { view } = this.#content;
+    const at = item + itemHeader + keyLength;
+    view.setUint8(at, space);
+    const next = writeNumber(view, at + 1, flags);
+    view.setUint8(next, space);
+    view.setUint16(writeNumber(view, next + 1, valueLength), crlf);
+  }
+
+  copyKey(item: number, to: Memory, at: number): void {
+    copy(this.#content, item + itemHeader, to, at, this.#view.keyLength(item));
+  }
+
+  /** Copies <key> <flags> <length>\r\n. */
+  copyHead(item: number, to: Memory, at: number): void {
+    copy(this.#content, item + itemHeader, to, at, this.#view.headLength(item));
+  }
+
+  /** Copies the whole text, of `length` bytes. No part of the value lies in pages of its own. */
+  copyAll(item: number, length: number, to: Memory, at: number): void {
+    copy(this.#content, item + itemHeader, to, at, length);
+  }
+
+  /**
+   * Copies the part of the value that stands in the text, and `more` bytes of the line end behind
+   * it.
+   */
+  copyValue(item: number, to: Memory, at: number, more: number): number {
+    const length = this.#view.length(item) - this.#values.bytesOf(item) + more;
+    copy(this.#content, item + itemHeader + this.#view.headLength(item), to, at, length);
+    return length;
+  }
+
+  /** Sets the value to from[at, ...), as many bytes as the item has been made for. */
+  writeValue(item: number, from: Memory, at: number): void {
+    const inPages = this.#values.bytesOf(item);
+    const length = this.#view.length(item) - inPages;
+    const to = item + itemHeader + this.#view.headLength(item);
+    copy(from, at + inPages, this.#content, to, length);
+    this.#content.view.setUint16(to + length, crlf);
+  }
+
+  /**
+   * Adds to the number that the value is, in place. Returns the result, or -1 without a change if
+   * the value is not digits alone, or the result has another length or more than 32 bits.
+   */
+  changeNumber(item: number, by: number): number {
+    const length = this.#view.length(item);
+    if (length === 0 || length > longestNumber) return -1;
+    const { view } = this.#content;
+    const at = item + itemHeader + this.#view.headLength(item);
+    let value = 0;
+    for (let i = at; i < at + length; i++) {
+      const digit = view.getUint8(i) - zero;
+      if (digit < 0 || digit > 9) return -1;
+      value = value * 10 + digit;
+    }
+    const result = value + by;
+    if (result < 0 || result > 0xffffffff || digitsOf(result) !== length) return -1;
+    writeNumber(view, at, result);
+    return result;
+  }
+}

@@ -1,0 +1,170 @@
+// The fields of an item, by its offset. Everything outside of the store reads and changes items
+// through this class; its methods are short enough for V8 to inline.
+import {
+  headShift,
+  Item,
+  keyLengthMask,
+  stateBinaryKey,
+  stateFetched,
+  stateItem,
+  stateReferenced,
+  stateStale,
+  stateWon,
+} from './layout.js';
+
+export class ItemView {
+  // No # field: the accesses would be too long for V8 to inline the methods in any case.
+  private readonly words: Int32Array;
+
+  constructor(words: Int32Array) {
+    this.words = words;
+  }
+
+  // --- Size -------------------------------------------------------------------------------------
+
+  /** Of the value, in bytes. */
+  length(item: number): number {
+    return this.words[(item >> 2) + Item.Length]!;
+  }
+
+  keyLength(item: number): number {
+    return this.words[(item >> 2) + Item.State]! & keyLengthMask;
+  }
+
+  /** Length of <key> <flags> <length>\r\n. */
+  headLength(item: number): number {
+    return this.words[(item >> 2) + Item.State]! >>> headShift;
+  }
+
+  /** Length of <key> <flags> <length>\r\n<value>\r\n. */
+  textLength(item: number): number {
+    const w = item >> 2;
+    return (this.words[w + Item.State]! >>> headShift) + this.words[w + Item.Length]! + 2;
+  }
+
+  /** First page of a value in pages of its own, + 1. 0: the whole value stands in the text. */
+  firstPage(item: number): number {
+    return this.words[(item >> 2) + Item.Pages]!;
+  }
+
+  // --- Content ----------------------------------------------------------------------------------
+
+  /** The client's flags, as a signed number. */
+  flags(item: number): number {
+    return this.words[(item >> 2) + Item.Flags]!;
+  }
+
+  /** Second of the server's clock, 0 for never. */
+  expires(item: number): number {
+    return this.words[(item >> 2) + Item.Expires]!;
+  }
+
+  setExpires(item: number, expires: number): void {
+    this.words[(item >> 2) + Item.Expires] = expires;
+  }
+
+  isExpired(item: number, now: number): boolean {
+    // 0, which is never, becomes the largest number.
+    return (this.words[(item >> 2) + Item.Expires]! - 1) >>> 0 < now;
+  }
+
+  // --- CAS number -------------------------------------------------------------------------------
+
+  casHigh(item: number): number {
+    return this.words[(item >> 2) + Item.CasHigh]!;
+  }
+
+  casLow(item: number): number {
+    return this.words[(item >> 2) + Item.CasLow]!;
+  }
+
+  hasCas(item: number, high: number, low: number): boolean {
+    return this.casLow(item) === low && this.casHigh(item) === high;
+  }
+
+  /** Whether the item's CAS number is larger than this one. */
+  isNewer(item: number, high: number, low: number): boolean {
+    const itemHigh = this.casHigh(item);
+    if (itemHigh !== high) return itemHigh >>> 0 > high >>> 0;
+    return this.casLow(item) >>> 0 > low >>> 0;
+  }
+
+  // --- Use --------------------------------------------------------------------------------------
+
+  /** Second in which the item was last used. */
+  accessed(item: number): number {
+    return this.words[(item >> 2) + Item.Accessed]!;
+  }
+
+  /** Marks the item as used and, if `fetched`, as read by a client. */
+  touch(item: number, now: number, fetched: boolean): void {
+    const words = this.words;
+    const w = item >> 2;
+    const state = words[w + Item.State]!;
+    const used = state | (fetched ? stateReferenced | stateFetched : stateReferenced);
+    // The memory is not written where nothing changes: other CPUs keep it in their caches.
+    if (used !== state) words[w + Item.State] = used;
+    if (words[w + Item.Accessed] !== now) words[w + Item.Accessed] = now;
+  }
+
+  isReferenced(item: number): boolean {
+    return this.#has(item, stateReferenced);
+  }
+
+  clearReferenced(item: number): void {
+    this.words[(item >> 2) + Item.State]! &= ~stateReferenced;
+  }
+
+  /** Whether a client has read it. */
+  isFetched(item: number): boolean {
+    return this.#has(item, stateFetched);
+  }
+
+  /** Whether the chunk holds an item, rather than being free. */
+  isItem(chunk: number): boolean {
+    return this.#has(chunk, stateItem);
+  }
+
+  // --- Marks of the meta commands ---------------------------------------------------------------
+
+  /** Whether the value is out of date, and may be served until it is replaced. */
+  isStale(item: number): boolean {
+    return this.#has(item, stateStale);
+  }
+
+  /** Marks the value as out of date: the next client to read it is asked to refresh it. */
+  invalidate(item: number): void {
+    const w = item >> 2;
+    this.words[w + Item.State] = (this.words[w + Item.State]! | stateStale) & ~stateWon;
+  }
+
+  /**
+   * Marks the value as out of date and, if `won`, the item as one that a client has been asked to
+   * refresh.
+   */
+  markStale(item: number, won: boolean): void {
+    this.words[(item >> 2) + Item.State]! |= stateStale | (won ? stateWon : 0);
+  }
+
+  /** Whether one client has been asked to refresh the item. */
+  isWon(item: number): boolean {
+    return this.#has(item, stateWon);
+  }
+
+  markWon(item: number): void {
+    this.words[(item >> 2) + Item.State]! |= stateWon;
+  }
+
+  /** Whether the key was given in base64. */
+  hasBinaryKey(item: number): boolean {
+    return this.#has(item, stateBinaryKey);
+  }
+
+  markBinaryKey(item: number): void {
+    this.words[(item >> 2) + Item.State]! |= stateBinaryKey;
+  }
+
+  #has(item: number, mark: number): boolean {
+    return (this.words[(item >> 2) + Item.State]! & mark) !== 0;
+  }
+}

@@ -1,0 +1,129 @@
+// Chooses the item of a slab class to evict. The clock's hand goes round the class's pages; an item
+// that was used since the hand passed last gets a second chance.
+import type { Expiry } from './expiry.js';
+import type { ItemView } from './item-view.js';
+import { Class, Page, Statistic } from './layout.js';
+import type { LiveItems } from './live-items.js';
+import type { Pages } from './pages.js';
+import type { ShardMemory } from './shard-memory.js';
+import type { ValuePages } from './value-pages.js';
+
+/** The hand spares this many recently used items in a row, then it evicts one all the same. */
+export const mostSpared = 64;
+
+export class SecondChance {
+  readonly #words: Int32Array;
+  readonly #view: ItemView;
+  readonly #pages: Pages;
+  readonly #values: ValuePages;
+  readonly #live: LiveItems;
+  readonly #expiry: Expiry;
+
+  constructor(
+    memory: ShardMemory,
+    pages: Pages,
+    values: ValuePages,
+    live: LiveItems,
+    expiry: Expiry,
+  ) {
+    this.#words = memory.words;
+    this.#view = memory.view;
+    this.#pages = pages;
+    this.#values = values;
+    this.#live = live;
+    this.#expiry = expiry;
+  }
+
+  /** The item under the hand of class `c`. 0: there is none, or its chunk is free. */
+  peek(c: number): number {
+    const words = this.#words;
+    const k = this.#pages.classEntry(c);
+    const hand = words[k + Class.HandPage]!;
+    if (hand === 0) return 0;
+    if (c === this.#values.class) return this.#values.itemOf(hand);
+    const number = words[k + Class.HandChunk]!;
+    if (number >= words[this.#pages.entry(hand - 1) + Page.Cut]!) return 0;
+    return this.#itemAt(c, hand - 1, number);
+  }
+
+  /**
+   * Moves the hand by `steps` at most. It removes the first item that has expired and, if `evict`,
+   * the first that was not used recently, but never `keep`. False: it has removed none.
+   */
+  removeNext(c: number, keep: number, now: number, steps: number, evict: boolean): boolean {
+    const k = this.#pages.classEntry(c);
+    for (let step = 0; step < steps && this.#words[k + Class.HandPage] !== 0; step++) {
+      const item = this.peek(c);
+      this.#advance(c, k);
+      if (item === 0 || item === keep) continue;
+      if (this.#view.isExpired(item, now)) {
+        this.#expiry.expire(item);
+        return true;
+      }
+      if (!evict || this.#isRead(item)) continue;
+      if (this.#view.isReferenced(item) && step < mostSpared) {
+        this.#view.clearReferenced(item);
+        continue;
+      }
+      if (c === this.#values.class)
+        this.#words[k + Class.Pressure]! += this.#values.count(this.#view.firstPage(item)) - 1;
+      this.#evict(item, now);
+      return true;
+    }
+    return false;
+  }
+
+  /**
+   * Evicts all items of one page of class `c`: the first from the hand on that does not hold
+   * `keep`.
+   */
+  emptyPage(c: number, keep: number, now: number): boolean {
+    const words = this.#words;
+    const k = this.#pages.classEntry(c);
+    let page = words[k + Class.HandPage]! - 1;
+    for (let i = words[k + Class.Pages]!; i > 0; i--) {
+      if (keep === 0 || this.#pages.pageOf(keep) !== page) {
+        const cut = words[this.#pages.entry(page) + Page.Cut]!;
+        for (let number = 0; number < cut; number++) {
+          const item = this.#itemAt(c, page, number);
+          if (item !== 0) this.#evict(item, now);
+        }
+        return true;
+      }
+      page = words[this.#pages.entry(page) + Page.Next]! - 1;
+    }
+    return false;
+  }
+
+  #evict(item: number, now: number): void {
+    const c = this.#values.classOf(item);
+    this.#live.count(c, Statistic.Evicted);
+    if (this.#view.expires(item) !== 0) this.#live.count(c, Statistic.EvictedNonzero);
+    if (!this.#view.isFetched(item)) this.#live.count(c, Statistic.EvictedUnfetched);
+    this.#live.set(c, Statistic.EvictedTime, now - this.#view.accessed(item));
+    this.#live.remove(item);
+  }
+
+  /** Its pages would not become free with the item. */
+  #isRead(item: number): boolean {
+    const first = this.#view.firstPage(item);
+    return first !== 0 && this.#values.isRead(first);
+  }
+
+  #itemAt(c: number, page: number, number: number): number {
+    const chunk = this.#pages.chunkAt(c, page, number);
+    return this.#view.isItem(chunk) ? chunk : 0;
+  }
+
+  #advance(c: number, k: number): void {
+    const words = this.#words;
+    const p = this.#pages.entry(words[k + Class.HandPage]! - 1);
+    const next = words[k + Class.HandChunk]! + 1;
+    if (c !== this.#values.class && next < words[p + Page.Cut]!) {
+      words[k + Class.HandChunk] = next;
+    } else {
+      words[k + Class.HandChunk] = 0;
+      words[k + Class.HandPage] = words[p + Page.Next]!;
+    }
+  }
+}

@@ -1,0 +1,93 @@
+// memcached's UDP frames. Eight bytes stand before a request in one datagram: request id, sequence
+// number, number of datagrams, 0. A response is cut into datagrams of at most 1,400 bytes.
+import type { DatagramBatch, DatagramReplies } from 'freebsd-rss/worker';
+
+import type { Environment } from '../protocol/context.js';
+import { Output } from '../protocol/output.js';
+import { Protocol } from '../protocol/protocol.js';
+import { Session } from '../protocol/session.js';
+import { Memory } from '../store/memory.js';
+import { DatagramCredit } from './datagram-credit.js';
+
+const headerSize = 8;
+const payloadSize = 1400 - headerSize;
+/** Larger responses are refused: one request must not cause thousands of datagrams. */
+const mostOutput = 2 ** 21;
+const tooLarge = 'SERVER_ERROR response too large for UDP';
+const refused = 'SERVER_ERROR too many large responses for UDP';
+
+/** Serves the datagrams of one worker. */
+export class DatagramClients {
+  readonly #out = new Output();
+  readonly #protocol: Protocol;
+  readonly #credit = new DatagramCredit();
+  readonly #onRequests: (bucket: number, requests: number) => void;
+
+  constructor(environment: Environment, onRequests: (bucket: number, requests: number) => void) {
+    this.#protocol = new Protocol(environment, this.#out);
+    this.#onRequests = onRequests;
+  }
+
+  /**
+   * Answers every request of a batch. Other frames, and requests of several datagrams, are ignored.
+   */
+  serve(batch: DatagramBatch, replies: DatagramReplies): void {
+    const input = new Memory(batch.bytes);
+    for (let i = 0; i < batch.count; i++) {
+      const start = batch.offset(i);
+      const length = batch.length(i);
+      const { bytes } = input;
+      if (length <= headerSize || batch.truncated(i)) continue;
+      if (bytes.readUInt16BE(start + 2) !== 0 || bytes.readUInt16BE(start + 4) !== 1) continue;
+      this.#onRequests(batch.bucket(i), this.#execute(input, start + headerSize, start + length));
+      this.#limit(batch, i);
+      this.#reply(replies, i, bytes.readUInt16BE(start));
+      this.#out.rewind();
+    }
+  }
+
+  /** Returns the number of requests. */
+  #execute(input: Memory, start: number, end: number): number {
+    const session = new Session();
+    const out = this.#out;
+    let requests = 0;
+    for (let at = start; at < end && !session.closing && out.length <= mostOutput;) {
+      const taken = this.#protocol.execute(input, at, end, session);
+      if (taken === 0) break;
+      at += taken;
+      requests++;
+    }
+    return requests;
+  }
+
+  /** Replaces a response by an error that is too large, or more than its client may have. */
+  #limit(batch: DatagramBatch, i: number): void {
+    const out = this.#out;
+    // A response of one datagram is no use to a forger, and the peer's address costs a call.
+    if (out.length <= payloadSize) return;
+    const error = out.length > mostOutput ? tooLarge : refused;
+    if (error === refused) {
+      const { address } = batch.peer(i);
+      if (this.#credit.spend(address, out.length, performance.now())) return;
+    }
+    out.rewind();
+    out.line(error);
+  }
+
+  #reply(replies: DatagramReplies, i: number, requestId: number): void {
+    const out = this.#out;
+    const total = Math.ceil(out.length / payloadSize);
+    for (let sequence = 0; sequence < total; sequence++) {
+      const from = sequence * payloadSize;
+      const size = Math.min(payloadSize, out.length - from);
+      const at = replies.reserve(headerSize + size);
+      const { bytes } = replies;
+      bytes.writeUInt16BE(requestId, at);
+      bytes.writeUInt16BE(sequence, at + 2);
+      bytes.writeUInt16BE(total, at + 4);
+      bytes.writeUInt16BE(0, at + 6);
+      out.memory.bytes.copy(bytes, at + headerSize, from, from + size);
+      replies.commit(i, at, headerSize + size);
+    }
+  }
+}
