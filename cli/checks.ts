@@ -69,12 +69,11 @@ function netisr({ capabilities: can, cpus, sysctls }: Facts): Finding {
 }
 
 function steering({ plan, capabilities: can }: Facts): Finding {
-  const { steering: name, reason } = plan;
-  const single = name === 'single';
-  const hint = single && can.jailed ? '. Outside of the jail, or from 13.3 on, it works' : '';
+  const { steering: name, reason, kernelSpreads } = plan;
+  const hint = !kernelSpreads && can.jailed ? '. Outside of the jail, or from 13.3 on, it works' : '';
   return {
     check: 'steering',
-    grade: single ? 'problem' : 'ok',
+    grade: kernelSpreads ? 'ok' : 'problem',
     message: `${name}: ${reason}${hint}`,
   };
 }

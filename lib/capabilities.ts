@@ -2,14 +2,14 @@ import { getSystemErrorName } from 'node:util';
 
 import { native, type NativeCapabilities } from './native.js';
 
-/** Outcome of trying a facility on the running kernel. */
+/** Result of trying a facility on the running kernel. */
 export interface Probe {
   available: boolean;
-  /** Name of the error that trying gave ('ENOPROTOOPT', 'EPERM'), null when it is available. */
+  /** Name of the error ('ENOPROTOOPT', 'EPERM'), null when it is available. */
   code: string | null;
 }
 
-/** What the running kernel can do, found out by trying, never by version numbers. */
+/** What the running kernel supports, found by trying it and not by version numbers. */
 export interface Capabilities {
   platform: 'freebsd' | 'linux' | 'stub';
   /** Kernel release, as uname(3) has it. */

@@ -1,9 +1,9 @@
-// The one place where errors are made: system errors in Node's own shape, and ours with a code.
+// All errors are made here: system errors in the shape of Node's, and this package's own with a code.
 import { getSystemErrorMap, getSystemErrorName } from 'node:util';
 
 import type { Failure } from './native.js';
 
-/** What a system error concerned, as far as it applies. */
+/** What a system error concerns. */
 export interface ErrorDetails {
   address?: string;
   port?: number;
@@ -24,16 +24,16 @@ export interface SystemError extends Error, ErrorDetails {
   option?: string;
 }
 
-/** Codes of this package's own errors. */
+/** Codes of this package's errors. */
 export type RssErrorCode =
   | 'ERR_RSS_CLOSED'
-  | 'ERR_RSS_HANDOVER'
+  | 'ERR_RSS_UPGRADE'
   | 'ERR_RSS_RELEASED'
   | 'ERR_RSS_RESTART_LIMIT'
   | 'ERR_RSS_STATE'
   | 'ERR_RSS_WORKER_EXITED';
 
-/** An error of this package's own; `code` says which. */
+/** An error of this package; `code` tells which. */
 export class RssError extends Error {
   constructor(
     readonly code: RssErrorCode,
@@ -79,13 +79,13 @@ export function unwrap<T>(value: T | Failure, details?: ErrorDetails): T {
   return value;
 }
 
-/** ENOTSUP with a reason: what was asked for by name is not there. */
+/** ENOTSUP with a reason: the host lacks what was asked for by name. */
 export function unsupported(syscall: string, reason: string): SystemError {
   const errno = [...getSystemErrorMap()].find(([, [name]]) => name === 'ENOTSUP')?.[0] ?? -95;
   return systemError({ errno, syscall, detail: reason });
 }
 
-/** The AbortError that Node's own promise APIs reject with. */
+/** The AbortError that Node's promise APIs reject with. */
 export function abortError(signal: AbortSignal): Error {
   const error = new Error('The operation was aborted', { cause: signal.reason }) as Error & {
     code: string;

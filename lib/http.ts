@@ -7,7 +7,7 @@ import { argumentTypeError } from './errors.js';
 export interface HttpHandlers {
   /** Gives the connection to the HTTP server. */
   connection(socket: Socket): void;
-  /** Ends idle connections, and waits for the others. */
+  /** Ends idle connections and waits for the others. */
   stop(): Promise<void>;
 }
 
@@ -15,10 +15,9 @@ export interface HttpHandlers {
  * Serves accepted connections with a node:http or node:https server that does not listen itself:
  * `export default defineWorker(serveHttp(http.createServer(handler)))`.
  *
- * Handing sockets over by emit('connection') alone leaves out what the server sets up when it
- * begins to listen: header and request timeouts (a slow client is never answered 408) and the list
- * of connections that close() ends when idle. That set-up hangs on the 'listening' event, in all
- * of Node 20 to 26, so it is started here.
+ * emit('connection') alone is not enough: a server sets up its header and request timeouts, and the
+ * list of connections that close() ends when idle, on the 'listening' event (Node 20 to 26). So
+ * that event is emitted here.
  */
 export function serveHttp(server: HttpServer): HttpHandlers {
   if (typeof server?.closeIdleConnections !== 'function')
@@ -30,10 +29,10 @@ export function serveHttp(server: HttpServer): HttpHandlers {
     },
     stop() {
       return new Promise((resolve) => {
-        // Answers ERR_SERVER_NOT_RUNNING, since no socket of its own is open: idle connections and
-        // the timer of the timeouts end all the same.
+        // The callback gets ERR_SERVER_NOT_RUNNING, since the server has no socket of its own. Idle
+        // connections and the timer of the timeouts end nevertheless.
         server.close(() => resolve());
-        // Busy connections become idle as their responses end. The worker's exit ends the timer.
+        // Busy connections become idle when their responses end. The worker's exit ends the timer.
         setInterval(() => server.closeIdleConnections(), 50).unref();
       });
     },

@@ -1,7 +1,9 @@
-// The whole public surface of the main entry. Worker modules import 'freebsd-rss/worker'.
+// The public surface of the main entry. Worker modules import 'freebsd-rss/worker'; allocator, lock
+// and wait are in 'freebsd-rss/shm'.
 export { affinity, type CpuSet } from './affinity.js';
 export { type Capabilities, capabilities, type Probe } from './capabilities.js';
 export { RssError, type RssErrorCode, type SystemError } from './errors.js';
+export { type HttpHandlers, serveHttp } from './http.js';
 export { type RssConfig, rssConfig, type VirtualOptions } from './rss/config.js';
 export {
   bucketOf,
@@ -11,49 +13,34 @@ export {
   type Tuple,
   type TupleHash,
 } from './rss/hash.js';
-export type { WorkerPlan, WorkersOption } from './rss/topology.js';
-export { type HttpHandlers, serveHttp } from './http.js';
-export {
-  createServer,
-  RssServer,
-  type CloseOptions,
-  type Rebalance,
-  type ServerAddress,
-  type ServerEvents,
-  type ServerOptions,
-  type StreamOptions,
-  type TcpOptions,
-  type UdpOptions,
-  type UnixOptions,
-  type WorkerBlocked,
-  type WorkerExit,
-  type WorkerInfo,
-} from './server/server.js';
-export { type HandOverOptions, Predecessor, predecessor } from './server/handover.js';
-export type { ServerPlan } from './server/plan.js';
-export type { BucketMove } from './server/rebalance.js';
-export type { ExitReason } from './server/worker-thread.js';
+export type { WorkerPlacement, WorkersOption } from './rss/topology.js';
 export type { ServerSnapshot } from './server/admin.js';
-export type { Misdirection } from './server/misdirections.js';
+export type {
+  EndpointOptions,
+  TcpOptions,
+  UdpOptions,
+  UnixOptions,
+} from './server/endpoint-options.js';
+export type {
+  Rebalance,
+  ServerEvents,
+  WorkerBlocked,
+  WorkerExit,
+  WorkerInfo,
+} from './server/events.js';
 export type { CounterName } from './server/layout.js';
-export type { EndpointOptions } from './server/options.js';
+export type { ServerAddress } from './server/messages.js';
+export type { Misdirection } from './server/misdirections.js';
+export type { CloseOptions, ListenOptions, ServerOptions } from './server/options.js';
+export type { ServerPlan } from './server/plan.js';
+export { Predecessor, predecessor } from './server/predecessor.js';
+export type { BucketMove } from './server/rebalance.js';
+export { createServer, RssServer } from './server/server.js';
 export type { BucketStats, Counters, ServerStats, WorkerStats } from './server/stats.js';
-export type { Handoff } from './server/steering.js';
-export {
-  Listener,
-  type ListenerOptions,
-  openListener,
-  type Protocol,
-  type Steering,
-} from './socket/listen.js';
-export { socketOptions, type SocketReference, type TypedOption } from './socket/options.js';
-export { OwnerLock } from './shm/lock.js';
-export {
-  type AllocatorOptions,
-  type AllocatorStatistics,
-  SegmentAllocator,
-} from './shm/allocator.js';
-export { Region } from './shm/region.js';
+export type { Handoff } from './server/steering/index.js';
+export type { StreamOptions } from './server/stream-options.js';
+export type { Successor, UpgradeOptions } from './server/upgrade.js';
+export type { ExitReason } from './server/worker-thread.js';
 export {
   type Granted,
   maxSegmentSize,
@@ -63,4 +50,6 @@ export {
 } from './shm/segment.js';
 export type { FileOptions, SendResult, SendSource, ZeroCopy } from './shm/send.js';
 export { sendSegment, type SendOptions } from './shm/socket-send.js';
-export { waitOn, wake } from './shm/wait.js';
+export { Listener, openListener, type Steering } from './socket/listen.js';
+export type { BindOptions, ListenerOptions, Protocol } from './socket/listener-options.js';
+export { socketOptions, type SocketReference, type TypedOption } from './socket/options.js';

@@ -1,8 +1,9 @@
-// Checks of arguments and options. Every error names the option and what it got.
+// Checks of single arguments. Every error names the argument and what it got.
 import { isIP } from 'node:net';
 
 import { argumentTypeError, argumentValueError, rangeError } from './errors.js';
 
+/** Edits (insertions, deletions, replacements) that make one word the other. */
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {
@@ -18,25 +19,32 @@ function distance(a: string, b: string): number {
   return row[b.length]!;
 }
 
-/** An options object with no other keys than the known ones. A near miss is named. */
+function suggestion(key: string, known: readonly string[]): string {
+  const near = known
+    .map((name) => ({ name, edits: distance(key.toLowerCase(), name.toLowerCase()) }))
+    .sort((a, b) => a.edits - b.edits)[0];
+  return near !== undefined && near.edits <= 3
+    ? `did you mean "${near.name}"?`
+    : `known options: ${known.join(', ')}`;
+}
+
+/**
+ * Checks that `options` is an object without keys other than the known ones, and suggests the
+ * nearest name for an unknown one. `where` is a function, 'listen()', or the option that the object
+ * is the value of, 'tcp'.
+ */
 export function checkOptions<T extends object>(
-  name: string,
+  where: string,
   options: T,
   known: readonly (keyof T & string)[],
 ): void {
+  const ofFunction = where.endsWith('()');
   if (typeof options !== 'object' || options === null)
-    throw argumentTypeError(name, 'an object', options);
+    throw argumentTypeError(ofFunction ? `options of ${where}` : where, 'an object', options);
   for (const key of Object.keys(options)) {
     if ((known as readonly string[]).includes(key)) continue;
-    const nearest = [...known].sort(
-      (a, b) =>
-        distance(key.toLowerCase(), a.toLowerCase()) - distance(key.toLowerCase(), b.toLowerCase()),
-    )[0];
-    const hint =
-      nearest !== undefined && distance(key.toLowerCase(), nearest.toLowerCase()) <= 3
-        ? `; did you mean "${nearest}"?`
-        : `; known options: ${known.join(', ')}`;
-    throw argumentValueError(`unknown option "${key}" in ${name}${hint}`);
+    const place = ofFunction ? where : `"${where}"`;
+    throw argumentValueError(`unknown option "${key}" in ${place}; ${suggestion(key, known)}`);
   }
 }
 
@@ -59,6 +67,12 @@ export function checkOneOf<T extends string>(name: string, value: unknown, known
       typeof value === 'string' ? `'${value}'` : String(value)
     }`,
   );
+}
+
+/** A string that is not empty; `what` describes it: 'a path'. */
+export function checkText(name: string, what: string, value: unknown): string {
+  if (typeof value !== 'string' || value === '') throw argumentTypeError(name, what, value);
+  return value;
 }
 
 export function checkPort(name: string, value: unknown): number {

@@ -1,8 +1,12 @@
-import { argumentTypeError, isFailure, rangeError, systemError } from '../errors.js';
+import { argumentTypeError, isFailure, systemError } from '../errors.js';
 import { native } from '../native.js';
-import { checkInteger, checkOneOf, checkOptions } from '../validate.js';
+import { type Checked, checkTable, oneOf, type OptionTable, powerOfTwo } from '../option-table.js';
+import { checkInteger } from '../validate.js';
 
-/** The RSS configuration: which bucket a hash belongs to, and which CPU a bucket. */
+/** Number of bits of a virtual configuration: FreeBSD's for this many CPUs. */
+const freebsdBits = -1;
+
+/** The RSS configuration: the bucket of each hash, and the CPU of each bucket. */
 export interface RssConfig {
   /** 'kernel': sysctl net.inet.rss. 'virtual': derived as FreeBSD's kernel would derive it. */
   readonly source: 'kernel' | 'virtual';
@@ -22,7 +26,7 @@ export interface RssConfig {
   readonly hashAlgorithm: 'toeplitz' | 'naive';
   /** 40 bytes. */
   readonly hashKey: Uint8Array;
-  /** False: the kernel's key may not be read (root only), FreeBSD's default stands in. */
+  /** False: only root may read the kernel's key, and this is FreeBSD's default key instead. */
   readonly hashKeyReadable: boolean;
   /** Fields that UDP is hashed by; TCP is always hashed by its 4-tuple. */
   readonly udpHash: '2-tuple' | '4-tuple';
@@ -30,48 +34,44 @@ export interface RssConfig {
   readonly bucketMap: readonly number[];
 }
 
-/** Choices that only a virtual configuration leaves open. Ignored when the kernel has its own. */
+/** What a virtual configuration leaves open. Ignored when the kernel has a configuration. */
 export interface VirtualOptions {
-  /** Number of buckets, a power of two, 1 to 128. Default: FreeBSD's for this many CPUs. */
+  /** Number of buckets. By default as many as FreeBSD would choose for the CPUs of the process. */
   buckets?: number;
-  /** Default '4-tuple', because it spreads. */
+  /**
+   * The fields that UDP flows are hashed by. FreeBSD hashes by the 2-tuple; the 4-tuple spreads the
+   * flows of one client.
+   * @defaultValue '4-tuple'
+   */
   udpHash?: '2-tuple' | '4-tuple';
 }
 
-/** @internal bits is -1 for FreeBSD's own number. */
-export function checkVirtualOptions(options: VirtualOptions): {
-  bits: number;
-  udpHash: '2-tuple' | '4-tuple';
-} {
-  let bits = -1;
-  if (options.buckets !== undefined) {
-    bits = Math.log2(checkInteger('buckets', options.buckets, 1, 128));
-    if (!Number.isInteger(bits)) throw rangeError('buckets', 'a power of two', options.buckets);
-  }
-  const udpHash =
-    options.udpHash === undefined
-      ? '4-tuple'
-      : checkOneOf('udpHash', options.udpHash, ['2-tuple', '4-tuple']);
-  return { bits, udpHash };
-}
+export const virtualTable = {
+  buckets: powerOfTwo({ min: 1, max: 128, otherwise: 'by the number of CPUs' }),
+  udpHash: oneOf(['2-tuple', '4-tuple'], { default: '4-tuple' }),
+} satisfies OptionTable<VirtualOptions>;
 
 /**
- * Reads the kernel's RSS configuration. Kernels without one (every default kernel) are no error: a
- * virtual configuration over the CPUs that this process may use takes its place. Throws when the
- * kernel's values make no sense, quoting them.
+ * Reads the kernel's RSS configuration. Default kernels have none, which is not an error: the result
+ * is then a virtual configuration over the CPUs that this process may use. Throws when the kernel's
+ * values are inconsistent, and quotes them.
  */
 export function rssConfig(options: VirtualOptions = {}): RssConfig {
-  checkOptions('rssConfig()', options, ['buckets', 'udpHash']);
-  const { bits, udpHash } = checkVirtualOptions(options);
+  return readConfig(checkTable('rssConfig()', virtualTable, options));
+}
+
+/** rssConfig() for options that have been checked. */
+export function readConfig({ buckets, udpHash }: Checked<typeof virtualTable>): RssConfig {
   const kernel = native.kernelRssConfig();
   if (!isFailure(kernel)) return Object.freeze(kernel);
   const error = systemError(kernel);
   if (error.code !== 'ENOENT' && error.code !== 'ENOTSUP') throw error;
+  const bits = buckets === undefined ? freebsdBits : Math.log2(buckets);
   const derived = native.virtualRssConfig(allowedCpus(), bits, kernel.detail ?? error.message);
   return Object.freeze({ ...derived, udpHash });
 }
 
-/** A configuration that somebody may have put together by hand. */
+/** Checks a configuration that the caller may have made by hand. */
 export function checkConfig(config: RssConfig): RssConfig {
   if (typeof config !== 'object' || config === null)
     throw argumentTypeError('config', "rssConfig()'s result", config);

@@ -3,7 +3,7 @@ import { native } from '../native.js';
 import { checkHost, checkOneOf, checkOptions, checkPort } from '../validate.js';
 import { checkConfig, type RssConfig, rssConfig } from './config.js';
 
-/** FreeBSD's names for what was hashed (M_HASHTYPE_RSS_*), as flows report them. */
+/** What a flow id is the hash of, after FreeBSD's M_HASHTYPE_RSS_* constants. */
 export type HashType =
   | 'none'
   | 'ipv4'

@@ -2,11 +2,11 @@
 import { rangeError } from '../errors.js';
 import type { RssConfig } from './config.js';
 
-/** One per CPU of the configuration, one per bucket, or a number of them. */
+/** One worker per CPU of the configuration, one per bucket, or a number of workers. */
 export type WorkersOption = 'cpu' | 'bucket' | number;
 
 /** A worker of a server: its CPU, and the buckets whose flows it serves. */
-export interface WorkerPlan {
+export interface WorkerPlacement {
   workerIndex: number;
   cpu: number;
   buckets: number[];
@@ -19,7 +19,7 @@ function workerCpus(
 ): number[] {
   const mapped = [...new Set(config.bucketMap)].sort((a, b) => a - b);
   const usable = mapped.filter((cpu) => allowed.includes(cpu));
-  // A kernel may map its buckets to CPUs that this process must not use; then its own have to do.
+  // The kernel may map buckets to CPUs that this process must not use.
   const cpus = usable.length > 0 ? usable : [...allowed];
   if (workers === 'cpu') return cpus;
   if (workers === 'bucket')
@@ -40,27 +40,29 @@ export function planWorkers(
   workers: WorkersOption,
   allowed: readonly number[],
   domains: readonly number[],
-): WorkerPlan[] {
-  const plan: WorkerPlan[] = workerCpus(config, workers, allowed).map((cpu, workerIndex) => ({
-    workerIndex,
-    cpu,
-    buckets: [],
-  }));
+): WorkerPlacement[] {
+  const placements: WorkerPlacement[] = workerCpus(config, workers, allowed).map(
+    (cpu, workerIndex) => ({
+      workerIndex,
+      cpu,
+      buckets: [],
+    }),
+  );
   config.bucketMap.forEach((cpu, bucket) => {
-    const onCpu = plan.filter((worker) => worker.cpu === cpu);
-    const inDomain = plan.filter((worker) => domains[worker.cpu] === domains[cpu]);
-    [onCpu, inDomain, plan]
+    const onCpu = placements.filter((worker) => worker.cpu === cpu);
+    const inDomain = placements.filter((worker) => domains[worker.cpu] === domains[cpu]);
+    [onCpu, inDomain, placements]
       .find((candidates) => candidates.length > 0)!
       .reduce((least, worker) => (worker.buckets.length < least.buckets.length ? worker : least))
       .buckets.push(bucket);
   });
-  return plan;
+  return placements;
 }
 
-/** bucketOwners(plan)[bucket] is the index of the worker that serves it. */
-export function bucketOwners(plan: readonly WorkerPlan[]): number[] {
+/** Index: a bucket. Value: the index of the worker that serves it. */
+export function bucketOwners(placements: readonly WorkerPlacement[]): number[] {
   const owners: number[] = [];
-  for (const worker of plan)
+  for (const worker of placements)
     for (const bucket of worker.buckets) owners[bucket] = worker.workerIndex;
   return owners;
 }

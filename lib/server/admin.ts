@@ -1,11 +1,12 @@
-// What a running server tells of itself: a Unix socket that answers every connection with one JSON document.
+// The admin socket of a server: a Unix socket that answers every connection with one JSON document.
+import { rmSync } from 'node:fs';
 import net from 'node:net';
 
 import { UnixListener } from '../socket/unix.js';
 import type { Misdirection } from './misdirections.js';
 import type { ServerStats } from './stats.js';
 
-/** The document: counters since the server started, and who asked at what time. */
+/** The document: counters since the server started, at a certain time. */
 export interface ServerSnapshot extends ServerStats {
   pid: number;
   /** Milliseconds since the epoch. */
@@ -15,24 +16,28 @@ export interface ServerSnapshot extends ServerStats {
   misdirections: Misdirection[];
 }
 
-/** With who does not read, or does not leave. */
-const patienceMs = 5000;
+/** How long to wait for a client that neither reads nor disconnects. */
+const clientTimeoutMs = 5000;
 
-/** Its owner alone may connect. */
+/** Only the owner may connect. */
 const mode = 0o600;
 
 export class AdminSocket {
   readonly #listener: UnixListener;
   readonly #server: net.Server;
 
-  /** Throws system errors with the path as `address`. */
-  constructor(path: string, snapshot: () => ServerSnapshot) {
+  /**
+   * Throws system errors with the path as `address`. `replace`: the socket of the predecessor, which
+   * still answers there, is removed.
+   */
+  constructor(path: string, snapshot: () => ServerSnapshot, replace: boolean) {
+    if (replace) rmSync(path, { force: true });
     this.#listener = new UnixListener({ path, mode, backlog: 16 }, undefined);
     this.#server = net.createServer((socket) => {
       socket.on('error', () => socket.destroy());
-      // Whatever is said is not listened to, and nobody is waited for.
+      // Input is ignored, and no client keeps the process alive.
       socket.resume().unref();
-      socket.setTimeout(patienceMs, () => socket.destroy());
+      socket.setTimeout(clientTimeoutMs, () => socket.destroy());
       socket.end(`${JSON.stringify(snapshot())}\n`);
     });
     this.#server.listen({ fd: this.#listener.release() }).unref();

@@ -1,12 +1,12 @@
-// Notices workers whose event loop does not turn any more.
+// Finds workers whose event loop does not turn any more.
 import { beatTime } from './layout.js';
 
-/** How often a worker tells that its loop turns, and how often that is looked at. */
+/** Interval of a worker's heartbeats, and of looking at them. */
 export const beatEveryMs = 250;
 
 /**
- * Calls `report` once each time that a worker has not told for `afterMs`. `beats()` are the workers'
- * last beats, 0 of those that do not run. Returns what ends the watch.
+ * Calls `report` once whenever a worker's last heartbeat is `afterMs` old. `beats()` returns the last
+ * heartbeat of each worker, 0 for those that do not run. The result ends the watch.
  */
 export function watchBlocked(
   beats: () => number[],
@@ -17,7 +17,7 @@ export function watchBlocked(
   let looked = beatTime();
   const timer = setInterval(() => {
     const now = beatTime();
-    // Who looks late may himself have been stopped, and the workers with him.
+    // The whole process may have been stopped: then the workers' beats are late for that reason.
     const late = now - looked > 2 * beatEveryMs;
     looked = now;
     if (late) return;

@@ -1,12 +1,12 @@
-// Notices a worker that gets nothing while the others work: a sign that the steering in use does
-// not fit the host, such as bpf-cpu where packets are processed on few CPUs.
+// Finds workers that get no flows while the others do. The steering does not fit the host then: for
+// example bpf-cpu where packets are processed on few CPUs.
 import type { ServerStats } from './stats.js';
 
 const intervalMs = 10_000;
-/** Flows per worker before silence means something. */
+/** Flows per worker below which an idle worker may be chance. */
 const enough = 1000;
 
-/** Workers that have served nothing although all together have served plenty. */
+/** Workers that have served nothing although the workers together have served many flows. */
 export function idleWorkers(stats: ServerStats): number[] {
   const load = stats.workers.map(({ served, datagramsIn }) => served + datagramsIn);
   const total = load.reduce((sum, value) => sum + value, 0);
@@ -14,7 +14,7 @@ export function idleWorkers(stats: ServerStats): number[] {
   return stats.workers.filter((_, i) => load[i] === 0).map(({ workerIndex }) => workerIndex);
 }
 
-/** Calls `report` once for each worker that stays idle. Returns what ends the watch. */
+/** Calls `report` once for each worker that stays idle. The result ends the watch. */
 export function watchIdle(
   stats: () => ServerStats,
   report: (workerIndex: number) => void,

@@ -7,7 +7,7 @@ export { counterNames } from '../contract.js';
 /** What is counted per bucket; Counters describes each. */
 export type CounterName = (typeof counterNames)[number];
 
-/** Two cache lines for each worker's heartbeat, and two for the main thread, behind the counters. */
+/** Doubles of two cache lines: behind the counters each worker has as many, and the main thread. */
 const ownStride = 16;
 
 export function countersSize(workers: number, buckets: number): number {
@@ -21,8 +21,8 @@ function ownRow(buffer: ArrayBuffer, row: number, workers: number, buckets: numb
 }
 
 /**
- * When a worker's loop last turned, by beatTime(), 0 before it runs; and how late timers were in its last
- * second, the 99th percentile in microseconds, where that is measured.
+ * [0]: when the worker's event loop last turned, by beatTime(); 0 before it runs. [1]: how late
+ * timers were in its last second, the 99th percentile in microseconds, if that is measured.
  */
 export function heartbeat(
   buffer: ArrayBuffer,
@@ -33,7 +33,7 @@ export function heartbeat(
   return ownRow(buffer, workerIndex, workers, buckets);
 }
 
-/** How many buckets the main thread has moved. */
+/** [0]: how many buckets the main thread has moved. */
 export function movedBuckets(buffer: ArrayBuffer, workers: number, buckets: number): Float64Array {
   return ownRow(buffer, workers, workers, buckets);
 }
@@ -58,7 +58,7 @@ const positions = Object.fromEntries(counterNames.map((name, i) => [name, i])) a
   number
 >;
 
-/** Where a counter of a bucket lies in its worker's rows. */
-export function counterSlot(bucket: number, name: CounterName): number {
+/** Index of a bucket's counter in its worker's rows. */
+export function counterIndex(bucket: number, name: CounterName): number {
   return bucket * stride + positions[name];
 }

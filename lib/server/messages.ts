@@ -1,9 +1,9 @@
-// Everything that the main thread and a worker say to each other.
+// All messages between the main thread and a worker.
 import type { RssConfig } from '../rss/config.js';
-import type { WorkerPlan } from '../rss/topology.js';
-import type { ZeroCopy } from '../shm/send.js';
+import type { WorkerPlacement } from '../rss/topology.js';
 import type { Steering } from '../socket/listen.js';
 import type { Misdirection } from './misdirections.js';
+import type { StreamSettings } from './stream-options.js';
 
 /** A UDP socket that the worker duplicates. */
 export interface DatagramSocketInit {
@@ -14,7 +14,7 @@ export interface DatagramSocketInit {
   receive: boolean;
 }
 
-/** Where a server listens; Unix sockets are left out. */
+/** An address that a server listens on. Unix sockets have none. */
 export interface ServerAddress {
   protocol: 'tcp' | 'udp';
   address: string;
@@ -22,58 +22,47 @@ export interface ServerAddress {
   family: 4 | 6;
 }
 
-/** What the stream engine is set to; createServer()'s `stream`. */
-export interface StreamSettings {
-  maxInput: number;
-  maxQueued: number;
-  maxQueuedTotal: number;
-  outputSize: number;
-  /** Milliseconds, 0 none. */
-  idleTimeout: number;
-  allowHalfOpen: boolean;
-  zeroCopy: ZeroCopy;
-  zeroCopyThreshold: number;
-}
-
 /** workerData of a worker thread. */
 export interface WorkerInit {
   module: string;
   workerData: unknown;
   workerIndex: number;
-  /** Of all workers. */
-  plan: WorkerPlan[];
+  /** All workers. */
+  placements: readonly WorkerPlacement[];
   addresses: ServerAddress[];
-  /** How many predecessors this worker has had. */
+  /** How often this worker has been restarted. */
   generation: number;
   cpu: number;
   config: RssConfig;
   steering: Steering;
   handoff: boolean;
+  /** Whether a flow belongs to the owner of its bucket: see SteeringMode. */
+  countMisdirected: boolean;
   forward: boolean;
   /** Id of the native bucket table. */
   table: number;
   /** Id of the segment with the counters. */
   counters: number;
-  /** Descriptors of the main thread, which keeps them open; the worker duplicates them. */
+  /** The main thread keeps these descriptors open; the worker duplicates them. */
   listeners: number[];
   datagramSockets: DatagramSocketInit[];
   datagramSize: number;
   stream: StreamSettings;
-  /** Whether to measure how late the event loop is: somebody may look. */
+  /** Whether to measure how late the event loop is. */
   measureDelay: boolean;
 }
 
 /**
- * A server closes in two steps, so that what one worker hands over while it stops accepting is still
- * served by the other: all stop accepting, then all drain.
+ * A server closes in two steps: all workers stop accepting, then all drain. So what one hands off
+ * while it stops accepting is still served by the other.
  */
 export type ToWorker =
-  /** `queued`: accept what is queued first. */
+  /** `queued`: accept the queued connections first. */
   | { type: 'stop-accepting'; queued: boolean }
-  /** `end`: tell peers of `stream` to leave, when they have been answered. */
+  /** `end`: close our side of `stream` connections once their requests are answered. */
   | { type: 'drain'; timeout: number; end: boolean }
   /** Buckets have moved. */
-  | { type: 'plan'; plan: WorkerPlan[] };
+  | { type: 'placements'; placements: readonly WorkerPlacement[] };
 
 export type FromWorker =
   | { type: 'online' }

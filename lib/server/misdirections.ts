@@ -1,11 +1,11 @@
-// Flows that came to another worker than their bucket's: one of each bucket is kept, to tell why.
+// Flows that another worker than their bucket's owner received. One of each bucket is kept.
 import type { HashType } from '../rss/hash.js';
 
-/** A flow that was received by another worker than the owner of its bucket. docs/troubleshooting.md */
+/** A flow that another worker than its bucket's owner received: see docs/troubleshooting.md. */
 export interface Misdirection {
-  /** The bucket that its flow id falls into. */
+  /** The bucket of its flow id. */
   bucket: number;
-  /** Who received it. */
+  /** The worker that received it. */
   workerIndex: number;
   /** Milliseconds since the epoch. */
   time: number;
@@ -15,12 +15,12 @@ export interface Misdirection {
   destination: string;
   destinationPort: number;
   flowId: number;
-  /** What the flow id is the hash of, and whether the kernel has told it or it was computed. */
+  /** What the flow id is the hash of, and whether the kernel reported it or it was computed. */
   hashType: HashType;
   hashedBy: 'kernel' | 'software';
 }
 
-/** The last one of each bucket. */
+/** The last misdirected flow of each bucket. */
 export class Misdirections {
   readonly #byBucket = new Map<number, Misdirection>();
 

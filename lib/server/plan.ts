@@ -2,74 +2,88 @@
 import { affinity } from '../affinity.js';
 import { capabilities } from '../capabilities.js';
 import { RssError } from '../errors.js';
-import { type RssConfig, rssConfig, type VirtualOptions } from '../rss/config.js';
-import { bucketOwners, planWorkers, type WorkerPlan, type WorkersOption } from '../rss/topology.js';
+import { readConfig, type RssConfig } from '../rss/config.js';
+import { bucketOwners, planWorkers, type WorkerPlacement } from '../rss/topology.js';
 import type { Steering } from '../socket/listen.js';
-import type { Estate } from './handover.js';
 import type { CheckedOptions } from './options.js';
 import { receivingCpus } from './receive-cpus.js';
-import { chooseSteering, decideHandoff } from './steering.js';
+import { chooseSteering, decideHandoff } from './steering/index.js';
+import type { UpgradeState } from './upgrade-state.js';
 
 /** Configuration, workers and steering of a server: RssServer.plan(). */
 export interface ServerPlan {
   config: RssConfig;
-  workers: WorkerPlan[];
+  workers: WorkerPlacement[];
   steering: Steering;
   /** Why this steering, in a sentence for people. */
   reason: string;
+  /** Whether the kernel spreads flows over the workers. Otherwise one of them accepts all. */
+  kernelSpreads: boolean;
   /** Whether connections move to the worker that owns their bucket. */
   handoff: boolean;
 }
 
-function configFor(virtual: VirtualOptions, workers: WorkersOption): RssConfig {
-  const config = rssConfig(virtual);
+type ConfigOptions = Pick<CheckedOptions, 'buckets' | 'udpHash' | 'workers'>;
+
+/** A virtual configuration has at least as many buckets as there are workers. */
+function configFor({ buckets, udpHash, workers }: ConfigOptions): RssConfig {
+  const config = readConfig({ buckets, udpHash });
   const more = typeof workers === 'number' && workers > config.buckets;
-  if (config.source === 'kernel' || virtual.buckets !== undefined || !more) return config;
-  return rssConfig({ ...virtual, buckets: 2 ** Math.ceil(Math.log2(workers)) });
+  if (config.source === 'kernel' || buckets !== undefined || !more) return config;
+  return readConfig({ buckets: 2 ** Math.ceil(Math.log2(workers)), udpHash });
 }
 
-/** The workers with these buckets. */
+/** The workers with the buckets that these owners give them. */
 export function withOwners(
-  workers: readonly WorkerPlan[],
+  workers: readonly WorkerPlacement[],
   owners: readonly number[],
-): WorkerPlan[] {
+): WorkerPlacement[] {
   return workers.map((worker) => ({
     ...worker,
     buckets: owners.flatMap((owner, bucket) => (owner === worker.workerIndex ? [bucket] : [])),
   }));
 }
 
-/** Goes on where the predecessor was. */
-function inherit(estate: Estate, workers: WorkerPlan[], wanted: Steering | 'auto'): WorkerPlan[] {
-  const { owners, steering } = estate;
+/** The workers with the predecessor's buckets. Throws where the two servers do not match. */
+function inherit(
+  state: UpgradeState,
+  workers: WorkerPlacement[],
+  wanted: Steering | 'auto',
+): WorkerPlacement[] {
+  const { owners, steering } = state;
   const buckets = bucketOwners(workers).length;
-  const differs =
-    estate.workers !== workers.length
-      ? `${estate.workers} workers, not ${workers.length}`
+  const difference =
+    state.workers !== workers.length
+      ? `${state.workers} workers, not ${workers.length}`
       : wanted !== 'auto' && wanted !== steering
         ? `steering '${steering}', not '${wanted}'`
         : owners.length !== buckets
           ? `${owners.length} buckets, not ${buckets}`
           : undefined;
-  if (differs !== undefined)
-    throw new RssError('ERR_RSS_HANDOVER', `the predecessor has ${differs}`);
+  if (difference !== undefined)
+    throw new RssError('ERR_RSS_UPGRADE', `the predecessor has ${difference}`);
   return withOwners(workers, owners);
 }
 
-/** Throws ENOTSUP with the reason where the steering that is asked for cannot be had. */
+/** Throws ENOTSUP with the reason where the steering that is asked for is not available. */
 export function makePlan(options: CheckedOptions): ServerPlan {
   const allowed = affinity.process();
-  const config = configFor(options.virtual, options.workers);
+  const config = configFor(options);
   const planned = planWorkers(config, options.workers, allowed, capabilities().cpuDomains);
-  const estate = options.predecessor?.estate;
-  const workers = estate === undefined ? planned : inherit(estate, planned, options.steering);
-  const hosts = options.endpoints.map(({ options: { host = '::' } }) => host);
-  const { steering, reason } = chooseSteering({
-    steering: estate?.steering ?? options.steering,
+  const state = options.predecessor?.state;
+  const workers = state === undefined ? planned : inherit(state, planned, options.steering);
+  const hosts = options.endpoints.map(({ host = '::' }) => host);
+  const { mode, reason } = chooseSteering(state?.steering ?? options.steering, {
     capabilities: capabilities(),
-    plan: workers,
+    placements: workers,
     receivingCpus: process.platform === 'linux' ? receivingCpus(hosts, allowed) : [],
   });
-  const handoff = decideHandoff(options.handoff, steering, config);
-  return { config, workers, steering, reason, handoff };
+  return {
+    config,
+    workers,
+    steering: mode.name,
+    reason,
+    kernelSpreads: mode.spreads,
+    handoff: decideHandoff(options.handoff, mode, config),
+  };
 }

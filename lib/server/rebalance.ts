@@ -1,7 +1,7 @@
-// Which buckets should move to other workers so that each gets its share of new flows. Pure.
+// Decides which buckets move to other workers, so that each worker gets its share of new flows.
 import type { ServerStats } from './stats.js';
 
-/** A bucket that goes from one worker to another. */
+/** A bucket that moves from one worker to another. */
 export interface BucketMove {
   bucket: number;
   /** Indices of workers. */
@@ -9,21 +9,21 @@ export interface BucketMove {
   to: number;
 }
 
-/** What was found, and what would be done about it. */
-export interface RebalancePlan {
+/** Moves that balance the load better, and what they achieve. */
+export interface RebalanceDecision {
   moves: BucketMove[];
-  /** The busiest worker's load over the mean, as it is and as it will be. */
+  /** Load of the busiest worker relative to the mean, before and after the moves. */
   before: number;
   after: number;
-  /** Buckets that are alone more than one worker's fair share: moving them does not help. */
+  /** Buckets that alone exceed a worker's fair share: moving them does not help. */
   tooHot: number[];
 }
 
-/** From so much of the mean on a worker has too much. */
+/** A worker with more than this multiple of the mean is overloaded. */
 const tolerated = 1.25;
-/** And is left alone once it has no more than this: every move costs locality. */
+/** Buckets move until a worker has at most this multiple. Every move costs locality. */
 const good = 1.1;
-/** New flows of all buckets below which an interval says nothing. */
+/** New flows of all buckets below which an interval is not judged. */
 const enough = 100;
 
 function perWorker(loads: readonly number[], owners: readonly number[], workers: number): number[] {
@@ -32,19 +32,19 @@ function perWorker(loads: readonly number[], owners: readonly number[], workers:
   return sums;
 }
 
-/** What makes one map of buckets to workers the other. */
+/** The moves from one map of buckets to workers to another. */
 export function movesBetween(before: readonly number[], after: readonly number[]): BucketMove[] {
   return after.flatMap((to, bucket) =>
     to === before[bucket] ? [] : [{ bucket, from: before[bucket]!, to }],
   );
 }
 
-/** Moves buckets from the busiest worker to the idlest, as long as that helps. */
-export function planRebalance(
+/** Moves buckets from the busiest worker to the idlest as long as that helps. Pure. */
+export function decideRebalance(
   loads: readonly number[],
   owners: readonly number[],
   workers: number,
-): RebalancePlan {
+): RebalanceDecision {
   const mean = loads.reduce((sum, load) => sum + load, 0) / workers || 1;
   const now = [...owners];
   const sums = perWorker(loads, now, workers);
@@ -68,8 +68,8 @@ export function planRebalance(
 }
 
 /**
- * Measures new flows per bucket, and says when to move: when a worker has had too much in two
- * intervals on end, and not again before the effect of the last moves can be seen.
+ * Measures new flows per bucket and decides when to move buckets: when a worker has been overloaded
+ * in two intervals in a row, and not again before the last moves have taken effect.
  */
 export class LoadWatch {
   readonly #last: number[] = [];
@@ -79,13 +79,13 @@ export class LoadWatch {
   #tooHot = '';
   readonly #counted: { tcp: boolean; udp: boolean };
 
-  /** `counted`: of which protocols flows can be moved. */
+  /** `counted`: protocols whose flows can be moved. */
   constructor(counted: { tcp: boolean; udp: boolean }) {
     this.#counted = counted;
   }
 
-  /** Once per interval. Undefined: nothing to be done. */
-  look({ buckets, workers }: ServerStats): RebalancePlan | undefined {
+  /** Called once per interval. Undefined: nothing changes. */
+  look({ buckets, workers }: ServerStats): RebalanceDecision | undefined {
     let flows = 0;
     for (const { bucket, served, datagramsIn } of buckets) {
       const total = (this.#counted.tcp ? served : 0) + (this.#counted.udp ? datagramsIn : 0);
@@ -99,14 +99,14 @@ export class LoadWatch {
       return undefined;
     }
     const owners = buckets.map(({ owner }) => owner);
-    const plan = planRebalance(this.#loads, owners, workers.length);
+    const plan = decideRebalance(this.#loads, owners, workers.length);
     const uneven = flows >= enough && plan.before > tolerated;
     this.#uneven = uneven ? this.#uneven + 1 : 0;
     if (this.#uneven < 2) return undefined;
     this.#uneven = 0;
     this.#resting = 2;
     const tooHot = plan.tooHot.join();
-    if (plan.moves.length === 0 && tooHot === this.#tooHot) return undefined; // it has been said
+    if (plan.moves.length === 0 && tooHot === this.#tooHot) return undefined; // reported before
     this.#tooHot = tooHot;
     return plan;
   }

@@ -23,7 +23,7 @@ function read(file: string): string {
   }
 }
 
-/** CPUs of a mask as the kernel prints it: hexadecimal words of 32 bits, highest first. */
+/** CPUs of a mask in the kernel's format: hexadecimal words of 32 bits, highest first. */
 export function maskToCpus(mask: string): number[] {
   const words = mask.split(',').reverse();
   const cpus: number[] = [];
@@ -34,7 +34,7 @@ export function maskToCpus(mask: string): number[] {
   return cpus;
 }
 
-/** What maskToCpus() reads. */
+/** The inverse of maskToCpus(). */
 export function cpusToMask(cpus: readonly number[]): string {
   const words = new Uint32Array((Math.max(0, ...cpus) >> 5) + 1);
   for (const cpu of cpus) words[cpu >> 5]! |= 1 << (cpu & 31);
@@ -44,10 +44,10 @@ export function cpusToMask(cpus: readonly number[]): string {
     .join(',');
 }
 
-/** Whether an interface's name stands for hardware, and not for a tunnel or a bridge. */
+/** Whether an interface is hardware, as opposed to a tunnel or a bridge. */
 export const isDevice = (name: string) => existsSync(`/sys/class/net/${name}/device`);
 
-/** A queue of an interface and the CPUs of its mask: receive or transmit packet steering. */
+/** A queue of an interface, and the CPUs of its mask for receive or transmit packet steering. */
 export interface Queue {
   name: string;
   steeredTo: number[];
@@ -64,10 +64,10 @@ export function queues(name: string, direction: 'rx' | 'tx'): Queue[] {
     }));
 }
 
-/** CPUs that an interface's interrupts for received packets are handled on; none: not known. */
+/** CPUs that handle an interface's interrupts for received packets. Empty if not known. */
 export function interruptCpus(name: string): number[] {
-  // A virtio interface's interrupts belong to the bus device above it: not path.join(), which would
-  // take the link and the dots for nothing.
+  // A virtio interface's interrupts belong to the bus device above it. The path is not normalized,
+  // because `device` is a link.
   const irqs = ['device/msi_irqs', 'device/../msi_irqs'].flatMap((dir) =>
     list(`/sys/class/net/${name}/${dir}`),
   );
@@ -86,7 +86,7 @@ function interfaceCpus(name: string): number[] {
   return steered.length > 0 ? steered : interruptCpus(name);
 }
 
-/** CPUs that process packets for these local addresses. `all` is what loopback counts as. */
+/** CPUs that process packets for these local addresses. Loopback counts as `all`. */
 export function receivingCpus(hosts: readonly string[], all: readonly number[]): number[] {
   const interfaces = Object.entries(networkInterfaces());
   const names = new Set<string>();
@@ -98,10 +98,10 @@ export function receivingCpus(hosts: readonly string[], all: readonly number[]):
     });
     for (const [name] of own) names.add(name);
     if (address.startsWith('127.') || address === '::1') names.add('lo');
-    // Not this host's, until it comes: nothing is known of it.
+    // The host does not have this address yet.
     else if (!anywhere && own.length === 0) return [];
   }
   const perInterface = [...names].map((name) => (name === 'lo' ? [...all] : interfaceCpus(name)));
-  // Every interface has to reach a CPU for its worker to be reached by all clients alike.
+  // A worker is reached by clients of all interfaces only if each interface uses its CPU.
   return all.filter((cpu) => perInterface.every((cpus) => cpus.includes(cpu)));
 }

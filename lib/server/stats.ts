@@ -1,22 +1,22 @@
 // Reads the counters that workers keep in shared memory.
-import type { WorkerPlan } from '../rss/topology.js';
+import type { WorkerPlacement } from '../rss/topology.js';
 import {
   type CounterName,
   counterNames,
-  counterSlot,
+  counterIndex,
   heartbeat,
   movedBuckets,
   workerCounters,
 } from './layout.js';
 
 /**
- * Monotonic counters since the server started, over all generations of a worker.
- * `accepted` connections were accepted for a bucket; those of them that reached another worker than
- * the bucket's owner are `misdirected`, and either `handedOff` to the owner or served there.
- * `served` is what the user's code was given. Bytes are payload; a TCP connection's are added when
- * it ends. `requests` is the user's own count: context.countRequests(). `served` less `closed` are the
- * connections of the moment. Accepting paused `acceptPauses` times at `maxConnections`, for
- * `acceptPausedUs` microseconds.
+ * Counters since the server started, over all generations of a worker. They never decrease.
+ * `accepted` connections were accepted for a bucket. Those that another worker than the bucket's
+ * owner received are `misdirected`, and either `handedOff` to the owner or served where they are;
+ * with a full queue of the owner they count as `inboxFull` too. `served` connections were given to
+ * the worker module; `served` minus `closed` are open. Bytes are payload. `requests` are counted by
+ * the worker module: context.countRequests(). Accepting paused `acceptPauses` times at
+ * `maxConnections`, for `acceptPausedUs` microseconds.
  */
 export type Counters = Record<CounterName, number>;
 
@@ -32,18 +32,18 @@ export interface WorkerStats extends Counters {
   cpu: number;
   buckets: number[];
   /**
-   * How late its event loop was in the last second: 99th percentile, microseconds. 0 without createServer()'s
-   * `admin`, for which it is measured.
+   * How late its event loop was in the last second: 99th percentile, microseconds. Measured only
+   * with the `admin` option; otherwise 0.
    */
   loopDelayP99Us: number;
 }
 
-/** Counters since listen(): per bucket, per worker, and of all. */
+/** Counters since listen(): per bucket, per worker, and in total. */
 export interface ServerStats {
   buckets: BucketStats[];
   workers: WorkerStats[];
   total: Counters;
-  /** Buckets that have gone to another worker: rebalance(). */
+  /** Number of moves of buckets to another worker: rebalance(). */
   movedBuckets: number;
 }
 
@@ -52,12 +52,12 @@ function zero(): Counters {
 }
 
 function add(to: Counters, rows: Float64Array, bucket: number): void {
-  for (const name of counterNames) to[name] += rows[counterSlot(bucket, name)]!;
+  for (const name of counterNames) to[name] += rows[counterIndex(bucket, name)]!;
 }
 
 export function readStats(
   buffer: ArrayBuffer,
-  plan: readonly WorkerPlan[],
+  placements: readonly WorkerPlacement[],
   bucketMap: readonly number[],
   owners: readonly number[],
 ): ServerStats {
@@ -67,8 +67,8 @@ export function readStats(
     owner: owners[bucket]!,
     ...zero(),
   }));
-  const workers = plan.map((worker) => {
-    const [, delay] = heartbeat(buffer, worker.workerIndex, plan.length, bucketMap.length);
+  const workers = placements.map((worker) => {
+    const [, delay] = heartbeat(buffer, worker.workerIndex, placements.length, bucketMap.length);
     return { ...worker, ...zero(), loopDelayP99Us: delay! };
   });
   const total = zero();
@@ -80,6 +80,6 @@ export function readStats(
       add(total, rows, entry.bucket);
     }
   }
-  const [moved] = movedBuckets(buffer, plan.length, bucketMap.length);
+  const [moved] = movedBuckets(buffer, placements.length, bucketMap.length);
   return { buckets, workers, total, movedBuckets: moved! };
 }

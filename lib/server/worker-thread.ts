@@ -1,17 +1,17 @@
-// One worker's thread as the main thread sees it: started, restarted when it dies, closed.
+// The thread of one worker, from the main thread's side: started, restarted when it dies, closed.
 import { Worker } from 'node:worker_threads';
 
 import type { FromWorker, ToWorker, WorkerInit } from './messages.js';
 import type { Misdirection } from './misdirections.js';
 
-/** Why a thread ended: it threw, it ended itself, or it was ended, perhaps for being blocked. */
+/** Why a thread ended: an exception, its own exit, or termination, perhaps for being blocked. */
 export type ExitReason = 'error' | 'exit' | 'terminated' | 'blocked';
 
 export interface ThreadExit {
   reason: ExitReason;
   /** Exit code of the thread. */
   code: number;
-  /** What it threw, if anything. */
+  /** The exception, if there was one. */
   error: Error | undefined;
 }
 
@@ -19,20 +19,20 @@ export interface ThreadEvents {
   online(): void;
   warning(message: string, code: string): void;
   misdirected(samples: Misdirection[]): void;
-  /** The thread died without having been asked to; it will be restarted. */
+  /** The thread died without having been asked to. It is restarted, unless gaveUp() follows. */
   exit(exit: ThreadExit): void;
-  /** It has died too often: it will not be. */
+  /** It has died too often, and is not restarted. */
   gaveUp(exit: ThreadExit): void;
 }
 
 const entry = new URL('../worker/thread.js', import.meta.url);
 
-/** First restart at once, then 100 ms, 200 ms, ... up to 5 s while the worker keeps dying young. */
+/** Milliseconds before a restart: none after the first death in a row, then 100, 200, ... 5,000. */
 export function restartDelay(deaths: number): number {
   return deaths <= 1 ? 0 : Math.min(100 * 2 ** (deaths - 2), 5000);
 }
 
-/** A worker that lived this long has its earlier deaths forgiven. */
+/** The earlier deaths of a worker that has lived this long do not count. */
 const stableMs = 10_000;
 
 export class WorkerThread {
@@ -99,8 +99,9 @@ export class WorkerThread {
   }
 
   /**
-   * Asks the worker to accept what is queued, if that is said, and then no more; resolves when it has. A
-   * worker that is about to be restarted is started for it: connections wait for its successor.
+   * Asks the worker to accept no more, with `queued` not before it has accepted what is queued.
+   * Resolves when it has. A worker that waits for its restart is started, since connections wait in
+   * its queues.
    */
   stopAccepting(queued: boolean): Promise<void> {
     this.#closing = true;
@@ -108,31 +109,31 @@ export class WorkerThread {
     if (this.#restart !== undefined && this.#wasOnline)
       this.#startOr((error) =>
         this.#events.warning(
-          `a worker has no successor for what waits for it: ${error.message}`,
+          `a worker could not be restarted to serve what waits for it: ${error.message}`,
           'RSS_CLOSE_FAILED',
         ),
       );
     return new Promise((resolve) => {
       if (this.#worker === undefined) return resolve();
       this.#onStoppedAccepting = resolve;
-      return this.#send({ type: 'stop-accepting', queued });
+      return this.#post({ type: 'stop-accepting', queued });
     });
   }
 
   /**
-   * Asks the worker to serve what it has, for `timeout` ms at most, and to end. `end`: peers of `stream`
-   * are asked to leave.
+   * Asks the worker to serve what it has, for `timeout` ms at most, and to end. `end`: it closes its
+   * side of `stream` connections.
    */
   drain(timeout: number, end: boolean): void {
-    this.#send({ type: 'drain', timeout, end });
+    this.#post({ type: 'drain', timeout, end });
   }
 
-  /** Tells a thread that serves. One that starts later asks for its init itself. */
-  tell(message: ToWorker): void {
-    if (this.#online) this.#send(message);
+  /** Sends a message to a thread that serves. One that starts later has it in its init. */
+  send(message: ToWorker): void {
+    if (this.#online) this.#post(message);
   }
 
-  #send(message: ToWorker): void {
+  #post(message: ToWorker): void {
     this.#worker?.postMessage(message);
   }
 
@@ -141,20 +142,20 @@ export class WorkerThread {
     return this.#exited;
   }
 
-  /** Ends the thread wherever it is; it is restarted as after any death. */
+  /** Terminates the thread at once. It is restarted as after any other death. */
   async kill(reason: 'terminated' | 'blocked' = 'terminated'): Promise<void> {
     this.#killed = reason;
     await this.#worker?.terminate();
   }
 
-  /** Ends the thread wherever it is, for good. */
+  /** Terminates the thread at once, for good. */
   async terminate(): Promise<void> {
     this.#closing = true;
     clearTimeout(this.#restart);
     await this.kill();
   }
 
-  /** A thread may be more than the system gives. */
+  /** The system may refuse another thread. */
   #startOr(failed: (error: Error) => void): void {
     try {
       this.start();
@@ -179,10 +180,10 @@ export class WorkerThread {
 
   #died(exit: ThreadExit): void {
     if (performance.now() - this.#startedAt > stableMs) this.#deaths = 0;
-    // Whoever ends it by hand may do so as often as he likes.
+    // terminateWorker() may be called any number of times.
     if (exit.reason !== 'terminated') this.#deaths++;
     this.#events.exit(exit);
-    if (this.#closing) return; // the listener of the event closed the server
+    if (this.#closing) return; // the event's listener closed the server
     if (this.#deaths > this.#restartLimit) return this.#events.gaveUp(exit);
     this.#generation++;
     this.#restart = setTimeout(

@@ -1,15 +1,15 @@
-// What to say of socket buffers that the kernel did not grant.
+// The warning about socket buffers that the kernel did not grant.
 import type { ShortBuffer } from '../native.js';
 
 /**
- * The value of kern.ipc.maxsockbuf that allows buffers of this size: FreeBSD counts the memory of the
- * mbufs too, 2,304 bytes for 2,048 of payload.
+ * The value of kern.ipc.maxsockbuf that allows buffers of this size. FreeBSD counts the memory of
+ * mbufs as well: 2,304 bytes for 2,048 bytes of payload.
  */
 export function maxsockbufFor(bytes: number): number {
   return Math.ceil((bytes * 9) / 8);
 }
 
-/** Undefined when nothing is missing. */
+/** Undefined when every buffer was granted. */
 export function bufferWarning(
   short: readonly ShortBuffer[],
   platform: NodeJS.Platform = process.platform,

@@ -1,8 +1,8 @@
 import { isIP } from 'node:net';
 
 /**
- * An IP address in the one spelling that systems print, IPv4 for one that is mapped into IPv6, and apart
- * from it the zone.
+ * Splits a host into address and zone. The address is in the canonical form that systems print; a
+ * v4-mapped one becomes IPv4.
  */
 export function plainHost(host: string): { address: string; zone: string | undefined } {
   const [address = '', zone] = host.split('%');

@@ -4,16 +4,16 @@ import { resolve } from 'node:path';
 import { unwrap } from '../errors.js';
 import { type Descriptor, native } from '../native.js';
 
-/** A listening Unix socket, owned with its file until close(). */
+/** A listening Unix socket. It owns its descriptor and its file until close(). */
 export class UnixListener {
   readonly path: string;
-  /** The same, wherever the process goes. */
+  /** Absolute: the process may change its directory. */
   readonly #file: string;
   readonly #descriptor: Descriptor;
   readonly #inode: bigint;
   #closed = false;
 
-  /** Throws system errors with the path as `address`. `inherited`: the socket is there already. */
+  /** Throws system errors with the path as `address`. `inherited`: the socket of a predecessor. */
   constructor(
     options: { path: string; mode: number; backlog: number },
     inherited: Descriptor | undefined,
@@ -26,19 +26,20 @@ export class UnixListener {
     this.#inode = statSync(path, { bigint: true }).ino;
   }
 
-  /** Still this listener's own. */
+  /** The listener goes on owning the descriptor. */
   get fd(): number {
     return this.#descriptor.number();
   }
 
-  /** Gives the descriptor away, for net.Server.listen({ fd }); close() then removes the file alone. */
+  /** Gives the descriptor away, to net.Server.listen({ fd }). close() then only removes the file. */
   release(): number {
     return this.#descriptor.release();
   }
 
   /**
-   * Removes the file, if it is still this one, then closes: nobody finds a socket that refuses. Not the
-   * file if another process has the socket too. Idempotent.
+   * Removes the file and closes the socket, in this order, so that no client finds a file that
+   * refuses connections. The file stays if another process has the socket as well (`shared`), or if
+   * it is not this socket's any more. Idempotent.
    */
   close(shared: boolean): void {
     if (this.#closed) return;
@@ -47,7 +48,7 @@ export class UnixListener {
       if (shared) return;
       if (statSync(this.#file, { bigint: true }).ino === this.#inode) unlinkSync(this.#file);
     } catch {
-      // somebody else has removed it
+      // it has been removed already
     } finally {
       this.#descriptor.close();
     }

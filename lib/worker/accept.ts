@@ -6,7 +6,7 @@ import * as contract from '../contract.js';
 import { systemError } from '../errors.js';
 import { native, type WorkerEngine } from '../native.js';
 import type { Flow } from '../rss/hash.js';
-import { counterSlot } from '../server/layout.js';
+import { counterIndex } from '../server/layout.js';
 import type { FromWorker } from '../server/messages.js';
 import type { WorkerDefinition } from './define.js';
 
@@ -99,8 +99,8 @@ export class NodeSockets {
     const bytes = {
       in: 0,
       out: 0,
-      counterIn: counterSlot(bucket, 'bytesIn'),
-      counterOut: counterSlot(bucket, 'bytesOut'),
+      counterIn: counterIndex(bucket, 'bytesIn'),
+      counterOut: counterIndex(bucket, 'bytesOut'),
     };
     this.#sockets.set(socket, bytes);
     socket.once('close', () => {

@@ -1,7 +1,7 @@
 // What start() of a worker module gets.
 import { RssError } from '../errors.js';
-import { bucketOwners, type WorkerPlan } from '../rss/topology.js';
-import { counterSlot } from '../server/layout.js';
+import { bucketOwners, type WorkerPlacement } from '../rss/topology.js';
+import { counterIndex } from '../server/layout.js';
 import type { WorkerInit } from '../server/messages.js';
 import { readStats } from '../server/stats.js';
 import type { Datagrams } from './datagrams.js';
@@ -19,7 +19,7 @@ export interface ContextParts {
   /** The counters of all workers. */
   readonly allCounters: ArrayBuffer;
   /** All workers, as they are now. */
-  plan(): readonly WorkerPlan[];
+  placements(): readonly WorkerPlacement[];
 }
 
 export function workerContext(init: WorkerInit, parts: ContextParts): WorkerContext {
@@ -27,11 +27,11 @@ export function workerContext(init: WorkerInit, parts: ContextParts): WorkerCont
   const { workerIndex, config } = init;
   return {
     workerIndex,
-    workers: init.plan.length,
+    workers: init.placements.length,
     generation: init.generation,
     cpu: init.cpu,
     get buckets() {
-      return parts.plan()[workerIndex]?.buckets ?? [];
+      return parts.placements()[workerIndex]?.buckets ?? [];
     },
     steering: init.steering,
     config,
@@ -47,11 +47,11 @@ export function workerContext(init: WorkerInit, parts: ContextParts): WorkerCont
       return datagrams;
     },
     stats() {
-      const plan = parts.plan();
-      return readStats(allCounters, plan, config.bucketMap, bucketOwners(plan));
+      const placements = parts.placements();
+      return readStats(allCounters, placements, config.bucketMap, bucketOwners(placements));
     },
     countRequests(bucket, requests) {
-      counters[counterSlot(bucket, 'requests')]! += requests;
+      counters[counterIndex(bucket, 'requests')]! += requests;
     },
   };
 }

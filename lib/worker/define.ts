@@ -72,7 +72,7 @@ export function defineWorker(definition: WorkerDefinition): WorkerDefinition {
   if (stream !== undefined) {
     if (connection !== undefined)
       throw argumentValueError('defineWorker() takes "connection" or "stream", not both');
-    checkOptions('"stream"', stream, ['open', 'data', 'completed', 'close']);
+    checkOptions('stream', stream, ['open', 'data', 'completed', 'close']);
     checkFunction('data', stream.data);
     for (const name of ['open', 'completed', 'close'] as const)
       if (stream[name] !== undefined) checkFunction(name, stream[name]);

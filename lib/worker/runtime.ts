@@ -1,7 +1,7 @@
 // A worker at run time: its parts, and its life from start() to the end of the thread.
 import { unwrap } from '../errors.js';
 import { native, type WorkerEngine } from '../native.js';
-import type { WorkerPlan } from '../rss/topology.js';
+import type { WorkerPlacement } from '../rss/topology.js';
 import { workerCounters } from '../server/layout.js';
 import type { FromWorker, ToWorker, WorkerInit } from '../server/messages.js';
 import { acceptErrorReporter, NodeSockets, pendingTable } from './accept.js';
@@ -23,7 +23,7 @@ export class WorkerRuntime {
   readonly #sockets: NodeSockets;
   readonly #streams: Streams | undefined;
   readonly #context: WorkerContext;
-  #plan: readonly WorkerPlan[];
+  #placements: readonly WorkerPlacement[];
   #draining = false;
 
   constructor(
@@ -35,7 +35,7 @@ export class WorkerRuntime {
     this.#init = init;
     this.#definition = definition;
     this.#post = post;
-    this.#plan = init.plan;
+    this.#placements = init.placements;
     const counters = workerCounters(allCounters, init.workerIndex, init.config.buckets);
     this.#streams = this.#openStreams(counters);
     const pending = pendingTable();
@@ -44,11 +44,11 @@ export class WorkerRuntime {
       {
         table: init.table,
         worker: init.workerIndex,
-        defaultBucket: init.plan[init.workerIndex]?.buckets[0] ?? 0,
+        defaultBucket: init.placements[init.workerIndex]?.buckets[0] ?? 0,
         streams: this.#streams?.engine,
         handOff: init.handoff,
         forward: init.forward,
-        countMisdirected: init.steering !== 'bpf-cpu',
+        countMisdirected: init.countMisdirected,
         counters,
         stride: memory.stride,
         cellSize: memory.cellSize,
@@ -74,7 +74,7 @@ export class WorkerRuntime {
       datagrams: definition.datagrams === undefined ? undefined : datagrams,
       counters,
       allCounters,
-      plan: () => this.#plan,
+      placements: () => this.#placements,
     });
   }
 
@@ -94,8 +94,8 @@ export class WorkerRuntime {
   /** A message of the main thread. */
   receive(message: ToWorker): void {
     switch (message.type) {
-      case 'plan':
-        this.#plan = message.plan;
+      case 'placements':
+        this.#placements = message.placements;
         return;
       case 'stop-accepting':
         this.#engine.stopAccepting(message.queued);

@@ -12,7 +12,7 @@ import {
   type StreamStatistics,
 } from '../native.js';
 import type { Flow } from '../rss/hash.js';
-import type { StreamSettings } from '../server/messages.js';
+import type { StreamSettings } from '../server/stream-options.js';
 import { ShmSegment } from '../shm/segment.js';
 import {
   checkFile,

@@ -18,7 +18,7 @@ const init = workerData as WorkerInit;
 affinity.set([init.cpu]);
 
 const { buffer: counters } = ShmSegment.open(init.counters);
-const beat = heartbeat(counters, init.workerIndex, init.plan.length, init.config.buckets);
+const beat = heartbeat(counters, init.workerIndex, init.placements.length, init.config.buckets);
 // From the first moment on: loading the module and start() may block the loop too.
 keepBeating(beat);
 

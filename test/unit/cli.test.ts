@@ -288,6 +288,7 @@ describe('doctor', () => {
       workers: [],
       steering: 'reuseport-lb',
       reason: 'SO_REUSEPORT_LB',
+      kernelSpreads: true,
       handoff: true,
     },
     cpus: 4,
@@ -399,7 +400,7 @@ describe('doctor', () => {
 
   it('calls a single listener a problem', () => {
     const single = facts({
-      plan: { ...facts({}).plan, steering: 'single', reason: 'one listener' },
+      plan: { ...facts({}).plan, kernelSpreads: false, reason: 'one listener' },
     });
     assert.deepEqual(grades(single), { steering: 'problem' });
     assert.equal(exitStatus(examine(single)), 2);

@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { LoadWatch, planRebalance } from '../../lib/server/rebalance.js';
+import { LoadWatch, decideRebalance } from '../../lib/server/rebalance.js';
 import type { ServerStats } from '../../lib/server/stats.js';
 
-describe('planRebalance', () => {
+describe('decideRebalance', () => {
   it('moves as few buckets as bring each worker near the mean', () => {
-    const plan = planRebalance([10, 10, 10, 10, 1, 1, 1, 1], [0, 0, 0, 0, 1, 1, 1, 1], 2);
+    const plan = decideRebalance([10, 10, 10, 10, 1, 1, 1, 1], [0, 0, 0, 0, 1, 1, 1, 1], 2);
     assert.deepEqual(plan.moves, [
       { bucket: 0, from: 0, to: 1 },
       { bucket: 1, from: 0, to: 1 },
@@ -18,8 +18,8 @@ describe('planRebalance', () => {
   });
 
   it('leaves alone what is even, or nothing', () => {
-    assert.deepEqual(planRebalance([5, 5, 5, 5], [0, 1, 0, 1], 2).moves, []);
-    assert.deepEqual(planRebalance([0, 0], [0, 1], 2), {
+    assert.deepEqual(decideRebalance([5, 5, 5, 5], [0, 1, 0, 1], 2).moves, []);
+    assert.deepEqual(decideRebalance([0, 0], [0, 1], 2), {
       moves: [],
       before: 0,
       after: 0,
@@ -28,7 +28,7 @@ describe('planRebalance', () => {
   });
 
   it('moves the others away from a bucket that is too hot itself', () => {
-    const plan = planRebalance([90, 5, 5, 0], [0, 0, 1, 1], 2);
+    const plan = decideRebalance([90, 5, 5, 0], [0, 0, 1, 1], 2);
     assert.deepEqual(plan.moves, [{ bucket: 1, from: 0, to: 1 }]);
     assert.deepEqual(plan.tooHot, [0]);
   });
@@ -38,7 +38,7 @@ describe('planRebalance', () => {
       const workers = 1 + Math.floor(Math.random() * 8);
       const loads = Array.from({ length: 32 }, () => Math.floor(Math.random() ** 4 * 1000));
       const owners = loads.map(() => Math.floor(Math.random() * workers));
-      const { moves, before, after, tooHot } = planRebalance(loads, owners, workers);
+      const { moves, before, after, tooHot } = decideRebalance(loads, owners, workers);
       assert.ok(after <= before);
       const mean = loads.reduce((sum, load) => sum + load, 0) / workers;
       const bound = Math.max(1.1, 1 + Math.max(...loads) / mean);

@@ -1,4 +1,5 @@
-// HTTP that is updated in place: kill -USR2 starts it anew. node dist/examples/handover/main.js [port]
+// An HTTP server that SIGUSR2 replaces by a new process without a refused connection:
+// node dist/examples/upgrade/main.js [port]
 import { createServer, predecessor } from 'freebsd-rss';
 
 const server = createServer({
@@ -10,7 +11,7 @@ await server.listen();
 
 process.on('SIGUSR2', () => {
   server
-    .handOver()
+    .upgrade()
     .then(() => server.close({ timeout: 60_000 }))
     .catch((error: unknown) => console.error((error as Error).message));
 });

@@ -21,13 +21,13 @@ import {
   serveExample,
 } from '../helpers/memcached.js';
 
-const folder = mkdtempSync(path.join(tmpdir(), 'rss-handover-'));
+const folder = mkdtempSync(path.join(tmpdir(), 'rss-upgrade-'));
 after(() => rmSync(folder, { recursive: true }));
 
 const readPid = (file: string) => Number(readFileSync(file, 'latin1'));
 
 /** Asks the process to hand over until another one has taken its place. */
-async function handOver(pidFile: string): Promise<void> {
+async function upgrade(pidFile: string): Promise<void> {
   const pid = readPid(pidFile);
   for (let i = 0; i < 300; i++) {
     // The first signals may come while the one before it still serves clients, others while it hands
@@ -154,13 +154,13 @@ class DatagramClient {
   }
 }
 
-const handovers = 10;
+const upgrades = 10;
 const clients = 50;
 
 describe('memcached, handed over under load', () => {
   for (const steering of steerings)
     it(
-      `${steering}: ${handovers} times, ${clients} clients`,
+      `${steering}: ${upgrades} times, ${clients} clients`,
       { skip: skipWithout(steering), timeout: 120_000 },
       async (t) => {
         const pidFile = path.join(folder, steering);
@@ -182,8 +182,8 @@ describe('memcached, handed over under load', () => {
             // it has ended in order, and its file is gone
           }
         });
-        for (let i = 0; i < handovers; i++) {
-          await handOver(pidFile);
+        for (let i = 0; i < upgrades; i++) {
+          await upgrade(pidFile);
           pids.add(readPid(pidFile));
         }
         await datagrams.stop();
@@ -192,7 +192,7 @@ describe('memcached, handed over under load', () => {
         assert.deepEqual(load.wrong, []);
         assert.equal(datagrams.lost, 0);
         assert.ok(datagrams.answers > 0);
-        assert.equal(pids.size, handovers + 1);
+        assert.equal(pids.size, upgrades + 1);
         if (server.child.exitCode === null) await once(server.child, 'exit');
         assert.equal(server.child.exitCode, 0);
         await stop(server, pidFile);
@@ -209,7 +209,7 @@ describe('memcached, handed over', () => {
       Number(/STAT pid (\d+)/.exec(await client.ask('stats\r\n', 'END\r\n'))![1]);
     assert.equal(await pid(old), server.child.pid);
     await old.ask('set large 5 0 200000\r\n' + 'x'.repeat(200_000) + '\r\n');
-    await handOver(pidFile);
+    await upgrade(pidFile);
     // For a moment both accept.
     let young = new RawClient(server.port);
     while ((await pid(young)) !== readPid(pidFile)) {
@@ -241,7 +241,7 @@ describe('memcached, handed over', () => {
     const value = 'v'.repeat(300_000);
     for (const [i, client] of old.entries())
       assert.equal(await client.ask(`set k${i} 0 0 300000\r\n${value}\r\n`), 'STORED\r\n');
-    await handOver(pidFile);
+    await upgrade(pidFile);
     // They read from the store, and fill it, when their process ends.
     for (const client of old) client.send('get k1 k2 k3\r\nset k4 0 0 300000\r\nhalf of it');
     await setTimeout(50);
@@ -273,15 +273,15 @@ describe('memcached, handed over', () => {
       return answer.toString();
     };
     assert.equal(await ask('set k 0 0 1\r\n1\r\n'), 'STORED\r\n');
-    await handOver(pidFile);
+    await upgrade(pidFile);
     if (child.exitCode === null) await once(child, 'exit');
     assert.equal(await ask('get k\r\n'), 'VALUE k 0 1\r\n1\r\nEND\r\n');
     process.kill(readPid(pidFile), 'SIGTERM');
     while (existsSync(socketPath)) await setTimeout(20);
   });
 
-  it('examples/handover: HTTP goes on in a new process', async () => {
-    const main = 'dist/examples/handover/main.js';
+  it('examples/upgrade: HTTP goes on in a new process', async () => {
+    const main = 'dist/examples/upgrade/main.js';
     const port = await freePort();
     const child = spawn(process.execPath, [main, `${port}`], {
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -333,8 +333,8 @@ describe('memcached, handed over', () => {
       unix: { path: socketPath },
       admin: `${socketPath}-admin`,
     };
-    await assert.rejects(server.handOver({ command: successor('fails', options) }), {
-      code: 'ERR_RSS_HANDOVER',
+    await assert.rejects(server.upgrade({ command: successor('fails', options) }), {
+      code: 'ERR_RSS_UPGRADE',
     });
     const socket = net.connect(socketPath);
     socket.write('report\n');
@@ -343,10 +343,10 @@ describe('memcached, handed over', () => {
     assert.ok(existsSync(`${socketPath}-admin`));
     // close() in the middle of a handover ends the new process, too.
     const idle = [process.execPath, '-e', 'setInterval(() => {}, 1000)'];
-    const given = server.handOver({ command: idle });
+    const given = server.upgrade({ command: idle });
     const refused = assert.rejects(given, {
-      code: 'ERR_RSS_HANDOVER',
-      message: /not wanted any more/,
+      code: 'ERR_RSS_UPGRADE',
+      message: /upgrade cancelled/,
     });
     await server.close({ timeout: 0 });
     await refused;
@@ -360,12 +360,12 @@ describe('memcached, handed over', () => {
     const server = await createServer(options).listen();
     const command = successor('ends', options);
     for (let i = 0; i < 2; i++) {
-      const { pid, ended } = await server.handOver({ command });
+      const { pid, ended } = await server.upgrade({ command });
       process.kill(pid, 'SIGKILL');
       await ended;
     }
     const data = 'x'.repeat(2 ** 20);
-    await assert.rejects(server.handOver({ command, data }), { code: 'ERR_RSS_HANDOVER' });
+    await assert.rejects(server.upgrade({ command, data }), { code: 'ERR_RSS_UPGRADE' });
     await server.close({ timeout: 0 });
     assert.equal(existsSync(socketPath), false);
   });
@@ -375,26 +375,26 @@ describe('memcached, handed over', () => {
     const tcp = { host: '127.0.0.1' };
     const server = await createServer({ worker, workers: 1, tcp }).listen();
     const fail = (code: string, timeout = 20_000) =>
-      server.handOver({ command: [process.execPath, '-e', code], timeout });
+      server.upgrade({ command: [process.execPath, '-e', code], timeout });
     await assert.rejects(fail('process.exit(7)'), {
-      code: 'ERR_RSS_HANDOVER',
+      code: 'ERR_RSS_UPGRADE',
       message: 'the new process ended with code 7',
     });
     await assert.rejects(fail('setInterval(() => {}, 1000)', 300), {
-      code: 'ERR_RSS_HANDOVER',
-      message: 'the new process does not serve after 300 ms',
+      code: 'ERR_RSS_UPGRADE',
+      message: 'the new process did not serve within 300 ms',
     });
-    await assert.rejects(server.handOver({ command: ['/no/such/program'] }), {
-      code: 'ERR_RSS_HANDOVER',
+    await assert.rejects(server.upgrade({ command: ['/no/such/program'] }), {
+      code: 'ERR_RSS_UPGRADE',
     });
-    await assert.rejects(server.handOver({ comand: [] } as object), { name: 'TypeError' });
-    await assert.rejects(server.handOver({ segments: { a: {} as never } }), { name: 'TypeError' });
+    await assert.rejects(server.upgrade({ comand: [] } as object), { name: 'TypeError' });
+    await assert.rejects(server.upgrade({ segments: { a: {} as never } }), { name: 'TypeError' });
     const socket = net.connect(server.addresses[0]!.port, '127.0.0.1');
     socket.write('report\n');
     await once(socket, 'data');
     socket.destroy();
     await server.close();
-    await assert.rejects(server.handOver(), { code: 'ERR_RSS_STATE' });
+    await assert.rejects(server.upgrade(), { code: 'ERR_RSS_STATE' });
   });
 
   it('nobody has a predecessor who was not started by one', () => {

@@ -1,0 +1,83 @@
+// Which worker owns each bucket, and whether buckets can move to other workers.
+import { argumentTypeError, unsupported } from '../errors.js';
+import { native } from '../native.js';
+import { bucketOwners, type WorkerPlacement } from '../rss/topology.js';
+import { checkInteger } from '../validate.js';
+import type { Endpoint } from './endpoint-options.js';
+import { type ServerPlan, withOwners } from './plan.js';
+import { type BucketMove, movesBetween } from './rebalance.js';
+import { steeringMode } from './steering/index.js';
+
+/** Protocols whose new flows follow a bucket to another worker. */
+export interface Movable {
+  tcp: boolean;
+  udp: boolean;
+}
+
+export class BucketOwnership {
+  readonly movable: Movable;
+  /** The native table, by which workers hand off and forward. */
+  readonly table: number;
+  readonly #workers: number;
+  readonly #reason: string;
+  #owners: readonly number[];
+  #placements: readonly WorkerPlacement[];
+
+  constructor(
+    plan: ServerPlan,
+    options: { endpoints: Endpoint[]; forward: boolean; maxConnections: number },
+  ) {
+    const { config, workers, steering, handoff } = plan;
+    const { endpoints, forward, maxConnections } = options;
+    const listens = (wanted: string) => endpoints.some(({ protocol }) => protocol === wanted);
+    const byProgram = steeringMode(steering).program?.followsOwners === true;
+    this.movable = {
+      tcp: listens('tcp') && (handoff || byProgram),
+      udp: listens('udp') && (forward || byProgram),
+    };
+    this.#workers = workers.length;
+    this.#reason = plan.reason;
+    this.#owners = bucketOwners(workers);
+    this.#placements = workers;
+    this.table = native.createBucketTable(config, this.#owners, this.#workers, maxConnections);
+  }
+
+  /** Index: a bucket. Value: the index of its worker. */
+  get owners(): readonly number[] {
+    return this.#owners;
+  }
+
+  /** The workers, with the buckets that each owns now. */
+  get placements(): readonly WorkerPlacement[] {
+    return this.#placements;
+  }
+
+  /** Why buckets cannot move, or undefined when they can. */
+  get fixedBecause(): string | undefined {
+    const { tcp, udp } = this.movable;
+    return tcp || udp ? undefined : `buckets do not choose workers: ${this.#reason}`;
+  }
+
+  /** The moves that lead to these owners. Throws ENOTSUP where buckets cannot move. */
+  movesTo(owners: readonly number[]): BucketMove[] {
+    const buckets = this.#owners.length;
+    if (!Array.isArray(owners) || owners.length !== buckets)
+      throw argumentTypeError('owners', `an array of ${buckets} workers`, owners);
+    for (const owner of owners) checkInteger('owners', owner, 0, this.#workers - 1);
+    const { fixedBecause } = this;
+    if (fixedBecause !== undefined) throw unsupported('rebalance', fixedBecause);
+    return movesBetween(this.#owners, owners);
+  }
+
+  move(moves: readonly BucketMove[]): void {
+    const owners = [...this.#owners];
+    for (const { bucket, to } of moves) owners[bucket] = to;
+    this.#owners = owners;
+    this.#placements = withOwners(this.#placements, owners);
+    native.setBucketOwners(this.table, owners);
+  }
+
+  close(): void {
+    native.destroyBucketTable(this.table);
+  }
+}

@@ -1,0 +1,52 @@
+// The events of a server, and what their listeners get.
+import type { WorkerPlacement } from '../rss/topology.js';
+import type { BucketMove } from './rebalance.js';
+import type { ExitReason } from './worker-thread.js';
+
+/** One of a server's workers. */
+export interface WorkerInfo extends WorkerPlacement {
+  /** How often the worker has been restarted. */
+  generation: number;
+  online: boolean;
+}
+
+/** Argument of 'worker-exit'. */
+export interface WorkerExit extends WorkerPlacement {
+  generation: number;
+  /** Why it ended: an exception, its own exit, terminateWorker(), or `replaceBlocked`. */
+  reason: ExitReason;
+  /** Exit code of the thread. */
+  code: number;
+  /** The exception, if there was one. */
+  error: Error | undefined;
+}
+
+/** Argument of 'worker-blocked'. */
+export interface WorkerBlocked extends WorkerInfo {
+  /** Milliseconds since its event loop last turned. */
+  blockedMs: number;
+}
+
+/** Argument of 'rebalance'. */
+export interface Rebalance {
+  moves: BucketMove[];
+  /** Buckets that alone have more new flows than a worker's fair share. */
+  tooHot: number[];
+}
+
+/** Events of a server, and the arguments of their listeners. */
+export interface ServerEvents {
+  listening: [];
+  'worker-online': [WorkerInfo];
+  'worker-exit': [WorkerExit];
+  'worker-blocked': [WorkerBlocked];
+  rebalance: [Rebalance];
+  warning: [Error];
+  error: [Error];
+  close: [];
+}
+
+/** Argument of 'warning'. */
+export function warning(message: string, code: string): Error {
+  return Object.assign(new Error(message), { name: 'Warning', code });
+}

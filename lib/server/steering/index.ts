@@ -1,0 +1,63 @@
+// Chooses the steering of a server, and whether flows are handed off under it.
+import { argumentValueError, unsupported } from '../../errors.js';
+import type { RssConfig } from '../../rss/config.js';
+import type { Steering } from '../../socket/listen.js';
+import { bpfCpu } from './bpf-cpu.js';
+import { bpfToeplitz } from './bpf-toeplitz.js';
+import { listenBucket } from './listen-bucket.js';
+import type { SteeringHost, SteeringMode } from './mode.js';
+import { reuseportLb } from './reuseport-lb.js';
+import { single } from './single.js';
+
+export type { SteeringHost, SteeringMode } from './mode.js';
+
+/** 'auto' takes the first that works. */
+const byPreference: readonly SteeringMode[] = [
+  listenBucket,
+  reuseportLb,
+  bpfCpu,
+  bpfToeplitz,
+  single,
+];
+
+/** Whether connections move to their bucket's owner; 'auto': where that improves locality. */
+export type Handoff = 'auto' | 'always' | 'never';
+
+export interface SteeringChoice {
+  mode: SteeringMode;
+  /** Why, in a sentence for people. */
+  reason: string;
+}
+
+export function steeringMode(name: Steering): SteeringMode {
+  return byPreference.find((mode) => mode.name === name)!;
+}
+
+/** The named steering, or under 'auto' the best that works. Throws ENOTSUP with the reason. */
+export function chooseSteering(wanted: Steering | 'auto', host: SteeringHost): SteeringChoice {
+  const { platform } = host.capabilities;
+  if (platform === 'stub') throw unsupported('listen', 'freebsd-rss serves FreeBSD and Linux');
+  if (wanted !== 'auto') {
+    const mode = steeringMode(wanted);
+    const { usable, reason } = mode.judge(host);
+    if (!usable) throw unsupported('listen', `steering '${wanted}': ${reason}`);
+    return { mode, reason };
+  }
+  const passed: string[] = [];
+  for (const mode of byPreference.filter(({ systems }) => systems.includes(platform))) {
+    const { automatic, reason } = mode.judge(host);
+    if (automatic)
+      return { mode, reason: [reason, ...passed.map((text) => `not ${text}`)].join('; ') };
+    passed.push(`${mode.name} (${reason})`);
+  }
+  throw unsupported('listen', passed.join('; '));
+}
+
+/** Whether connections go to the worker that owns their bucket. */
+export function decideHandoff(wanted: Handoff, mode: SteeringMode, config: RssConfig): boolean {
+  if (!mode.bucketChoosesWorker && wanted === 'always')
+    throw argumentValueError(
+      `"handoff" cannot be 'always' with steering '${mode.name}', which serves flows by CPU`,
+    );
+  return wanted === 'auto' ? mode.handsOff(config) : wanted === 'always';
+}

@@ -1,0 +1,29 @@
+// What a server passes to the process that takes its place: descriptors, and an environment variable
+// that says what each of them is.
+import type { Protocol } from '../socket/listener-options.js';
+import type { Steering } from '../socket/listen.js';
+
+export const upgradeVariable = 'FREEBSD_RSS_UPGRADE';
+/** Version of the variable's content. */
+export const upgradeFormat = 1;
+/** The new process sends this message once it serves. */
+export const readyMessage = 'freebsd-rss: ready';
+/** The first descriptor after standard input, output and error. */
+export const firstDescriptor = 3;
+
+/** State of the server itself. `sockets` and `socket` are indices of descriptors. */
+export interface UpgradeState {
+  steering: Steering;
+  /** Owners of the buckets. */
+  owners: readonly number[];
+  workers: number;
+  groups: { protocol: Protocol; host: string; port: number; sockets: number[] }[];
+  unix: { path: string; socket: number } | undefined;
+}
+
+/** The whole content of the variable. */
+export interface UpgradeMessage extends UpgradeState {
+  format: number;
+  segments: Record<string, { fd: number; maxSize: number }>;
+  data: unknown;
+}

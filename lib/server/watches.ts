@@ -1,0 +1,47 @@
+// What is watched while a server serves: idle and blocked workers, and the load of buckets.
+import type { BucketOwnership } from './bucket-ownership.js';
+import { watchBlocked } from './blocked-watch.js';
+import { watchIdle } from './idle-watch.js';
+import { LoadWatch, type RebalanceDecision } from './rebalance.js';
+import type { ServerStats } from './stats.js';
+
+const rebalanceEveryMs = 1000;
+
+export interface Watched {
+  stats(): ServerStats;
+  /** Last heartbeat of each worker. */
+  beats(): number[];
+  ownership: BucketOwnership;
+}
+
+export interface Findings {
+  idle(workerIndex: number): void;
+  blocked(workerIndex: number, blockedMs: number): void;
+  unbalanced(decision: RebalanceDecision): void;
+  warning(message: string, code: string): void;
+}
+
+/** Starts watching; the result ends it. */
+export function startWatches(
+  server: Watched,
+  settings: { blockedAfter: number; rebalance: 'auto' | 'never' },
+  findings: Findings,
+): () => void {
+  const stops = [watchIdle(() => server.stats(), findings.idle)];
+  const { blockedAfter, rebalance } = settings;
+  if (blockedAfter > 0)
+    stops.push(watchBlocked(() => server.beats(), blockedAfter, findings.blocked));
+  const { fixedBecause, movable } = server.ownership;
+  if (rebalance === 'auto' && fixedBecause !== undefined)
+    findings.warning(fixedBecause, 'RSS_NO_REBALANCING');
+  else if (rebalance === 'auto') {
+    const load = new LoadWatch(movable);
+    const timer = setInterval(() => {
+      const decision = load.look(server.stats());
+      if (decision !== undefined) findings.unbalanced(decision);
+    }, rebalanceEveryMs);
+    timer.unref();
+    stops.push(() => clearInterval(timer));
+  }
+  return () => stops.forEach((stop) => stop());
+}
