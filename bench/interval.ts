@@ -2,14 +2,15 @@
 //
 // The estimate is the mean of the middle half of the ratios' logarithms. Logarithms treat A/B and
 // B/A alike. The outer quarters are left out because a virtual machine's CPUs change their speed by
-// a third or halve it for a slice: with pairs of such a machine the interval was narrower by a third
-// than with the mean, and by a sixth than with a tenth left out at either end. The median does as
-// well there, and worse where the pairs are normally distributed.
+// a third or halve it for a slice. With pairs from such a machine the interval was narrower by a
+// third than with the mean, and by a sixth than with a tenth left out at either end. The median did
+// as well there, but is worse where the pairs are normally distributed.
 //
 // The interval is a bootstrap of the pairs in groups, where a group is what was measured between
 // one start of the servers and the next. Two processes of the same program differ by a percent or
 // two for as long as they live, by where their memory lies. Pairs of one group share that, so they
-// are not independent of each other, and an interval that took them as such would be too narrow.
+// are not independent of each other, and resampling them one by one would give too narrow an
+// interval.
 import type { Random } from './random.js';
 
 export interface Interval {

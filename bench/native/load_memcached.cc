@@ -147,9 +147,9 @@ struct Client {
   size_t previous = 0, next = 0;  // in order of asking
 };
 
-// The connections, in the order in which they were asked: a server answers about in that order, so
-// that the oldest few are all that is looked at. poll(2) without waiting takes no lock of the
-// socket and leaves nothing on it to be woken: this client costs a server less than epoll(7) does.
+// The connections, in the order of their requests. A server answers about in that order, so only
+// the oldest few are polled. poll(2) without waiting takes no lock of the socket and leaves nothing
+// on it to be woken: this client costs a server less than epoll(7) does.
 class Load {
  public:
   Load(Requests* requests, Slices* slices, uint16_t port, size_t connections)
