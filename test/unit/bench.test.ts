@@ -90,7 +90,7 @@ describe('disturbed pairs', () => {
     assert.deepEqual(undisturbed([0.5, 0.9, 0.7, 0.6]), [true, false, false, true]);
   });
 
-  it('are recognized by stolen time, by what others used, and by processes that were started', () => {
+  it('are recognized by stolen time, others’ CPU time, and started processes', () => {
     const none = { stolen: 0, others: 0, started: 0 };
     assert.equal(lossOf(none), 0);
     for (const name of ['stolen', 'others', 'started'] as const)
