@@ -159,7 +159,7 @@ async function memory(subject: Subject, items: number) {
 }
 
 /**
- * A store that is full, and then takes values of other sizes. Returns how much resident memory grows
+ * Fills a store, and then stores values of other sizes. Returns by how much resident memory grows
  * meanwhile, as a share of -m.
  */
 async function growth(subject: Subject, megabytes: number): Promise<number> {

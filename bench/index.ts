@@ -15,7 +15,7 @@ import { chart } from './chart.js';
 import { measure, type Measured } from './measure.js';
 import { chosen, optionTable, parse } from './options.js';
 import { cell, describeMachine, describeOptions, markdown } from './report.js';
-import { against } from './works.js';
+import { against, type Work } from './works.js';
 
 const { values } = parseArgs({
   options: {
@@ -28,13 +28,17 @@ const { values } = parseArgs({
 const named = chosen(values.only);
 const options = parse(values);
 
-const other = values.against;
-const works =
-  other === undefined
-    ? named
-    : named.flatMap((work) => against(work, path.resolve(other, 'dist')) ?? []);
+/** What is measured instead, if another checkout was named. */
+function comparison(work: Work): Work[] {
+  if (values.against === undefined) return [work];
+  const compared = against(work, path.resolve(values.against, 'dist'));
+  if (compared !== undefined) return [compared];
+  console.error(`${work.name}: ${values.against} has no such server`);
+  return [];
+}
+
 const all: Measured[] = [];
-for (const work of works) {
+for (const work of named.flatMap(comparison)) {
   const measured = await measure(work, options);
   for (const { peer, ratios, pairs, disturbed } of measured.results)
     console.error(

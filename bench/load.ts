@@ -13,7 +13,7 @@ export interface LoadPlan {
   args: Record<string, string | number>;
 }
 
-/** What one slice has measured. */
+/** What one slice measured. */
 export interface Slice {
   /** Operations a second. */
   rate: number;
@@ -51,7 +51,7 @@ class Client {
 
   constructor(client: string, words: string[]) {
     const child = spawn(native(client), words, { stdio: ['pipe', 'pipe', 'inherit'] });
-    // It says so itself when it fails.
+    // Writing to a client that has failed; it has printed why.
     child.stdin.on('error', () => undefined);
     this.#child = child;
     this.#lines = createInterface(child.stdout)[Symbol.asyncIterator]();

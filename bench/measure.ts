@@ -51,10 +51,10 @@ export interface Measured {
 
 const turnsPerGroup = 32;
 /**
- * Before a narrow interval may end the measurement. The width is looked at after each group: if it
- * could end one early, the groups that happen to agree would.
+ * Before narrow intervals may end the measurement: the first few groups agree by chance too often.
+ * With this many the intervals still contained the true ratio 95 times of 100, in a simulation.
  */
-const fewestGroups = 6;
+const fewestGroups = 8;
 
 /** One slice of every subject, in the subjects' order. */
 type Turn = Slice[];
@@ -70,17 +70,19 @@ export async function measure(work: Work, options: Options): Promise<Measured> {
   const begun = performance.now();
   const elapsed = () => (performance.now() - begun) / 1000;
   const groups: Turn[][] = [];
-  for (;;) {
+  const compared = () => work.subjects.slice(1).map((_, i) => compare(work, groups, i + 1, random));
+  let results: Result[] | undefined;
+  do {
     groups.push(await runGroup(work, options, random));
-    const results = work.subjects.slice(1).map((_, i) => compare(work, groups, i + 1, random));
-    const narrow =
-      groups.length >= fewestGroups &&
-      results.every(({ ratios: { rate, cpu } }) =>
-        [rate, cpu].every((interval) => halfWidth(interval) <= options.within),
-      );
-    if (narrow || elapsed() * (1 + 1 / groups.length) > options.limit)
-      return { ...summarize(work, groups, results), work, results, seconds: elapsed() };
-  }
+    results = groups.length >= fewestGroups ? compared() : undefined;
+    if (results?.every((result) => isNarrow(result, options.within)) === true) break;
+  } while (elapsed() * (1 + 1 / groups.length) <= options.limit);
+  results ??= compared();
+  return { ...summarize(work, groups, results), work, results, seconds: elapsed() };
+}
+
+function isNarrow({ ratios: { rate, cpu } }: Result, within: number): boolean {
+  return halfWidth(rate) <= within && halfWidth(cpu) <= within;
 }
 
 async function runGroup(work: Work, options: Options, random: Random): Promise<Turn[]> {

@@ -186,7 +186,7 @@ async function serving({ udp }: Subject, port: number, child: ChildProcess): Pro
   throw new Error(`${child.spawnargs.join(' ')} does not serve`);
 }
 
-/** The checkout's own servers may lack some: whether this one can be started. */
+/** Whether the checkout that the subject belongs to has it. */
 export function exists(subject: Subject): boolean {
   const [, script] = commandOf(subject, 0, [0]);
   return script === undefined || !script.endsWith('.js') || existsSync(script);
