@@ -101,7 +101,7 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
     auto* rows = reinterpret_cast<DatagramRow*>(datagrams_.data);
     for (size_t i = 0; i < count; ++i) {
       const ReceivedDatagram& from = engine_->datagrams().row(i);
-      rows[i] = {from.slot * static_cast<uint32_t>(stride()),
+      rows[i] = {from.cell * static_cast<uint32_t>(stride()),
                  from.length,
                  from.truncated ? DatagramRow::kTruncated : 0,
                  static_cast<uint32_t>(from.flow.bucket),

@@ -43,7 +43,7 @@ double AckTracker::Acknowledged(int fd, const AckWaits& waits, bool orderly) {
   if (waits.waits.front().position > acknowledged) return -1;
   // The buffer of a connection that was reset is empty too.
   SocketAddress local, peer;
-  return orderly || Endpoints(fd, &local, &peer).ok() ? acknowledged : -1;
+  return orderly || ConnectionAddresses(fd, &local, &peer).ok() ? acknowledged : -1;
 }
 
 }  // namespace rss

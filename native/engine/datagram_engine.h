@@ -73,7 +73,7 @@ class DatagramEngine {
  private:
   struct BoundSocket;
   struct ConnectedSocket;
-  struct Way;
+  struct Outlet;
 
   void Receive(BoundSocket* socket);
   void ReceiveConnected(ConnectedSocket* socket);
@@ -84,10 +84,10 @@ class DatagramEngine {
   bool Forward(const ReceivedDatagram& row);
   BoundSocket* BoundOf(int endpoint) const;
   ConnectedSocket* ConnectedOf(uint32_t id) const;
-  Way WayOf(const DatagramReply& reply) const;
-  int FillBatch(const DatagramReply* replies, size_t count, const Way& way,
+  Outlet OutletOf(const DatagramReply& reply) const;
+  int FillBatch(const DatagramReply* replies, size_t count, const Outlet& outlet,
                 OutgoingDatagram* batch) const;
-  void SendBatch(const DatagramReply* replies, const Way& way, const OutgoingDatagram* batch,
+  void SendBatch(const DatagramReply* replies, const Outlet& outlet, const OutgoingDatagram* batch,
                  int size);
 
   const EngineContext& context_;

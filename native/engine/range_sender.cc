@@ -131,7 +131,7 @@ ssize_t RangeSender::Unacknowledged() {
   int fd = range_.socket.get();
   ssize_t rest = fd < 0 ? -1 : empty.Rest(fd);
   // The buffer of a connection that was reset is empty too.
-  return rest >= 0 && Endpoints(fd, &local, &peer).ok() ? rest : -1;
+  return rest >= 0 && ConnectionAddresses(fd, &local, &peer).ok() ? rest : -1;
 }
 
 bool RangeSender::IsReusable() const {

@@ -108,7 +108,7 @@ void StreamEngine::OnConnected(StreamConnection* c) {
   c->phase = c->phase == Phase::kConnecting ? Phase::kOpen : Phase::kFinishing;
   SocketAddress local, peer;
   Flow flow;
-  if (Endpoints(c->fd.get(), &local, &peer).ok() && local.family() != AF_UNIX)
+  if (ConnectionAddresses(c->fd.get(), &local, &peer).ok() && local.family() != AF_UNIX)
     flow = table_->classifier().Classify(Transport::kTcp, KernelFlow(), peer, local);
   Touch(c);
   ReportOpened(c, flow);
@@ -255,7 +255,7 @@ StreamConnection::Peer StreamEngine::PeerOf(StreamConnection* c) {
 Status StreamEngine::Addresses(uint32_t id, SocketAddress* local, SocketAddress* peer) const {
   const StreamConnection* c = Find(id);
   if (c == nullptr) return MakeFailure(ENOTCONN, "getpeername", "the connection has ended");
-  return Endpoints(c->fd.get(), local, peer);
+  return ConnectionAddresses(c->fd.get(), local, peer);
 }
 
 void StreamEngine::EndAll() {

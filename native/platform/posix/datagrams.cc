@@ -10,7 +10,7 @@ namespace {
 // A segment must fit the path's MTU, and the total one message.
 constexpr size_t kLargestSegment = 1400, kLargestMessage = 65000;
 
-bool SameWay(const OutgoingDatagram& a, const OutgoingDatagram& b) {
+bool SamePath(const OutgoingDatagram& a, const OutgoingDatagram& b) {
   if (a.peer != b.peer && *a.peer != *b.peer) return false;
   if (a.source == b.source) return true;
   return a.source != nullptr && b.source != nullptr && *a.source == *b.source;
@@ -26,7 +26,7 @@ int SegmentsOf(const OutgoingDatagram* datagrams, int count) {
     size_t length = datagrams[run].length;
     total += length;
     if (length == 0 || length > size || total > kLargestMessage) break;
-    if (!SameWay(datagrams[0], datagrams[run])) break;
+    if (!SamePath(datagrams[0], datagrams[run])) break;
     if (length < size) return run + 1;
   }
   return run;
@@ -41,7 +41,7 @@ int ReceiveBatch(int fd, mmsghdr* headers, int first, size_t cell_size, Received
   } while (count < 0 && errno == EINTR);
   if (count < 0) return -errno;
   for (int i = first; i < first + count; ++i) {
-    out[i].slot = static_cast<uint32_t>(i);
+    out[i].cell = static_cast<uint32_t>(i);
     out[i].length = headers[i].msg_len;
     out[i].truncated = (headers[i].msg_hdr.msg_flags & MSG_TRUNC) != 0;
     if (out[i].length > cell_size) out[i].length = static_cast<uint32_t>(cell_size);

@@ -12,7 +12,7 @@ namespace rss {
 constexpr int kDatagramBatch = 64;
 
 struct ReceivedDatagram {
-  uint32_t slot = 0;  // index of its cell in the slab
+  uint32_t cell = 0;  // index in the slab
   uint32_t length = 0;
   bool truncated = false;
   SocketAddress peer;

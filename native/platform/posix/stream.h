@@ -21,7 +21,7 @@ Result<UniqueFd> ConnectUnix(const std::string& path);
 int ConnectError(int fd);
 
 // Both ends of a connection.
-Status Endpoints(int fd, SocketAddress* local, SocketAddress* peer);
+Status ConnectionAddresses(int fd, SocketAddress* local, SocketAddress* peer);
 // RouteTo() of a connection's peer, for event loops: kPending after a millisecond without an
 // answer. kUnknown for a Unix socket, and for one without a peer.
 Route PeerRoute(int fd);

@@ -55,7 +55,7 @@ Result<UniqueFd> ConnectUnix(const std::string&) {
 int ConnectError(int) {
   return -ENOTSUP;
 }
-Status Endpoints(int, SocketAddress*, SocketAddress*) {
+Status ConnectionAddresses(int, SocketAddress*, SocketAddress*) {
   return Unsupported("getsockname");
 }
 Route PeerRoute(int) {
