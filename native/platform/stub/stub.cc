@@ -226,7 +226,7 @@ Segment::~Segment() = default;
 Result<std::shared_ptr<Segment>> Segment::Create(const SegmentOptions&) {
   return Unsupported("shm_open");
 }
-Result<std::shared_ptr<Segment>> Segment::OpenNamed(SegmentOptions) {
+Result<std::shared_ptr<Segment>> Segment::OpenNamed(const SegmentOptions&) {
   return Unsupported("shm_open");
 }
 Status Segment::Unlink(const std::string&) {
