@@ -211,6 +211,9 @@ DatagramBatcher::~DatagramBatcher() = default;
 int DatagramBatcher::Receive(int, uint8_t*, size_t, size_t, ReceivedDatagram*) {
   return -ENOTSUP;
 }
+int DatagramBatcher::ReceiveConnected(int, int, uint8_t*, size_t, size_t, ReceivedDatagram*) {
+  return -ENOTSUP;
+}
 int DatagramBatcher::Send(int, const OutgoingDatagram*, int) {
   return -ENOTSUP;
 }
@@ -219,6 +222,7 @@ Segment::Segment(UniqueFd fd, uint8_t* data, const SegmentOptions& options)
     : fd_(std::move(fd)),
       data_(data),
       max_size_(options.max_size),
+      named_(false),
       locked_(false),
       large_pages_(false),
       id_(0) {}
@@ -228,6 +232,9 @@ Result<std::shared_ptr<Segment>> Segment::Create(const SegmentOptions&) {
 }
 Result<std::shared_ptr<Segment>> Segment::OpenNamed(const SegmentOptions&) {
   return Unsupported("shm_open");
+}
+Result<std::shared_ptr<Segment>> Segment::Adopt(UniqueFd, SegmentOptions) {
+  return Unsupported("mmap");
 }
 Status Segment::Unlink(const std::string&) {
   return Unsupported("shm_unlink");
