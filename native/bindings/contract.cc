@@ -25,7 +25,7 @@ constexpr double NumberOf(Enum value) {
   return static_cast<double>(value);
 }
 
-// Index of a field among the words of its row.
+// The index of a field among the 32-bit words of its row.
 #define WORD(Row, field) (static_cast<double>(offsetof(Row, field) / sizeof(uint32_t)))
 
 Napi::Object Contract(Napi::Env env) {

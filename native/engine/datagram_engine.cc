@@ -48,7 +48,7 @@ struct DatagramEngine::ConnectedSocket final : PolledSocket {
   Flow flow;  // of all datagrams from the peer
 };
 
-// The socket that a reply leaves by: at most one of the two.
+// The socket that sends a reply. Both pointers are null once it has been closed.
 struct DatagramEngine::Outlet {
   const BoundSocket* bound = nullptr;
   const ConnectedSocket* connected = nullptr;
@@ -155,7 +155,7 @@ void DatagramEngine::Receive(BoundSocket* socket) {
     int received = batcher_.Receive(socket->fd(), options_.slab, options_.stride,
                                     options_.cell_size, rows_.data());
     if (IsEmpty(received)) return;
-    if (received < 0) continue;  // a pending ICMP error: reading it has cleared it
+    if (received < 0) continue;  // an ICMP error, which this call has cleared
     size_t count = 0;
     for (int i = 0; i < received; ++i) {
       ReceivedDatagram& row = rows_[i];
@@ -262,7 +262,7 @@ void DatagramEngine::OnTurnEnd(uv_check_t* check) {
 void DatagramEngine::DeliverConnected() {
   if (waiting_ == 0) return;
   uv_check_stop(turn_end_.get());
-  // Rows whose socket has been closed in the meantime are left out.
+  // Drops rows whose socket has been closed in the meantime.
   auto end = std::remove_if(
       rows_.begin(), rows_.begin() + static_cast<ptrdiff_t>(waiting_),
       [this](const ReceivedDatagram& row) { return ConnectedOf(row.connected) == nullptr; });
@@ -310,7 +310,7 @@ void DatagramEngine::Send(const DatagramReply* replies, size_t count) {
   }
 }
 
-// Describes the first replies that leave by the same socket; returns their number.
+// Fills `batch` with the first replies that share a socket. Returns their number.
 int DatagramEngine::FillBatch(const DatagramReply* replies, size_t count, const Outlet& outlet,
                               OutgoingDatagram* batch) const {
   int most = static_cast<int>(std::min<size_t>(count, kDatagramBatch));

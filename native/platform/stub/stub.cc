@@ -1,4 +1,4 @@
-// Systems without an implementation: everything builds and loads, and says ENOTSUP.
+// Systems without an implementation: the addon builds and loads; its functions fail with ENOTSUP.
 #include <sys/utsname.h>
 
 #include "platform/platform.h"
