@@ -72,7 +72,7 @@ for (const steering of ['listen-bucket', 'bpf-toeplitz', 'reuseport-lb', 'single
       );
       for (const answer of next) assert.equal(answer.report.workerIndex, owners[3]);
       live.destroy();
-      // A successor is told too.
+      // A successor is notified, too.
       await server.terminateWorker(owners[3]!);
       const after = await report(sourceIn(server, (bucket) => bucket === 3));
       assert.equal(after.report.workerIndex, owners[3]);

@@ -341,7 +341,7 @@ describe('memcached, handed over', () => {
     await once(socket, 'data');
     socket.destroy();
     assert.ok(existsSync(`${socketPath}-admin`));
-    // close() in the middle of a handover ends the new process, too.
+    // close() during an upgrade ends the new process, too.
     const idle = [process.execPath, '-e', 'setInterval(() => {}, 1000)'];
     const given = server.upgrade({ command: idle });
     const refused = assert.rejects(given, {
