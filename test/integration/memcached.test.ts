@@ -11,6 +11,7 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { freeUdpPort, RawClient, serveExample } from '../helpers/memcached.js';
+import { soon } from '../helpers/net.js';
 
 const main = fileURLToPath(new URL('../../examples/memcached/main.js', import.meta.url));
 
@@ -225,7 +226,7 @@ describe('the memcached example', () => {
     const frames = async (request: string, id: number): Promise<string> => {
       const parts: string[] = [];
       const done = new Promise<void>((resolve, reject) => {
-        AbortSignal.timeout(10_000).addEventListener('abort', () =>
+        soon().signal.addEventListener('abort', () =>
           reject(new Error('datagrams lost')),
         );
         const receive = (message: Buffer) => {
