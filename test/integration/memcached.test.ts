@@ -226,9 +226,7 @@ describe('the memcached example', () => {
     const frames = async (request: string, id: number): Promise<string> => {
       const parts: string[] = [];
       const done = new Promise<void>((resolve, reject) => {
-        soon().signal.addEventListener('abort', () =>
-          reject(new Error('datagrams lost')),
-        );
+        soon().signal.addEventListener('abort', () => reject(new Error('datagrams lost')));
         const receive = (message: Buffer) => {
           assert.equal(message.readUInt16BE(0), id);
           assert.ok(message.length <= 1400);
