@@ -42,14 +42,16 @@ export type { StreamOptions } from './server/stream-options.js';
 export type { Successor, UpgradeOptions } from './server/upgrade.js';
 export type { ExitReason } from './server/worker-thread.js';
 export {
-  type Granted,
+  type FileOptions,
   maxSegmentSize,
   type OpenOptions,
   type SegmentOptions,
-  ShmSegment,
-} from './shm/segment.js';
-export type { FileOptions, SendResult, SendSource, ZeroCopy } from './shm/send.js';
-export { sendSegment, type SendOptions } from './shm/socket-send.js';
+  type SendOptions,
+  type ZeroCopy,
+} from './shm/options.js';
+export { type Granted, ShmSegment } from './shm/segment.js';
+export type { SendResult, SendSource } from './shm/send.js';
+export { sendSegment } from './shm/socket-send.js';
 export { Listener, openListener, type Steering } from './socket/listen.js';
 export type { BindOptions, ListenerOptions, Protocol } from './socket/listener-options.js';
 export { socketOptions, type SocketReference, type TypedOption } from './socket/options.js';

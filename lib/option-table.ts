@@ -12,6 +12,8 @@ export interface OptionFacts {
   range?: string;
   /** As it is written in code. */
   default?: string;
+  /** The default in words, where it is not a constant. */
+  otherwise?: string;
   required?: boolean;
   unit?: string;
   system?: string;
@@ -46,11 +48,9 @@ export type Checked<T> = {
 export function checkTable<T extends Table>(where: string, table: T, options: object): Checked<T> {
   checkOptions(where, options as Record<string, unknown>, Object.keys(table));
   const given = options as Readonly<Record<string, unknown>>;
-  const entries = Object.entries(table).map(([name, option]) => [
-    name,
-    option.check(name, given[name]),
-  ]);
-  return Object.fromEntries(entries) as Checked<T>;
+  const checked: Record<string, unknown> = {};
+  for (const name of Object.keys(table)) checked[name] = table[name]!.check(name, given[name]);
+  return checked as Checked<T>;
 }
 
 /** What all kinds of options may say. */
@@ -71,11 +71,11 @@ function option<Given, T, const S extends Common<T>>(
   check: (name: string, value: unknown) => T,
 ): Option<Given, Result<S, T>> {
   const { default: value, otherwise, required, unit, system } = spec;
-  const shown = otherwise ?? (value === undefined ? undefined : literal(value));
   return {
     facts: {
       ...about,
-      ...(shown === undefined ? {} : { default: shown }),
+      ...(otherwise === undefined ? {} : { otherwise }),
+      ...(value === undefined || otherwise !== undefined ? {} : { default: literal(value) }),
       ...(required === undefined ? {} : { required }),
       ...(unit === undefined ? {} : { unit }),
       ...(system === undefined ? {} : { system }),
@@ -94,12 +94,13 @@ interface Range {
   max: number;
 }
 
-/** `zero`: 0 is allowed besides the range, and switches the feature off. */
-export function integer<const S extends Common<number> & Range & { zero?: true }>(
+/** `zero`: 0 is allowed besides the range. `octal`: how it is written, as permissions are. */
+export function integer<const S extends Common<number> & Range & { zero?: true; octal?: true }>(
   spec: S,
 ): Option<number, Result<S, number>> {
-  const { min, max, zero } = spec;
-  const range = `${zero === true ? '0, or ' : ''}${min} to ${max}`;
+  const { min, max, zero, octal } = spec;
+  const last = octal === true ? `0o${max.toString(8)}` : max;
+  const range = `${zero === true ? '0, or ' : ''}${min} to ${last}`;
   return option(spec, { type: 'integer', range }, (name, value) =>
     zero === true && value === 0 ? 0 : checkInteger(name, value, min, max),
   );
@@ -166,6 +167,6 @@ export function group<Options extends object>() {
 export function groupWithDefaults<Options extends object>() {
   return <const T extends OptionTable<Options> & Table>(table: T): Option<Options, Checked<T>> => ({
     facts: { type: 'object', table },
-    check: (name, value) => checkTable(name, table, (value ?? {}) as object),
+    check: (name, value) => checkTable(name, table, (value === undefined ? {} : value) as object),
   });
 }

@@ -74,7 +74,7 @@ export const unixTable = {
   path: custom<string>('path')({ required: true }, (name, value) =>
     checkText(name, 'a path', value),
   ),
-  mode: integer({ min: 0, max: 0o777, default: 0o700, otherwise: '0o700' }),
+  mode: integer({ min: 0, max: 0o777, octal: true, default: 0o700, otherwise: '0o700' }),
   backlog: bindTable.backlog,
 } satisfies OptionTable<UnixOptions>;
 

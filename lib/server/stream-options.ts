@@ -1,7 +1,6 @@
 // The `stream` option of createServer(): limits of connections that `stream` of a worker serves.
 import { type Checked, flag, integer, type OptionTable } from '../option-table.js';
-import { zeroCopyOption, zeroCopyThresholdOption } from '../shm/options.js';
-import type { ZeroCopy } from '../shm/send.js';
+import { thresholdOption, type ZeroCopy, zeroCopyOption } from '../shm/options.js';
 
 /** For workers with `stream`. */
 export interface StreamOptions {
@@ -65,7 +64,7 @@ export const streamTable = {
   idleTimeout: integer({ min: 0, max: 2 ** 31 - 1, default: 0, unit: 'milliseconds' }),
   allowHalfOpen: flag({ default: false }),
   zeroCopy: zeroCopyOption,
-  zeroCopyThreshold: zeroCopyThresholdOption,
+  zeroCopyThreshold: thresholdOption,
 } satisfies OptionTable<StreamOptions>;
 
 /** What the stream engine is set to. */

@@ -1,31 +1,11 @@
 // Memory for values that are sent without a copy: published bytes are never overwritten, and memory
 // is given up by whole segments.
-import { argumentTypeError, RssError } from '../errors.js';
-import { checkBoolean, checkInteger, checkOptions } from '../validate.js';
+import { rangeError, RssError } from '../errors.js';
+import { checkTable } from '../option-table.js';
+import { checkInteger } from '../validate.js';
+import { type AllocatorOptions, allocatorTable } from './options.js';
 import { type Block, Region, type RegionOwner } from './region.js';
-import { maxSegmentSize, ShmSegment } from './segment.js';
-
-/**
- * Options of a SegmentAllocator.
- *
- * @experimental
- */
-export interface AllocatorOptions {
-  /** Bytes of a segment, and of the largest region: 64 KiB to 1 GiB. Default 16 MiB. */
-  segmentSize?: number;
-  /**
-   * Limit of all segments together in bytes, segments that wait for sends included. At least two
-   * segments, one of which is kept for moving regions. Default 16 segments.
-   */
-  maxBytes?: number;
-  /**
-   * The smallest live share of a full segment, 0 to 1. If less is live, the live regions move to
-   * another segment, and the segment is given up. Default 0.5.
-   */
-  leastLive?: number;
-  /** Lock the segments' memory; see SegmentOptions. */
-  lock?: boolean;
-}
+import { ShmSegment } from './segment.js';
 
 /**
  * The current state of an allocator.
@@ -84,22 +64,14 @@ export class SegmentAllocator {
   #closed = false;
 
   constructor(options: AllocatorOptions = {}) {
-    checkOptions('SegmentAllocator', options, ['segmentSize', 'maxBytes', 'leastLive', 'lock']);
-    const size = checkInteger(
-      'segmentSize',
-      options.segmentSize ?? 2 ** 24,
-      2 ** 16,
-      maxSegmentSize,
-    );
-    const { maxBytes = 16 * size } = options;
-    checkInteger('maxBytes', maxBytes, 2 * size, Number.MAX_SAFE_INTEGER);
-    const { leastLive = 0.5 } = options;
-    if (typeof leastLive !== 'number' || !(leastLive >= 0 && leastLive <= 1))
-      throw argumentTypeError('leastLive', 'a number from 0 to 1', leastLive);
+    const checked = checkTable('SegmentAllocator()', allocatorTable, options);
+    const { segmentSize: size, maxBytes = 16 * size, leastLive, lock } = checked;
+    if (maxBytes < 2 * size)
+      throw rangeError('maxBytes', `at least two segments, ${2 * size}`, maxBytes);
     this.#segmentSize = size;
     this.#maxSegments = Math.floor(maxBytes / size);
     this.#leastLive = leastLive;
-    this.#lock = checkBoolean('lock', options.lock ?? false);
+    this.#lock = lock;
   }
 
   /**

@@ -1,36 +1,15 @@
 // Shared memory segments: created, opened by id or name, grown, sealed and renewed.
-import { argumentTypeError, argumentValueError, rangeError, RssError, unwrap } from '../errors.js';
+import { argumentValueError, rangeError, RssError, unwrap } from '../errors.js';
 import { native, type NativeSegment } from '../native.js';
-import { checkBoolean, checkInteger, checkOptions } from '../validate.js';
-
-/** Bytes of the largest segment. Offsets below 1 GiB are small integers for V8. */
-export const maxSegmentSize = 2 ** 30;
-
-/** Options of ShmSegment.create(). */
-export interface SegmentOptions {
-  /** Bytes, 1 to 2^30. Rounded up to 2 MiB where large pages are granted. */
-  size: number;
-  /** Limit of grow(). Address space is reserved for it, memory is not. Default `size`. */
-  maxSize?: number;
-  /**
-   * A slash and 1 to 200 other characters. Other processes can open the segment by this name, which
-   * stays until unlink(). EEXIST when the name is taken. A segment without a name is accessible to
-   * this process only.
-   */
-  name?: string;
-  /** Permissions of a named segment. Default 0o600. */
-  mode?: number;
-  /** Lock the memory (mlock(2)), if RLIMIT_MEMLOCK and vm.max_user_wired allow it. */
-  lock?: boolean;
-  /**
-   * Use pages of 2 MiB, if there are any; not with a `name`. On Linux these are of hugetlbfs, which
-   * sendfile(2) cannot read, so sends are copies. On FreeBSD 13 and later: shm_create_largepage(3).
-   */
-  largePages?: boolean;
-}
-
-/** Options of ShmSegment.open(). */
-export type OpenOptions = Pick<SegmentOptions, 'maxSize' | 'lock'>;
+import { checkTable } from '../option-table.js';
+import { checkInteger } from '../validate.js';
+import {
+  checkName,
+  type OpenOptions,
+  openTable,
+  type SegmentOptions,
+  segmentTable,
+} from './options.js';
 
 /** Which of the requested properties a segment has. */
 export interface Granted {
@@ -54,20 +33,6 @@ function warnOnce(wanted: string, got: boolean | undefined, about: string): void
   if (got !== false || warned.has(wanted)) return;
   warned.add(wanted);
   process.emitWarning(`shared memory: ${about}`, { code: `RSS_${wanted}` });
-}
-
-function checkName(name: unknown): string {
-  if (typeof name !== 'string') throw argumentTypeError('name', 'a string', name);
-  if (!/^\/[^/\0]{1,200}$/.test(name))
-    throw argumentValueError(`"name" must be a slash and 1 to 200 other characters, got '${name}'`);
-  return name;
-}
-
-function checkOpenOptions(options: OpenOptions, size: number) {
-  return {
-    maxSize: checkInteger('maxSize', options.maxSize ?? size, size, maxSegmentSize),
-    lock: checkBoolean('lock', options.lock ?? false),
-  };
 }
 
 /**
@@ -128,24 +93,14 @@ export class ShmSegment {
    * warning. Throws system errors (ENOMEM, EMFILE, EEXIST).
    */
   static create(options: SegmentOptions): ShmSegment {
-    checkOptions('ShmSegment.create()', options, [
-      'size',
-      'maxSize',
-      'name',
-      'mode',
-      'lock',
-      'largePages',
-    ]);
-    const size = checkInteger('size', options.size, 1, maxSegmentSize);
-    const { maxSize, lock } = checkOpenOptions(options, size);
-    const largePages = checkBoolean('largePages', options.largePages ?? false);
-    const name = options.name === undefined ? '' : checkName(options.name);
+    const checked = checkTable('ShmSegment.create()', segmentTable, options);
+    const { size, maxSize = size, name = '', mode, lock, largePages } = checked;
+    if (maxSize < size) throw rangeError('maxSize', `at least the size, ${size}`, maxSize);
     if (name !== '' && largePages)
       throw argumentValueError('a segment with a "name" has no "largePages"');
-    if (name === '' && options.mode !== undefined)
+    if (name === '' && mode !== undefined)
       throw argumentValueError('a segment without a "name" has no "mode"');
-    const mode = checkInteger('mode', options.mode ?? 0o600, 0, 0o777);
-    const wanted = { size, maxSize, name, mode, lock, largePages };
+    const wanted = { size, maxSize, name, mode: mode ?? 0o600, lock, largePages };
     const details = name === '' ? {} : { address: name };
     return ShmSegment.#made(unwrap(native.createSegment(wanted), details), wanted);
   }
@@ -156,10 +111,10 @@ export class ShmSegment {
    * segment with an id, of its own. If another process shrinks the object, access raises SIGBUS.
    */
   static open(idOrName: number | string, options: OpenOptions = {}): ShmSegment {
-    checkOptions('ShmSegment.open()', options, ['maxSize', 'lock']);
+    const { maxSize = 1, lock } = checkTable('ShmSegment.open()', openTable, options);
     if (typeof idOrName === 'string') {
-      const name = checkName(idOrName);
-      const wanted = { name, ...checkOpenOptions(options, 1), largePages: false };
+      const name = checkName('name', idOrName);
+      const wanted = { name, maxSize, lock, largePages: false };
       return ShmSegment.#made(unwrap(native.openNamedSegment(wanted), { address: name }), wanted);
     }
     const id = checkInteger('id', idOrName, 1, 0xffffffff);
@@ -178,7 +133,7 @@ export class ShmSegment {
 
   /** Removes a name. Threads that have the segment open keep it. ENOENT without such a name. */
   static unlink(name: string): void {
-    checkName(name);
+    checkName('name', name);
     unwrap(native.unlinkSegment(name), { address: name });
   }
 

@@ -1,7 +1,6 @@
 // What can be sent without a copy, with which options, and what is known afterwards.
 import { argumentTypeError } from '../errors.js';
-import type { FileFlags } from '../native.js';
-import { checkBoolean, checkFd, checkInteger, checkOneOf } from '../validate.js';
+import { checkFd, checkInteger } from '../validate.js';
 import { Region } from './region.js';
 import { ShmSegment } from './segment.js';
 
@@ -10,22 +9,6 @@ import { ShmSegment } from './segment.js';
  * regular file (a descriptor, or a FileHandle).
  */
 export type SendSource = ShmSegment | Region | number | { readonly fd: number };
-
-/** Whether sendfile(2) is used; see StreamOptions. */
-export type ZeroCopy = 'auto' | 'always' | 'never';
-
-/** Flags of sendfile(2) for files. Linux ignores them. */
-export interface FileOptions {
-  /** FreeBSD: fail with EBUSY instead of waiting for the disk (SF_NODISKIO). */
-  noDiskIo?: boolean;
-  /** FreeBSD: do not keep sent pages in memory (SF_NOCACHE). */
-  noCache?: boolean;
-  /**
-   * FreeBSD: pages of the file to read ahead, 0 to 65535 (SF_USER_READAHEAD). Default 0: the
-   * kernel's choice.
-   */
-  readAhead?: number;
-}
 
 /** The result of a send. */
 export interface SendResult {
@@ -37,22 +20,6 @@ export interface SendResult {
    * point to the pages: then give up the whole segment, or renew its pages.
    */
   reusable: boolean;
-}
-
-/** Default of `threshold` and `zeroCopyThreshold`, in bytes. */
-export const defaultThreshold = 65_536;
-export const fileOptionNames = ['noDiskIo', 'noCache', 'readAhead'] as const;
-
-export function checkZeroCopy(value: unknown): ZeroCopy {
-  return checkOneOf('zeroCopy', value ?? 'auto', ['auto', 'always', 'never']);
-}
-
-export function checkFileOptions(options: FileOptions): FileFlags {
-  return {
-    noDiskIo: checkBoolean('noDiskIo', options.noDiskIo ?? false),
-    noCache: checkBoolean('noCache', options.noCache ?? false),
-    readAhead: checkInteger('readAhead', options.readAhead ?? 0, 0, 65_535),
-  };
 }
 
 /** A checked range of a source: of `segment`, or of `file`. */

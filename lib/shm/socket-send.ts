@@ -10,63 +10,22 @@ import {
   unwrap,
 } from '../errors.js';
 import { native, type RangeSender } from '../native.js';
-import { checkBoolean, checkInteger, checkOptions } from '../validate.js';
-import {
-  checkFileOptions,
-  checkRange,
-  checkZeroCopy,
-  defaultThreshold,
-  fileOptionNames,
-  pinned,
-  type FileOptions,
-  type SendRange,
-  type SendResult,
-  type SendSource,
-  type ZeroCopy,
-} from './send.js';
-
-/** Options of sendSegment(). */
-export interface SendOptions extends FileOptions {
-  /** Bytes to send in front of the range, in the same packets. */
-  header?: Uint8Array;
-  /**
-   * Whether a segment is sent by sendfile(2) or copied from its mapping. 'auto' (default): by
-   * sendfile(2) from `threshold` bytes on. Files are always sent by sendfile(2).
-   */
-  zeroCopy?: ZeroCopy;
-  /** Bytes from which sendfile(2) is worth its overhead. Default 65,536. */
-  threshold?: number;
-  /**
-   * FreeBSD: wait on a separate thread until nothing refers to the pages any longer (SF_SYNC), a
-   * receiver on this host included, which may delay that without limit. ENOTSUP elsewhere.
-   */
-  sync?: boolean;
-}
+import { checkTable } from '../option-table.js';
+import { type SendOptions, sendTable } from './options.js';
+import { checkRange, pinned, type SendRange, type SendResult, type SendSource } from './send.js';
 
 const pollMs = 10; // an acknowledgement may be delayed by four times as long
 
 function checkSend(range: SendRange, options: SendOptions) {
-  checkOptions('sendSegment()', options, [
-    'header',
-    'zeroCopy',
-    'threshold',
-    'sync',
-    ...fileOptionNames,
-  ]);
-  const { header } = options;
-  if (header !== undefined && !(header instanceof Uint8Array))
-    throw argumentTypeError('header', 'a Uint8Array', header);
-  const zeroCopy = checkZeroCopy(options.zeroCopy);
-  const threshold = checkInteger('threshold', options.threshold ?? defaultThreshold, 1, 2 ** 30);
-  const sync = checkBoolean('sync', options.sync ?? false);
+  const checked = checkTable('sendSegment()', sendTable, options);
+  const { zeroCopy, threshold, sync, ...rest } = checked;
   if (sync && !native.hasSyncSend) throw unsupported('sendfile', 'SF_SYNC is only on FreeBSD');
   return {
     ...range,
+    ...rest,
     segment: range.segment?.id ?? 0,
     copy: !sync && (zeroCopy === 'never' || (zeroCopy === 'auto' && range.length < threshold)),
     sync,
-    header,
-    ...checkFileOptions(options),
   };
 }
 

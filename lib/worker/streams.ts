@@ -11,19 +11,12 @@ import {
   type StreamEngineSettings,
   type StreamStatistics,
 } from '../native.js';
+import { checkTable } from '../option-table.js';
 import type { Flow } from '../rss/hash.js';
 import type { StreamSettings } from '../server/stream-options.js';
 import { ShmSegment } from '../shm/segment.js';
-import {
-  checkFile,
-  checkFileOptions,
-  checkRange,
-  fileOptionNames,
-  pinned,
-  type FileOptions,
-  type SendResult,
-  type SendSource,
-} from '../shm/send.js';
+import { checkFile, checkRange, pinned, type SendResult, type SendSource } from '../shm/send.js';
+import { type FileOptions, fileTable } from '../shm/options.js';
 import { checkInteger, checkOptions } from '../validate.js';
 import { checkPeer, endOf, type PeerOptions } from './connect.js';
 import { OutputRows } from './output-rows.js';
@@ -179,10 +172,10 @@ export class Streams {
    * any longer.
    */
   addFile(source: number | { readonly fd: number }, base = 0, options: FileOptions = {}): number {
-    checkOptions('addFile()', options, fileOptionNames);
+    const flags = checkTable('addFile()', fileTable, options);
     const file = checkFile(source);
     checkInteger('base', base, 0, Number.MAX_SAFE_INTEGER);
-    return unwrap(this.#engine.addFile(file, base, checkFileOptions(options)), { fd: file });
+    return unwrap(this.#engine.addFile(file, base, flags), { fd: file });
   }
 
   /** Forgets a file of addFile(). What refer() has been called for before is still sent. */

@@ -5,7 +5,8 @@ import { describe, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 
-import { OwnerLock, ShmSegment } from 'freebsd-rss';
+import { ShmSegment } from 'freebsd-rss';
+import { OwnerLock } from 'freebsd-rss/shm';
 
 import { assertNoLeak, openDescriptors } from '../helpers/net.js';
 
@@ -38,14 +39,19 @@ it('terminate() while it waits for a lock that is not freed', async () => {
   new OwnerLock(words, 0, 1).acquire();
   const source = `
     import { parentPort, workerData } from 'node:worker_threads';
-    const { OwnerLock, ShmSegment } = await import(workerData.library);
+    const { ShmSegment } = await import(workerData.library);
+    const { OwnerLock } = await import(workerData.shm);
     const words = new Int32Array(ShmSegment.open(workerData.id).buffer);
     parentPort.postMessage('ready');
     new OwnerLock(words, 0, 2).acquire();
     words[1] = 1;
   `;
   const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(source)}`), {
-    workerData: { id: segment.id, library: import.meta.resolve('freebsd-rss') },
+    workerData: {
+      id: segment.id,
+      library: import.meta.resolve('freebsd-rss'),
+      shm: import.meta.resolve('freebsd-rss/shm'),
+    },
   });
   await once(worker, 'message');
   await setTimeout(300);

@@ -11,13 +11,8 @@ import { after, describe, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-import {
-  createServer,
-  SegmentAllocator,
-  sendSegment,
-  type SendResult,
-  ShmSegment,
-} from 'freebsd-rss';
+import { createServer, sendSegment, type SendResult, ShmSegment } from 'freebsd-rss';
+import { SegmentAllocator } from 'freebsd-rss/shm';
 
 import { skipWithout } from '../helpers/features.js';
 import { assertNoLeak, openDescriptors, portOf, sharedMappings } from '../helpers/net.js';

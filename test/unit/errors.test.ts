@@ -3,15 +3,8 @@ import assert from 'node:assert/strict';
 import os from 'node:os';
 import { describe, it } from 'node:test';
 
-import {
-  affinity,
-  capabilities,
-  OwnerLock,
-  ShmSegment,
-  socketOptions,
-  waitOn,
-  wake,
-} from 'freebsd-rss';
+import { affinity, capabilities, ShmSegment, socketOptions } from 'freebsd-rss';
+import { OwnerLock, waitOn, wake } from 'freebsd-rss/shm';
 import { defineWorker, perConnection, perDatagram, serveHttp } from 'freebsd-rss/worker';
 
 import { abortError, systemError } from '../../lib/errors.js';

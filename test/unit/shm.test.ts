@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 
-import { type Granted, OwnerLock, type Region, SegmentAllocator, ShmSegment } from 'freebsd-rss';
+import { type Granted, ShmSegment } from 'freebsd-rss';
+import { OwnerLock, type Region, SegmentAllocator } from 'freebsd-rss/shm';
 
 import { skipWithout } from '../helpers/features.js';
 import { randomNumbers } from '../helpers/random.js';

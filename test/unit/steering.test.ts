@@ -1,19 +1,20 @@
-// Steering, and what follows from it, are pure functions of a probed record: one row per kind of kernel.
+// Steering, and what follows from it, are pure functions of a probed record: one row per kind of
+// kernel.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import type { Capabilities, Probe, RssConfig, Steering } from 'freebsd-rss';
+import type { Capabilities, Handoff, Probe, RssConfig, Steering } from 'freebsd-rss';
 
 import { idleWorkers } from '../../lib/server/idle-watch.js';
 import { cpusToMask, maskToCpus, receivingCpus } from '../../lib/server/receive-cpus.js';
+import { cpuTable } from '../../lib/server/steering/bpf-cpu.js';
 import {
   chooseSteering,
-  cpuTable,
   decideHandoff,
-  listenerDomains,
-  listenerOwners,
-  type SteeringRequest,
-} from '../../lib/server/steering.js';
+  type SteeringHost,
+  steeringMode,
+} from '../../lib/server/steering/index.js';
+import { steerings } from '../../lib/socket/listen.js';
 
 const yes: Probe = { available: true, code: null };
 const no: Probe = { available: false, code: 'ENOPROTOOPT' };
@@ -191,14 +192,16 @@ const rows: Record<string, Row> = {
 const plan = [0, 1, 2, 3].map((n) => ({ workerIndex: n, cpu: n, buckets: [n, n + 4] }));
 const bucketOwners = [0, 1, 2, 3, 0, 1, 2, 3];
 
-const choose = (name: string, request: Partial<SteeringRequest> = {}) =>
-  chooseSteering({
-    steering: 'auto',
-    capabilities: rows[name]!.record,
-    plan,
-    receivingCpus: [],
-    ...request,
-  });
+interface Request extends Partial<SteeringHost> {
+  steering?: Steering;
+}
+
+function choose(name: string, { steering, ...host }: Request = {}) {
+  const capabilities = rows[name]!.record;
+  const about = { capabilities, placements: plan, receivingCpus: [], ...host };
+  const { mode, reason } = chooseSteering(steering ?? 'auto', about);
+  return { steering: mode.name, mode, reason };
+}
 
 describe('what a kernel gets by default', () => {
   for (const [kernel, row] of Object.entries(rows)) {
@@ -208,9 +211,9 @@ describe('what a kernel gets by default', () => {
       assert.equal(choice.steering, steering);
       assert.notEqual(choice.reason, '');
       const source = row.record.rssConfig.available ? 'kernel' : 'virtual';
-      assert.equal(decideHandoff('auto', steering, { source } as RssConfig), handoff);
-      assert.deepEqual(listenerOwners(steering, bucketOwners, plan.length), owners);
-      assert.deepEqual(listenerDomains(steering, row.record, plan), domains);
+      assert.equal(decideHandoff('auto', choice.mode, { source } as RssConfig), handoff);
+      assert.deepEqual(choice.mode.members(bucketOwners, plan.length), owners);
+      assert.deepEqual(choice.mode.domains?.(row.record, plan) ?? [], domains);
     });
   }
 
@@ -221,26 +224,24 @@ describe('what a kernel gets by default', () => {
     assert.equal(one.steering, 'bpf-toeplitz');
     assert.match(one.reason, /not bpf-cpu \(no packets are processed on CPU 1, 2, 3\)/);
     const shared = [...plan, { workerIndex: 4, cpu: 1, buckets: [] }];
-    assert.equal(choose('Linux', { receivingCpus, plan: shared }).steering, 'bpf-toeplitz');
+    assert.equal(choose('Linux', { receivingCpus, placements: shared }).steering, 'bpf-toeplitz');
   });
 
-  it('a system that is not served is told so', () => {
+  it('a system without support is ENOTSUP', () => {
     const stub = record({ platform: 'stub' });
-    assert.throws(
-      () => chooseSteering({ steering: 'auto', capabilities: stub, plan, receivingCpus: [] }),
-      { code: 'ENOTSUP' },
-    );
+    const host = { capabilities: stub, placements: plan, receivingCpus: [] };
+    assert.throws(() => chooseSteering('auto', host), { code: 'ENOTSUP' });
   });
 });
 
 describe('a named steering', () => {
-  it('is taken where it is there', () => {
+  it('is taken where it is available', () => {
     assert.equal(choose('Linux', { steering: 'reuseport-lb' }).steering, 'reuseport-lb');
     assert.equal(choose('Linux', { steering: 'bpf-cpu' }).steering, 'bpf-cpu');
     assert.equal(choose('14 RSS', { steering: 'single' }).steering, 'single');
   });
 
-  const refused: [string, SteeringRequest['steering'], RegExp][] = [
+  const refused: [string, Steering, RegExp][] = [
     ['14 RSS', 'listen-bucket', /IP_RSS_LISTEN_BUCKET: ENOPROTOOPT/],
     ['12 RSS', 'reuseport-lb', /does not balance/],
     ['11 GENERIC', 'reuseport-lb', /SO_REUSEPORT_LB: ENOPROTOOPT/],
@@ -257,25 +258,46 @@ describe('a named steering', () => {
 describe('what follows from the steering', () => {
   const kernel = { source: 'kernel' } as RssConfig;
   const virtual = { source: 'virtual' } as RssConfig;
+  const handoff = (wanted: Handoff, steering: Steering, config: RssConfig) =>
+    decideHandoff(wanted, steeringMode(steering), config);
 
   it('hands off where it buys locality, or is the only way to spread', () => {
-    assert.equal(decideHandoff('auto', 'reuseport-lb', kernel), true);
-    assert.equal(decideHandoff('auto', 'reuseport-lb', virtual), false);
-    assert.equal(decideHandoff('always', 'reuseport-lb', virtual), true);
-    assert.equal(decideHandoff('never', 'reuseport-lb', kernel), false);
-    assert.equal(decideHandoff('auto', 'single', virtual), true);
-    assert.equal(decideHandoff('auto', 'bpf-cpu', virtual), false);
-    assert.equal(decideHandoff('auto', 'bpf-toeplitz', virtual), true);
-    assert.throws(() => decideHandoff('always', 'bpf-cpu', virtual), {
+    assert.equal(handoff('auto', 'reuseport-lb', kernel), true);
+    assert.equal(handoff('auto', 'reuseport-lb', virtual), false);
+    assert.equal(handoff('always', 'reuseport-lb', virtual), true);
+    assert.equal(handoff('never', 'reuseport-lb', kernel), false);
+    assert.equal(handoff('auto', 'single', virtual), true);
+    assert.equal(handoff('auto', 'bpf-cpu', virtual), false);
+    assert.equal(handoff('auto', 'bpf-toeplitz', virtual), true);
+    assert.throws(() => handoff('always', 'bpf-cpu', virtual), {
       code: 'ERR_INVALID_ARG_VALUE',
     });
   });
 
   it('gives each member of a group its worker', () => {
     const owners = [0, 1, 0, 1];
-    assert.deepEqual(listenerOwners('listen-bucket', owners, 2), [0, 1, 0, 1]);
-    assert.deepEqual(listenerOwners('bpf-toeplitz', owners, 2), [0, 1]);
-    assert.deepEqual(listenerOwners('single', owners, 2), [0]);
+    assert.deepEqual(steeringMode('listen-bucket').members(owners, 2), [0, 1, 0, 1]);
+    assert.deepEqual(steeringMode('bpf-toeplitz').members(owners, 2), [0, 1]);
+    assert.deepEqual(steeringMode('single').members(owners, 2), [0]);
+  });
+
+  it('attaches the owners of buckets, or the workers of CPUs', () => {
+    const owners = [0, 1, 0, 1];
+    for (const [steering, followsOwners] of [
+      ['bpf-toeplitz', true],
+      ['bpf-cpu', false],
+    ] as const)
+      assert.equal(steeringMode(steering).program?.followsOwners, followsOwners);
+    assert.deepEqual(steeringMode('bpf-toeplitz').program?.table(owners, plan), owners);
+  });
+
+  it('counts misdirected flows unless CPUs choose the worker', () => {
+    const byCpu = steerings.filter((name) => !steeringMode(name).bucketChoosesWorker);
+    assert.deepEqual(byCpu, ['bpf-cpu']);
+  });
+
+  it('every steering has an object of its own', () => {
+    for (const name of steerings) assert.equal(steeringMode(name).name, name);
   });
 
   it('maps CPUs without a worker to the nearest', () => {

@@ -1,6 +1,6 @@
 // One worker's access to the values of a shard. Large ones are filled, copied out and sent without
 // the lock: it is taken only to enter and leave the worker's record.
-import type { OwnerLock } from 'freebsd-rss';
+import type { OwnerLock } from 'freebsd-rss/shm';
 
 import type { Eviction } from './eviction.js';
 import type { Holdings } from './holdings.js';

@@ -1,7 +1,7 @@
 // One shard of the store: items in shared memory under one lock. This file has the shard's life and
 // what concerns all of its items. What concerns one item is in items.ts, large-values.ts and
 // item-text.ts.
-import { OwnerLock } from 'freebsd-rss';
+import { OwnerLock } from 'freebsd-rss/shm';
 
 import { bytesPerPage, Census } from './census.js';
 import type { HashIndex } from './hash-index.js';
