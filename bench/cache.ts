@@ -1,7 +1,8 @@
 // npm run bench:cache -- [--items N] [--requests N]
 //
-// What the example keeps and what that costs, beside memcached: the hit rate of a Zipf trace at the same -m,
-// resident bytes per item, and how late the worker's loop is while it serves. Prints Markdown.
+// What the example keeps and what that costs, beside memcached: the hit rate of a Zipf trace at the
+// same -m, resident bytes per item, and how late the worker's loop is while it serves. Prints
+// Markdown.
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
@@ -9,8 +10,8 @@ import { parseArgs } from 'node:util';
 
 import { affinity } from 'freebsd-rss';
 
-import { run } from './load.js';
-import { describeMachine } from './report.js';
+import { fill as store, Load } from './load.js';
+import { describeMachine, table } from './report.js';
 import { memcached, ours, type Running, start, type Subject } from './subjects.js';
 
 const { values } = parseArgs({
@@ -118,13 +119,15 @@ async function fill(client: Client, items: number): Promise<void> {
   const batch = 5000;
   for (let from = 0; from < items; from += batch) {
     let sets = '';
-    for (let i = from; i < from + batch; i++)
-      sets += `set key:${String(i).padStart(8, '0')} 0 0 32 noreply\r\n${String(i).padStart(32, '.')}\r\n`;
+    for (let i = from; i < from + batch; i++) {
+      const key = `key:${String(i).padStart(8, '0')}`;
+      sets += `set ${key} 0 0 32 noreply\r\n${String(i).padStart(32, '.')}\r\n`;
+    }
     await client.ask(sets);
   }
 }
 
-/** How long a thread that does nothing else finds itself stopped: 99.9th percentile of milliseconds. */
+/** How long a thread that only spins is interrupted: 99.9th percentile of milliseconds. */
 function spinningControl(seconds: number): number {
   const worst = new Float64Array(seconds * 1000);
   const begun = performance.now();
@@ -145,8 +148,10 @@ async function memory(subject: Subject, items: number) {
   await fill(client, items);
   const perItem = (residentBytes(server) - before) / items;
   const kept = await client.statistic('curr_items');
-  const args = { work: 'mixed', preload: 1, seconds: 10 };
-  const { p99, rate } = await run({ client: 'load_memcached', args, cpus: [second!] }, server);
+  await store({ client: 'load_memcached', args: { work: 'fill' } }, server);
+  const load = new Load({ client: 'load_memcached', args: { work: 'mixed' } }, server, [second!]);
+  const { p99, rate } = await load.slice(10);
+  await load.close();
   const delay = await client.statistic('worker:0:loop_delay_p999_us', ' rss');
   client.close();
   await server.stop();
@@ -154,7 +159,7 @@ async function memory(subject: Subject, items: number) {
 }
 
 /**
- * A store that is full, and then takes values of other sizes. Returns how much resident memory grows
+ * Fills a store, and then stores values of other sizes. Returns by how much resident memory grows
  * meanwhile, as a share of -m.
  */
 async function growth(subject: Subject, megabytes: number): Promise<number> {
@@ -184,13 +189,14 @@ const rates = [
 console.log(
   `Hit rate, Zipf ${exponent} over ${keys.toLocaleString('en')} keys, -m ${hitMegabytes}:\n`,
 );
-console.log(`| ours | memcached | ratio |\n| --- | --- | --- |`);
 const percent = (rate: number) => `${(rate * 100).toFixed(2)} %`;
-console.log(`| ${rates.map(percent).join(' | ')} | ${(rates[0] / rates[1]).toFixed(4)} |\n`);
+const hits = [...rates.map(percent), (rates[0] / rates[1]).toFixed(4)];
+console.log(`${table(['ours', 'memcached', 'ratio'], [hits])}\n`);
 
 const grownBy = (await growth(ours(1, '-m256'), 256)) * 100;
 console.log(
-  `Resident memory of a full store with -m 256, after 1 GiB of values of other sizes: ${grownBy.toFixed(1)} % of -m more.\n`,
+  'Resident memory of a full store with -m 256, after 1 GiB of values of other sizes: ' +
+    `${grownBy.toFixed(1)} % of -m more.\n`,
 );
 
 const items = Number(values.items);
@@ -200,15 +206,21 @@ const [own, peer] = [
   await memory(memcached(1, false, '-m', '4096'), items),
 ];
 console.log(`${items.toLocaleString('en')} items of 32 bytes, then 10 seconds of mixed-90-10:\n`);
+const milliseconds = (us: number) => (Number.isNaN(us) ? '' : (us / 1000).toFixed(2));
 console.log(
-  '| | items kept | resident bytes per item | operations/s | p99 µs | loop delay p99.9 ms |',
+  table(
+    [
+      '',
+      ...['items kept', 'resident bytes per item', 'operations/s', 'p99 µs'],
+      'loop delay p99.9 ms',
+    ],
+    [
+      ...[['ours', own] as const, ['memcached', peer] as const].map(([name, one]) => [
+        name,
+        ...[one.kept.toString(), one.perItem.toFixed(1), one.rate.toFixed(0), one.p99.toFixed(0)],
+        milliseconds(one.delay),
+      ]),
+      ['a thread that spins', '', '', '', '', control.toFixed(2)],
+    ],
+  ),
 );
-console.log('| --- | --- | --- | --- | --- | --- |');
-for (const [name, one] of [
-  ['ours', own],
-  ['memcached', peer],
-] as const)
-  console.log(
-    `| ${name} | ${one.kept} | ${one.perItem.toFixed(1)} | ${Math.round(one.rate)} | ${one.p99.toFixed(0)} | ${Number.isNaN(one.delay) ? '' : (one.delay / 1000).toFixed(2)} |`,
-  );
-console.log(`| a thread that spins | | | | | ${control.toFixed(2)} |`);

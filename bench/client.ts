@@ -1,7 +1,7 @@
 // npm run bench:client -- [--rounds N] [--seconds N]
 //
-// What a request costs `freebsd-rss load`, beside the server that answers it: each has a CPU of its own, in a closed
-// loop. Prints Markdown.
+// What a request costs `freebsd-rss load`, beside the server that answers it: each has a CPU of its
+// own, in a closed loop. Prints Markdown.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 
 import { affinity } from 'freebsd-rss';
 
-import { median } from './measure.js';
+import { median } from './interval.js';
 import { describeMachine, table } from './report.js';
 import { echo, form, memcached, nodeHttp, ours, start, type Subject } from './subjects.js';
 

@@ -1,51 +1,50 @@
-// npm run bench -- [--only NAME]... [--rounds N] [--seconds N] [--json FILE] [--svg FILE]
+// npm run bench -- [--only NAME]... [--against DIRECTORY] [--within 2%] [--limit SECONDS]
+//                  [--slice SECONDS] [--seed N] [--json FILE] [--svg FILE]
+//
+// --within   measure until the 95 % intervals of rate and CPU time reach no farther than this to
+//            either side, or until the limit
+// --limit    seconds for each work
+// --against  compare with the same servers of another checkout of this package, compiled
 //
 // Needs Linux (taskset, /proc), two CPUs, a C++ compiler and Debian's memcached. Prints Markdown.
 import { writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { parseArgs } from 'node:util';
 
-import { affinity } from 'freebsd-rss';
-
+import { chart } from './chart.js';
 import { measure, type Measured } from './measure.js';
-import { chart, describeMachine, markdown } from './report.js';
-import { works } from './works.js';
+import { chosen, optionTable, parse } from './options.js';
+import { cell, describeMachine, describeOptions, markdown } from './report.js';
+import { against, type Work } from './works.js';
 
 const { values } = parseArgs({
   options: {
-    only: { type: 'string', multiple: true },
-    rounds: { type: 'string', default: '5' },
-    seconds: { type: 'string', default: '1' },
+    ...optionTable,
+    against: { type: 'string' },
     json: { type: 'string' },
     svg: { type: 'string' },
   },
 });
+const named = chosen(values.only);
+const options = parse(values);
 
-function fail(message: string): never {
-  console.error(`bench: ${message}`);
-  process.exit(64);
+/** What is measured instead, if another checkout was named. */
+function comparison(work: Work): Work[] {
+  if (values.against === undefined) return [work];
+  const compared = against(work, path.resolve(values.against, 'dist'));
+  if (compared !== undefined) return [compared];
+  console.error(`${work.name}: ${values.against} has no such server`);
+  return [];
 }
-
-function positive(name: string, text: string): number {
-  const value = Number(text);
-  if (!(value > 0)) fail(`--${name} must be a positive number, not "${text}"`);
-  return value;
-}
-
-const rounds = Math.ceil(positive('rounds', values.rounds));
-const seconds = positive('seconds', values.seconds);
-for (const name of values.only ?? [])
-  if (!works.some((work) => work.name === name))
-    fail(`no work "${name}"; there are ${works.map((work) => work.name).join(', ')}`);
-const [first, second] = affinity.process();
-if (first === undefined || second === undefined) fail('two CPUs are needed');
 
 const all: Measured[] = [];
-for (const work of works) {
-  if (values.only !== undefined && !values.only.includes(work.name)) continue;
-  const measured = await measure(work, rounds, seconds, [first, second]);
-  for (const result of measured.results)
+for (const work of named.flatMap(comparison)) {
+  const measured = await measure(work, options);
+  for (const { peer, ratios, pairs, disturbed } of measured.results)
     console.error(
-      `${result.work}: ${result.ratio.toFixed(3)} of ${result.peer} (CPU ${result.cpuRatio.toFixed(3)}, p99 ${result.p99Ratio.toFixed(2)})`,
+      `${work.name}: ${cell(ratios.rate)} of ${peer}, CPU ${cell(ratios.cpu)}, ` +
+        `p99 ${cell(ratios.p99)}; ${pairs} pairs, ${disturbed} left out, ` +
+        `${measured.seconds.toFixed(0)} s`,
     );
   for (const warning of measured.warnings) console.error(`warning: ${warning}`);
   all.push(measured);
@@ -53,10 +52,14 @@ for (const work of works) {
 
 const machine = describeMachine();
 const results = all.flatMap((measured) => measured.results);
-console.log(`${machine}\n\n${markdown(all)}`);
+console.log(`${machine}; ${describeOptions(options)}\n\n${markdown(all)}`);
 if (values.json !== undefined)
   writeFileSync(
     values.json,
-    JSON.stringify({ machine, results, servers: all.map(({ summaries }) => summaries) }, null, 2),
+    JSON.stringify(
+      { machine, options, results, servers: all.map(({ summaries }) => summaries) },
+      null,
+      2,
+    ),
   );
 if (values.svg !== undefined) writeFileSync(values.svg, await chart(results));

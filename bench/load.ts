@@ -1,88 +1,140 @@
-// Runs a load client, or several at once, against a running subject.
-import { spawn } from 'node:child_process';
+// The load on a running subject: clients that keep their connections, and send when asked.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
 
+import type { Disturbance } from './disturbance.js';
 import { native } from './native.js';
 import type { Running } from './subjects.js';
 
-export interface Load {
+export interface LoadPlan {
   /** A load client of bench/native. */
   client: 'load_memcached' | 'load_udp' | 'load_accept' | 'load_values';
   args: Record<string, string | number>;
-  /** One client on each of these CPUs. */
-  cpus: number[];
 }
 
-/** What one load has measured. */
-export interface Sample {
+/** What one slice measured. */
+export interface Slice {
   /** Operations a second. */
   rate: number;
-  /** CPU microseconds of the server, and of the client, for each. */
+  /** CPU microseconds of the server, and of the client without busy waiting, for each. */
   serverCpu: number;
   clientCpu: number;
   /** Microseconds. */
   p50: number;
   p99: number;
   lost: number;
-  /** Share of all CPUs that neither server nor clients have used, but somebody else. */
-  others: number;
+  disturbance: Disturbance;
 }
 
+/** What bench/native/slices.h prints. */
 interface Line {
   operations: number;
   seconds: number;
   serverCpu: number;
   clientCpu: number;
-  machineCpu: number;
+  idleCpu: number;
   othersCpu: number;
+  stolen: number;
+  forks: number;
   p50: number;
   p99: number;
   bad: number;
   lost: number;
 }
 
-async function runClient(client: string, args: Record<string, string | number>): Promise<Line> {
-  const words = Object.entries(args).map(([name, value]) => `${name}=${value}`);
-  const child = spawn(native(client), words, { stdio: ['ignore', 'pipe', 'inherit'] });
-  let output = '';
-  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  const status = await new Promise((resolve) => child.once('close', resolve));
-  if (status !== 0) throw new Error(`${client} ${words.join(' ')} ended with ${String(status)}`);
-  return JSON.parse(output || '{}') as Line;
+const shortProcess = 0.002;
+
+class Client {
+  readonly #child: ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+
+  constructor(client: string, words: string[]) {
+    const child = spawn(native(client), words, { stdio: ['pipe', 'pipe', 'inherit'] });
+    // Writing to a client that has failed; it has printed why.
+    child.stdin.on('error', () => undefined);
+    this.#child = child;
+    this.#lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  }
+
+  async slice(seconds: number): Promise<Line> {
+    this.#child.stdin!.write(`${seconds}\n`);
+    const { done, value } = await this.#lines.next();
+    if (done === true) throw new Error(`${this.#child.spawnargs.join(' ')} has ended`);
+    return JSON.parse(value) as Line;
+  }
+
+  async close(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const exited = once(this.#child, 'exit');
+    this.#child.stdin!.end();
+    await exited;
+  }
 }
 
-/** Stores what a work finds there. */
-export async function preload(
-  { client, args }: Omit<Load, 'cpus'>,
-  subject: Running,
-): Promise<void> {
-  await runClient(client, { ...args, port: subject.port });
+const wordsOf = (args: LoadPlan['args']) =>
+  Object.entries(args).map(([name, value]) => `${name}=${value}`);
+
+/** Runs a client that stores what a work needs, and ends. */
+export async function fill({ client, args }: LoadPlan, { port }: Running): Promise<void> {
+  const words = wordsOf({ ...args, port });
+  const [status] = (await once(spawn(native(client), words, { stdio: 'inherit' }), 'exit')) as [
+    number | null,
+  ];
+  if (status !== 0) throw new Error(`${client} ${words.join(' ')} ended with ${status}`);
 }
 
-export async function run({ client, args, cpus }: Load, subject: Running): Promise<Sample> {
-  const { port, pid } = subject;
-  const lines = await Promise.all(
-    cpus.map((cpu) => runClient(client, { ...args, port, pid, cpu })),
-  );
+export class Load {
+  readonly #server: Running;
+  readonly #clients: Client[];
+
+  /** One client on each of the CPUs. */
+  constructor({ client, args }: LoadPlan, server: Running, cpus: readonly number[]) {
+    const { port, pid } = server;
+    this.#server = server;
+    this.#clients = cpus.map((cpu) => new Client(client, wordsOf({ ...args, port, pid, cpu })));
+  }
+
+  async slice(seconds: number): Promise<Slice> {
+    const lines = await Promise.all(this.#clients.map((client) => client.slice(seconds)));
+    return combine(this.#server.name, lines);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#clients.map((client) => client.close()));
+  }
+}
+
+function combine(server: string, lines: Line[]): Slice {
   const sum = (of: (line: Line) => number) => lines.reduce((total, line) => total + of(line), 0);
   const mean = (of: (line: Line) => number) => sum(of) / lines.length;
   const bad = sum((line) => line.bad);
-  if (bad > 0) throw new Error(`${subject.name}: ${bad} wrong answers`);
-  const operations = sum((line) => line.operations);
+  if (bad > 0) throw new Error(`${server}: ${bad} wrong answers`);
+  // A starved slice may have none.
+  const operations = Math.max(
+    1,
+    sum((line) => line.operations),
+  );
   const seconds = mean((line) => line.seconds);
+  const serverCpu = Math.max(
+    1e-6,
+    mean((line) => line.serverCpu),
+  );
   const clientCpu = sum((line) => line.clientCpu);
-  const serverCpu = mean((line) => line.serverCpu);
-  // With several clients each takes the others for somebody else.
-  const strangers =
-    lines.length === 1
-      ? lines[0]!.othersCpu
-      : mean((line) => line.machineCpu) - serverCpu - clientCpu;
+  // Each client takes the other ones for others.
+  const others = mean((line) => line.othersCpu) - (clientCpu * (lines.length - 1)) / lines.length;
+  const share = (cpuSeconds: number) => Math.max(0, cpuSeconds) / (seconds * 2);
   return {
     rate: operations / seconds,
     serverCpu: (serverCpu * 1e6) / operations,
-    clientCpu: (clientCpu * 1e6) / operations,
+    clientCpu: ((clientCpu - sum((line) => line.idleCpu)) * 1e6) / operations,
     p50: mean((line) => line.p50),
     p99: mean((line) => line.p99),
     lost: sum((line) => line.lost),
-    others: Math.max(0, strangers) / (seconds * 2),
+    disturbance: {
+      stolen: share(mean((line) => line.stolen)),
+      others: share(others),
+      started: share(mean((line) => line.forks) * shortProcess),
+    },
   };
 }

@@ -1,29 +1,41 @@
-// Runs a work's subjects in turns, A B C A B C, so that what changes on the machine meets all of them;
-// ratios are taken within a round, and then the median of the rounds.
-import { type Load, preload, run, type Sample } from './load.js';
+// Measures a work: short slices of its subjects in turns, in changing order, so that whatever
+// changes on the machine meets all of them. Servers and clients are started anew after every group
+// of turns, because two processes of one program are never equally fast.
+import { lossOf, undisturbed } from './disturbance.js';
+import { halfWidth, type Interval, intervalOf, median } from './interval.js';
+import { fill, Load, type Slice } from './load.js';
+import { type Random, randomFrom, shuffled } from './random.js';
 import { type Running, start } from './subjects.js';
+import { type Metric, metrics } from './verdict.js';
 import type { Work } from './works.js';
+
+export interface Options {
+  cpus: [number, number];
+  /** Seconds that a slice counts. */
+  slice: number;
+  /** How far the 95 % intervals of rate and CPU time may reach to either side, as a share. */
+  within: number;
+  /** Seconds for each work: no group is begun that would probably take longer. */
+  limit: number;
+  /** Of the order of slices and of the bootstrap. */
+  seed: number;
+}
 
 export interface Result {
   work: string;
   subject: string;
   peer: string;
-  /** Rate of the subject to the peer's, and CPU time per operation of the peer to the subject's. */
-  ratio: number;
-  cpuRatio: number;
-  /** p99 of the peer to the subject's. */
-  p99Ratio: number;
-  rounds: number;
-  /** Of the ratio. */
-  min: number;
-  max: number;
+  /** Rate of the subject to the peer's; CPU time per operation and p99 of the peer to its own. */
+  ratios: Record<Metric, Interval>;
+  /** That count, and that were left out. */
+  pairs: number;
+  disturbed: number;
 }
 
+/** Medians. */
 export interface Summary {
   subject: string;
   rate: number;
-  rateMin: number;
-  rateMax: number;
   serverCpu: number;
   p50: number;
   p99: number;
@@ -34,98 +46,131 @@ export interface Measured {
   summaries: Summary[];
   results: Result[];
   warnings: string[];
+  seconds: number;
 }
 
-/** Rounds with more of the machine's CPU used by others are left out, if enough remain. */
-const disturbed = 0.08;
-const enough = 3;
+const turnsPerGroup = 32;
+/**
+ * Before narrow intervals may end the measurement: the first few groups agree by chance too often.
+ * With this many the intervals still contained the true ratio 95 times of 100, in a simulation.
+ */
+const fewestGroups = 8;
 
-export function median(values: number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+/** One slice of every subject, in the subjects' order. */
+type Turn = Slice[];
+
+const ratioOf: Record<Metric, (mine: Slice, peer: Slice) => number> = {
+  rate: (mine, peer) => mine.rate / peer.rate,
+  cpu: (mine, peer) => peer.serverCpu / mine.serverCpu,
+  p99: (mine, peer) => peer.p99 / mine.p99,
+};
+
+export async function measure(work: Work, options: Options): Promise<Measured> {
+  const random = randomFrom(options.seed);
+  const begun = performance.now();
+  const elapsed = () => (performance.now() - begun) / 1000;
+  const groups: Turn[][] = [];
+  const compared = () => work.subjects.slice(1).map((_, i) => compare(work, groups, i + 1, random));
+  let results: Result[] | undefined;
+  do {
+    groups.push(await runGroup(work, options, random));
+    results = groups.length >= fewestGroups ? compared() : undefined;
+    if (results?.every((result) => isNarrow(result, options.within)) === true) break;
+  } while (elapsed() * (1 + 1 / groups.length) <= options.limit);
+  results ??= compared();
+  return { ...summarize(work, groups, results), work, results, seconds: elapsed() };
 }
 
-export async function measure(
-  work: Work,
-  rounds: number,
-  seconds: number,
-  cpus: [number, number],
-): Promise<Measured> {
-  const serverCpus = work.shared === true ? cpus : [cpus[0]];
-  const running: Running[] = [];
-  const load = {
-    client: work.load.client,
-    args: { seconds, ...work.load.args },
-    cpus: work.shared === true ? cpus : [cpus[1]],
-  };
+function isNarrow({ ratios: { rate, cpu } }: Result, within: number): boolean {
+  return halfWidth(rate) <= within && halfWidth(cpu) <= within;
+}
+
+async function runGroup(work: Work, options: Options, random: Random): Promise<Turn[]> {
+  const { cpus, slice } = options;
+  const shared = work.shared === true;
+  const servers: Running[] = [];
+  const loads: Load[] = [];
   try {
-    for (const subject of work.subjects) {
-      const server = await start(subject, serverCpus);
-      running.push(server);
-      if (work.data !== undefined) await preload(work.data, server);
-      await run(load, server); // compiled, caches filled
+    for (const subject of shuffled(work.subjects, random))
+      servers.push(await start(subject, shared ? cpus : [cpus[0]]));
+    const inOrder = work.subjects.map(({ name }) => servers.find((one) => one.name === name)!);
+    for (const server of inOrder) {
+      if (work.data !== undefined) await fill(work.data, server);
+      const load = new Load(work.load, server, shared ? cpus : [cpus[1]]);
+      loads.push(load);
+      await load.slice(Math.min(1, 10 * slice)); // until it is compiled
     }
-    const samples: Sample[][] = [];
-    for (let round = 0; round < rounds; round++) samples.push(await runRound(load, running));
-    return evaluate(work, samples);
+    const turns: Turn[] = [];
+    for (let turn = 0; turn < turnsPerGroup; turn++) {
+      const slices: Slice[] = [];
+      for (const i of shuffled([...loads.keys()], random)) slices[i] = await loads[i]!.slice(slice);
+      turns.push(slices);
+    }
+    return turns;
   } finally {
-    await Promise.all(running.map((server) => server.stop()));
+    await Promise.all(loads.map((load) => load.close()));
+    await Promise.all(servers.map((server) => server.stop()));
   }
 }
 
-async function runRound(load: Load, running: Running[]): Promise<Sample[]> {
-  const samples: Sample[] = [];
-  for (const server of running) samples.push(await run(load, server));
-  return samples;
+/** The first subject against the one of this number. */
+function compare(work: Work, groups: Turn[][], number: number, random: Random): Result {
+  const pairs = groups.flatMap((turns, group) =>
+    turns.map((turn) => ({ group, mine: turn[0]!, peer: turn[number]! })),
+  );
+  const counts = undisturbed(
+    pairs.map(({ mine, peer }) => Math.max(lossOf(mine.disturbance), lossOf(peer.disturbance))),
+  );
+  const counted = pairs.filter((_, i) => counts[i]);
+  const ratios = {} as Record<Metric, Interval>;
+  for (const metric of metrics) {
+    const values = groups.map((_, i) =>
+      counted
+        .filter(({ group }) => group === i)
+        .map(({ mine, peer }) => ratioOf[metric](mine, peer)),
+    );
+    ratios[metric] = intervalOf(values, random);
+  }
+  return {
+    work: work.name,
+    subject: work.subjects[0].name,
+    peer: work.subjects[number]!.name,
+    ratios,
+    pairs: counted.length,
+    disturbed: pairs.length - counted.length,
+  };
 }
 
-function evaluate(work: Work, all: Sample[][]): Measured {
-  const warnings: string[] = [];
-  const clean = all.filter((round) => round.every(({ others }) => others <= disturbed));
-  if (clean.length < all.length)
-    warnings.push(
-      `${work.name}: other work disturbed ${all.length - clean.length} of ${all.length} rounds` +
-        (clean.length < enough ? '; too few are left, all count' : ''),
+function summarize(
+  work: Work,
+  groups: Turn[][],
+  results: Result[],
+): Pick<Measured, 'summaries' | 'warnings'> {
+  const warnings = results
+    .filter(({ pairs, disturbed }) => disturbed > pairs / 4)
+    .map(
+      ({ peer, pairs, disturbed }) =>
+        `${work.name}, ${peer}: ${disturbed} of ${pairs + disturbed} pairs were disturbed`,
     );
-  const samples = clean.length < enough ? all : clean;
-  const column = (i: number, of: (sample: Sample) => number) =>
-    samples.map((round) => of(round[i]!));
   const summaries = work.subjects.map(({ name }, i): Summary => {
-    const rates = column(i, ({ rate }) => rate);
-    const client = median(column(i, ({ clientCpu }) => clientCpu));
-    const server = median(column(i, ({ serverCpu }) => serverCpu));
+    const slices = groups.flat().map((turn) => turn[i]!);
+    const middle = (of: (slice: Slice) => number) => median(slices.map(of));
+    const client = middle(({ clientCpu }) => clientCpu);
+    const server = middle(({ serverCpu }) => serverCpu);
     if (work.shared !== true && client > server && work.load.args['connections'] !== 1)
       warnings.push(
-        `${work.name}: the client (${client.toFixed(2)} us) costs more than ${name} (${server.toFixed(2)} us)`,
+        `${work.name}: the client (${client.toFixed(2)} us) costs more than ${name} ` +
+          `(${server.toFixed(2)} us)`,
       );
-    const lost = column(i, (sample) => sample.lost).reduce((sum, one) => sum + one, 0);
+    const lost = slices.reduce((sum, slice) => sum + slice.lost, 0);
     if (lost > 0) warnings.push(`${work.name}: ${lost} answers of ${name} were lost`);
     return {
       subject: name,
-      rate: median(rates),
-      rateMin: Math.min(...rates),
-      rateMax: Math.max(...rates),
+      rate: middle(({ rate }) => rate),
       serverCpu: server,
-      p50: median(column(i, ({ p50 }) => p50)),
-      p99: median(column(i, ({ p99 }) => p99)),
+      p50: middle(({ p50 }) => p50),
+      p99: middle(({ p99 }) => p99),
     };
   });
-  const results = work.subjects.slice(1).map(({ name }, i): Result => {
-    const ratios = (of: (ours: Sample, peer: Sample) => number) =>
-      samples.map((round) => of(round[0]!, round[i + 1]!));
-    const rates = ratios((mine, peer) => mine.rate / peer.rate);
-    return {
-      work: work.name,
-      subject: work.subjects[0].name,
-      peer: name,
-      ratio: median(rates),
-      cpuRatio: median(ratios((mine, peer) => peer.serverCpu / mine.serverCpu)),
-      p99Ratio: median(ratios((mine, peer) => peer.p99 / mine.p99)),
-      rounds: samples.length,
-      min: Math.min(...rates),
-      max: Math.max(...rates),
-    };
-  });
-  return { work, summaries, results, warnings };
+  return { summaries, warnings };
 }

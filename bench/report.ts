@@ -1,12 +1,11 @@
-// What has been measured, as Markdown tables and as a bar chart.
+// What has been measured, as Markdown tables.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import os from 'node:os';
 
-import * as vega from 'vega';
-
-import type { Measured, Result } from './measure.js';
-import type { Goal } from './works.js';
+import type { Interval } from './interval.js';
+import type { Measured, Options, Result } from './measure.js';
+import { type Goals, metrics, verdict } from './verdict.js';
 
 function versionOf(command: string, args: string[], pattern: RegExp): string {
   try {
@@ -31,17 +30,32 @@ export function describeMachine(): string {
   ].join('; ');
 }
 
+export function describeOptions({ slice, within, limit, seed }: Options): string {
+  return (
+    `slices of ${slice} s, intervals of 95 %, until within ${(within * 100).toFixed(1)} % ` +
+    `or ${limit} s a work, seed ${seed}`
+  );
+}
+
 const thousands = (value: number) => Math.round(value).toLocaleString('en-US');
 
-/** How a result stands to its goal: nothing without one. */
-export function verdict(result: Result, goal: Goal | undefined): string {
-  const parts = (['ratio', 'cpuRatio', 'p99Ratio'] as const).flatMap((name) => {
-    const wanted = goal?.[name];
-    if (wanted === undefined) return [];
-    const label = { ratio: 'rate', cpuRatio: 'CPU', p99Ratio: 'p99' }[name];
-    return [`${label} ≥ ${wanted.toFixed(2)}: ${result[name] >= wanted ? 'yes' : 'no'}`];
-  });
-  return parts.join(', ');
+/** A ratio and its interval. */
+export function cell({ value, low, high }: Interval): string {
+  const digits = (ratio: number) => (Number.isFinite(ratio) ? ratio.toFixed(3) : '∞');
+  return `${digits(value)} (${digits(low)}–${digits(high)})`;
+}
+
+/** How a result stands to its goals: nothing without one. */
+export function verdicts({ ratios }: Result, goals: Goals | undefined): string {
+  return metrics
+    .flatMap((metric) => {
+      const goal = goals?.[metric];
+      const label = { rate: 'rate', cpu: 'CPU', p99: 'p99' }[metric];
+      return goal === undefined
+        ? []
+        : [`${label} ≥ ${goal.toFixed(2)}: ${verdict(ratios[metric], goal)}`];
+    })
+    .join(', ');
 }
 
 export function table(head: string[], rows: string[][]): string {
@@ -51,27 +65,24 @@ export function table(head: string[], rows: string[][]): string {
 
 export function markdown(all: Measured[]): string {
   const ratios = table(
-    ['work', 'against', 'rate', 'min–max', 'CPU', 'p99', 'goal'],
+    ['work', 'against', 'rate', 'CPU', 'p99', 'pairs', 'goal'],
     all.flatMap(({ work, results }) =>
       results.map((result) => [
         result.work,
         result.peer,
-        result.ratio.toFixed(2),
-        `${result.min.toFixed(2)}–${result.max.toFixed(2)}`,
-        result.cpuRatio.toFixed(2),
-        result.p99Ratio.toFixed(2),
-        verdict(result, work.goals[result.peer]),
+        ...metrics.map((metric) => cell(result.ratios[metric])),
+        `${result.pairs}`,
+        verdicts(result, work.goals[result.peer]),
       ]),
     ),
   );
   const rates = table(
-    ['work', 'server', 'operations/s', 'min–max', 'server CPU us', 'p50 us', 'p99 us'],
+    ['work', 'server', 'operations/s', 'server CPU us', 'p50 us', 'p99 us'],
     all.flatMap(({ work, summaries }) =>
       summaries.map((summary) => [
         work.name,
         summary.subject,
         thousands(summary.rate),
-        `${thousands(summary.rateMin)}–${thousands(summary.rateMax)}`,
         summary.serverCpu.toFixed(2),
         summary.p50.toFixed(0),
         summary.p99.toFixed(0),
@@ -79,93 +90,4 @@ export function markdown(all: Measured[]): string {
     ),
   );
   return `${ratios}\n\n${rates}`;
-}
-
-/** The rates' ratios as bars; the line is 1, where both are equally fast. */
-export async function chart(results: Result[]): Promise<string> {
-  const values = results.map((result) => ({
-    label: `${result.work}, ${result.peer}`,
-    peer: result.peer,
-    ratio: result.ratio,
-    text: result.ratio.toFixed(2),
-    textAt: Math.max(1, result.ratio),
-  }));
-  const most = Math.max(4, ...results.map(({ ratio }) => ratio));
-  const spec: vega.Spec = {
-    $schema: 'https://vega.github.io/schema/vega/v6.json',
-    width: 420,
-    height: { signal: "bandspace(domain('label').length, 0.25, 0.1) * 18" },
-    padding: 8,
-    background: 'white',
-    title: { text: 'Rate, ratio to the peer’s', anchor: 'start' },
-    data: [{ name: 'results', values }],
-    scales: [
-      {
-        name: 'label',
-        type: 'band',
-        domain: { data: 'results', field: 'label' },
-        range: { step: 18 },
-        paddingInner: 0.25,
-        paddingOuter: 0.1,
-      },
-      {
-        name: 'ratio',
-        type: 'log',
-        domain: [0.5, most * 1.1],
-        range: 'width',
-        clamp: true,
-      },
-      {
-        name: 'peer',
-        type: 'ordinal',
-        domain: { data: 'results', field: 'peer' },
-        range: 'category',
-      },
-    ],
-    axes: [
-      { orient: 'left', scale: 'label', ticks: false, domain: false, labelLimit: 260 },
-      { orient: 'bottom', scale: 'ratio', grid: true, values: [0.5, 0.75, 1, 1.5, 2, 3, 4] },
-    ],
-    legends: [{ fill: 'peer', title: 'against' }],
-    marks: [
-      {
-        type: 'rect',
-        from: { data: 'results' },
-        encode: {
-          enter: {
-            y: { scale: 'label', field: 'label' },
-            height: { scale: 'label', band: 1 },
-            x: { scale: 'ratio', value: 1 },
-            x2: { scale: 'ratio', field: 'ratio' },
-            fill: { scale: 'peer', field: 'peer' },
-          },
-        },
-      },
-      {
-        type: 'text',
-        from: { data: 'results' },
-        encode: {
-          enter: {
-            y: { scale: 'label', field: 'label', band: 0.5 },
-            x: { scale: 'ratio', field: 'textAt', offset: 4 },
-            text: { field: 'text' },
-            baseline: { value: 'middle' },
-            fontSize: { value: 10 },
-          },
-        },
-      },
-      {
-        type: 'rule',
-        encode: {
-          enter: {
-            x: { scale: 'ratio', value: 1 },
-            y: { value: 0 },
-            y2: { signal: 'height' },
-            stroke: { value: 'black' },
-          },
-        },
-      },
-    ],
-  };
-  return new vega.View(vega.parse(spec), { renderer: 'none' }).toSVG();
 }

@@ -1,17 +1,31 @@
 // The servers that are measured, each started the same way: pinned, awaited, stopped by its id.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
 import net from 'node:net';
+import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import { native } from './native.js';
 
+/** Where a subject is to run. */
+export interface Place {
+  port: number;
+  cpus: number[];
+  /** Compiled folder of the checkout whose servers are started. */
+  dist: string;
+}
+
 export interface Subject {
   name: string;
-  /** Command line for a port. */
-  command(port: number, cpus: number[]): string[];
-  /** Serves UDP alone: nobody can connect to find out whether it is ready. */
+  command(place: Place): string[];
+  /** Serves UDP alone. */
   udp?: boolean;
+  /** Of another checkout of this package. */
+  dist?: string;
+  /** By which share it is made slower. */
+  slowed?: number;
 }
 
 export interface Running {
@@ -21,23 +35,29 @@ export interface Running {
   stop(): Promise<void>;
 }
 
-const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-const node = (path: string, ...args: string[]) => [process.execPath, file(path), ...args];
+const dist = fileURLToPath(new URL('..', import.meta.url));
+const node = ({ dist }: Place, file: string, ...args: string[]) => [
+  process.execPath,
+  path.join(dist, file),
+  ...args,
+];
+
+const memcachedExample = 'examples/memcached/main.js';
 
 export const ours = (threads = 1, ...options: string[]): Subject => ({
   name: 'ours',
-  command: (port) =>
-    node('../examples/memcached/main.js', `-p${port}`, `-t${threads}`, '-c8192', ...options),
+  command: (place) =>
+    node(place, memcachedExample, `-p${place.port}`, `-t${threads}`, '-c8192', ...options),
 });
 
 export const oursUdp: Subject = {
   name: 'ours',
-  command: (port) => node('../examples/memcached/main.js', `-p${port}`, `-U${port}`, '-t1'),
+  command: (place) => node(place, memcachedExample, `-p${place.port}`, `-U${place.port}`, '-t1'),
 };
 
 export const memcached = (threads = 1, udp = false, ...options: string[]): Subject => ({
   name: 'memcached',
-  command: (port) => [
+  command: ({ port }) => [
     'memcached',
     ...['-u', 'root', '-l', '127.0.0.1', '-t', String(threads), '-c', '8192'],
     ...['-p', String(port), '-U', udp ? String(port) : '0', ...options],
@@ -46,77 +66,82 @@ export const memcached = (threads = 1, udp = false, ...options: string[]): Subje
 
 export const nodeNet: Subject = {
   name: 'node:net',
-  command: (port) => node('./servers/node-net.js', String(port)),
+  command: (place) => node(place, 'bench/servers/node-net.js', String(place.port)),
 };
 
 export const ceiling: Subject = {
   name: 'c',
-  command: (port, cpus) => [native('ceiling_memcached'), `port=${port}`, `cpu=${cpus[0]!}`],
+  command: ({ port, cpus }) => [native('ceiling_memcached'), `port=${port}`, `cpu=${cpus[0]!}`],
 };
 
 export const cluster: Subject = {
   name: 'cluster',
-  command: (port, cpus) => node('./servers/cluster.js', String(port), ...cpus.map(String)),
+  command: (place) =>
+    node(place, 'bench/servers/cluster.js', ...[place.port, ...place.cpus].map(String)),
 };
 
 export const echo: Subject = {
   name: 'ours',
   udp: true,
-  command: (port) => node('../examples/udp-echo/main.js', String(port)),
+  command: (place) => node(place, 'examples/udp-echo/main.js', String(place.port)),
 };
 
 export const nodeHttp: Subject = {
   name: 'examples/http',
-  command: (port) => node('../examples/http/main.js', String(port), '127.0.0.1'),
+  command: (place) => node(place, 'examples/http/main.js', String(place.port), '127.0.0.1'),
 };
 
 export const nodeDgram: Subject = {
   name: 'node:dgram',
   udp: true,
-  command: (port) => node('./servers/node-dgram.js', String(port)),
+  command: (place) => node(place, 'bench/servers/node-dgram.js', String(place.port)),
 };
 
 export const echoCeiling: Subject = {
   name: 'c',
   udp: true,
-  command: (port, cpus) => [native('ceiling_udp'), `port=${port}`, `cpu=${cpus[0]!}`],
+  command: ({ port, cpus }) => [native('ceiling_udp'), `port=${port}`, `cpu=${cpus[0]!}`],
 };
 
+/** A server of bench/servers/steered.ts. */
+function bySteering(
+  name: string,
+  protocol: 'tcp' | 'udp',
+  ...[steering, handoff, workers, module]: string[]
+): Subject {
+  const args = [protocol, steering!, handoff!, workers!, module!];
+  return {
+    name,
+    udp: protocol === 'udp',
+    command: (place) => node(place, 'bench/servers/steered.js', String(place.port), ...args),
+  };
+}
+
 /** Two workers that answer alike, reached in different ways. */
-export function steered(
+export const steered = (
   name: string,
   protocol: 'tcp' | 'udp',
   steering: string,
   handoff: string,
-): Subject {
+): Subject => {
   const module = protocol === 'tcp' ? 'answer-worker' : 'batch-worker';
-  return {
-    name,
-    udp: protocol === 'udp',
-    command: (port) =>
-      node('./servers/steered.js', String(port), protocol, steering, handoff, '2', module),
-  };
-}
+  return bySteering(name, protocol, steering, handoff, '2', module);
+};
 
 /** One worker that echoes by a module of bench/servers. */
-export function form(name: string, protocol: 'tcp' | 'udp', module: string): Subject {
-  return {
-    name,
-    udp: protocol === 'udp',
-    command: (port) =>
-      node('./servers/steered.js', String(port), protocol, 'auto', 'auto', '1', module),
-  };
-}
+export const form = (name: string, protocol: 'tcp' | 'udp', module: string): Subject =>
+  bySteering(name, protocol, 'auto', 'auto', '1', module);
 
 /** Answers with values of this size, from a segment or, by 'net', with socket.write(). */
 export const values = (size: number, how: 'auto' | 'never' | 'net'): Subject => ({
   name: how === 'net' ? 'socket.write' : how,
-  command: (port) => node('./servers/values.js', String(port), String(size), how),
+  command: (place) =>
+    node(place, 'bench/servers/values.js', ...[place.port, size, how].map(String)),
 });
 
 export const valuesCeiling = (size: number, how: 'writev' | 'sendfile'): Subject => ({
   name: `c ${how}`,
-  command: (port, cpus) => [
+  command: ({ port, cpus }) => [
     native('ceiling_values'),
     ...[`port=${port}`, `cpu=${cpus[0]!}`, `size=${size}`, `how=${how}`],
   ],
@@ -136,43 +161,62 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function connectable(port: number, child: ChildProcess): Promise<void> {
-  for (let i = 0; i < 200; i++) {
-    if (child.exitCode !== null) throw new Error(`${child.spawnargs.join(' ')} has ended`);
-    const socket = net.connect(port, '127.0.0.1');
-    const open = await once(socket, 'connect').then(
+/** Whether a UDP socket of this port is bound to the loopback address, or to all. */
+function isBound(port: number): boolean {
+  const local = new RegExp(` (0100007F|00000000):${port.toString(16).padStart(4, '0')} `, 'i');
+  return local.test(readFileSync('/proc/net/udp', 'latin1'));
+}
+
+async function isConnectable(port: number): Promise<boolean> {
+  const socket = net.connect(port, '127.0.0.1');
+  return await once(socket, 'connect')
+    .then(
       () => true,
       () => false,
-    );
-    socket.destroy();
-    if (open) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    )
+    .finally(() => socket.destroy());
+}
+
+async function serving({ udp }: Subject, port: number, child: ChildProcess): Promise<void> {
+  for (let i = 0; i < 1000; i++) {
+    if (child.exitCode !== null) throw new Error(`${child.spawnargs.join(' ')} has ended`);
+    if (udp === true ? isBound(port) : await isConnectable(port)) return;
+    await setTimeout(20);
   }
-  throw new Error(`${child.spawnargs.join(' ')} does not listen`);
+  throw new Error(`${child.spawnargs.join(' ')} does not serve`);
+}
+
+/** Whether the checkout that the subject belongs to has it. */
+export function exists(subject: Subject): boolean {
+  const [, script] = commandOf(subject, 0, [0]);
+  return script === undefined || !script.endsWith('.js') || existsSync(script);
+}
+
+function commandOf(subject: Subject, port: number, cpus: number[]): string[] {
+  const command = subject.command({ port, cpus, dist: subject.dist ?? dist });
+  return subject.slowed === undefined
+    ? command
+    : [native('slowed'), String(subject.slowed), ...command];
 }
 
 /** Starts a subject on these CPUs, and waits until it serves. */
 export async function start(subject: Subject, cpus: number[]): Promise<Running> {
   const port = await freePort();
-  const command = ['taskset', '-c', cpus.join(','), ...subject.command(port, cpus)];
-  const child = spawn(command[0]!, command.slice(1), { stdio: ['ignore', 'pipe', 'inherit'] });
+  const command = ['-c', cpus.join(','), ...commandOf(subject, port, cpus)];
+  const child = spawn('taskset', command, { stdio: ['ignore', 'pipe', 'inherit'] });
   children.add(child);
   child.once('exit', () => children.delete(child));
   child.stdout.resume();
-  if (subject.udp !== true) await connectable(port, child);
-  // Workers that are still starting, and what has no port to connect to.
-  await new Promise((resolve) => setTimeout(resolve, 700));
-  if (child.exitCode !== null || child.pid === undefined)
-    throw new Error(`${command.join(' ')} has ended`);
+  await serving(subject, port, child);
   return {
     name: subject.name,
     port,
-    pid: child.pid,
+    pid: child.pid!,
     async stop() {
-      if (child.exitCode !== null) return;
+      if (child.exitCode !== null || child.signalCode !== null) return;
       const exited = once(child, 'exit');
       child.kill('SIGTERM');
-      const killer = setTimeout(() => child.kill('SIGKILL'), 5000);
+      const killer = global.setTimeout(() => child.kill('SIGKILL'), 5000);
       await exited;
       clearTimeout(killer);
     },

@@ -1,10 +1,11 @@
 // What is measured, against whom, and the goals (ratios; above 1 ours is better).
-import type { Load } from './load.js';
+import type { LoadPlan } from './load.js';
 import {
   ceiling,
   cluster,
   echo,
   echoCeiling,
+  exists,
   form,
   memcached,
   nodeDgram,
@@ -16,40 +17,36 @@ import {
   values,
   valuesCeiling,
 } from './subjects.js';
-
-export interface Goal {
-  ratio?: number;
-  cpuRatio?: number;
-  /** Of the peer's p99 to ours. */
-  p99Ratio?: number;
-}
+import type { Goals } from './verdict.js';
 
 export interface Work {
   name: string;
   about: string;
   /** The first is measured against each of the others. */
   subjects: [Subject, ...Subject[]];
-  goals: Record<string, Goal>;
-  load: Omit<Load, 'cpus'>;
+  /** By the other's name. */
+  goals: Record<string, Goals>;
+  load: LoadPlan;
   /** Server and clients share both CPUs, instead of having one each. */
   shared?: boolean;
   /** What the subjects hold, and who stores it. */
-  data?: Omit<Load, 'cpus'>;
+  data?: LoadPlan;
 }
 
-const get = (args: Load['args']): Omit<Load, 'cpus'> => ({
+const get = (args: LoadPlan['args']): LoadPlan => ({
   client: 'load_memcached',
-  args: { work: 'get', preload: 0, ...args },
+  args: { work: 'get', ...args },
 });
 
-const dataSet: Work['data'] = { client: 'load_memcached', args: { work: 'none' } };
+const dataSet: LoadPlan = { client: 'load_memcached', args: { work: 'fill' } };
+const numbers: LoadPlan = { client: 'load_memcached', args: { work: 'fill-numbers' } };
 
 const readers = [
   ['', 'which the clients throw away', 0],
   ['-copied', 'which the clients copy', 1],
 ] as const;
 
-/** Values sent from a segment, 'auto' against others, for each size, number of connections and kind of reader. */
+/** Values from a segment: for each size, number of connections and kind of reader. */
 const valueWorks = (
   [
     ['16k', 2 ** 14],
@@ -62,7 +59,9 @@ const valueWorks = (
       const named = size === 2 ** 16 && connections === 64;
       return {
         name: `values-${name}-${connections}${suffix}`,
-        about: `${size} bytes from a segment, ${reading}, ${connections} connections, two requests ahead`,
+        about:
+          `${size} bytes from a segment, ${reading}, ${connections} connections, ` +
+          'two requests ahead',
         subjects: [
           values(size, 'auto'),
           values(size, 'never'),
@@ -71,8 +70,8 @@ const valueWorks = (
             : []),
         ],
         goals: {
-          never: { ratio: 0.95, ...(named ? { cpuRatio: 1 / 0.33 } : {}) },
-          'socket.write': { cpuRatio: 1 / 0.2 },
+          never: { rate: 0.95, ...(named ? { cpu: 1 / 0.33 } : {}) },
+          'socket.write': { cpu: 1 / 0.2 },
         },
         load: { client: 'load_values', args: { work: 'raw', size, connections, copy } },
       };
@@ -91,7 +90,7 @@ const largeGets = (
     name: `get-${name}${suffix}`,
     about: `get, ${size}-byte values, ${reading}, 64 connections, two requests ahead`,
     subjects: [ours(), memcached()],
-    goals: { memcached: { cpuRatio: 1.5 } },
+    goals: { memcached: { cpu: 1.5 } },
     load: { client: 'load_values', args: { work: 'get', size, copy } },
     data: { client: 'load_values', args: { work: 'set', size } },
   })),
@@ -102,7 +101,7 @@ export const works: Work[] = [
     name: 'udp-echo-510',
     about: 'UDP echo, 510 bytes, 16 sockets with 32 datagrams in flight each',
     subjects: [echo, echoCeiling, nodeDgram],
-    goals: { c: { ratio: 0.97 }, 'node:dgram': { ratio: 2.2 } },
+    goals: { c: { rate: 0.97 }, 'node:dgram': { rate: 2.2 } },
     load: { client: 'load_udp', args: { work: 'echo' } },
   },
   {
@@ -110,9 +109,9 @@ export const works: Work[] = [
     about: 'get, 32-byte values, 50 connections, one request at a time',
     subjects: [ours(), memcached(), nodeNet, ceiling],
     goals: {
-      memcached: { ratio: 1.15, cpuRatio: 1 / 0.87, p99Ratio: 1 },
-      'node:net': { ratio: 1.6 },
-      c: { ratio: 0.95 },
+      memcached: { rate: 1.15, cpu: 1 / 0.87, p99: 1 },
+      'node:net': { rate: 1.6 },
+      c: { rate: 0.95 },
     },
     load: get({}),
     data: dataSet,
@@ -121,7 +120,7 @@ export const works: Work[] = [
     name: 'get-16-pipelined',
     about: '16 pipelined gets, 50 connections (memcached answers each by a send of its own)',
     subjects: [ours(), ceiling, nodeNet],
-    goals: { c: { ratio: 0.9 } },
+    goals: { c: { rate: 0.9 } },
     load: get({ depth: 16 }),
     data: dataSet,
   },
@@ -129,7 +128,7 @@ export const works: Work[] = [
     name: 'multiget-16',
     about: 'get with 16 keys, 50 connections; an operation is one such get',
     subjects: [ours(), memcached(), ceiling],
-    goals: { memcached: { ratio: 1.5 } },
+    goals: { memcached: { rate: 1.5 } },
     load: get({ work: 'multiget' }),
     data: dataSet,
   },
@@ -137,7 +136,7 @@ export const works: Work[] = [
     name: 'set-1',
     about: 'set, 32-byte values, 50 connections, one request at a time',
     subjects: [ours(), memcached()],
-    goals: { memcached: { ratio: 1.1 } },
+    goals: { memcached: { rate: 1.1 } },
     load: get({ work: 'set' }),
     data: dataSet,
   },
@@ -145,7 +144,7 @@ export const works: Work[] = [
     name: 'mixed-90-10',
     about: 'nine gets to one set, 50 connections, one request at a time',
     subjects: [ours(), memcached()],
-    goals: { memcached: { ratio: 1.1 } },
+    goals: { memcached: { rate: 1.1 } },
     load: get({ work: 'mixed' }),
     data: dataSet,
   },
@@ -160,15 +159,15 @@ export const works: Work[] = [
     name,
     about: `${about}, 50 connections, one request at a time`,
     subjects: [ours(), memcached()],
-    goals: { memcached: { ratio: 1, cpuRatio: 1 } },
-    load: get({ work, preload: work === 'incr' ? 1 : 0 }),
-    data: dataSet,
+    goals: { memcached: { rate: 1, cpu: 1 } },
+    load: get({ work }),
+    data: work === 'incr' ? numbers : dataSet,
   })),
   {
     name: 'udp-get',
     about: 'get over UDP, 32-byte values, 16 sockets with 8 requests in flight each',
     subjects: [oursUdp, memcached(1, true)],
-    goals: { memcached: { ratio: 1.5 } },
+    goals: { memcached: { rate: 1.5 } },
     load: { client: 'load_udp', args: { work: 'get', window: 8 } },
     data: dataSet,
   },
@@ -176,7 +175,7 @@ export const works: Work[] = [
     name: 'conns-1',
     about: 'get, one connection, one request at a time',
     subjects: [ours(), nodeNet, ceiling],
-    goals: { 'node:net': { ratio: 1.05 } },
+    goals: { 'node:net': { rate: 1.05 } },
     load: get({ connections: 1 }),
     data: dataSet,
   },
@@ -184,7 +183,7 @@ export const works: Work[] = [
     name: 'conns-1000',
     about: 'get, 1,000 connections, one request at a time',
     subjects: [ours(), ceiling, nodeNet],
-    goals: { c: { ratio: 0.95 }, 'node:net': { p99Ratio: 1 } },
+    goals: { c: { rate: 0.95 }, 'node:net': { p99: 1 } },
     load: get({ connections: 1000 }),
     data: dataSet,
   },
@@ -192,7 +191,7 @@ export const works: Work[] = [
     name: 'conns-4000',
     about: 'get, 4,000 connections, one request at a time',
     subjects: [ours(), ceiling, nodeNet],
-    goals: { c: { ratio: 0.95 }, 'node:net': { p99Ratio: 1 } },
+    goals: { c: { rate: 0.95 }, 'node:net': { p99: 1 } },
     load: get({ connections: 4000 }),
     data: dataSet,
   },
@@ -200,7 +199,7 @@ export const works: Work[] = [
     name: 'accept-rate',
     about: 'connect, one get, reset; two workers and two clients on two CPUs',
     subjects: [ours(2), cluster],
-    goals: { cluster: { ratio: 2.7 } },
+    goals: { cluster: { rate: 2.7 } },
     load: { client: 'load_accept', args: {} },
     shared: true,
     data: dataSet, // of ours; the cluster's workers have their own
@@ -209,7 +208,7 @@ export const works: Work[] = [
     name: 'two-workers',
     about: 'get, two workers and two clients with 25 connections each on the same two CPUs',
     subjects: [ours(2), memcached(2)],
-    goals: { memcached: { ratio: 1.1 } },
+    goals: { memcached: { rate: 1.1 } },
     load: get({ connections: 25, spin: 0 }),
     shared: true,
     data: dataSet,
@@ -221,7 +220,7 @@ export const works: Work[] = [
       steered('reuseport-lb', 'tcp', 'reuseport-lb', 'always'),
       steered('bpf-toeplitz', 'tcp', 'bpf-toeplitz', 'never'),
     ],
-    goals: { 'bpf-toeplitz': { ratio: 0.85 } },
+    goals: { 'bpf-toeplitz': { rate: 0.85 } },
     load: { client: 'load_accept', args: {} },
     shared: true,
   },
@@ -232,7 +231,7 @@ export const works: Work[] = [
       steered('bpf-toeplitz', 'udp', 'bpf-toeplitz', 'never'),
       steered('kernel hash', 'udp', 'reuseport-lb', 'never'),
     ],
-    goals: { 'kernel hash': { ratio: 0.95 } },
+    goals: { 'kernel hash': { rate: 0.95 } },
     load: { client: 'load_udp', args: { work: 'echo', length: 64 } },
   },
   {
@@ -258,3 +257,11 @@ export const works: Work[] = [
   ...valueWorks,
   ...largeGets,
 ];
+
+/** A work's first subject against the same server of another checkout, if that has it. */
+export function against(work: Work, dist: string): Work | undefined {
+  const [mine] = work.subjects;
+  const other: Subject = { ...mine, name: 'other checkout', dist };
+  const goals = { [other.name]: { rate: 0.97, cpu: 0.97 } };
+  return exists(other) ? { ...work, subjects: [mine, other], goals } : undefined;
+}

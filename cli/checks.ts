@@ -70,7 +70,8 @@ function netisr({ capabilities: can, cpus, sysctls }: Facts): Finding {
 
 function steering({ plan, capabilities: can }: Facts): Finding {
   const { steering: name, reason, kernelSpreads } = plan;
-  const hint = !kernelSpreads && can.jailed ? '. Outside of the jail, or from 13.3 on, it works' : '';
+  const hint =
+    !kernelSpreads && can.jailed ? '. Outside of the jail, or from 13.3 on, it works' : '';
   return {
     check: 'steering',
     grade: kernelSpreads ? 'ok' : 'problem',

@@ -5,6 +5,8 @@ import { flows } from './flows.js';
 import { hash } from './hash.js';
 import { info } from './info.js';
 import { load } from './load.js';
+import { record } from './record.js';
+import { replay } from './replay.js';
 import { top } from './top.js';
 
 export const commands: Readonly<Record<string, Command>> = {
@@ -14,4 +16,6 @@ export const commands: Readonly<Record<string, Command>> = {
   flows,
   load,
   top,
+  record,
+  replay,
 };

@@ -3,7 +3,7 @@ import { isIP } from 'node:net';
 
 import { toeplitz, type RssConfig } from 'freebsd-rss';
 
-import { plainHost } from '../lib/socket/host.js';
+import { addressBytes } from '../lib/rss/tuple.js';
 import {
   columns,
   type Command,
@@ -37,18 +37,6 @@ export interface SourceFlow {
   cpu: number;
   address: string;
   port: number | undefined;
-}
-
-/** Bytes of an address in network order. A v4-mapped one has those of IPv4, which are hashed. */
-export function addressBytes(text: string): Uint8Array {
-  const { address } = plainHost(text);
-  if (isIP(address) === 4) return Uint8Array.from(address.split('.'), Number);
-  const [head = '', tail = ''] = address.split('::');
-  const words = (part: string) => (part === '' ? [] : part.split(':').map((w) => parseInt(w, 16)));
-  const [first, last] = [words(head), words(tail)];
-  const zeros = Array.from({ length: 8 - first.length - last.length }, () => 0);
-  const all = [...first, ...zeros, ...last];
-  return Uint8Array.from(all.flatMap((word) => [word >> 8, word & 255]));
 }
 
 function addressText(bytes: Uint8Array): string {

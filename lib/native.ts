@@ -278,6 +278,15 @@ export interface WorkerEngine {
   flush(): void;
 }
 
+/** A flow and nothing but what the kernel says of it. */
+export interface RecordedNativeFlow {
+  peer: SocketAddress;
+  local: SocketAddress;
+  flowId: number;
+  /** M_HASHTYPE_*. */
+  hashType: number;
+}
+
 /** One end of a connection, or of a datagram. */
 export interface SocketAddress {
   address: string;
@@ -339,6 +348,11 @@ export interface Native {
     udp: boolean,
     listeners: readonly number[],
   ): Failure | undefined;
+
+  /** Names and texts. */
+  systemValues(name: string): [string, string][] | Failure;
+  acceptFlow(fd: number): RecordedNativeFlow | Failure;
+  receiveFlow(fd: number): RecordedNativeFlow | Failure;
 
   pageSize: number;
   canRenew: boolean;

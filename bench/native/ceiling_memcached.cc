@@ -11,7 +11,7 @@
 #include <memory>
 
 #include "loopback.h"
-#include "measure.h"
+#include "program.h"
 
 namespace {
 

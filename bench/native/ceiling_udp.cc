@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 
 #include "loopback.h"
-#include "measure.h"
+#include "program.h"
 
 int main(int count, char** words) {
   using namespace bench;

@@ -10,7 +10,7 @@
 #include <sys/uio.h>
 
 #include "loopback.h"
-#include "measure.h"
+#include "program.h"
 
 namespace {
 
@@ -78,7 +78,8 @@ int main(int count, char** words) {
         const std::string& value = values[next % keys];
         iovec part{const_cast<char*>(value.data()) + client.sent, size - client.sent};
         auto at = static_cast<off_t>(next % keys * size + client.sent);
-        ssize_t sent = by_sendfile ? sendfile(fd, memory, &at, size - client.sent) : writev(fd, &part, 1);
+        ssize_t sent =
+            by_sendfile ? sendfile(fd, memory, &at, size - client.sent) : writev(fd, &part, 1);
         if (sent > 0) client.sent += static_cast<size_t>(sent);
         full = client.sent < size;
         if (full) break;

@@ -1,6 +1,6 @@
 // Connections, not requests: connect, one get, its answer, reset; `flight` at a time.
 //
-//   load_accept port=N pid=N [flight=16] [seconds=1] [cpu=1]
+//   load_accept port=N pid=N [flight=16] [cpu=1]
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -9,7 +9,8 @@
 
 #include "keys.h"
 #include "loopback.h"
-#include "measure.h"
+#include "program.h"
+#include "slices.h"
 
 namespace {
 
@@ -29,7 +30,6 @@ int main(int count, char** words) {
   auto port = static_cast<uint16_t>(arguments.Number("port", 11211));
   int pid = static_cast<int>(arguments.Number("pid", 0));
   auto flight = static_cast<size_t>(arguments.Number("flight", 16));
-  double seconds = arguments.Number("seconds", 1);
   PinTo(static_cast<int>(arguments.Number("cpu", 1)));
   arguments.End();
 
@@ -37,7 +37,7 @@ int main(int count, char** words) {
   sockaddr_in address = Loopback(port);
   int poll = epoll_create1(0);
   std::vector<Attempt> attempts(flight);
-  Measurement measurement(pid, seconds);
+  Slices slices(pid);
   uint64_t operations = 0;
   auto begin = [&](size_t i) {
     Attempt& attempt = attempts[i];
@@ -54,30 +54,38 @@ int main(int count, char** words) {
     event.data.u64 = i;
     epoll_ctl(poll, EPOLL_CTL_ADD, attempt.fd, &event);
   };
-  for (size_t i = 0; i < flight; ++i) begin(i);
   epoll_event events[64];
   char buffer[1024];
-  while (measurement.Poll(Now(), operations)) {
-    int ready = epoll_wait(poll, events, 64, 100);
-    for (int e = 0; e < ready; ++e) {
-      Attempt& attempt = attempts[events[e].data.u64];
-      if (!attempt.connected && (events[e].events & EPOLLOUT) != 0) {
-        attempt.connected = true;
-        if (send(attempt.fd, request.data(), request.size(), MSG_NOSIGNAL) < 0) Fail("send");
+  while (slices.Next()) {
+    for (size_t i = 0; i < flight; ++i) begin(i);
+    size_t outstanding = flight;
+    for (;;) {
+      bool asking = slices.Asking(Now(), operations);
+      if (!asking && outstanding == 0) break;
+      int ready = epoll_wait(poll, events, 64, 100);
+      for (int e = 0; e < ready; ++e) {
+        Attempt& attempt = attempts[events[e].data.u64];
+        if (!attempt.connected && (events[e].events & EPOLLOUT) != 0) {
+          attempt.connected = true;
+          if (send(attempt.fd, request.data(), request.size(), MSG_NOSIGNAL) < 0) Fail("send");
+        }
+        ssize_t received = recv(attempt.fd, buffer, sizeof buffer, MSG_DONTWAIT);
+        if (received < 0 && errno == EAGAIN) continue;
+        if (received <= 0) Fail("the server has closed a connection");
+        size_t left = answer.size() - attempt.got, length = static_cast<size_t>(received);
+        if (length > left || memcmp(answer.data() + attempt.got, buffer, length) != 0) ++slices.bad;
+        attempt.got += length;
+        if (attempt.got < answer.size()) continue;
+        slices.latencies.Add(Now() - attempt.began);
+        ++operations;
+        close(attempt.fd);
+        if (asking)
+          begin(events[e].data.u64);
+        else
+          --outstanding;
       }
-      ssize_t received = recv(attempt.fd, buffer, sizeof buffer, MSG_DONTWAIT);
-      if (received < 0 && errno == EAGAIN) continue;
-      if (received <= 0) Fail("the server has closed a connection");
-      size_t left = answer.size() - attempt.got, length = static_cast<size_t>(received);
-      if (length > left || memcmp(answer.data() + attempt.got, buffer, length) != 0)
-        ++measurement.bad;
-      attempt.got += length;
-      if (attempt.got < answer.size()) continue;
-      measurement.latencies.Add(Now() - attempt.began);
-      ++operations;
-      close(attempt.fd);
-      begin(events[e].data.u64);
     }
+    slices.Print();
   }
   return 0;
 }

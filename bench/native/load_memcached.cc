@@ -1,9 +1,10 @@
 // Load on a memcached server over TCP: `connections` of them, each with one request in flight, or
-// `depth` pipelined ones. Every answer is compared with the expected bytes. echo: what a get asks comes
-// back as it is.
+// `depth` pipelined ones. Every answer is compared with the expected bytes. The answer to an echo
+// is the request.
 //
-//   load_memcached port=N pid=N work=get|multiget|set|mixed|touch|incr|cas|delete|echo|none [connections=50] [depth=1] [keys=16]
-//                  [seconds=1] [cpu=1] [spin=1] [preload=1]
+//   load_memcached port=N pid=N work=get|multiget|set|mixed|touch|incr|cas|delete|echo
+//                  [connections=50] [depth=1] [keys=16] [cpu=1] [spin=1]
+//   load_memcached port=N work=fill|fill-numbers: stores the data set, and ends
 #include <errno.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -11,7 +12,8 @@
 
 #include "keys.h"
 #include "loopback.h"
-#include "measure.h"
+#include "program.h"
+#include "slices.h"
 
 namespace {
 
@@ -46,14 +48,14 @@ Change ChangeOf(const std::string& work) {
   // Of an item that has just been stored.
   if (work == "delete")
     return {[](unsigned n) {
-              return "set " + KeyOf(n) + " 0 0 32 noreply\r\n" + ValueOf(n) + "\r\ndelete " + KeyOf(n) +
-                     "\r\n";
+              return "set " + KeyOf(n) + " 0 0 32 noreply\r\n" + ValueOf(n) + "\r\ndelete " +
+                     KeyOf(n) + "\r\n";
             },
             "DELETED\r\n"};
   return {Set, "STORED\r\n"};
 }
 
-void Preload(uint16_t port, std::string (*set)(unsigned)) {
+void Fill(uint16_t port, std::string (*set)(unsigned)) {
   int fd = Connect(port);
   char buffer[65536];
   constexpr unsigned kBatch = 100;
@@ -63,22 +65,24 @@ void Preload(uint16_t port, std::string (*set)(unsigned)) {
     SendAll(fd, requests);
     for (size_t got = 0; got < kBatch * strlen("STORED\r\n");) {
       ssize_t r = recv(fd, buffer, sizeof buffer, 0);
-      if (r <= 0) Fail("preload");
+      if (r <= 0) Fail("fill");
       got += static_cast<size_t>(r);
     }
   }
   close(fd);
 }
 
-// Requests and answers are made beforehand, so that a client's own work is small. A single get or set
-// is not even copied.
+// Requests and answers are made beforehand, so that a client's own work is small. A single get or
+// set is not even copied.
 class Requests {
  public:
   Requests(const std::string& work, unsigned depth, unsigned keys)
       : multi_(work == "multiget"),
         echo_(work == "echo"),
         change_(ChangeOf(work)),
-        change_percent_(work == "mixed" ? 10 : work == "get" || echo_ || multi_ ? 0 : 100),
+        change_percent_(work == "mixed"                    ? 10
+                        : work == "get" || echo_ || multi_ ? 0
+                                                           : 100),
         depth_(depth),
         keys_(keys) {
     for (unsigned n = 0; n < kKeys; ++n) {
@@ -143,29 +147,45 @@ struct Client {
   size_t previous = 0, next = 0;  // in order of asking
 };
 
-// The connections, in the order in which they were asked: a server answers about in that order, so
-// that the oldest few are all that is looked at. poll(2) without waiting takes no lock of the socket
-// and leaves nothing on it to be woken: this client costs a server less than epoll(7) does.
+// The connections, in the order of their requests. A server answers about in that order, so only
+// the oldest few are polled. poll(2) without waiting takes no lock of the socket and leaves nothing
+// on it to be woken: this client costs a server less than epoll(7) does.
 class Load {
  public:
-  Load(Requests* requests, Measurement* measurement, uint16_t port, size_t connections)
-      : requests_(requests), measurement_(measurement), clients_(connections + 1) {
-    for (size_t i = 1; i <= connections; ++i) clients_[i].fd = Connect(port);
+  Load(Requests* requests, Slices* slices, uint16_t port, size_t connections, bool spin)
+      : requests_(requests),
+        slices_(slices),
+        clients_(connections + 1),
+        epoll_(spin ? -1 : epoll_create1(0)) {
+    for (size_t i = 1; i <= connections; ++i) {
+      clients_[i].fd = Connect(port);
+      if (spin) continue;
+      epoll_event event{};
+      event.events = EPOLLIN | EPOLLET;
+      event.data.u64 = i;
+      if (epoll_ctl(epoll_, EPOLL_CTL_ADD, clients_[i].fd, &event) != 0) Fail("epoll_ctl");
+    }
   }
 
-  void Run(bool spin) {
+  void RunSlice() {
     double now = Now();
     for (size_t i = 1; i < clients_.size(); ++i) Ask(i, now);
-    spin ? Spin() : Wait();
+    epoll_ < 0 ? Spin() : Wait();
   }
 
  private:
   static constexpr size_t kHead = 0;  // of the list
   static constexpr size_t kOldest = 16;
 
+  // False when the slice is over and every request is answered.
+  bool Continue(double now) {
+    asking_ = slices_->Asking(now, operations_);
+    return asking_ || clients_[kHead].next != kHead;
+  }
+
   void Spin() {
     pollfd oldest[kOldest];
-    for (double now; measurement_->Poll(now = Now(), operations_);) {
+    for (double now; Continue(now = Now());) {
       if (Receive(clients_[kHead].next)) continue;
       nfds_t count = 0;
       size_t index[kOldest];
@@ -174,7 +194,7 @@ class Load {
         oldest[count++] = {clients_[i].fd, POLLIN, 0};
       }
       if (poll(oldest, count, 0) <= 0) {
-        measurement_->idle += Now() - now;
+        slices_->idle += Now() - now;
         continue;
       }
       for (nfds_t i = 0; i < count; ++i)
@@ -184,17 +204,10 @@ class Load {
 
   // For clients that share a CPU with a server.
   void Wait() {
-    int poll = epoll_create1(0);
-    for (size_t i = 1; i < clients_.size(); ++i) {
-      epoll_event event{};
-      event.events = EPOLLIN | EPOLLET;
-      event.data.u64 = i;
-      if (epoll_ctl(poll, EPOLL_CTL_ADD, clients_[i].fd, &event) != 0) Fail("epoll_ctl");
-    }
     constexpr int kEvents = 64;
     epoll_event events[kEvents];
-    while (measurement_->Poll(Now(), operations_)) {
-      int ready = epoll_wait(poll, events, kEvents, 100);
+    while (Continue(Now())) {
+      int ready = epoll_wait(epoll_, events, kEvents, 100);
       for (int i = 0; i < ready; ++i) Receive(events[i].data.u64);
     }
   }
@@ -218,21 +231,23 @@ class Load {
     if (received < 0 && errno == EAGAIN) return false;
     if (received <= 0) Fail("the server has closed a connection");
     std::string_view got(buffer, static_cast<size_t>(received));
-    if (client.expected.substr(0, got.size()) != got) ++measurement_->bad;
+    if (client.expected.substr(0, got.size()) != got) ++slices_->bad;
     client.expected.remove_prefix(std::min(got.size(), client.expected.size()));
     if (!client.expected.empty()) return true;
     double now = Now();
-    measurement_->latencies.Add(now - client.asked);
+    slices_->latencies.Add(now - client.asked);
     operations_ += requests_->operations();
     clients_[client.previous].next = client.next;
     clients_[client.next].previous = client.previous;
-    Ask(i, now);
+    if (asking_) Ask(i, now);
     return true;
   }
 
   Requests* requests_;
-  Measurement* measurement_;
+  Slices* slices_;
   std::vector<Client> clients_;
+  int epoll_;  // none where the client spins
+  bool asking_ = false;
   uint64_t operations_ = 0;
 };
 
@@ -246,16 +261,20 @@ int main(int count, char** words) {
   auto connections = static_cast<size_t>(arguments.Number("connections", 50));
   auto depth = static_cast<unsigned>(arguments.Number("depth", 1));
   auto keys = static_cast<unsigned>(arguments.Number("keys", 16));
-  double seconds = arguments.Number("seconds", 1);
   bool spin = arguments.Number("spin", 1) != 0;
-  bool preload = arguments.Number("preload", 1) != 0;
   PinTo(static_cast<int>(arguments.Number("cpu", 1)));
   arguments.End();
 
-  if (preload) Preload(port, work == "incr" ? SetNumber : Set);
-  if (work == "none") return 0;
+  if (work == "fill" || work == "fill-numbers") {
+    Fill(port, work == "fill" ? Set : SetNumber);
+    return 0;
+  }
   Requests requests(work, depth, keys);
-  Measurement measurement(pid, seconds);
-  Load(&requests, &measurement, port, connections).Run(spin);
+  Slices slices(pid);
+  Load load(&requests, &slices, port, connections, spin);
+  while (slices.Next()) {
+    load.RunSlice();
+    slices.Print();
+  }
   return 0;
 }

@@ -1,7 +1,7 @@
-// Load on a UDP server: `sockets` connected sockets with `window` requests in flight each. Requests are
-// sent with UDP_SEGMENT, several by one call, so that the client costs less than any server.
+// Load on a UDP server: `sockets` connected sockets with `window` requests in flight each. Requests
+// are sent with UDP_SEGMENT, several by one call, so that the client costs less than any server.
 //
-//   load_udp port=N pid=N work=echo|get [length=510] [sockets=16] [window=32] [seconds=1] [cpu=1]
+//   load_udp port=N pid=N work=echo|get [length=510] [sockets=16] [window=32] [cpu=1]
 //
 // echo: datagrams of `length` bytes, numbered; the number and the first bytes of every answer are
 // compared, and all bytes of every sixteenth batch. get: memcached's frames, compared whole.
@@ -13,7 +13,8 @@
 
 #include "keys.h"
 #include "loopback.h"
-#include "measure.h"
+#include "program.h"
+#include "slices.h"
 
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
@@ -25,7 +26,8 @@ using namespace bench;
 
 constexpr unsigned kBatch = 64;
 constexpr size_t kLongest = 2048;
-constexpr size_t kHead = 16;  // bytes of an answer that are read where not all are
+constexpr double kLostAfter = 0.2;  // seconds
+constexpr size_t kHead = 16;        // bytes of an answer that are read where not all are
 
 struct Socket {
   int fd = -1;
@@ -82,7 +84,6 @@ int main(int count, char** words) {
                     static_cast<size_t>(arguments.Number("length", 510)));
   auto sockets_count = static_cast<size_t>(arguments.Number("sockets", 16));
   auto window = static_cast<unsigned>(arguments.Number("window", 32));
-  double seconds = arguments.Number("seconds", 1);
   PinTo(static_cast<int>(arguments.Number("cpu", 1)));
   arguments.End();
 
@@ -104,7 +105,7 @@ int main(int count, char** words) {
     sockets[i].fd = fd;
   }
 
-  Measurement measurement(pid, seconds);
+  Slices slices(pid);
   static uint8_t outgoing[kBatch * kLongest], incoming[kBatch][kLongest];
   mmsghdr headers[kBatch];
   iovec parts[kBatch];
@@ -114,56 +115,68 @@ int main(int count, char** words) {
     headers[i].msg_hdr.msg_iov = &parts[i];
     headers[i].msg_hdr.msg_iovlen = 1;
   }
-  uint64_t operations = 0, batches = 0;
+  uint64_t operations = 0, batches = 0, outstanding = 0;
+  bool asking = false;
   unsigned most = static_cast<unsigned>(std::min<size_t>(kBatch, 60000 / messages.length()));
   auto fill = [&](Socket& s, double now) {
-    while (s.outstanding < window) {
+    while (asking && s.outstanding < window) {
       unsigned n = std::min(window - s.outstanding, most);
-      for (unsigned i = 0; i < n; ++i)
-        messages.Write(s.next + i, outgoing + i * messages.length());
+      for (unsigned i = 0; i < n; ++i) messages.Write(s.next + i, outgoing + i * messages.length());
       if (send(s.fd, outgoing, n * messages.length(), 0) < 0) {
         if (errno == EAGAIN || errno == ENOBUFS || errno == ECONNREFUSED) break;
         Fail("send");
       }
       s.next += n;
       s.outstanding += n;
+      outstanding += n;
       s.sent = now;
     }
   };
-  double now = Now();
-  for (Socket& s : sockets) fill(s, now);
   epoll_event events[64];
-  while (measurement.Poll(now = Now(), operations)) {
-    int ready = epoll_wait(poll, events, 64, 0);
-    if (ready <= 0) {
-      for (Socket& s : sockets) {
-        if (s.outstanding == 0 || now - s.sent < 0.2) continue;
-        measurement.lost += s.outstanding;
-        s.outstanding = 0;
-        fill(s, now);
+  while (slices.Next()) {
+    double now = Now();
+    asking = true;
+    for (Socket& s : sockets) fill(s, now);
+    for (;;) {
+      now = Now();
+      asking = slices.Asking(now, operations);
+      if (!asking && outstanding == 0) break;
+      int ready = epoll_wait(poll, events, 64, 0);
+      if (ready <= 0) {
+        for (Socket& s : sockets) {
+          if (now - s.sent < kLostAfter) continue;
+          slices.lost += s.outstanding;
+          outstanding -= s.outstanding;
+          s.outstanding = 0;
+          fill(s, now);
+        }
+        slices.idle += Now() - now;
+        continue;
       }
-      measurement.idle += Now() - now;
-      continue;
-    }
-    for (int e = 0; e < ready; ++e) {
-      Socket& s = sockets[events[e].data.u64];
-      for (;;) {
-        bool whole = batches++ % 16 == 0;
-        size_t size = whole ? messages.answer_length() : messages.compared();
-        for (iovec& part : parts) part.iov_len = size;
-        int got = recvmmsg(s.fd, headers, kBatch, MSG_DONTWAIT | MSG_TRUNC, nullptr);
-        if (got <= 0) break;
-        for (int i = 0; i < got; ++i)
-          if (headers[i].msg_len != messages.answer_length() ||
-              !messages.IsAnswer(incoming[i], size))
-            ++measurement.bad;
-        operations += static_cast<uint64_t>(got);
-        s.outstanding -= std::min(s.outstanding, static_cast<unsigned>(got));
-        measurement.latencies.Add(now - s.sent);
-        if (got < static_cast<int>(kBatch)) break;
+      for (int e = 0; e < ready; ++e) {
+        Socket& s = sockets[events[e].data.u64];
+        for (;;) {
+          bool whole = batches++ % 16 == 0;
+          size_t size = whole ? messages.answer_length() : messages.compared();
+          for (iovec& part : parts) part.iov_len = size;
+          int got = recvmmsg(s.fd, headers, kBatch, MSG_DONTWAIT | MSG_TRUNC, nullptr);
+          if (got <= 0) break;
+          for (int i = 0; i < got; ++i)
+            if (headers[i].msg_len != messages.answer_length() ||
+                !messages.IsAnswer(incoming[i], size))
+              ++slices.bad;
+          operations += static_cast<uint64_t>(got);
+          // Answers that were taken for lost may still come.
+          unsigned answered = std::min(s.outstanding, static_cast<unsigned>(got));
+          s.outstanding -= answered;
+          outstanding -= answered;
+          slices.latencies.Add(now - s.sent);
+          if (got < static_cast<int>(kBatch)) break;
+        }
+        if (s.outstanding <= window / 2) fill(s, now);
       }
-      if (s.outstanding <= window / 2) fill(s, now);
     }
+    slices.Print();
   }
   return 0;
 }

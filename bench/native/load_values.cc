@@ -1,8 +1,8 @@
 // Large values: each connection asks for one after the other, `depth` requests ahead, and reads the
 // answers or has the kernel throw them away.
 //
-//   load_values port=N pid=N size=N work=raw|get [connections=64] [depth=2] [copy=0] [seconds=1]
-//               [cpu=1] [keys=16]
+//   load_values port=N pid=N size=N work=raw|get [connections=64] [depth=2] [copy=0]
+//               [keys=16] [cpu=1]
 //   load_values port=N size=N work=set [keys=16]: stores the values, and ends
 #include <errno.h>
 #include <sys/epoll.h>
@@ -10,7 +10,8 @@
 
 #include "keys.h"
 #include "loopback.h"
-#include "measure.h"
+#include "program.h"
+#include "slices.h"
 
 namespace {
 
@@ -43,7 +44,6 @@ int main(int count, char** words) {
   auto connections = static_cast<size_t>(arguments.Number("connections", 64));
   auto depth = static_cast<size_t>(arguments.Number("depth", 2));
   bool copy = arguments.Number("copy", 0) != 0;
-  double seconds = arguments.Number("seconds", 1);
   auto keys = static_cast<unsigned>(arguments.Number("keys", 16));
   PinTo(static_cast<int>(arguments.Number("cpu", 1)));
   arguments.End();
@@ -53,7 +53,8 @@ int main(int count, char** words) {
     int fd = Connect(port);
     for (unsigned n = 0; n < keys; ++n) {
       std::string length = " 0 0 " + std::to_string(size) + "\r\n";
-      SendAll(fd, "set " + KeyOf(n) + length + std::string(size, static_cast<char>('a' + n)) + "\r\n");
+      SendAll(fd,
+              "set " + KeyOf(n) + length + std::string(size, static_cast<char>('a' + n)) + "\r\n");
       if (ReadExactly(fd, 8) != "STORED\r\n") Fail("a value is not stored");
     }
     close(fd);
@@ -75,30 +76,41 @@ int main(int count, char** words) {
     event.events = EPOLLIN;
     event.data.u64 = i;
     epoll_ctl(poll, EPOLL_CTL_ADD, client.fd, &event);
-    for (size_t d = 0; d < depth; ++d) ask(client);
-    client.asked = Now();
   }
   std::vector<char> buffer(256 * 1024);
-  Measurement measurement(pid, seconds);
+  Slices slices(pid);
   uint64_t operations = 0;
   epoll_event events[64];
-  while (measurement.Poll(Now(), operations)) {
-    int ready = epoll_wait(poll, events, 64, 100);
-    for (int e = 0; e < ready; ++e) {
-      Client& client = clients[events[e].data.u64];
-      size_t most = std::min(buffer.size(), client.left);
-      ssize_t got = recv(client.fd, buffer.data(), most, MSG_DONTWAIT | (copy ? 0 : MSG_TRUNC));
-      if (got < 0 && errno == EAGAIN) continue;
-      if (got <= 0) Fail("the server has closed a connection");
-      client.left -= static_cast<size_t>(got);
-      if (client.left > 0) continue;
-      double now = Now();
-      measurement.latencies.Add(now - client.asked);
-      ++operations;
-      client.left = answer;
-      client.asked = now;
-      ask(client);
+  while (slices.Next()) {
+    for (Client& client : clients) {
+      for (size_t d = 0; d < depth; ++d) ask(client);
+      client.asked = Now();
     }
+    size_t outstanding = connections * depth;
+    for (;;) {
+      bool asking = slices.Asking(Now(), operations);
+      if (!asking && outstanding == 0) break;
+      int ready = epoll_wait(poll, events, 64, 100);
+      for (int e = 0; e < ready; ++e) {
+        Client& client = clients[events[e].data.u64];
+        size_t most = std::min(buffer.size(), client.left);
+        ssize_t got = recv(client.fd, buffer.data(), most, MSG_DONTWAIT | (copy ? 0 : MSG_TRUNC));
+        if (got < 0 && errno == EAGAIN) continue;
+        if (got <= 0) Fail("the server has closed a connection");
+        client.left -= static_cast<size_t>(got);
+        if (client.left > 0) continue;
+        double now = Now();
+        slices.latencies.Add(now - client.asked);
+        ++operations;
+        --outstanding;
+        client.left = answer;
+        client.asked = now;
+        if (!asking) continue;
+        ask(client);
+        ++outstanding;
+      }
+    }
+    slices.Print();
   }
   return 0;
 }

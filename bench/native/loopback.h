@@ -7,7 +7,7 @@
 
 #include <string_view>
 
-#include "measure.h"
+#include "program.h"
 
 namespace bench {
 

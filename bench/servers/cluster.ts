@@ -1,5 +1,6 @@
-// The same on node:cluster with its default scheduling: workers pinned to one CPU each, which it gains
-// from. They share no items: each has the one that load_accept asks for.
+// The memcached of node-net.ts on node:cluster with its default scheduling. Each worker is pinned
+// to a CPU, which makes it faster. Workers share no items: each has the one that load_accept asks
+// for.
 // node cluster.js PORT CPU...
 import cluster from 'node:cluster';
 

@@ -1,5 +1,8 @@
 // Answers each line with the next of 16 large values.
-// node values.js PORT SIZE net|auto|always|never: by socket.write(), or by the engine from a segment
+//
+//   node values.js PORT SIZE net|auto|always|never
+//
+// net: by socket.write(). The others: by the engine from a segment, with this option zeroCopy.
 import net from 'node:net';
 
 import { createServer } from 'freebsd-rss';

@@ -49,6 +49,15 @@ struct Capabilities {
 };
 Capabilities ProbeCapabilities();
 
+// A sysctl(8) value as text.
+struct SystemValue {
+  std::string name;
+  std::string text;
+};
+// The value of this name, or all values beneath it that have text: "hw.intrs", "dev.igb.0". ENOENT
+// when there is no such name, ENOTSUP outside FreeBSD.
+Result<std::vector<SystemValue>> ReadSystemValues(const std::string& name);
+
 // --- CPUs ---------------------------------------------------------------------------------------
 
 // The CPUs that this process may use: cpuset(1), jail, taskset, container.

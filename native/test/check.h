@@ -36,6 +36,7 @@ void TestCore();
 void TestSteeringPrograms();
 void TestBucketTable();
 void TestConfiguration();
+void TestSystemValues();
 void TestAffinity();
 void TestOptions();
 void TestTcpGroups();

@@ -29,6 +29,7 @@ int main() {
   TestSteeringPrograms();
   TestBucketTable();
   TestConfiguration();
+  TestSystemValues();
   TestAffinity();
   TestOptions();
   TestTcpGroups();

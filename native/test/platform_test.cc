@@ -54,6 +54,23 @@ void TestConfiguration() {
   Check(rss.key == kDefaultKey, "the key is the default one");
 }
 
+void TestSystemValues() {
+  auto cards = ReadSystemValues("hw.ncpu");
+  if (cards.failure.error == -ENOTSUP) {
+    Skip("system values", Describe(cards.failure));
+    return;
+  }
+  Check(cards.ok() && cards.value.size() == 1 && std::stoi(cards.value[0].text) > 0,
+        "a system value is read", Describe(cards.failure));
+  auto tree = ReadSystemValues("net.isr");
+  bool dispatch = false;
+  for (const SystemValue& value : tree.value)
+    dispatch = dispatch || (value.name == "net.isr.dispatch" && !value.text.empty());
+  Check(tree.ok() && dispatch, "all values beneath a name are read",
+        std::to_string(tree.value.size()));
+  CheckFails(ReadSystemValues("hw.no_such_name"), ENOENT, "an absent name is refused");
+}
+
 void TestAffinity() {
   auto process = ProcessCpus();
   if (!CheckOk(process, "CPUs of the process: " + FormatCpuList(process.value))) return;

@@ -1,5 +1,5 @@
-// What must not be done: sends values from shared memory and overwrites them as soon as they are
-// acknowledged. The checker of the zero-copy tests has to find that out. Prints its port.
+// A negative control: sends values from shared memory and overwrites them as soon as they are
+// acknowledged. The checker of the zero-copy tests has to detect it. Prints its port.
 //
 //   reuse_at_ack ROUNDS
 #include <linux/sockios.h>

@@ -1,4 +1,4 @@
-// Source packages of Debian: the test suites of what the example stands in for. Fetched, never committed.
+// Fetches Debian source packages, for the upstream test suites in them.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -7,7 +7,7 @@ const folder = path.resolve('build/debian');
 const timeout = 120_000;
 const lists = ['/etc/apt/sources.list.d/debian.sources', '/etc/apt/sources.list'];
 
-/** Unpacks the installed release's source of `name` and returns its folder, undefined if there is none. */
+/** Unpacks the source of the installed release of `name`; returns its folder, if there is one. */
 export function debianSource(name: string): string | undefined {
   const found = () =>
     existsSync(folder)
@@ -21,7 +21,7 @@ export function debianSource(name: string): string | undefined {
   return unpacked === undefined ? undefined : path.join(folder, unpacked);
 }
 
-/** With lists of its own: the system's stay as they are. */
+/** Uses package lists of its own, so that the system's stay unchanged. */
 function fetch(name: string, system: string): void {
   mkdirSync(path.join(folder, 'lists', 'partial'), { recursive: true });
   const sources = path.join(folder, path.basename(system));

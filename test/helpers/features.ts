@@ -1,5 +1,5 @@
-// Tests that need something this machine may lack: they skip and name it, or, where RSS_REQUIRE
-// lists it (as .ci/run does), fail.
+// Skips tests that need something this machine lacks, with its name. Tests fail instead when
+// RSS_REQUIRE lists it, as .ci/run does.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 
@@ -27,11 +27,11 @@ function isLocal(host: string): boolean {
     return false;
   }
 }
-/** Any address of 127/8 is this host's. */
+/** Whether every address of 127/8 belongs to this host. */
 export const loopbackNet = isLocal('127.1.2.3');
 
 const present: Record<string, () => boolean> = {
-  // Its test suite.
+  // The memcached test suite.
   'memcached-source': () => debianSource('memcached') !== undefined,
   'listen-bucket': () => listenBucket.available,
   'reuseport-lb': () => linux || (reusePortLb.available && !listenBucket.available),
@@ -39,21 +39,21 @@ const present: Record<string, () => boolean> = {
   'bpf-cpu': () => reusePortBpf.available,
   single: () => true,
   'two-cpus': () => affinity.process().length >= 2,
-  // All of 127/8: FreeBSD has 127.0.0.1 alone unless lo0 is given more.
+  // All of 127/8. FreeBSD has only 127.0.0.1 unless lo0 has aliases.
   'loopback-net': () => loopbackNet,
   ipv6: () => ipv6.available,
-  // procfs(5), and no sanitizer that keeps what is freed.
+  // procfs(5), and no sanitizer, which keeps freed memory.
   'resident-memory': () =>
     existsSync('/proc/self/status') && process.env['ASAN_OPTIONS'] === undefined,
   // script(1) of util-linux gives a program a terminal.
   terminal: () => linux && spawnSync('script', ['--version']).status === 0,
   root: () => process.geteuid?.() === 0,
-  // With its headers and libraries of other systems: pip install ziglang.
+  // zig has the headers and libraries of other systems: pip install ziglang.
   zig: () => {
     const [command, ...args] = (process.env['ZIG'] ?? 'python3 -m ziglang').split(' ');
     return spawnSync(command!, [...args, 'version']).status === 0;
   },
-  // A network namespace of its own with a slow link: unshare(1), tc(8), and the right to.
+  // A network namespace with a slow link: unshare(1), tc(8), and the privilege to use them.
   netns: () =>
     linux &&
     spawnSync('unshare', [
@@ -74,7 +74,7 @@ const present: Record<string, () => boolean> = {
     ]).status === 0,
 };
 
-/** The `skip` of a test that needs this steering, address family or command. */
+/** The `skip` option of a test that needs this steering, address family or command. */
 export function skipWithout(feature: string): string | false {
   const has =
     present[feature]?.() ??

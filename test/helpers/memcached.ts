@@ -22,7 +22,7 @@ export interface Served {
   stop(): Promise<number | null>;
 }
 
-/** Ports that were free a moment ago. */
+/** Returns ports that were free a moment ago. */
 export async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => net.createServer().listen(0, '127.0.0.1'));
   await Promise.all(servers.map((server) => once(server, 'listening')));
@@ -76,7 +76,7 @@ async function serve(command: string, args: string[], port: number): Promise<Ser
   };
 }
 
-/** A UDP port that was free a moment ago. */
+/** Returns a UDP port that was free a moment ago. */
 export async function freeUdpPort(): Promise<number> {
   const socket = dgram.createSocket('udp4').bind(0, '127.0.0.1');
   await once(socket, 'listening');
@@ -95,7 +95,7 @@ export async function serveMemcached(...args: string[]): Promise<Served> {
   return serve('memcached', ['-u', 'root', '-l', '127.0.0.1', '-p', String(port), ...args], port);
 }
 
-/** A client that sends bytes and reads until `expected` of them have come, or the server closes. */
+/** A client that sends bytes and reads until it has `expected` bytes or the server closes. */
 export class RawClient {
   readonly socket: net.Socket;
   #received = Buffer.alloc(0);
@@ -121,7 +121,7 @@ export class RawClient {
     this.socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes);
   }
 
-  /** Everything up to and with `last`; what came before the end if the server closes first. */
+  /** Everything up to and including `last`, or up to the end if the server closes first. */
   async until(last: string): Promise<string> {
     const marker = Buffer.from(last, 'latin1');
     for (;;) {

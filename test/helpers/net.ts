@@ -9,7 +9,7 @@ import { bucketOf, type RssServer } from 'freebsd-rss';
 
 import { loopbackNet } from './features.js';
 
-/** What fixtures/report-worker.ts answers. */
+/** The answer of fixtures/report-worker.ts. */
 export interface Report {
   workerIndex: number;
   generation: number;
@@ -27,14 +27,14 @@ export interface Answer {
   sourcePort: number;
 }
 
-/** 127.0.0.1 where that is all there is: then ports alone differ. */
+/** 127.0.0.1 where the host has no other loopback address; then only ports differ. */
 export function randomLoopback(): string {
   if (!loopbackNet) return '127.0.0.1';
   const byte = () => Math.floor(Math.random() * 256);
   return `127.${byte()}.${byte()}.${1 + Math.floor(Math.random() * 254)}`;
 }
 
-/** A source for a family: random in 127/8, or ::1 with a port of the kernel's choice. */
+/** A source for a family: random in 127/8, or ::1 with a port that the kernel chooses. */
 export function randomSource(host: string): string {
   return host.includes(':') ? '::1' : randomLoopback();
 }
@@ -48,7 +48,7 @@ export function portOf(server: Pick<RssServer, 'addresses'>): number {
 
 let sources = 0;
 
-/** A source whose connections to a server's first address are in a bucket that is wanted. */
+/** A source whose connections to the server's first address fall into a wanted bucket. */
 export function sourceIn(server: RssServer, wanted: (bucket: number) => boolean) {
   const { address: host, port } = server.addresses[0]!;
   for (;;) {
@@ -61,10 +61,10 @@ export function sourceIn(server: RssServer, wanted: (bucket: number) => boolean)
   }
 }
 
-/** What is waited for comes within 20 seconds. */
+/** Options that end a wait after 20 seconds. */
 export const soon = () => ({ signal: AbortSignal.timeout(20_000) });
 
-/** What fixtures/flood-worker.ts answers with `count` datagrams of `length` bytes. */
+/** A request that fixtures/flood-worker.ts answers with `count` datagrams of `length` bytes. */
 export function flood(count: number, length: number): Buffer {
   const request = Buffer.alloc(8);
   request.writeUInt32BE(count, 0);
@@ -72,7 +72,7 @@ export function flood(count: number, length: number): Buffer {
   return request;
 }
 
-/** One connection: sends a line, resolves with the line it gets back, then resets. */
+/** One connection: sends a line, resolves with the line that comes back, then resets. */
 export function request(
   options: net.TcpNetConnectOpts,
   line = 'report',
@@ -98,8 +98,8 @@ export function request(
 }
 
 /**
- * Tells worker 1 of a server of fixtures/report-worker.ts to harm itself: connects until a connection is
- * its own, which then answers `answer` or ends with the worker.
+ * Makes worker 1 of a server of fixtures/report-worker.ts harm itself: connects until it gets a
+ * connection, which then answers `answer` or ends with the worker.
  */
 export async function harmVictim(port: number, command: string, answer?: string): Promise<void> {
   for (let met = false; !met;) {
@@ -119,7 +119,7 @@ export async function report(
   return { report: JSON.parse(text) as Report, source, sourcePort };
 }
 
-/** One datagram from a socket of its own; resolves with the answer and where it came from. */
+/** One datagram from a socket of its own; resolves with the answer and its source. */
 export async function datagram(
   options: { host: string; port: number; localAddress: string },
   payload: string | Uint8Array = 'report',

@@ -1,4 +1,4 @@
-// Values of which every byte can be checked: little-endian words that follow from the first.
+// Values whose every byte can be checked: little-endian words that follow from the first one.
 import assert from 'node:assert/strict';
 
 export const headerLength = 8;
@@ -18,7 +18,7 @@ export function value(seed: number, length: number): Buffer {
   return whole;
 }
 
-/** How many of the words do not follow from the first. */
+/** Counts the words that do not follow from the first. */
 export function wrongWords(bytes: Buffer, seed: number): number {
   const copy = Buffer.from(bytes); // aligned
   const words = new Int32Array(copy.buffer, copy.byteOffset, copy.length >> 2);
@@ -28,9 +28,9 @@ export function wrongWords(bytes: Buffer, seed: number): number {
   return wrong;
 }
 
-/** Reads a stream of values, each with its length and first word in front, in chunks of any size. */
+/** Reads a stream of values, each after its length and first word, in chunks of any size. */
 export class PatternReader {
-  /** Values that were whole, and bytes of them that were not as they should be. */
+  /** The number of whole values, and of wrong bytes in them. */
   values = 0;
   bytes = 0;
   wrong = 0;

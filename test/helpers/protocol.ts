@@ -13,7 +13,7 @@ import { Store, StoreMemory } from '../../examples/memcached/store/store.js';
 
 const none = { buckets: [], workers: [], total: {} } as unknown as ServerStats;
 
-/** For the command line `args`. */
+/** The state for the command line `args`. */
 export function makeEnvironment(...args: string[]): Environment {
   const options = parseOptions(args, '') as Options;
   const state = new State();

@@ -1,4 +1,4 @@
-/** Deterministic numbers, so that a failure can be met again (xorshift32). */
+/** Deterministic numbers (xorshift32), so that a failure can be reproduced. */
 export function randomNumbers(seed: number): (below: number) => number {
   let state = seed | 0 || 1;
   return (below) => {

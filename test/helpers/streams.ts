@@ -27,13 +27,13 @@ export function request(name: string, number = 0, payload: Uint8Array = Buffer.a
 
 export const echoOf = (payload: Uint8Array) => request('e', payload.length, payload);
 
-/** Collects what comes; reads as fast as it can unless it is paused. */
+/** Collects what it receives, and reads as fast as it can unless it is paused. */
 export class StreamClient {
   readonly socket: net.Socket;
   #chunks: Buffer[] = [];
   #length = 0;
   #wake: () => void = () => undefined;
-  /** Set when the connection has gone: its error's code, or 'end'. */
+  /** Set when the connection has ended: the code of its error, or 'end'. */
   ended: string | undefined;
 
   constructor(socket: net.Socket) {
@@ -75,7 +75,7 @@ export class StreamClient {
     return bytes;
   }
 
-  /** The next `length` bytes, fewer if the connection ends before. */
+  /** The next `length` bytes, or fewer if the connection ends first. */
   async read(length: number): Promise<Buffer> {
     const bytes = await this.#until(() => this.#length >= length);
     const taken = bytes.subarray(0, length);
@@ -93,7 +93,7 @@ export class StreamClient {
     return this.ask(echoOf(payload), payload.length);
   }
 
-  /** Resolves when the connection has gone, with how it did. */
+  /** Resolves when the connection has ended, with `ended`. */
   async end(): Promise<string> {
     await this.#until(() => false);
     return this.ended!;
@@ -114,20 +114,20 @@ export class StreamClient {
   }
 }
 
-/** What fixtures/stream-worker.ts tells of itself. */
+/** What fixtures/stream-worker.ts reports about itself. */
 export interface WorkerState extends StreamStatistics {
   sent: SendResult[];
   rows: number;
   largestBatch: number;
-  /** Rows with bytes in them. */
+  /** Rows that have bytes. */
   offers: number;
   opened: number;
-  /** How the last connections have ended. */
+  /** How the last connections ended. */
   ends: string[];
   rss: number;
 }
 
-/** Waits until `holds` does, for half a minute at most. */
+/** Waits until `holds()` is true, at most half a minute. */
 export async function eventually(holds: () => boolean | Promise<boolean>): Promise<boolean> {
   for (let i = 0; i < 600; i++) {
     if (await holds()) return true;

@@ -4,7 +4,7 @@ import net from 'node:net';
 
 import { PatternReader } from './pattern.js';
 
-/** Reads at a speed of its own until `enough`, then destroys the socket. */
+/** Reads at its own speed until `enough`, then destroys the socket. */
 export async function readSlowly(
   socket: net.Socket,
   read: (chunk: Buffer) => void,
@@ -40,11 +40,11 @@ async function readValues(
 
 export interface Read {
   bytes: number;
-  /** Bytes that were not as they should be. */
+  /** The number of wrong bytes. */
   wrong: number;
 }
 
-/** Twelve of them read so many bytes. */
+/** Twelve readers read this many bytes. */
 export async function readTogether(options: net.NetConnectOpts, wanted: number): Promise<Read> {
   const readers = Array.from({ length: 12 }, () => new PatternReader());
   const sum = (of: (reader: PatternReader) => number) =>

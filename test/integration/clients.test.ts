@@ -1,4 +1,4 @@
-// Servers without listeners: their workers connect.
+// Servers without listeners, whose workers connect.
 import assert from 'node:assert/strict';
 import dgram from 'node:dgram';
 import { once } from 'node:events';

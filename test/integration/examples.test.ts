@@ -1,4 +1,4 @@
-// The small examples do what their first lines say.
+// The small examples do what their first comment says.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import dgram from 'node:dgram';
@@ -15,7 +15,7 @@ import { skipWithout } from '../helpers/features.js';
 const folder = mkdtempSync(path.join(tmpdir(), 'rss-examples-'));
 after(() => rmSync(folder, { recursive: true }));
 
-/** Runs an example on a port of the kernel's choice; returns that, and what ends it with its output. */
+/** Runs an example on a free port; returns the port, and a function that ends it. */
 async function example(name: string, ...args: string[]) {
   const main = `dist/examples/${name}/main.js`;
   const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -47,7 +47,7 @@ it('udp-echo counts by flow and bucket', async () => {
   const counts = [...output.matchAll(/^bucket \d+, CPU \d+: (\d+) in, (\d+) out/gm)];
   const sum = (column: number) => counts.reduce((total, row) => total + Number(row[column]), 0);
   assert.deepEqual([sum(1), sum(2)], [20, 20]);
-  // By worker: where flows are served by CPU, one comes to several when its sender moves.
+  // Counted by worker: where the CPU chooses, a flow reaches several when its sender moves.
   const flows = [...output.matchAll(/^flow (0x[\da-f]{8}, udp-\S*, bucket (\d+)): (\d+)$/gm)];
   assert.equal(new Set(flows.map(([, flow]) => flow)).size, 1);
   assert.equal(
@@ -57,7 +57,7 @@ it('udp-echo counts by flow and bucket', async () => {
   assert.match(output, new RegExp(`^bucket ${flows[0]![2]}, CPU \\d+: 20 in`, 'm'));
 });
 
-/** Sends a line; returns what comes back. */
+/** Sends a line; returns the answer. */
 async function echoed(port: number, line: string): Promise<string> {
   const socket = net.connect(port, '127.0.0.1');
   socket.write(line);

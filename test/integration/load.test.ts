@@ -1,4 +1,4 @@
-// freebsd-rss load against real servers: it counts what they did.
+// freebsd-rss load against real servers counts what they did.
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import dgram from 'node:dgram';
@@ -41,14 +41,14 @@ function command(args: string[], input = '') {
 }
 
 async function load(args: string[], input = ''): Promise<Result> {
-  // What is lost is so by what a server does, never by a pause of this machine.
+  // Long enough that only the server loses requests, never a pause of this machine.
   const short = ['--seconds', '1', '--warmup', '0', '--timeout', '20000', '--json'];
   const { status, stdout, stderr } = await command([...short, ...args], input);
   assert.equal(status, 0, stderr);
   return JSON.parse(stdout) as Result;
 }
 
-/** A UDP server that does with each datagram what `serve` does. */
+/** A UDP server that calls `serve` for each datagram. */
 async function udpServer(serve: (answer: () => void, number: number) => void) {
   const socket = dgram.createSocket({ type: 'udp4', recvBufferSize: 2 ** 22 });
   let number = 0;
@@ -67,7 +67,7 @@ async function listening(server: net.Server): Promise<number> {
 }
 
 describe('freebsd-rss load, UDP', () => {
-  it('everything answered: nothing lost, twice or out of order', async () => {
+  it('everything answered: nothing lost, duplicate or out of order', async () => {
     const { url, close } = await udpServer((answer) => answer());
     const result = await load(['-d', '4', '--size', 'imix', url]);
     close();
@@ -116,7 +116,7 @@ describe('freebsd-rss load, UDP', () => {
     assert.ok(did.dropped === 50 && did.twice === 50 && did.held === 50);
   });
 
-  it('interrupted: tells what there is', async () => {
+  it('interrupted: prints the results so far', async () => {
     const { url, close } = await udpServer((answer) => answer());
     const args = ['dist/cli/main.js', 'load', '--seconds', '60', '--warmup', '0', url];
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -133,8 +133,8 @@ describe('freebsd-rss load, UDP', () => {
     assert.ok(Number(answered!.replaceAll(',', '')) > 0 && Number(seconds) < 30);
   });
 
-  it('nobody is there: says so, with status 1', async () => {
-    // A port that is free now may be a source's then, which would answer itself.
+  it('no server: says so, with status 1', async () => {
+    // A port that is free now may become that of a source, which would then answer itself.
     const args = ['-s', '0.2', '--warmup', '0', '--timeout', '100', 'udp://127.0.0.1:1'];
     const { status, stdout } = await command(args);
     assert.equal(status, 1);
@@ -189,7 +189,7 @@ describe('freebsd-rss load, UDP', () => {
     },
   );
 
-  it('--find-max: not above what the server answers', async () => {
+  it('--find-max: at most the rate that the server answers', async () => {
     const perSecond = 2000;
     let tokens = 20;
     const refill = setInterval(() => (tokens = Math.min(40, tokens + perSecond / 100)), 10);
@@ -213,14 +213,14 @@ describe('freebsd-rss load, UDP', () => {
     assert.ok(trials.length > 3, `${stdout}${stderr}`);
     const passed = trials.filter(([, what]) => what === 'passes').map(([rate]) => rate);
     if (passed.length === 0) assert.equal(status, 1);
-    // What is saved up passes half a second at a little more.
+    // Saved tokens let a slightly higher rate pass for half a second.
     for (const rate of passed) assert.ok(rate < 1.2 * perSecond, stdout);
     for (const [rate, what] of trials) if (rate > 2 * perSecond) assert.match(what, /lost/);
   });
 });
 
 describe('freebsd-rss load, connections', () => {
-  it('TCP echo, in order and whole', async () => {
+  it('TCP echo: complete and in order', async () => {
     const server = net.createServer((socket) => socket.pipe(socket));
     const port = await listening(server);
     const url = `tcp://127.0.0.1:${port}`;
@@ -232,7 +232,7 @@ describe('freebsd-rss load, connections', () => {
   });
 
   it('latency counts from when a request was due', async () => {
-    // 300 ms in which nothing is answered: a client that waits for answers would be late once.
+    // Nothing is answered for 300 ms. A client that waited for answers would be late only once.
     const stallMs = 300;
     let stalled = false;
     const server = net.createServer((socket) => {
@@ -253,7 +253,7 @@ describe('freebsd-rss load, connections', () => {
     assert.ok(result.latencyUs.p90 > 50_000, 'three in ten were due meanwhile');
   });
 
-  it('what a connection loses is lost, and it is made again', async () => {
+  it('requests of a closed connection are lost, and it is opened again', async () => {
     let seen = 0;
     const server = net.createServer((socket) => {
       socket.on('data', (bytes) => {
@@ -270,7 +270,7 @@ describe('freebsd-rss load, connections', () => {
     assert.match(result.warnings.join(), /connections ended early/);
   });
 
-  it('at a rate: one connection that ends takes what it had with it, and no more', async () => {
+  it('at a rate: a connection that ends loses its own requests alone', async () => {
     let seen = 0;
     const server = net.createServer((socket) => {
       socket.on('data', (bytes) => {
@@ -286,13 +286,13 @@ describe('freebsd-rss load, connections', () => {
     const result = await load(args, sources);
     assert.deepEqual([result.sent, result.lost, result.late], [400, 1, 0]);
     assert.match(result.warnings.join(), /1 connections ended early/);
-    // From the same ports again.
+    // The same ports are used again.
     const again = await load(args, sources);
     assert.deepEqual([again.answered, again.lost], [400, 0]);
     server.close();
   });
 
-  it('a server that speaks otherwise is said to', async () => {
+  it('reports a server that speaks another protocol', async () => {
     const server = net.createServer((socket) => {
       socket.on('data', () => socket.write('220 who are you\r\n'));
       socket.on('error', () => undefined);
@@ -307,7 +307,7 @@ describe('freebsd-rss load, connections', () => {
     server.close();
   });
 
-  it('nobody is there: the error says where', async () => {
+  it('no server: the error has its address', async () => {
     const port = await freePort();
     const { status, stderr } = await command([`tcp://127.0.0.1:${port}`]);
     assert.equal(status, 70);
@@ -336,7 +336,7 @@ describe('freebsd-rss load, connections', () => {
     server.closeAllConnections();
   });
 
-  it('--svg draws', async () => {
+  it('--svg draws a chart', async () => {
     const server = net.createServer((socket) => socket.pipe(socket));
     const port = await listening(server);
     const file = path.join(folder, 'chart.svg');
@@ -369,7 +369,7 @@ it('freebsd-rss load, memcached itself', { skip: skipWithout('memcached') }, asy
     assert.equal(stat('curr_items'), 500);
     assert.equal(stat('cmd_get'), cold.answered + warm.hits);
     assert.equal(stat('cmd_set'), 500 + warm.answered - warm.hits);
-    // Every source is one that was asked for.
+    // Every source is one of those that were requested.
     const list = path.join(folder, 'sources');
     const other = loopbackNet ? '127.0.0.6' : '127.0.0.1';
     writeFileSync(list, `127.0.0.1\n${other}\n`);

@@ -1,4 +1,4 @@
-// Flows that come to another worker than their bucket's are kept as samples that tell why.
+// Misdirected flows are kept as samples that show the reason.
 import assert from 'node:assert/strict';
 import dgram from 'node:dgram';
 import { once } from 'node:events';

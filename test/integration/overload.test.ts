@@ -1,4 +1,4 @@
-// Too much of everything: others are answered, memory stays bounded, and the counters tell.
+// Overload: other clients are answered, memory stays bounded, and counters report it.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import dgram from 'node:dgram';
@@ -22,7 +22,7 @@ function residentMemory({ child }: Served): number {
   return Number(/^VmRSS:\s+(\d+)/m.exec(status)![1]) * 1024;
 }
 
-/** Returns what fails when the server has taken more than `limit` bytes since. */
+/** Returns a check that fails when the server has grown by more than `limit` bytes since. */
 function watchMemory(t: TestContext, server: Served): (limit: number, of: string) => void {
   const skipped = skipWithout('resident-memory');
   if (skipped !== false) return () => t.diagnostic(`memory is not measured: ${skipped}`);
@@ -34,7 +34,7 @@ function watchMemory(t: TestContext, server: Served): (limit: number, of: string
   };
 }
 
-/** Sets and gets without pause while `work` is done; fails unless every answer is right. */
+/** Sets and gets without pause while `work` runs; fails unless every answer is right. */
 async function othersAreAnswered<T>(
   t: TestContext,
   server: Served,
@@ -67,7 +67,7 @@ async function othersAreAnswered<T>(
 }
 
 describe('memcached under', () => {
-  it('10,000 clients that ask and never read', { timeout: 120_000 }, async (t) => {
+  it('10,000 clients that request and never read', { timeout: 120_000 }, async (t) => {
     const server = await serveExample('-t', '2', '-c', '20000', '-m', '64');
     const setter = new RawClient(server.port);
     const value = 'v'.repeat(1000);
@@ -80,7 +80,7 @@ describe('memcached under', () => {
       const exited = once(clients, 'exit');
       await once(clients.stdout, 'data');
       await setTimeout(1000);
-      // 100 KB each, of which each worker keeps 64 MiB at most; what the kernel takes is not counted.
+      // 100 KB each, of which a worker keeps 64 MiB at most. The kernel's share is not counted.
       checkMemory(3 * 2 ** 26, `${mebibytes(1e9)} asked for`);
       clients.stdin.end();
       await exited;
@@ -89,7 +89,7 @@ describe('memcached under', () => {
     assert.equal(await server.stop(), 0);
   });
 
-  it('1,000 clients that ask for large values and never read', { timeout: 120_000 }, async (t) => {
+  it('1,000 clients that request large values and never read', { timeout: 120_000 }, async (t) => {
     const server = await serveExample('-t', '2', '-c', '2000', '-m', '16');
     const setter = new RawClient(server.port);
     for (const key of ['a', 'b', 'c'])
@@ -105,7 +105,7 @@ describe('memcached under', () => {
       for (const [i, socket] of sockets.entries())
         socket.write(`get ${'abc'[i % 3]}\r\n`.repeat(20));
       await setTimeout(3000);
-      // 64 MiB of output by each worker, the store, and what its allocator holds.
+      // 64 MiB of output of each worker, the store, and what the allocator holds.
       checkMemory(2 ** 28, `${mebibytes(20e9)} asked for`);
       for (const socket of sockets) socket.destroy();
     });
@@ -132,7 +132,7 @@ describe('memcached under', () => {
     assert.equal(await server.stop(), 0);
   });
 
-  it('a flood of connections that are reset at once', async (t) => {
+  it('a flood of connections that are reset immediately', async (t) => {
     const server = await serveExample('-t', '2');
     await othersAreAnswered(t, server, () =>
       inParallel(5000, 200, async () => {
@@ -153,11 +153,11 @@ describe('memcached under', () => {
     assert.equal(await server.stop(), 0);
   });
 
-  it('lines without an end, and values that are announced and do not come', async (t) => {
+  it('endless lines, and values that are announced and never sent', async (t) => {
     const server = await serveExample('-t', '2', '-m', '64');
     const checkMemory = watchMemory(t, server);
     await othersAreAnswered(t, server, async () => {
-      // As memcached does it, they are closed without a word.
+      // They are closed without an answer, as memcached does.
       await inParallel(20, 20, async () => {
         const socket = net.connect(server.port, '127.0.0.1').resume();
         const closed = once(socket, 'close').catch(() => undefined); // EPIPE, ECONNRESET, or none
@@ -168,7 +168,7 @@ describe('memcached under', () => {
         }
         await closed;
       });
-      // Announced: 1 MB each, of which most never comes.
+      // 1 MB each is announced, and most of it never sent.
       const waiting = Array.from({ length: 200 }, () => net.connect(server.port, '127.0.0.1'));
       for (const socket of waiting) socket.write('set big 0 0 1000000\r\nxxx');
       await setTimeout(300);
@@ -203,11 +203,11 @@ describe('memcached under', () => {
       const stats = await client.ask('stats rss\r\n', 'END\r\n');
       let datagrams = 0;
       for (const [, count] of stats.matchAll(/datagrams_out (\d+)/g)) datagrams += Number(count);
-      const out = datagrams * 1400; // none is longer
+      const out = datagrams * 1400; // the largest that the server sends
       t.diagnostic(
         `${mebibytes(sent * value.length)} asked for, ${mebibytes(out)} answered at most`,
       );
-      // 4 MiB and 1 MiB a second, by each of two workers; and a datagram for each that is refused.
+      // 4 MiB, and 1 MiB a second, of each of two workers, and a datagram for each refusal.
       assert.ok(out < 2 * (2 ** 22 + seconds * 2 ** 20) + sent * 1400, `${out} bytes`);
       assert.ok(out > 2 ** 20);
       sender.close();
@@ -221,7 +221,7 @@ it('a full inbox: the rest is served where it was accepted, and counted', async 
   const worker = new URL('../fixtures/report-worker.js', import.meta.url);
   const options = { steering: 'single', handoff: 'always', workers: 2, buckets: 2 } as const;
   const host = '127.0.0.1';
-  const count = 4400; // 4,096 places are in an inbox
+  const count = 4400; // an inbox has 4,096 places
   const server = await createServer({ worker, tcp: { host }, ...options }).listen();
   const { port } = server.addresses[0]!;
   await harmVictim(port, 'block-exit 120000', 'sleeping\n');

@@ -1,4 +1,4 @@
-// examples/proxy: a connection to the target is in the bucket of the client's.
+// examples/proxy: a connection to the target falls into the bucket of its client.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -16,7 +16,7 @@ for (const host of ['127.0.0.1', '::1'])
     { skip: host === '::1' ? skipWithout('ipv6') : false },
     () => {
       it('300 connections: every byte, and the bucket of the client', async () => {
-        // The target tells the port that it sees, then echoes.
+        // The target sends the port that it sees, then echoes.
         const target = net.createServer((socket) => {
           socket.on('error', () => undefined);
           socket.write(`${socket.remotePort}\n`);
@@ -48,7 +48,7 @@ for (const host of ['127.0.0.1', '::1'])
                 { protocol: 'tcp', source: host, sourcePort, destination: host, destinationPort },
                 server.config,
               ).bucket;
-            // As the proxy's host receives them: from the client, and from the target.
+            // As the proxy's host receives them, from the client and from the target.
             assert.equal(
               towards(targetPort, Number(got.subarray(0, line))),
               towards(socket.localPort!, port),

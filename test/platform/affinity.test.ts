@@ -1,4 +1,4 @@
-// Pinning from JavaScript, in threads of its own.
+// Pins threads of its own from JavaScript.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';

@@ -1,5 +1,5 @@
-// The bench runs, and its outputs have the form that docs/performance.md says. Nothing here looks at the
-// figures.
+// The bench runs, and its outputs have the form that docs/performance.md shows. Nothing here looks
+// at the figures.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -19,17 +19,32 @@ describe(
   'npm run bench',
   { skip: skipWithout('two-cpus') || skipWithout('memcached') || skipWithout('c++') },
   () => {
+    // As few and as short slices as there can be.
+    const quick = ['--slice', '0.01', '--limit', '0.1', '--seed', '1'];
+
+    interface Results {
+      results: {
+        work: string;
+        peer: string;
+        pairs: number;
+        ratios: Record<string, { value: number; low: number; high: number }>;
+      }[];
+    }
+
     it('measures works that are named, and writes JSON and SVG', () => {
       const json = path.join(folder, 'bench.json');
       const svg = path.join(folder, 'bench.svg');
       const only = ['udp-echo-510', 'get-1', 'handoff-cost'].flatMap((name) => ['--only', name]);
-      const quick = ['--rounds', '1', '--seconds', '1'];
       const { status, stdout, stderr } = bench(...only, ...quick, '--json', json, '--svg', svg);
       assert.equal(status, 0, stderr);
-      assert.match(stdout, /^\| get-1 +\| memcached +\| \d+\.\d\d \|/m);
-      const { results } = JSON.parse(readFileSync(json, 'utf8')) as {
-        results: Record<string, number | string>[];
-      };
+      assert.match(stdout, /; TCP \w+; .*, seed 1$/m);
+      const ratio = String.raw`\d+\.\d+ \(\d+\.\d+–\d+\.\d+\)`;
+      const goal = '[^|]+(met|missed|undecided)';
+      assert.match(
+        stdout,
+        new RegExp(String.raw`^\| get-1 \| memcached( \| ${ratio}){3} \| \d+ \| ${goal} \|$`, 'm'),
+      );
+      const { results } = JSON.parse(readFileSync(json, 'utf8')) as Results;
       assert.deepEqual(
         results.map(({ work, peer }) => `${work} ${peer}`),
         [
@@ -41,10 +56,25 @@ describe(
           'handoff-cost bpf-toeplitz',
         ],
       );
-      for (const result of results)
-        for (const name of ['ratio', 'cpuRatio', 'rounds', 'min', 'max'])
-          assert.ok(Number(result[name]) > 0, `${name} of ${result['work']}`);
+      for (const { work, pairs, ratios } of results) {
+        assert.ok(pairs > 0, work);
+        for (const { value, low, high } of Object.values(ratios))
+          assert.ok(0 < low && low <= value && value <= high, `${work}: ${low} ${value} ${high}`);
+      }
       assert.match(readFileSync(svg, 'utf8'), /^<svg[\s\S]*get-1, memcached/);
+    });
+
+    it('compares two checkouts: here one with itself', () => {
+      const { status, stdout, stderr } = bench('--against', '.', '--only', 'get-1', ...quick);
+      assert.equal(status, 0, stderr);
+      assert.match(stdout, /^\| get-1 \| other checkout \| .*rate ≥ 0\.97: /m);
+    });
+
+    it('leaves out what the other checkout lacks', () => {
+      const { status, stdout, stderr } = bench('--against', folder, '--only', 'get-1', ...quick);
+      assert.equal(status, 0, stderr);
+      assert.doesNotMatch(stdout, /get-1/);
+      assert.match(stderr, /get-1: .* has no such server/);
     });
 
     it('refuses works that there are not', () => {

@@ -1,4 +1,4 @@
-// The package that npm would publish: what is in it, and that it is installed without a compiler.
+// The package that npm would publish: its contents, and its installation without a compiler.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';

@@ -1,4 +1,4 @@
-// The checker of the zero-copy tests, on a program that does what must not be done.
+// Runs the checker of the zero-copy tests on a program that reuses memory too early.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';

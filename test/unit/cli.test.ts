@@ -16,9 +16,10 @@ import { pathsOfInodes, pathsOfSockstat } from '../../cli/admin-socket.js';
 import { examine, exitStatus } from '../../cli/checks.js';
 import { configuration, addressAndPort } from '../../cli/command.js';
 import type { Facts } from '../../cli/facts.js';
-import { addressBytes, findFlows } from '../../cli/flows.js';
+import { findFlows } from '../../cli/flows.js';
 import { hashes } from '../../cli/hash.js';
 import { table } from '../../cli/table.js';
+import { addressBytes } from '../../lib/rss/tuple.js';
 
 function command(...args: string[]) {
   return spawnSync(process.execPath, ['dist/cli/main.js', ...args], { encoding: 'utf8' });
@@ -27,7 +28,10 @@ function command(...args: string[]) {
 describe('freebsd-rss', () => {
   for (const args of [
     ['--help'],
-    ...['info', 'doctor', 'hash', 'flows', 'load', 'top'].map((c) => [c, '--help']),
+    ...['info', 'doctor', 'hash', 'flows', 'load', 'top', 'record', 'replay'].map((c) => [
+      c,
+      '--help',
+    ]),
   ])
     it(`${args.join(' ')} fits a screen`, () => {
       const { status, stdout } = command(...args);

@@ -1,7 +1,20 @@
-// Code blocks in the documentation: TypeScript is a copy of the file that it names, and commands run.
+// The documents agree with the code: blocks are copies of files, commands run, paths exist.
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
 import { it } from 'node:test';
 
 import { commands } from '../../cli/commands.js';
@@ -10,8 +23,11 @@ import { serveExample } from '../helpers/memcached.js';
 
 const texts = [
   'README.md',
+  'CONTRIBUTING.md',
   'examples/memcached/README.md',
-  ...readdirSync('docs').map((name) => `docs/${name}`),
+  ...readdirSync('docs')
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
 ];
 
 for (const text of texts) {
@@ -30,9 +46,11 @@ for (const text of texts) {
 const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as {
   scripts: Record<string, string>;
 };
-/** What is the administrator's on FreeBSD: of these lines the syntax alone is checked. */
-const freebsd =
-  /^(cap_mkdb|cp|cpuset|install|make|mkdir|netstat|npm (un)?install -g freebsd-rss|procstat|rm|service|sockstat|sysctl|sysrc|[\w.]+=)/;
+/** Commands of an administrator on FreeBSD. Only their syntax is checked. */
+const freebsd = new RegExp(
+  '^(cap_mkdb|cp|cpuset|install|make|mkdir|netstat|npm (un)?install -g|procstat|rm|service|' +
+    'sockstat|sysctl|sysrc|[\\w.]+=)',
+);
 
 async function run(command: string): Promise<void> {
   const [, options] = /^npm start -- (.+)$/.exec(command) ?? [];
@@ -45,7 +63,7 @@ async function run(command: string): Promise<void> {
     const { stdout, stderr } = spawnSync('sh', ['-c', command], { encoding: 'utf8' });
     assert.deepEqual([stdout !== '', stderr], [true, '']);
   } else if (command.startsWith('npm ') && !freebsd.test(command)) {
-    // Tests that ran these would run themselves.
+    // These commands are not run, because npm test would run this test again.
     for (const [, script] of command.matchAll(/npm (?:run )?(\S+)/g))
       assert.ok(script === 'ci' || script! in scripts, `${command}: no such script`);
   } else {
@@ -65,7 +83,7 @@ for (const text of texts) {
   });
 }
 
-it('command lines in texts and manual pages are understood', async () => {
+it('command lines in documents and manual pages are valid', async () => {
   const manuals = readdirSync('man').map((name) => `man/${name}`);
   const lines = [...texts, ...manuals].flatMap((name) =>
     [...readFileSync(name, 'utf8').matchAll(/(?:`|^\.Dl )freebsd-rss (.+?)(?:`|$)/gm)].map(
@@ -75,7 +93,7 @@ it('command lines in texts and manual pages are understood', async () => {
   let run = 0;
   for (const [command, ...args] of lines) {
     assert.ok(command! in commands, command);
-    if (args.length === 0 || command === 'top') continue; // it needs a server
+    if (args.length === 0 || command === 'top') continue; // top needs a server
     if (command === 'load') await parseLoadOptions(args);
     else assert.equal(await commands[command!]!.run([...args, '--json']), 0);
     run++;
@@ -90,7 +108,7 @@ it('docs/cli.md shows what the command prints', () => {
     const args = ['dist/cli/main.js', ...line!.split(' ')];
     const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
     assert.equal(stderr, '');
-    // info and doctor say what this host has.
+    // The output of info and doctor depends on the host.
     if (!line!.includes('--buckets')) continue;
     const withoutCpu = (text: string) => text.replaceAll(/^((?:\S+ +){1,3})\d+( |$)/gm, '$1');
     assert.equal(withoutCpu(stdout), withoutCpu(shown!));
@@ -99,6 +117,60 @@ it('docs/cli.md shows what the command prints', () => {
   assert.equal(compared, 2);
 });
 
-it('the README stays short', () => {
+it('the README has at most 150 lines', () => {
   assert.ok(readFileSync('README.md', 'utf8').split('\n').length <= 150);
+});
+
+it('README.md: the first server compiles, starts and answers', async (t) => {
+  const [packageJson, tsconfig, main, worker] = [
+    ...readFileSync('README.md', 'utf8').matchAll(/```(?:json|ts)\n([\s\S]*?)```/g),
+  ].map(([, block]) => block!);
+  const project = mkdtempSync(path.join(tmpdir(), 'my-server-'));
+  t.after(() => rmSync(project, { recursive: true }));
+  for (const directory of ['src', 'node_modules']) mkdirSync(path.join(project, directory));
+  const files = {
+    'package.json': packageJson!,
+    'tsconfig.json': tsconfig!,
+    'src/main.ts': main!,
+    'src/worker.ts': worker!,
+  };
+  for (const [name, text] of Object.entries(files)) writeFileSync(path.join(project, name), text);
+  symlinkSync(path.resolve('.'), path.join(project, 'node_modules/freebsd-rss'));
+  for (const name of ['@types', 'undici-types'])
+    symlinkSync(path.resolve('node_modules', name), path.join(project, 'node_modules', name));
+
+  const tsc = path.resolve('node_modules/typescript/bin/tsc');
+  const { status, stdout } = spawnSync(process.execPath, [tsc], { cwd: project, encoding: 'utf8' });
+  assert.equal(status, 0, stdout);
+  const { scripts: own } = JSON.parse(packageJson!) as { scripts: { start: string } };
+  const [command, ...args] = own.start.split(' ');
+  assert.equal(command, 'node');
+  const server = spawn(process.execPath, [...args, '0'], { cwd: project });
+  const exited = once(server, 'exit');
+  const [line] = (await once(createInterface(server.stdout), 'line')) as [string];
+  const [url] = /http:\S+\//.exec(line)!;
+  assert.match(await (await fetch(url)).text(), /^\/ by worker \d+ on CPU \d+\n$/);
+  server.kill();
+  assert.deepEqual(await exited, [0, null]);
+});
+
+it('docs/architecture.svg is what scripts/architecture.mjs draws', () => {
+  const drawn = execFileSync(process.execPath, ['scripts/architecture.mjs'], { encoding: 'utf8' });
+  assert.equal(readFileSync('docs/architecture.svg', 'utf8'), drawn);
+});
+
+it('CONTRIBUTING.md: every path exists', () => {
+  const source = readFileSync('CONTRIBUTING.md', 'utf8').replaceAll(/```[\s\S]*?```/g, '');
+  const paths = [...source.matchAll(/`([\w.-]+\/[\w./-]+|[\w-]+\.gyp)`/g)].map(([, name]) => name!);
+  assert.ok(paths.length > 50, `${paths.length}`);
+  // The columns of the table of seams are folders, its cells the files in them.
+  const [head, ...rows] = /^\| seam[\s\S]*?\n\n/m
+    .exec(source)![0]
+    .split('\n')
+    .map((row) => [...row.matchAll(/`(.*?)`/g)].map(([, name]) => name!));
+  for (const row of rows) paths.push(...row.map((name, i) => `${head![i]!}/${name}`));
+  assert.deepEqual(
+    paths.filter((name) => !existsSync(name)),
+    [],
+  );
 });

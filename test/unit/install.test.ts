@@ -1,4 +1,4 @@
-// What a user without build tools is told.
+// The message for a user without build tools.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';

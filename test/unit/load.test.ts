@@ -23,7 +23,7 @@ describe('distributions', () => {
     );
   });
 
-  it('exponent 0: all are alike', () => {
+  it('exponent 0: all keys are equally popular', () => {
     const keys = zipf(10, 0);
     for (const share of frequencies(() => keys.take(), 10)) assert.ok(Math.abs(share - 0.1) < 0.02);
   });
@@ -44,7 +44,7 @@ describe('lanes', () => {
   };
   const none = { sent: 0, answered: 0, lost: 0, late: 0, duplicates: 0, reordered: 0 };
 
-  it('by number: lost, late, twice, out of order', () => {
+  it('by number: lost, late, duplicate, out of order', () => {
     const lanes = new Lanes(2, 8, 16, false);
     for (let i = 0; i < 6; i++) lanes.sent(1, 100 + i);
     assert.deepEqual([lanes.inFlight, lanes.free], [6, 10]);
@@ -71,7 +71,7 @@ describe('lanes', () => {
     assert.ok(Math.abs(lanes.latency.max - 16e6) < 1e5);
   });
 
-  it('a ring that goes round', () => {
+  it('the ring wraps around', () => {
     const lanes = new Lanes(1, 4, 8, false);
     for (let i = 0; i < 100_000; i++) {
       const number = lanes.sent(0, 1);
@@ -80,7 +80,7 @@ describe('lanes', () => {
     assert.deepEqual(counts(lanes), { ...none, sent: 100_000, answered: 100_000 });
   });
 
-  it('in order: what was given up is matched with its answer', () => {
+  it('in order: a lost request is matched with its late answer', () => {
     const lanes = new Lanes(1, 2, 4, true);
     lanes.sent(0, 10);
     lanes.sent(0, 11);
@@ -100,7 +100,7 @@ describe('lanes', () => {
     assert.deepEqual([lanes.inFlight, lanes.counts.lost], [0, 2]);
   });
 
-  it('in order: a window that is full has no room', () => {
+  it('in order: a full window has no room', () => {
     const lanes = new Lanes(1, 2, 4, true);
     for (let i = 0; i < 4; i++) {
       lanes.sent(0, i + 1);
@@ -111,7 +111,7 @@ describe('lanes', () => {
     assert.equal(lanes.hasRoom(0), true);
   });
 
-  it('out of order: one that is missing holds up nobody', () => {
+  it('out of order: a missing answer does not block the others', () => {
     const lanes = new Lanes(1, 2, 4, false);
     assert.equal(lanes.sent(0, 1), 0);
     const numbers = [];

@@ -1,4 +1,4 @@
-// The manual pages are well-formed, and say what the code has.
+// The manual pages are well-formed and agree with the code.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ import { skipWithout } from '../helpers/features.js';
 
 const pages = readdirSync('man').map((name) => `man/${name}`);
 const page = (name: string) => readFileSync(`man/${name}`, 'utf8');
-/** Pages of the system that may not be installed here. */
+/** Findings about system pages that may not be installed. */
 const elsewhere = /referenced manual not found|makewhatis/;
 
 describe('manual pages', () => {

@@ -1,4 +1,4 @@
-// Workflows and port, as far as they can be checked where they do not run.
+// Checks workflows and port without running them.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { it } from 'node:test';

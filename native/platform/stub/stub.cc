@@ -22,6 +22,10 @@ Result<RssConfig> ReadKernelRssConfig() {
   return Unsupported("sysctlbyname");
 }
 
+Result<std::vector<SystemValue>> ReadSystemValues(const std::string&) {
+  return Unsupported("sysctl");
+}
+
 Capabilities ProbeCapabilities() {
   Capabilities c;
   c.platform = "stub";

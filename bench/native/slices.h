@@ -1,0 +1,122 @@
+// The slices of a load client. It keeps its connections, and reads from standard input for how many
+// seconds to send requests next; each slice prints one line of JSON.
+#pragma once
+
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "machine.h"
+
+namespace bench {
+
+// Microseconds, 1 to about 10^6, to within 1.6 %: 64 steps per power of two.
+class Latencies {
+ public:
+  void Add(double seconds) {
+    auto ns = static_cast<uint64_t>(seconds * 1e9);
+    if (ns < 64) ns = 64;
+    int power = 63 - __builtin_clzll(ns);
+    size_t index = static_cast<size_t>(power) * 64 + ((ns >> (power - 6)) & 63);
+    if (index < counts_.size()) ++counts_[index];
+    ++total_;
+  }
+  double Percentile(double percent) const {
+    uint64_t rank = static_cast<uint64_t>(static_cast<double>(total_) * percent / 100), seen = 0;
+    for (size_t i = 0; i < counts_.size(); ++i) {
+      seen += counts_[i];
+      if (seen > rank)
+        return static_cast<double>((64 + i % 64)) * static_cast<double>(1ull << (i / 64)) / 64e3;
+    }
+    return 0;
+  }
+  void Clear() {
+    std::fill(counts_.begin(), counts_.end(), 0);
+    total_ = 0;
+  }
+
+ private:
+  std::vector<uint64_t> counts_ = std::vector<uint64_t>(64 * 40);
+  uint64_t total_ = 0;
+};
+
+// A slice is a warm-up, in which the CPU's caches fill again with what the server needs, and then
+// the time that counts. A client calls Asking() in its loop, sends requests while that is true,
+// receives the answers that are still to come, and calls Print().
+class Slices {
+ public:
+  explicit Slices(pid_t server) : server_(server) {}
+
+  // Waits for the next slice; false at the end of standard input.
+  bool Next() {
+    if (scanf("%lf", &seconds_) != 1) return false;
+    tree_ = ProcessTree(server_);
+    phase_ = Phase::kWarmUp;
+    begin_ = Now();
+    idle = 0;
+    bad = lost = 0;
+    return true;
+  }
+
+  // Whether requests are sent; called with a fresh clock and the number of operations ever.
+  bool Asking(double now, uint64_t operations) {
+    if (phase_ == Phase::kOver) return false;
+    if (phase_ == Phase::kWarmUp) {
+      if (now - begin_ < seconds_ * kWarmUp) return true;
+      phase_ = Phase::kCounting;
+      latencies.Clear();
+      idle = 0;
+      machine_.Begin(tree_);
+      operations_ = operations;
+      begin_ = Now();
+      server_cpu_ = tree_.Cpu();
+      own_cpu_ = Seconds(CLOCK_PROCESS_CPUTIME_ID);
+      return true;
+    }
+    if (now - begin_ < seconds_) return true;
+    elapsed_ = Now() - begin_;
+    server_cpu_ = tree_.Cpu() - server_cpu_;
+    own_cpu_ = Seconds(CLOCK_PROCESS_CPUTIME_ID) - own_cpu_;
+    idle_ = idle;
+    operations_ = operations - operations_;
+    p50_ = latencies.Percentile(50);
+    p99_ = latencies.Percentile(99);
+    machine_.End(tree_);
+    phase_ = Phase::kOver;
+    return false;
+  }
+
+  void Print() const {
+    printf(
+        "{\"operations\":%llu,\"seconds\":%.6f,\"serverCpu\":%.6f,\"clientCpu\":%.6f,"
+        "\"idleCpu\":%.6f,\"othersCpu\":%.6f,\"stolen\":%.6f,\"forks\":%llu,\"p50\":%.2f,"
+        "\"p99\":%.2f,\"bad\":%llu,\"lost\":%llu}\n",
+        static_cast<unsigned long long>(operations_), elapsed_, server_cpu_, own_cpu_, idle_,
+        machine_.others, machine_.stolen, static_cast<unsigned long long>(machine_.forks), p50_,
+        p99_, static_cast<unsigned long long>(bad), static_cast<unsigned long long>(lost));
+    fflush(stdout);
+  }
+
+  Latencies latencies;
+  double idle = 0;    // CPU seconds that the client has spent waiting busily
+  uint64_t bad = 0;   // answers that were not the expected ones
+  uint64_t lost = 0;  // answers that have not come
+
+ private:
+  enum class Phase { kWarmUp, kCounting, kOver };
+  static constexpr double kWarmUp = 0.2;  // of the time that counts
+
+  pid_t server_;
+  ProcessTree tree_{0};
+  Phase phase_ = Phase::kOver;
+  double seconds_ = 0, begin_ = 0, elapsed_ = 0;
+  // First the values at the beginning, then what the slice has added to them.
+  uint64_t operations_ = 0;
+  double server_cpu_ = 0, own_cpu_ = 0, idle_ = 0, p50_ = 0, p99_ = 0;
+  Machine machine_;
+};
+
+}  // namespace bench

@@ -1,0 +1,36 @@
+// Runs a command, and makes it slower by a known share: a second process on the same CPU uses that
+// share of the CPU time that the command uses. It rests while the command rests.
+//
+//   slowed SHARE COMMAND...
+#include <signal.h>
+#include <sys/prctl.h>
+
+#include "machine.h"
+#include "program.h"
+
+int main(int count, char** words) {
+  using namespace bench;
+  if (count < 3) return 64;
+  double share = atof(words[1]);
+  pid_t command = getpid(), burner = fork();
+  if (burner < 0) Fail("fork");
+  if (burner > 0) {
+    execvp(words[2], words + 2);
+    Fail(words[2]);
+  }
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  double used = CpuOf(command), burnt = Seconds(CLOCK_PROCESS_CPUTIME_ID), debt = 0;
+  while (getppid() == command) {
+    timespec pause{0, 2'000'000};
+    nanosleep(&pause, nullptr);
+    double now = CpuOf(command);
+    debt += share * (now - used);
+    used = now;
+    // The process's own clock, so that what it needs besides burning counts, too.
+    double own = Seconds(CLOCK_PROCESS_CPUTIME_ID), until = burnt + debt;
+    while (own < until) own = Seconds(CLOCK_PROCESS_CPUTIME_ID);
+    debt -= own - burnt;
+    burnt = own;
+  }
+  return 0;
+}

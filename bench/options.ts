@@ -1,0 +1,58 @@
+// Options that the bench and its proof share, and what they default to.
+import { affinity } from 'freebsd-rss';
+
+import type { Options } from './measure.js';
+import { type Work, works } from './works.js';
+
+export const optionTable = {
+  only: { type: 'string', multiple: true },
+  within: { type: 'string', default: '2%' },
+  limit: { type: 'string', default: '180' },
+  slice: { type: 'string', default: '0.1' },
+  seed: { type: 'string' },
+} as const;
+
+export interface Values {
+  only?: string[];
+  within: string;
+  limit: string;
+  slice: string;
+  seed?: string;
+}
+
+export function fail(message: string): never {
+  console.error(`bench: ${message}`);
+  process.exit(64);
+}
+
+export function positive(name: string, text: string): number {
+  const value = Number(text);
+  if (!(value > 0)) fail(`--${name} must be a positive number, not "${text}"`);
+  return value;
+}
+
+function share(name: string, text: string): number {
+  const percent = /^(\d+(\.\d+)?) ?%$/.exec(text)?.[1];
+  if (percent === undefined) fail(`--${name} must be a percentage as 2%, not "${text}"`);
+  return positive(name, percent) / 100;
+}
+
+/** The named works, or all. */
+export function chosen(only: string[] | undefined): Work[] {
+  for (const name of only ?? [])
+    if (!works.some((work) => work.name === name))
+      fail(`no work "${name}"; there are ${works.map((work) => work.name).join(', ')}`);
+  return works.filter(({ name }) => only?.includes(name) ?? true);
+}
+
+export function parse(values: Values): Options {
+  const [first, second] = affinity.process();
+  if (first === undefined || second === undefined) fail('two CPUs are needed');
+  return {
+    cpus: [first, second],
+    within: share('within', values.within),
+    limit: positive('limit', values.limit),
+    slice: positive('slice', values.slice),
+    seed: Math.floor(values.seed === undefined ? Date.now() % 1e6 : positive('seed', values.seed)),
+  };
+}

@@ -1,0 +1,99 @@
+// Which of the recorded ids say something of their flows, and what the learner makes of them. Pure.
+import { KeyLearner, type LearnerState, smallestHash } from '../key-learner.js';
+import type { RecordedFlow } from './recording.js';
+
+export interface JudgedFlow {
+  /** The hash that was predicted before the flow was seen. */
+  predicted: number | undefined;
+  /** Whether its id contradicts a key that the flows around it agree on. */
+  corrupted: boolean;
+  /** The id of another key than that of the flows before. */
+  newKey: boolean;
+  /** Whether nothing speaks against the id as what places the flow. */
+  meaningful: boolean;
+}
+
+export interface JudgedIds {
+  flows: JudgedFlow[];
+  state: LearnerState;
+}
+
+/** Flows with one id after which that id says nothing. */
+const constantAfter = 8;
+/** Of the flows that a key determines, more than one in so many wrong ids mean: it is no key. */
+const corruptedAtMost = 5;
+
+/** Flows of a class in which hashes would have been recognized. */
+const enoughToLearn = 32;
+
+const isOpaque = ({ hashType }: RecordedFlow) => (hashType & ~0x40) === 63;
+
+/** Learns from the flows in their order, predicting each before it is seen. */
+export function judgeIds(flows: readonly RecordedFlow[], opaque: 'hash' | 'queue'): JudgedIds {
+  const learner = new KeyLearner();
+  const hashed = (flow: RecordedFlow) => opaque === 'hash' || !isOpaque(flow);
+  const predicted: (number | undefined)[] = [];
+  const eras = [0];
+  const observed: number[] = [];
+  let changes = 0;
+  flows.forEach((flow, i) => {
+    if (!hashed(flow)) return predicted.push(undefined);
+    predicted.push(learner.predict(flow));
+    learner.observe(flow);
+    observed.push(i);
+    const { keyChanges, keySince } = learner.state();
+    if (keyChanges > changes) eras.push(observed[keySince]!);
+    return (changes = keyChanges);
+  });
+  const judged: JudgedFlow[] = [];
+  eras.forEach((first, era) => {
+    const own = flows.slice(first, eras[era + 1]);
+    judged.push(...judgeEra(own, predicted.slice(first, eras[era + 1]), hashed, era > 0));
+  });
+  return { flows: judged, state: learner.state() };
+}
+
+/** Flows under one key, judged by what all of them have taught. */
+function judgeEra(
+  flows: readonly RecordedFlow[],
+  predicted: readonly (number | undefined)[],
+  hashed: (flow: RecordedFlow) => boolean,
+  changed: boolean,
+): JudgedFlow[] {
+  const learner = new KeyLearner();
+  const learnt = flows.filter(hashed);
+  // Twice, so that the first ones are held against all others and no contradiction stays open.
+  for (const flow of [...learnt, ...learnt]) learner.observe(flow);
+  const final = flows.map((flow) => (hashed(flow) ? learner.predict(flow) : undefined));
+  const isWrong = (i: number) => final[i] !== undefined && final[i] !== flows[i]!.flowId;
+  const determined = final.filter((hash) => hash !== undefined).length;
+  const wrong = flows.filter((_, i) => isWrong(i)).length;
+  const isKey = wrong * corruptedAtMost <= determined;
+  const ids = new Set(learnt.map(({ flowId }) => flowId));
+  const constant = learnt.length >= constantAfter && ids.size === 1;
+  const ofClass = (flow: RecordedFlow) =>
+    learnt.filter((other) => other.hashType === flow.hashType && other.transport === flow.transport)
+      .length;
+  const saysNothing = (flow: RecordedFlow) => {
+    const meaning = learner.meaning(flow);
+    return meaning === 'no-hash' || (meaning === undefined && ofClass(flow) >= enoughToLearn);
+  };
+  return flows.map((flow, i) => {
+    const corrupted = isKey && isWrong(i);
+    const isHash = hashed(flow);
+    const number = isHash && isOpaque(flow) && flow.flowId < smallestHash;
+    const says = !isHash || (!constant && !number && !saysNothing(flow));
+    const meaningful = flow.hashType !== 0 && !corrupted && says;
+    return { predicted: predicted[i], corrupted, newKey: changed && i === 0, meaningful };
+  });
+}
+
+/** Why no id is meaningful. */
+export function whyNoId(flows: readonly RecordedFlow[]): string {
+  if (flows.length === 0) return 'no flow has been seen';
+  if (flows.every(({ hashType }) => hashType === 0))
+    return 'the card gives no flow ids (hash type 0)';
+  if (new Set(flows.map(({ flowId }) => flowId)).size === 1)
+    return `all flows have the same id, ${flows[0]!.flowId}`;
+  return 'the flow ids are neither hashes of the flows nor numbers of queues';
+}

@@ -1,0 +1,86 @@
+// What `freebsd-rss record` needs: system values, and flows with nothing but what the kernel says.
+#include <string.h>
+#include <sys/socket.h>
+
+#include "bindings/convert.h"
+#include "core/bucket_table.h"
+#include "platform/platform.h"
+#include "platform/posix/accept.h"
+
+namespace rss {
+namespace {
+
+// systemValues(name): [name, text] of each
+Napi::Value SystemValues(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  auto values = ReadSystemValues(TextFromJs(info[0]));
+  if (!values.ok()) return ToJs(env, values.failure);
+  Napi::Array out = Napi::Array::New(env, values.value.size());
+  for (size_t i = 0; i < values.value.size(); ++i) {
+    Napi::Array pair = Napi::Array::New(env, 2);
+    pair.Set(0u, values.value[i].name);
+    pair.Set(1u, values.value[i].text);
+    out.Set(static_cast<uint32_t>(i), pair);
+  }
+  return out;
+}
+
+Napi::Value ToJs(Napi::Env env, const KernelFlow& flow, const SocketAddress& peer,
+                 const SocketAddress& local) {
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("peer", ToJs(env, peer));
+  out.Set("local", ToJs(env, local));
+  out.Set("flowId", flow.flow_id);
+  out.Set("hashType", flow.hash_type);
+  return out;
+}
+
+// acceptFlow(fd): accepts a connection, reads its flow and closes it
+Napi::Value AcceptFlow(const Napi::CallbackInfo& info) {
+  Connection connection;
+  int error = AcceptConnection(IntFromJs(info[0]), &connection);
+  if (error != 0) return ToJs(info.Env(), MakeFailure(-error, "accept"));
+  auto flow = GetKernelFlow(connection.fd.get());
+  if (!flow.ok()) return ToJs(info.Env(), flow.failure);
+  return ToJs(info.Env(), flow.value, connection.peer, connection.local);
+}
+
+// receiveFlow(fd): receives a datagram and reads its flow
+Napi::Value ReceiveFlow(const Napi::CallbackInfo& info) {
+  int fd = IntFromJs(info[0]);
+  Status enabled = EnableDatagramInfo(fd, false);
+  if (!enabled.ok()) return ToJs(info.Env(), enabled.failure);
+  auto kind = InspectIpSocket(fd);
+  if (!kind.ok()) return ToJs(info.Env(), kind.failure);
+  sockaddr_in6 peer;
+  uint8_t payload;
+  alignas(cmsghdr) uint8_t control[kControlSize];
+  iovec data = {&payload, sizeof payload};
+  msghdr message = {};
+  message.msg_name = &peer;
+  message.msg_namelen = sizeof peer;
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  if (recvmsg(fd, &message, MSG_DONTWAIT) < 0) return ToJs(info.Env(), LastError("recvmsg"));
+  DatagramInfo found = ParseControl(message);
+  SocketAddress from, local = kind.value.address;
+  memcpy(&from, &peer, message.msg_namelen);
+  if (found.has_destination) {
+    uint16_t port = local.port();
+    local = found.destination;
+    local.set_port(port);
+  }
+  return ToJs(info.Env(), found.flow, from.Unmapped(), local.Unmapped());
+}
+
+}  // namespace
+
+void RegisterRecording(Napi::Env env, Napi::Object exports) {
+  Export(env, exports, "systemValues", SystemValues);
+  Export(env, exports, "acceptFlow", AcceptFlow);
+  Export(env, exports, "receiveFlow", ReceiveFlow);
+}
+
+}  // namespace rss

@@ -1,0 +1,108 @@
+// What the bench makes of its slices. The slices are made up.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { lossOf, undisturbed } from '../../bench/disturbance.js';
+import { halfWidth, intervalOf } from '../../bench/interval.js';
+import { randomFrom, shuffled } from '../../bench/random.js';
+import { verdict } from '../../bench/verdict.js';
+
+/** Groups of ratios around `ratio`: those of a group have a deviation of their own in common. */
+function groupsAround(ratio: number, seed: number, groups = 10, pairs = 30): number[][] {
+  const random = randomFrom(seed);
+  const normal = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+  return Array.from({ length: groups }, () => {
+    const common = 0.01 * normal();
+    return Array.from({ length: pairs }, () => ratio * Math.exp(common + 0.08 * normal()));
+  });
+}
+
+describe('the interval of a ratio', () => {
+  it('contains the true ratio in about 95 of 100 measurements', () => {
+    const containing = Array.from({ length: 100 }, (_, seed) => {
+      const { low, high } = intervalOf(groupsAround(1.2, seed), randomFrom(seed));
+      return low <= 1.2 && 1.2 <= high;
+    });
+    const count = containing.filter(Boolean).length;
+    assert.ok(count >= 90 && count < 100, `${count}`);
+  });
+
+  it('tells a server that is slower by 5 % from one that is equal', () => {
+    for (let seed = 0; seed < 20; seed++) {
+      const interval = intervalOf(groupsAround(1.05, seed), randomFrom(seed));
+      assert.ok(interval.low > 1, JSON.stringify(interval));
+      assert.ok(halfWidth(interval) < 0.03);
+    }
+  });
+
+  it('hardly moves by pairs in which the machine changed its speed', () => {
+    const groups = groupsAround(1, 1);
+    const { value } = intervalOf(groups, randomFrom(1));
+    for (const group of groups) group[0] = 3;
+    assert.ok(Math.abs(intervalOf(groups, randomFrom(1)).value - value) < 0.01);
+  });
+
+  it('is the reciprocal one the other way around', () => {
+    const groups = groupsAround(1.3, 2);
+    const there = intervalOf(groups, randomFrom(1)).value;
+    const back = intervalOf(
+      groups.map((group) => group.map((ratio) => 1 / ratio)),
+      randomFrom(1),
+    ).value;
+    assert.ok(Math.abs(there * back - 1) < 1e-9);
+  });
+
+  it('takes the pairs of a single group each for itself', () => {
+    const { low, high } = intervalOf(groupsAround(1.2, 3, 1), randomFrom(1));
+    assert.ok(low > 1.1 && high < 1.3);
+  });
+
+  it('is unbounded with one pair', () => {
+    assert.deepEqual(intervalOf([[1], []], randomFrom(1)), { value: 1, low: 0, high: Infinity });
+  });
+
+  it('is the same for the same seed', () => {
+    const groups = groupsAround(1, 4);
+    assert.deepEqual(intervalOf(groups, randomFrom(5)), intervalOf(groups, randomFrom(5)));
+  });
+});
+
+describe('the verdict on a goal', () => {
+  const interval = { value: 1.02, low: 0.99, high: 1.05 };
+  for (const [goal, expected] of [
+    [0.97, 'met'],
+    [0.99, 'met'],
+    [1, 'undecided'],
+    [1.05, 'undecided'],
+    [1.06, 'missed'],
+  ] as const)
+    it(`${goal} is ${expected} by an interval from 0.99 to 1.05`, () => {
+      assert.equal(verdict(interval, goal), expected);
+    });
+});
+
+describe('disturbed pairs', () => {
+  it('are those in which others took more than 2 % of the CPUs', () => {
+    assert.deepEqual(undisturbed([0, 0.01, 0.3, 0.02, 0.021]), [true, true, false, true, false]);
+  });
+
+  it('count all the same where they are the less disturbed half', () => {
+    assert.deepEqual(undisturbed([0.5, 0.9, 0.7, 0.6]), [true, false, false, true]);
+  });
+
+  it('are recognized by stolen time, others’ CPU time, and started processes', () => {
+    const none = { stolen: 0, others: 0, started: 0 };
+    assert.equal(lossOf(none), 0);
+    for (const name of ['stolen', 'others', 'started'] as const)
+      assert.equal(lossOf({ ...none, [name]: 0.1 }), 0.1);
+  });
+});
+
+describe('the order of slices', () => {
+  it('holds every subject once, and differs from turn to turn', () => {
+    const random = randomFrom(1);
+    const orders = Array.from({ length: 100 }, () => shuffled([0, 1, 2], random));
+    for (const order of orders) assert.deepEqual([...order].sort(), [0, 1, 2]);
+    assert.equal(new Set(orders.map(String)).size, 6);
+  });
+});
