@@ -77,16 +77,14 @@ function docComments() {
 }
 
 const grouped = (text) =>
-  text.replaceAll(/\d{5,}/g, (digits) => Number(digits).toLocaleString('en'));
+  text.replaceAll(/\d{4,}/g, (digits) => Number(digits).toLocaleString('en'));
 
 function entry(section, name, { facts }, doc) {
   const { type, range, unit, system, required } = facts;
   if (doc?.text === undefined) throw new Error(`${section}: ${name} has no doc comment`);
   const ofTable = facts.default ?? facts.otherwise;
-  if (
-    doc.defaultValue !==
-    (facts.otherwise === undefined ? facts.default : doc.defaultValue && ofTable)
-  )
+  // A default in words may be in the doc comment itself.
+  if (doc.defaultValue !== ofTable && !(facts.otherwise && doc.defaultValue === undefined))
     throw new Error(`${section}: @defaultValue of ${name} must be ${ofTable}`);
   const of = range === undefined ? type : `${type}, ${grouped(range)}`;
   const about = [
@@ -101,8 +99,9 @@ function entry(section, name, { facts }, doc) {
 const comments = docComments();
 const text = [
   '# Options',
-  'Made by `scripts/options-doc.mjs` from the tables that check the options. An unknown option, a ' +
-    'value of another type or one out of range is a TypeError or RangeError that names the option.',
+  'Made by `scripts/options-doc.mjs` from the tables that check the options. An unknown option, ' +
+    'a value of another type or one out of range is a TypeError or RangeError that names ' +
+    'the option.',
   ...sections.flatMap(([title, table, interfaces]) => [
     `## ${title}`,
     Object.entries(table)

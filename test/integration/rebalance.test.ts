@@ -1,4 +1,4 @@
-// Buckets move to other workers while connections come in: new flows follow, none is lost.
+// Buckets move to other workers while clients connect: new flows follow, and none is lost.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net from 'node:net';
@@ -7,14 +7,14 @@ import { after, before, describe, it } from 'node:test';
 import { createServer, type Rebalance, type RssServer } from 'freebsd-rss';
 
 import { skipWithout } from '../helpers/features.js';
-import { type Answer, inParallel, report, sourceIn } from '../helpers/net.js';
+import { type Answer, inParallel, report, soon, sourceIn } from '../helpers/net.js';
 
 const worker = new URL('../fixtures/report-worker.js', import.meta.url);
 const host = '127.0.0.1';
 const workers = 4;
 const buckets = 32;
 
-/** So many connections, 80 % of them in these buckets. */
+/** `count` connections, 80 % of them in these buckets. */
 function skewed(server: RssServer, hot: number[], count: number): Promise<Answer[]> {
   return inParallel(count, 16, () => {
     const wanted = Math.random() < 0.8;
@@ -22,7 +22,7 @@ function skewed(server: RssServer, hot: number[], count: number): Promise<Answer
   });
 }
 
-/** The busiest worker's share of these, over the mean. */
+/** Connections of the busiest worker, relative to the mean. */
 function skew(answers: Answer[]): number {
   const counts = Array.from({ length: workers }, () => 0);
   for (const answer of answers) counts[answer.report.workerIndex]!++;
@@ -59,8 +59,7 @@ for (const steering of ['listen-bucket', 'bpf-toeplitz', 'reuseport-lb', 'single
       );
       const emitted = once(server, 'rebalance');
       server.rebalance(owners);
-      const [event] = (await emitted) as [Rebalance];
-      const { moves } = event;
+      const [{ moves }] = (await emitted) as [Rebalance];
       const moved = { bucket: 3, from: first.workerIndex, to: owners[3]! };
       assert.deepEqual(moves, [moved]);
       assert.deepEqual(ownersOf(), owners);
@@ -72,14 +71,14 @@ for (const steering of ['listen-bucket', 'bpf-toeplitz', 'reuseport-lb', 'single
       );
       for (const answer of next) assert.equal(answer.report.workerIndex, owners[3]);
       live.destroy();
-      // A successor is notified, too.
+      // A restarted worker knows the owners too.
       await server.terminateWorker(owners[3]!);
       const after = await report(sourceIn(server, (bucket) => bucket === 3));
       assert.equal(after.report.workerIndex, owners[3]);
       assert.equal(after.report.generation, 1);
     });
 
-    it('refuses what is no map', () => {
+    it('refuses what is not a map of buckets', () => {
       for (const owners of [
         undefined,
         [],
@@ -125,7 +124,7 @@ it(
       tcp: { host },
     });
     await server.listen();
-    const said = once(server, 'rebalance', { signal: AbortSignal.timeout(30_000) });
+    const said = once(server, 'rebalance', soon());
     let done = false;
     void said.finally(() => (done = true));
     while (!done)

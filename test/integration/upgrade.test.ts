@@ -1,4 +1,5 @@
-// A running server's place is taken by a new process, again and again: no request fails, no key is lost.
+// A running server's place is taken by a new process, again and again: no request fails, no key is
+// lost.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import dgram from 'node:dgram';
@@ -30,8 +31,9 @@ const readPid = (file: string) => Number(readFileSync(file, 'latin1'));
 async function upgrade(pidFile: string): Promise<void> {
   const pid = readPid(pidFile);
   for (let i = 0; i < 300; i++) {
-    // The first signals may come while the one before it still serves clients, others while it hands
-    // over already, the last when it has ended and its successor has not written the file yet.
+    // The first signals may come while the one before it still serves clients, others while it
+    // hands over already, the last when it has ended and its successor has not written the file
+    // yet.
     try {
       process.kill(pid, 'SIGUSR2');
     } catch (error) {
@@ -200,8 +202,8 @@ describe('memcached, handed over under load', () => {
     );
 });
 
-describe('memcached, handed over', () => {
-  it('a client that stays is served by the old process, and sees what is stored by the new one', async () => {
+describe('memcached, upgraded', () => {
+  it('a client that stays with the old process sees what the new one stores', async () => {
     const pidFile = path.join(folder, 'stays');
     const server = await serveExample('-t', '2', '-P', pidFile);
     const old = new RawClient(server.port);

@@ -72,7 +72,8 @@ interface Row {
   owners?: number[];
   domains?: number[];
 }
-// Those of 12.1 and 14.0 as the self-test printed them on booted kernels; the others by their sources.
+// Those of 12.1 and 14.0 as the self-test printed them on booted kernels; the others by their
+// sources.
 const rows: Record<string, Row> = {
   '11 GENERIC': {
     record: record({ release: '11.4', bindMulti: yes, reusePortLb: no, reusePortLbNuma: no }),
