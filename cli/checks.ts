@@ -120,7 +120,7 @@ function hashKey({ name, driver, description }: Card, { capabilities: can }: Fac
   if (takesKernelKey(driver, release))
     return [{ check, grade: 'ok', message: `${driver} takes the kernel’s` }];
   if (!hashesByItself(driver, description, release)) {
-    const message = `unknown for ${driver}: if it is not the kernel’s, server.stats() counts misdirected`;
+    const message = `unknown for ${driver}: if not the kernel’s, server.stats() counts misdirected`;
     return [{ check, grade: 'ok', message }];
   }
   if (release > 13) {
