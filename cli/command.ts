@@ -45,7 +45,7 @@ export function addressAndPort(text: string): AddressAndPort {
   const match = /^(?:\[(.*)\]|([^:]*)):(\d+)$/.exec(text);
   const address = match?.[1] ?? match?.[2] ?? text.replace(/^\[(.*)\]$/, '$1');
   if (isIP(address) === 0)
-    throw new UsageError(`"${text}" is not an IP address, with or without a port`);
+    throw new UsageError(`"${text}" is no IP address, with or without a port`);
   const port = match === null ? undefined : number('a port', match[3]!, 0, 65535);
   return { address, port };
 }
