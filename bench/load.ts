@@ -7,7 +7,7 @@ import type { Disturbance } from './disturbance.js';
 import { native } from './native.js';
 import type { Running } from './subjects.js';
 
-export interface LoadPlan {
+export interface LoadSpec {
   /** A load client of bench/native. */
   client: 'load_memcached' | 'load_udp' | 'load_accept' | 'load_values';
   args: Record<string, string | number>;
@@ -73,11 +73,11 @@ class Client {
   }
 }
 
-const wordsOf = (args: LoadPlan['args']) =>
+const wordsOf = (args: LoadSpec['args']) =>
   Object.entries(args).map(([name, value]) => `${name}=${value}`);
 
 /** Runs a client that stores the data of a work and ends. */
-export async function fill({ client, args }: LoadPlan, { port }: Running): Promise<void> {
+export async function fill({ client, args }: LoadSpec, { port }: Running): Promise<void> {
   const words = wordsOf({ ...args, port });
   const [status] = (await once(spawn(native(client), words, { stdio: 'inherit' }), 'exit')) as [
     number | null,
@@ -90,7 +90,7 @@ export class Load {
   readonly #clients: Client[];
 
   /** One client on each of the CPUs. */
-  constructor({ client, args }: LoadPlan, server: Running, cpus: readonly number[]) {
+  constructor({ client, args }: LoadSpec, server: Running, cpus: readonly number[]) {
     const { port, pid } = server;
     this.#server = server;
     this.#clients = cpus.map((cpu) => new Client(client, wordsOf({ ...args, port, pid, cpu })));

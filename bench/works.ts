@@ -1,6 +1,6 @@
 // The works: what is measured, against which peers, and with which goals (ratios; above 1, ours is
 // better).
-import type { LoadPlan } from './load.js';
+import type { LoadSpec } from './load.js';
 import {
   ceiling,
   cluster,
@@ -27,20 +27,20 @@ export interface Work {
   subjects: [Subject, ...Subject[]];
   /** By the name of the peer. */
   goals: Record<string, Goals>;
-  load: LoadPlan;
+  load: LoadSpec;
   /** Server and clients share both CPUs, instead of having one each. */
   shared?: boolean;
   /** The client that stores the data of the work. */
-  data?: LoadPlan;
+  data?: LoadSpec;
 }
 
-const get = (args: LoadPlan['args']): LoadPlan => ({
+const get = (args: LoadSpec['args']): LoadSpec => ({
   client: 'load_memcached',
   args: { work: 'get', ...args },
 });
 
-const dataSet: LoadPlan = { client: 'load_memcached', args: { work: 'fill' } };
-const numbers: LoadPlan = { client: 'load_memcached', args: { work: 'fill-numbers' } };
+const dataSet: LoadSpec = { client: 'load_memcached', args: { work: 'fill' } };
+const numbers: LoadSpec = { client: 'load_memcached', args: { work: 'fill-numbers' } };
 
 const readers = [
   ['', 'which the clients throw away', 0],

@@ -47,8 +47,8 @@ function netisr({ capabilities: can, cpus, sysctls }: Facts): Finding {
   const check = 'netisr threads';
   const bound = sysctls['net.isr.bindthreads'] === '1';
   const rss = can.rssConfig.available;
-  const set = sysctls['net.isr.dispatch'] ?? 'not known';
-  const dispatch = rss ? 'dispatch is hybrid, as RSS has it whatever is set' : `dispatch is ${set}`;
+  const set = sysctls['net.isr.dispatch'] ?? 'unknown';
+  const dispatch = rss ? 'dispatch is always hybrid under RSS' : `dispatch is ${set}`;
   if (can.netisrThreads >= 2 || cpus === 1)
     return bound || cpus === 1
       ? { check, grade: 'ok', message: `${can.netisrThreads}, bound to their CPUs; ${dispatch}` }
@@ -63,7 +63,7 @@ function netisr({ capabilities: can, cpus, sysctls }: Facts): Finding {
     grade: rss ? 'problem' : 'warning',
     message: rss
       ? 'one: every packet is handled on CPU 0, which undoes RSS'
-      : 'one: packets that are queued have one CPU',
+      : 'one: all queued packets are handled on one CPU',
     fix: loader('net.isr.maxthreads="-1"', 'net.isr.bindthreads="1"'),
   };
 }
@@ -97,19 +97,19 @@ function descriptors({ descriptors: limit }: Facts): Finding {
 /** The limit of ShmSegment.create({ lock: true }). */
 function lockedMemory({ capabilities: can, lockableKilobytes: limit }: Facts): Finding {
   const check = 'locked memory';
-  const message = limit === Infinity ? 'as much as there is' : `${limit} KiB for this process`;
+  const message = limit === Infinity ? 'unlimited' : `${limit} KiB for this process`;
   if (limit >= wanted.lockableKilobytes) return { check, grade: 'ok', message };
   const fix =
     can.platform === 'freebsd'
       ? { file: '/etc/login.conf, then cap_mkdb', lines: [':memorylocked=4G:\\'] }
       : { file: '/etc/security/limits.conf', lines: ['*  -  memlock  4194304'] };
-  return { check, grade: 'warning', message: `${message}: no segment of more is locked`, fix };
+  return { check, grade: 'warning', message: `${message}: larger segments are not locked`, fix };
 }
 
 function jail({ capabilities: can }: Facts): Finding[] {
   if (!can.jailed) return [];
   const bindAny = can.bindAny.available ? 'with' : 'without';
-  return [{ check: 'jail', grade: 'ok', message: `this is one, ${bindAny} IP_BINDANY` }];
+  return [{ check: 'jail', grade: 'ok', message: `yes, ${bindAny} IP_BINDANY` }];
 }
 
 /** Whose key a card hashes by. Without RSS in the kernel, nothing depends on it. */
@@ -120,13 +120,13 @@ function hashKey({ name, driver, description }: Card, { capabilities: can }: Fac
   if (takesKernelKey(driver, release))
     return [{ check, grade: 'ok', message: `${driver} takes the kernel’s` }];
   if (!hashesByItself(driver, description, release)) {
-    const message = `not known of ${driver}: with another, server.stats() counts misdirected`;
+    const message = `unknown for ${driver}: if not the kernel’s, server.stats() counts misdirected`;
     return [{ check, grade: 'ok', message }];
   }
   if (release > 13) {
     const message =
-      'a random one of its own: flows that are chosen for a bucket, as by connect({ bucket }), ' +
-      'hit it by chance';
+      'a random one: flows that are chosen for a bucket, as by connect({ bucket }), ' +
+      'reach it only by chance';
     return [{ check, grade: 'warning', message }];
   }
   return [
@@ -134,8 +134,8 @@ function hashKey({ name, driver, description }: Card, { capabilities: can }: Fac
       check,
       grade: 'problem',
       message:
-        'a random one of its own, and with PCBGROUP the kernel looks connections up by it, ' +
-        'correctly for IPv4 hash types alone (in_pcbgroup_update_mbuf()): most incoming TCP over ' +
+        'a random one, and with PCBGROUP the kernel looks connections up by it, ' +
+        'correctly only for IPv4 hash types (in_pcbgroup_update_mbuf()): most incoming TCP over ' +
         'IPv6 is reset, most outgoing TCP over IPv4 fails. From 14 on, igb takes the kernel’s',
       fix: { file: 'the kernel configuration', lines: ['nooptions RSS', 'nooptions PCBGROUP'] },
     },
@@ -171,7 +171,7 @@ function receiving({ name, receive, interruptCpus }: NetworkInterface, facts: Fa
   const cpus = steered.length > 0 ? steered : uniqueCpus(interruptCpus);
   const workers = workerCpus(facts);
   const by = steered.length > 0 ? 'RPS' : 'interrupt';
-  const where = cpus.length === 0 ? 'where is not known' : `on CPU ${cpus.join(', ')} by ${by}`;
+  const where = cpus.length === 0 ? 'on unknown CPUs' : `on CPU ${cpus.join(', ')} by ${by}`;
   const message = `${receive.length} to receive, ${where}`;
   const reached =
     cpus.length === 0
@@ -182,7 +182,7 @@ function receiving({ name, receive, interruptCpus }: NetworkInterface, facts: Fa
   return {
     check,
     grade: 'warning',
-    message: `${message}; workers are on CPU ${workers.join(', ')}: set RPS, or give the card more`,
+    message: `${message}; workers are on CPU ${workers.join(', ')}: set RPS, or add receive queues`,
     fix: shell(
       ...(receive.length < workers.length ? [`ethtool -L ${name} combined ${workers.length}`] : []),
       ...receive.map(

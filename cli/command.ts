@@ -44,7 +44,8 @@ export interface AddressAndPort {
 export function addressAndPort(text: string): AddressAndPort {
   const match = /^(?:\[(.*)\]|([^:]*)):(\d+)$/.exec(text);
   const address = match?.[1] ?? match?.[2] ?? text.replace(/^\[(.*)\]$/, '$1');
-  if (isIP(address) === 0) throw new UsageError(`"${text}" is no IP address, nor one with a port`);
+  if (isIP(address) === 0)
+    throw new UsageError(`"${text}" is not an IP address, with or without a port`);
   const port = match === null ? undefined : number('a port', match[3]!, 0, 65535);
   return { address, port };
 }

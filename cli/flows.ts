@@ -105,7 +105,7 @@ export interface FlowsRequest {
 export function findFlows(request: FlowsRequest): SourceFlow[] {
   const { serverPort, perBucket, firstPort, lastPort, config } = request;
   if (config.hashAlgorithm !== 'toeplitz')
-    throw new UsageError(`flows are found by Toeplitz hashes, not by ${config.hashAlgorithm} ones`);
+    throw new UsageError(`flows needs Toeplitz hashes, not ${config.hashAlgorithm} ones`);
   const server = addressBytes(request.server);
   const size = server.length;
   const withPorts = serverPort !== undefined;
@@ -126,7 +126,8 @@ export function findFlows(request: FlowsRequest): SourceFlow[] {
   const most = Math.max(config.buckets, Math.ceil(missing / count));
   for (let n = 0; n < count; n++) {
     const bytes = address(n);
-    if (bytes.length !== size) throw new UsageError('--server and --from are of two families');
+    if (bytes.length !== size)
+      throw new UsageError('--server and --from are of different address families');
     const own = fixed ^ hash.of(bytes, 0);
     if (!withPorts) add((own & config.mask) >>> 0, bytes, undefined);
     for (let port = firstPort, taken = 0; withPorts && port <= lastPort && taken < most; port++)

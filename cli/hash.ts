@@ -71,7 +71,7 @@ function run(args: string[]): number {
   const [source, destination] = positionals.map(addressAndPort) as [AddressAndPort, AddressAndPort];
   let lines = hashes(values.udp ? 'udp' : 'tcp', source, destination, config);
   if (values.udp) lines = lines.filter(({ tuple }) => tuple === config.udpHash);
-  if (lines.length === 0) throw new UsageError('UDP is hashed with its ports here: name both');
+  if (lines.length === 0) throw new UsageError('this configuration hashes UDP by ports: give both');
   if (values.json) {
     printJson(lines);
     return 0;

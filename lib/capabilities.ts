@@ -9,7 +9,7 @@ export interface Probe {
   code: string | null;
 }
 
-/** What the running kernel supports, found by trying it and not by version numbers. */
+/** What the running kernel supports: found by trying, not by version numbers. */
 export interface Capabilities {
   platform: 'freebsd' | 'linux' | 'stub';
   /** Kernel release, as uname(3) has it. */

@@ -10,7 +10,7 @@ export const openedHashType = 3;
 export const openedFromKernel = 4;
 export const openedWords = 8;
 
-// ClosedRow: a stream connection that has been closed. The error is -errno, 0 after an orderly end.
+// ClosedRow: a stream connection that has been closed. The error is -errno; 0: an orderly end.
 export const closedConnection = 0;
 export const closedError = 1;
 export const closedWords = 2;
@@ -35,7 +35,7 @@ export const inputNeeded = 6;
 export const inputWords = 8;
 /** Flag: the peer has closed its side. */
 export const inputEnded = 1;
-/** What inputConsumed holds until JavaScript writes it; means that everything is consumed. */
+/** The value of inputConsumed before JavaScript writes it: everything is consumed. */
 export const inputUntouched = 0xffffffff;
 
 // OutputRow and ReplyRow: output of a stream connection, or a datagram to send.
@@ -44,7 +44,7 @@ export const outputSource = 1;
 export const outputOffset = 2;
 export const outputLength = 3;
 export const outputWords = 4;
-// Sources of an OutputRow that exist from the start, and commands in the place of a source.
+// Sources of an OutputRow that always exist, and commands in the place of a source.
 export const outputInSlab = 0;
 export const outputOutSlab = 1;
 export const outputEnd = 0xffffffff;
@@ -78,9 +78,9 @@ export const datagramTruncated = 1;
 /** Most datagrams of one batch: cells of the input slab, and rows. */
 export const datagramBatch = 64;
 
-/** Bytes that one read of a stream connection may need in the slab beyond the largest request. */
+/** Bytes of the slab that a read of a stream connection needs beyond the largest request. */
 export const streamReadSize = 16_384;
-/** Low bits of a connection's id: its slot. */
+/** How many low bits of a connection's id are its slot. */
 export const connectionSlotBits = 20;
 
 /** OwnerLock: the bit of the word that is set while threads sleep. Tokens are smaller. */

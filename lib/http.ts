@@ -16,8 +16,8 @@ export interface HttpHandlers {
  * `export default defineWorker(serveHttp(http.createServer(handler)))`.
  *
  * emit('connection') alone is not enough: a server sets up its header and request timeouts, and the
- * list of connections that close() ends when idle, on the 'listening' event (Node 20 to 26). So
- * that event is emitted here.
+ * list of connections that close() ends when idle, on the 'listening' event (Node 20 to 26). This
+ * function emits that event.
  */
 export function serveHttp(server: HttpServer): HttpHandlers {
   if (typeof server?.closeIdleConnections !== 'function')

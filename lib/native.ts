@@ -1,5 +1,5 @@
-// The only module that loads the addon. Every native function is declared here; arguments are
-// validated by its callers, and failures come back as values, not as exceptions.
+// The only module that loads the addon, and the declarations of its functions. Callers validate
+// the arguments. Failures are returned as values, not thrown.
 import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -13,7 +13,7 @@ type SteeringNumber = ValueOf<typeof steeringNumber>;
 type OptionNumber = ValueOf<typeof optionNumber>;
 type ZeroCopyNumber = ValueOf<typeof zeroCopyNumber>;
 
-/** What a native function returns when it failed. errors.ts makes an Error of it. */
+/** The result of a native function that has failed. errors.ts turns it into an Error. */
 export interface Failure {
   errno: number;
   syscall: string;
@@ -39,12 +39,12 @@ export interface NativeRssConfig {
   bucketMap: number[];
 }
 
-/** What native functions read of a configuration. */
+/** The part of a configuration that native functions read. */
 export type RssConfigInput = Readonly<
   Pick<NativeRssConfig, 'source' | 'bits' | 'hashAlgorithm' | 'hashKey' | 'udpHash'>
 > & { readonly bucketMap: readonly number[] };
 
-/** 0: it works on this kernel; otherwise -errno of trying. */
+/** Each facility: 0 when it works on this kernel, otherwise -errno of trying it. */
 export interface NativeCapabilities {
   platform: 'freebsd' | 'linux' | 'stub';
   release: string;
@@ -72,7 +72,7 @@ export interface Descriptor {
   close(): void;
 }
 
-/** A socket buffer that is smaller than was asked for, or than one datagram needs. Bytes. */
+/** A socket buffer that is smaller than requested, or than one datagram needs. In bytes. */
 export interface ShortBuffer {
   buffer: 'receive' | 'send';
   wanted: number;
@@ -130,7 +130,7 @@ export interface NativeSegment {
   buffer: ArrayBuffer;
 }
 
-/** Of sendfile(2), where the kernel has them. */
+/** Flags of sendfile(2), where the kernel has them. */
 export interface FileFlags {
   noDiskIo: boolean;
   noCache: boolean;
@@ -140,9 +140,9 @@ export interface FileFlags {
 
 /** Sends one range on a socket that Node owns. */
 export interface RangeSender {
-  /** 0: all has been taken; 1: done() will be called. */
+  /** 0: the kernel has taken all; 1: done() will be called. */
   start(socket: number): number | Failure;
-  /** Bytes of the socket; Infinity once it has no peer. */
+  /** Unacknowledged bytes of the socket; Infinity once it has no peer. */
   unacknowledged(): number;
   reusable(): boolean;
   close(): void;
@@ -157,7 +157,7 @@ export interface StreamEngineSettings {
   idleTimeout: number;
   allowHalfOpen: boolean;
   zeroCopy: ZeroCopyNumber;
-  /** Bytes from which output is referred to until it is sent, rather than copied. */
+  /** Output of at least this many bytes is referred to until it is sent, not copied. */
   referenceSize: number;
   counters: Float64Array;
 }
@@ -170,7 +170,7 @@ export interface StreamEngineViews {
   opened: Uint32Array;
   closed: Uint32Array;
   completed: Uint32Array;
-  /** One word: how many output rows are to be sent after onTurn(), or by flush(). */
+  /** One word: the number of output rows to send, after onTurn() or by flush(). */
   pending: Uint32Array;
 }
 
@@ -180,7 +180,7 @@ export interface StreamStatistics {
   connections: number;
   /** Bytes of output that wait for their peers. */
   queued: number;
-  /** Calls of libuv's poll handles, of recv(2), of send(2), and sends that were taken in part. */
+  /** Calls of libuv's poll handles, of recv(2) and of send(2), and sends taken only in part. */
   callbacks: number;
   reads: number;
   writes: number;
@@ -191,7 +191,7 @@ export interface StreamStatistics {
   turns: number;
 }
 
-/** Where to, and where from; the kernel chooses what is undefined or 0, bucket -1 is any. */
+/** Peer and source. The kernel chooses what is undefined or 0. Bucket -1: any. */
 export interface NativeConnect {
   address: string;
   port: number;
@@ -215,7 +215,7 @@ export interface StreamEngine {
     connection: number,
     withRow: boolean,
   ): { fd: number; bucket: number; accepted: boolean; input: Buffer; output: Buffer } | Failure;
-  /** Without addresses for Unix sockets. */
+  /** Empty for Unix sockets. */
   addresses(connection: number): { local?: SocketAddress; peer?: SocketAddress } | Failure;
   endAll(): void;
   close(): void;
@@ -227,9 +227,9 @@ export interface WorkerEngineSettings {
   table: number;
   worker: number;
   defaultBucket: number;
-  /** Serves the connections; without it, onConnections() is called for them. */
+  /** Serves the connections. Undefined: onConnections() is called for them. */
   streams: StreamEngine | undefined;
-  /** Move connections to the worker that owns their bucket. */
+  /** Hands connections off to the worker that owns their bucket. */
   handOff: boolean;
   forward: boolean;
   countMisdirected: boolean;
@@ -244,25 +244,25 @@ export interface WorkerEngineViews {
   connections: Uint32Array;
   datagrams: Uint32Array;
   replies: Uint32Array;
-  /** One word: how many reply rows are to be sent after onDatagrams(), or by flush(). */
+  /** One word: the number of reply rows to send, after onDatagrams() or by flush(). */
   pending: Uint32Array;
 }
 
 export interface WorkerEngine {
   addListener(fd: number): Failure | undefined;
   addDatagramSocket(fd: number, endpoint: number, receive: boolean): Failure | undefined;
-  /** A UDP socket's id. */
+  /** Returns the id of the connected UDP socket. */
   connectDatagrams(how: NativeConnect): number | Failure;
   closeDatagrams(id: number): void;
   localAddress(id: number): SocketAddress | undefined;
   start(): Failure | undefined;
-  /** `queued`: accepts what is queued first. */
+  /** With `queued`, first accepts what is queued. */
   stopAccepting(queued: boolean): void;
   drain(): boolean;
   close(): void;
   take(row: number): number;
   arrived(): void;
-  /** A socket of the bucket has been made without take(). */
+  /** The stream engine has given up a connection of the bucket, which is now a socket. */
   hold(bucket: number): void;
   /** A socket of take() or hold() has ended. */
   ended(bucket: number): void;
@@ -278,7 +278,7 @@ export interface WorkerEngine {
   flush(): void;
 }
 
-/** A flow and nothing but what the kernel says of it. */
+/** A flow as the kernel reports it, without a software hash. */
 export interface RecordedNativeFlow {
   peer: SocketAddress;
   local: SocketAddress;
@@ -287,7 +287,7 @@ export interface RecordedNativeFlow {
   hashType: number;
 }
 
-/** One end of a connection, or of a datagram. */
+/** The address of one end of a connection or datagram. */
 export interface SocketAddress {
   address: string;
   port: number;
@@ -295,7 +295,7 @@ export interface SocketAddress {
 }
 
 export interface Native {
-  /** The values of lib/contract.ts that C++ uses, for a test of their equality. */
+  /** The values of lib/contract.ts as C++ has them, for the test that compares the two. */
   contract: Record<string, unknown>;
 
   kernelRssConfig(): NativeRssConfig | Failure;
@@ -358,10 +358,10 @@ export interface Native {
   canRenew: boolean;
   createSegment(options: NativeSegmentOptions): NativeSegment | Failure;
   openNamedSegment(options: NativeSegmentOptions): NativeSegment | Failure;
-  /** `buffer`: what this thread has of it already. */
+  /** `buffer`: the one that this thread has of it already. */
   openSegment(id: number, buffer: ArrayBuffer | undefined): NativeSegment | Failure;
   adoptSegment(fd: number, maxSize: number): NativeSegment | Failure;
-  /** Stays the segment's. */
+  /** The descriptor still belongs to the segment. */
   segmentDescriptor(id: number): number | Failure;
   unlinkSegment(name: string): Failure | undefined;
   growSegment(id: number, size: number): Failure | undefined;
@@ -371,7 +371,7 @@ export interface Native {
   detachBuffer(buffer: ArrayBuffer): void;
   waitOnWord(words: Int32Array, index: number, expected: number, timeoutMs: number): number;
   wakeWord(words: Int32Array, index: number, count: number): number;
-  /** False: not yet. */
+  /** False: the lock is not free yet. */
   acquireLock(words: Int32Array, index: number, token: number): boolean;
 
   hasSyncSend: boolean;
@@ -414,7 +414,9 @@ export interface Native {
 const require = createRequire(import.meta.url);
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** The addon that was built here, else a prebuilt one. Of glibc's and musl's, one loads. */
+/**
+ * Loads the addon that was built here, or a prebuilt one: of glibc's and musl's, only one loads.
+ */
 function load(): Native {
   const built = require('bindings') as (options: {
     bindings: string;
@@ -430,7 +432,7 @@ function load(): Native {
       try {
         return require(path.join(folder, system, 'freebsd_rss.node')) as Native;
       } catch {
-        // the next one, or the first error
+        // tries the next one; without any, the first error is thrown
       }
     }
     throw error;

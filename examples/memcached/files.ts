@@ -13,7 +13,7 @@ import {
 import type { RssServer } from 'freebsd-rss';
 
 /**
- * Writes this process's id. The file is never empty on the way: other programs may read it at any
+ * Writes this process's id. The file is never empty, because other programs may read it at any
  * time.
  */
 export function writePid(file: string): void {

@@ -129,12 +129,12 @@ if (pidFile !== undefined) {
 if (user !== undefined)
   orFail(() => dropPrivileges(user, [pidFile, options.unixSocket, options.admin]));
 
-/** A new process goes on with listeners and store. This one serves its clients until they leave. */
+/** A new process takes over listeners and store. This one serves its clients until they leave. */
 async function upgrade(): Promise<void> {
   if (before?.alive) throw new Error('the process before this one still serves clients');
   if (server.workers.length > mostWorkersPerProcess) throw new Error('there are too many workers');
   const { pid, ended } = await server.upgrade(shared.upgradeState).catch((error: unknown) => {
-    // Only with this error has a successor been started, and ended.
+    // Only this error means that a successor was started and has ended.
     if ((error as RssError).code === 'ERR_RSS_UPGRADE') shared.releaseSuccessorRecords();
     throw error;
   });

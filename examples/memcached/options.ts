@@ -3,7 +3,7 @@ import { isIP } from 'node:net';
 import { parseArgs } from 'node:util';
 
 export interface Options {
-  /** 0 is off; undefined is any free port. */
+  /** 0: off; undefined: any free port. */
   tcpPort: number | undefined;
   udpPort: number | undefined;
   addresses: string[];
@@ -16,7 +16,7 @@ export interface Options {
   /** Refuse connections past the limit with an error instead of letting them wait. */
   refuseConnections: boolean;
   requestsPerTurn: number;
-  /** Seconds, 0 none. */
+  /** Seconds; 0: none. */
   idleTimeout: number;
   megabytes: number;
   itemSize: number;
@@ -82,7 +82,7 @@ export const usage = `A memcached-style server on RSS-aware workers.
   -h, --help                 print this help
 `;
 
-/** A wrong command line. The message is for the person who typed it. */
+/** A wrong command line. The message says why. */
 export class UsageError extends Error {}
 
 function number(name: string, text: string, min: number, max: number): number {

@@ -42,7 +42,7 @@ function openEnvironment(context: WorkerContext): Environment {
   const state = new State(data.state);
   const worker = data.firstRecord + workerIndex;
   const counters = new Counters(data.counters, worker, data.firstRecord);
-  counters.record[counter.curr_connections] = 0; // a predecessor's connections ended with it
+  counters.record[counter.curr_connections] = 0; // those of the worker before have ended with it
   const credentials =
     data.credentials === undefined ? undefined : new Credentials(data.credentials);
   return {

@@ -56,7 +56,7 @@ export class SegmentAllocator {
   readonly #full = new Set<Block>();
   /** Retired blocks that sends refer to. */
   readonly #waiting = new Set<Block>();
-  /** An empty segment that is used next. */
+  /** An empty segment, which is used next. */
   #spare: ShmSegment | undefined;
   #moved = 0;
   #retired = 0;
@@ -140,8 +140,8 @@ export class SegmentAllocator {
 
   /**
    * Returns the current block once it has room for `length` bytes. Regions that move into a fresh
-   * block may leave too little room in it. One more block is then taken and not moved into, because
-   * the same could happen over and over.
+   * block may leave too little room in it. Then one more block is taken, and nothing moves into it,
+   * because the same could happen again and again.
    */
   #makeRoom(length: number): Block | undefined {
     for (let compacted = false; !this.#fits(this.#current, length); compacted = true) {

@@ -1,5 +1,5 @@
-// Public surface of 'freebsd-rss/shm': what threads and processes build on shared memory. Segments
-// themselves are in the main entry.
+// Public exports of 'freebsd-rss/shm': allocator, lock and wait on shared memory. Segments are in
+// the main entry.
 export { type AllocatorStatistics, SegmentAllocator } from './allocator.js';
 export { OwnerLock } from './lock.js';
 export type { AllocatorOptions } from './options.js';

@@ -8,10 +8,10 @@ const { lockContended } = contract;
 
 /**
  * A lock in shared memory, between threads or processes, that names its owner: one word of a
- * ShmSegment, 0 when it is free. For critical sections of some hundred nanoseconds. It spins, then
+ * ShmSegment, 0 when it is free. For critical sections of a few hundred nanoseconds. It spins, then
  * sleeps in the kernel (Atomics.wait() does not accept such memory). A thread can be terminated at
- * any instruction: a thread that knows of an owner's death finds the owner's locks by isHeldBy(),
- * repairs what they protect, and breaks them.
+ * any instruction. A thread that learns of an owner's death finds its locks by isHeldBy(), repairs
+ * what they protect, and breaks them.
  */
 export class OwnerLock {
   readonly #words: Int32Array;
@@ -29,8 +29,8 @@ export class OwnerLock {
   /** Waits until the lock is free, and takes it. Not recursive. */
   acquire(): void {
     if (Atomics.compareExchange(this.#words, this.#index, 0, this.#token) === 0) return;
-    // The native side returns false from time to time, because a thread can only be terminated in
-    // JavaScript, where it does not hold the lock yet.
+    // The native side returns false from time to time, because a thread can be terminated only in
+    // JavaScript. It does not hold the lock there.
     while (!native.acquireLock(this.#words, this.#index, this.#token));
   }
 

@@ -2,10 +2,10 @@
 import { RssError } from '../errors.js';
 import type { ShmSegment } from './segment.js';
 
-/** One segment of an allocator, and what lies in it. */
+/** A segment of an allocator, and its regions. */
 export interface Block {
   readonly segment: ShmSegment;
-  /** Bytes from the start that regions have taken: the next one begins there. */
+  /** Bytes that regions have taken from the start. The next region begins there. */
   used: number;
   /** Bytes of the regions that have not been released. */
   live: number;
@@ -85,7 +85,7 @@ export class Region {
     return this.#owner.pin(this.#live);
   }
 
-  /** Gives the region up: nothing will be sent from it any longer. Idempotent. */
+  /** Gives the region up: no further send refers to it. Idempotent. */
   release(): void {
     const block = this.#block;
     if (block === undefined) return;

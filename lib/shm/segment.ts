@@ -17,7 +17,7 @@ export interface Granted {
   largePages: boolean;
 }
 
-/** What this thread has of a segment. Shared by all its ShmSegment objects of the same id. */
+/** This thread's mapping of a segment. Shared by its ShmSegment objects of the same id. */
 interface Opened {
   buffer: ArrayBuffer;
   users: number;
@@ -198,15 +198,15 @@ export class ShmSegment {
   }
 
   /**
-   * Lets the kernel allocate all pages now, on a thread of the pool, so that no event loop has to
-   * wait for each page at its first use. Worth it from some MiB on.
+   * Makes the kernel allocate all pages now, on a thread of the pool, so that no event loop waits
+   * for each page at its first use. Worthwhile from a few MiB on.
    */
   async prefault(): Promise<void> {
     this.checkOpen();
     await unwrap(native.prefaultSegment(this.id));
   }
 
-  /** Gives up this object's use of the segment. Idempotent. */
+  /** Ends this object's use of the segment. Idempotent. */
   close(): void {
     const entry = this.#entry;
     if (entry === undefined) return;
@@ -227,7 +227,7 @@ export class ShmSegment {
     void this.#live;
   }
 
-  /** @internal Has `callback` called once, when this thread's last user closes the segment. */
+  /** @internal Calls `callback` once, when this thread's last user closes the segment. */
   onClose(callback: () => void): void {
     this.#live.onClose.add(callback);
   }

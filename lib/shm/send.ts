@@ -1,4 +1,4 @@
-// What can be sent without a copy, with which options, and what is known afterwards.
+// Shared by the functions that send without a copy: sources, their ranges, and results.
 import { argumentTypeError } from '../errors.js';
 import { checkFd, checkInteger } from '../validate.js';
 import { Region } from './region.js';

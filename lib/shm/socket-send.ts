@@ -14,7 +14,7 @@ import { checkTable } from '../option-table.js';
 import { type SendOptions, sendTable } from './options.js';
 import { checkRange, pinned, type SendRange, type SendResult, type SendSource } from './send.js';
 
-const pollMs = 10; // an acknowledgement may be delayed by four times as long
+const pollMs = 10; // peers delay acknowledgements by up to 40 ms
 
 function checkSend(range: SendRange, options: SendOptions) {
   const checked = checkTable('sendSegment()', sendTable, options);
@@ -32,11 +32,11 @@ function checkSend(range: SendRange, options: SendOptions) {
 type Callback = (error?: Error | null) => void;
 
 /**
- * A send in its socket's queue: an empty chunk stands for it until all chunks before are written.
+ * A send in its socket's queue. An empty chunk represents it until all chunks before are written.
  */
 class QueuedSend {
   readonly result: Promise<SendResult>;
-  /** The number of bytes that the socket had taken after this send; undefined before that. */
+  /** Bytes that the socket has taken up to the end of this send; undefined before it is taken. */
   end: number | undefined;
   readonly #sends: SocketSends;
   readonly #range: ReturnType<typeof checkSend>;
@@ -51,7 +51,7 @@ class QueuedSend {
     this.result = new Promise((resolve) => (this.#settle = resolve));
   }
 
-  /** All chunks before are written. `written` lets the socket go on. */
+  /** Called when all chunks before are written. `written` resumes the socket. */
   start(fd: number, written: Callback): void {
     this.#written = written;
     try {
@@ -82,7 +82,7 @@ class QueuedSend {
   }
 }
 
-/** The sends of a socket, and how many of its bytes are acknowledged. */
+/** The sends of a socket that wait for acknowledgements. */
 class SocketSends {
   readonly pending = new Set<QueuedSend>();
   readonly #socket: Socket;
@@ -105,7 +105,7 @@ class SocketSends {
     send.start(this.#handle?.fd ?? -1, written);
   }
 
-  /** The kernel has taken `bytes` more; returns how many it has taken of the socket in all. */
+  /** The kernel has taken `bytes` more. Returns how many it has taken from the socket in total. */
   taken(bytes: number): number {
     this.#bytes += bytes;
     this.#timer ??= setInterval(() => this.#look(), pollMs);
@@ -145,7 +145,7 @@ const queued = new WeakMap<Uint8Array, QueuedSend>();
 const prepared = new WeakMap<Socket, SocketSends>();
 
 /**
- * Makes the socket start a send when it comes to the send's chunk. From then on it writes one chunk
+ * Makes the socket start a send when it reaches the send's chunk. From then on it writes one chunk
  * at a time.
  */
 function prepare(socket: Socket): SocketSends {

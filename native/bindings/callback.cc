@@ -2,8 +2,8 @@
 
 namespace rss {
 
-// Raw N-API calls, because an environment that is being torn down makes them fail, and that is no
-// error here.
+// Uses raw Node-API calls: they fail while an environment is being torn down, which is no error
+// here.
 bool Callback::Call(const Napi::FunctionReference& function, const double* arguments,
                     size_t count) {
   constexpr size_t kMost = 4;

@@ -1,4 +1,4 @@
-// What the engines' bindings share: memory lent by JavaScript, and calls into it.
+// Shared by the bindings of the engines: memory lent by JavaScript, and calls into JavaScript.
 #pragma once
 
 #include "bindings/convert.h"
@@ -21,7 +21,7 @@ struct View {
     reference = Napi::Persistent(value.As<Napi::TypedArray>());
     return true;
   }
-  // Its present length: 0 once its memory has been transferred.
+  // The current length: 0 once the memory has been transferred.
   size_t Length() const {
     Napi::HandleScope scope(reference.Env());
     return reference.Value().ElementLength();

@@ -15,7 +15,7 @@
 
 namespace rss {
 
-// { errno, syscall, option?, detail? }, of which lib/errors.ts makes an Error.
+// { errno, syscall, option?, detail? }, which lib/errors.ts turns into an Error.
 Napi::Value ToJs(Napi::Env env, const Failure& failure);
 inline Napi::Value ToJs(Napi::Env env, Nothing) {
   return env.Undefined();
@@ -33,7 +33,7 @@ Napi::Value ToJs(Napi::Env env, const std::vector<int>& numbers);
 Napi::Value ToJs(Napi::Env env, const Flow& flow);
 Napi::Value ToJs(Napi::Env env, const SocketAddress& address);  // as net.Socket.address() has it
 
-// The value, or the failure. ToJs() of the value is one of the above, or any in this namespace.
+// The value, or the failure. Values convert by one of the overloads in this namespace.
 template <typename T>
 Napi::Value ToJs(Napi::Env env, Result<T> result) {
   if (!result.ok()) return ToJs(env, result.failure);
@@ -44,7 +44,7 @@ Napi::Value ToJs(Napi::Env env, Result<T> result) {
 Result<Connecting> ConnectingFromJs(Transport transport, const Napi::Value& value);
 
 // While a thread is being terminated, every property reads as an empty Value, on which
-// node-addon-api would abort the process. These functions take it for 0, "", false or no bytes.
+// node-addon-api would abort the process. These functions read it as 0, "", false or no bytes.
 std::vector<int> IntsFromJs(Napi::Value value);
 std::string TextFromJs(Napi::Value value);
 int IntFromJs(Napi::Value value);

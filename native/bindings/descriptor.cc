@@ -31,7 +31,7 @@ class Descriptor : public Napi::ObjectWrap<Descriptor> {
 }  // namespace
 
 Napi::Value ToJs(Napi::Env env, UniqueFd fd) {
-  // The constructor is not exported, so that JavaScript cannot wrap any number.
+  // The constructor is not exported, so that JavaScript cannot wrap arbitrary numbers.
   auto* constructor = env.GetInstanceData<Napi::FunctionReference>();
   Napi::Object descriptor = constructor->New({});
   Descriptor* owner = descriptor.IsEmpty() ? nullptr : Descriptor::Unwrap(descriptor);

@@ -6,8 +6,8 @@
 
 namespace rss {
 
-// An owned descriptor in JavaScript: closed by close(), by the garbage collector or with the
-// environment, unless release() has given its number away.
+// A descriptor that JavaScript owns. close(), the garbage collector or the end of the environment
+// closes it, unless release() has returned its number.
 Napi::Value ToJs(Napi::Env env, UniqueFd fd);
 
 void RegisterDescriptor(Napi::Env env);

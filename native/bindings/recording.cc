@@ -1,4 +1,4 @@
-// What `freebsd-rss record` needs: system values, and flows with nothing but what the kernel says.
+// For `freebsd-rss record`: system values, and flows as the kernel reports them.
 #include <string.h>
 #include <sys/socket.h>
 

@@ -97,7 +97,8 @@ Napi::Value HashTuple(const Napi::CallbackInfo& info) {
   auto destination = ParseAddress(TextFromJs(info[4]), static_cast<uint16_t>(IntFromJs(info[5])));
   if (!destination.ok()) return ToJs(info.Env(), destination.failure);
   if (source->Unmapped().family() != destination->Unmapped().family())
-    return ToJs(info.Env(), MakeFailure(EAFNOSUPPORT, "hash", "addresses of two families"));
+    return ToJs(info.Env(),
+                MakeFailure(EAFNOSUPPORT, "hash", "the addresses are of different families"));
   return ToJs(info.Env(), classifier.Hash(transport, *source, *destination));
 }
 

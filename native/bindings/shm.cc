@@ -10,7 +10,7 @@
 namespace rss {
 namespace {
 
-// The ArrayBuffer owns a share of the mapping, so views stay valid while JavaScript has them.
+// The ArrayBuffer shares the ownership of the mapping, so its views stay valid.
 Napi::Value Map(Napi::Env env, const std::shared_ptr<Segment>& segment) {
   auto* holder = new std::shared_ptr<Segment>(segment);
   Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(
@@ -75,7 +75,7 @@ Napi::Value AdoptSegment(const Napi::CallbackInfo& info) {
   if (!fd.ok()) return ToJs(info.Env(), fd.failure);
   return ToJs(info.Env(), Segment::Adopt(std::move(*fd), options));
 }
-// segmentDescriptor(id): the number of a descriptor that stays the segment's
+// segmentDescriptor(id): the number of the segment's descriptor, which the segment keeps
 Napi::Value DescriptorOf(const Napi::CallbackInfo& info) {
   auto segment = SegmentFromJs(info[0]);
   if (!segment.ok()) return ToJs(info.Env(), segment.failure);

@@ -97,7 +97,7 @@ Napi::Value GetSocketOption(const Napi::CallbackInfo& info) {
               GetOption(IntFromJs(info[0]), static_cast<SocketOption>(IntFromJs(info[1]))));
 }
 
-// socketFlow(fd, config): where a connected socket's flow belongs
+// socketFlow(fd, config): the flow of a connected socket
 Napi::Value SocketFlow(const Napi::CallbackInfo& info) {
   FlowClassifier classifier(RssConfigFromJs(info[1].As<Napi::Object>()));
   return ToJs(info.Env(), ConnectedFlow(IntFromJs(info[0]), classifier));
@@ -112,7 +112,7 @@ Napi::Value OpenUnix(const Napi::CallbackInfo& info) {
   return ToJs(info.Env(), ListenUnix(TextFromJs(info[0]), IntFromJs(info[1]), IntFromJs(info[2])));
 }
 
-// adoptDescriptor(fd): a number that the process was started with becomes a descriptor
+// adoptDescriptor(fd): takes ownership of an inherited descriptor
 Napi::Value Adopt(const Napi::CallbackInfo& info) {
   return ToJs(info.Env(), AdoptDescriptor(IntFromJs(info[0])));
 }

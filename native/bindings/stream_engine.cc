@@ -105,12 +105,12 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     streams->engine_->Close();
   }
 
-  // Sends the rows that JavaScript has collected. Their number is in `pending`, and so is known
-  // after an exception too.
+  // Sends the rows that JavaScript has collected. Their number is in `pending`, so that it is known
+  // after an exception, too.
   void Send() {
     size_t count = std::min<size_t>(pending_.data[0], outputs_.length / kWords<OutputRow>);
     pending_.data[0] = 0;
-    // The user may have transferred a buffer since. The first is the library's own.
+    // The user may have transferred a buffer in the meantime. The first is the library's own.
     for (size_t i = 1; i < lent_.size(); ++i)
       if (lent_[i].view.Length() == 0) engine_->EmptyBuffer(lent_[i].number);
     engine_->Flush(reinterpret_cast<const OutputRow*>(outputs_.data), count);
@@ -121,7 +121,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     return info.Env().Undefined();
   }
 
-  // addBuffer(uint8array): its index for output rows; kept alive as long as the engine
+  // addBuffer(uint8array): its index for output rows. The engine keeps it alive.
   Napi::Value AddBuffer(const Napi::CallbackInfo& info) {
     Lent lent;
     if (!lent.view.Hold(info[0], 0)) return info.Env().Undefined();

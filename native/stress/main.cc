@@ -75,7 +75,7 @@ void StressInboxes() {
         sending = false;
         senders.fetch_sub(1);
       }
-      if (next % 1024 == 512) {  // dies, and its successor begins
+      if (next % 1024 == 512) {  // dies, and a new worker begins
         table.Detach(me);
         bell = std::make_unique<Bell>();
         table.Attach(me, bell.get());

@@ -46,7 +46,7 @@ void TestLifetimes() {
   got.clear();
   more = table.Drain(1, 2, &got, &datagrams);
   Check(more && got.size() == 2 && got[0].flow.flow_id == 7 && got[1].flow.flow_id == 8,
-        "a successor drains what its predecessor returned, at most the limit");
+        "a new worker drains what the one before returned, at most the limit");
   got.clear();
   table.Drain(0, 10, &got, &datagrams);
   Check(got.empty(), "other workers' buckets are left alone");

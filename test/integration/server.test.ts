@@ -248,7 +248,7 @@ describe('maxConnections', () => {
       await setTimeout(50);
       assert.equal(served(), 3);
       assert.ok(server.stats().total.acceptPauses > 0);
-      // Whoever of them has been accepted makes room.
+      // The end of one that has been accepted makes room.
       for (const client of clients) client.destroy();
       while (served() < 5) await setTimeout(5);
       while (server.stats().total.closed < 5) await setTimeout(5);

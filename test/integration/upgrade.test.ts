@@ -343,7 +343,7 @@ describe('memcached, upgraded', () => {
     await once(socket, 'data');
     socket.destroy();
     assert.ok(existsSync(`${socketPath}-admin`));
-    // close() in the middle of a handover ends the new process, too.
+    // close() during an upgrade ends the new process, too.
     const idle = [process.execPath, '-e', 'setInterval(() => {}, 1000)'];
     const given = server.upgrade({ command: idle });
     const refused = assert.rejects(given, {

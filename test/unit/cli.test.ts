@@ -365,7 +365,7 @@ describe('doctor', () => {
     const other = { name: 'xyz0', driver: 'xyz', description: '' };
     assert.match(
       examine(facts({ cards: [other] })).find(({ check }) => check === 'hash key of xyz0')!.message,
-      /not known of xyz/,
+      /unknown for xyz/,
     );
   });
 

@@ -90,7 +90,7 @@ describe('lanes', () => {
     lanes.sent(0, 12);
     for (let i = 0; i < 3; i++) lanes.answeredNext(0, 20);
     assert.deepEqual(counts(lanes), { ...none, sent: 3, answered: 2, lost: 1, late: 1 });
-    lanes.answeredNext(0, 21); // nobody has asked
+    lanes.answeredNext(0, 21); // no request was sent
     assert.equal(lanes.counts.duplicates, 1);
     lanes.sent(0, 22);
     lanes.down(0);

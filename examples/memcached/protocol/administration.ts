@@ -12,8 +12,8 @@ const mostVerbosity = 4;
 export const verboseCommands = 2;
 
 /**
- * Notes whether every request is to be shown or counted: then the short ways for get and set are
- * not taken.
+ * Notes whether every request is shown or counted. The fast paths of get and set are not taken
+ * then.
  */
 export function watch(fields: Float64Array): void {
   fields[Field.Watched] =

@@ -1,4 +1,4 @@
-// Adds to numbers in items: what incr, decr and ma have in common.
+// Adds to numbers in items, for incr, decr and ma.
 import { counter } from '../shared/counters.js';
 import type { Shard } from '../store/shard.js';
 import type { Context } from './context.js';
@@ -41,7 +41,7 @@ export class Arithmetic {
     this.#context = context;
   }
 
-  /** Back to a plain change, after one with conditions. */
+  /** Resets the conditions of the last change. */
   reset(): void {
     this.uniqueHigh = 0;
     this.uniqueLow = 0;

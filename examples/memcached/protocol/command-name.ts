@@ -1,4 +1,4 @@
-// The name of a command. The names of common commands make no new strings.
+// The name of a command. Common names do not create strings.
 import { wordOf } from '../store/memory.js';
 import type { Tokens } from './tokens.js';
 

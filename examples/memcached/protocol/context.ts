@@ -1,4 +1,4 @@
-// What the commands of one worker share.
+// The state that the commands of a worker share.
 import type { ServerAddress, ServerStats } from 'freebsd-rss';
 
 import type { Options } from '../options.js';

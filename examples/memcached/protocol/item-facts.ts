@@ -1,4 +1,4 @@
-// What an answer says of an item, as it was while the lock was held. One object is reused.
+// Facts about an item for an answer, read while the lock is held. One object is reused.
 import type { Shard } from '../store/shard.js';
 
 export class ItemFacts {

@@ -1,4 +1,4 @@
-// What the meta commands have in common: key and flags of a line, and the answer.
+// Shared by the meta commands: key and flags of a line, and the answer.
 import { Memory } from '../store/memory.js';
 import { type Context, longestKey } from './context.js';
 import { MetaAnswer } from './meta-answer.js';
@@ -37,7 +37,7 @@ export class MetaCommand {
     return false;
   }
 
-  /** The same where an opaque token that is too long is an error. */
+  /** The same, but an opaque token that is too long is an error. */
   parseWithOpaque(manyWords: Memory, flagError?: Memory): boolean {
     if (!this.parse(manyWords, flagError)) return false;
     if (!this.flags.opaqueTooLong(this.context.tokens)) return true;

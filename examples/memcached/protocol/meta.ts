@@ -87,7 +87,7 @@ export class Meta {
     });
   }
 
-  /** me: everything about an item, for people. */
+  /** me: describes an item in readable form. */
   #describe(): void {
     const { context } = this.#command;
     const { tokens, out, clock, facts, key } = context;

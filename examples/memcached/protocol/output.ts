@@ -1,4 +1,4 @@
-// Where responses are written: a slab whose last part is the answers to the present client.
+// A slab that responses are written to. Its last part holds the answers to the current client.
 import { writeNumber, writeNumber64 } from '../store/digits.js';
 import { copy, Memory } from '../store/memory.js';
 import type { Shard } from '../store/shard.js';
@@ -12,7 +12,7 @@ const base64Digits = Buffer.from(
   'latin1',
 );
 
-/** What a stream connection does with answers. */
+/** Takes the answers to a stream connection. */
 export interface Sink {
   /** Empties the output, whose memory is full. */
   full(): void;
@@ -171,7 +171,7 @@ export class Output {
     this.begin = this.end - left;
   }
 
-  /** Begins anew at `at`: nothing of what was written is needed any more. */
+  /** Starts over at `at`. What was written before is no longer needed. */
   rewind(at = 0): void {
     this.begin = at;
     this.end = at;

@@ -91,7 +91,7 @@ export class Protocol {
     return this.#line(input, start, end, stranger);
   }
 
-  /** Throws away what is left of a refused value or line. */
+  /** Discards the rest of a refused value or line. */
   #swallow(bytes: Buffer, start: number, end: number): number {
     const { session } = this.#context;
     if (session.swallow !== restOfLine) {
@@ -185,7 +185,7 @@ export class Protocol {
       default:
         if (this.#other(name, count)) return request.lineLength;
     }
-    // A web browser, or worse, that speaks to the wrong port.
+    // An HTTP client on the wrong port.
     if (tokens.text(count - 1).startsWith('HTTP/')) session.closing = true;
     else out.text(reply.error);
     return request.lineLength;

@@ -1,12 +1,12 @@
 // The state of one client between two requests.
 
-/** For Session.swallow: the rest of the line is thrown away. */
+/** For Session.swallow: the rest of the line is discarded. */
 export const restOfLine = -1;
 
 export class Session {
   /** Bytes that the next request needs at least, from the first unconsumed one on. */
   needed = 1;
-  /** Bytes of a refused value that are still to be thrown away, or restOfLine. */
+  /** Bytes of a refused value that must still be discarded, or restOfLine. */
   swallow = 0;
   /** The input goes on with keys of a get that has been answered in part. */
   getting = false;
@@ -15,7 +15,7 @@ export class Session {
   expires = -1;
   /** With -Y: the client has given a right password. */
   authenticated = false;
-  /** The connection is to be closed. */
+  /** Whether the connection must be closed. */
   closing = false;
 
   /** Whether the session differs from a new one. */

@@ -1,4 +1,4 @@
-// Puts values into the store: what set, add, replace, append, prepend, cas and ms have in common.
+// Puts values into the store, for set, add, replace, append, prepend, cas and ms.
 import { counter } from '../shared/counters.js';
 import { itemHeader } from '../store/layout.js';
 import { copy } from '../store/memory.js';
@@ -57,7 +57,7 @@ export class Writer {
     this.#surelySmall = context.store.geometry.pageSize - mostOverhead;
   }
 
-  /** Back to a plain store, after one with conditions. */
+  /** Resets the conditions of the last store. */
   reset(): void {
     this.compare = false;
     this.invalidate = false;
@@ -85,7 +85,7 @@ export class Writer {
   }
 
   /**
-   * Throws away the value of the request, which is too large. With `old` the old value goes too:
+   * Discards the value of the request, which is too large. With `old` the old value goes too:
    * after a failed set it is out of date.
    */
   refuse(old: boolean, length: number): void {

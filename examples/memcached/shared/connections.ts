@@ -60,7 +60,7 @@ export class Connections {
   /** First word of this worker's records. */
   readonly #first: number;
 
-  /** Empties the records of this worker, which its predecessor has left. */
+  /** Empties this worker's records, which the worker before it may have left. */
   constructor(segment: number, worker: number, connections: number) {
     const { buffer } = ShmSegment.open(segment);
     this.#all = new Int32Array(buffer);

@@ -36,7 +36,7 @@ export const counterNames = [
   'loop_delay_max_us',
 ] as const;
 
-/** What counts the present: `stats reset` leaves it. */
+/** Gauges, which `stats reset` leaves unchanged. */
 const gauges: readonly CounterName[] = [
   'curr_connections',
   'loop_delay_p999_us',

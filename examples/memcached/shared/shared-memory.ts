@@ -73,7 +73,7 @@ export class SharedMemory {
     return this.store.recover(lockToken(this.firstRecord + workerIndex, generation));
   }
 
-  /** What the successor gets. */
+  /** The state that the successor receives. */
   get upgradeState(): { segments: Record<string, ShmSegment>; data: UpgradeData } {
     return {
       segments: { ...this.segments, ...this.store.segments },

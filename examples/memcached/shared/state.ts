@@ -11,7 +11,7 @@ export const enum Field {
   Detail = 5, // 1 while requests are counted by key prefix
   MemoryLimit = 6, // bytes
   Flushed = 7, // second of the last flush_all, or of a delayed one
-  Watched = 8, // 1 if every request is to be shown or counted, for Verbosity or Detail
+  Watched = 8, // 1 if every request is shown or counted, for Verbosity or Detail
   Start = 9, // monotonic time of the clock's second 0
   Count = 10,
 }

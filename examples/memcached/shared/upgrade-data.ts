@@ -1,4 +1,4 @@
-// What a process tells its successor about the segments that it passes on.
+// Describes the segments that a process passes to its successor.
 import type { Options } from '../options.js';
 import type { StoreHandle } from '../store/store.js';
 

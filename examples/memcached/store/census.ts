@@ -1,4 +1,4 @@
-// What the stats command asks of a shard. The shard's lock is held.
+// Statistics of a shard for the stats command. The shard's lock is held.
 import { Class, firstEvent, Head, Page, Statistic, ValuePage } from './layout.js';
 import type { Parts } from './parts.js';
 

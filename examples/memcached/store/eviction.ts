@@ -17,7 +17,7 @@ export class Eviction {
   readonly #secondChance: SecondChance;
   readonly #evict: boolean;
 
-  /** `evict`: false if only items that have expired may go (-M). */
+  /** `evict`: false if only expired items may be removed (-M). */
   constructor(
     memory: ShardMemory,
     pages: Pages,
@@ -34,7 +34,7 @@ export class Eviction {
     this.#evict = evict;
   }
 
-  /** Frees a chunk of the class, or a page. False: nothing may go. */
+  /** Frees a chunk of the class, or a page. False: nothing may be evicted. */
   makeRoom(c: number, now: number): boolean {
     if (!this.#evict) return this.#secondChance.removeNext(c, 0, now, expirySteps, false);
     const words = this.#words;

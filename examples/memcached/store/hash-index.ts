@@ -71,7 +71,7 @@ export class HashIndex {
 
   // --- Growth -----------------------------------------------------------------------------------
 
-  /** Whether items outnumber buckets, so that the index is to grow. */
+  /** Whether items outnumber buckets, so that the index should grow. */
   get isCrowded(): boolean {
     return this.#words[Head.Items]! > this.size;
   }

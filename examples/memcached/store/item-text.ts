@@ -1,5 +1,5 @@
-// The text of an item: <key> <flags> <length>\r\n<value>\r\n. The suffix is what stands between key
-// and value. What of a value fills pages of its own is left out of the text.
+// The text of an item: <key> <flags> <length>\r\n<value>\r\n. The suffix is the part between key
+// and value. The part of a value that fills pages of its own is not in the text.
 import { digitsOf, writeNumber } from './digits.js';
 import type { ItemView } from './item-view.js';
 import { itemHeader } from './layout.js';

@@ -134,7 +134,7 @@ export class LargeValues {
     this.#holdings.enter(this.#worker, Held.Reading, this.#first);
   }
 
-  /** Whether finish() is to be called, once the lock is released. */
+  /** Whether finish() must be called once the lock is released. */
   get unfinished(): boolean {
     return this.#first !== 0;
   }
@@ -151,7 +151,7 @@ export class LargeValues {
 
   /**
    * Keeps the pages of the value as they are until unpin(), so that they can be sent from where
-   * they lie. The lock is held. Returns the pin; 0: the value is to be copied.
+   * they lie. The lock is held. Returns the pin; 0: the value must be copied.
    */
   pin(item: number): number {
     if (this.#values.bytesOf(item) < leastShared || this.#pageSize < leastShared) return 0;

@@ -8,7 +8,7 @@ import type { Pages } from './pages.js';
 import type { ShardMemory } from './shard-memory.js';
 import type { ValuePages } from './value-pages.js';
 
-/** The hand spares this many recently used items in a row, then it evicts one all the same. */
+/** After this many recently used items in a row, the hand evicts one anyway. */
 export const mostSpared = 64;
 
 export class SecondChance {

@@ -1,6 +1,5 @@
-// One shard of the store: items in shared memory under one lock. This file has the shard's life and
-// what concerns all of its items. What concerns one item is in items.ts, large-values.ts and
-// item-text.ts.
+// One shard of the store: items in shared memory under one lock. Locks and resets the shard, finds
+// items, and removes all of them. items.ts, large-values.ts and item-text.ts change single items.
 import { OwnerLock } from 'freebsd-rss/shm';
 
 import { bytesPerPage, Census } from './census.js';
@@ -114,7 +113,7 @@ export class Shard {
   }
 
   /**
-   * Gives back the pages that a dead worker filled or read; by default the predecessor of this one.
+   * Gives back the pages that a dead worker filled or read: by default the one before this one.
    */
   reclaim(worker = this.#worker): void {
     if (!this.#parts.holdings.holds(worker)) return;

@@ -152,7 +152,7 @@ export class Store {
     this.#bytesPerShard = first.memory.words.byteLength;
   }
 
-  /** Gives back what the worker's predecessor held when it died. */
+  /** Gives back what the worker before this one held when it died. */
   reclaim(): void {
     for (const shard of this.shards) shard.reclaim();
   }

@@ -94,8 +94,8 @@ export class ValuePages {
   give(first: number): void {
     const words = this.#words;
     const chain = (page: number) => this.#entry(page) + ValuePage.Chain;
-    // The last page first: the list of free pages turns them round, and neighbours follow each
-    // other again.
+    // The last page comes first: the list of free pages reverses the order, so that neighbours
+    // follow each other again.
     let last = 0;
     for (let page = first; page !== 0;) {
       const next = words[chain(page)]!;

@@ -60,10 +60,10 @@ export class DatagramClients {
     return requests;
   }
 
-  /** Replaces a response by an error that is too large, or more than its client may have. */
+  /** Replaces a response that is too large, or exceeds its client's credit, by an error. */
   #limit(batch: DatagramBatch, i: number): void {
     const out = this.#out;
-    // A response of one datagram is no use to a forger, and the peer's address costs a call.
+    // One datagram is of no use to a forger, so the call for the peer's address is saved.
     if (out.length <= payloadSize) return;
     const error = out.length > mostOutput ? tooLarge : refused;
     if (error === refused) {

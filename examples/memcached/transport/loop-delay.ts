@@ -1,4 +1,4 @@
-// Measures how late this thread's event loop is, which is what a request may have to wait.
+// Measures the delay of this thread's event loop: how long a request may have to wait.
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 
 import { counter } from '../shared/counters.js';

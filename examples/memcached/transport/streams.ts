@@ -180,7 +180,7 @@ export class StreamClients implements Sink {
   }
 
   /**
-   * Other connections have their turn, and the client reads its answers, before its rest is served.
+   * Other connections are served, and the client reads its answers, before the rest of its input.
    */
   #yield(batch: StreamBatch, i: number, taken: number): void {
     this.#count[counter.conn_yields]!++;

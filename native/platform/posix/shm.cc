@@ -139,7 +139,8 @@ std::shared_ptr<Segment> Segment::Find(uint32_t id) {
 Status Segment::Grow(size_t size) {
   std::lock_guard<std::mutex> lock(growing_);
   if (size <= size_) return Nothing{};
-  if (size > max_size_) return MakeFailure(ENOMEM, "ftruncate", "it may not grow so far");
+  if (size > max_size_)
+    return MakeFailure(ENOMEM, "ftruncate", "larger than the segment's maximum size");
   if (large_pages_) size = RoundUp(size, kLargePage);
   // Another process may have grown a named object already.
   struct stat status;
