@@ -1,4 +1,5 @@
-// All errors are made here: system errors in the shape of Node's, and this package's own with a code.
+// All errors are made here: system errors in the shape of Node's, and this package's own with a
+// code.
 import { getSystemErrorMap, getSystemErrorName } from 'node:util';
 
 import type { Failure } from './native.js';

@@ -52,9 +52,9 @@ export const virtualTable = {
 } satisfies OptionTable<VirtualOptions>;
 
 /**
- * Reads the kernel's RSS configuration. Default kernels have none, which is not an error: the result
- * is then a virtual configuration over the CPUs that this process may use. Throws when the kernel's
- * values are inconsistent, and quotes them.
+ * Reads the kernel's RSS configuration. Default kernels have none, which is not an error: the
+ * result is then a virtual configuration over the CPUs that this process may use. Throws when the
+ * kernel's values are inconsistent, and quotes them.
  */
 export function rssConfig(options: VirtualOptions = {}): RssConfig {
   return readConfig(checkTable('rssConfig()', virtualTable, options));

@@ -48,7 +48,9 @@ export interface TupleHash {
   hashType: HashType;
 }
 
-/** Toeplitz hash of bytes in network order: source, destination[, source port, destination port]. */
+/**
+ * Toeplitz hash of bytes in network order: source, destination[, source port, destination port].
+ */
 export function toeplitz(key: Uint8Array, bytes: Uint8Array): number {
   if (!(key instanceof Uint8Array)) throw argumentTypeError('key', 'a Uint8Array', key);
   if (!(bytes instanceof Uint8Array)) throw argumentTypeError('bytes', 'a Uint8Array', bytes);

@@ -27,8 +27,8 @@ export class AdminSocket {
   readonly #server: net.Server;
 
   /**
-   * Throws system errors with the path as `address`. `replace`: the socket of the predecessor, which
-   * still answers there, is removed.
+   * Throws system errors with the path as `address`. `replace`: the socket of the predecessor,
+   * which still answers there, is removed.
    */
   constructor(path: string, snapshot: () => ServerSnapshot, replace: boolean) {
     if (replace) rmSync(path, { force: true });

@@ -5,8 +5,8 @@ import { beatTime } from './layout.js';
 export const beatEveryMs = 250;
 
 /**
- * Calls `report` once whenever a worker's last heartbeat is `afterMs` old. `beats()` returns the last
- * heartbeat of each worker, 0 for those that do not run. The result ends the watch.
+ * Calls `report` once whenever a worker's last heartbeat is `afterMs` old. `beats()` returns the
+ * last heartbeat of each worker, 0 for those that do not run. The result ends the watch.
  */
 export function watchBlocked(
   beats: () => number[],

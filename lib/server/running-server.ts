@@ -1,4 +1,5 @@
-// All that a server consists of from listen() on: plan, listeners, bucket owners, counters, workers.
+// All that a server consists of from listen() on: plan, listeners, bucket owners, counters,
+// workers.
 import { type EventEmitter, once } from 'node:events';
 
 import { ShmSegment } from '../shm/segment.js';

@@ -26,8 +26,8 @@ import type { Successor, UpgradeOptions } from './upgrade.js';
 /**
  * A server whose worker threads each have their own listeners. Events: 'listening',
  * 'worker-online', 'worker-exit' (a worker died and is being replaced), 'worker-blocked' (its event
- * loop does not turn), 'rebalance' (buckets have moved, or have too many flows for that), 'warning',
- * 'error' (a worker died too often; the server closes), 'close'.
+ * loop does not turn), 'rebalance' (buckets have moved, or have too many flows for that),
+ * 'warning', 'error' (a worker died too often; the server closes), 'close'.
  */
 export class RssServer extends EventEmitter<ServerEvents> {
   readonly #options: CheckedOptions;
@@ -72,8 +72,8 @@ export class RssServer extends EventEmitter<ServerEvents> {
   }
 
   /**
-   * What listen() would do on this host. Throws ENOTSUP where the steering that was asked for is not
-   * available.
+   * What listen() would do on this host. Throws ENOTSUP where the steering that was asked for is
+   * not available.
    */
   plan(): ServerPlan {
     return makePlan(this.#options);
@@ -132,12 +132,12 @@ export class RssServer extends EventEmitter<ServerEvents> {
   }
 
   /**
-   * Starts a new process that takes this one's place. It inherits the listeners, so no connection is
-   * refused, and `segments` and `data`. Resolves when it serves. Both processes serve until this
+   * Starts a new process that takes this one's place. It inherits the listeners, so no connection
+   * is refused, and `segments` and `data`. Resolves when it serves. Both processes serve until this
    * server is closed; close() then leaves queued connections to the new process. `ended` resolves
    * when the new process ends before that, and this server serves alone again. Rejects with
-   * ERR_RSS_UPGRADE when the new process fails or close() is called: the new process has ended then,
-   * and nothing has changed.
+   * ERR_RSS_UPGRADE when the new process fails or close() is called: the new process has ended
+   * then, and nothing has changed.
    */
   async upgrade(options: UpgradeOptions = {}): Promise<Successor> {
     return this.#begun('upgrade()').upgrade(options);

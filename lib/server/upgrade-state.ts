@@ -1,5 +1,5 @@
-// What a server passes to the process that takes its place: descriptors, and an environment variable
-// that says what each of them is.
+// What a server passes to the process that takes its place: descriptors, and an environment
+// variable that says what each of them is.
 import type { Protocol } from '../socket/listener-options.js';
 import type { Steering } from '../socket/listen.js';
 

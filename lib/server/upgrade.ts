@@ -74,9 +74,9 @@ export class Upgrade {
   #succeeded: Promise<boolean> = Promise.resolve(false);
 
   /**
-   * Starts the new process. `state` refers to descriptors by their index in `sockets`. Resolves when
-   * it serves. Rejects with ERR_RSS_UPGRADE when it ends before that, does not serve in time, or
-   * the upgrade is cancelled; the process has ended then.
+   * Starts the new process. `state` refers to descriptors by their index in `sockets`. Resolves
+   * when it serves. Rejects with ERR_RSS_UPGRADE when it ends before that, does not serve in time,
+   * or the upgrade is cancelled; the process has ended then.
    */
   start(
     state: UpgradeState,

@@ -48,8 +48,8 @@ export class WorkerPool {
   }
 
   /**
-   * Resolves when every worker serves. Rejects with ERR_RSS_WORKER_EXITED when one ends before that,
-   * and with the signal's reason.
+   * Resolves when every worker serves. Rejects with ERR_RSS_WORKER_EXITED when one ends before
+   * that, and with the signal's reason.
    */
   async start(signal: AbortSignal): Promise<void> {
     const abort = () => this.#failed(signal.reason);

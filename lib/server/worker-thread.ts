@@ -121,8 +121,8 @@ export class WorkerThread {
   }
 
   /**
-   * Asks the worker to serve what it has, for `timeout` ms at most, and to end. `end`: it closes its
-   * side of `stream` connections.
+   * Asks the worker to serve what it has, for `timeout` ms at most, and to end. `end`: it closes
+   * its side of `stream` connections.
    */
   drain(timeout: number, end: boolean): void {
     this.#post({ type: 'drain', timeout, end });

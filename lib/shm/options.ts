@@ -65,8 +65,8 @@ export interface SendOptions extends FileOptions {
   /** Bytes to send in front of the range, in the same packets. */
   header?: Uint8Array;
   /**
-   * Whether a segment is sent by sendfile(2) or copied from its mapping. 'auto': by sendfile(2) from
-   * `threshold` bytes on. Files are always sent by sendfile(2).
+   * Whether a segment is sent by sendfile(2) or copied from its mapping. 'auto': by sendfile(2)
+   * from `threshold` bytes on. Files are always sent by sendfile(2).
    * @defaultValue 'auto'
    */
   zeroCopy?: ZeroCopy;

@@ -46,11 +46,14 @@ function flag(option: OptionNumber): TypedOption<boolean> {
 }
 
 /**
- * The socket options that servers with RSS use. On an IPv6 socket the IPV6_ twin is used. Each throws
- * ENOPROTOOPT on a kernel that lacks it: see capabilities().
+ * The socket options that servers with RSS use. On an IPv6 socket the IPV6_ twin is used. Each
+ * throws ENOPROTOOPT on a kernel that lacks it: see capabilities().
  */
 export const socketOptions = {
-  /** IP(V6)_BINDANY (FreeBSD), IP(V6)_TRANSPARENT (Linux): bind addresses that the host does not have. */
+  /**
+   * IP(V6)_BINDANY (FreeBSD), IP(V6)_TRANSPARENT (Linux): bind addresses that the host does not
+   * have.
+   */
   bindAny: flag(optionNumber.bindAny),
   /** IP(V6)_BINDMULTI (FreeBSD 11 to 13): several sockets on one address. Before bind. */
   bindMulti: flag(optionNumber.bindMulti),
@@ -67,7 +70,9 @@ export const socketOptions = {
   reusePortLb: flag(optionNumber.reusePortLb),
   /** TCP_REUSPORT_LB_NUMA (FreeBSD 13 and later). It cannot be read. */
   reusePortLbNuma: {
-    /** A domain, -1 the current one, -2 none. After bind: ENOENT on a socket that is in no group. */
+    /**
+     * A domain, -1 the current one, -2 none. After bind: ENOENT on a socket that is in no group.
+     */
     set(socket: SocketReference, domain: number): void {
       setOption(socket, optionNumber.reusePortLbNuma, checkInteger('domain', domain, -2, 255));
     },
@@ -81,7 +86,8 @@ export const socketOptions = {
   /**
    * Where a connected socket's flow belongs: by IP(V6)_FLOWID and IP(V6)_FLOWTYPE when the kernel
    * has hashed it with the configuration's key, otherwise by hashing it here. IPv4's IP_RSSBUCKETID
-   * is not used, since it reports bucket 0 for flows without a hash. Throws ENOTCONN for an unconnected socket.
+   * is not used, since it reports bucket 0 for flows without a hash. Throws ENOTCONN for an
+   * unconnected socket.
    */
   flow(socket: SocketReference, config: RssConfig = rssConfig()): Flow {
     const fd = fdOf(socket);

@@ -31,7 +31,9 @@ export class UnixListener {
     return this.#descriptor.number();
   }
 
-  /** Gives the descriptor away, to net.Server.listen({ fd }). close() then only removes the file. */
+  /**
+   * Gives the descriptor away, to net.Server.listen({ fd }). close() then only removes the file.
+   */
   release(): number {
     return this.#descriptor.release();
   }

@@ -1,5 +1,5 @@
-// Linux: a listener per worker, chosen by the CPU that processes the packet. Buckets have no part in
-// it.
+// Linux: a listener per worker, chosen by the CPU that processes the packet. Buckets have no part
+// in it.
 import { affinity } from '../../affinity.js';
 import type { WorkerPlacement } from '../../rss/topology.js';
 import {

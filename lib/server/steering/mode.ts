@@ -33,7 +33,10 @@ export const missing = (option: string, { code }: Probe): Verdict => unusable(`$
 
 /** A program that is attached to each group of listeners and chooses the listener of a flow. */
 export interface SteeringProgram {
-  /** Whether its table depends on the owners of buckets, so that it is attached anew when they change. */
+  /**
+   * Whether its table depends on the owners of buckets, so that it is attached anew when they
+   * change.
+   */
   readonly followsOwners: boolean;
   /** The table that it looks the listener up in. */
   table(owners: readonly number[], placements: readonly WorkerPlacement[]): readonly number[];
