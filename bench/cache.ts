@@ -1,8 +1,8 @@
 // npm run bench:cache -- [--items N] [--requests N]
 //
-// What the example keeps and what that costs, beside memcached: the hit rate of a Zipf trace at the
-// same -m, resident bytes per item, and how late the worker's loop is while it serves. Prints
-// Markdown.
+// Compares what the memcached example keeps, and at which cost, with memcached: the hit rate of a
+// Zipf trace at the same -m, resident bytes per item, and the delay of the worker's loop under
+// load. Prints Markdown.
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
@@ -31,7 +31,7 @@ class Client {
     this.#socket = net.connect(port, '127.0.0.1');
   }
 
-  /** Sends and reads up to the answer of an mn behind it. */
+  /** Sends requests and an mn behind them. Reads up to the answer of the mn. */
   async ask(requests: string): Promise<string> {
     this.#socket.write(`${requests}mn\r\n`, 'latin1');
     let answer = '';
@@ -56,7 +56,7 @@ const keys = 1_000_000;
 const exponent = 0.99;
 const hitMegabytes = 64;
 
-/** Ranks of a Zipf distribution, the same ones every time. */
+/** Ranks of a Zipf distribution, the same in every run. */
 function* zipf(count: number): Generator<number> {
   const sums = new Float64Array(keys);
   let sum = 0;
@@ -75,11 +75,11 @@ function* zipf(count: number): Generator<number> {
   }
 }
 
-/** Values of 20 to 1,000 bytes, most of them small; a key's is always as long. */
+/** Length of a key's value: 20 to 1,000 bytes, mostly small, the same every time. */
 const sizeOf = (key: number) =>
   20 + Math.floor(980 * ((Math.imul(key, 2654435761) >>> 8) / 2 ** 24) ** 3);
 
-/** Gets, and sets what was missing. Returns the share of hits after the first third. */
+/** Gets keys and sets missing ones. Returns the share of hits after the first third. */
 async function hitRate(subject: Subject): Promise<number> {
   const server = await start(subject, [first!]);
   const client = new Client(server.port);
@@ -127,15 +127,15 @@ async function fill(client: Client, items: number): Promise<void> {
   }
 }
 
-/** How long a thread that only spins is interrupted: 99.9th percentile of milliseconds. */
+/** How long a thread that only spins is interrupted: the 99.9th percentile, in milliseconds. */
 function spinningControl(seconds: number): number {
   const worst = new Float64Array(seconds * 1000);
   const begun = performance.now();
   for (let last = begun; ;) {
     const now = performance.now();
-    const slot = Math.floor(now - begun);
-    if (slot >= worst.length) break;
-    worst[slot] = Math.max(worst[slot]!, now - last);
+    const millisecond = Math.floor(now - begun);
+    if (millisecond >= worst.length) break;
+    worst[millisecond] = Math.max(worst[millisecond]!, now - last);
     last = now;
   }
   return worst.sort()[Math.floor(worst.length * 0.999)]!;
@@ -159,7 +159,7 @@ async function memory(subject: Subject, items: number) {
 }
 
 /**
- * Fills a store, and then stores values of other sizes. Returns by how much resident memory grows
+ * Fills a store, then stores values of other sizes. Returns by how much resident memory grows
  * meanwhile, as a share of -m.
  */
 async function growth(subject: Subject, megabytes: number): Promise<number> {

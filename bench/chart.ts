@@ -1,9 +1,9 @@
-// What has been measured, as a bar chart.
+// Draws the results as a bar chart.
 import * as vega from 'vega';
 
 import type { Result } from './measure.js';
 
-/** The rates' ratios as bars with their intervals; at the line, 1, both are equally fast. */
+/** Bars of the rates' ratios with their intervals. At the line, 1, both are equally fast. */
 export async function chart(results: Result[]): Promise<string> {
   const [least, most] = [0.5, Math.max(4, ...results.map(({ ratios }) => ratios.rate.value)) * 1.1];
   const within = (ratio: number) => Math.min(most, Math.max(least, ratio));

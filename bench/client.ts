@@ -1,7 +1,7 @@
 // npm run bench:client -- [--rounds N] [--seconds N]
 //
-// What a request costs `freebsd-rss load`, beside the server that answers it: each has a CPU of its
-// own, in a closed loop. Prints Markdown.
+// Measures the CPU time that a request costs `freebsd-rss load`, and the server that answers it.
+// Each has a CPU of its own, in a closed loop. Prints Markdown.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -24,7 +24,7 @@ const [serverCpu, clientCpu] = affinity.process();
 if (serverCpu === undefined || clientCpu === undefined) throw new Error('two CPUs are needed');
 
 const command = fileURLToPath(new URL('../cli/main.js', import.meta.url));
-/** Of the times in /proc/PID/stat. */
+/** Microseconds of a clock tick in /proc/PID/stat. */
 const tickUs = 10_000;
 
 const works: [protocol: string, subject: Subject, args: string[]][] = [
@@ -73,8 +73,8 @@ for (const [protocol, subject, args] of works) {
   const server = await start(subject, [serverCpu]);
   try {
     const url = `${protocol}://127.0.0.1:${server.port}`;
-    await round(url, server.pid, args); // compiled, caches filled
-    // A fill is no part of what is measured.
+    await round(url, server.pid, args); // compiles the code and fills the caches
+    // Filling the store is not measured.
     const measured = args.filter((arg) => arg !== '--fill');
     const rounds: Round[] = [];
     for (let i = 0; i < Number(values.rounds); i++)

@@ -1,15 +1,17 @@
-// Which slices do not count, because the machine did something else meanwhile. The rule looks at
-// that alone, never at what the slice has measured.
+// Decides which slices do not count because of other work on the machine. The rule looks only at
+// the disturbance, never at what the slice has measured.
 
 export interface Disturbance {
-  /** Shares of the CPUs' time: what the hypervisor took, and what processes of others used. */
+  /** Shares of the CPUs' time: taken by the hypervisor, and used by other processes. */
   stolen: number;
   others: number;
-  /** Share if each process that was started took two milliseconds: some end unmeasured. */
+  /**
+   * The share of started processes, at two milliseconds each: some end before they are measured.
+   */
   started: number;
 }
 
-/** What a slice may lose. One step of the hypervisor's clock, 10 ms, is more. */
+/** The share that a slice may lose. One step of the hypervisor's clock, 10 ms, is more. */
 const allowed = 0.02;
 
 export function lossOf({ stolen, others, started }: Disturbance): number {
@@ -17,8 +19,8 @@ export function lossOf({ stolen, others, started }: Disturbance): number {
 }
 
 /**
- * Which of the pairs count, by what each has lost: those that lost little, or the less disturbed
- * half of them where that is more.
+ * Which of the pairs count, by the shares that they have lost: those with at most `allowed`, or the
+ * less disturbed half if that is more.
  */
 export function undisturbed(losses: readonly number[]): boolean[] {
   const half = [...losses].sort((a, b) => a - b)[(losses.length - 1) >> 1] ?? 0;

@@ -1,10 +1,10 @@
 // npm run bench -- [--only NAME]... [--against DIRECTORY] [--within 2%] [--limit SECONDS]
 //                  [--slice SECONDS] [--seed N] [--json FILE] [--svg FILE]
 //
-// --within   measure until the 95 % intervals of rate and CPU time reach no farther than this to
-//            either side, or until the limit
+// --within   measure until the 95 % intervals of rate and CPU time reach at most this far to either
+//            side, or until the limit
 // --limit    seconds for each work
-// --against  compare with the same servers of another checkout of this package, compiled
+// --against  compare with the same servers of another, compiled checkout of this package
 //
 // Needs Linux (taskset, /proc), two CPUs, a C++ compiler and Debian's memcached. Prints Markdown.
 import { writeFileSync } from 'node:fs';
@@ -28,7 +28,7 @@ const { values } = parseArgs({
 const named = chosen(values.only);
 const options = parse(values);
 
-/** What is measured instead, if another checkout was named. */
+/** The work to measure: with --against, its comparison with the other checkout. */
 function comparison(work: Work): Work[] {
   if (values.against === undefined) return [work];
   const compared = against(work, path.resolve(values.against, 'dist'));

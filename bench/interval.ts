@@ -1,15 +1,15 @@
 // A ratio of two servers with its 95 % interval, from the ratios of paired slices.
 //
 // The estimate is the mean of the middle half of the ratios' logarithms. Logarithms treat A/B and
-// B/A alike. The outer quarters are left out because a virtual machine's CPUs change their speed by
-// a third or halve it for a slice. With pairs from such a machine the interval was narrower by a
-// third than with the mean, and by a sixth than with a tenth left out at either end. The median did
-// as well there, but is worse where the pairs are normally distributed.
+// B/A alike. The outer quarters are left out, because the CPUs of a virtual machine may lose a
+// third or half of their speed for a slice. With pairs from such a machine, the interval was a
+// third narrower than with the mean, and a sixth narrower than with a tenth left out at either end.
+// The median did as well there, but does worse on normally distributed pairs.
 //
-// The interval is a bootstrap of the pairs in groups, where a group is what was measured between
-// one start of the servers and the next. Two processes of the same program differ by a percent or
-// two for as long as they live, by where their memory lies. Pairs of one group share that, so they
-// are not independent of each other, and resampling them one by one would give too narrow an
+// The interval comes from a bootstrap of groups of pairs. A group is measured between one start of
+// the servers and the next. Two processes of the same program differ by a percent or two for as
+// long as they live, because of where their memory lies. The pairs of a group share that
+// difference, so they are not independent, and resampling single pairs would give too narrow an
 // interval.
 import type { Random } from './random.js';
 
@@ -37,7 +37,7 @@ function middleMean(values: Float64Array): number {
   return sum / (values.length - 2 * cut);
 }
 
-/** The estimate from as many of the groups as there are, each drawn from all of them. */
+/** The estimate from a resample: as many groups as there are, drawn with replacement. */
 function resample(groups: readonly Float64Array[], into: Float64Array, random: Random): number {
   let length = 0;
   for (let i = 0; i < groups.length; i++) {
@@ -48,7 +48,7 @@ function resample(groups: readonly Float64Array[], into: Float64Array, random: R
   return middleMean(into.subarray(0, length));
 }
 
-/** Student's t, two-sided 95 %, relative to the normal distribution's: Cornish-Fisher. */
+/** Student's t over the normal quantile, two-sided 95 %, by the Cornish-Fisher expansion. */
 function widening(degrees: number): number {
   if (degrees < 3) return degrees === 1 ? 6.48 : 2.2;
   const z = 1.96;
@@ -57,10 +57,10 @@ function widening(degrees: number): number {
   return 1 + a / degrees + b / degrees ** 2;
 }
 
-/** Of the ratios of pairs, by group. Without at least two pairs the interval is unbounded. */
+/** The interval of ratios of pairs, by group. With fewer than two pairs it is unbounded. */
 export function intervalOf(groups: readonly (readonly number[])[], random: Random): Interval {
   const filled = groups.filter((group) => group.length > 0);
-  // With a single group, each of its pairs is one.
+  // Each pair of a single group counts as a group.
   const units = filled.length === 1 ? filled[0]!.map((pair) => [pair]) : filled;
   const count = units.length;
   const logarithms = units.map((unit) => Float64Array.from(unit, Math.log));
@@ -71,8 +71,8 @@ export function intervalOf(groups: readonly (readonly number[])[], random: Rando
   const drawn = new Float64Array(resamples).map(() => resample(logarithms, into, random)).sort();
   const low = drawn[Math.floor(resamples * outside)]!;
   const high = drawn[Math.ceil(resamples * (1 - outside)) - 1]!;
-  // The bootstrap of few groups is too narrow: it knows neither that the mean is estimated, too,
-  // nor how uncertain the groups' variance is.
+  // A bootstrap of few groups is too narrow: it ignores that the mean is an estimate, too, and that
+  // the variance of the groups is uncertain.
   const wider = Math.sqrt(count / (count - 1)) * widening(count - 1);
   return {
     value: Math.exp(estimate),

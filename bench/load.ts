@@ -1,4 +1,4 @@
-// The load on a running subject: clients that keep their connections, and send when asked.
+// Load on a running subject: clients that keep their connections and send for one slice at a time.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -17,7 +17,7 @@ export interface LoadPlan {
 export interface Slice {
   /** Operations a second. */
   rate: number;
-  /** CPU microseconds of the server, and of the client without busy waiting, for each. */
+  /** CPU microseconds per operation: of the server, and of the client without busy waiting. */
   serverCpu: number;
   clientCpu: number;
   /** Microseconds. */
@@ -27,7 +27,7 @@ export interface Slice {
   disturbance: Disturbance;
 }
 
-/** What bench/native/slices.h prints. */
+/** The line that bench/native/slices.h prints. */
 interface Line {
   operations: number;
   seconds: number;
@@ -43,6 +43,7 @@ interface Line {
   lost: number;
 }
 
+/** CPU seconds that a process which ends unmeasured is taken to use. */
 const shortProcess = 0.002;
 
 class Client {
@@ -51,7 +52,7 @@ class Client {
 
   constructor(client: string, words: string[]) {
     const child = spawn(native(client), words, { stdio: ['pipe', 'pipe', 'inherit'] });
-    // Writing to a client that has failed; it has printed why.
+    // A client that has failed cannot be written to. It has printed why.
     child.stdin.on('error', () => undefined);
     this.#child = child;
     this.#lines = createInterface(child.stdout)[Symbol.asyncIterator]();
@@ -75,7 +76,7 @@ class Client {
 const wordsOf = (args: LoadPlan['args']) =>
   Object.entries(args).map(([name, value]) => `${name}=${value}`);
 
-/** Runs a client that stores what a work needs, and ends. */
+/** Runs a client that stores the data of a work and ends. */
 export async function fill({ client, args }: LoadPlan, { port }: Running): Promise<void> {
   const words = wordsOf({ ...args, port });
   const [status] = (await once(spawn(native(client), words, { stdio: 'inherit' }), 'exit')) as [
@@ -110,7 +111,7 @@ function combine(server: string, lines: Line[]): Slice {
   const mean = (of: (line: Line) => number) => sum(of) / lines.length;
   const bad = sum((line) => line.bad);
   if (bad > 0) throw new Error(`${server}: ${bad} wrong answers`);
-  // A starved slice may have none.
+  // A starved slice may have no operations.
   const operations = Math.max(
     1,
     sum((line) => line.operations),
@@ -121,7 +122,7 @@ function combine(server: string, lines: Line[]): Slice {
     mean((line) => line.serverCpu),
   );
   const clientCpu = sum((line) => line.clientCpu);
-  // Each client takes the other ones for others.
+  // Each client counts the other clients among the other processes.
   const others = mean((line) => line.othersCpu) - (clientCpu * (lines.length - 1)) / lines.length;
   const share = (cpuSeconds: number) => Math.max(0, cpuSeconds) / (seconds * 2);
   return {

@@ -1,6 +1,6 @@
-// Measures a work: short slices of its subjects in turns, in changing order, so that whatever
-// changes on the machine meets all of them. Servers and clients are started anew after every group
-// of turns, because two processes of one program are never equally fast.
+// Measures a work: short slices of its subjects in turns, in changing order, so that changes of the
+// machine affect all of them. Servers and clients are restarted after every group of turns, because
+// two processes of one program are never equally fast.
 import { lossOf, undisturbed } from './disturbance.js';
 import { halfWidth, type Interval, intervalOf, median } from './interval.js';
 import { fill, Load, type Slice } from './load.js';
@@ -11,13 +11,13 @@ import type { Work } from './works.js';
 
 export interface Options {
   cpus: [number, number];
-  /** Seconds that a slice counts. */
+  /** Counted seconds of a slice. */
   slice: number;
   /** How far the 95 % intervals of rate and CPU time may reach to either side, as a share. */
   within: number;
-  /** Seconds for each work: no group is begun that would probably take longer. */
+  /** Seconds for each work. A group that would probably exceed them is not begun. */
   limit: number;
-  /** Of the order of slices and of the bootstrap. */
+  /** Seed of the order of slices and of the bootstrap. */
   seed: number;
 }
 
@@ -25,14 +25,16 @@ export interface Result {
   work: string;
   subject: string;
   peer: string;
-  /** Rate of the subject to the peer's; CPU time per operation and p99 of the peer to its own. */
+  /**
+   * Rate of the subject over the peer's; CPU time per operation and p99 of the peer over its own.
+   */
   ratios: Record<Metric, Interval>;
-  /** That count, and that were left out. */
+  /** Pairs that count, and pairs that were left out. */
   pairs: number;
   disturbed: number;
 }
 
-/** Medians. */
+/** Medians over the slices of a subject. */
 export interface Summary {
   subject: string;
   rate: number;
@@ -51,8 +53,8 @@ export interface Measured {
 
 const turnsPerGroup = 32;
 /**
- * Before narrow intervals may end the measurement: the first few groups agree by chance too often.
- * With this many the intervals still contained the true ratio 95 times of 100, in a simulation.
+ * Groups that are measured even if the intervals are narrow enough before: the first few agree by
+ * chance too often. With this many, 95 of 100 simulated intervals still contained the true ratio.
  */
 const fewestGroups = 8;
 
@@ -98,7 +100,7 @@ async function runGroup(work: Work, options: Options, random: Random): Promise<T
       if (work.data !== undefined) await fill(work.data, server);
       const load = new Load(work.load, server, shared ? cpus : [cpus[1]]);
       loads.push(load);
-      await load.slice(Math.min(1, 10 * slice)); // until it is compiled
+      await load.slice(Math.min(1, 10 * slice)); // warms up: code is compiled
     }
     const turns: Turn[] = [];
     for (let turn = 0; turn < turnsPerGroup; turn++) {
@@ -113,7 +115,7 @@ async function runGroup(work: Work, options: Options, random: Random): Promise<T
   }
 }
 
-/** The first subject against the one of this number. */
+/** Compares the first subject with the one of this number. */
 function compare(work: Work, groups: Turn[][], number: number, random: Random): Result {
   const pairs = groups.flatMap((turns, group) =>
     turns.map((turn) => ({ group, mine: turn[0]!, peer: turn[number]! })),

@@ -1,4 +1,4 @@
-// The C++ programs of the bench: load clients and ceilings, built when their sources are newer.
+// Builds the C++ programs of the bench, load clients and ceilings, when their sources are newer.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
@@ -10,7 +10,7 @@ const binaries = path.join(root, 'build/bench');
 
 const modified = (file: string) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 
-/** Path of a program of bench/native, built if need be. */
+/** Builds a program of bench/native if necessary. Returns its path. */
 export function native(name: string): string {
   const binary = path.join(binaries, name);
   const newest = Math.max(

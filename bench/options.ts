@@ -1,4 +1,4 @@
-// Options that the bench and its proof share, and what they default to.
+// Options that the bench and its proof share, and their defaults.
 import { affinity } from 'freebsd-rss';
 
 import type { Options } from './measure.js';

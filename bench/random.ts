@@ -1,6 +1,6 @@
-// Random numbers that a seed repeats: the order of slices, and the bootstrap's choices.
+// Random numbers from a seed, for the order of slices and for the bootstrap.
 
-/** Numbers from 0 to 1, which itself does not occur. */
+/** Returns numbers from 0 up to, but not including, 1. */
 export type Random = () => number;
 
 /** Mulberry32. */

@@ -1,4 +1,4 @@
-// What has been measured, as Markdown tables.
+// Writes the results as Markdown tables.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import os from 'node:os';
@@ -45,7 +45,7 @@ export function cell({ value, low, high }: Interval): string {
   return `${digits(value)} (${digits(low)}–${digits(high)})`;
 }
 
-/** How a result stands to its goals: nothing without one. */
+/** The verdicts of a result on its goals; empty without goals. */
 export function verdicts({ ratios }: Result, goals: Goals | undefined): string {
   return metrics
     .flatMap((metric) => {

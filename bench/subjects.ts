@@ -1,4 +1,5 @@
-// The servers that are measured, each started the same way: pinned, awaited, stopped by its id.
+// The servers that are measured. Each is started in the same way: pinned, awaited, stopped by its
+// id.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
@@ -9,22 +10,22 @@ import { fileURLToPath } from 'node:url';
 
 import { native } from './native.js';
 
-/** Where a subject is to run. */
+/** Where a subject runs. */
 export interface Place {
   port: number;
   cpus: number[];
-  /** Compiled folder of the checkout whose servers are started. */
+  /** The compiled folder of the checkout whose servers are started. */
   dist: string;
 }
 
 export interface Subject {
   name: string;
   command(place: Place): string[];
-  /** Serves UDP alone. */
+  /** Serves only UDP. */
   udp?: boolean;
-  /** Of another checkout of this package. */
+  /** The compiled folder of another checkout of this package. */
   dist?: string;
-  /** By which share it is made slower. */
+  /** The share by which the subject is slowed down. */
   slowed?: number;
 }
 
@@ -117,7 +118,7 @@ function bySteering(
   };
 }
 
-/** Two workers that answer alike, reached in different ways. */
+/** Two workers with the same answers, by different steerings. */
 export const steered = (
   name: string,
   protocol: 'tcp' | 'udp',
@@ -128,11 +129,11 @@ export const steered = (
   return bySteering(name, protocol, steering, handoff, '2', module);
 };
 
-/** One worker that echoes by a module of bench/servers. */
+/** One worker with an echo module of bench/servers. */
 export const form = (name: string, protocol: 'tcp' | 'udp', module: string): Subject =>
   bySteering(name, protocol, 'auto', 'auto', '1', module);
 
-/** Answers with values of this size, from a segment or, by 'net', with socket.write(). */
+/** Answers with values of this size, from a segment, or with socket.write() for 'net'. */
 export const values = (size: number, how: 'auto' | 'never' | 'net'): Subject => ({
   name: how === 'net' ? 'socket.write' : how,
   command: (place) =>
@@ -161,7 +162,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** Whether a UDP socket of this port is bound to the loopback address, or to all. */
+/** Whether a UDP socket of this port is bound to the loopback address, or to any address. */
 function isBound(port: number): boolean {
   const local = new RegExp(` (0100007F|00000000):${port.toString(16).padStart(4, '0')} `, 'i');
   return local.test(readFileSync('/proc/net/udp', 'latin1'));
@@ -186,7 +187,7 @@ async function serving({ udp }: Subject, port: number, child: ChildProcess): Pro
   throw new Error(`${child.spawnargs.join(' ')} does not serve`);
 }
 
-/** Whether the checkout that the subject belongs to has it. */
+/** Whether the subject's checkout has it. */
 export function exists(subject: Subject): boolean {
   const [, script] = commandOf(subject, 0, [0]);
   return script === undefined || !script.endsWith('.js') || existsSync(script);

@@ -1,7 +1,7 @@
-// Goals, and whether a measured interval decides them.
+// Goals, and the verdict of a measured interval on them.
 import type { Interval } from './interval.js';
 
-/** Ratios; above 1 the subject is better than its peer in each of them. */
+/** The ratios that are measured. Above 1, the subject is better than its peer. */
 export const metrics = ['rate', 'cpu', 'p99'] as const;
 export type Metric = (typeof metrics)[number];
 

@@ -1,4 +1,5 @@
-// What is measured, against whom, and the goals (ratios; above 1 ours is better).
+// The works: what is measured, against which peers, and with which goals (ratios; above 1, ours is
+// better).
 import type { LoadPlan } from './load.js';
 import {
   ceiling,
@@ -22,14 +23,14 @@ import type { Goals } from './verdict.js';
 export interface Work {
   name: string;
   about: string;
-  /** The first is measured against each of the others. */
+  /** The first subject is measured against each of the others. */
   subjects: [Subject, ...Subject[]];
-  /** By the other's name. */
+  /** By the name of the peer. */
   goals: Record<string, Goals>;
   load: LoadPlan;
   /** Server and clients share both CPUs, instead of having one each. */
   shared?: boolean;
-  /** What the subjects hold, and who stores it. */
+  /** The client that stores the data of the work. */
   data?: LoadPlan;
 }
 
@@ -258,7 +259,7 @@ export const works: Work[] = [
   ...largeGets,
 ];
 
-/** A work's first subject against the same server of another checkout, if that has it. */
+/** A work's first subject against the same server of another checkout, if it exists there. */
 export function against(work: Work, dist: string): Work | undefined {
   const [mine] = work.subjects;
   const other: Subject = { ...mine, name: 'other checkout', dist };

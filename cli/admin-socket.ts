@@ -8,7 +8,7 @@ import type { ServerSnapshot } from 'freebsd-rss';
 
 import { UsageError } from './command.js';
 
-/** A socket that takes longer to answer is not an admin socket. */
+/** A socket that takes longer to answer is no admin socket. */
 const answerMs = 1000;
 
 export async function snapshot(path: string): Promise<ServerSnapshot> {
@@ -26,7 +26,7 @@ export function pathsOfInodes(table: string, inodes: ReadonlySet<string>): strin
 
 /** Paths of a process's Unix sockets, in the output of FreeBSD's sockstat(1) -u. */
 export function pathsOfSockstat(table: string, pid: number): string[] {
-  // USER COMMAND PID FD PROTO LOCAL ADDRESS; without a path: a connection
+  // USER COMMAND PID FD PROTO LOCAL ADDRESS; connections have no path
   return table
     .split('\n')
     .map((line) => line.trim().split(/\s+/))
@@ -62,7 +62,7 @@ async function isAdmin(path: string, pid: number): Promise<boolean> {
   }
 }
 
-/** `where` is a path or a process id. */
+/** `where`: a path or a process id. */
 export async function findAdminSocket(where: string): Promise<string> {
   if (!/^\d+$/.test(where)) return where;
   const pid = Number(where);

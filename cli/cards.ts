@@ -1,12 +1,12 @@
-// Network drivers of FreeBSD under options RSS: whose hash key their cards get.
+// Network drivers of FreeBSD under options RSS: which hash key they give their cards.
 
-/** The first major release whose driver gives its card the kernel's key, read in its sources. */
+/** The first major release whose driver gives its card the kernel's key, by its sources. */
 const since: Readonly<Record<string, number>> = {
   cc: 12, // cxgbe(4): cxgbe, cxl and cc
   cxgbe: 12,
   cxl: 12,
   hn: 12,
-  igb: 14, // up to 13 its code for RSS is dead, as opt_rss.h is not included
+  igb: 14, // up to 13 its RSS code is dead, because opt_rss.h is not included
   ix: 12,
   ixl: 12,
   mce: 12, // mlx5en(4)

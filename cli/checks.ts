@@ -1,4 +1,4 @@
-// doctor's judgement: a pure function of what was found.
+// The checks of doctor: a pure function of the facts.
 import { cpusToMask } from '../lib/server/receive-cpus.js';
 import { maxsockbufFor } from '../lib/socket/buffers.js';
 import { hashesByItself, takesKernelKey } from './cards.js';
@@ -19,7 +19,7 @@ const loader = (...lines: string[]) => ({ file: '/boot/loader.conf', lines });
 const sysctlConf = (...lines: string[]) => ({ file: '/etc/sysctl.conf', lines });
 const shell = (...lines: string[]) => ({ file: 'a shell', lines });
 
-/** Limits below which a busy server suffers. */
+/** Limits that a busy server needs at least. */
 const wanted = {
   acceptQueue: 1024,
   socketBuffer: 4 * 2 ** 20,
@@ -94,7 +94,7 @@ function descriptors({ descriptors: limit }: Facts): Finding {
   return { check, grade: 'warning', message, fix: shell(`ulimit -n ${wanted.descriptors}`) };
 }
 
-/** For ShmSegment.create({ lock: true }). */
+/** The limit of ShmSegment.create({ lock: true }). */
 function lockedMemory({ capabilities: can, lockableKilobytes: limit }: Facts): Finding {
   const check = 'locked memory';
   const message = limit === Infinity ? 'as much as there is' : `${limit} KiB for this process`;
@@ -112,7 +112,7 @@ function jail({ capabilities: can }: Facts): Finding[] {
   return [{ check: 'jail', grade: 'ok', message: `this is one, ${bindAny} IP_BINDANY` }];
 }
 
-/** By whose key a card hashes. Without RSS in the kernel, nothing depends on it. */
+/** Whose key a card hashes by. Without RSS in the kernel, nothing depends on it. */
 function hashKey({ name, driver, description }: Card, { capabilities: can }: Facts): Finding[] {
   if (!can.rssConfig.available) return [];
   const check = `hash key of ${name}`;
@@ -142,7 +142,7 @@ function hashKey({ name, driver, description }: Card, { capabilities: can }: Fac
   ];
 }
 
-/** A setting that should have at least this value. */
+/** Checks that a setting has at least this value. */
 function atLeast({ sysctls }: Facts, check: string, name: string, least: number): Finding[] {
   const value = sysctls[name];
   if (value === undefined) return [];
@@ -164,7 +164,7 @@ function domains({ capabilities: can }: Facts): Finding[] {
 const uniqueCpus = (cpus: readonly number[]) => [...new Set(cpus)].sort((a, b) => a - b);
 const workerCpus = ({ plan }: Facts) => uniqueCpus(plan.workers.map(({ cpu }) => cpu));
 
-/** Every worker's CPU should receive packets: by interrupt, or by receive packet steering (RPS). */
+/** Checks that every worker's CPU receives packets, by interrupt or receive packet steering. */
 function receiving({ name, receive, interruptCpus }: NetworkInterface, facts: Facts): Finding {
   const check = `queues of ${name}`;
   const steered = uniqueCpus(receive.flatMap(({ steeredTo }) => steeredTo));
@@ -192,7 +192,7 @@ function receiving({ name, receive, interruptCpus }: NetworkInterface, facts: Fa
   };
 }
 
-/** Every CPU should send through its own queue: transmit packet steering (XPS). */
+/** Checks that every CPU sends through its own queue: transmit packet steering (XPS). */
 function sending({ name, transmit }: NetworkInterface, facts: Facts): Finding[] {
   if (transmit.length < 2) return [];
   const check = `XPS of ${name}`;
@@ -249,7 +249,7 @@ export function examine(facts: Facts): Finding[] {
   ];
 }
 
-/** 0: all is well. 1: something could be better. 2: something does not work. */
+/** The exit status. 0: no findings. 1: something could be better. 2: something does not work. */
 export function exitStatus(findings: readonly Finding[]): number {
   const grades: Grade[] = ['ok', 'warning', 'problem'];
   return Math.max(...findings.map(({ grade }) => grades.indexOf(grade)));

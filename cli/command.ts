@@ -1,4 +1,4 @@
-// What the commands share.
+// Shared by the commands: command lines, arguments and text.
 import { isIP } from 'node:net';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 
@@ -10,7 +10,7 @@ export interface Command {
   run(args: string[]): number | Promise<number>;
 }
 
-/** A command line that cannot be run. The message is for its author. */
+/** A command line that cannot be run. The message says why. */
 export class UsageError extends Error {}
 
 export function parse<T extends ParseArgsConfig>(config: T): ReturnType<typeof parseArgs<T>> {
@@ -21,7 +21,7 @@ export function parse<T extends ParseArgsConfig>(config: T): ReturnType<typeof p
   }
 }
 
-/** `form`: the syntax. Default: digits alone. */
+/** `form`: the syntax. Default: only digits. */
 export function number(
   name: string,
   text: string,
@@ -49,7 +49,7 @@ export function addressAndPort(text: string): AddressAndPort {
   return { address, port };
 }
 
-/** What a server would do here. plan() does not load the worker module. */
+/** The plan of a server on this host. plan() does not load the worker module. */
 export function planHere(): ServerPlan {
   return createServer({ worker: 'none', tcp: {}, udp: {} }).plan();
 }
@@ -74,7 +74,7 @@ export function configuration(key: string | undefined, buckets: string | undefin
   return config;
 }
 
-/** Aligned columns. The last one is not padded or limited. */
+/** Aligns columns. The last one is neither padded nor limited. */
 export function columns(rows: readonly (readonly string[])[]): string {
   const widest = (i: number) => rows.reduce((most, row) => Math.max(most, row[i]!.length), 0);
   const widths = rows[0]?.map((_, i) => widest(i)) ?? [];
@@ -83,7 +83,7 @@ export function columns(rows: readonly (readonly string[])[]): string {
   return rows.map((row) => `${line(row).trimEnd()}\n`).join('');
 }
 
-/** Text of at most 80 columns. Lines after the first are indented. */
+/** Wraps text at 80 columns. Lines after the first are indented. */
 export function wrap(text: string, indent: number): string {
   const lines: string[] = [];
   for (const word of text.split(' ')) {

@@ -1,4 +1,4 @@
-// freebsd-rss doctor: what is missing for RSS on this host.
+// freebsd-rss doctor: finds what is missing for RSS on this host.
 import { capabilities } from 'freebsd-rss';
 
 import { exitStatus, examine, notServed } from './checks.js';

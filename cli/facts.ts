@@ -1,4 +1,4 @@
-// Gathers what doctor judges.
+// Gathers the facts that doctor checks.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cpus, networkInterfaces } from 'node:os';
@@ -12,24 +12,24 @@ export interface NetworkInterface {
   name: string;
   receive: Queue[];
   transmit: Queue[];
-  /** CPUs of its receive interrupts; none: not known. */
+  /** CPUs of its receive interrupts; empty: unknown. */
   interruptCpus: number[];
 }
 
 /** A network card of FreeBSD. */
 export interface Card {
-  /** em0, mce1. */
+  /** "em0", "mce1". */
   name: string;
-  /** em, mce. */
+  /** "em", "mce". */
   driver: string;
-  /** dev.em.0.%desc; empty: not known. */
+  /** dev.em.0.%desc; empty: unknown. */
   description: string;
 }
 
 export interface Facts {
   capabilities: Readonly<Capabilities>;
   plan: ServerPlan;
-  /** Of the host, and of this process. */
+  /** CPUs of the host, and of this process. */
   cpus: number;
   allowedCpus: number;
   /** Soft limits of this process. */
@@ -37,9 +37,9 @@ export interface Facts {
   lockableKilobytes: number;
   /** Existing sysctl(8) names and their values. */
   sysctls: Record<string, string>;
-  /** Linux: interfaces that are devices. */
+  /** Linux: physical interfaces. */
   interfaces: NetworkInterface[];
-  /** FreeBSD: interfaces that are devices. */
+  /** FreeBSD: physical interfaces. */
   cards: Card[];
 }
 

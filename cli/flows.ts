@@ -1,4 +1,4 @@
-// freebsd-rss flows: sources whose flows to a server cover every bucket evenly.
+// freebsd-rss flows: prints sources whose flows to a server cover every bucket evenly.
 import { isIP } from 'node:net';
 
 import { toeplitz, type RssConfig } from 'freebsd-rss';
@@ -47,7 +47,7 @@ function addressText(bytes: Uint8Array): string {
   return new URL(`http://[${words.join(':')}]`).hostname.slice(1, -1);
 }
 
-/** Toeplitz hashes are linear: that of a tuple is the exclusive or of its bytes' hashes. */
+/** The Toeplitz hash is linear: a tuple's hash is the exclusive or of its bytes' hashes. */
 class LinearHash {
   readonly #tables: Uint32Array[];
 
@@ -68,7 +68,7 @@ class LinearHash {
   }
 }
 
-/** A network without its first address, and in IPv4 without the last. */
+/** The addresses of a network without the first, and in IPv4 without the last. */
 function network(cidr: string): { count: number; address(n: number): Uint8Array } {
   const [text = '', prefix = '', ...more] = cidr.split('/');
   if (isIP(text) === 0 || text.includes('%') || more.length > 0)
@@ -92,7 +92,7 @@ function network(cidr: string): { count: number; address(n: number): Uint8Array 
 
 export interface FlowsRequest {
   server: string;
-  /** Undefined: addresses alone are hashed. */
+  /** Undefined: only addresses are hashed. */
   serverPort: number | undefined;
   from: string;
   perBucket: number;

@@ -1,4 +1,4 @@
-// freebsd-rss hash: the hash and bucket of a flow.
+// freebsd-rss hash: prints the hash and bucket of a flow.
 import { bucketOf, type RssConfig, type TupleHash } from 'freebsd-rss';
 
 import {
@@ -31,7 +31,7 @@ interface Line extends TupleHash {
   tuple: '2-tuple' | '4-tuple';
 }
 
-/** The hashes of the addresses and, where both have one, of the ports too. */
+/** The hash of the addresses and, if both have a port, the hash that includes the ports. */
 export function hashes(
   protocol: 'tcp' | 'udp',
   source: AddressAndPort,

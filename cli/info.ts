@@ -1,4 +1,4 @@
-// freebsd-rss info: the kernel's configuration, and the plan of a server on it.
+// freebsd-rss info: prints the kernel's configuration, and the plan of a server on it.
 import { createHash } from 'node:crypto';
 
 import { capabilities, type Probe } from 'freebsd-rss';

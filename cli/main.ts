@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The freebsd-rss command: the name of a command, then its options.
+// The freebsd-rss program: runs the command that its first argument names.
 import { UsageError } from './command.js';
 import { commands } from './commands.js';
 
@@ -35,7 +35,7 @@ function run(args: string[]): number | Promise<number> {
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
-  process.exit(); // as head(1) closes its input early
+  process.exit(); // the reader, such as head(1), has closed its input
 });
 
 try {

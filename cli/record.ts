@@ -1,4 +1,4 @@
-// freebsd-rss record: what a host's cards say, for people who have no such card.
+// freebsd-rss record: records a host's cards and flows, for use where there is no such card.
 import { writeFileSync } from 'node:fs';
 import { cpus, release, type } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -33,9 +33,9 @@ Example:
 
 const defaultPort = 7357;
 
-/** Values that a map is made from, and what else tells one machine from another. */
+/** Values that card maps need, and values that describe the machine. */
 const names = ['kern.ostype', 'kern.osrelease', 'kern.osreldate', 'hw.ncpu', 'net.isr', 'dev'];
-/** Of dev: network cards alone. */
+/** Values of network cards beneath dev. */
 const isCardValue = (name: string, devices: ReadonlySet<string>) =>
   !name.startsWith('dev.') || devices.has(name.split('.').slice(0, 3).join('.'));
 
@@ -88,7 +88,7 @@ function toFlow(transport: 'tcp' | 'udp', flow: RecordedNativeFlow): Flow {
   return { transport, ...ends, ...own, flowId, hashType, queues: [], busiestThread: null };
 }
 
-/** Flows that wait at a socket. */
+/** Reads the flows that wait at a socket. */
 function take(listener: Listener, most: number): Flow[] {
   const flows: Flow[] = [];
   const { protocol } = listener;
@@ -119,7 +119,7 @@ async function run(args: string[]): Promise<number> {
   const { address: host, port = defaultPort } = addressAndPort(values.listen);
   const wanted = number('--flows', values.flows, 1, 100_000);
   const facts = gather(values.interface);
-  writeFileSync(file, ''); // rather now than after the flows have come
+  writeFileSync(file, ''); // fails early if the file cannot be written
   using tcp = openListener({ protocol: 'tcp', host, port });
   using udp = openListener({ protocol: 'udp', host, port: tcp.port });
   console.error(`waiting for ${wanted} flows at ${host} port ${tcp.port}, TCP and UDP`);

@@ -1,4 +1,4 @@
-// freebsd-rss replay: holds the map and the learner against a recording.
+// freebsd-rss replay: compares the card map and the key learner with a recording.
 import { readFileSync } from 'node:fs';
 
 import { parseRecording, type Recording } from '../lib/rss/card/recording.js';

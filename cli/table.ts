@@ -40,7 +40,7 @@ function rowsOf(now: ServerSnapshot, before: ServerSnapshot): Row[] {
   });
 }
 
-/** The share is of requests where the server counts them, else of new flows. */
+/** Shares are of requests if the server counts them, otherwise of new flows. */
 const load = (row: Row) => row.requests || row.accepts + row.datagrams;
 
 const compare: Record<Sorting, (a: Row, b: Row) => number> = {
@@ -89,7 +89,7 @@ function misdirection({ misdirections = [] }: Partial<ServerSnapshot>): string[]
   ];
 }
 
-/** At most `lines` lines, 4 or more, of at most 79 columns. */
+/** Returns at most `lines` lines (4 or more) of at most 79 columns. */
 export function table(
   now: ServerSnapshot,
   before: ServerSnapshot,

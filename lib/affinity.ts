@@ -1,4 +1,5 @@
 // CPU affinity of threads.
+import { maxCpu } from './contract.js';
 import { argumentTypeError, systemError, unwrap } from './errors.js';
 import { native } from './native.js';
 import { checkInteger } from './validate.js';
@@ -9,7 +10,7 @@ export type CpuSet = readonly number[] | string;
 function toList(cpus: CpuSet): number[] {
   if (typeof cpus === 'string') return affinity.parse(cpus);
   if (!Array.isArray(cpus)) throw argumentTypeError('cpus', 'an array or a CPU list', cpus);
-  return cpus.map((cpu) => checkInteger('cpus', cpu, 0, 65535));
+  return cpus.map((cpu) => checkInteger('cpus', cpu, 0, maxCpu));
 }
 
 /** CPU affinity of the calling thread. Other threads of the process keep theirs. */

@@ -86,6 +86,32 @@ export const connectionSlotBits = 20;
 /** OwnerLock: the bit of the word that is set while threads sleep. Tokens are smaller. */
 export const lockContended = 0x20000000;
 
+/** M_HASHTYPE_*, as IP_FLOWTYPE reports them. */
+export const hashTypeNumber = {
+  none: 0,
+  ipv4: 129,
+  'tcp-ipv4': 130,
+  ipv6: 131,
+  'tcp-ipv6': 132,
+  'ipv6-ex': 133,
+  'tcp-ipv6-ex': 134,
+  'udp-ipv4': 135,
+  'udp-ipv4-ex': 136,
+  'udp-ipv6': 137,
+  'udp-ipv6-ex': 138,
+  opaque: 63,
+  'opaque-hash': 191,
+} as const;
+/** Bit of a hash type (M_HASHTYPE_INNER): the hash is that of the inner headers. */
+export const hashTypeInner = 0x40;
+
+/** Bytes of an RSS key. */
+export const rssKeySize = 40;
+/** Most bits of an RSS configuration: 128 buckets. */
+export const rssMaxBits = 7;
+/** The largest CPU number. */
+export const maxCpu = 65_535;
+
 /** Fields of BucketCounters (native/core/counters.h), in order. */
 export const counterNames = [
   'accepted',

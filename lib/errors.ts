@@ -1,5 +1,4 @@
-// All errors are made here: system errors in the shape of Node's, and this package's own with a
-// code.
+// Makes all errors: system errors in the shape of Node's, and this package's own with a code.
 import { getSystemErrorMap, getSystemErrorName } from 'node:util';
 
 import type { Failure } from './native.js';

@@ -99,8 +99,9 @@ function entry(section, name, { facts }, doc) {
 const comments = docComments();
 const text = [
   '# Options',
-  'Made by `scripts/options-doc.mjs` from the tables that check the options. An unknown option, a ' +
-    'value of another type or one out of range is a TypeError or RangeError that names the option.',
+  'Made by `scripts/options-doc.mjs` from the tables that check the options. An unknown option, ' +
+    'a value of another type or one out of range is a TypeError or RangeError that names ' +
+    'the option.',
   ...sections.flatMap(([title, table, interfaces]) => [
     `## ${title}`,
     Object.entries(table)

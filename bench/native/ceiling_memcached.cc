@@ -1,5 +1,5 @@
-// What C can do: get, set and multiget from an epoll loop and a hash table, one recv(2) and one
-// send(2) per readable connection. No expiry, no eviction, no limits: a ceiling, not a server.
+// An upper bound in C: get, set and multiget from an epoll loop and a hash table, with one recv(2)
+// and one send(2) per readable connection. Without expiry, eviction and limits it is no server.
 //
 //   ceiling_memcached port=N [cpu=0]
 #include <errno.h>
@@ -27,8 +27,8 @@ class Table {
  public:
   Item* Find(const char* key, size_t length) {
     uint32_t hash = Hash(key, length);
-    for (uint32_t slot = hash & kMask;; slot = (slot + 1) & kMask) {
-      Item* item = slots_[slot].get();
+    for (uint32_t i = hash & kMask;; i = (i + 1) & kMask) {
+      Item* item = items_[i].get();
       if (item == nullptr) return nullptr;
       if (item->hash == hash && item->key.size() == length &&
           memcmp(item->key.data(), key, length) == 0)
@@ -38,10 +38,10 @@ class Table {
   void Set(const char* key, size_t length, const char* value, size_t size) {
     Item* item = Find(key, length);
     if (item == nullptr) {
-      uint32_t hash = Hash(key, length), slot = hash & kMask;
-      while (slots_[slot] != nullptr) slot = (slot + 1) & kMask;
-      slots_[slot].reset(new Item{hash, std::string(key, length), {}});
-      item = slots_[slot].get();
+      uint32_t hash = Hash(key, length), i = hash & kMask;
+      while (items_[i] != nullptr) i = (i + 1) & kMask;
+      items_[i].reset(new Item{hash, std::string(key, length), {}});
+      item = items_[i].get();
     }
     item->answer = "VALUE " + item->key + " 0 " + std::to_string(size) + "\r\n";
     item->answer.append(value, size);
@@ -55,13 +55,13 @@ class Table {
     for (size_t i = 0; i < length; ++i) hash = (hash ^ static_cast<uint8_t>(key[i])) * 16777619u;
     return hash;
   }
-  std::vector<std::unique_ptr<Item>> slots_ = std::vector<std::unique_ptr<Item>>(kMask + 1);
+  std::vector<std::unique_ptr<Item>> items_ = std::vector<std::unique_ptr<Item>>(kMask + 1);
 };
 
 Table table;
 char input[256 * 1024], output[1 << 20];
 
-// Answers the complete requests of [at, end); returns where the first incomplete one begins.
+// Answers the complete requests of [at, end). Returns where the first incomplete one begins.
 const char* Serve(const char* at, const char* end, char** out) {
   char* to = *out;
   while (at < end) {
@@ -117,7 +117,7 @@ int main(int count, char** words) {
   event.events = EPOLLIN;
   event.data.fd = listener;
   epoll_ctl(poll, EPOLL_CTL_ADD, listener, &event);
-  std::vector<std::string> rest(65536);  // by descriptor: of a request that is not complete
+  std::vector<std::string> rest(65536);  // incomplete requests, by descriptor
   for (;;) {
     constexpr int kEvents = 256;
     epoll_event events[kEvents];

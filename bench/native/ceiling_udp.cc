@@ -1,4 +1,4 @@
-// What C can do: an echo of up to 64 datagrams by one recvmmsg(2) and one sendmmsg(2).
+// An upper bound in C: echoes up to 64 datagrams by one recvmmsg(2) and one sendmmsg(2).
 //
 //   ceiling_udp port=N [cpu=0]
 #include <netinet/in.h>
@@ -25,13 +25,13 @@ int main(int count, char** words) {
   interest.events = EPOLLIN;
   epoll_ctl(poll, EPOLL_CTL_ADD, fd, &interest);
   constexpr unsigned kBatch = 64;
-  static char slots[kBatch][1920];
+  static char cells[kBatch][1920];
   static sockaddr_storage peers[kBatch];
   mmsghdr headers[kBatch];
   iovec parts[kBatch];
   memset(headers, 0, sizeof headers);
   for (unsigned i = 0; i < kBatch; ++i) {
-    parts[i].iov_base = slots[i];
+    parts[i].iov_base = cells[i];
     headers[i].msg_hdr.msg_iov = &parts[i];
     headers[i].msg_hdr.msg_iovlen = 1;
     headers[i].msg_hdr.msg_name = &peers[i];
@@ -40,7 +40,7 @@ int main(int count, char** words) {
     epoll_wait(poll, &event, 1, -1);
     for (;;) {
       for (unsigned i = 0; i < kBatch; ++i) {
-        parts[i].iov_len = sizeof slots[i];
+        parts[i].iov_len = sizeof cells[i];
         headers[i].msg_hdr.msg_namelen = sizeof peers[i];
       }
       int received = recvmmsg(fd, headers, kBatch, MSG_DONTWAIT, nullptr);

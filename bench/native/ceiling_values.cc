@@ -1,5 +1,5 @@
-// What a plain loop in C reaches with large values: epoll, and writev(2) from the heap or
-// sendfile(2) from a memfd.
+// An upper bound in C for large values: an epoll loop with writev(2) from the heap, or sendfile(2)
+// from a memfd.
 //
 //   ceiling_values port=N size=N [how=writev|sendfile] [cpu=0] [keys=16]
 #include <errno.h>
@@ -17,8 +17,8 @@ namespace {
 using namespace bench;
 
 struct Client {
-  size_t requests = 0;  // not answered
-  size_t sent = 0;      // of the answer to the first
+  size_t requests = 0;  // received and not answered
+  size_t sent = 0;      // bytes of the answer to the first of these
 };
 
 }  // namespace
@@ -63,7 +63,7 @@ int main(int count, char** words) {
         continue;
       }
       Client& client = clients[fd];
-      // Also a client that has gone is seen here.
+      // This also finds clients that have disconnected.
       if ((events[e].events & ~EPOLLOUT) != 0) {
         ssize_t got = recv(fd, input, sizeof input, 0);
         if (got <= 0) {

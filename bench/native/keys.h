@@ -22,12 +22,12 @@ inline std::string ValueOf(unsigned n) {
   return value;
 }
 
-// What a server answers for the key, without the END line.
+// A server's answer for the key, without the END line.
 inline std::string ItemOf(unsigned n) {
   return "VALUE " + KeyOf(n) + " 0 32\r\n" + ValueOf(n) + "\r\n";
 }
 
-// xorshift: the clients' keys are the same in every run.
+// xorshift. The clients' keys are the same in every run.
 class Random {
  public:
   unsigned Next() {

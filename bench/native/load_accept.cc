@@ -1,4 +1,5 @@
-// Connections, not requests: connect, one get, its answer, reset; `flight` at a time.
+// Load by connections: each connects, sends one get, reads the answer and resets. `flight` at a
+// time.
 //
 //   load_accept port=N pid=N [flight=16] [cpu=1]
 #include <errno.h>
@@ -44,7 +45,7 @@ int main(int count, char** words) {
     attempt = Attempt();
     attempt.began = Now();
     attempt.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    linger reset{1, 0};  // no TIME_WAIT: ports would run out
+    linger reset{1, 0};  // with TIME_WAIT, ports would run out
     setsockopt(attempt.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     if (connect(attempt.fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 &&
         errno != EINPROGRESS)

@@ -1,6 +1,5 @@
-// Load on a memcached server over TCP: `connections` of them, each with one request in flight, or
-// `depth` pipelined ones. Every answer is compared with the expected bytes. The answer to an echo
-// is the request.
+// Load on a memcached server: TCP connections, each with `depth` pipelined requests in flight.
+// Every answer is compared with the expected bytes. The answer to an echo is the request.
 //
 //   load_memcached port=N pid=N work=get|multiget|set|mixed|touch|incr|cas|delete|echo
 //                  [connections=50] [depth=1] [keys=16] [cpu=1] [spin=1]
@@ -27,7 +26,7 @@ std::string SetNumber(unsigned n) {
   return "set " + KeyOf(n) + " 0 0 10\r\n1000000000\r\n";
 }
 
-// What a work does besides getting: requests that are equally long for every key, and their answer.
+// The requests of a work besides gets, which are equally long for all keys, and their answer.
 struct Change {
   std::string (*request)(unsigned n);
   std::string_view answer;
@@ -36,16 +35,16 @@ struct Change {
 Change ChangeOf(const std::string& work) {
   if (work == "touch")
     return {[](unsigned n) { return "touch " + KeyOf(n) + " 0\r\n"; }, "TOUCHED\r\n"};
-  // By 0, so that the answer is known.
+  // Increments by 0, so that the answer is known.
   if (work == "incr")
     return {[](unsigned n) { return "incr " + KeyOf(n) + " 0\r\n"; }, "1000000000\r\n"};
-  // With a number that no item has: found and compared, not stored.
+  // The CAS number is one that no item has: the item is found and compared, not stored.
   if (work == "cas")
     return {[](unsigned n) {
               return "cas " + KeyOf(n) + " 0 0 32 999999999999\r\n" + ValueOf(n) + "\r\n";
             },
             "EXISTS\r\n"};
-  // Of an item that has just been stored.
+  // Deletes an item that has just been stored.
   if (work == "delete")
     return {[](unsigned n) {
               return "set " + KeyOf(n) + " 0 0 32 noreply\r\n" + ValueOf(n) + "\r\ndelete " +
@@ -72,8 +71,8 @@ void Fill(uint16_t port, std::string (*set)(unsigned)) {
   close(fd);
 }
 
-// Requests and answers are made beforehand, so that a client's own work is small. A single get or
-// set is not even copied.
+// Requests and answers are prepared, so that the client itself does little. A single get or set is
+// not even copied.
 class Requests {
  public:
   Requests(const std::string& work, unsigned depth, unsigned keys)
@@ -93,7 +92,7 @@ class Requests {
   }
   unsigned operations() const { return multi_ ? 1 : depth_; }
 
-  // The next request, valid until the next call, and what has to be answered.
+  // Returns the next request, valid until the next call, and sets the answer that is expected.
   std::string_view Next(std::string* own, std::string_view* expected) {
     request_.clear();
     own->clear();
@@ -125,7 +124,7 @@ class Requests {
  private:
   static constexpr std::string_view kEnd = "END\r\n";
 
-  // The n-th of the equally long pieces.
+  // The n-th of kKeys equally long pieces.
   static std::string_view Part(const std::string& all, unsigned n) {
     size_t length = all.size() / kKeys;
     return std::string_view(all).substr(n * length, length);
@@ -141,15 +140,15 @@ class Requests {
 
 struct Client {
   int fd = -1;
-  std::string own;            // backs `expected` where that is not ready made
-  std::string_view expected;  // still to come
+  std::string own;            // backs `expected` where the answer is not prepared
+  std::string_view expected;  // rest of the answer
   double asked = 0;
-  size_t previous = 0, next = 0;  // in order of asking
+  size_t previous = 0, next = 0;  // neighbours in the order of requests
 };
 
-// The connections, in the order of their requests. A server answers about in that order, so only
+// The connections, in the order of their requests. A server answers roughly in that order, so only
 // the oldest few are polled. poll(2) without waiting takes no lock of the socket and leaves nothing
-// on it to be woken: this client costs a server less than epoll(7) does.
+// on it to wake, so it costs the server less than epoll(7).
 class Load {
  public:
   Load(Requests* requests, Slices* slices, uint16_t port, size_t connections, bool spin)
@@ -174,10 +173,10 @@ class Load {
   }
 
  private:
-  static constexpr size_t kHead = 0;  // of the list
+  static constexpr size_t kHead = 0;  // head of the list
   static constexpr size_t kOldest = 16;
 
-  // False when the slice is over and every request is answered.
+  // False once the slice is over and every request has been answered.
   bool Continue(double now) {
     asking_ = slices_->Asking(now, operations_);
     return asking_ || clients_[kHead].next != kHead;
@@ -202,7 +201,7 @@ class Load {
     }
   }
 
-  // For clients that share a CPU with a server.
+  // For a client that shares its CPU with a server.
   void Wait() {
     constexpr int kEvents = 64;
     epoll_event events[kEvents];
@@ -223,7 +222,7 @@ class Load {
     SendAll(client.fd, request);
   }
 
-  // False when nothing had come.
+  // False when nothing has arrived.
   bool Receive(size_t i) {
     static char buffer[256 * 1024];
     Client& client = clients_[i];
@@ -246,7 +245,7 @@ class Load {
   Requests* requests_;
   Slices* slices_;
   std::vector<Client> clients_;
-  int epoll_;  // none where the client spins
+  int epoll_;  // -1 if the client spins
   bool asking_ = false;
   uint64_t operations_ = 0;
 };

@@ -1,10 +1,10 @@
 // Load on a UDP server: `sockets` connected sockets with `window` requests in flight each. Requests
-// are sent with UDP_SEGMENT, several by one call, so that the client costs less than any server.
+// are sent by UDP_SEGMENT, several per call, so that the client costs less than any server.
 //
 //   load_udp port=N pid=N work=echo|get [length=510] [sockets=16] [window=32] [cpu=1]
 //
-// echo: datagrams of `length` bytes, numbered; the number and the first bytes of every answer are
-// compared, and all bytes of every sixteenth batch. get: memcached's frames, compared whole.
+// echo: numbered datagrams of `length` bytes. The first bytes of every answer are compared, and all
+// bytes of every sixteenth batch. get: memcached's frames, which are compared as a whole.
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -27,7 +27,7 @@ using namespace bench;
 constexpr unsigned kBatch = 64;
 constexpr size_t kLongest = 2048;
 constexpr double kLostAfter = 0.2;  // seconds
-constexpr size_t kHead = 16;        // bytes of an answer that are read where not all are
+constexpr size_t kHead = 16;        // bytes read of an answer that is not compared whole
 
 struct Socket {
   int fd = -1;
@@ -36,7 +36,7 @@ struct Socket {
   double sent = 0;
 };
 
-// A request or an answer of number n; both begin with the number, big endian.
+// Request and answer number n. Both begin with the number, big endian.
 class Messages {
  public:
   Messages(bool echo, size_t length) : echo_(echo), length_(echo ? length : 8 + 15) {
@@ -166,7 +166,7 @@ int main(int count, char** words) {
                 !messages.IsAnswer(incoming[i], size))
               ++slices.bad;
           operations += static_cast<uint64_t>(got);
-          // Answers that were taken for lost may still come.
+          // Answers that were counted as lost may still arrive.
           unsigned answered = std::min(s.outstanding, static_cast<unsigned>(got));
           s.outstanding -= answered;
           outstanding -= answered;

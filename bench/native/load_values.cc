@@ -1,9 +1,9 @@
-// Large values: each connection asks for one after the other, `depth` requests ahead, and reads the
-// answers or has the kernel throw them away.
+// Load by large values: each connection requests one after the other, `depth` requests ahead, and
+// reads the answers or lets the kernel discard them.
 //
 //   load_values port=N pid=N size=N work=raw|get [connections=64] [depth=2] [copy=0]
 //               [keys=16] [cpu=1]
-//   load_values port=N size=N work=set [keys=16]: stores the values, and ends
+//   load_values port=N size=N work=set [keys=16]: stores the values and ends
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -19,7 +19,7 @@ using namespace bench;
 
 struct Client {
   int fd = -1;
-  size_t left = 0;  // of the answer that is being read
+  size_t left = 0;  // bytes of the answer that is being read
   double asked = 0;
 };
 

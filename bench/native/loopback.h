@@ -19,7 +19,7 @@ inline sockaddr_in Loopback(uint16_t port) {
   return address;
 }
 
-// A non-blocking listener, whose connections are without Nagle's delay.
+// A non-blocking listener. Its connections have no Nagle delay.
 inline int Listen(uint16_t port) {
   int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), on = 1;
   setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -31,7 +31,7 @@ inline int Listen(uint16_t port) {
   return listener;
 }
 
-// A blocking TCP connection without Nagle's delay.
+// A blocking TCP connection without Nagle delay.
 inline int Connect(uint16_t port) {
   sockaddr_in address = Loopback(port);
   int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;

@@ -1,4 +1,4 @@
-// CPU time of processes in nanoseconds, and what else the machine did. Linux: /proc.
+// CPU time of processes with the resolution of nanoseconds, and of other work (Linux: /proc).
 #pragma once
 
 #include <dirent.h>
@@ -27,13 +27,13 @@ inline double Now() {
   return Seconds(CLOCK_MONOTONIC);
 }
 
-// CPU seconds of a process, over all its threads, those that have ended too; 0 if there is none.
+// CPU seconds of a process, including threads that have ended; 0 if there is no such process.
 inline double CpuOf(pid_t pid) {
   clockid_t clock;
   return clock_getcpuclockid(pid, &clock) == 0 ? Seconds(clock) : 0;
 }
 
-// Calls `visit` with the number of every entry of a folder of /proc that has one as its name.
+// Calls `visit` with the name of every entry of a folder of /proc that is a number.
 template <typename Visit>
 void ForEachNumber(const char* folder, Visit visit) {
   DIR* directory = opendir(folder);
@@ -75,7 +75,7 @@ class ProcessTree {
   std::vector<pid_t> pids_;
 };
 
-// What else the machine did between Begin() and End(), besides a server and this process.
+// Work of the machine between Begin() and End(), except for that of a server and this process.
 class Machine {
  public:
   Machine() {
@@ -108,12 +108,12 @@ class Machine {
     forks -= forks_before;
   }
 
-  double others = 0;   // CPU seconds of the others that are alive at the end
-  double stolen = 0;   // seconds that the hypervisor gave to others, in steps of 10 ms
+  double others = 0;   // CPU seconds of other processes that are alive at the end
+  double stolen = 0;   // seconds taken by the hypervisor, in steps of 10 ms
   uint64_t forks = 0;  // processes and threads that were started
 
  private:
-  // Neither the server nor this process, nor what the kernel does for the load.
+  // Leaves out the server, this process, and the kernel's threads that serve the load.
   template <typename Visit>
   void ForEachOther(const ProcessTree& server, Visit visit) {
     ForEachNumber("/proc", [&](int pid) {

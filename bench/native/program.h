@@ -1,4 +1,4 @@
-// What the programs of the bench share: name=value arguments, failing, and pinning to a CPU.
+// Shared by the programs of the bench: name=value arguments, failing, and pinning to a CPU.
 #pragma once
 
 #include <sched.h>
@@ -21,7 +21,7 @@ namespace bench {
   exit(1);
 }
 
-// name=value arguments. A name that is never asked for is an error.
+// name=value arguments. An unknown name is an error.
 class Arguments {
  public:
   Arguments(int count, char** words) {

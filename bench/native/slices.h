@@ -1,5 +1,5 @@
-// The slices of a load client. It keeps its connections, and reads from standard input for how many
-// seconds to send requests next; each slice prints one line of JSON.
+// The slices of a load client. The client keeps its connections. It reads from standard input how
+// many seconds to send requests for, and prints a line of JSON for each such slice.
 #pragma once
 
 #include <stdint.h>
@@ -13,7 +13,7 @@
 
 namespace bench {
 
-// Microseconds, 1 to about 10^6, to within 1.6 %: 64 steps per power of two.
+// A histogram of 1 to about 10^6 microseconds, exact to 1.6 %: 64 steps per power of two.
 class Latencies {
  public:
   void Add(double seconds) {
@@ -43,14 +43,14 @@ class Latencies {
   uint64_t total_ = 0;
 };
 
-// A slice is a warm-up, in which the CPU's caches fill again with what the server needs, and then
-// the time that counts. A client calls Asking() in its loop, sends requests while that is true,
-// receives the answers that are still to come, and calls Print().
+// A slice begins with a warm-up, in which the CPU's caches fill again for this server. Then comes
+// the time that counts. A client calls Asking() in its loop and sends requests while that is true.
+// Then it receives the outstanding answers and calls Print().
 class Slices {
  public:
   explicit Slices(pid_t server) : server_(server) {}
 
-  // Waits for the next slice; false at the end of standard input.
+  // Waits for the next slice. False at the end of standard input.
   bool Next() {
     if (scanf("%lf", &seconds_) != 1) return false;
     tree_ = ProcessTree(server_);
@@ -61,7 +61,7 @@ class Slices {
     return true;
   }
 
-  // Whether requests are sent; called with a fresh clock and the number of operations ever.
+  // Whether to send requests. `operations`: of all slices so far.
   bool Asking(double now, uint64_t operations) {
     if (phase_ == Phase::kOver) return false;
     if (phase_ == Phase::kWarmUp) {
@@ -103,11 +103,11 @@ class Slices {
   Latencies latencies;
   double idle = 0;    // CPU seconds that the client has spent waiting busily
   uint64_t bad = 0;   // answers that were not the expected ones
-  uint64_t lost = 0;  // answers that have not come
+  uint64_t lost = 0;  // answers that have not arrived
 
  private:
   enum class Phase { kWarmUp, kCounting, kOver };
-  static constexpr double kWarmUp = 0.2;  // of the time that counts
+  static constexpr double kWarmUp = 0.2;  // share of the time that counts
 
   pid_t server_;
   ProcessTree tree_{0};

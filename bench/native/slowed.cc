@@ -1,5 +1,5 @@
-// Runs a command, and makes it slower by a known share: a second process on the same CPU uses that
-// share of the CPU time that the command uses. It rests while the command rests.
+// Runs a command and slows it down by a known share. A second process on the same CPU uses that
+// share of the CPU time that the command uses. It sleeps while the command sleeps.
 //
 //   slowed SHARE COMMAND...
 #include <signal.h>
@@ -26,7 +26,7 @@ int main(int count, char** words) {
     double now = CpuOf(command);
     debt += share * (now - used);
     used = now;
-    // The process's own clock, so that what it needs besides burning counts, too.
+    // Uses the process's own clock, so that its other CPU time counts, too.
     double own = Seconds(CLOCK_PROCESS_CPUTIME_ID), until = burnt + debt;
     while (own < until) own = Seconds(CLOCK_PROCESS_CPUTIME_ID);
     debt -= own - burnt;

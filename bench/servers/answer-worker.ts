@@ -1,4 +1,4 @@
-// Answers whatever comes with the item that load_accept asks for.
+// Answers all input with the item that load_accept asks for.
 import { defineWorker } from 'freebsd-rss/worker';
 
 import { itemOf } from './data.js';

@@ -1,4 +1,4 @@
-// Echo in batches: copied, as the thin forms do it, so that the forms alone differ.
+// Echo in batches. Streams are copied, as in per-item-worker.ts, so that only the forms differ.
 import { defineWorker } from 'freebsd-rss/worker';
 
 export default defineWorker({

@@ -1,6 +1,6 @@
 // The memcached of node-net.ts on node:cluster with its default scheduling. Each worker is pinned
-// to a CPU, which makes it faster. Workers share no items: each has the one that load_accept asks
-// for.
+// to a CPU, which makes it faster. Workers do not share items: each has the one that load_accept
+// asks for.
 // node cluster.js PORT CPU...
 import cluster from 'node:cluster';
 

@@ -1,4 +1,4 @@
-// The data set of bench/native/keys.h, for servers that are not asked to store it.
+// The data set of bench/native/keys.h, for servers in which no client stores it.
 export function valueOf(n: number): string {
   let value = `v${n}-`;
   while (value.length < 32) value += String.fromCharCode(97 + ((n + value.length) % 26));

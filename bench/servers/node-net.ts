@@ -8,7 +8,7 @@ const end = Buffer.from('END\r\n');
 const stored = Buffer.from('STORED\r\n');
 const error = Buffer.from('ERROR\r\n');
 
-/** Answers the complete requests of `input`; returns how many bytes they took. */
+/** Answers the complete requests of `input`. Returns their length in bytes. */
 function serve(input: Buffer, answers: Buffer[]): number {
   let at = 0;
   for (;;) {

@@ -1,4 +1,4 @@
-// Echo by the thin forms, one connection and one datagram at a time.
+// Echo by perConnection() and perDatagram().
 import { defineWorker, perConnection, perDatagram } from 'freebsd-rss/worker';
 
 export default defineWorker({

@@ -1,4 +1,4 @@
-// A server of ours with the steering, hand-off and worker module that its command line says.
+// A server with the steering, hand-off and worker module of its command line.
 // node steered.js PORT tcp|udp STEERING HANDOFF WORKERS MODULE
 import { createServer, type ServerOptions } from 'freebsd-rss';
 

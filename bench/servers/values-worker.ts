@@ -1,4 +1,4 @@
-// Answers each line with the next of 16 large values, which lie in a segment.
+// Answers each line with the next of 16 large values in a segment.
 import { ShmSegment } from 'freebsd-rss';
 import { defineWorker } from 'freebsd-rss/worker';
 

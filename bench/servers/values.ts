@@ -2,7 +2,7 @@
 //
 //   node values.js PORT SIZE net|auto|always|never
 //
-// net: by socket.write(). The others: by the engine from a segment, with this option zeroCopy.
+// net: sends by socket.write(). The others: the engine sends from a segment with that zeroCopy.
 import net from 'node:net';
 
 import { createServer } from 'freebsd-rss';

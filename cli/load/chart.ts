@@ -10,7 +10,7 @@ export interface Vega {
   View: new (runtime: object, options: { renderer: 'none' }) => View;
 }
 
-/** Throws UsageError when it is not installed. */
+/** Loads vega. Throws UsageError when it is not installed. */
 export async function loadVega(): Promise<Vega> {
   try {
     return (await import('vega')) as unknown as Vega;
@@ -23,7 +23,7 @@ const width = 520;
 const height = 150;
 const gap = 60;
 
-/** One plot of the column: `y` over `x`. */
+/** A plot of `y` over `x`. */
 function plot(
   row: number,
   data: string,
@@ -106,7 +106,7 @@ export function chart(vega: Vega, title: string, { latency, perSecond }: Outcome
     rate,
     p99: percentile(latency, 99) / 1000,
   }));
-  // 1 / (1 - share): the tail gets as much room as the rest.
+  // 1 / (1 - share) gives the tail as much room as the rest.
   const percentiles = Array.from({ length: 51 }, (_, i) => 10 ** (i / 10)).map((inverse) => ({
     inverse,
     latency: percentile(latency, Math.max(1e-9, 100 - 100 / inverse)) / 1000,

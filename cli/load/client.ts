@@ -1,4 +1,4 @@
-// A client worker of `freebsd-rss load`: keeps its connections busy, in a closed loop or on time.
+// A client worker of `freebsd-rss load`: keeps its connections busy, in a closed loop or at a rate.
 import { performance } from 'node:perf_hooks';
 import { BroadcastChannel } from 'node:worker_threads';
 
@@ -16,7 +16,7 @@ const reconnectAfterMs = 100;
 const headerSize = 8;
 const mark = 0x52535300;
 
-/** One worker. */
+/** A client worker. */
 class Client {
   readonly #context: WorkerContext;
   readonly #settings: ClientSettings;
@@ -44,7 +44,7 @@ class Client {
     this.#isUdp = settings.target.protocol === 'udp';
     const { length: count } = this.#sources;
     const { depth } = settings;
-    // UDP: late answers to requests that were given up must be recognised.
+    // Late UDP answers to requests that have timed out must be recognised.
     const window = 2 ** Math.ceil(Math.log2(this.#isUdp ? Math.max(1024, depth * 2) : depth * 2));
     this.#lanes = new Lanes(count, depth, window, !this.#isUdp);
     this.#sizes = drawSizes(settings.sizes);
@@ -129,7 +129,7 @@ class Client {
   #report(last: boolean): void {
     if (!last && this.#pacer.trial === undefined) return;
     const { counts, latency, answers } = this.#lanes;
-    // A histogram that has been sent still shows its receiver what is recorded later.
+    // The receiver of a histogram also sees what is recorded after it was sent.
     this.#lanes.latency = newHistogram();
     const trial = this.#trial;
     if (last) this.#post({ type: 'answers', trial, byConnection: answers, lag: this.#pacer.lag });
@@ -192,7 +192,7 @@ class Client {
       try {
         this.#connect(lane);
       } catch {
-        return this.#reconnect(lane); // the source is still taken, or descriptors are short
+        return this.#reconnect(lane); // the source is still in use, or descriptors are exhausted
       }
       this.#lanes.up(lane);
       this.#pacer.answered(lane, performance.now());

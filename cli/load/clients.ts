@@ -1,4 +1,4 @@
-// The client workers, seen from the main thread: one trial after the other.
+// The client workers, as the main thread sees them: runs one trial after the other.
 import { randomUUID } from 'node:crypto';
 import { BroadcastChannel } from 'node:worker_threads';
 
@@ -16,7 +16,7 @@ import {
 import type { LoadOptions } from './options.js';
 import { type Outcome, type Second, Tally, type TrialLimits } from './tally.js';
 
-/** Room for an answer besides its value. */
+/** Bytes of an answer besides its value. */
 const answerRoom = 64 * 1024;
 const largestPage = 2 ** 26;
 
@@ -52,7 +52,7 @@ export class Clients {
   /** Starts workers and connects. `onWrong` gets a description of the first wrong answer. */
   static async start(options: LoadOptions, onWrong: (message: string) => void): Promise<Clients> {
     const { target, sources, workers, sizes } = options;
-    // Neighbours go to different workers, as sources of one bucket are adjacent.
+    // Neighbours go to different workers, because sources of one bucket are adjacent.
     const shares = Array.from({ length: workers }, (_, worker) =>
       sources.map((_, i) => i).filter((i) => i % workers === worker),
     );
@@ -85,7 +85,7 @@ export class Clients {
       worker: new URL('./client.js', import.meta.url),
       workers,
       blockedAfter: 0,
-      restartLimit: 0, // another worker would have other connections
+      restartLimit: 0, // a restarted worker would lack the connections
       stream: {
         maxInput: largest,
         outputSize: 2 ** 20,
@@ -107,7 +107,7 @@ export class Clients {
     return new Clients(server, orders, reports, onWrong, shares, buckets);
   }
 
-  /** Runs one; `onSecond` is called once a second. */
+  /** Runs a trial. Calls `onSecond` once a second. */
   run(how: TrialLimits, onSecond: (second: Second) => void = () => undefined): Promise<Outcome> {
     const number = ++this.#trial;
     const { rate, seconds, fill = false } = how;
@@ -133,7 +133,7 @@ export class Clients {
     });
   }
 
-  /** Ends the current trial early; no other should follow. */
+  /** Ends the current trial early. No other should follow. */
   stop(): void {
     this.stopped = true;
     this.#orders.postMessage('stop' satisfies Order);

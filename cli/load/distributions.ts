@@ -1,4 +1,4 @@
-// Random choices, drawn beforehand: the hot path reads a table.
+// Random choices. They are drawn in advance, so that the hot path only reads a table.
 import type { Sizes } from './messages.js';
 
 const tableSize = 2 ** 16;
@@ -10,7 +10,7 @@ export interface Drawing {
   take(): number;
 }
 
-/** Results of `draw`, which take() repeats in a circle. Two of one size would repeat in step. */
+/** Results of `draw`, which take() repeats. Tables of the same size would repeat in step. */
 class Drawn implements Drawing {
   readonly #table: Uint32Array;
   #at = 0;
@@ -26,7 +26,7 @@ class Drawn implements Drawing {
   }
 }
 
-/** Index of the first of the ascending `sums` that exceeds a random part of the last. */
+/** Index of the first of the ascending `sums` that exceeds a random share of the last. */
 function pick(sums: Float64Array): number {
   const wanted = Math.random() * sums.at(-1)!;
   let [low, high] = [0, sums.length - 1];
@@ -43,7 +43,7 @@ function running(weights: Float64Array): Float64Array {
   return weights;
 }
 
-/** Numbers below `count`, the i-th as often as 1 / (i + 1)^exponent; exponent 0: all alike. */
+/** Numbers i below `count`, with weights 1 / (i + 1)^exponent. Exponent 0: all equally often. */
 export function zipf(count: number, exponent: number): Drawing {
   if (exponent === 0) return { take: () => Math.floor(Math.random() * count) };
   const sums = running(Float64Array.from({ length: count }, (_, i) => (i + 1) ** -exponent));
@@ -51,7 +51,7 @@ export function zipf(count: number, exponent: number): Drawing {
   return new Drawn(() => pick(sums), size);
 }
 
-/** 1 for this share, else 0. */
+/** 1 with this probability, else 0. */
 export function drawShare(share: number): Drawing {
   return { take: () => (Math.random() < share ? 1 : 0) };
 }

@@ -1,11 +1,11 @@
-// Searches the highest rate without loss as RFC 2544 (26.1) does: by trials between the highest
-// rate that passed and the lowest that failed, until the two are close.
+// Searches for the highest rate without loss, as RFC 2544 (26.1) does: by trials between the
+// highest rate that has passed and the lowest that has failed, until the two are close.
 import type { Clients } from './clients.js';
 import type { Outcome } from './tally.js';
 
 /** The search ends when the two rates differ by less than this share. */
 const resolution = 0.02;
-/** Trials above the highest rate so far: the closed loop may not have found it. */
+/** Trials above the rate of the closed loop, which may not have been the highest. */
 const growth = 1.5;
 const mostTrials = 24;
 
@@ -15,14 +15,14 @@ export interface TrialResult {
   outcome: Outcome;
 }
 
-/** Everything was sent on time, and answered before `timeout` milliseconds had passed. */
+/** Whether everything was sent on time and answered within `timeout` milliseconds. */
 export function passes({ counts, wanted, seconds, lag }: Outcome, timeout: number): boolean {
   const sentAll = counts.sent >= 0.98 * wanted! * seconds;
   const onTime = lag.count === 0 || lag.percentile(99) < timeout * 1e6;
   return counts.lost === 0 && counts.errors + counts.wrong === 0 && sentAll && onTime;
 }
 
-/** Calls `onTrial` after each trial. Undefined: not even the lowest rate passes. */
+/** Calls `onTrial` after each trial. Returns undefined when not even the lowest rate passes. */
 export async function findMax(
   clients: Clients,
   seconds: number,

@@ -1,15 +1,15 @@
-// Requests in flight on each connection, and their outcome. On each lane requests are numbered from
-// 0 on. A ring keeps when they were due, from which latency counts.
+// Requests in flight on each connection, and their outcome. The requests of a lane are numbered
+// from 0 on. A ring holds the times at which they were due; latency counts from there.
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 
 import type { Counts } from './messages.js';
 
-/** In the ring: answered, and not in time. */
+/** Values in the ring: answered, and timed out. */
 const settled = 0;
 const givenUp = -1;
 
 export function newHistogram(): RecordableHistogram {
-  // Nanoseconds up to a minute; three figures.
+  // Nanoseconds up to a minute, with three significant figures.
   return createHistogram({ lowest: 1, highest: 60_000_000_000, figures: 3 });
 }
 
@@ -32,28 +32,25 @@ export function newCounts(): Counts {
 export class Lanes {
   readonly counts = newCounts();
   latency = newHistogram();
-  /** Answers by lane. */
+  /** Number of answers of each lane. */
   readonly answers: Float64Array;
-  /** Requests that may be sent now, of all lanes. */
+  /** How many requests may be sent now, on all lanes. */
   free: number;
   readonly #depth: number;
   readonly #window: number;
   readonly #inOrder: boolean;
   readonly #times: Float64Array;
-  /**
-   * Of each lane: the next number, the oldest unsettled one, how many are in flight, the highest
-   * one answered.
-   */
+  /** For each lane: the next number, the oldest open one, requests in flight, the last answered. */
   readonly #next: Float64Array;
   readonly #oldest: Float64Array;
   readonly #inFlight: Int32Array;
   readonly #highest: Float64Array;
-  /** 1: not connected now. */
+  /** 1: the lane is not connected. */
   readonly #down: Uint8Array;
 
   /**
    * `window`: a power of two, at least twice `depth`. `inOrder`: answers come in the order of
-   * requests, and what was given up is matched with its answer still.
+   * requests, and requests that have timed out are still matched with their answers.
    */
   constructor(count: number, depth: number, window: number, inOrder: boolean) {
     this.answers = new Float64Array(count);
@@ -82,11 +79,10 @@ export class Lanes {
     return !this.#inOrder || this.#next[lane]! - this.#oldest[lane]! < this.#window;
   }
 
-  /** A request that was due at `time` goes out: its number. */
+  /** Notes that a request due at `time` is sent. Returns its number. */
   sent(lane: number, time: number): number {
     let number = this.#next[lane]!;
-    // Where answers come out of order, a missing one must not hold up the others: the ring skips
-    // it.
+    // If answers come out of order, a missing one must not hold up the others: the ring skips it.
     while (this.#times[this.#place(lane, number)]! > 0) number++;
     this.#next[lane] = number + 1;
     this.#times[this.#place(lane, number)] = time;
@@ -96,7 +92,7 @@ export class Lanes {
     return number;
   }
 
-  /** The next answer of a connection, where they come in order. */
+  /** Notes the next answer of a connection whose answers come in order. */
   answeredNext(lane: number, now: number): void {
     const number = this.#oldest[lane]!;
     if (number === this.#next[lane]) this.counts.duplicates++;
@@ -106,7 +102,7 @@ export class Lanes {
     }
   }
 
-  /** An answer with the lowest 32 bits of its number. */
+  /** Notes an answer by the lowest 32 bits of its number. */
   answered(lane: number, bits: number, now: number): void {
     const next = this.#next[lane]!;
     const number = next - ((next - bits) >>> 0);
@@ -134,7 +130,7 @@ export class Lanes {
     else this.counts.duplicates++;
   }
 
-  /** The place in the ring, distinct for all numbers of one window. */
+  /** The index in the ring, distinct for all numbers of a window. */
   #place(lane: number, number: number): number {
     return lane * this.#window + (number % this.#window);
   }
@@ -146,7 +142,7 @@ export class Lanes {
     this.#oldest[lane] = oldest;
   }
 
-  /** Gives up what was due before `time`. Returns whether there was any. */
+  /** Times out requests that were due before `time`. Returns whether there were any. */
   giveUp(lane: number, time: number): boolean {
     let any = false;
     const next = this.#next[lane]!;
@@ -163,14 +159,14 @@ export class Lanes {
     return any;
   }
 
-  /** The connection has ended: what is in flight is lost, and nothing can be sent. */
+  /** The connection has ended. Its requests in flight are lost, and nothing can be sent. */
   down(lane: number): void {
     this.giveUp(lane, Infinity);
     this.#oldest[lane] = this.#next[lane]!;
     this.#down[lane] = 1;
   }
 
-  /** There is a new one. */
+  /** The lane has a new connection. */
   up(lane: number): void {
     this.#down[lane] = 0;
   }

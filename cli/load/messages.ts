@@ -1,11 +1,11 @@
-// Messages between the threads of `freebsd-rss load`. Trials go over one BroadcastChannel. Each
-// worker reports over a channel of its own, as Node sends a histogram to a single receiver only.
+// Messages between the threads of `freebsd-rss load`. Trials use one BroadcastChannel. Each worker
+// reports over its own channel, because Node sends a histogram to a single receiver only.
 import type { RecordableHistogram } from 'node:perf_hooks';
 
 export const protocols = ['udp', 'tcp', 'memcached', 'http'] as const;
 export type Protocol = (typeof protocols)[number];
 
-/** Where a connection comes from; the kernel chooses what is missing. */
+/** The source of a connection. The kernel chooses what is missing. */
 export interface Source {
   localAddress?: string;
   localPort?: number;
@@ -18,7 +18,7 @@ export interface Target {
   protocol: Protocol;
   address: string;
   port: number;
-  /** Of HTTP: what to get, and the Host header. */
+  /** HTTP: the path to get, and the Host header. */
   path: string;
   authority: string;
 }
@@ -28,13 +28,13 @@ export interface ClientSettings {
   /** The channel of trials; for reports see reportsOf(). */
   channel: string;
   target: Target;
-  /** Of each worker. */
+  /** By worker. */
   sources: readonly (readonly Source[])[];
   /** Requests in flight on one connection. */
   depth: number;
   /** Milliseconds until a request counts as lost. */
   timeout: number;
-  /** Of payloads and values. */
+  /** Sizes of payloads and values. */
   sizes: Sizes;
   /** memcached: number of keys, exponent of their popularity, share of requests that store. */
   keys: number;
@@ -47,7 +47,7 @@ export interface Trial {
   /** Requests a second of each worker; undefined: a closed loop. */
   rate: number | undefined;
   seconds: number;
-  /** Only store every key once, in `seconds` at most. */
+  /** Only store every key once, within `seconds`. */
   fill: boolean;
 }
 
@@ -60,10 +60,10 @@ export type Order = Trial | 'stop';
 export interface Counts {
   sent: number;
   answered: number;
-  /** Not answered in time; `late`: of these, answered later. */
+  /** Requests that have timed out; `late`: how many of them were answered later. */
   lost: number;
   late: number;
-  /** UDP: answered twice, and answered before an earlier one. */
+  /** UDP: answers that came twice, and answers that overtook earlier ones. */
   duplicates: number;
   reordered: number;
   /** Error answers, and malformed ones, which close the connection. */
@@ -79,9 +79,9 @@ export type FromClient = { worker: number } & Report;
 
 export type Report =
   | { type: 'ready'; locals: { address: string; port: number }[] }
-  /** Every second, and at the end: of the trial so far, and latencies since the last one. */
+  /** Every second and at the end: counts of the trial so far, latencies since the last message. */
   | { type: 'progress'; trial: number; counts: Counts; latency: RecordableHistogram; last: boolean }
-  /** Before the last progress: answers by connection; how late requests were sent. */
+  /** Sent before the last progress: answers by connection, and how late requests were sent. */
   | { type: 'answers'; trial: number; byConnection: Float64Array; lag: RecordableHistogram }
   /** The first wrong answer. */
   | { type: 'wrong'; message: string };

@@ -13,7 +13,7 @@ const defaultPorts: Partial<Record<Protocol, number>> = { memcached: 11211, http
 const smallest: Record<Protocol, number> = { udp: 8, tcp: 4, memcached: 0, http: 0 };
 const largest: Record<Protocol, number> = { udp: 65507, tcp: 2 ** 20, memcached: 2 ** 27, http: 0 };
 const mostConnections = 100_000;
-/** Sizes of the simple internet mix, as RFC 6985 has it, less 28 bytes of headers. */
+/** Sizes of the simple Internet mix of RFC 6985, less 28 bytes of headers. */
 const imix = '36:7,548:4,1472:1';
 
 export interface LoadOptions {
@@ -33,7 +33,7 @@ export interface LoadOptions {
   sets: number;
   fill: boolean;
   findMax: boolean;
-  /** The server's, for its buckets. */
+  /** The server's RSS configuration, for the buckets of flows. */
   config: RssConfig;
   json: boolean;
   svg: string | undefined;
@@ -86,7 +86,7 @@ function sourceOf({ address, port }: { address: string; port?: number | undefine
   return { localAddress: address, ...(port === undefined ? {} : { localPort: port }) };
 }
 
-/** What `freebsd-rss flows` has printed, as a table or --json. */
+/** Parses the output of `freebsd-rss flows`, a table or --json. */
 export function parseSources(text: string): Source[] {
   if (text.trimStart().startsWith('['))
     return (JSON.parse(text) as { address: string; port?: number }[]).map(sourceOf);
@@ -186,7 +186,7 @@ export async function parseLoadOptions(args: string[]): Promise<LoadOptions> {
   if (values.fill && protocol !== 'memcached') throw new UsageError('--fill is for memcached://');
   if (values['find-max'] && values.rate !== undefined)
     throw new UsageError('--find-max looks for the rate: it takes no --rate');
-  // Within a second, a queue may grow that a longer trial would not end.
+  // With the usual timeout, a trial might end before a growing queue causes a loss.
   const { timeout = values['find-max'] ? '100' : '1000' } = values;
   const config = serverConfiguration(values);
   const sources = chooseSources(values, target, config);

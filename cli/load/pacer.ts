@@ -1,10 +1,10 @@
-// When requests are due: at once when there is room, or at a rate.
+// Decides when requests are due: as soon as there is room, or at a rate.
 import { performance } from 'node:perf_hooks';
 
 import { type Lanes, newHistogram } from './lanes.js';
 import type { Trial } from './messages.js';
 
-/** Waits of fewer milliseconds turn the event loop instead of setting a timer. */
+/** Shorter waits, in milliseconds, turn the event loop instead of setting a timer. */
 const timerSlackMs = 2;
 
 /** Sends one request on a lane. */
@@ -16,18 +16,18 @@ export class Pacer {
   readonly #lanes: Lanes;
   readonly #send: Send;
   readonly #done: () => void;
-  /** When the requests were due that have found no room. */
+  /** Due times of the requests that wait for room. */
   #waiting: number[] = [];
   #firstWaiting = 0;
   #begun = 0;
   #ends = 0;
   #issued = 0;
-  /** Of these, those that were due so far, including what waits. */
+  /** How many of these were due so far, including those that wait. */
   #paced = 0;
   #most = Infinity;
   #cursor = 0;
   #ending = false;
-  /** No lane had room in the last look at all. */
+  /** Whether no lane had room at the last look at all of them. */
   #crowded = false;
   #timer: NodeJS.Timeout | undefined;
 
@@ -37,7 +37,7 @@ export class Pacer {
     this.#done = done;
   }
 
-  /** `most`: no more requests than these. `phase`: of a period, so that workers take turns. */
+  /** `most`: the limit of requests. `phase`: share of a period, so that workers take turns. */
   begin(trial: Trial, most: number, phase: number): void {
     this.trial = trial;
     this.#begun = performance.now() + (trial.rate === undefined ? 0 : (phase * 1000) / trial.rate);
@@ -69,7 +69,7 @@ export class Pacer {
     else this.#end();
   }
 
-  /** Answers have come: what waits goes out. */
+  /** Answers have arrived: sends requests that wait for room. */
   answered(lane: number, now: number): void {
     if (this.trial === undefined) return;
     this.#crowded = false;
@@ -81,7 +81,7 @@ export class Pacer {
     if (this.#over()) this.#finish();
   }
 
-  /** Nothing more is due. What was sent may still be answered. */
+  /** No more requests are due. Those that were sent may still be answered. */
   #end(): void {
     if (this.trial === undefined || this.#ending) return;
     if (this.trial.rate !== undefined) this.#issueDue(this.trial.rate);
@@ -89,7 +89,7 @@ export class Pacer {
     if (this.#over()) this.#finish();
   }
 
-  /** Gives up what was due before `time`, and uses the room that this makes. */
+  /** Times out requests that were due before `time`, and uses the room that this makes. */
   sweep(time: number): void {
     if (this.trial === undefined) return;
     while (this.#firstWaiting < this.#waiting.length && this.#waiting[this.#firstWaiting]! < time) {
@@ -121,7 +121,7 @@ export class Pacer {
     return time;
   }
 
-  /** A closed loop: every lane is filled. */
+  /** Closed loop: fills every lane. */
   #fill(now: number): void {
     const { count } = this.#lanes;
     for (let lane = 0; lane < count; lane++)
@@ -129,7 +129,7 @@ export class Pacer {
     if (this.#over()) this.#finish();
   }
 
-  /** A rate: what is due by now goes out on the lanes in turn. */
+  /** Rate: sends the requests that are due, on the lanes in turn. */
   #pace(rate: number): void {
     if (this.#ending) return;
     const wait = this.#issueDue(rate) - performance.now();
@@ -141,7 +141,7 @@ export class Pacer {
     else setImmediate(again);
   }
 
-  /** Returns when the next one is due. */
+  /** Returns when the next request is due. */
   #issueDue(rate: number): number {
     const now = performance.now();
     const period = 1000 / rate;
@@ -157,7 +157,7 @@ export class Pacer {
     return due;
   }
 
-  /** The next lane in turn that has room; -1: none has. */
+  /** The next lane in turn that has room; -1: none. */
   #roomyLane(): number {
     const { count } = this.#lanes;
     if (this.#crowded) return -1;

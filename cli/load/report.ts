@@ -1,4 +1,4 @@
-// What `freebsd-rss load` prints, for people and for programs.
+// The output of `freebsd-rss load`, as text and as JSON.
 import type { RecordableHistogram } from 'node:perf_hooks';
 
 import { columns } from '../command.js';
@@ -7,13 +7,13 @@ import type { Outcome, Second } from './tally.js';
 
 export const thousands = (value: number) => Math.round(value).toLocaleString('en-US');
 
-/** Nanoseconds as microseconds, with three figures or more. */
+/** Nanoseconds as microseconds, with at least three figures. */
 function microseconds(nanoseconds: number): string {
   const us = nanoseconds / 1000;
   return us < 100 ? us.toFixed(1) : thousands(us);
 }
 
-/** Nanoseconds; 0 of nothing. */
+/** A percentile in nanoseconds; 0 for an empty histogram. */
 export const percentile = (latency: RecordableHistogram, p: number) =>
   latency.count === 0 ? 0 : latency.percentile(p);
 
@@ -53,7 +53,7 @@ export function secondLine({ seconds, rate, lost, latency }: Second): string {
     .join('')}\n`;
 }
 
-/** Answers by bucket: connections, and their share. */
+/** Answers by bucket: connections, and their share of the answers. */
 function byBucket(options: LoadOptions, outcome: Outcome, buckets: readonly number[]) {
   const { config } = options;
   const rows = config.bucketMap.map((cpu, bucket) => ({
@@ -70,30 +70,30 @@ function byBucket(options: LoadOptions, outcome: Outcome, buckets: readonly numb
   return rows.map((row) => ({ ...row, share: row.answered / total }));
 }
 
-/** Requests that were sent later than this are reported. */
+/** Reported if requests were sent later than this. */
 const lateNs = 1_000_000;
 
-/** Reasons to doubt the figures. */
+/** Reasons to doubt the results. */
 export function doubts(outcome: Outcome): string[] {
   const { counts, wanted, lag, rate } = outcome;
-  const told: string[] = [];
-  if (counts.answered === 0) told.push('nothing has been answered');
+  const reasons: string[] = [];
+  if (counts.answered === 0) reasons.push('nothing has been answered');
   if (wanted !== undefined && counts.sent < 0.98 * wanted * outcome.seconds)
-    told.push('fewer requests were sent than asked for: the client is the limit');
+    reasons.push('fewer requests were sent than asked for: the client is the limit');
   else if (wanted !== undefined && percentile(lag, 99) > lateNs)
-    told.push(
+    reasons.push(
       `requests were sent ${microseconds(percentile(lag, 99))} us late (p99): the client is slow`,
     );
   if (wanted !== undefined && counts.answered > 0 && rate < 0.98 * wanted)
-    told.push('the server did not keep up: latency is that of a queue that grows');
-  if (counts.wrong > 0) told.push(`${thousands(counts.wrong)} answers were none`);
-  if (counts.errors > 0) told.push(`${thousands(counts.errors)} answers were errors`);
+    reasons.push('the server did not keep up: latency includes a growing queue');
+  if (counts.wrong > 0) reasons.push(`${thousands(counts.wrong)} answers were malformed`);
+  if (counts.errors > 0) reasons.push(`${thousands(counts.errors)} answers were errors`);
   if (counts.reconnects > 0)
-    told.push(
+    reasons.push(
       `${thousands(counts.reconnects)} connections ended early; ` +
-        'those in their place may be of other buckets',
+        'their replacements may be in other buckets',
     );
-  return told;
+  return reasons;
 }
 
 export function summary(
@@ -149,7 +149,7 @@ export function summary(
   return `\n${columns(rows)}\n${table}${warnings.length > 0 ? '\n' : ''}${warnings.join('')}`;
 }
 
-/** The same for programs; times in microseconds. */
+/** The result as JSON; times in microseconds. */
 export function asJson(options: LoadOptions, outcome: Outcome, buckets: readonly number[]): object {
   const us = (latency: RecordableHistogram, p: number) => percentile(latency, p) / 1000;
   const { latency, perSecond, lag, seconds, rate, counts } = outcome;

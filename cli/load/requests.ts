@@ -1,15 +1,15 @@
-// Requests of each protocol of connections, and where their answers end.
+// The requests of each stream protocol, and where their answers end.
 import type { StreamOutput, Streams } from 'freebsd-rss/worker';
 
 import { type Drawing, drawShare, drawSizes, largestOf, zipf } from './distributions.js';
 import type { ClientSettings, Counts } from './messages.js';
 
 export interface Requests {
-  /** Sends one. */
+  /** Sends a request. */
   send(out: StreamOutput, connection: number): void;
   /**
-   * The length of the answer that begins at `at`; 0 when it is not complete, or minus the length
-   * that it is going to have where that is known. Throws WrongAnswer when it is none.
+   * The length of the answer that begins at `at`. If it is not complete: minus its length, or 0
+   * when that is unknown. Throws WrongAnswer when it is no answer.
    */
   answer(bytes: Buffer, at: number, end: number): number;
 }
@@ -32,7 +32,7 @@ class EchoRequests implements Requests {
   send(out: StreamOutput, connection: number): void {
     const size = this.#sizes.take();
     const at = out.reserve(size);
-    out.bytes.writeUInt32LE(size, at); // the payload is whatever lies behind it
+    out.bytes.writeUInt32LE(size, at); // whatever lies behind it is the payload
     out.commit(connection, at, size);
   }
 
@@ -49,14 +49,14 @@ const letter = { E: 69, S: 83, V: 86 } as const;
 const space = 32;
 const end = 'END\r\n';
 
-/** get and set of keys that are all equally long. */
+/** get and set. All keys have the same length. */
 export class MemcachedRequests implements Requests {
   readonly #keys: Drawing;
   readonly #sizes: Drawing;
   readonly #stores: Drawing;
   readonly #largest: number;
   readonly #counts: Counts;
-  /** Registered memory: every get, every set up to its length, and a value with its line end. */
+  /** Registered memory: all gets, all sets up to the length, and a value with its line end. */
   readonly #gets: number;
   readonly #sets: number;
   readonly #value: number;
@@ -82,7 +82,7 @@ export class MemcachedRequests implements Requests {
     this.#value = streams.addBuffer(Buffer.from('x'.repeat(this.#largest) + '\r\n', 'latin1'));
   }
 
-  /** Store every `step`-th key, from `first` on. Without arguments: gets and sets as configured. */
+  /** Stores every `step`-th key from `first` on. Without arguments: gets and sets as configured. */
   fill(first?: number, step?: number): void {
     this.#filling = first === undefined ? undefined : { key: first, step: step! };
   }
@@ -144,7 +144,7 @@ class HttpRequests implements Requests {
   readonly #request: number;
   readonly #length: number;
   readonly #counts: Counts;
-  /** The last headers and the length of their body: the next ones are usually the same. */
+  /** The last headers, and the length of their body. The next ones are usually the same. */
   #headers = Buffer.alloc(0);
   #body = 0;
 
@@ -185,7 +185,7 @@ class HttpRequests implements Requests {
     return head + length;
   }
 
-  /** Notes the length of the body; -1: in chunks. */
+  /** Notes the length of the body; -1: chunked. */
   #read(headers: string): void {
     const length = /\r\ncontent-length: *(\d+)/i.exec(headers)?.[1];
     if (length !== undefined) this.#body = Number(length);
@@ -195,7 +195,7 @@ class HttpRequests implements Requests {
   }
 }
 
-/** The length of a body in chunks, -1 when its end has not come. */
+/** The length of a chunked body; -1 when its end has not arrived. */
 function chunks(bytes: Buffer, from: number, until: number): number {
   for (let at = from; ;) {
     const line = bytes.indexOf(newline, at) + 1;

@@ -4,11 +4,11 @@ import { performance, type RecordableHistogram } from 'node:perf_hooks';
 import { newCounts, newHistogram } from './lanes.js';
 import type { Counts, FromClient } from './messages.js';
 
-/** A second of a trial. */
+/** Results of one second of a trial. */
 export interface Second {
-  /** Since the trial began. */
+  /** Seconds since the trial began. */
   seconds: number;
-  /** In this second: answers, as a rate too, and losses. */
+  /** Answers, their rate, and losses in this second. */
   answered: number;
   rate: number;
   lost: number;
@@ -19,14 +19,14 @@ export interface Second {
 export interface Outcome {
   /** Undefined: a closed loop. */
   wanted: number | undefined;
-  /** How long requests were sent, and what was answered a second. */
+  /** Seconds in which requests were sent, and answers per second. */
   seconds: number;
   rate: number;
   counts: Counts;
   latency: RecordableHistogram;
   /** How late requests were sent. */
   lag: RecordableHistogram;
-  /** Of this process, microseconds for each answer. */
+  /** CPU microseconds of this process per answer. */
   cpu: number;
   /** Answers by connection. */
   byConnection: number[];
@@ -66,13 +66,13 @@ export class Tally {
     this.#latest = shares.map(newCounts);
   }
 
-  /** At a worker's end. */
+  /** Adds the last report of a worker. */
   answers({ worker, lag, byConnection }: From<'answers'>): void {
     this.#lag.add(lag);
     this.#shares[worker]!.forEach((i, at) => (this.#byConnection[i] = byConnection[at]!));
   }
 
-  /** A worker's second, or the last of it. Returns whether all have ended. */
+  /** Adds a worker's report of a second. Returns whether all workers have ended. */
   progress({ worker, counts, latency, last }: From<'progress'>): boolean {
     this.#latest[worker] = counts;
     if (latency.count > 0) {
@@ -111,7 +111,7 @@ export class Tally {
   outcome({ rate, seconds, fill = false }: TrialLimits): Outcome {
     const counts = sum(this.#latest);
     const { user, system } = process.cpuUsage(this.#cpuBefore);
-    // A fill lasts until it is done. Otherwise the wait for the last answers does not count.
+    // The duration of a fill includes the last answers. Otherwise waiting for them does not count.
     const all = (this.#endedAt - this.#begun) / 1000;
     const took = fill ? all : Math.min(seconds, all);
     return {

@@ -1,9 +1,10 @@
+import { rssKeySize, rssMaxBits } from '../contract.js';
 import { argumentTypeError, isFailure, systemError } from '../errors.js';
 import { native } from '../native.js';
 import { type Checked, checkTable, oneOf, type OptionTable, powerOfTwo } from '../option-table.js';
 import { checkInteger } from '../validate.js';
 
-/** Number of bits of a virtual configuration: FreeBSD's for this many CPUs. */
+/** As the bits of a virtual configuration: as many as FreeBSD derives from the number of CPUs. */
 const freebsdBits = -1;
 
 /** The RSS configuration: the bucket of each hash, and the CPU of each bucket. */
@@ -47,7 +48,7 @@ export interface VirtualOptions {
 }
 
 export const virtualTable = {
-  buckets: powerOfTwo({ min: 1, max: 128, otherwise: 'by the number of CPUs' }),
+  buckets: powerOfTwo({ min: 1, max: 2 ** rssMaxBits, otherwise: 'by the number of CPUs' }),
   udpHash: oneOf(['2-tuple', '4-tuple'], { default: '4-tuple' }),
 } satisfies OptionTable<VirtualOptions>;
 
@@ -75,9 +76,13 @@ export function readConfig({ buckets, udpHash }: Checked<typeof virtualTable>): 
 export function checkConfig(config: RssConfig): RssConfig {
   if (typeof config !== 'object' || config === null)
     throw argumentTypeError('config', "rssConfig()'s result", config);
-  const bits = checkInteger('config.bits', config.bits, 0, 7);
-  if (!(config.hashKey instanceof Uint8Array) || config.hashKey.length !== 40)
-    throw argumentTypeError('config.hashKey', 'a Uint8Array of 40 bytes', config.hashKey);
+  const bits = checkInteger('config.bits', config.bits, 0, rssMaxBits);
+  if (!(config.hashKey instanceof Uint8Array) || config.hashKey.length !== rssKeySize)
+    throw argumentTypeError(
+      'config.hashKey',
+      `a Uint8Array of ${rssKeySize} bytes`,
+      config.hashKey,
+    );
   if (!Array.isArray(config.bucketMap) || config.bucketMap.length !== 2 ** bits)
     throw argumentTypeError('config.bucketMap', `an array of ${2 ** bits} CPUs`, config.bucketMap);
   return config;

@@ -29,7 +29,7 @@ export interface Flow {
   source: 'kernel' | 'software';
 }
 
-/** A received packet's addresses: the source is the remote end. */
+/** Addresses and ports of a received packet: the source is the remote end. */
 export interface Tuple {
   protocol: 'tcp' | 'udp';
   source: string;
@@ -48,9 +48,7 @@ export interface TupleHash {
   hashType: HashType;
 }
 
-/**
- * Toeplitz hash of bytes in network order: source, destination[, source port, destination port].
- */
+/** Toeplitz hash of bytes in network order: source, destination[, and their ports]. */
 export function toeplitz(key: Uint8Array, bytes: Uint8Array): number {
   if (!(key instanceof Uint8Array)) throw argumentTypeError('key', 'a Uint8Array', key);
   if (!(bytes instanceof Uint8Array)) throw argumentTypeError('bytes', 'a Uint8Array', bytes);

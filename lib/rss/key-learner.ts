@@ -1,6 +1,6 @@
-// The key by which a card hashes, from flows and the ids that the card gave them. Toeplitz is
-// linear:
-// each bit of a hash is an equation in the key's bits. Pure, and bounded in memory and work.
+// Learns the key that a card hashes by, from flows and the ids that the card gave them. Toeplitz is
+// linear: each bit of a hash is an equation in the key's bits. Pure; memory and work are bounded.
+import { hashTypeInner, hashTypeNumber } from '../contract.js';
 import { KeySolver, type Observation, type Sample } from './key/solver.js';
 import { addressWords, type FlowTuple, tupleWords } from './tuple.js';
 
@@ -11,40 +11,35 @@ export interface ObservedFlow extends FlowTuple {
   hashType: number;
 }
 
-/**
- * What ids of one hash type, transport and family are: hashes over these fields, or something
- * else.
- */
+/** What ids of one hash type, transport and family are: hashes over these fields, or no hashes. */
 export type IdMeaning = '4-tuple' | '2-tuple' | 'mixed' | 'no-hash' | undefined;
 type Fields = '4-tuple' | '2-tuple';
 
-/** M_HASHTYPE_INNER: the hash is that of the inner headers, which are the flow's. */
-const inner = 0x40;
-/** Hash types that say what is hashed. */
+/** The fields that a hash type names. */
 const fieldsOf: Readonly<Record<number, Fields>> = {
-  129: '2-tuple', // RSS_IPV4
-  130: '4-tuple', // RSS_TCP_IPV4
-  131: '2-tuple', // RSS_IPV6
-  132: '4-tuple', // RSS_TCP_IPV6
-  133: '2-tuple', // RSS_IPV6_EX
-  134: '4-tuple', // RSS_TCP_IPV6_EX
-  135: '4-tuple', // RSS_UDP_IPV4
-  136: '4-tuple', // RSS_UDP_IPV4_EX
-  137: '4-tuple', // RSS_UDP_IPV6
-  138: '4-tuple', // RSS_UDP_IPV6_EX
+  [hashTypeNumber.ipv4]: '2-tuple',
+  [hashTypeNumber['tcp-ipv4']]: '4-tuple',
+  [hashTypeNumber.ipv6]: '2-tuple',
+  [hashTypeNumber['tcp-ipv6']]: '4-tuple',
+  [hashTypeNumber['ipv6-ex']]: '2-tuple',
+  [hashTypeNumber['tcp-ipv6-ex']]: '4-tuple',
+  [hashTypeNumber['udp-ipv4']]: '4-tuple',
+  [hashTypeNumber['udp-ipv4-ex']]: '4-tuple',
+  [hashTypeNumber['udp-ipv6']]: '4-tuple',
+  [hashTypeNumber['udp-ipv6-ex']]: '4-tuple',
 };
-/** OPAQUE and OPAQUE_HASH: ids over whatever the driver chose. */
-const opaque = new Set([63, 191]);
+/** Types that do not name fields: the driver chose what the ids are. */
+const opaque = new Set<number>([hashTypeNumber.opaque, hashTypeNumber['opaque-hash']]);
 const shapes = ['2-tuple', '4-tuple'] as const;
 
-/** Together at most 64 samples: each solver holds three more that contradict. */
+/** Samples of a solver, besides up to three that contradict: 64 of all solvers together. */
 const capacity = 38;
 const trialCapacity = 20;
-/** Flows of an opaque class without any sign of a hash after which it has none. */
+/** After this many flows without a sign of a hash, the ids of an opaque class are no hashes. */
 const missesToRefute = 24;
-/** Flows of other opaque classes after which the class on trial gives way to one of them. */
+/** After this many flows of other opaque classes, the class on trial is replaced. */
 const trialPatience = 8;
-/** Smaller opaque ids are taken for queues' numbers. */
+/** Smaller opaque ids are taken for the numbers of queues. */
 export const smallestHash = 256;
 
 interface IdClass {
@@ -55,21 +50,21 @@ interface IdClass {
 interface Trial {
   key: string;
   solvers: Record<Fields, KeySolver>;
-  /** Flows of other classes since its last one. */
+  /** Flows of other classes since its own last one. */
   idle: number;
   /** The last flow's ports. */
   ports: number;
 }
 
-/** What learning has come to. */
+/** The state of a learner. */
 export interface LearnerState {
   /** Samples that are kept. */
   samples: number;
-  /** Contradictions that were taken for a new key. */
+  /** How often contradictions were taken for a new key. */
   keyChanges: number;
   /** Ids that were found to be wrong. */
   corrupted: number;
-  /** Bits of the key that are determined, of 319: the last one of 40 bytes meets no input. */
+  /** Determined bits of the key, at most 319: the last bit of 40 bytes meets no input. */
   knownBits: number;
   /** Whether a contradiction is open: nothing is predicted meanwhile. */
   doubtful: boolean;
@@ -78,12 +73,12 @@ export interface LearnerState {
 }
 
 function classKey({ hashType, transport }: ObservedFlow, words: Uint32Array): string {
-  return `${hashType & ~inner} ${transport} ${addressWords(words)}`;
+  return `${hashType & ~hashTypeInner} ${transport} ${addressWords(words)}`;
 }
 
 /**
- * Whether other ports make another hash. Ids over addresses alone also fit a key by which they do
- * not.
+ * Whether other ports give another hash. Ids over addresses alone fit a key in which the bits of
+ * ports do not matter.
  */
 function portsCount(solver: KeySolver, words: Uint32Array, otherPorts: number): boolean {
   const difference = new Uint32Array(words.length);
@@ -122,7 +117,7 @@ export class KeyLearner {
     this.#observed++;
     if (found === undefined || flow.flowId === 0) return 'refused';
     const { meaning } = found;
-    const isOpaque = opaque.has(flow.hashType & ~inner);
+    const isOpaque = opaque.has(flow.hashType & ~hashTypeInner);
     if (isOpaque && flow.flowId < smallestHash) return 'refused';
     if (meaning === '4-tuple' || meaning === '2-tuple')
       return this.#observeHash(flow, words, found, meaning);
@@ -135,7 +130,7 @@ export class KeyLearner {
     this.#trial = undefined;
   }
 
-  /** The key's bytes, of which only determined bits count. Whoever knows them can choose queues. */
+  /** The key's bytes. Undetermined bits are 0. With the key, a client can choose its queue. */
   key(): { bytes: Uint8Array; known: number } {
     return this.#main.key();
   }
@@ -158,7 +153,7 @@ export class KeyLearner {
   }
 
   #class(flow: ObservedFlow, words: Uint32Array): IdClass | undefined {
-    const type = flow.hashType & ~inner;
+    const type = flow.hashType & ~hashTypeInner;
     const fields = fieldsOf[type];
     if (fields === undefined && !opaque.has(type)) return undefined;
     const key = classKey(flow, words);
@@ -169,7 +164,7 @@ export class KeyLearner {
 
   #observeHash(flow: ObservedFlow, words: Uint32Array, found: IdClass, fields: Fields) {
     const sample = this.#sample(flow, words, fields);
-    if (fieldsOf[flow.hashType & ~inner] === undefined) {
+    if (fieldsOf[flow.hashType & ~hashTypeInner] === undefined) {
       const other = fields === '4-tuple' ? '2-tuple' : '4-tuple';
       if (
         this.#main.predict(sample.input) !== flow.flowId &&

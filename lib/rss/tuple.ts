@@ -15,7 +15,7 @@ export function addressBytes(text: string): Uint8Array {
   return Uint8Array.from(all.flatMap((word) => [word >> 8, word & 255]));
 }
 
-/** A received packet's ends. */
+/** Addresses and ports of a received packet. */
 export interface FlowTuple {
   transport: 'tcp' | 'udp';
   peer: string;

@@ -1,5 +1,5 @@
 // The accept side of a worker in JavaScript: connections for the `connection` handler, and errors
-// of accepting. Connections for `stream` never come here; streams.ts serves them.
+// of accepting. streams.ts serves connections for `stream`.
 import { Socket } from 'node:net';
 
 import * as contract from '../contract.js';
@@ -12,11 +12,11 @@ import type { WorkerDefinition } from './define.js';
 
 const { pendingBucket, pendingFlowId, pendingFromKernel, pendingHashType, pendingWords } = contract;
 
-/** Connections that the engine can describe at a time. The others wait in the engine. */
+/** How many connections the engine can describe at a time. The others wait in the engine. */
 const pendingRows = 256;
-/** Bytes of open connections are added to the counters this often. */
+/** How often bytes of open connections are added to the counters. */
 const accountEveryMs = 1000;
-/** Accepting may pause many times a second while descriptors are exhausted. */
+/** Accepting may fail many times a second while descriptors are exhausted. */
 const reportAcceptErrorEveryMs = 10_000;
 
 interface SocketBytes {
@@ -26,13 +26,10 @@ interface SocketBytes {
   readonly counterOut: number;
 }
 
-/** Where the engine describes the connections that wait. */
+/** The table in which the engine describes waiting connections. */
 export const pendingTable = () => new Uint32Array(pendingRows * pendingWords);
 
-/**
- * Connections that JavaScript has as sockets: accepted for `connection`, or out of
- * Streams.detach().
- */
+/** Connections that JavaScript serves as sockets: for `connection`, or from Streams.detach(). */
 export class NodeSockets {
   readonly #engine: WorkerEngine;
   readonly #pending: Uint32Array;
@@ -79,7 +76,7 @@ export class NodeSockets {
     }
   }
 
-  /** Takes over a socket that has left the stream engine. `accepted`: not one of connect(). */
+  /** Takes over a socket that has left the stream engine. `accepted`: not from connect(). */
   adopt(socket: Socket, bucket: number, accepted: boolean): void {
     if (accepted) this.#engine.hold(bucket);
     this.#track(socket, bucket, accepted);
@@ -111,10 +108,10 @@ export class NodeSockets {
     });
   }
 
-  /** Adds what the socket has moved since the last time. */
+  /** Adds the bytes that the socket has moved since the last call. */
   #account(socket: Socket, bytes: SocketBytes): void {
     this.#counters[bytes.counterIn]! += socket.bytesRead - bytes.in;
-    // Node counts bytes that wait as written, and takes them back when the socket is destroyed.
+    // Node counts waiting bytes as written, and subtracts them when the socket is destroyed.
     const out = Math.max(bytes.out, socket.bytesWritten - socket.writableLength);
     this.#counters[bytes.counterOut]! += out - bytes.out;
     bytes.in = socket.bytesRead;
@@ -122,7 +119,7 @@ export class NodeSockets {
   }
 }
 
-/** Reports errors of accepting as warnings, one in a while. */
+/** Returns a function that reports errors of accepting as warnings, at a limited rate. */
 export function acceptErrorReporter(
   workerIndex: number,
   post: (message: FromWorker) => void,

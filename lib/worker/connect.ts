@@ -21,7 +21,7 @@ export interface PeerOptions {
 
 export const peerOptionNames = ['port', 'host', 'bucket', 'localAddress', 'localPort'] as const;
 
-/** The address for the error of a connect(): the unavailable source, or the peer. */
+/** The address that the error of a connect() names: the unavailable source, or the peer. */
 export function endOf(how: NativeConnect, result: number | Failure): ErrorDetails {
   const { address, port, localAddress, localPort } = how;
   if (typeof result !== 'number' && result.syscall === 'bind' && localAddress !== undefined)

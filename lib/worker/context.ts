@@ -1,4 +1,4 @@
-// What start() of a worker module gets.
+// Makes the context that start() of a worker module receives.
 import { RssError } from '../errors.js';
 import { bucketOwners, type WorkerPlacement } from '../rss/topology.js';
 import { counterIndex } from '../server/layout.js';

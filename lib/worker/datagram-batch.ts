@@ -1,4 +1,4 @@
-// Received datagrams: a slab of cells that their payloads lie in, and a table that describes them.
+// Received datagrams: a slab of cells that hold their payloads, and a table that describes them.
 import * as contract from '../contract.js';
 import { rangeError, RssError } from '../errors.js';
 import { type SocketAddress, native, type WorkerEngine } from '../native.js';
@@ -21,7 +21,7 @@ const {
 
 const replySlabSize = 256 * 1024;
 
-// A stride that is a power of two puts every datagram's head into the same few cache sets.
+// With a power of two as the stride, the heads of all datagrams would share a few cache sets.
 const strideOf = (cellSize: number) => (Math.ceil(cellSize / 128) | 1) * 128;
 
 /** Memory shared with the native engine. */
@@ -43,7 +43,7 @@ export class DatagramMemory {
 export class DatagramBatch {
   /** Number of datagrams, 1 to 64. */
   count = 0;
-  /** The memory all payloads lie in; offset(i) and length(i) say where. */
+  /** The memory that holds all payloads, at offset(i) and length(i). */
   readonly bytes: Buffer;
   readonly #rows: Uint32Array;
   readonly #engine: WorkerEngine;
@@ -80,12 +80,12 @@ export class DatagramBatch {
     return this.#rows[i * datagramWords + datagramFlowId]!;
   }
 
-  /** Which fields of the packet the flow id of row i is the hash of. */
+  /** The fields of the packet that the flow id of row i is a hash of. */
   hashType(i: number): HashType {
     return native.hashTypeName(this.#rows[i * datagramWords + datagramHashType]!);
   }
 
-  /** The socket of Datagrams.connect() that received row i; 0: one that the server listens on. */
+  /** The socket of Datagrams.connect() that received row i; 0: a socket of the server. */
   socket(i: number): number {
     return this.#rows[i * datagramWords + datagramSocket]!;
   }

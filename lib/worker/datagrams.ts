@@ -1,4 +1,4 @@
-// The UDP side of a worker: it calls the `datagrams` handler, and has sockets of its own.
+// The UDP side of a worker: calls the `datagrams` handler, and connects sockets.
 import { unwrap } from '../errors.js';
 import type { SocketAddress, WorkerEngine } from '../native.js';
 import { checkPeer, endOf, type PeerOptions } from './connect.js';
@@ -7,7 +7,7 @@ import { DatagramReplies } from './datagram-replies.js';
 import type { WorkerDefinition } from './define.js';
 import { OutputRows } from './output-rows.js';
 
-/** A worker's UDP sockets that it has connected itself. */
+/** The UDP sockets that a worker has connected itself. */
 export class Datagrams {
   /** Output: in the `datagrams` callback the same as its second argument. */
   readonly out: DatagramReplies;

@@ -13,7 +13,7 @@ import type { DatagramReplies } from './datagram-replies.js';
 import type { Datagrams } from './datagrams.js';
 import type { StreamHandlers, Streams } from './streams.js';
 
-/** A worker and its server, as start() gets it. */
+/** A worker and its server: the argument of start(). */
 export interface WorkerContext {
   readonly workerIndex: number;
   /** Number of workers of the server. */

@@ -1,5 +1,5 @@
-// What a worker writes into its heartbeat row (lib/server/layout.ts): when its loop last turned,
-// and how late the loop is.
+// Writes a worker's heartbeat record (lib/server/layout.ts): when its loop last turned, and how
+// late the loop is.
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 
 import { beatEveryMs } from '../server/blocked-watch.js';

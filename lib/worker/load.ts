@@ -1,4 +1,4 @@
-// Loads the user's worker module and checks that it can serve what the server listens for.
+// Loads the user's worker module and checks that it has handlers for the server's sockets.
 import { argumentValueError } from '../errors.js';
 import type { WorkerInit } from '../server/messages.js';
 import { definitionOf, type WorkerDefinition } from './define.js';

@@ -1,8 +1,8 @@
-// Flows that reached this worker although another one owns their bucket.
+// Reports flows that reached this worker although another one owns their bucket.
 import type { WorkerEngine } from '../native.js';
 import type { FromWorker } from '../server/messages.js';
 
-/** Reports one flow of each bucket that had any, every second. */
+/** Every second, reports one flow of each bucket that had any. */
 export function reportMisdirections(
   engine: WorkerEngine,
   workerIndex: number,

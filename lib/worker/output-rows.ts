@@ -1,5 +1,5 @@
-// What a worker has to send: rows that the native side takes when a turn ends, and memory that they
-// may refer to.
+// Output of a worker: rows that the native side takes when a turn ends, and memory that they may
+// refer to.
 import { markAsUntransferable } from 'node:worker_threads';
 
 import * as contract from '../contract.js';
@@ -17,7 +17,7 @@ export interface OutputMemory {
   readonly pending: Uint32Array;
 }
 
-/** Memory that native code keeps using: postMessage() cannot transfer it to another thread. */
+/** Memory that native code keeps using, so that postMessage() must not transfer it. */
 export function lentBuffer(size: number): Buffer {
   const buffer = Buffer.alloc(size);
   markAsUntransferable(buffer.buffer);
@@ -92,7 +92,7 @@ export class OutputRows {
     this.#count = kept;
   }
 
-  /** From here to endTurn() rows are collected for the native side to take. */
+  /** Until endTurn(), rows are collected for the native side to take. */
   beginTurn(): void {
     this.#inTurn = true;
   }
@@ -105,8 +105,8 @@ export class OutputRows {
   }
 
   /**
-   * Microtasks run after the turn, before the native side has taken the turn's rows. Those must be
-   * sent before new ones are written over them.
+   * Microtasks run after the turn, before the native side has taken the turn's rows. These must be
+   * sent before new rows overwrite them.
    */
   #sendTurn(): void {
     if (!this.#inTurn && this.#pending[0] !== 0) this.#send();
@@ -120,7 +120,7 @@ export class OutputRows {
     });
   }
 
-  /** Leaves the rows to the native side. */
+  /** Hands the rows over to the native side. */
   #publish(): void {
     this.#pending[0] = this.#count;
     this.#count = 0;

@@ -49,8 +49,8 @@ export class StreamConnection {
   }
 
   /**
-   * Takes the connection out of the engine as an ordinary socket. The socket first reads `unread`,
-   * or without it all that data() has been given.
+   * Removes the connection from the engine and returns it as an ordinary socket. The socket first
+   * reads `unread`, or without it all input that data() was last called with.
    */
   detach(unread?: Uint8Array): Socket {
     this.closed();
@@ -68,8 +68,8 @@ export interface ConnectionHandlers {
   /** A connection has been accepted. */
   open?(connection: StreamConnection): void;
   /**
-   * Input of a connection: what was left before, and what has arrived since. Valid until the
-   * function returns. Returns how many bytes are consumed; without a number, all of them.
+   * Input of a connection: what was not consumed before, and what has arrived since. Valid until
+   * the function returns. Returns how many bytes are consumed; undefined: all of them.
    */
   data(connection: StreamConnection, bytes: Buffer): number | undefined;
   /** The connection has been closed; `error` is undefined after an orderly end. */
@@ -90,7 +90,7 @@ export function perConnection(handlers: ConnectionHandlers): StreamHandlers {
     data(batch, out) {
       for (let i = 0; i < batch.count; i++) {
         const connection = connections[slotOf(batch.connection(i))];
-        if (connection?.open !== true) continue; // detached by a row before this
+        if (connection?.open !== true) continue; // an earlier row has detached it
         try {
           const consumed = handlers.data(connection, batch.payload(i));
           batch.consume(i, consumed ?? batch.length(i));
@@ -103,7 +103,7 @@ export function perConnection(handlers: ConnectionHandlers): StreamHandlers {
     },
     close(id, error, streams) {
       let connection = connections[slotOf(id)];
-      // After a connect() that has failed: open() was not called for it.
+      // open() was not called for a connect() that has failed.
       if (connection?.id !== id) connection = new StreamConnection(id, noFlow, streams);
       connections[slotOf(id)] = undefined;
       connection.closed();

@@ -1,4 +1,4 @@
-// A worker at run time: its parts, and its life from start() to the end of the thread.
+// A running worker: composes its parts, from start() to the end of the thread.
 import { unwrap } from '../errors.js';
 import { native, type WorkerEngine } from '../native.js';
 import type { WorkerPlacement } from '../rss/topology.js';
@@ -91,7 +91,7 @@ export class WorkerRuntime {
     this.#post({ type: 'online' });
   }
 
-  /** A message of the main thread. */
+  /** Handles a message of the main thread. */
   receive(message: ToWorker): void {
     switch (message.type) {
       case 'placements':
@@ -119,7 +119,7 @@ export class WorkerRuntime {
     );
   }
 
-  /** Serves what the worker has, for `timeout` ms at most, then ends the thread. */
+  /** Serves open connections for at most `timeout` ms, then ends the thread. */
   async #drain(timeout: number, end: boolean): Promise<void> {
     this.#engine.drain();
     setTimeout(() => this.#finish(), timeout);
@@ -130,7 +130,7 @@ export class WorkerRuntime {
       const message = `worker ${workerIndex}: stop() failed: ${(error as Error).message}`;
       this.#post({ type: 'warning', code: 'RSS_STOP_FAILED', message });
     }
-    // stop() may have waited for a callback of the engine, which must not be closed within one.
+    // stop() may have resumed within a callback of the engine, where it must not be closed.
     await new Promise((resolve) => setImmediate(resolve));
     if (end) this.#streams?.engine.endAll();
     this.#draining = true;

@@ -1,4 +1,4 @@
-// What the stream engine reports: a slab that input lies in, and tables of rows.
+// What the stream engine reports: a slab that holds input, and tables of rows.
 import * as contract from '../contract.js';
 import type { StreamEngineViews } from '../native.js';
 import { lentBuffer, outputMemory, type OutputMemory } from './output-rows.js';
@@ -26,13 +26,13 @@ const {
   streamReadSize,
 } = contract;
 
-/** Rows of one batch: so few that they stay in the cache, and that the first is answered early. */
+/** Rows of a batch: few, so that they stay in the cache and the first is answered early. */
 const inputRows = 64;
 const eventRows = 256;
-/** Smaller tokens of marks are the user's; these are sendSegment()'s. */
+/** Smaller tokens of marks belong to the user, these to sendSegment(). */
 export const firstOwnToken = 2 ** 31;
 
-/** Bytes of the slab beyond the largest request: what a batch of small ones shares. */
+/** Bytes of the slab beyond the largest request, which a batch of small requests shares. */
 const slabSize = 1024 * 1024;
 
 const slotMask = 2 ** connectionSlotBits - 1;
@@ -70,7 +70,7 @@ export class StreamMemory implements StreamEngineViews {
 export class StreamBatch {
   /** Number of rows. */
   count = 0;
-  /** The memory all input lies in; offset(i) and length(i) say where. */
+  /** The memory that holds all input, at offset(i) and length(i). */
   readonly bytes: Buffer;
   readonly #rows: Uint32Array;
 
@@ -90,7 +90,7 @@ export class StreamBatch {
     return this.#rows[i * inputWords + inputOffset]!;
   }
 
-  /** What was not consumed before, and what has come since. */
+  /** Bytes of row i: what was not consumed before, and what has arrived since. */
   length(i: number): number {
     return this.#rows[i * inputWords + inputLength]!;
   }
@@ -101,8 +101,8 @@ export class StreamBatch {
   }
 
   /**
-   * True when the peer has closed its side: nothing follows these bytes, of which there may be
-   * none. Unless the server has `allowHalfOpen`, the connection ends once its output has been sent.
+   * True when the peer has closed its side: nothing follows these bytes, which may be none. Unless
+   * the server has `allowHalfOpen`, the connection ends once its output has been sent.
    */
   ended(i: number): boolean {
     return (this.#rows[i * inputWords + inputFlags]! & inputEnded) !== 0;
@@ -114,9 +114,9 @@ export class StreamBatch {
   }
 
   /**
-   * Consumes the first `bytes` of row i. A row that this is not called for is consumed whole. The
-   * rest comes again once it has grown to `needed` bytes; without `needed`, with the next byte. If
-   * `needed` is more than `maxInput`, the connection is closed with EMSGSIZE.
+   * Consumes the first `bytes` of row i. Without a call, the whole row is consumed. The rest comes
+   * again once it has grown to `needed` bytes; without `needed`, with the next byte. If `needed` is
+   * more than `maxInput`, the connection is closed with EMSGSIZE.
    */
   consume(i: number, bytes: number, needed = 0): void {
     const at = i * inputWords;
@@ -126,8 +126,8 @@ export class StreamBatch {
   }
 
   /**
-   * Consumes `bytes` of row i and asks for the rest in the next turn. For input that holds more
-   * requests, when other connections should come first, or the peer should read its answers first.
+   * Consumes `bytes` of row i and asks for the rest in the next turn. For input with more requests,
+   * when other connections should be served first, or the peer should read its answers first.
    */
   postpone(i: number, bytes: number): void {
     this.consume(i, bytes, 1);

@@ -1,4 +1,4 @@
-// The calls of a worker's stream handlers, one turn of the engine at a time.
+// Calls a worker's stream handlers, one turn of the engine at a time.
 import * as contract from '../contract.js';
 import { systemError } from '../errors.js';
 import { native } from '../native.js';
@@ -27,7 +27,7 @@ export class StreamDispatch {
   readonly #batch: StreamBatch;
   readonly #completed: CompletedBatch;
 
-  /** `rows` are those that `streams.out` writes to. */
+  /** `rows` must be those that `streams.out` writes to. */
   constructor(handlers: StreamHandlers, streams: Streams, memory: StreamMemory, rows: OutputRows) {
     this.#handlers = handlers;
     this.#streams = streams;
@@ -37,7 +37,7 @@ export class StreamDispatch {
     this.#completed = new CompletedBatch(memory);
   }
 
-  /** The engine has filled its tables with so many rows each. */
+  /** Serves a turn. The arguments are the numbers of rows in the engine's tables. */
   turn(opened: number, inputs: number, closed: number, completed: number): void {
     this.#rows.beginTurn();
     for (let i = 0; i < opened; i++) this.#open(i * openedWords);

@@ -8,7 +8,7 @@ import { firstOwnToken } from './stream-batch.js';
 const { outputAcknowledged, outputDestroy, outputEnd, outputInSlab, outputOutSlab, outputTaken } =
   contract;
 
-// Sources have smaller numbers. Commands, which stand in a source's place, have larger ones.
+// Sources have smaller numbers. Commands, which take the place of a source, have larger ones.
 const sourceLimit = 2 ** 31;
 /** The largest number of a source. */
 export const maxSource = sourceLimit - 1;
@@ -50,8 +50,9 @@ export class StreamOutput {
   /**
    * Sends bytes of a source: what Streams.addBuffer(), addSegment() or addFile() has registered as
    * number `buffer`. Bytes of a buffer, and fewer than `zeroCopyThreshold` bytes of a segment, must
-   * not change before the callback, or flush(), returns. More bytes of a segment, and those of a
-   * file, are referred to until they are sent, and by sendfile(2) beyond that: see mark().
+   * not change before the callback, or flush(), returns. More bytes of a segment, and all of a
+   * file, must not change until they are sent; after sendfile(2), until they are reusable: see
+   * mark().
    */
   refer(connection: number, buffer: number, offset: number, length: number): void {
     if (!(buffer >= 0 && buffer < sourceLimit))
@@ -62,16 +63,16 @@ export class StreamOutput {
   }
 
   /**
-   * Asks for `completed` to be called with `token` (0 to 2^31 - 1) once all output before the mark
-   * has been taken by the kernel, or acknowledged by the peer's kernel, or when the connection has
-   * ended before that.
+   * Asks for a call of `completed` with `token` (0 to 2^31 - 1) once the kernel has taken all
+   * output before the mark, or the peer's kernel has acknowledged it, or the connection has ended
+   * before.
    */
   mark(connection: number, token: number, when: 'taken' | 'acknowledged'): void {
     if (!(token >= 0 && token < firstOwnToken)) throw rangeError('token', '0 to 2^31 - 1', token);
     this.markOwn(connection, token, when);
   }
 
-  /** @internal mark() that takes the library's own tokens too. */
+  /** @internal mark() for the library's own tokens too. */
   markOwn(connection: number, token: number, when: 'taken' | 'acknowledged'): void {
     this.#rows.push(connection, when === 'taken' ? outputTaken : outputAcknowledged, token, 0);
   }
@@ -110,7 +111,7 @@ export class StreamOutput {
       if (source === outputTaken || source === outputAcknowledged) marks.push(offset);
     });
     this.destroy(connection);
-    // Marks after the end complete as not done, so that each token is still answered.
+    // Marks after the end complete as not done, so that every token is still reported.
     for (const token of marks) this.markOwn(connection, token, 'taken');
   }
 }

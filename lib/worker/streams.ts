@@ -1,5 +1,5 @@
-// The stream connections of a worker. stream-dispatch.ts calls the handlers, stream-batch.ts and
-// stream-output.ts are what these get.
+// The stream connections of a worker. stream-dispatch.ts calls the handlers with the classes of
+// stream-batch.ts and stream-output.ts.
 import { Socket } from 'node:net';
 
 import { zeroCopyNumber } from '../contract.js';
@@ -31,7 +31,7 @@ import { maxSource, StreamOutput } from './stream-output.js';
 
 export type { StreamStatistics } from '../native.js';
 
-/** What a worker does with its connections, in batches: the form for speed. */
+/** Handlers for the connections of a worker, in batches: the fastest form. */
 export interface StreamHandlers {
   /** A connection has been accepted, or connect() has succeeded. Its data follows. */
   open?(connection: number, flow: Flow, streams: Streams): void;
@@ -40,7 +40,7 @@ export interface StreamHandlers {
    * If it throws, the connections whose rows it has not consumed are closed without an answer.
    */
   data(batch: StreamBatch, out: StreamOutput): void;
-  /** Marks of StreamOutput.mark() have been reached, or never will be. */
+  /** Marks of StreamOutput.mark() have been reached, or their connection has ended first. */
   completed?(batch: CompletedBatch, streams: Streams): void;
   /**
    * A connection has been closed; `error` is undefined after an orderly end. Called once for every
@@ -63,7 +63,7 @@ export class Streams {
   readonly #adopt: Adopt;
   /** Source numbers of the open segments, by the segments' ids. */
   readonly #segments = new Map<number, number>();
-  /** What sendSegment() has promised, by the tokens of its marks. */
+  /** Unsettled promises of sendSegment(), by the tokens of its marks. */
   readonly #promised = new Map<number, (result: SendResult) => void>();
   #nextToken = firstOwnToken;
 
@@ -98,7 +98,7 @@ export class Streams {
     );
     const rows = new OutputRows(memory.output, () => this.#engine.flush());
     this.out = new StreamOutput(rows);
-    this.addBuffer(memory.output.bytes); // the first of all, so its number is outputOutSlab
+    this.addBuffer(memory.output.bytes); // comes first, so that its number is outputOutSlab
     const dispatch = new StreamDispatch(handlers, this, memory, rows);
   }
 
@@ -126,10 +126,10 @@ export class Streams {
   }
 
   /**
-   * Takes a connection out of the engine as an ordinary socket: for a change of the protocol, TLS,
-   * any library. The socket first reads `unread`, or without it all of the connection's row that
-   * has not been consumed, then what else has arrived. close() is not called for it. Throws
-   * ENOTCONN when the connection is closed.
+   * Removes a connection from the engine and returns it as an ordinary socket, for another
+   * protocol, TLS, or any library. The socket first reads `unread`, or without it all of the
+   * connection's row that has not been consumed, then what else has arrived. close() is not called
+   * for it. Throws ENOTCONN when the connection is closed.
    */
   detach(connection: number, unread?: Uint8Array): Socket {
     const first = unread === undefined ? undefined : Buffer.from(unread); // the slab is reused
@@ -178,7 +178,7 @@ export class Streams {
     return unwrap(this.#engine.addFile(file, base, flags), { fd: file });
   }
 
-  /** Forgets a file of addFile(). What refer() has been called for before is still sent. */
+  /** Forgets a file of addFile(). Output of earlier calls of refer() is still sent. */
   removeBuffer(buffer: number): void {
     this.out.flush();
     this.#engine.removeSource(checkInteger('buffer', buffer, 0, maxSource));

@@ -1,4 +1,4 @@
-// Entry of a worker thread. Everything that it does is in runtime.ts.
+// Entry of a worker thread: pins it, loads the user's module, and runs a WorkerRuntime.
 import { parentPort, workerData } from 'node:worker_threads';
 
 import { affinity } from '../affinity.js';
@@ -14,12 +14,12 @@ const main = parentPort;
 if (main === null) throw new RssError('ERR_RSS_STATE', 'this module is the entry of a thread');
 
 const init = workerData as WorkerInit;
-// Before the worker's own memory is allocated, so that it lies in this CPU's NUMA domain.
+// The thread is pinned before it allocates memory, which then lies in this CPU's NUMA domain.
 affinity.set([init.cpu]);
 
 const { buffer: counters } = ShmSegment.open(init.counters);
 const beat = heartbeat(counters, init.workerIndex, init.placements.length, init.config.buckets);
-// From the first moment on: loading the module and start() may block the loop too.
+// Begins this early because loading the module and start() may block the loop too.
 keepBeating(beat);
 
 async function start(): Promise<WorkerRuntime> {
@@ -31,7 +31,7 @@ async function start(): Promise<WorkerRuntime> {
 }
 
 const started = start();
-// Messages wait for start(): no connection may be accepted before it has returned, and Node leaks
+// Messages wait for start(). No connection may be accepted before it has returned, and Node leaks
 // the descriptor of a module file that a thread is reading when it ends.
 main.on('message', (message: ToWorker) => {
   void started.then((runtime) => runtime.receive(message));

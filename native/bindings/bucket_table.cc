@@ -39,7 +39,7 @@ Napi::Value SetOwners(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// destroyBucketTable(id): closes what waits in its inboxes, once no port uses it any more
+// destroyBucketTable(id): closes what waits in its inboxes, once no engine uses it any more
 Napi::Value Destroy(const Napi::CallbackInfo& info) {
   std::shared_ptr<BucketTable> last;
   Tables& tables = TheTables();

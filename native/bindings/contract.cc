@@ -2,8 +2,10 @@
 #include "bindings/convert.h"
 #include "core/connection_ids.h"
 #include "core/counters.h"
+#include "core/hash_type.h"
 #include "core/owner_lock.h"
 #include "core/rows.h"
+#include "core/rss_config.h"
 #include "engine/stream_engine.h"
 #include "platform/posix/datagrams.h"
 #include "steering/steering.h"
@@ -25,7 +27,7 @@ constexpr double NumberOf(Enum value) {
   return static_cast<double>(value);
 }
 
-// Index of a field among the words of its row.
+// The index of a field among the 32-bit words of its row.
 #define WORD(Row, field) (static_cast<double>(offsetof(Row, field) / sizeof(uint32_t)))
 
 Napi::Object Contract(Napi::Env env) {
@@ -86,11 +88,19 @@ Napi::Object Contract(Napi::Env env) {
                {"streamReadSize", StreamEngine::kReadSize},
                {"connectionSlotBits", ConnectionIds::kSlotBits},
                {"lockContended", OwnerLock::kContended},
+               {"hashTypeInner", kHashTypeInner},
+               {"rssKeySize", kKeySize},
+               {"rssMaxBits", kMaxBits},
+               {"maxCpu", kMaxCpu},
                {"counterStride", kCounterStride}});
 
   Napi::Array names = Napi::Array::New(env);
   for (const char* name : kCounterNames) names.Set(names.Length(), name);
   out.Set("counterNames", names);
+
+  Napi::Object hash_type = Napi::Object::New(env);
+  for (uint32_t type : kHashTypes) hash_type.Set(HashTypeName(type), type);
+  out.Set("hashTypeNumber", hash_type);
 
   Napi::Object steering = Napi::Object::New(env);
   for (int i = 0; i < kSteerings; ++i) steering.Set(MethodOf(static_cast<Steering>(i)).name, i);

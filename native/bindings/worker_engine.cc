@@ -71,7 +71,7 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
     on_accept_error_ = Napi::Persistent(info[4].As<Napi::Function>());
     datagrams.slab = slab_.data;
     context.counters = reinterpret_cast<BucketCounters*>(counters_.data);
-    // Made before this engine, so its clean-up hook runs after this one's.
+    // The stream engine was made before this one, so its clean-up hook runs later.
     options.streams = StreamEngineFromJs(settings.Get("streams"));
     napi_get_uv_event_loop(env_, &context.loop);
     engine_ = std::make_unique<WorkerEngine>(context, options, this);
@@ -101,7 +101,7 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
     auto* rows = reinterpret_cast<DatagramRow*>(datagrams_.data);
     for (size_t i = 0; i < count; ++i) {
       const ReceivedDatagram& from = engine_->datagrams().row(i);
-      rows[i] = {from.slot * static_cast<uint32_t>(stride()),
+      rows[i] = {from.cell * static_cast<uint32_t>(stride()),
                  from.length,
                  from.truncated ? DatagramRow::kTruncated : 0,
                  static_cast<uint32_t>(from.flow.bucket),
@@ -199,7 +199,8 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
     engine_->pending().Arrived();
     return info.Env().Undefined();
   }
-  // hold(bucket): a socket of the bucket has been made without take(); ended(bucket): it has ended
+  // hold(bucket): the stream engine has given up a connection, which is now a socket of Node
+  // ended(bucket): a socket of take() or hold() has ended
   Napi::Value Hold(const Napi::CallbackInfo& info) {
     engine_->sockets().Add(IntFromJs(info[0]));
     return info.Env().Undefined();

@@ -27,8 +27,8 @@ BucketTable::BucketTable(RssConfig config, const std::vector<int>& bucket_to_wor
   for (int i = 0; i < workers; ++i) wakers_.push_back(std::make_unique<Wakeup>());
 }
 
-// The old owner may be draining: what it has taken, it serves. A push in the meantime wakes one of
-// the two, and the new owner looks again after the change.
+// The old owner serves what it has drained already. A concurrent push may wake either owner, so all
+// workers look again after the change.
 void BucketTable::SetOwners(const std::vector<int>& bucket_to_worker) {
   for (size_t i = 0; i < bucket_to_worker.size(); ++i)
     buckets_[i]->owner.store(bucket_to_worker[i], std::memory_order_relaxed);

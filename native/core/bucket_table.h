@@ -1,7 +1,7 @@
 // Who owns each RSS bucket, and the inbox through which its flows reach the owner.
 //
-// A BucketTable belongs to the process, not to a worker: what waits in an inbox survives its
-// worker's death and is drained by the successor.
+// A BucketTable belongs to the process, not to a worker. What waits in an inbox survives the death
+// of its worker and is drained by the worker's replacement.
 #pragma once
 
 #include <atomic>
@@ -29,13 +29,13 @@ struct ForwardedDatagram {
   Flow flow;
   SocketAddress peer;
   SocketAddress local;  // the address it was sent to
-  int endpoint = 0;     // which of the server's UDP addresses it came in by
+  int endpoint = 0;     // the server's UDP endpoint that received it
   bool truncated = false;
   std::vector<uint8_t> payload;
 };
 
-// The owner's side of a wake-up: libuv's uv_async_t in the engine, a pipe or a flag in tests.
-// Called from any thread, under a lock that Detach() takes too.
+// Wakes a worker: by a uv_async_t in the engine, by a pipe or a flag in tests. Called from any
+// thread, under a lock that Detach() takes too.
 class Waker {
  public:
   virtual ~Waker() = default;
@@ -44,36 +44,36 @@ class Waker {
 
 class BucketTable {
  public:
-  // Bounds of one bucket's inbox. Past them hand-off falls back to serving where it was accepted.
+  // Limits of one bucket's inbox. Beyond them, the worker that accepted a connection serves it.
   static constexpr size_t kMaxConnections = 4096;
   static constexpr size_t kMaxDatagrams = 1024;
 
-  // `most_connections` of all workers together, 0 for no limit.
+  // `most_connections`: of all workers together; 0: no limit.
   BucketTable(RssConfig config, const std::vector<int>& bucket_to_worker, int workers,
               int most_connections = 0);
 
   const FlowClassifier& classifier() const { return classifier_; }
   int workers() const { return static_cast<int>(wakers_.size()); }
   int owner(int bucket) const { return buckets_[bucket]->owner.load(std::memory_order_relaxed); }
-  // What waits in a bucket's inbox goes with it. `bucket_to_worker` has as many buckets as before.
+  // Moves buckets together with their inboxes. `bucket_to_worker` has as many buckets as before.
   void SetOwners(const std::vector<int>& bucket_to_worker);
 
-  // The turns of the workers' stream engines.
+  // Tracks the turns of the workers' stream engines.
   Epochs& epochs() { return epochs_; }
   ConnectionLimit& limit() { return limit_; }
 
-  // A worker announces itself, and is woken at once: something may have been waiting for it.
+  // Registers a worker's waker and wakes it, because its inboxes may hold something already.
   void Attach(int worker, Waker* waker);
   void Detach(int worker);
 
-  // False when the inbox is full; the argument then is untouched.
+  // False when the inbox is full; the argument is then unchanged.
   bool PushConnection(int bucket, Connection&& connection);
   bool PushDatagram(int bucket, ForwardedDatagram&& datagram);
-  // Takes back what a dying worker has not delivered: to the front of the queue, always.
+  // Puts back what a dying worker has not delivered: at the front of the queue, without a limit.
   void ReturnConnections(std::vector<Connection>&& connections);
 
-  // Moves everything that waits for this worker's buckets, at most `limit` of each kind, to the
-  // ends of the two vectors. True when more is waiting.
+  // Appends what waits for this worker's buckets to the vectors, which grow to at most `limit`
+  // elements each. True when more is waiting.
   bool Drain(int worker, size_t limit, std::vector<Connection>* connections,
              std::vector<ForwardedDatagram>* datagrams);
 
@@ -93,7 +93,7 @@ class BucketTable {
   void Wake(int worker);
 
   FlowClassifier classifier_;
-  ConnectionLimit limit_;  // before what holds places
+  ConnectionLimit limit_;  // outlives the buckets, which hold places
   std::vector<std::unique_ptr<Bucket>> buckets_;
   std::vector<std::unique_ptr<Wakeup>> wakers_;
   Epochs epochs_;

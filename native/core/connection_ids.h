@@ -21,7 +21,7 @@ class ConnectionIds {
 
   static constexpr uint32_t SlotOf(uint32_t id) { return id & (kSlots - 1); }
 
-  // Never 0, which therefore names no connection; 0 when every slot is taken.
+  // Returns an id, or 0 when every slot is taken. No id is 0.
   uint32_t Allocate() {
     uint32_t slot;
     if (free_.size() > kResting || generations_.size() == kSlots) {

@@ -1,4 +1,4 @@
-// Counts the accepted connections of a server, over all its workers, and limits them.
+// Counts and limits the accepted connections of a server, over all its workers.
 #pragma once
 
 #include <atomic>
@@ -33,13 +33,13 @@ class ConnectionLimit {
   // 0: no limit.
   explicit ConnectionLimit(int most) : most_(most) {}
 
-  // An empty place when all are taken.
+  // Returns an empty place when all are taken.
   Place Take() {
     if (taken_.fetch_add(1, std::memory_order_relaxed) < most_ || most_ == 0) return Place(this);
     taken_.fetch_sub(1, std::memory_order_relaxed);
     return Place();
   }
-  // For a connection that is there already.
+  // For a connection that exists already. Ignores the limit.
   Place Force() {
     taken_.fetch_add(1, std::memory_order_relaxed);
     return Place(this);

@@ -6,7 +6,7 @@
 namespace rss {
 
 // Doubles, because JavaScript reads and adds to them too: exact up to 2^53, and aligned 8-byte
-// stores do not tear on the systems we run on.
+// stores do not tear on the supported systems.
 struct BucketCounters {
   double accepted;             // connections this worker accepted for the bucket
   double served;               // connections given to the user's code
@@ -20,10 +20,10 @@ struct BucketCounters {
   double datagrams_forwarded;  // datagrams given to the bucket's owner
   double datagrams_truncated;  // datagrams larger than their cell
   double datagrams_dropped;    // replies that the kernel did not take
-  double requests;             // for the user's code to count in
+  double requests;             // counted by the user's code
   double closed;               // of those served, the ones that have ended
   double accept_pauses;        // how often accepting paused at the limit of connections
-  double accept_paused_us;     // and for how long in all, once it went on
+  double accept_paused_us;     // total length of the pauses that have ended
 };
 static_assert(sizeof(BucketCounters) == 128, "two cache lines, so that workers share none");
 

@@ -4,6 +4,7 @@
 #include <iterator>
 
 namespace rss {
+
 bool ParseDecimal(const std::string& text, size_t* at, int* out) {
   size_t start = *at;
   *out = 0;

@@ -1,4 +1,4 @@
-// Finds out when memory that workers send from can be reused: once every worker has ended the turn
+// Determines when memory that workers send from can be reused: once every worker has ended the turn
 // in which it may have found that memory.
 #pragma once
 
@@ -10,8 +10,8 @@
 
 namespace rss {
 
-// To give memory up, first make it unreachable, then take a ticket. A worker whose turn begins
-// later cannot find the memory; Passed() waits for turns that have begun before.
+// To give memory up, first make it unreachable, then take a ticket with Retire(). Turns that begin
+// later cannot find the memory. Passed() is true once all turns that began earlier have ended.
 class Epochs {
  public:
   explicit Epochs(size_t workers) : workers_(workers) {}

@@ -1,4 +1,4 @@
-// Which RSS bucket a flow belongs to.
+// Finds the RSS bucket that a flow belongs to.
 #pragma once
 
 #include <stdint.h>
@@ -22,7 +22,7 @@ struct Flow {
   bool from_kernel = false;  // false: flow id and bucket are our own Toeplitz hash
 };
 
-// Knows a configuration and classifies flows with it. Immutable, so that all threads may share it.
+// Classifies flows by an RSS configuration. Immutable, so that threads may share it.
 class FlowClassifier {
  public:
   explicit FlowClassifier(RssConfig config)
@@ -30,7 +30,7 @@ class FlowClassifier {
 
   const RssConfig& config() const { return config_; }
 
-  // The kernel's flow id counts when the buckets are the kernel's and the type says that it is an
+  // The kernel's flow id is used when the buckets are the kernel's and the type says that it is an
   // RSS hash. (IP_RSSBUCKETID is never used: over IPv4, FreeBSD reports bucket 0 for unhashed
   // flows.) Everything else is hashed here as RSS would have hashed it. That includes type 63
   // (OPAQUE), whose flow id may be a card's own hash of addresses and ports (igb), or a queue's

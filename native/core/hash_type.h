@@ -19,6 +19,12 @@ constexpr uint32_t kHashTypeUdpIpv6Ex = 138;
 constexpr uint32_t kHashTypeOpaque = 63;
 constexpr uint32_t kHashTypeOpaqueHash = 191;
 
+constexpr uint32_t kHashTypes[] = {kHashTypeNone,      kHashTypeIpv4,      kHashTypeTcpIpv4,
+                                   kHashTypeIpv6,      kHashTypeTcpIpv6,   kHashTypeIpv6Ex,
+                                   kHashTypeTcpIpv6Ex, kHashTypeUdpIpv4,   kHashTypeUdpIpv4Ex,
+                                   kHashTypeUdpIpv6,   kHashTypeUdpIpv6Ex, kHashTypeOpaque,
+                                   kHashTypeOpaqueHash};
+
 constexpr uint32_t kHashTypeInner = 0x40;  // FreeBSD 14: the hash is of an inner header
 
 // The type without FreeBSD 14's inner-header bit.

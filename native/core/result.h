@@ -12,7 +12,7 @@ struct Failure {
   int error = 0;                 // -errno; 0 means no failure
   const char* syscall = "";      // static text: "bind", "setsockopt", ...
   const char* option = nullptr;  // static text: "IP_BINDANY", ... where one is concerned
-  std::string detail;            // what else a person needs to know
+  std::string detail;            // more about the cause, for the error message
 };
 
 // The one place where errno becomes a Failure.
@@ -34,7 +34,7 @@ struct [[nodiscard]] Result {
   Result(Failure f) : failure(std::move(f)) {}
   bool ok() const { return failure.error == 0; }
 
-  // The value, of which there is one only if ok().
+  // The value. Valid only if ok().
   T& operator*() & { return value; }
   const T& operator*() const& { return value; }
   T&& operator*() && { return std::move(value); }

@@ -1,5 +1,5 @@
 // Classic BPF programs that choose the listener of a Linux SO_REUSEPORT group
-// (SO_ATTACH_REUSEPORT_CBPF, socket(7)). Pure generators: no kernel is asked anything here.
+// (SO_ATTACH_REUSEPORT_CBPF, socket(7)). Pure functions, without system calls.
 #pragma once
 
 #include <stdint.h>

@@ -15,7 +15,7 @@ class Acceptor::Listener final : public PolledSocket {
 
  private:
   void OnReadable() override {
-    Acceptor* acceptor = acceptor_;  // JavaScript may close the listener
+    Acceptor* acceptor = acceptor_;  // JavaScript may destroy the listener
     acceptor->Accept(this);
     acceptor->receiver_->EndPass();
   }
@@ -59,7 +59,7 @@ void Acceptor::Stop(bool queued) {
   CountPause();
   stopping_ = true;
   Listeners last;
-  last.swap(listeners_);  // JavaScript, which an error calls, may close the acceptor
+  last.swap(listeners_);  // OnAcceptError() may close the acceptor
   for (auto& listener : last) {
     while (queued && !closed_ && Accept(listener.get()) == kAcceptsPerTurn) {
     }
@@ -105,7 +105,7 @@ size_t Acceptor::Accept(Listener* listener) {
   return kAcceptsPerTurn;
 }
 
-// Moves a connection of another worker's bucket to that worker. False: it is served here.
+// Gives the connection to the owner of its bucket. False: this worker serves it.
 bool Acceptor::HandOff(Connection* connection) {
   int bucket = connection->flow.bucket;
   if (context_.owns(bucket)) return false;

@@ -1,4 +1,4 @@
-// Accepts connections and decides who serves them: this worker, or the owner of their bucket.
+// Accepts connections and decides which worker serves them: this one, or their bucket's owner.
 #pragma once
 
 #include <memory>
@@ -21,15 +21,15 @@ class AcceptSink {
 
 struct AcceptorOptions {
   bool hand_off = false;   // give connections to their bucket's owner
-  int default_bucket = 0;  // one of this worker's, for connections without a flow and for pauses
+  int default_bucket = 0;  // the bucket of Unix connections; also counts pauses
 };
 
 class Acceptor {
  public:
-  // Most connections of one event, so that no socket starves another.
+  // The most connections accepted per event, so that no socket starves another.
   static constexpr size_t kAcceptsPerTurn = 64;
   static constexpr int kErrorPauseMs = 100;
-  static constexpr int kLimitPauseMs = 10;  // at the limit of connections
+  static constexpr int kLimitPauseMs = 10;  // at the connection limit
 
   Acceptor(const EngineContext& context, const AcceptorOptions& options, MisdirectionLog* log,
            ConnectionReceiver* receiver, AcceptSink* sink);
@@ -38,7 +38,7 @@ class Acceptor {
   // Duplicates the descriptor.
   Status AddListener(int fd);
   Status Start();
-  // Accepts what is queued, if `queued`, past the limit too; then closes the listeners.
+  // Closes the listeners. With `queued`, first accepts what is queued, even past the limit.
   void Stop(bool queued);
   // Idempotent.
   void Close();

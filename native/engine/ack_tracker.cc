@@ -7,7 +7,7 @@
 namespace rss {
 namespace {
 
-constexpr uint64_t kCheckMs = 10;  // a delayed acknowledgement may take four times as long
+constexpr uint64_t kCheckMs = 10;  // peers delay acknowledgements by up to 40 ms
 constexpr size_t kMostPerCheck = 256;
 
 }  // namespace
@@ -41,9 +41,9 @@ double AckTracker::Acknowledged(int fd, const AckWaits& waits, bool orderly) {
   ssize_t rest = empty_.Rest(fd);
   double acknowledged = rest < 0 ? -1 : waits.written - static_cast<double>(rest);
   if (waits.waits.front().position > acknowledged) return -1;
-  // The buffer of a connection that was reset is empty too.
+  // The send buffer of a connection that was reset is empty too.
   SocketAddress local, peer;
-  return orderly || Endpoints(fd, &local, &peer).ok() ? acknowledged : -1;
+  return orderly || ConnectionAddresses(fd, &local, &peer).ok() ? acknowledged : -1;
 }
 
 }  // namespace rss

@@ -1,5 +1,5 @@
-// Finds out what peers have acknowledged, for connections that wait for it. No event reports
-// acknowledgements, so a timer looks at their send buffers.
+// Tracks what peers have acknowledged. No event reports acknowledgements, so a timer polls the send
+// buffers of the connections that wait for one.
 #pragma once
 
 #include <deque>
@@ -9,12 +9,12 @@
 
 namespace rss {
 
-// What a connection has sent and its peer has not acknowledged.
+// The acknowledgements that a connection waits for.
 struct AckWaits {
   struct Wait {
     uint32_t token;
-    double position;  // it ends when this many bytes of `written` are acknowledged
-    bool shared;      // pages of a source are among them
+    double position;  // the wait ends when this many bytes of `written` are acknowledged
+    bool shared;      // sendfile(2) has sent pages of a source
   };
   std::deque<Wait> waits;
   double written = 0;  // bytes since the first wait
@@ -23,7 +23,7 @@ struct AckWaits {
 class AckTrackerOwner {
  public:
   virtual ~AckTrackerOwner() = default;
-  // Time to look at a connection. Returns whether it still waits.
+  // Checks a connection. Returns whether it still waits.
   virtual bool OnAckCheck(uint32_t connection) = 0;
 };
 
@@ -31,11 +31,11 @@ class AckTracker {
  public:
   AckTracker(uv_loop_t* loop, AckTrackerOwner* owner);
 
-  // From now on OnAckCheck() is called for the connection, until it returns false.
+  // Calls OnAckCheck() for the connection regularly, until that returns false.
   void Watch(uint32_t connection);
-  // How many bytes of `written` the peer of a socket has acknowledged. Negative when they do not
-  // end the first wait. `orderly`: the end of the peer's stream has just been read, so the peer has
-  // not reset the connection.
+  // Returns how many bytes of `written` the peer has acknowledged, or a negative number when they
+  // do not end the first wait. `orderly`: the end of the peer's stream has just been read, so the
+  // peer has not reset the connection.
   double Acknowledged(int fd, const AckWaits& waits, bool orderly);
   void Close() { timer_.Close(); }
 

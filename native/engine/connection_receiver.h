@@ -1,4 +1,4 @@
-// Where a worker's connections go once they are accepted and belong to it.
+// Receives the connections that a worker serves.
 #pragma once
 
 #include "core/bucket_table.h"
@@ -9,9 +9,9 @@ class ConnectionReceiver {
  public:
   virtual ~ConnectionReceiver() = default;
   virtual void Receive(Connection&& connection) = 0;
-  // After the last Receive() of a pass. May run JavaScript.
+  // Called after the last Receive() of a pass. May run JavaScript.
   virtual void EndPass() = 0;
-  // Whether connections wait that JavaScript has not taken.
+  // Whether connections wait for JavaScript to take them.
   virtual bool has_waiting() const = 0;
 };
 

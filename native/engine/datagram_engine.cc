@@ -48,12 +48,12 @@ struct DatagramEngine::ConnectedSocket final : PolledSocket {
   Flow flow;  // of all datagrams from the peer
 };
 
-// The socket that a reply leaves by: at most one of the two.
-struct DatagramEngine::Way {
+// The socket that sends a reply. Both pointers are null once it has been closed.
+struct DatagramEngine::Outlet {
   const BoundSocket* bound = nullptr;
   const ConnectedSocket* connected = nullptr;
 
-  bool operator==(const Way& other) const {
+  bool operator==(const Outlet& other) const {
     return bound == other.bound && connected == other.connected;
   }
 };
@@ -109,7 +109,7 @@ Result<uint32_t> DatagramEngine::Connect(const Connecting& how) {
   auto fd = rss::Connect(sized, &classifier);
   if (!fd.ok()) return fd.failure;
   auto socket = std::make_unique<ConnectedSocket>(this, std::move(*fd));
-  Status status = Endpoints(socket->fd(), &socket->local, &socket->peer);
+  Status status = ConnectionAddresses(socket->fd(), &socket->local, &socket->peer);
   if (status.ok()) status = socket->Register(context_.loop);
   if (status.ok()) status = socket->Watch();
   if (!status.ok()) return status.failure;
@@ -155,7 +155,7 @@ void DatagramEngine::Receive(BoundSocket* socket) {
     int received = batcher_.Receive(socket->fd(), options_.slab, options_.stride,
                                     options_.cell_size, rows_.data());
     if (IsEmpty(received)) return;
-    if (received < 0) continue;  // a pending ICMP error: reading it has cleared it
+    if (received < 0) continue;  // an ICMP error, which this call has cleared
     size_t count = 0;
     for (int i = 0; i < received; ++i) {
       ReceivedDatagram& row = rows_[i];
@@ -186,7 +186,7 @@ bool DatagramEngine::Classify(ReceivedDatagram* row, const BoundSocket& socket) 
 }
 
 bool DatagramEngine::Forward(const ReceivedDatagram& row) {
-  const uint8_t* payload = options_.slab + row.slot * options_.stride;
+  const uint8_t* payload = options_.slab + row.cell * options_.stride;
   ForwardedDatagram datagram;
   datagram.flow = row.flow;
   datagram.peer = row.peer;
@@ -214,7 +214,7 @@ void DatagramEngine::DeliverForwarded(const std::vector<ForwardedDatagram>& forw
       row.flow = from.flow;
       row.endpoint = from.endpoint;
       row.connected = 0;
-      row.slot = static_cast<uint32_t>(count);
+      row.cell = static_cast<uint32_t>(count);
       row.length = static_cast<uint32_t>(from.payload.size());
       row.truncated = from.truncated;
       row.peer = from.peer;
@@ -262,7 +262,7 @@ void DatagramEngine::OnTurnEnd(uv_check_t* check) {
 void DatagramEngine::DeliverConnected() {
   if (waiting_ == 0) return;
   uv_check_stop(turn_end_.get());
-  // Rows whose socket has been closed in the meantime are left out.
+  // Drops rows whose socket has been closed in the meantime.
   auto end = std::remove_if(
       rows_.begin(), rows_.begin() + static_cast<ptrdiff_t>(waiting_),
       [this](const ReceivedDatagram& row) { return ConnectedOf(row.connected) == nullptr; });
@@ -293,7 +293,7 @@ SocketAddress DatagramEngine::Destination(size_t i) const {
 
 // --- Output --------------------------------------------------------------------------------------
 
-DatagramEngine::Way DatagramEngine::WayOf(const DatagramReply& reply) const {
+DatagramEngine::Outlet DatagramEngine::OutletOf(const DatagramReply& reply) const {
   uint32_t id = reply.connected != 0 ? reply.connected : rows_[reply.row].connected;
   if (id != 0) return {nullptr, ConnectedOf(id)};
   return {BoundOf(rows_[reply.row].endpoint), nullptr};
@@ -302,31 +302,31 @@ DatagramEngine::Way DatagramEngine::WayOf(const DatagramReply& reply) const {
 void DatagramEngine::Send(const DatagramReply* replies, size_t count) {
   OutgoingDatagram batch[kDatagramBatch];
   while (count > 0) {
-    Way way = WayOf(*replies);
-    int size = FillBatch(replies, count, way, batch);
-    SendBatch(replies, way, batch, size);
+    Outlet outlet = OutletOf(*replies);
+    int size = FillBatch(replies, count, outlet, batch);
+    SendBatch(replies, outlet, batch, size);
     replies += size;
     count -= static_cast<size_t>(size);
   }
 }
 
-// Describes the first replies that leave by the same socket; returns their number.
-int DatagramEngine::FillBatch(const DatagramReply* replies, size_t count, const Way& way,
+// Fills `batch` with the first replies that share a socket. Returns their number.
+int DatagramEngine::FillBatch(const DatagramReply* replies, size_t count, const Outlet& outlet,
                               OutgoingDatagram* batch) const {
   int most = static_cast<int>(std::min<size_t>(count, kDatagramBatch));
   int size = 0;
   for (; size < most; ++size) {
     const DatagramReply& reply = replies[size];
-    if (size > 0 && !(WayOf(reply) == way)) break;
+    if (size > 0 && !(OutletOf(reply) == outlet)) break;
     OutgoingDatagram& out = batch[size];
     out = OutgoingDatagram();
     out.data = reply.data;
     out.length = reply.length;
-    if (way.bound == nullptr) continue;
+    if (outlet.bound == nullptr) continue;
     const ReceivedDatagram& row = rows_[reply.row];
     const DatagramInfo& info = row.info;
     out.peer = &row.peer;
-    bool named = way.bound->address.is_unspecified() && info.has_destination &&
+    bool named = outlet.bound->address.is_unspecified() && info.has_destination &&
                  CanBeSource(info.destination);
     out.source = named ? &info.destination : nullptr;
     out.flow = info.flow;
@@ -334,10 +334,10 @@ int DatagramEngine::FillBatch(const DatagramReply* replies, size_t count, const 
   return size;
 }
 
-void DatagramEngine::SendBatch(const DatagramReply* replies, const Way& way,
+void DatagramEngine::SendBatch(const DatagramReply* replies, const Outlet& outlet,
                                const OutgoingDatagram* batch, int size) {
-  if (way == Way{}) return;  // the socket has been closed
-  int fd = way.bound != nullptr ? way.bound->fd() : way.connected->fd();
+  if (outlet == Outlet{}) return;  // the socket has been closed
+  int fd = outlet.bound != nullptr ? outlet.bound->fd() : outlet.connected->fd();
   for (int done = 0; done < size;) {
     int sent = batcher_.Send(fd, batch + done, size - done);
     // A full buffer drops the rest, as UDP does; any other error drops one datagram.
@@ -346,7 +346,7 @@ void DatagramEngine::SendBatch(const DatagramReply* replies, const Way& way,
     if (moved + dropped == 0) return;
     for (int i = done; i < done + moved + dropped; ++i) {
       const Flow& flow =
-          way.connected != nullptr ? way.connected->flow : rows_[replies[i].row].flow;
+          outlet.connected != nullptr ? outlet.connected->flow : rows_[replies[i].row].flow;
       BucketCounters& counter = context_.counter(flow.bucket);
       if (i < done + moved) {
         counter.datagrams_out += 1;

@@ -1,7 +1,7 @@
 // A worker's UDP sockets: the server's, which are bound, and those that the worker has connected.
 //
-// Datagrams are read in batches. A batch of one bound socket is delivered at once; those of
-// connected sockets, which have few each, are delivered together at the end of the turn.
+// Datagrams are read in batches. A bound socket's batch is delivered at once. Connected sockets
+// receive few datagrams each, so theirs are delivered together at the end of the turn.
 #pragma once
 
 #include <memory>
@@ -18,8 +18,8 @@
 namespace rss {
 
 struct DatagramReply {
-  uint32_t row = 0;        // the datagram that is answered, or
-  uint32_t connected = 0;  // the connected socket to send by
+  uint32_t row = 0;        // the datagram to answer, unless `connected` is set
+  uint32_t connected = 0;  // id of the connected socket to send through; 0: none
   const uint8_t* data = nullptr;
   size_t length = 0;
 };
@@ -33,7 +33,7 @@ class DatagramSink {
 };
 
 struct DatagramOptions {
-  bool forward = false;     // give datagrams to their bucket's owner
+  bool forward = false;     // forward datagrams to their bucket's owner
   uint8_t* slab = nullptr;  // kDatagramBatch cells, `stride` bytes apart
   size_t stride = 0;
   size_t cell_size = 0;
@@ -41,28 +41,27 @@ struct DatagramOptions {
 
 class DatagramEngine {
  public:
-  // Most batches of one event, so that no socket starves another.
+  // The most batches read per event, so that no socket starves another.
   static constexpr int kBatchesPerTurn = 8;
 
   DatagramEngine(const EngineContext& context, const DatagramOptions& options, MisdirectionLog* log,
                  DatagramSink* sink);
   ~DatagramEngine();
 
-  // Duplicates the descriptor. `receive` false: the socket only sends, answers to what was
-  // forwarded.
+  // Duplicates the descriptor. Without `receive`, the socket only answers forwarded datagrams.
   Status AddSocket(int fd, int endpoint, bool receive);
   Status Start();
   // Idempotent.
   void Close();
 
-  // Connects a socket to a peer and returns its id. All of its datagrams count for the bucket that
-  // the peer's hash into.
+  // Connects a socket to a peer and returns its id. All of its datagrams are counted for the
+  // bucket of what the peer sends.
   Result<uint32_t> Connect(const Connecting& how);
   void Disconnect(uint32_t id);
   // Null when there is no such socket.
   const SocketAddress* LocalAddress(uint32_t id) const;
 
-  // Delivers what other workers have received for this one's buckets.
+  // Delivers datagrams that other workers have received for this worker's buckets.
   void DeliverForwarded(const std::vector<ForwardedDatagram>& forwarded);
 
   const ReceivedDatagram& row(size_t i) const { return rows_[i]; }
@@ -73,7 +72,7 @@ class DatagramEngine {
  private:
   struct BoundSocket;
   struct ConnectedSocket;
-  struct Way;
+  struct Outlet;
 
   void Receive(BoundSocket* socket);
   void ReceiveConnected(ConnectedSocket* socket);
@@ -84,10 +83,10 @@ class DatagramEngine {
   bool Forward(const ReceivedDatagram& row);
   BoundSocket* BoundOf(int endpoint) const;
   ConnectedSocket* ConnectedOf(uint32_t id) const;
-  Way WayOf(const DatagramReply& reply) const;
-  int FillBatch(const DatagramReply* replies, size_t count, const Way& way,
+  Outlet OutletOf(const DatagramReply& reply) const;
+  int FillBatch(const DatagramReply* replies, size_t count, const Outlet& outlet,
                 OutgoingDatagram* batch) const;
-  void SendBatch(const DatagramReply* replies, const Way& way, const OutgoingDatagram* batch,
+  void SendBatch(const DatagramReply* replies, const Outlet& outlet, const OutgoingDatagram* batch,
                  int size);
 
   const EngineContext& context_;
@@ -96,7 +95,7 @@ class DatagramEngine {
   DatagramSink* sink_;
   Handle<uv_check_t> turn_end_;  // active while rows of connected sockets wait
   std::vector<std::unique_ptr<BoundSocket>> bound_;
-  std::vector<std::unique_ptr<ConnectedSocket>> connected_;  // by the slot of its id
+  std::vector<std::unique_ptr<ConnectedSocket>> connected_;  // by slot
   ConnectionIds ids_;
   DatagramBatcher batcher_;
   std::vector<ReceivedDatagram> rows_;

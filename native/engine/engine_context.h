@@ -1,4 +1,4 @@
-// What every part of a worker's engine needs to know.
+// What all parts of a worker's engine share.
 #pragma once
 
 #include <uv.h>
@@ -14,7 +14,7 @@ struct EngineContext {
   uv_loop_t* loop = nullptr;
   std::shared_ptr<BucketTable> table;
   int worker = 0;
-  BucketCounters* counters = nullptr;  // one per bucket, this worker's own
+  BucketCounters* counters = nullptr;  // this worker's, one per bucket
 
   BucketCounters& counter(int bucket) const { return counters[bucket]; }
   bool owns(int bucket) const { return table->owner(bucket) == worker; }

@@ -11,7 +11,7 @@ inline Failure UvFailure(int error, const char* call) {
   return Failure{error, call, nullptr, {}};
 }
 
-// H: uv_poll_t, uv_async_t, ... handle->data points at the owner while it lives.
+// H: uv_poll_t, uv_async_t, ... handle->data points to the owner. It is null after Close().
 template <typename H>
 class Handle {
  public:
@@ -23,7 +23,7 @@ class Handle {
   H* get() { return handle_; }
   H* operator->() { return handle_; }
 
-  // The caller's uv_*_init() succeeded: from now on libuv must close the handle.
+  // The caller's uv_*_init() has succeeded, so libuv must close the handle.
   void set_initialized() { initialized_ = true; }
 
   void Close() {

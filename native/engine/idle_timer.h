@@ -17,7 +17,7 @@ class IdleTimerOwner {
 
 class IdleTimer {
  public:
-  // OnQuiet() is called after about `shortest` milliseconds, and again until something moves.
+  // Calls OnQuiet() about `shortest` milliseconds after the last Touch(), then repeatedly.
   IdleTimer(uv_loop_t* loop, uint64_t shortest, IdleTimerOwner* owner);
 
   // The timer runs while connections are watched.
@@ -34,7 +34,7 @@ class IdleTimer {
   uint64_t shortest_;
   IdleTimerOwner* owner_;
   Handle<uv_timer_t> timer_;
-  std::vector<uint64_t> last_;  // by slot: uv_now() of the last byte
+  std::vector<uint64_t> last_;  // by slot: uv_now() of the last Touch()
   size_t watched_ = 0;
 };
 

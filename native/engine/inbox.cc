@@ -21,7 +21,7 @@ void Inbox::OnWake() {
 
 bool Inbox::Drain() {
   if (closed_ || receiver_ == nullptr) return true;
-  if (draining_) return false;  // called by JavaScript that this function has called
+  if (draining_) return false;  // called again by JavaScript within this function
   draining_ = true;
   bool more = context_.table->Drain(context_.worker, kItemsPerTurn, &connections_, &forwarded_);
   for (Connection& connection : connections_) receiver_->Receive(std::move(connection));

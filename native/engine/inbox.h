@@ -1,4 +1,4 @@
-// Takes what other workers have left in the inboxes of this worker's buckets.
+// Delivers what other workers have put into the inboxes of this worker's buckets.
 #pragma once
 
 #include <vector>
@@ -12,20 +12,20 @@ namespace rss {
 
 class Inbox final : public Waker {
  public:
-  // Most connections and datagrams of one turn.
+  // The most connections, and the most datagrams, delivered per turn.
   static constexpr size_t kItemsPerTurn = 64;
 
   explicit Inbox(const EngineContext& context);
   ~Inbox() override { Close(); }
 
-  // From now on the bucket table wakes this worker.
+  // Attaches this inbox to the bucket table, which wakes it from then on.
   void Start(ConnectionReceiver* receiver, DatagramEngine* datagrams);
   // Delivers what waits. True when nothing is left.
   bool Drain();
   // Idempotent.
   void Close();
 
-  // Any thread. Drains in the next turn of the loop.
+  // Thread-safe. Drains in the next turn of the loop.
   void Wake() override { uv_async_send(wake_.get()); }
 
  private:

@@ -1,4 +1,4 @@
-// Counts flows that reached another worker than their bucket's owner, and samples them.
+// Counts and samples flows that reached a worker other than their bucket's owner.
 #pragma once
 
 #include <vector>
@@ -15,7 +15,7 @@ struct Misdirection {
 
 class MisdirectionLog {
  public:
-  // `enabled` is false where the bucket does not choose the worker.
+  // `enabled` is false where the bucket does not determine the worker.
   MisdirectionLog(const EngineContext& context, bool enabled);
 
   void Add(Transport transport, const Flow& flow, const SocketAddress& peer,

@@ -1,5 +1,5 @@
-// Connections that JavaScript has as sockets of Node. Each keeps its place under the limit of
-// connections, and is counted for its bucket when it ends.
+// Connections that JavaScript serves as Node sockets. Each holds a place under the connection limit
+// and is counted for its bucket when it ends.
 #pragma once
 
 #include <utility>
@@ -18,7 +18,7 @@ class NodeSockets {
   void Add(int bucket, Place place) {
     if (!closed_) places_[static_cast<size_t>(bucket)].push_back(std::move(place));
   }
-  // A connection that already exists, and whose place has been given up.
+  // For a connection that has left the stream engine, and has given up its place there.
   void Add(int bucket) {
     if (!closed_) Add(bucket, context_.table->limit().Force());
   }
@@ -28,7 +28,7 @@ class NodeSockets {
     places.pop_back();
     context_.counter(bucket).closed += 1;
   }
-  // The thread ends, and its sockets with it. Idempotent.
+  // The thread ends, which closes its sockets. Idempotent.
   void Close() {
     closed_ = true;
     for (size_t bucket = 0; bucket < places_.size(); ++bucket) {

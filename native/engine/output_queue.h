@@ -1,5 +1,5 @@
-// Output of one connection that the kernel has not taken: bytes, references to segments and files,
-// and marks that report progress, in order.
+// A queue of output that the kernel has not taken from a connection: bytes, references to segments
+// and files, and marks that report progress.
 #pragma once
 
 #include <deque>
@@ -18,14 +18,14 @@ class OutputQueue {
   };
   struct Mark {
     uint32_t token = 0;
-    bool acknowledged = false;  // waits for the peer too
+    bool acknowledged = false;  // reached only once the peer has acknowledged it
   };
 
   bool empty() const { return bytes_.empty() && order_ == nullptr; }
-  // Bytes, including those referred to.
+  // All bytes, including those of references.
   size_t size() const { return bytes_.size() + (order_ == nullptr ? 0 : order_->referred); }
 
-  // Bytes that take memory of the queue.
+  // Bytes that the queue holds in memory.
   size_t copied() const { return bytes_.size(); }
 
   void Append(const void* bytes, size_t count) { bytes_.Append(bytes, count); }
@@ -36,7 +36,7 @@ class OutputQueue {
   }
   void Append(Mark mark) { AddPiece().pieces.back().mark = mark; }
 
-  // The bytes at the front, and what follows them.
+  // The bytes at the front, and the reference that follows them.
   const uint8_t* data() const { return bytes_.data(); }
   size_t bytes() const { return order_ == nullptr ? bytes_.size() : order_->pieces.front().before; }
   const Reference* reference() const {
@@ -49,7 +49,7 @@ class OutputQueue {
     return &order_->pieces.front().mark;
   }
 
-  // `count` is at most bytes() and the length of reference() together.
+  // `count` is at most bytes() plus the length of reference().
   void Consume(size_t count);
   void RemoveMark() { RemovePiece(); }
 
@@ -60,18 +60,18 @@ class OutputQueue {
       if (piece.reference.source == nullptr) visit(piece.mark);
   }
 
-  // Takes everything out as bytes, as far as they can be read, without marks.
+  // Empties the queue. Returns its bytes and those of references, as far as they can be read.
   ByteQueue Flatten();
 
  private:
   struct Piece {
     size_t before = 0;    // bytes between the previous piece and this one
-    Reference reference;  // a mark's has no length
+    Reference reference;  // empty for a mark
     Mark mark;
   };
   struct Order {
     std::deque<Piece> pieces;
-    size_t before = 0;    // of all pieces
+    size_t before = 0;    // sum over all pieces
     size_t referred = 0;  // bytes
   };
 
@@ -79,7 +79,7 @@ class OutputQueue {
   void RemovePiece();
 
   ByteQueue bytes_;
-  std::unique_ptr<Order> order_;  // none, as most connections never need it
+  std::unique_ptr<Order> order_;  // null without references and marks
 };
 
 }  // namespace rss

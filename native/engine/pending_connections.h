@@ -1,5 +1,5 @@
-// Connections that wait for JavaScript to make sockets of Node of them. Those that are left when
-// the worker dies go back to their bucket's inbox.
+// Connections that wait for JavaScript to turn them into Node sockets. When the worker dies, the
+// rest go back to their buckets' inboxes.
 #pragma once
 
 #include <vector>
@@ -18,7 +18,7 @@ class ConnectionSink {
 
 class PendingConnections final : public ConnectionReceiver {
  public:
-  // `waker` is woken when a pass leaves connections over.
+  // Wakes `waker` when a pass leaves connections untaken.
   PendingConnections(const EngineContext& context, NodeSockets* sockets, Waker* waker,
                      ConnectionSink* sink)
       : context_(context), sockets_(sockets), waker_(waker), sink_(sink) {}
@@ -28,8 +28,8 @@ class PendingConnections final : public ConnectionReceiver {
   bool has_waiting() const override { return !pending_.empty(); }
 
   const Flow& flow(size_t i) const { return pending_[i].flow; }
-  // Gives the i-th descriptor away, or -EBADF. Until Arrived() it is remembered, in case the thread
-  // is terminated before JavaScript has wrapped it.
+  // Releases the i-th descriptor, or returns -EBADF. Close() closes the descriptor if the thread is
+  // terminated before JavaScript has wrapped it and called Arrived().
   int Take(size_t i);
   void Arrived() { in_transit_ = Transit(); }
   // Idempotent.

@@ -1,4 +1,4 @@
-// A socket whose input a libuv loop reports.
+// A socket whose input is reported by a libuv loop.
 #pragma once
 
 #include "core/unique_fd.h"
@@ -14,13 +14,13 @@ class PolledSocket {
 
   int fd() const { return fd_.get(); }
 
-  // Once, before the others.
+  // Must be called once, before Watch() and Pause().
   Status Register(uv_loop_t* loop);
   Status Watch();
   void Pause() { uv_poll_stop(poll_.get()); }
 
  private:
-  // May destroy the socket.
+  // May destroy this object.
   virtual void OnReadable() = 0;
   static void OnPoll(uv_poll_t* poll, int status, int events);
 

@@ -13,7 +13,7 @@
 namespace rss {
 namespace {
 
-// Most bytes of one range in one turn, so that others have theirs.
+// The most bytes sent per turn, so that a range does not starve other work.
 constexpr size_t kMostSent = 2 * 1024 * 1024;
 
 }  // namespace
@@ -43,10 +43,10 @@ ssize_t RangeToSend::SendOnce() {
   return sent;
 }
 
-// What a helper thread, which a peer may block for as long as it likes, shares with its sender.
+// Shared by a sender and its helper thread, which a peer may block without limit.
 struct RangeSender::Helper {
   std::mutex mutex;
-  uv_async_t* async = nullptr;  // null once the sender has gone
+  uv_async_t* async = nullptr;  // null once the sender is closed
   bool running = true;
   int result = 0;
 };
@@ -64,7 +64,7 @@ Result<bool> RangeSender::Start(int socket) {
   return result == 0;
 }
 
-// 0, -EAGAIN once the poll handle waits, or -errno.
+// Returns 0, -EAGAIN when the poll handle waits for room, or -errno.
 int RangeSender::Step() {
   int result = range_.Send();
   return result == -EAGAIN ? WaitForRoom() : result;
@@ -130,8 +130,8 @@ ssize_t RangeSender::Unacknowledged() {
   SocketAddress local, peer;
   int fd = range_.socket.get();
   ssize_t rest = fd < 0 ? -1 : empty.Rest(fd);
-  // The buffer of a connection that was reset is empty too.
-  return rest >= 0 && Endpoints(fd, &local, &peer).ok() ? rest : -1;
+  // The send buffer of a connection that was reset is empty too.
+  return rest >= 0 && ConnectionAddresses(fd, &local, &peer).ok() ? rest : -1;
 }
 
 bool RangeSender::IsReusable() const {
@@ -143,7 +143,7 @@ void RangeSender::Close() {
   if (helper_ != nullptr) {
     std::lock_guard<std::mutex> lock(helper_->mutex);
     helper_->async = nullptr;
-    // The thread's duplicate would keep the connection from ending until the peer has read all.
+    // Otherwise the thread's duplicate keeps the connection open until the peer has read it all.
     if (helper_->running && range_.socket) shutdown(range_.socket.get(), SHUT_RDWR);
   }
   async_.Close();

@@ -12,21 +12,21 @@ namespace rss {
 class RangeSenderSink {
  public:
   virtual ~RangeSenderSink() = default;
-  // The end of what Start() began: 0, or -errno.
+  // The send that Start() began has ended: with 0, or -errno.
   virtual void OnSent(int result) = 0;
 };
 
-// What is left to send, and where to.
+// The rest of a send, and its socket.
 struct RangeToSend {
-  UniqueFd socket;  // a duplicate: Node may close its own, and has it in the event queue
+  UniqueFd socket;  // a duplicate, because Node polls its own and may close it
   ByteQueue header;
   SendSource source;
   uint64_t offset = 0;
   size_t length = 0;
-  bool share = true;    // a segment by sendfile(2), rather than copied
-  bool shared = false;  // pages of the source have been sent
+  bool share = true;    // send a segment by sendfile(2) instead of copying it
+  bool shared = false;  // sendfile(2) has sent pages of the source
 
-  // 0 when all has been sent, -EAGAIN when the socket takes no more just now, or -errno.
+  // Returns 0 when all has been sent, -EAGAIN when it must be called again, or -errno.
   int Send();
 
  private:
@@ -39,12 +39,12 @@ class RangeSender {
       : loop_(loop), range_(std::move(range)), sink_(sink), poll_(this), async_(this) {}
   ~RangeSender() { Close(); }
 
-  // Duplicates the socket. True when everything has been taken; false: OnSent() will be called.
+  // Duplicates the socket. True: the kernel has taken everything. False: OnSent() will be called.
   Result<bool> Start(int socket);
   // Bytes that the socket has taken and its peer has not acknowledged; negative once it has no
   // peer.
   ssize_t Unacknowledged();
-  // Whether nothing refers any longer to what was sent, once it is acknowledged.
+  // Whether nothing refers to the sent memory once the peer has acknowledged it.
   bool IsReusable() const;
   // Idempotent. OnSent() is not called any more.
   void Close();

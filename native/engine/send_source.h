@@ -1,4 +1,4 @@
-// What output can be sent from without a copy: a shared memory segment or a file.
+// A shared memory segment or a file that output is sent from without a copy.
 #pragma once
 
 #include <memory>
@@ -8,10 +8,10 @@
 namespace rss {
 
 struct SendSource {
-  std::shared_ptr<Segment> segment;  // or
+  std::shared_ptr<Segment> segment;  // null for a file
   UniqueFd file;
   uint64_t base = 0;  // added to the offsets of rows
-  FileRange how;      // its flags
+  FileRange how;      // flags of sendfile(2)
 
   size_t size() const { return segment != nullptr ? segment->size() : UINT32_MAX; }
   FileRange Range(uint64_t offset, size_t length) const {
@@ -22,14 +22,15 @@ struct SendSource {
     return range;
   }
 
-  // Sends `parts`, which has room for one more, then a range: by sendfile(2), or copied from the
-  // mapping of a segment that is not shared or that sendfile(2) does not take (large pages on
-  // Linux). Returns the bytes taken, or -errno; `*shared` is whether sendfile(2) was used.
+  // Sends `parts`, which must have room for one more, then a range. Files are sent by sendfile(2).
+  // Segments are too, with `share`, unless sendfile(2) refuses them (large pages on Linux).
+  // Otherwise they are copied from their mapping. Returns the bytes taken, or -errno. `*shared`:
+  // whether sendfile(2) was used.
   ssize_t Send(int socket, iovec* parts, int count, uint64_t offset, size_t length, bool share,
                bool* shared);
 
  private:
-  bool refused_ = false;
+  bool refused_ = false;  // sendfile(2) does not take the segment
 };
 
 }  // namespace rss

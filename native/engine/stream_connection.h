@@ -16,14 +16,14 @@ class StreamEngine;
 struct StreamConnection {
   enum class Phase : uint8_t {
     kConnecting,
-    kConnectingToFinish,  // connecting, and to be finished once its output is sent
+    kConnectingToFinish,  // connecting; finishes once its output is sent
     kOpen,
     kFinishing,  // takes no more input or output; ends when its output is sent
-    kLingering,  // our side is closed; input is thrown away until the peer's side is too
+    kLingering,  // our side is closed; input is discarded until the peer closes its side
   };
   enum class InputEnd : uint8_t {
     kOpen,
-    kUnreported,  // the peer has closed its side, and JavaScript has not seen that
+    kUnreported,  // the peer has closed its side; no row has reported it yet
     kReported,
   };
   enum class Readiness : uint8_t {
@@ -33,7 +33,7 @@ struct StreamConnection {
   };
   enum class Peer : uint8_t {
     kUnknown,
-    kPerhapsHere,  // on this host, as far as the route says
+    kPerhapsHere,  // by its route, the peer may be on this host
     kPaced,        // the same, and IsPaced()
     kElsewhere,
   };
@@ -49,7 +49,7 @@ struct StreamConnection {
   }
   bool has_ended() const { return input_end != InputEnd::kOpen; }
 
-  // What every turn looks at comes first: with thousands of connections, cache lines count.
+  // What every turn reads comes first: cache lines count with thousands of connections.
   StreamEngine* engine;
   uint32_t id;
   UniqueFd fd;
@@ -59,20 +59,20 @@ struct StreamConnection {
   Readiness readiness = Readiness::kUnread;
   Peer peer = Peer::kUnknown;
   bool is_unix = false;
-  bool hung_up = false;   // the end of the input has been announced
+  bool hung_up = false;   // the poll handle has reported UV_DISCONNECT
   bool unread = false;    // there may be input in the kernel that no event will report
-  bool has_row = false;   // in the table of this turn
-  bool requeued = false;  // is in the queue for the next turn
+  bool has_row = false;   // has a row in this turn's table
+  bool requeued = false;  // queued for the next turn
   bool shared = false;    // pages of a source have been sent since the last mark
   uint32_t needed = 0;    // bytes of input before the next row
   int bucket = 0;
   Place place;                     // of an accepted connection
-  ByteQueue input;                 // not consumed
-  OutputQueue output;              // not taken by the kernel; while there is any, nothing is read
-  std::unique_ptr<AckWaits> acks;  // most connections never have any
+  ByteQueue input;                 // what JavaScript has not consumed
+  OutputQueue output;              // not taken by the kernel; nothing is read meanwhile
+  std::unique_ptr<AckWaits> acks;  // null while the connection waits for none
   Handle<uv_poll_t> poll;
 };
 
-static_assert(sizeof(StreamConnection) <= 136, "thousands of them are looked at in every turn");
+static_assert(sizeof(StreamConnection) <= 136, "a turn reads thousands of them");
 
 }  // namespace rss

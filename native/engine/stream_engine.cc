@@ -41,7 +41,7 @@ void StreamEngine::Close() {
   connections_ = 0;
 }
 
-// --- Connections come ----------------------------------------------------------------------------
+// --- New connections -----------------------------------------------------------------------------
 
 Result<StreamConnection*> StreamEngine::Add(UniqueFd fd) {
   uint32_t id = ids_.Allocate();
@@ -108,7 +108,7 @@ void StreamEngine::OnConnected(StreamConnection* c) {
   c->phase = c->phase == Phase::kConnecting ? Phase::kOpen : Phase::kFinishing;
   SocketAddress local, peer;
   Flow flow;
-  if (Endpoints(c->fd.get(), &local, &peer).ok() && local.family() != AF_UNIX)
+  if (ConnectionAddresses(c->fd.get(), &local, &peer).ok() && local.family() != AF_UNIX)
     flow = table_->classifier().Classify(Transport::kTcp, KernelFlow(), peer, local);
   Touch(c);
   ReportOpened(c, flow);
@@ -119,12 +119,12 @@ void StreamEngine::UpdatePoll(StreamConnection* c) {
   int events = 0;
   if (c->is_connecting() || !c->output.empty())
     events = UV_WRITABLE;
-  else if (!c->has_ended() && !CanDeliver(c))  // what has been read comes first
+  else if (!c->has_ended() && !CanDeliver(c))  // input that has been read comes first
     events = UV_READABLE | UV_DISCONNECT;
   if (events == c->events) return;
   c->events = events;
   if (c->readiness == StreamConnection::Readiness::kEdge)
-    c->readiness = StreamConnection::Readiness::kLevel;  // which is how libuv registers it
+    c->readiness = StreamConnection::Readiness::kLevel;  // libuv registers it level-triggered
   if (events == 0)
     uv_poll_stop(c->poll.get());
   else
@@ -169,8 +169,8 @@ void StreamEngine::RunTurn() {
   if (in_turn_) return;
   in_turn_ = true;
   epochs().Enter(options_.worker);
-  // A connection is reported before its data: all opened ones, then input, then completed marks,
-  // then closed ones.
+  // A turn reports opened connections, then input, then completed marks, then closed connections.
+  // If there are too many opened ones, extra turns report them first.
   size_t opened;
   for (;;) {
     opened = std::min(opened_rows_.size(), options_.event_rows);
@@ -194,7 +194,7 @@ void StreamEngine::RunTurn() {
   if (closed_) return;
   epochs().Leave(options_.worker);
   for (size_t i = 0; i < rows; ++i) ApplyConsumed(options_.inputs[i]);
-  // Not earlier: JavaScript may keep tables by slot, and has seen the end only now.
+  // JavaScript may keep tables by slot, so an id is freed only after its end has been reported.
   for (size_t i = 0; i < closed; ++i) ids_.Free(options_.closed[i].connection);
   rows_ = 0;
   slab_used_ = 0;
@@ -202,7 +202,7 @@ void StreamEngine::RunTurn() {
   if (HasEvents()) Schedule();
 }
 
-// --- Connections that leave, and the end ---------------------------------------------------------
+// --- Detaching and closing -----------------------------------------------------------------------
 
 StreamEngine::Detached StreamEngine::Detach(uint32_t id, bool with_row) {
   Detached out;
@@ -244,7 +244,7 @@ StreamConnection::Peer StreamEngine::PeerOf(StreamConnection* c) {
   if (c->peer != Peer::kUnknown) return c->peer;
   int fd = c->fd.get();
   Route route = PeerRoute(fd);
-  if (route == Route::kPending) return Peer::kPerhapsHere;  // for now: the next call asks again
+  if (route == Route::kPending) return Peer::kPerhapsHere;  // the next call asks again
   if (route == Route::kElsewhere)
     c->peer = Peer::kElsewhere;
   else
@@ -255,7 +255,7 @@ StreamConnection::Peer StreamEngine::PeerOf(StreamConnection* c) {
 Status StreamEngine::Addresses(uint32_t id, SocketAddress* local, SocketAddress* peer) const {
   const StreamConnection* c = Find(id);
   if (c == nullptr) return MakeFailure(ENOTCONN, "getpeername", "the connection has ended");
-  return Endpoints(c->fd.get(), local, peer);
+  return ConnectionAddresses(c->fd.get(), local, peer);
 }
 
 void StreamEngine::EndAll() {

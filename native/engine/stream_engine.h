@@ -1,10 +1,10 @@
-// Serves stream connections in batches. Each has a uv_poll_t, whose callback reads into a slab at
-// once; one uv_check_t makes the only JavaScript call of the turn.
+// Serves stream connections in batches. Each connection has a uv_poll_t whose callback reads into a
+// slab immediately. A uv_check_t then calls JavaScript once for all of them.
 //
-// A level-triggered descriptor that stays readable makes libuv call again and again, so a callback
-// always reads. What JavaScript does not consume stays in the connection. A connection that holds
-// more complete requests than were consumed gets no new event: it is requeued for the next turn,
-// and an active uv_idle_t keeps the loop from sleeping until then.
+// libuv keeps calling back for a level-triggered descriptor that stays readable, so a callback
+// always reads. Input that JavaScript does not consume stays in the connection. No event reports
+// complete requests that are left there, so the connection is requeued for the next turn, and an
+// active uv_idle_t keeps the loop from sleeping until then.
 #pragma once
 
 #include <memory>
@@ -24,7 +24,7 @@
 
 namespace rss {
 
-// What a turn reports. The rows lie in the tables of StreamOptions.
+// Receives what a turn reports. The rows lie in the tables of StreamOptions.
 class StreamSink {
  public:
   virtual ~StreamSink() = default;
@@ -36,28 +36,28 @@ enum class ZeroCopy { kNever, kAuto, kAlways };
 
 struct StreamOptions {
   size_t worker = 0;        // its index in the bucket table
-  uint8_t* slab = nullptr;  // for input of one turn
+  uint8_t* slab = nullptr;  // holds the input of one turn
   size_t slab_size = 0;     // at least max_input + kReadSize
   InputRow* inputs = nullptr;
   size_t input_rows = 0;
   OpenedRow* opened = nullptr;
   ClosedRow* closed = nullptr;
   CompletedRow* completed = nullptr;
-  size_t event_rows = 0;  // of each of these three
-  size_t max_input = 0;   // largest request in bytes
-  // Bytes of output that may wait for one peer; with more, its connection is closed.
+  size_t event_rows = 0;  // of each of the three tables above
+  size_t max_input = 0;   // bytes of the largest request
+  // Bytes of output that may wait for one peer. Beyond that, its connection is closed.
   size_t max_queued = 0;
-  // Bytes of memory that all waiting output may take; with more, the connection with most is
+  // Bytes of memory that all waiting output may take. Beyond that, the connection with the most is
   // closed.
   size_t max_queued_total = 0;
-  uint64_t idle_timeout = 0;  // milliseconds, 0 none
+  uint64_t idle_timeout = 0;  // milliseconds; 0: none
   bool half_open = false;     // a peer that closed its side does not end the connection
   ZeroCopy zero_copy = ZeroCopy::kAuto;
-  size_t reference_size = 0;  // output of this many bytes or more is not copied but referred to
-  BucketCounters* counters = nullptr;  // one per bucket, this worker's own
+  size_t reference_size = 0;  // output of at least this many bytes is referred to, not copied
+  BucketCounters* counters = nullptr;  // this worker's, one per bucket
 };
 
-// Totals, but `connections` and `queued` are of now.
+// Totals, except for `connections` and `queued`, which are current values.
 struct StreamStatistics {
   double connections = 0;
   double queued = 0;     // bytes of output that wait for their peers
@@ -73,68 +73,67 @@ class StreamEngine final : public ConnectionReceiver,
                            private AckTrackerOwner,
                            private IdleTimerOwner {
  public:
-  // Most bytes read of a connection in one turn: at the beginning of a request, and within a large
-  // one.
+  // The most bytes read from a connection per turn: usually, and within a large request.
   static constexpr size_t kReadSize = 16 * 1024;
   static constexpr size_t kLargeReadSize = 256 * 1024;
-  // Most bytes of waiting output that are sent to a peer before others have their turn.
+  // The most bytes of waiting output sent to a peer per turn, so that it does not starve others.
   static constexpr size_t kMostSent = 2 * 1024 * 1024;
-  // Larger output to a paced connection on this host is copied even where it could be shared.
+  // Larger output to a paced connection on this host is copied, even where sendfile(2) would do.
   static constexpr size_t kMostPaced = 64 * 1024;
+  // A lingering connection is closed after this much silence.
   static constexpr uint64_t kLingerMs = 5000;
 
   StreamEngine(uv_loop_t* loop, std::shared_ptr<BucketTable> table, const StreamOptions& options,
                StreamSink* sink);
   ~StreamEngine() override { Close(); }
 
-  // Takes a connected socket. It is closed at once when there are too many (2^20).
+  // Takes over a connected socket. Closes it when there are too many connections (2^20).
   void Receive(Connection&& connection) override;
   void EndPass() override {}
   bool has_waiting() const override { return false; }
   // Begins to connect. The connection will be reported as opened, or as closed with its error.
   Result<uint32_t> Connect(Result<UniqueFd> socket, bool is_unix);
   const FlowClassifier& classifier() const { return table_->classifier(); }
-  // Sends output, in the order of its rows. Rows of connections that have gone are dropped.
+  // Sends output in the order of its rows. Drops rows of closed connections.
   void Flush(const OutputRow* rows, size_t count);
   // Registers a source of output; returns its index for OutputRow::source. Plain memory must
-  // outlive the engine. What output refers to in a segment or file must not change until it is
-  // sent.
+  // outlive the engine. Bytes of a segment or file must not change until the output that refers to
+  // them is sent.
   uint32_t AddBuffer(const uint8_t* data, size_t size);
   void EmptyBuffer(uint32_t buffer) { buffers_[buffer].size = 0; }
   uint32_t AddSource(std::shared_ptr<SendSource> source);
   void RemoveSource(uint32_t buffer);
 
-  // Whether the peer is surely on another machine: see RouteTo().
+  // Whether the peer is certainly on another machine: see RouteTo().
   bool LeavesHost(uint32_t id);
 
-  // The turns that must end before memory that rows refer to can be used again.
+  // Turns of all workers. Memory may be reused once the turns that could refer to it have ended.
   Epochs& epochs() { return table_->epochs(); }
 
-  // Takes a connection out of the engine without closing it: its descriptor and bucket, what has
-  // been read and not consumed, and what has not been sent. No descriptor when there is no such
-  // connection.
+  // Removes a connection from the engine without closing it. Returns its descriptor and bucket,
+  // unconsumed input and unsent output; no descriptor when there is no such connection.
   struct Detached {
     UniqueFd fd;
     int bucket = 0;
     bool accepted = false;
-    ByteQueue input, output;  // what its output referred to is copied
+    ByteQueue input, output;  // references in the output are copied
   };
-  // `with_row`: includes what its row of this turn has and JavaScript has not consumed.
+  // With `with_row`, the input includes what JavaScript has not consumed of this turn's row.
   Detached Detach(uint32_t id, bool with_row);
   Status Addresses(uint32_t id, SocketAddress* local, SocketAddress* peer) const;
 
-  // Answers what has arrived, then ends every connection; new ones too.
+  // Serves the input that has arrived, then ends all connections, including new ones.
   void EndAll();
   // Closes everything and reports nothing. Idempotent.
   void Close();
 
-  // Includes those whose end has not been reported yet.
+  // Includes connections whose end has not been reported yet.
   size_t connections() const { return connections_ + closed_rows_.size(); }
   StreamStatistics statistics() const;
 
  private:
   struct Buffer {
-    const uint8_t* data;  // null of a file
+    const uint8_t* data;  // null for a file
     size_t size;
     std::shared_ptr<SendSource> source;
   };
@@ -217,13 +216,13 @@ class StreamEngine final : public ConnectionReceiver,
   std::vector<std::unique_ptr<StreamConnection>> slots_;
   size_t connections_ = 0;
 
-  size_t rows_ = 0;  // in options_.inputs
+  size_t rows_ = 0;  // used rows of options_.inputs
   size_t slab_used_ = 0;
   bool in_turn_ = false;
   bool holding_ = false;  // HoldBack() is on for the connection that is being sent to
   bool ending_ = false;
   bool closed_ = false;
-  std::vector<OpenedRow> opened_rows_;  // for the next turn, as the other two
+  std::vector<OpenedRow> opened_rows_;  // for the next turn, like the two below
   std::vector<ClosedRow> closed_rows_;
   std::vector<CompletedRow> completed_rows_;
   std::vector<uint32_t> requeued_;
@@ -231,7 +230,7 @@ class StreamEngine final : public ConnectionReceiver,
     uint32_t connection = 0;
     uint32_t flags = 0;  // of CompletedRow
   } lost_;               // the connection that was removed last
-  size_t copied_ = 0;    // bytes of memory that all output takes
+  size_t copied_ = 0;    // bytes of memory that all waiting output takes
   std::vector<Buffer> buffers_;
   std::unique_ptr<uint8_t[]> scratch_;  // kReadSize
   StreamStatistics statistics_;

@@ -1,4 +1,4 @@
-// StreamEngine, input: from the sockets to the rows of a turn, and what JavaScript leaves of them.
+// The input of StreamEngine: reads sockets into the rows of a turn, and keeps unconsumed bytes.
 #include <string.h>
 
 #include <algorithm>
@@ -7,7 +7,8 @@
 
 namespace rss {
 
-// Room in slab and table. May run a turn to get it, and that may end the connection: false then.
+// Makes room in the slab and the table for a row of the connection, by running a turn if necessary.
+// False when the connection cannot have a row now; the turn may also have closed it.
 bool StreamEngine::MakeRoom(uint32_t id, size_t bytes) {
   StreamConnection* c = Find(id);
   bool full = rows_ == options_.input_rows || options_.slab_size - slab_used_ < bytes;
@@ -37,8 +38,8 @@ void StreamEngine::Read(uint32_t id) {
   if (Find(id)->is_lingering()) return Discard(Find(id));
   if (!MakeRoom(id, kReadSize)) return;
   StreamConnection* c = Find(id);
-  // Not for the first read: many connections make one request only. Not for Unix sockets: reading
-  // stops short after a message that carries descriptors.
+  // WatchEdges() does not pay for the first read, because many connections make a single request.
+  // Unix sockets are excluded: a read of theirs stops after a message that carries descriptors.
   using Readiness = StreamConnection::Readiness;
   if (c->readiness == Readiness::kUnread)
     c->readiness = Readiness::kLevel;
@@ -57,7 +58,7 @@ void StreamEngine::Read(uint32_t id) {
     received = ReceiveStream(c->fd.get(), c->input.Reserve(size), size);
     if (received > 0) c->input.Commit(static_cast<size_t>(received));
   }
-  // A short read means that there was no more (epoll(7)).
+  // After a short read nothing is left (epoll(7)).
   c->unread = c->readiness == Readiness::kEdge && received > 0 &&
               (c->hung_up || static_cast<size_t>(received) == size);
   if (received > 0) {
@@ -70,7 +71,7 @@ void StreamEngine::Read(uint32_t id) {
   } else if (received == 0) {
     c->input_end = StreamConnection::InputEnd::kUnreported;
     UpdatePoll(c);
-    Deliver(id);  // or later, when its output has been sent or its row is done
+    Deliver(id);  // or later, once its output is sent or its row is done
   } else if (received != -EAGAIN) {
     Remove(c, static_cast<int>(received));
   } else if (ending_) {
@@ -81,7 +82,8 @@ void StreamEngine::Read(uint32_t id) {
 void StreamEngine::Discard(StreamConnection* c) {
   ssize_t received = ReceiveStream(c->fd.get(), scratch_.get(), kReadSize);
   if (received > 0 || received == -EAGAIN) return;
-  c->input_end = StreamConnection::InputEnd::kReported;  // as far as JavaScript is concerned
+  // JavaScript has ended the connection and needs no report.
+  c->input_end = StreamConnection::InputEnd::kReported;
   if (c->acks != nullptr && received == 0) CheckAcknowledged(c, true);
   if (c->acks == nullptr || received < 0) return Remove(c, 0);
   UpdatePoll(c);
@@ -96,7 +98,7 @@ void StreamEngine::Deliver(uint32_t id) {
   c->input.Consume(size);
 }
 
-// There is something to report: as many bytes as JavaScript has asked for, or the end.
+// Whether there is something to report: as many bytes as JavaScript has asked for, or the end.
 bool StreamEngine::CanDeliver(const StreamConnection* c) const {
   return (!c->input.empty() && c->input.size() >= c->needed) ||
          c->input_end == StreamConnection::InputEnd::kUnreported;
@@ -116,7 +118,7 @@ void StreamEngine::ServeRequeued() {
     StreamConnection* c = Find(id);
     if (c == nullptr) continue;
     c->requeued = false;
-    // A connection that has a row or waits for its peer is requeued when that is over.
+    // A connection with a row or unsent output is requeued once the row is done or it is sent.
     if (c->has_row || c->is_finishing() || c->is_connecting() || !c->output.empty()) continue;
     if (CanDeliver(c))
       Deliver(id);
@@ -127,7 +129,7 @@ void StreamEngine::ServeRequeued() {
   }
 }
 
-// Takes over what JavaScript has written into a row.
+// Applies what JavaScript has written into a row.
 void StreamEngine::ApplyConsumed(const InputRow& row) {
   StreamConnection* c = Find(row.connection);
   if (c == nullptr) return;

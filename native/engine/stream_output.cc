@@ -1,4 +1,4 @@
-// StreamEngine, output: from rows to the sockets, marks in it, and the end of a connection.
+// The output of StreamEngine: sends rows, reports marks, and ends connections.
 #include <string.h>
 #include <sys/socket.h>
 
@@ -40,11 +40,11 @@ void StreamEngine::Flush(const OutputRow* rows, size_t count) {
   }
 }
 
-// Sends rows of one connection up to the first that refers to a source; returns their number.
+// Sends rows of one connection, up to and including the first reference. Returns their number.
 size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
   constexpr int kParts = 64;
   StreamConnection* c = Find(rows[0].to);
-  iovec parts[kParts + 1];  // see Transfer()
+  iovec parts[kParts + 1];  // Transfer() needs one more
   int used = 0;
   size_t total = 0;
   Reference reference;
@@ -52,7 +52,7 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
   for (; at < count && reference.length == 0; ++at) {
     const OutputRow& row = rows[at];
     if (row.source >= OutputRow::kAcknowledged) {
-      if (used > 0) break;  // what precedes the command comes first
+      if (used > 0) break;  // output before the command is sent first
       ApplyCommand(c, row);
       c = Find(rows[0].to);
       continue;
@@ -77,8 +77,8 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
     }
     total += row.length;
   }
-  // Otherwise the end of a message would be a packet of its own. Not on a paced connection, where
-  // it would wait for timers.
+  // Otherwise the end of a message would be a packet of its own. Paced connections are excluded,
+  // because their packets would wait for timers.
   if (c != nullptr && reference.length > 0 && !holding_ &&
       PeerOf(c) != StreamConnection::Peer::kPaced &&
       std::any_of(rows + at, rows + count,
@@ -110,7 +110,7 @@ void StreamEngine::Send(StreamConnection* c, iovec* parts, int count, size_t tot
     iovec one[2];
     iovec* from = parts;
     int pieces = count;
-    if (count > 1 && total <= kReadSize) {  // cheaper than a list for the kernel
+    if (count > 1 && total <= kReadSize) {  // one copy costs less than a list of parts
       uint8_t* to = scratch_.get();
       for (int i = 0; i < count; ++i) {
         memcpy(to, parts[i].iov_base, parts[i].iov_len);
@@ -146,7 +146,7 @@ void StreamEngine::Send(StreamConnection* c, iovec* parts, int count, size_t tot
   while (copied_ > options_.max_queued_total) CloseSlowest();
 }
 
-// The connection whose output takes most memory frees most, and its peer hardly reads.
+// Closes the connection whose output takes the most memory: its peer hardly reads.
 void StreamEngine::CloseSlowest() {
   StreamConnection* slowest = nullptr;
   for (const auto& c : slots_)
@@ -155,7 +155,7 @@ void StreamEngine::CloseSlowest() {
   Remove(slowest, -ENOBUFS);
 }
 
-// Sends `parts`, which has room for one more, then what is referred to. Returns the bytes that the
+// Sends `parts`, which must have room for one more, then the reference. Returns the bytes that the
 // kernel has taken, or -errno.
 ssize_t StreamEngine::Transfer(StreamConnection* c, iovec* parts, int count,
                                const Reference* reference) {
@@ -210,12 +210,12 @@ void StreamEngine::SendQueued(StreamConnection* c) {
     c->output.Consume(sent);
     copied_ += c->output.copied();
     statistics_.queued -= static_cast<double>(sent);
-    if (sent < wanted || (sent >= budget && !c->output.empty())) return;  // called again
+    if (sent < wanted || (sent >= budget && !c->output.empty())) return;  // the next event goes on
     budget -= sent;
   }
   if (c->is_finishing()) return Linger(c);
   UpdatePoll(c);
-  if (c->has_row) return;  // ApplyConsumed() goes on
+  if (c->has_row) return;  // ApplyConsumed() decides
   if (CanDeliver(c) || ending_ || (c->has_ended() && !options_.half_open)) Requeue(c);
 }
 
@@ -266,8 +266,8 @@ void StreamEngine::CheckAcknowledged(StreamConnection* c, bool orderly) {
   if (waits.empty()) c->acks.reset();
 }
 
-// The connection ends, and nothing more will be known of its output. What another machine has reset
-// is not sent any more; otherwise the kernel goes on sending after the end.
+// Completes all marks as not done, because the connection ends. The kernel may go on sending
+// afterwards, unless another machine has reset the connection.
 void StreamEngine::LoseMarks(StreamConnection* c, int error) {
   if (c->acks != nullptr) CheckAcknowledged(c, false);
   bool reset = error == -ECONNRESET || error == -EPIPE;
@@ -300,7 +300,7 @@ void StreamEngine::Finish(StreamConnection* c) {
 }
 
 // Closing a socket with unread input resets the connection, and the peer may lose answers that it
-// has not read yet. So only our side is closed, and the input is read until the peer's is too.
+// has not read yet. So this closes our side only and discards input until the peer closes its own.
 void StreamEngine::Linger(StreamConnection* c) {
   // A closed socket does not say what its peer has acknowledged.
   if (c->has_ended() && c->acks == nullptr) return Remove(c, 0);

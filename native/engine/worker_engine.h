@@ -1,5 +1,5 @@
-// Everything native of one worker: it accepts connections, serves datagrams, and takes what other
-// workers have received for its buckets. Lives in the worker's thread, on its libuv loop.
+// The native side of a worker, on the libuv loop of its thread. Accepts connections, serves
+// datagrams, and delivers what other workers have received for its buckets.
 #pragma once
 
 #include <vector>
@@ -20,7 +20,7 @@ struct WorkerOptions {
   AcceptorOptions accept;
   DatagramOptions datagrams;
   bool count_misdirected = true;
-  // Serves the connections; outlives the engine. Null: JavaScript makes sockets of Node of them.
+  // Serves the connections; outlives this engine. Null: they become Node sockets.
   ConnectionReceiver* streams = nullptr;
 };
 
@@ -33,10 +33,10 @@ class WorkerEngine {
   Status AddDatagramSocket(int fd, int endpoint, bool receive);
   Result<uint32_t> ConnectDatagrams(const Connecting& how);
   Status Start();
-  // Accepts what is queued, if `queued`, then closes the listeners. UDP and the inbox go on.
+  // Closes the listeners. With `queued`, first accepts what is queued. UDP and the inbox go on.
   void StopAccepting(bool queued);
   bool Drain() { return inbox_.Drain(); }
-  // Closes everything; connections that JavaScript has not taken go back to the inbox. Idempotent.
+  // Connections that JavaScript has not taken go back to their buckets' inboxes. Idempotent.
   void Close();
 
   PendingConnections& pending() { return pending_; }

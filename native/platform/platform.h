@@ -27,7 +27,7 @@ namespace rss {
 // The kernel's RSS configuration. ENOENT or ENOTSUP when there is none, with the reason in detail.
 Result<RssConfig> ReadKernelRssConfig();
 
-// Outcome of trying something: 0 it works, else -errno.
+// The outcome of trying each facility: 0 when it works, else -errno.
 struct Capabilities {
   const char* platform = "";
   std::string release;           // uname(3)
@@ -42,7 +42,7 @@ struct Capabilities {
   int reuse_port_bpf = 0;        // SO_ATTACH_REUSEPORT_CBPF
   int recv_flow_id = 0;          // IP_RECVFLOWID
   int recv_rss_bucket_id = 0;    // IP_RECVRSSBUCKETID
-  int ipv6 = 0;                  // an IPv6 socket can be made
+  int ipv6 = 0;                  // IPv6 sockets can be opened
   std::vector<int> cpu_domains;  // NUMA domain of each CPU by its number; -1: no such CPU
   int netisr_threads = 0;        // net.isr.numthreads; 0 where there is no netisr
   bool jailed = false;           // security.jail.jailed
@@ -93,7 +93,7 @@ enum class Buffer { kReceive, kSend };
 
 // The size of a socket's buffer, in the unit in which it is set: bytes of payload.
 int BufferSize(int fd, Buffer which);
-// Makes it `bytes`, or as much as the kernel grants; returns what it is then.
+// Sets the size to `bytes`, or to what the kernel grants. Returns the new size.
 int SetBufferSize(int fd, Buffer which, int bytes);
 
 // Flow id and hash type of a connected TCP socket. ENOPROTOOPT where the kernel has none; type 0
@@ -102,7 +102,7 @@ Result<KernelFlow> GetKernelFlow(int fd);
 
 // --- Steering -----------------------------------------------------------------------------------
 
-// The option that has the kernel balance flows over the sockets of an address by a hash of its own.
+// The option that makes the kernel balance flows over the sockets of an address by its own hash.
 SocketOption BalancingOption();
 // Whether it balances over dual-stack wildcard sockets. FreeBSD never puts one into a
 // load-balancing group (in_pcbinslbgrouphash()), so IPv6 and IPv4 need a group each there.
@@ -112,7 +112,7 @@ Status AttachReusePortProgram(int fd, const BpfProgram& program);
 
 // --- Datagram batches ---------------------------------------------------------------------------
 
-// Room for one datagram's control messages, in and out, on both systems.
+// Room for the control messages of one datagram, received or sent, on both systems.
 constexpr size_t kControlSize = 256;
 
 struct DatagramInfo {
@@ -122,18 +122,18 @@ struct DatagramInfo {
   SocketAddress destination;  // the address that was sent to, without a port
 };
 
-// Has the kernel deliver destination address, flow id, hash type and bucket with each datagram, as
-// far as it has them. The destination is known when the socket is `bound` to one address. FreeBSD
-// needs it all the same: it delivers the flow's messages reliably only beside it.
+// Makes the kernel deliver destination address, flow id, hash type and bucket with each datagram,
+// as far as it has them. A socket that is `bound` to one address needs no destination, except on
+// FreeBSD, which delivers the flow's messages reliably only beside it.
 Status EnableDatagramInfo(int fd, bool bound);
 DatagramInfo ParseControl(const msghdr& message);
-// Writes the control messages of a reply: it leaves from `source`, unless that is null, and on the
-// transmit queue of its flow where the kernel takes that. Returns their length, 0 for none.
+// Writes the control messages that make a reply leave from `source`, unless that is null, and on
+// the transmit queue of its flow, where the kernel takes that. Returns their length; 0: none.
 size_t BuildReplyControl(const SocketAddress* source, const SocketAddress& peer,
                          const KernelFlow& flow, void* buffer);
 
-// Writes the control message that has the kernel split one message into datagrams of this size. All
-// of them pass through the kernel's layers as one. Returns its length; 0 where there is none.
+// Writes the control message that makes the kernel split a message into datagrams of this size,
+// which pass through its layers as one. Returns its length; 0 where the system has none.
 size_t BuildSegmentControl(uint16_t datagram_size, void* buffer);
 
 // --- Stream sockets -----------------------------------------------------------------------------
@@ -148,11 +148,10 @@ ssize_t SendNow(int fd, const void* bytes, size_t size);
 
 // Makes an event queue (libuv's epoll(7) descriptor) report new input on `fd` once, instead of in
 // every round until it is read. That saves the kernel two looks at the socket per round. The reader
-// then must read until nothing is left. False where this is not done; then nothing has changed.
+// must then read until nothing is left. False, and nothing changed, where the system cannot do it.
 bool WatchEdges(int queue, int fd);
 
-// --- Sending files and shared memory
-// --------------------------------------------------------------
+// --- Sending files and shared memory ------------------------------------------------------------
 
 // What sendfile(2) sends from, and how. A system ignores the flags that it does not have.
 struct FileRange {
@@ -176,7 +175,7 @@ bool HasSyncSend();
 // FIONSPACE. For a Unix socket on Linux, the memory of what the peer has not read.
 ssize_t Unacknowledged(int socket);
 
-// Finds out whether a socket's send buffer is empty: all of it was acknowledged, or discarded.
+// Finds out whether a socket's send buffer is empty: its bytes were acknowledged, or discarded.
 class EmptyProbe {
  public:
   EmptyProbe();

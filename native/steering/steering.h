@@ -1,5 +1,5 @@
-// How a kernel spreads flows over the listeners of a group: one file per steering, which describes
-// all that is native of it. lib/server/steering/ has the other half.
+// Steerings: how the kernel spreads flows over the listeners of a group. Each has one file here and
+// one in lib/server/steering/.
 #pragma once
 
 #include <vector>

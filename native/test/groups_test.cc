@@ -399,7 +399,7 @@ void TestReplies() {
   }
   Check(count == 2 && received[0].truncated && received[0].length == 100 &&
             !received[1].truncated && received[1].length == 0,
-        "a datagram larger than its slot is cut and marked, an empty one is one",
+        "a datagram larger than its cell is cut and marked, an empty one is one",
         std::to_string(count));
   Check(batcher.Receive(server.value.fd.get(), slab.data(), 128, 100, received.data()) == -EAGAIN,
         "no datagram is EAGAIN");

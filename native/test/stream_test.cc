@@ -98,7 +98,7 @@ void TestBuckets(Transport transport, const SocketAddress& server, const std::st
   for (how.bucket = 0; how.bucket < 16; ++how.bucket) {
     auto chosen = Connect(how, &classifier);
     if (!chosen.ok() || !Await(chosen.value.get(), POLLOUT) ||
-        !Endpoints(chosen.value.get(), &local, &peer).ok())
+        !ConnectionAddresses(chosen.value.get(), &local, &peer).ok())
       continue;
     if (classifier.Hash(transport, peer, local).bucket == how.bucket) ++right;
   }
@@ -109,7 +109,7 @@ void TestBuckets(Transport transport, const SocketAddress& server, const std::st
   auto given = Connect(how);
   // FreeBSD: a socket has no peer before it is connected.
   Check(given.ok() && Await(given.value.get(), POLLOUT) &&
-            Endpoints(given.value.get(), &how.local, &peer).ok() &&
+            ConnectionAddresses(given.value.get(), &how.local, &peer).ok() &&
             how.local.Host() == local.Host() && how.local.port() != 0,
         name + ": connects from an address that is given");
   auto taken = Connect(how);
@@ -136,7 +136,7 @@ void TestTcp(const char* host) {
   getsockopt(accepted.fd.get(), IPPROTO_TCP, TCP_NODELAY, &no_delay, &length);
   Check(no_delay != 0, name + ": an accepted connection inherits TCP_NODELAY");
   SocketAddress local, peer;
-  Check(Endpoints(client.value.get(), &local, &peer).ok() && local == accepted.peer &&
+  Check(ConnectionAddresses(client.value.get(), &local, &peer).ok() && local == accepted.peer &&
             peer == accepted.local,
         name + ": both ends have the same addresses");
   TestConversation(std::move(client.value), std::move(accepted.fd), name);
@@ -248,7 +248,7 @@ void TestUdp() {
   auto client = Connect(how);
   if (!CheckOk(client, "UDP: connects")) return;
   SocketAddress local, peer;
-  bool found = Endpoints(client.value.get(), &local, &peer).ok();
+  bool found = ConnectionAddresses(client.value.get(), &local, &peer).ok();
   Check(found && peer == server, "UDP: knows both ends");
   const char text[] = "0123456789";
   OutgoingDatagram outgoing[4];
@@ -259,15 +259,15 @@ void TestUdp() {
   DatagramBatcher batcher;
   Check(batcher.Send(client.value.get(), outgoing, 1) == 1, "UDP: sends one when connected");
   Check(batcher.Send(client.value.get(), outgoing + 1, 3) == 3, "UDP: and several");
-  constexpr size_t kSlot = 64;
-  std::vector<uint8_t> slab(kDatagramBatch * kSlot);
+  constexpr size_t kCell = 64;
+  std::vector<uint8_t> slab(kDatagramBatch * kCell);
   std::vector<ReceivedDatagram> rows(kDatagramBatch);
   int received = 0;
   while (received < 4 && Await(socket.get(), POLLIN)) {
-    int more = batcher.Receive(socket.get(), slab.data(), kSlot, kSlot, rows.data());
+    int more = batcher.Receive(socket.get(), slab.data(), kCell, kCell, rows.data());
     for (int i = 0; i < more; ++i, ++received) {
       OutgoingDatagram back;
-      back.data = slab.data() + rows[i].slot * kSlot;
+      back.data = slab.data() + rows[i].cell * kCell;
       back.length = rows[i].length;
       back.peer = &rows[i].peer;
       Check(rows[i].peer == local && batcher.Send(socket.get(), &back, 1) == 1,
@@ -277,14 +277,14 @@ void TestUdp() {
   int at = 1;  // row 0 belongs to another socket
   while (at < 5 && Await(client.value.get(), POLLIN)) {
     int more =
-        batcher.ReceiveConnected(client.value.get(), at, slab.data(), kSlot, kSlot, rows.data());
+        batcher.ReceiveConnected(client.value.get(), at, slab.data(), kCell, kCell, rows.data());
     if (more > 0) at += more;
   }
   bool right = at == 5;
   for (int i = 1; i < at; ++i) {
     size_t length = rows[i].length;
-    const uint8_t* bytes = slab.data() + rows[i].slot * kSlot;
-    right = right && rows[i].slot == static_cast<uint32_t>(i) && length == static_cast<size_t>(i) &&
+    const uint8_t* bytes = slab.data() + rows[i].cell * kCell;
+    right = right && rows[i].cell == static_cast<uint32_t>(i) && length == static_cast<size_t>(i) &&
             memcmp(bytes, text + length - 1, length) == 0;
   }
   Check(right, "UDP: answers are read behind the rows that wait");
@@ -292,7 +292,7 @@ void TestUdp() {
   Check(batcher.Send(client.value.get(), outgoing, 1) == 1 && Await(client.value.get(), POLLIN),
         "UDP: a closed peer is noticed");
   int refused =
-      batcher.ReceiveConnected(client.value.get(), 0, slab.data(), kSlot, kSlot, rows.data());
+      batcher.ReceiveConnected(client.value.get(), 0, slab.data(), kCell, kCell, rows.data());
   Check(refused == -ECONNREFUSED, "UDP: as ECONNREFUSED", std::to_string(refused));
 }
 

@@ -11,6 +11,7 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { freeUdpPort, RawClient, serveExample } from '../helpers/memcached.js';
+import { soon } from '../helpers/net.js';
 
 const main = fileURLToPath(new URL('../../examples/memcached/main.js', import.meta.url));
 
@@ -225,9 +226,7 @@ describe('the memcached example', () => {
     const frames = async (request: string, id: number): Promise<string> => {
       const parts: string[] = [];
       const done = new Promise<void>((resolve, reject) => {
-        AbortSignal.timeout(10_000).addEventListener('abort', () =>
-          reject(new Error('datagrams lost')),
-        );
+        soon().signal.addEventListener('abort', () => reject(new Error('datagrams lost')));
         const receive = (message: Buffer) => {
           assert.equal(message.readUInt16BE(0), id);
           assert.ok(message.length <= 1400);

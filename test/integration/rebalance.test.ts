@@ -7,7 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { createServer, type Rebalance, type RssServer } from 'freebsd-rss';
 
 import { skipWithout } from '../helpers/features.js';
-import { type Answer, inParallel, report, sourceIn } from '../helpers/net.js';
+import { type Answer, inParallel, report, soon, sourceIn } from '../helpers/net.js';
 
 const worker = new URL('../fixtures/report-worker.js', import.meta.url);
 const host = '127.0.0.1';
@@ -124,7 +124,7 @@ it(
       tcp: { host },
     });
     await server.listen();
-    const said = once(server, 'rebalance', { signal: AbortSignal.timeout(30_000) });
+    const said = once(server, 'rebalance', soon());
     let done = false;
     void said.finally(() => (done = true));
     while (!done)

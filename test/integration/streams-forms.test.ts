@@ -13,7 +13,7 @@ import { after, describe, it } from 'node:test';
 import { createServer, type RssServer, ShmSegment } from 'freebsd-rss';
 
 import { pieceSize, type ProxyData } from '../fixtures/proxy-worker.js';
-import { assertNoLeak, openDescriptors, portOf } from '../helpers/net.js';
+import { assertNoLeak, openDescriptors, portOf, soon } from '../helpers/net.js';
 import { echoOf, eventually, serveStreams, StreamClient } from '../helpers/streams.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'rss-'));
@@ -255,7 +255,7 @@ describe('one at a time', () => {
     socket.connect(portOf(server), '127.0.0.1');
     await once(socket, 'connect');
     const ask = async (payload: Buffer) => {
-      const answered = once(socket, 'message', { signal: AbortSignal.timeout(5000) });
+      const answered = once(socket, 'message', soon());
       socket.send(payload);
       return ((await answered) as [Buffer])[0];
     };

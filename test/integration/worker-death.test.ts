@@ -24,6 +24,7 @@ import {
   portOf,
   randomLoopback,
   request,
+  soon,
 } from '../helpers/net.js';
 
 const worker = new URL('../fixtures/report-worker.js', import.meta.url);
@@ -57,7 +58,7 @@ async function towardsVictim<T>(server: RssServer, work: () => Promise<T>): Prom
 
 /** Makes the victim end. */
 async function harm(server: RssServer, command: string): Promise<void> {
-  const exited = once(server, 'worker-exit', { signal: AbortSignal.timeout(10_000) });
+  const exited = once(server, 'worker-exit', soon());
   await towardsVictim(server, () => harmVictim(portOf(server), command));
   await exited;
 }
@@ -112,6 +113,7 @@ class Traffic {
 class Flood {
   answered = 0;
   readonly #socket = dgram.createSocket('udp4');
+  #stopped = false;
   readonly #timer: NodeJS.Timeout;
 
   constructor(port: number) {
@@ -122,6 +124,8 @@ class Flood {
   }
 
   stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
     clearInterval(this.#timer);
     this.#socket.close();
   }
@@ -154,29 +158,34 @@ for (const steering of steerings) {
               ).bucket,
             ),
         );
-        for (let round = 1; round <= deaths; round++) {
-          await new Promise((resolve) => setTimeout(resolve, 150));
-          const online = once(server, 'worker-online', { signal: AbortSignal.timeout(10_000) });
-          await die(server);
-          const [info] = (await online) as [{ workerIndex: number; generation: number }];
-          assert.deepEqual(
-            { workerIndex: info.workerIndex, generation: info.generation },
-            { workerIndex: victim, generation: round },
+        try {
+          for (let round = 1; round <= deaths; round++) {
+            await new Promise((resolve) => setTimeout(resolve, 150));
+            const online = once(server, 'worker-online', soon());
+            await die(server);
+            const [info] = (await online) as [{ workerIndex: number; generation: number }];
+            assert.deepEqual(
+              { workerIndex: info.workerIndex, generation: info.generation },
+              { workerIndex: victim, generation: round },
+            );
+          }
+          while (traffic.answered < 100) await new Promise((resolve) => setTimeout(resolve, 20));
+          await traffic.stop();
+          flood.stop();
+          assert.ok(flood.answered > 0);
+          await inParallel(64, 8, () =>
+            datagram({ host, port: udpPort, localAddress: randomLoopback() }),
           );
+          assert.deepEqual(traffic.unexpected, []);
+          assert.ok(traffic.lost <= deaths * clients, `${traffic.lost} lost`);
+          const { workers } = server.stats();
+          // Under bpf-cpu the workers of CPUs that this thread has been on.
+          assert.ok(byCpu || workers.every(({ served }) => served > 0));
+        } finally {
+          await traffic.stop();
+          flood.stop();
+          await server.close({ timeout: 0 });
         }
-        while (traffic.answered < 100) await new Promise((resolve) => setTimeout(resolve, 20));
-        await traffic.stop();
-        flood.stop();
-        assert.ok(flood.answered > 0);
-        await inParallel(64, 8, () =>
-          datagram({ host, port: udpPort, localAddress: randomLoopback() }),
-        );
-        assert.deepEqual(traffic.unexpected, []);
-        assert.ok(traffic.lost <= deaths * clients, `${traffic.lost} lost`);
-        const { workers } = server.stats();
-        // Under bpf-cpu the workers of CPUs that this thread has been on.
-        assert.ok(byCpu || workers.every(({ served }) => served > 0));
-        await server.close({ timeout: 0 });
         await assertNoLeak(before);
       });
     });
@@ -195,7 +204,7 @@ describe('what waits for a dead worker', () => {
         const port = portOf(server);
         try {
           // Under 'single' worker 0 accepts for all: without it nothing is handed off.
-          const exited = once(server, 'worker-exit', { signal: AbortSignal.timeout(20_000) });
+          const exited = once(server, 'worker-exit', soon());
           const waiting = await towardsVictim(server, async () => {
             await blockAndExit(port);
             const requests = inParallel(60, 60, () =>

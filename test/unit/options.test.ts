@@ -62,7 +62,8 @@ describe('a table of options', () => {
     [
       { must: true, somethingElse: 1 },
       'ERR_INVALID_ARG_VALUE',
-      'unknown option "somethingElse" in test(); known options: count, limit, must, kind, size, inner',
+      'unknown option "somethingElse" in test(); ' +
+        'known options: count, limit, must, kind, size, inner',
     ],
   ];
   for (const [options, code, message] of rows)

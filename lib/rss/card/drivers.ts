@@ -13,12 +13,12 @@ export interface CardFacts {
   allowedCpus: readonly number[];
 }
 
-/** Where the CPU of each receive queue stands. */
+/** Which values give the CPU of each receive queue. */
 export type QueueSource = 'iflib' | 'virtio' | 'mlx5' | 'cxgbe' | 'ena' | 'hn';
 
 export interface Driver {
   queues: QueueSource;
-  /** Entries of the redirection table; undefined: the firmware chooses, or it is not known. */
+  /** Entries of the redirection table; undefined: the firmware chooses, or unknown. */
   tableSize(facts: CardFacts): number | undefined;
   /** Entry -> queue. */
   queueOf?(entry: number, queues: number, facts: CardFacts): number;
@@ -71,7 +71,7 @@ export const drivers: Readonly<Record<string, Driver>> = {
       if (channels === undefined) return undefined;
       return Math.max(128, 2 ** Math.ceil(Math.log2(channels)));
     },
-    // mlx5_en_main.c:2830: the stride channels_rsss leaves queues out.
+    // mlx5_en_main.c:2830: only every channels_rsss-th queue is used.
     queueOf(entry, queues, facts) {
       const queue = entry % queues;
       return queue - (queue % (count(own(facts, 'conf.channels_rsss')) ?? 1));
@@ -103,7 +103,7 @@ export const drivers: Readonly<Record<string, Driver>> = {
   ),
 };
 
-/** A driver that is not in the table, if it is one of iflib's. */
+/** The driver of a card. Drivers of iflib(4) need not be in the table. */
 export function driverOf(facts: CardFacts): Driver | undefined {
   if (Object.hasOwn(drivers, facts.driver)) return drivers[facts.driver];
   return own(facts, 'iflib.rxq0.cpu') === undefined ? undefined : iflib(undefined);

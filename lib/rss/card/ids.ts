@@ -1,15 +1,16 @@
-// Which of the recorded ids say something of their flows, and what the learner makes of them. Pure.
+// Judges recorded ids: which of them place their flows, and what a learner makes of them. Pure.
+import { hashTypeInner, hashTypeNumber } from '../../contract.js';
 import { KeyLearner, type LearnerState, smallestHash } from '../key-learner.js';
 import type { RecordedFlow } from './recording.js';
 
 export interface JudgedFlow {
   /** The hash that was predicted before the flow was seen. */
   predicted: number | undefined;
-  /** Whether its id contradicts a key that the flows around it agree on. */
+  /** Whether its id contradicts a key that the other flows agree on. */
   corrupted: boolean;
-  /** The id of another key than that of the flows before. */
+  /** Whether its id is the first one of a new key. */
   newKey: boolean;
-  /** Whether nothing speaks against the id as what places the flow. */
+  /** Whether the id may place the flow. */
   meaningful: boolean;
 }
 
@@ -18,17 +19,18 @@ export interface JudgedIds {
   state: LearnerState;
 }
 
-/** Flows with one id after which that id says nothing. */
+/** If this many flows or more all have one id, the id is meaningless. */
 const constantAfter = 8;
-/** Of the flows that a key determines, more than one in so many wrong ids mean: it is no key. */
+/** A key is refuted when more than one in this many of the flows that it determines are wrong. */
 const corruptedAtMost = 5;
 
-/** Flows of a class in which hashes would have been recognized. */
+/** With this many flows of a class, hashes would have been recognized. */
 const enoughToLearn = 32;
 
-const isOpaque = ({ hashType }: RecordedFlow) => (hashType & ~0x40) === 63;
+const isOpaque = ({ hashType }: RecordedFlow) =>
+  (hashType & ~hashTypeInner) === hashTypeNumber.opaque;
 
-/** Learns from the flows in their order, predicting each before it is seen. */
+/** Learns from the flows in order. Predicts each before learning from it. */
 export function judgeIds(flows: readonly RecordedFlow[], opaque: 'hash' | 'queue'): JudgedIds {
   const learner = new KeyLearner();
   const hashed = (flow: RecordedFlow) => opaque === 'hash' || !isOpaque(flow);
@@ -53,7 +55,7 @@ export function judgeIds(flows: readonly RecordedFlow[], opaque: 'hash' | 'queue
   return { flows: judged, state: learner.state() };
 }
 
-/** Flows under one key, judged by what all of them have taught. */
+/** Judges the flows of one key by what has been learnt from all of them. */
 function judgeEra(
   flows: readonly RecordedFlow[],
   predicted: readonly (number | undefined)[],
@@ -62,7 +64,7 @@ function judgeEra(
 ): JudgedFlow[] {
   const learner = new KeyLearner();
   const learnt = flows.filter(hashed);
-  // Twice, so that the first ones are held against all others and no contradiction stays open.
+  // Twice, so that the first flows are compared with all others and no contradiction stays open.
   for (const flow of [...learnt, ...learnt]) learner.observe(flow);
   const final = flows.map((flow) => (hashed(flow) ? learner.predict(flow) : undefined));
   const isWrong = (i: number) => final[i] !== undefined && final[i] !== flows[i]!.flowId;

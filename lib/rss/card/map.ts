@@ -1,4 +1,5 @@
 // From a flow id to the bucket, queue and CPU of its flow. Pure.
+import { hashTypeInner, hashTypeNumber } from '../../contract.js';
 import { type CardFacts, type Driver, driverOf } from './drivers.js';
 import { type CardQueue, queuesOf } from './queues.js';
 
@@ -10,30 +11,28 @@ export interface CardMap {
   queues: readonly CardQueue[];
   /** The redirection table: entry -> queue. */
   table: readonly number[];
-  /** What an id of type OPAQUE is: a hash as others, or the number of a queue. */
+  /** What an id of type OPAQUE is: a hash like others, or the number of a queue. */
   opaque: 'hash' | 'queue';
-  /** CPUs of the netisr threads among which packets are distributed; undefined: they are not. */
+  /** CPUs of the netisr threads that packets are queued to; undefined: they are not queued. */
   threads: readonly (number | undefined)[] | undefined;
   /** A bucket is an entry of the table, or a netisr thread. */
   buckets: number;
-  /** Bucket -> CPU that the network stack handles its flows on; undefined: nothing says it. */
+  /** Bucket -> CPU on which the network stack handles its flows; undefined: unknown. */
   bucketCpu: readonly (number | undefined)[];
   /** Bucket -> CPU that its worker should run on. */
   workerCpu: readonly number[];
-  /** What keeps the card from serving its flows better, with the commands that help. */
+  /** What limits the card, with the commands that help. */
   advice: readonly { text: string; commands: readonly string[] }[];
 }
 
-/** The card does not place flows, and why. */
+/** Why the card does not place flows. */
 export interface NoCardMap {
   source: 'virtual';
   reason: string;
 }
 
-/** Entries of a table whose size is not known and does not matter. */
+/** Entries of a table of unknown size, where the size does not matter. */
 const anyTableSize = 128;
-const inner = 0x40; // M_HASHTYPE_INNER
-const opaqueType = 63; // M_HASHTYPE_OPAQUE
 
 const isPowerOfTwo = (n: number) => (n & (n - 1)) === 0;
 const none = (reason: string): NoCardMap => ({ source: 'virtual', reason });
@@ -70,7 +69,7 @@ function redirectionTable(
 ): readonly number[] | undefined {
   if (driver.queues === 'virtio') return Array.from({ length: queues }, (_, queue) => queue);
   const size = driver.tableSize(facts);
-  // Any table that is a multiple of the queues' number gives the same queue.
+  // If the number of queues is a power of two, tables of all sizes select the same queue.
   if (size === undefined && !isPowerOfTwo(queues)) return undefined;
   const queueOf = driver.queueOf ?? ((entry: number) => entry % queues);
   const length = size ?? Math.max(anyTableSize, queues);
@@ -79,8 +78,8 @@ function redirectionTable(
 }
 
 /**
- * CPUs of the netisr threads that packets are queued to unless net.isr.dispatch is "direct"; a
- * thread that is not bound has none.
+ * CPUs of the netisr threads, to which packets are queued unless net.isr.dispatch is "direct". A
+ * thread that is not bound has no CPU.
  */
 function netisrThreads({ sysctl }: CardFacts): (number | undefined)[] | undefined {
   const dispatch = sysctl['net.isr.dispatch'] ?? 'direct';
@@ -93,7 +92,7 @@ function netisrThreads({ sysctl }: CardFacts): (number | undefined)[] | undefine
 type Layout = Pick<CardMap, 'interfaces' | 'queues' | 'table' | 'threads' | 'bucketCpu'>;
 
 /**
- * Workers run on the buckets' CPUs, unless that crowds them onto fewer CPUs than there could be.
+ * Workers run on the buckets' CPUs, unless these are fewer than the CPUs that could be used.
  */
 function placeWorkers(
   { interfaces, queues, table, threads, bucketCpu }: Layout,
@@ -122,11 +121,12 @@ function placeWorkers(
   return { workerCpu, advice: [{ text, commands }] };
 }
 
-/** The entry of the redirection table that an id selects; undefined: it says nothing. */
+/** The entry of the redirection table that an id selects; undefined: it selects none. */
 function entryOfId(map: CardMap, hashType: number, flowId: number): number | undefined {
-  const type = hashType & ~inner;
-  if (type === 0) return undefined;
-  if (type !== opaqueType || map.opaque === 'hash') return flowId & (map.table.length - 1);
+  const type = hashType & ~hashTypeInner;
+  if (type === hashTypeNumber.none) return undefined;
+  if (type !== hashTypeNumber.opaque || map.opaque === 'hash')
+    return flowId & (map.table.length - 1);
   const entry = map.table.indexOf(flowId);
   return entry < 0 ? undefined : entry;
 }

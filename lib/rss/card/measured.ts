@@ -1,4 +1,4 @@
-// What a recording measured of a flow: its queue and CPU, without looking at its id.
+// The queue and CPU that a recording measured for a flow, without looking at its id.
 import type { CardFacts } from './drivers.js';
 import type { CardMap } from './map.js';
 import { parseInterrupts } from './queues.js';
@@ -10,7 +10,7 @@ export interface Measured {
   cpu: number | undefined;
 }
 
-/** Of the flows whose thread was recorded, at most one in so many is taken for disturbed. */
+/** At most one in this many of the flows with a recorded thread is taken for disturbed. */
 const disturbedAtMost = 40;
 
 /** The CPU that a thread's name stands for, if the thread can serve the card's flows. */
@@ -20,7 +20,7 @@ function threadCpu(thread: string, map: CardMap, facts: CardFacts): number | und
     return netisr === null ? undefined : map.threads[Number(netisr[1])];
   const group = /^if_io_tqg_(\d+)$/.exec(thread);
   if (group !== null) {
-    // Threads of iflib, which is not what has interrupts to move.
+    // A task queue thread of iflib serves queues whose interrupts cannot be moved.
     const cpu = Number(group[1]);
     return map.queues.some((queue) => queue.irq === undefined && queue.cpu === cpu)
       ? cpu
@@ -38,8 +38,8 @@ const mostFrequent = (values: readonly number[]): number | undefined => {
 };
 
 /**
- * Queue and CPU of each flow. `lanes` groups flows that are handled together. A thread that nearly
- * all other flows of its lane contradict was busy with something else.
+ * Queue and CPU of each flow. `lanes` groups flows that are handled together. A thread that differs
+ * from that of most flows of its lane was busy with something else.
  */
 export function measure(
   flows: readonly RecordedFlow[],
@@ -70,7 +70,7 @@ export function measure(
   });
 }
 
-/** The queue that a CPU serves, if there is one alone. */
+/** The queue that a CPU serves, if it serves exactly one. */
 function onlyQueueOf(map: CardMap, cpu: number | undefined): number | undefined {
   if (cpu === undefined || map.threads !== undefined) return undefined;
   const [queue, ...more] = map.queues.flatMap((one, queue) => (one.cpu === cpu ? queue : []));

@@ -1,8 +1,8 @@
-// The receive queues of a card and the CPU that each is served by.
+// The receive queues of a card, and the CPU that serves each.
 import type { CardFacts, QueueSource } from './drivers.js';
 
 export interface CardQueue {
-  /** undefined: nothing says it. */
+  /** undefined: unknown. */
   cpu: number | undefined;
   /** The interrupt that cpuset(1) moves to give the queue another CPU. */
   irq: number | undefined;
@@ -11,7 +11,7 @@ export interface CardQueue {
 /** A line of sysctl hw.intrs: "irq25: igb0:rxq1:53 @cpu1(domain0): 0". */
 export interface Interrupt {
   irq: number;
-  /** Device and what it is for: "igb0:rxq1", "virtio_pci1". */
+  /** The device and its use: "igb0:rxq1", "virtio_pci1". */
   name: string;
   cpu: number;
 }
@@ -58,9 +58,7 @@ function named(interrupts: readonly Interrupt[], name: (queue: number) => string
 const unknownQueues = (count: number): CardQueue[] =>
   Array.from({ length: count }, () => ({ cpu: undefined, irq: undefined }));
 
-/**
- * iflib binds a queue's work to this CPU; its interrupt may be moved without any effect on that.
- */
+/** iflib binds a queue's work to a CPU. Moving the interrupt does not change that. */
 const iflibQueues: Finder = (facts, interrupts) => {
   const { driver, unit } = facts;
   const cpus = numbered(facts, /^iflib\.rxq(\d+)\.cpu$/);
@@ -71,10 +69,7 @@ const iflibQueues: Finder = (facts, interrupts) => {
   }));
 };
 
-/**
- * virtio_pci.c: one interrupt for changes, then rx0, tx0, rx1, tx1, ...; or one for all of
- * these.
- */
+/** virtio_pci.c: one interrupt for changes, then rx0, tx0, rx1, tx1, ...; or one for all. */
 const virtioQueues: Finder = (facts, interrupts) => {
   const value = (name: string) => facts.sysctl[node(facts) + name];
   const pairs = Number(value('act_vq_pairs') ?? 0);
@@ -111,7 +106,7 @@ const enaQueues: Finder = ({ unit }, interrupts) =>
     .slice(1)
     .map(({ cpu, irq }) => ({ cpu, irq }));
 
-/** hyperv/vmbus/vmbus_chan.c:313: the CPU of each channel; the primary one is queue 0. */
+/** hyperv/vmbus/vmbus_chan.c:313: the CPU of each channel; the primary channel is queue 0. */
 const hnQueues: Finder = (facts) => {
   const cpus: number[] = [];
   for (const [name, value] of Object.entries(facts.sysctl)) {

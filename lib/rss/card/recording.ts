@@ -1,14 +1,13 @@
-// A host's facts and flows, as `freebsd-rss record` writes them and `freebsd-rss replay` reads
-// them.
+// A host's facts and flows: `freebsd-rss record` writes them, `freebsd-rss replay` reads them.
 import { isIP } from 'node:net';
 
 import type { ObservedFlow } from '../key-learner.js';
 import { type CardFacts, cardsIn } from './drivers.js';
 
 export interface RecordedFlow extends ObservedFlow {
-  /** Receive queues whose counters moved while this flow alone had traffic; none: not measured. */
+  /** Receive queues whose counters moved while only this flow had traffic; none: not measured. */
   queues: readonly number[];
-  /** The kernel thread that ran most meanwhile. Other work disturbs this now and then. */
+  /** The kernel thread that ran most meanwhile. Other work may disturb this. */
   busiestThread: string | undefined;
 }
 
@@ -54,7 +53,7 @@ function parseFlow(value: unknown, index: number): RecordedFlow {
     peerPort,
     local,
     localPort,
-    // Without an id a flow says nothing: type 0.
+    // A flow without an id has type 0.
     flowId: integer(value.flowId, 0xffffffff) ?? 0,
     hashType: value.flowId === null ? 0 : (integer(value.hashType, 255) ?? 0),
     queues: list(value.queues).filter((queue): queue is number => integer(queue, 65535) === queue),
@@ -77,20 +76,20 @@ export function parseRecording(json: string): Recording {
     card: text(value.card),
     interface: typeof value.interface === 'string' ? value.interface : undefined,
     sysctl,
-    // One text with line ends, as sysctl(8) prints it, is as good.
+    // A single text with line ends, as sysctl(8) prints it, is accepted too.
     interrupts: interrupts.length > 0 ? interrupts : text(value.interrupts).split('\n'),
     flows: value.flows.map(parseFlow),
   };
 }
 
-/** Names of cards that are not their driver's. */
+/** Names of cards that differ from those of their drivers. */
 const spoken: readonly (readonly [RegExp, string])[] = [
   [/^vmxnet3\b/i, 'vmx'],
   [/^virtio\b/i, 'vtnet'],
   [/^mlx5\b/i, 'mce'],
 ];
 
-/** The card that the flows came by: the named interface, else the one that is described. */
+/** The card that received the flows: the named interface, else the described card. */
 export function recordedCard(recording: Recording): CardFacts | undefined {
   const { sysctl, interrupts, card } = recording;
   const allowedCpus = Array.from({ length: recording.cpus }, (_, cpu) => cpu);
@@ -98,7 +97,7 @@ export function recordedCard(recording: Recording): CardFacts | undefined {
   const driver =
     spoken.find(([pattern]) => pattern.test(card))?.[1] ?? /^[a-z]\w*/i.exec(card)?.[0] ?? '';
   const named = cards.find((one) => `${one.driver}${one.unit}` === recording.interface);
-  // All values of a card's device were recorded, so also %driver; of others perhaps some.
+  // The recorded card has all values of its device, %driver included. Others may have a few.
   const whole = (one: { driver: string; unit: number }) =>
     sysctl[`dev.${one.driver}.${one.unit}.%driver`] !== undefined;
   const described = cards.filter((one) => one.driver.toLowerCase() === driver.toLowerCase());

@@ -1,4 +1,4 @@
-// Holds the map and the learner against a recording. Pure.
+// Compares the map and the learner with a recording. Pure.
 import { drivers } from './drivers.js';
 import { judgeIds, whyNoId } from './ids.js';
 import { bucketOfId, cardMap, type CardMap, type NoCardMap, queueOfId } from './map.js';
@@ -43,8 +43,7 @@ export function replay(recording: Recording): Replay {
   const ids = judgeIds(flows, opaque);
   const hash = tally();
   ids.flows.forEach(({ predicted, corrupted, newKey }, i) => {
-    // An id that later flows show to be wrong, or that a new key gave, was not there to be
-    // predicted.
+    // Ids that later flows show to be wrong, and the first id of a new key, cannot be predicted.
     count(hash, corrupted || newKey ? undefined : predicted, flows[i]!.flowId);
   });
   const placed = flows.map((flow, i) => {
@@ -66,7 +65,7 @@ export function replay(recording: Recording): Replay {
   measure(flows, lanes, found, facts).forEach((measured, i) => {
     const place = placed[i];
     const rings = flows[i]!.queues;
-    // Several rings moved: the flow's own is one of them.
+    // If several rings moved, the flow's own is one of them.
     const missed = rings.length > 1 && place !== undefined && !rings.includes(place.queue);
     count(queue, place?.queue, missed ? rings[0] : measured.queue);
     count(cpu, place && found.bucketCpu[place.bucket], measured.cpu);

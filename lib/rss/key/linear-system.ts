@@ -1,13 +1,13 @@
-// Linear equations over GF(2) in the bits of a Toeplitz key of 40 bytes. Gaussian elimination,
-// in place.
+// Linear equations over GF(2) in the bits of a Toeplitz key. Gaussian elimination, in place.
+import { rssKeySize } from '../../contract.js';
 
-export const keyBits = 320;
+export const keyBits = rssKeySize * 8;
 const words = keyBits / 32;
 const valueWord = words;
 const originWord = words + 1;
 const stride = words + 2;
 
-/** What an equation is to those that a system holds. */
+/** How an equation relates to those that a system holds. */
 export const enum Relation {
   /** It says something new. */
   Independent,
@@ -36,7 +36,7 @@ export class LinearSystem {
     return this;
   }
 
-  /** Adds another system's equations; how many were implied, undefined: one is contrary. */
+  /** Adds another system's equations. Returns how many were implied; undefined: one is contrary. */
   merge(other: LinearSystem): number | undefined {
     let implied = 0;
     for (let pivot = 0; pivot < keyBits; pivot++) {
@@ -77,7 +77,7 @@ export class LinearSystem {
     this.#row[bit >>> 5] = 0x80000000 >>> (bit & 31);
   }
 
-  /** How the loaded equation relates to the system, which takes it in if it is new and `insert`. */
+  /** How the loaded equation relates to the system. With `insert`, it is added if it is new. */
   relate(insert: boolean): Relation {
     const row = this.#row;
     const rows = this.#rows;
@@ -99,10 +99,7 @@ export class LinearSystem {
     return row[valueWord] === 0 ? Relation.Implied : Relation.Contrary;
   }
 
-  /**
-   * After relate(): origins of the equations that the implied one follows from, its own
-   * included.
-   */
+  /** After relate(): origins of the equations that imply the loaded one, and its own. */
   get origins(): number {
     return this.#row[originWord]!;
   }

@@ -1,7 +1,7 @@
-// A card's key from samples (input, hash), of which some may be wrong. An equation is trusted once
-// samples that do not depend on one another agree on it: whichever single one of them is left out,
-// the others still imply it. So one wrong sample never gets far, and several would have to agree in
-// `minAgreement` random bits.
+// Solves for a card's key from samples (input, hash), of which some may be wrong. An equation is
+// trusted once independent samples agree on it: if any single one of them is left out, the others
+// still imply it. So a single wrong sample has no effect, and several wrong ones would have to
+// agree in `minAgreement` random bits.
 import { keyBits, LinearSystem, Relation } from './linear-system.js';
 
 /** A flow's bits as tupleWords() gives them, cut to what is hashed, and its id. */
@@ -12,11 +12,11 @@ export interface Sample {
   readonly at: number;
 }
 
-/** What a sample did. */
+/** The effect of a sample. */
 export type Observation =
-  /** It is as predicted, or says what was known. */
+  /** It was predicted, or is known already. */
   | 'confirmed'
-  /** It says something new. */
+  /** It is new. */
   | 'learnt'
   /** It contradicts what was trusted. */
   | 'contradicted'
@@ -26,13 +26,13 @@ export type Observation =
 const hashBits = 32;
 /** Bits of a sample that others must imply before any of them counts. */
 const minAgreement = 24;
-/** Contradictions without any confirmation in between that mean a new key. */
+/** This many contradictions without a confirmation in between mean a new key. */
 const newKeyAfter = 3;
-/** Orders in which samples are tried when they do not all agree, each time one comes. */
+/** Each time a sample comes and not all agree, this many orders of the samples are tried. */
 const attempts = 8;
-/** Samples without any result after which the ids are taken for no hashes. */
+/** After this many samples without a result, the ids are taken for no hashes. */
 const fruitlessLimit = 96;
-/** Samples that are then ignored before it is tried again. */
+/** This many samples are then ignored before the next attempt. */
 const dormantFor = 4096;
 
 const hashBit = (id: number, i: number) => (id >>> (31 - i)) & 1;
@@ -41,7 +41,7 @@ function sameInput(a: Uint32Array, b: Uint32Array): boolean {
   return a.length === b.length && a.every((word, i) => word === b[i]);
 }
 
-/** How many bits of a sample a system implies, or that it contradicts one. */
+/** How many bits of a sample a system implies, and whether it contradicts one. */
 function compare(system: LinearSystem, sample: Sample): { implied: number; contrary: boolean } {
   let implied = 0;
   for (let i = 0; i < hashBits; i++) {
@@ -67,7 +67,7 @@ function hashBy(system: LinearSystem, input: Uint32Array): number | undefined {
 
 export class KeySolver {
   readonly trusted = new LinearSystem();
-  /** Keys that were dropped because a new one was in use. */
+  /** How many keys were dropped because a new one was in use. */
   keyChanges = 0;
   /** The first sample of the key in use. */
   keySince = 0;
@@ -75,7 +75,7 @@ export class KeySolver {
   corrupted = 0;
   readonly #capacity: number;
   #pending: Sample[] = [];
-  /** What was trusted until a sample contradicted it: one of the two is wrong. */
+  /** What was trusted until a sample contradicted it. One of the two is wrong. */
   readonly #former = new LinearSystem();
   #contradictions: Sample[] = [];
   #fruitless = 0;
@@ -90,7 +90,7 @@ export class KeySolver {
     return [...this.#pending, ...this.#contradictions];
   }
 
-  /** Whether a contradiction is open. Nothing is predicted by what it contradicts. */
+  /** Whether a contradiction is open. Meanwhile what it contradicts predicts nothing. */
   get doubtful(): boolean {
     return this.#contradictions.length > 0;
   }
@@ -130,7 +130,7 @@ export class KeySolver {
     return 'confirmed';
   }
 
-  /** Begins anew beside what the sample contradicts, until more samples decide. */
+  /** Starts over, and keeps what the sample contradicts until more samples decide. */
   #doubt(sample: Sample): void {
     this.#former.copyFrom(this.trusted);
     this.#contradictions = [sample];
@@ -138,7 +138,7 @@ export class KeySolver {
     this.#pending = [sample];
   }
 
-  /** True: what was trusted is contradicted again. */
+  /** Returns whether the sample contradicts, too, what was trusted before. */
   #askFormer(sample: Sample): boolean {
     const { implied, contrary } = compare(this.#former, sample);
     if (contrary) {
@@ -158,7 +158,7 @@ export class KeySolver {
     this.corrupted += this.#contradictions.length;
     const wrong = this.#contradictions;
     this.#contradictions = [];
-    // What has been learnt since can be learnt again from the samples that are left.
+    // What has been learnt since then can be learnt again from the remaining samples.
     this.trusted.copyFrom(this.#former);
     this.#pending = this.#pending.filter((sample) => {
       if (wrong.includes(sample)) return false;
@@ -184,7 +184,7 @@ export class KeySolver {
     return 'learnt';
   }
 
-  /** Moves what the pending samples agree on to what is trusted. */
+  /** Trusts what the pending samples agree on. */
   #settle(): void {
     const agreed = this.#consensus(this.trusted);
     if (agreed === undefined) {
@@ -199,7 +199,7 @@ export class KeySolver {
     if (this.doubtful) this.#compareWithFormer();
   }
 
-  /** Samples that agree among themselves but not with what is trusted are of a new key. */
+  /** Samples that agree with one another, but not with what is trusted, are of a new key. */
   #settleWithoutTrusted(): void {
     const agreed = this.#consensus(nothing);
     if (agreed === undefined) return;
@@ -210,7 +210,10 @@ export class KeySolver {
     this.#settle();
   }
 
-  /** The pending samples that what is trusted does not decide on, and doubts by the last ones. */
+  /**
+   * The pending samples that are not implied or contradicted by what is trusted. If the last ones
+   * contradict it, opens a contradiction.
+   */
   #withoutSettled(): Sample[] {
     const left: Sample[] = [];
     let wrong: Sample[] = [];
@@ -224,7 +227,7 @@ export class KeySolver {
       }
     }
     if (this.doubtful || wrong.length === 0) return left;
-    // They may be the first ones of a new key.
+    // They may be the first samples of a new key.
     this.#former.copyFrom(this.trusted);
     this.#contradictions = wrong;
     this.trusted.clear();
@@ -232,7 +235,7 @@ export class KeySolver {
     return wrong;
   }
 
-  /** Whether what has been learnt since a contradiction is the former key after all. */
+  /** Decides whether what has been learnt since a contradiction is the former key. */
   #compareWithFormer(): void {
     scratch.copyFrom(this.#former);
     const implied = scratch.merge(this.trusted);
@@ -240,7 +243,7 @@ export class KeySolver {
     else if (implied >= minAgreement) this.#restoreFormer();
   }
 
-  /** The pending samples that confirm one another most, if they are most of them. */
+  /** The pending samples that confirm one another most, if they are at least three fifths. */
   #consensus(base: LinearSystem): Sample[] | undefined {
     let best: Sample[] = [];
     let mostRedundant = minAgreement - 1;
@@ -270,7 +273,7 @@ export class KeySolver {
     }
   }
 
-  /** Trusts what is implied by the samples without each single one. */
+  /** Trusts equations of each sample that the other samples imply without it. */
   #trustShared(agreed: readonly Sample[]): void {
     const shared: { sample: Sample; bits: number }[] = [];
     withoutEach(agreed, 0, agreed.length, this.trusted, 0, (sample, others) => {
@@ -289,7 +292,7 @@ export class KeySolver {
     }
   }
 
-  /** Takes over what another solver trusts, and drops what is known here if that contradicts it. */
+  /** Adopts what another solver trusts. Drops what is trusted here if that contradicts it. */
   adopt(other: KeySolver): void {
     scratch.copyFrom(this.trusted);
     if (scratch.merge(other.trusted) === undefined) {
@@ -304,7 +307,7 @@ export class KeySolver {
     if (this.doubtful) this.#compareWithFormer();
   }
 
-  /** The key's bits as far as they are determined, the first one first. */
+  /** The key's bits, as far as they are determined, and their number. */
   key(): { bytes: Uint8Array; known: number } {
     const bytes = new Uint8Array(keyBits / 8);
     let known = 0;
@@ -318,7 +321,7 @@ export class KeySolver {
   }
 }
 
-// All learners of a thread share these: no call leaves anything in them.
+// Scratch systems that all learners of a thread share. No call leaves anything in them.
 const nothing = new LinearSystem();
 const scratch = new LinearSystem();
 const levels: LinearSystem[] = [];
@@ -330,7 +333,7 @@ function addWhole(system: LinearSystem, sample: Sample): boolean {
     system.load(sample.input, i, hashBit(sample.id, i));
     if (system.relate(false) === Relation.Contrary) return false;
   }
-  // Equations may contradict one another only through those that were new.
+  // Each equation agrees with the system, but together with new ones they may contradict it.
   tentative.copyFrom(system);
   for (let i = 0; i < hashBits; i++) {
     system.load(sample.input, i, hashBit(sample.id, i));
@@ -343,8 +346,8 @@ function addWhole(system: LinearSystem, sample: Sample): boolean {
 }
 
 /**
- * Calls `visit` for each sample with a system of `base` and all other samples. Halves are added
- * together, so that this takes samples * log2(samples) steps.
+ * Calls `visit` for each sample with a system of `base` and all other samples. Adds halves of the
+ * samples at a time, which takes samples * log2(samples) steps.
  */
 function withoutEach(
   samples: readonly Sample[],

@@ -5,6 +5,7 @@
 #include "platform/platform.h"
 
 namespace rss {
+
 Status EnableDatagramInfo(int fd, bool) {
   Status status = SetOption(fd, SocketOption::kRecvDestination, 1);
   if (!status.ok()) return status;

@@ -21,7 +21,7 @@ namespace rss {
 namespace {
 
 constexpr size_t kMostQueries = 16;  // per thread; each has a descriptor
-constexpr int kMostMessages = 64;    // of others, that one call reads past
+constexpr int kMostMessages = 64;    // for others, which one call skips
 constexpr time_t kRepeatSeconds = 1;
 
 struct RouteMessage {
@@ -73,7 +73,7 @@ class RouteQuery {
   }
 
   const SocketAddress& peer() const { return peer_; }
-  // False: the kernel does not take the request.
+  // False when the kernel does not take the request.
   bool Send();
   // Waits for the answer, `wait_ms` at most; -1 has no limit. False: it is not there yet.
   bool Receive(int wait_ms, Interface* out);
@@ -135,7 +135,7 @@ bool FindInterface(const SocketAddress& peer, int wait_ms, Interface* out) {
   auto query = std::find_if(queries.begin(), queries.end(),
                             [&](const RouteQuery& one) { return one.peer() == peer; });
   if (query == queries.end()) {
-    // The oldest one gives way: its connection may have ended.
+    // The oldest query is dropped: its connection may have ended.
     if (queries.size() == kMostQueries) queries.erase(queries.begin());
     queries.emplace_back(peer);
     query = queries.end() - 1;
@@ -144,7 +144,7 @@ bool FindInterface(const SocketAddress& peer, int wait_ms, Interface* out) {
       return true;
     }
   } else if (wait_ms > 0) {
-    wait_ms = 0;  // it has been waited for
+    wait_ms = 0;  // an earlier call has waited
   }
   bool answered = query->Receive(wait_ms, out);
   if (answered) queries.erase(query);

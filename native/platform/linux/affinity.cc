@@ -1,4 +1,4 @@
-// sched_setaffinity(2) with masks of any size: the kernel's may exceed the 1,024 of cpu_set_t.
+// sched_setaffinity(2) with masks of any size: the kernel's may exceed cpu_set_t's 1,024 CPUs.
 #include <pthread.h>
 #include <sched.h>
 #include <unistd.h>

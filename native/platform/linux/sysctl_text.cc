@@ -1,4 +1,4 @@
-// What FreeBSD says of cards by sysctl(3) stands in /proc/interrupts and /sys/class/net here.
+// Linux describes network cards in /proc/interrupts and /sys/class/net, not by sysctl(3).
 #include "platform/platform.h"
 
 namespace rss {

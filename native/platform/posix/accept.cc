@@ -23,7 +23,7 @@ Result<SocketKind> InspectSocket(int fd) {
     return MakeFailure(EPROTOTYPE, "getsockopt", "neither a TCP nor a UDP socket");
   kind.transport = type == SOCK_STREAM ? Transport::kTcp : Transport::kUdp;
   length = sizeof listening;
-  // FreeBSD answers ENOPROTOOPT or EINVAL for datagram sockets: not listening either.
+  // Fails with ENOPROTOOPT or EINVAL for datagram sockets on FreeBSD. They do not listen.
   if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0)
     kind.listening = listening != 0;
   return kind;
@@ -46,7 +46,7 @@ int AcceptConnection(int listener, Connection* out) {
   int fd;
   do {
     fd = accept4(listener, &out->peer.sa, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    // ECONNABORTED: a peer has reset a connection that waited. The listener is well.
+    // ECONNABORTED: the peer has reset a queued connection. The listener still works.
   } while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
   if (fd < 0) return -errno;
   out->fd.reset(fd);
@@ -68,7 +68,7 @@ Result<Flow> ConnectedFlow(int fd, const FlowClassifier& classifier) {
 }
 
 bool IsConnection(int fd, const SocketAddress& peer, const SocketAddress& local) {
-  if (peer.family() == AF_UNIX) return false;  // all have the same addresses
+  if (peer.family() == AF_UNIX) return false;  // they all have the same addresses
   SocketAddress address;
   socklen_t length = sizeof address.v6;
   if (getpeername(fd, &address.sa, &length) != 0 || address != peer) return false;

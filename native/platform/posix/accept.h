@@ -18,16 +18,17 @@ Result<SocketKind> InspectSocket(int fd);
 // EPROTOTYPE for a Unix socket too.
 Result<SocketKind> InspectIpSocket(int fd);
 
-// Takes ownership of a descriptor that the process was started with; its children do not inherit
-// it. EBADF when there is none.
+// Takes ownership of a descriptor that this process has inherited. Its children do not inherit it.
+// EBADF when there is none.
 Result<UniqueFd> AdoptDescriptor(int fd);
 
-// accept4(2) with both addresses, non-blocking and close-on-exec.
-// Returns 0 or -errno; the flow is left to the caller.
+// accept4(2) with both addresses, non-blocking and close-on-exec. Returns 0 or -errno. Leaves the
+// flow to the caller.
 int AcceptConnection(int listener, Connection* out);
 
-// The flow of a connected socket: as the kernel hashed it, else hashed in software. The options of
-// a UDP socket describe no peer (FreeBSD: hash type 63, a counter), so UDP is always hashed here.
+// The flow of a connected socket, as the kernel has hashed it, or by a software hash. UDP is always
+// hashed here, because the options of a UDP socket describe no peer (FreeBSD: hash type 63, a
+// counter).
 Result<Flow> ConnectedFlow(int fd, const FlowClassifier& classifier);
 
 // True when `fd` is the connection between these two addresses. Another thread may have closed and

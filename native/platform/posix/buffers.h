@@ -1,4 +1,4 @@
-// Sizes the buffers of sockets: by what is asked for, and by what datagrams need.
+// Sizes the buffers of sockets, by options and by what datagrams need.
 #pragma once
 
 #include <vector>
@@ -12,8 +12,8 @@ struct BufferSizes {
   int send = 0;
 };
 
-// What a UDP socket should have for datagrams of up to `datagram_size` bytes: room for several that
-// wait to be read. FreeBSD sends none that is larger than the send buffer (EMSGSIZE).
+// Sizes that suit datagrams of up to `datagram_size` bytes. The receive buffer has room for
+// several. FreeBSD does not send a datagram that is larger than the send buffer (EMSGSIZE).
 BufferSizes DatagramBuffers(int datagram_size);
 
 struct BufferRequest {
@@ -21,7 +21,7 @@ struct BufferRequest {
   int datagram_size = 0;  // of a UDP socket: smaller buffers are enlarged where `exact` has none
 };
 
-// The kernel did not grant what was asked for, or what one datagram needs.
+// A buffer that is smaller than requested, or than one datagram needs.
 struct ShortBuffer {
   Buffer which;
   int wanted;

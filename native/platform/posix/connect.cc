@@ -18,7 +18,7 @@ bool IsTaken(const Failure& failure) {
   return failure.error == -EADDRINUSE || failure.error == -EADDRNOTAVAIL;
 }
 
-// From `local`, which may be no address or have no port.
+// Connects from `local`, which may lack an address or a port.
 Result<UniqueFd> ConnectOnce(const Connecting& how, const SocketAddress& local) {
   int type = how.transport == Transport::kTcp ? SOCK_STREAM : SOCK_DGRAM;
   UniqueFd fd(socket(how.peer.family(), type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -52,7 +52,7 @@ Result<UniqueFd> ConnectFrom(const Connecting& how, const SocketAddress& local) 
   }
 }
 
-// The address and port that packets to a peer would leave from: those of a connected UDP socket.
+// The address and port that packets to a peer leave from: those of a connected UDP socket.
 Result<SocketAddress> SourceFor(const SocketAddress& local, const SocketAddress& peer) {
   Connecting how;
   how.transport = Transport::kUdp;
@@ -72,7 +72,7 @@ Result<UniqueFd> Connect(const Connecting& how, const FlowClassifier* classifier
   if (how.bucket < 0 || port_given) return ConnectFrom(how, how.local);
   auto source = SourceFor(how.local, how.peer);
   if (!source.ok()) return source.failure;
-  // Begins where the kernel would have: its choice differs each time.
+  // The search begins at the kernel's choice, which differs each time.
   constexpr int kPorts = 65536 - kFirstSourcePort;
   int first = source.value.port();
   for (int i = 0; i < kPorts; ++i) {

@@ -1,4 +1,4 @@
-// Connects TCP and UDP sockets from a source that is given, or searched for.
+// Connects TCP and UDP sockets, from a given source or from a port whose flow is in a bucket.
 #pragma once
 
 #include "platform/platform.h"
@@ -11,14 +11,14 @@ struct Connecting {
   Transport transport = Transport::kTcp;
   SocketAddress peer;
   SocketAddress local;    // without a family, or with port 0: the kernel chooses
-  int bucket = -1;        // of what the peer sends; -1: any
-  int datagram_size = 0;  // of UDP: the buffers hold such datagrams, as far as the kernel grants it
+  int bucket = -1;        // that what the peer sends belongs to; -1: any
+  int datagram_size = 0;  // UDP: the socket's buffers are made to hold such datagrams
 };
 
-// A socket that does not block, on its way to the peer. TCP is writable once it is connected or has
-// failed. EADDRINUSE or EADDRNOTAVAIL when another socket has the source. With a bucket and no
-// source port, the ports from kFirstSourcePort on are searched for one of the bucket:
-// EADDRNOTAVAIL when none is free. `classifier` is needed with a bucket alone.
+// Returns a non-blocking socket that connects to the peer. A TCP socket becomes writable once it is
+// connected or has failed. EADDRINUSE or EADDRNOTAVAIL when another socket has the source. With a
+// bucket and no source port, the ports from kFirstSourcePort on are searched for one of the bucket:
+// EADDRNOTAVAIL when none is free. `classifier` is needed only with a bucket.
 Result<UniqueFd> Connect(const Connecting& how, const FlowClassifier* classifier = nullptr);
 
 }  // namespace rss

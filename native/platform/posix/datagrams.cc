@@ -10,14 +10,14 @@ namespace {
 // A segment must fit the path's MTU, and the total one message.
 constexpr size_t kLargestSegment = 1400, kLargestMessage = 65000;
 
-bool SameWay(const OutgoingDatagram& a, const OutgoingDatagram& b) {
+bool SamePath(const OutgoingDatagram& a, const OutgoingDatagram& b) {
   if (a.peer != b.peer && *a.peer != *b.peer) return false;
   if (a.source == b.source) return true;
   return a.source != nullptr && b.source != nullptr && *a.source == *b.source;
 }
 
-// How many datagrams, from the first on, can be one message: all of one length; the last may be
-// shorter.
+// Returns how many datagrams, from the first on, can be sent as one message. All but the last must
+// have the same length; the last may be shorter.
 int SegmentsOf(const OutgoingDatagram* datagrams, int count) {
   size_t size = datagrams[0].length, total = size;
   if (size == 0 || size > kLargestSegment) return 1;
@@ -26,13 +26,13 @@ int SegmentsOf(const OutgoingDatagram* datagrams, int count) {
     size_t length = datagrams[run].length;
     total += length;
     if (length == 0 || length > size || total > kLargestMessage) break;
-    if (!SameWay(datagrams[0], datagrams[run])) break;
+    if (!SamePath(datagrams[0], datagrams[run])) break;
     if (length < size) return run + 1;
   }
   return run;
 }
 
-// From the header and row `first` on.
+// Receives into the headers and rows from `first` on.
 int ReceiveBatch(int fd, mmsghdr* headers, int first, size_t cell_size, ReceivedDatagram* out) {
   unsigned most = static_cast<unsigned>(kDatagramBatch - first);
   int count;
@@ -41,7 +41,7 @@ int ReceiveBatch(int fd, mmsghdr* headers, int first, size_t cell_size, Received
   } while (count < 0 && errno == EINTR);
   if (count < 0) return -errno;
   for (int i = first; i < first + count; ++i) {
-    out[i].slot = static_cast<uint32_t>(i);
+    out[i].cell = static_cast<uint32_t>(i);
     out[i].length = headers[i].msg_len;
     out[i].truncated = (headers[i].msg_hdr.msg_flags & MSG_TRUNC) != 0;
     if (out[i].length > cell_size) out[i].length = static_cast<uint32_t>(cell_size);
@@ -54,12 +54,12 @@ int ReceiveBatch(int fd, mmsghdr* headers, int first, size_t cell_size, Received
 struct DatagramBatcher::State {
   int used = kDatagramBatch;  // headers of `receive` that the kernel has changed
   mmsghdr receive[kDatagramBatch];
-  mmsghdr receive_connected[kDatagramBatch];  // where the kernel changes only results
+  mmsghdr receive_connected[kDatagramBatch];  // the kernel changes only results in these
   iovec receive_iov[kDatagramBatch];
   mmsghdr send[kDatagramBatch];
   iovec send_iov[kDatagramBatch];
-  int send_first[kDatagramBatch + 1];  // datagram that a message begins with
-  bool segments = true;                // not refused so far
+  int send_first[kDatagramBatch + 1];  // index of the first datagram of each message
+  bool segments = true;                // false once the kernel has refused them
   alignas(cmsghdr) char receive_control[kDatagramBatch][kControlSize];
   alignas(cmsghdr) char send_control[kDatagramBatch][kControlSize];
 };
@@ -75,7 +75,7 @@ DatagramBatcher::~DatagramBatcher() = default;
 int DatagramBatcher::Receive(int fd, uint8_t* slab, size_t stride, size_t cell_size,
                              ReceivedDatagram* out) {
   State& s = *state_;
-  // The kernel changes the headers that it uses. The others are ready.
+  // Only headers that the kernel has changed need to be set again.
   for (int i = 0; i < s.used; ++i) {
     s.receive_iov[i] = {slab + i * stride, cell_size};
     msghdr& header = s.receive[i].msg_hdr;
@@ -116,7 +116,7 @@ int DatagramBatcher::Send(int fd, const OutgoingDatagram* datagrams, int count) 
 int DatagramBatcher::Send(int fd, const OutgoingDatagram* datagrams, int count, bool segments) {
   State& s = *state_;
   if (count == 1 && datagrams[0].peer == nullptr) {
-    // Half the cost of a message with its headers.
+    // send(2) costs half as much as sendmmsg(2).
     ssize_t sent = SendNow(fd, datagrams[0].data, datagrams[0].length);
     return sent < 0 ? -errno : 1;
   }
@@ -155,12 +155,12 @@ int DatagramBatcher::Send(int fd, const OutgoingDatagram* datagrams, int count, 
   if (sent >= 0) return s.send_first[sent];
   int error = -errno;
   if (s.send_first[1] == 1) return error;
-  // The MTU of this path is smaller: EMSGSIZE from Linux 6.14 on, EINVAL before. Other paths may
-  // do.
+  // The path's MTU is too small for segments: EMSGSIZE from Linux 6.14 on, EINVAL before. Other
+  // paths may take them.
   if (error == -EMSGSIZE) return Send(fd, datagrams, s.send_first[1], false);
   if (error != -EINVAL && error != -EIO) return error;
   int alone = Send(fd, datagrams, s.send_first[1], false);
-  // It works without segments: the kernel is older than 4.18, or the device lacks them.
+  // Sending works without segments: the kernel is older than 4.18, or the device lacks them.
   if (alone > 0) s.segments = false;
   return alone;
 }

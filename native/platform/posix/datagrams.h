@@ -12,15 +12,15 @@ namespace rss {
 constexpr int kDatagramBatch = 64;
 
 struct ReceivedDatagram {
-  uint32_t slot = 0;  // index of its cell in the slab
+  uint32_t cell = 0;  // index in the slab
   uint32_t length = 0;
   bool truncated = false;
   SocketAddress peer;
   DatagramInfo info;
-  Flow flow;  // for the caller to fill in, as is
-  // Which of the caller's sockets it was: one that is bound, or one that is connected.
-  int endpoint = 0;
-  uint32_t connected = 0;
+  // Set by the caller.
+  Flow flow;
+  int endpoint = 0;        // of the bound socket that received it, unless
+  uint32_t connected = 0;  // this is the id of the connected one
 };
 
 struct OutgoingDatagram {
@@ -38,11 +38,11 @@ class DatagramBatcher {
   ~DatagramBatcher();
 
   // Reads up to kDatagramBatch datagrams, the i-th into slab + i * stride (cell_size bytes of it),
-  // and describes it in out[i]: the same slab and rows at every call. Returns their number or
-  // -errno; -EAGAIN when there are none.
+  // and describes it in out[i]. `slab` and `out` must be the same in every call. Returns the number
+  // of datagrams, or -errno; -EAGAIN when there are none.
   int Receive(int fd, uint8_t* slab, size_t stride, size_t cell_size, ReceivedDatagram* out);
-  // The same for a connected socket, from cell and row `first` on, without peers and info, which
-  // cost as much as the payload.
+  // The same for a connected socket, into cells and rows from `first` on. Leaves out peers and
+  // info, which cost as much as the payload.
   int ReceiveConnected(int fd, int first, uint8_t* slab, size_t stride, size_t cell_size,
                        ReceivedDatagram* out);
 

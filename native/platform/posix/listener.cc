@@ -52,9 +52,9 @@ Status Listen(const OpenedListener& listener, const ListenerOptions& options) {
   return Nothing{};
 }
 
-// A group's port may be shared by any process of the same user, which would take part of our
-// traffic, or have its own taken (Linux even gives such a port to a UDP socket that asks for any).
-// A socket that shares with nobody finds out. Returns the port it got.
+// Any process of the same user may share a group's port, so that each of the two gets part of the
+// other's traffic. (Linux even gives such a port to a UDP socket that asks for any port.) This
+// binds a socket that does not share, and returns its port.
 Result<int> FindUnsharedPort(const ListenerOptions& options) {
   auto socket = OpenSocket(options);
   if (!socket.ok()) return socket.failure;
@@ -94,7 +94,7 @@ Result<std::vector<OpenedListener>> OpenGroup(const ListenerOptions& options, St
   for (size_t i = 0; i < group.size(); ++i) {
     Status status = Listen(group[i], options);
     if (!status.ok()) return status.failure;
-    // Not before listen(2), with which FreeBSD 15 puts a socket into its group.
+    // FreeBSD 15 adds a socket to its group in listen(2), so this comes after it.
     if (members[i].domain >= 0)
       status = SetOption(group[i].fd.get(), SocketOption::kReusePortLbNuma, members[i].domain);
     if (!status.ok()) return status.failure;

@@ -16,7 +16,7 @@ struct ListenerOptions {
   bool ipv6_only = false;  // false on an IPv6 address: dual stack
   int backlog = 4096;      // the kernel caps it: kern.ipc.soacceptqueue, net.core.somaxconn
   bool bind_any = false;   // privileged
-  bool unshared = false;   // EADDRINUSE for a port that anyone has bound, sharing or not
+  bool unshared = false;   // EADDRINUSE for a port in use, even by sockets that would share it
   BufferRequest buffers;
 };
 
@@ -31,7 +31,7 @@ Result<OpenedListener> OpenListener(const ListenerOptions& options);
 
 struct GroupMember {
   int bucket = 0;   // under kListenBucket
-  int domain = -1;  // NUMA domain whose connections it is to get, for TCP under kReusePortLb
+  int domain = -1;  // NUMA domain whose connections it gets, for TCP under kReusePortLb
 };
 
 // A group of sockets on one address: bound, then for TCP set to listen, in index order (Linux

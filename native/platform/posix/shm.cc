@@ -160,8 +160,8 @@ Status Segment::Seal() {
 
 void Segment::Prefault() {
   size_t size = this->size();
-  // Replaces a zero by zero in each page, atomically, as other threads may write to it. (clang
-  // drops an atomic addition of 0.)
+  // Replaces 0 by 0 in each page: atomically, because other threads may write to it. (clang drops
+  // an atomic addition of 0.)
   for (size_t at = 0; at < size; at += kSmallestPage) {
     uint8_t zero = 0;
     __atomic_compare_exchange_n(data_ + at, &zero, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);

@@ -25,9 +25,9 @@ struct SegmentOptions {
 class Segment {
  public:
   static Result<std::shared_ptr<Segment>> Create(const SegmentOptions& options);
-  // An existing named object, with the size that it has.
+  // Opens an existing named object. The size comes from the object.
   static Result<std::shared_ptr<Segment>> OpenNamed(const SegmentOptions& options);
-  // An object of another process, whose descriptor this one has received.
+  // Maps the object of a descriptor that comes from another process.
   static Result<std::shared_ptr<Segment>> Adopt(UniqueFd fd, SegmentOptions options);
   static Status Unlink(const std::string& name);
   // The segment of this process with that id, or null.
@@ -40,7 +40,7 @@ class Segment {
 
   uint32_t id() const { return id_; }
   int fd() const { return fd_.get(); }
-  // For as long as the segment lives.
+  // Constant while the segment lives.
   uint8_t* data() const { return data_; }
   size_t size() const { return size_.load(std::memory_order_acquire); }
   size_t max_size() const { return max_size_; }
@@ -50,7 +50,7 @@ class Segment {
   // Grows it to at least `size` bytes. ENOMEM beyond max_size, EPERM once it is sealed.
   Status Grow(size_t size);
   Status Seal();
-  // Faults its pages in, so that the first use of its memory does not wait. Any thread.
+  // Faults its pages in, so that the first use of its memory does not wait. Thread-safe.
   void Prefault();
 
  private:

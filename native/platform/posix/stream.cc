@@ -79,7 +79,7 @@ int ConnectError(int fd) {
   return -error;
 }
 
-Status Endpoints(int fd, SocketAddress* local, SocketAddress* peer) {
+Status ConnectionAddresses(int fd, SocketAddress* local, SocketAddress* peer) {
   socklen_t length = sizeof local->v6;
   if (getsockname(fd, &local->sa, &length) != 0) return LastError("getsockname");
   length = sizeof peer->v6;
@@ -89,7 +89,7 @@ Status Endpoints(int fd, SocketAddress* local, SocketAddress* peer) {
 
 Route PeerRoute(int fd) {
   SocketAddress local, peer;
-  return Endpoints(fd, &local, &peer).ok() ? RouteTo(peer, 1) : Route::kUnknown;
+  return ConnectionAddresses(fd, &local, &peer).ok() ? RouteTo(peer, 1) : Route::kUnknown;
 }
 
 Result<UniqueFd> ListenUnix(const std::string& path, int mode, int backlog) {

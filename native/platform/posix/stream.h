@@ -15,13 +15,13 @@ ssize_t ReceiveStream(int fd, void* buffer, size_t size);
 // Bytes written, or -errno; -EAGAIN when the kernel takes none.
 ssize_t SendStream(int fd, const iovec* parts, int count);
 
-// A socket that is connecting: writable once it is connected, or has failed.
+// Returns a connecting socket, which becomes writable once it is connected or has failed.
 Result<UniqueFd> ConnectUnix(const std::string& path);
-// Its outcome: 0, or -errno.
+// The outcome of connecting: 0, or -errno.
 int ConnectError(int fd);
 
-// Both ends of a connection.
-Status Endpoints(int fd, SocketAddress* local, SocketAddress* peer);
+// The addresses of both ends.
+Status ConnectionAddresses(int fd, SocketAddress* local, SocketAddress* peer);
 // RouteTo() of a connection's peer, for event loops: kPending after a millisecond without an
 // answer. kUnknown for a Unix socket, and for one without a peer.
 Route PeerRoute(int fd);

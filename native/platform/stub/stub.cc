@@ -1,4 +1,4 @@
-// Systems without an implementation: everything builds and loads, and says ENOTSUP.
+// Systems without an implementation: the addon builds and loads; its functions fail with ENOTSUP.
 #include <sys/utsname.h>
 
 #include "platform/platform.h"
@@ -55,7 +55,7 @@ Result<UniqueFd> ConnectUnix(const std::string&) {
 int ConnectError(int) {
   return -ENOTSUP;
 }
-Status Endpoints(int, SocketAddress*, SocketAddress*) {
+Status ConnectionAddresses(int, SocketAddress*, SocketAddress*) {
   return Unsupported("getsockname");
 }
 Route PeerRoute(int) {
@@ -211,6 +211,9 @@ DatagramBatcher::~DatagramBatcher() = default;
 int DatagramBatcher::Receive(int, uint8_t*, size_t, size_t, ReceivedDatagram*) {
   return -ENOTSUP;
 }
+int DatagramBatcher::ReceiveConnected(int, int, uint8_t*, size_t, size_t, ReceivedDatagram*) {
+  return -ENOTSUP;
+}
 int DatagramBatcher::Send(int, const OutgoingDatagram*, int) {
   return -ENOTSUP;
 }
@@ -219,6 +222,7 @@ Segment::Segment(UniqueFd fd, uint8_t* data, const SegmentOptions& options)
     : fd_(std::move(fd)),
       data_(data),
       max_size_(options.max_size),
+      named_(false),
       locked_(false),
       large_pages_(false),
       id_(0) {}
@@ -226,8 +230,11 @@ Segment::~Segment() = default;
 Result<std::shared_ptr<Segment>> Segment::Create(const SegmentOptions&) {
   return Unsupported("shm_open");
 }
-Result<std::shared_ptr<Segment>> Segment::OpenNamed(SegmentOptions) {
+Result<std::shared_ptr<Segment>> Segment::OpenNamed(const SegmentOptions&) {
   return Unsupported("shm_open");
+}
+Result<std::shared_ptr<Segment>> Segment::Adopt(UniqueFd, SegmentOptions) {
+  return Unsupported("mmap");
 }
 Status Segment::Unlink(const std::string&) {
   return Unsupported("shm_unlink");
