@@ -1,6 +1,6 @@
 import { getSystemErrorName } from 'node:util';
 
-import { native, type NativeCapabilities } from './native.js';
+import { native } from './native.js';
 
 /** Result of trying a facility on the running kernel. */
 export interface Probe {
@@ -43,25 +43,6 @@ export interface Capabilities {
   jailed: boolean;
 }
 
-type ProbeName = {
-  [K in keyof Capabilities]: Capabilities[K] extends Probe ? K : never;
-}[keyof Capabilities];
-
-const probeNames: readonly ProbeName[] = [
-  'rssConfig',
-  'listenBucket',
-  'listenBucketV6',
-  'bindMulti',
-  'bindAny',
-  'reusePort',
-  'reusePortLb',
-  'reusePortLbNuma',
-  'reusePortBpf',
-  'recvFlowId',
-  'recvRssBucketId',
-  'ipv6',
-];
-
 function toProbe(error: number): Probe {
   return error === 0
     ? { available: true, code: null }
@@ -73,9 +54,9 @@ let cached: Readonly<Capabilities> | undefined;
 /** Capabilities of the running kernel, probed once per thread with sockets of its own. */
 export function capabilities(): Readonly<Capabilities> {
   if (cached === undefined) {
-    const found: NativeCapabilities = native.capabilities();
-    const probes = Object.fromEntries(probeNames.map((name) => [name, toProbe(found[name])]));
-    cached = Object.freeze({ ...found, ...probes } as unknown as Capabilities);
+    const { probes, ...facts } = native.capabilities();
+    const tried = Object.entries(probes).map(([name, error]) => [name, toProbe(error)]);
+    cached = Object.freeze({ ...facts, ...Object.fromEntries(tried) } as Capabilities);
   }
   return cached;
 }

@@ -44,22 +44,11 @@ export type RssConfigInput = Readonly<
   Pick<NativeRssConfig, 'source' | 'bits' | 'hashAlgorithm' | 'hashKey' | 'udpHash'>
 > & { readonly bucketMap: readonly number[] };
 
-/** Each facility: 0 when it works on this kernel, otherwise -errno of trying it. */
 export interface NativeCapabilities {
   platform: 'freebsd' | 'linux' | 'stub';
   release: string;
-  rssConfig: number;
-  listenBucket: number;
-  listenBucketV6: number;
-  bindMulti: number;
-  bindAny: number;
-  reusePort: number;
-  reusePortLb: number;
-  reusePortLbNuma: number;
-  reusePortBpf: number;
-  recvFlowId: number;
-  recvRssBucketId: number;
-  ipv6: number;
+  /** By name. 0: it works on this kernel; otherwise -errno of trying. */
+  probes: Record<string, number>;
   cpuDomains: number[];
   netisrThreads: number;
   jailed: boolean;

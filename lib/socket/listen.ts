@@ -9,6 +9,7 @@ import {
   type GroupOptions,
   type ListenerOptions,
   listenerTable,
+  takesBucket,
   type Protocol,
 } from './listener-options.js';
 
@@ -133,7 +134,7 @@ export function dualStackGroups(steering: Steering): boolean {
  */
 export function openListener(options: ListenerOptions = {}): Listener {
   const { steering, bucket, ...rest } = checkTable('openListener()', listenerTable, options);
-  if ((steering === 'listen-bucket') !== (bucket !== undefined))
+  if ((steering !== undefined && takesBucket[steering]) !== (bucket !== undefined))
     throw argumentValueError('"bucket" and steering \'listen-bucket\' go together');
   const group = { ...rest, datagramSize: 0 };
   const listener = openGroup(group, steering ?? 'single', [bucket ?? 0], [], false)[0]!;

@@ -88,6 +88,9 @@ export const listenerTable = {
   bucket: integer({ min: 0, max: 127, system: 'FreeBSD 11 to 13' }),
 } satisfies OptionTable<ListenerOptions>;
 
+/** Steerings whose sockets are each for one bucket. */
+export const takesBucket = { 'listen-bucket': true, 'reuseport-lb': false } as const;
+
 /** What the sockets of a group have in common, checked. */
 export interface GroupOptions extends Checked<typeof bindTable> {
   protocol: Protocol;

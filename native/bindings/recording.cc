@@ -52,21 +52,19 @@ Napi::Value ReceiveFlow(const Napi::CallbackInfo& info) {
   if (!enabled.ok()) return ToJs(info.Env(), enabled.failure);
   auto kind = InspectIpSocket(fd);
   if (!kind.ok()) return ToJs(info.Env(), kind.failure);
-  sockaddr_in6 peer;
+  SocketAddress from, local = kind.value.address;
   uint8_t payload;
   alignas(cmsghdr) uint8_t control[kControlSize];
   iovec data = {&payload, sizeof payload};
   msghdr message = {};
-  message.msg_name = &peer;
-  message.msg_namelen = sizeof peer;
+  message.msg_name = &from.sa;
+  message.msg_namelen = sizeof from.v6;
   message.msg_iov = &data;
   message.msg_iovlen = 1;
   message.msg_control = control;
   message.msg_controllen = sizeof control;
   if (recvmsg(fd, &message, MSG_DONTWAIT) < 0) return ToJs(info.Env(), LastError("recvmsg"));
   DatagramInfo found = ParseControl(message);
-  SocketAddress from, local = kind.value.address;
-  memcpy(&from, &peer, message.msg_namelen);
   if (found.has_destination) {
     uint16_t port = local.port();
     local = found.destination;

@@ -1,4 +1,4 @@
-// The server's own life: starting, failing to start, closing, and what its options refuse.
+// The life of a server: starting, failing to start, closing, and wrong options.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net from 'node:net';
@@ -75,7 +75,7 @@ describe('close()', () => {
 
   for (const steering of ['single', 'reuseport-lb'] as const)
     it(
-      `${steering}: serves what is handed over while it closes`,
+      `${steering}: serves what is handed off while it closes`,
       { skip: skipWithout(steering) },
       async () => {
         const server = createServer({
@@ -98,7 +98,7 @@ describe('close()', () => {
       },
     );
 
-  it('a failing stop() does not cut connections, and is told', async () => {
+  it('a failing stop() is reported, and connections go on', async () => {
     const server = createServer({
       worker: fixture('failing-stop-worker'),
       tcp: { host },
@@ -204,7 +204,7 @@ describe('listen()', () => {
     await assertNoLeak(before);
   });
 
-  it('wants the handlers that the options call for', async () => {
+  it('requires the handlers that the options need', async () => {
     const server = createServer({ worker: fixture('http-worker'), udp: { host } });
     await assert.rejects(server.listen(), (error: Error) => {
       assert.match((error.cause as Error).message, /"datagrams" is missing/);
@@ -222,7 +222,7 @@ describe('listen()', () => {
     });
   });
 
-  it('rejects a steering that is not there with ENOTSUP and the reason', async () => {
+  it('rejects a steering that is not available with ENOTSUP and the reason', async () => {
     const absent = process.platform === 'linux' ? 'listen-bucket' : 'bpf-toeplitz';
     const server = createServer({ worker, tcp: { host }, steering: absent });
     await assert.rejects(server.listen(), { code: 'ENOTSUP', message: new RegExp(`${absent}.*:`) });
@@ -231,7 +231,7 @@ describe('listen()', () => {
 
 describe('maxConnections', () => {
   for (const form of ['report-worker', 'stream-worker'])
-    it(`of all workers together: who comes later waits (${form})`, async () => {
+    it(`counts all workers; further clients wait (${form})`, async () => {
       await using server = createServer({
         worker: fixture(form),
         tcp: { host },
@@ -248,7 +248,7 @@ describe('maxConnections', () => {
       await setTimeout(50);
       assert.equal(served(), 3);
       assert.ok(server.stats().total.acceptPauses > 0);
-      // The end of one that has been accepted makes room.
+      // Those that have been accepted make room for the others.
       for (const client of clients) client.destroy();
       while (served() < 5) await setTimeout(5);
       while (server.stats().total.closed < 5) await setTimeout(5);
@@ -300,7 +300,7 @@ describe('options', () => {
     });
   }
 
-  it('refuses what else it is given', async () => {
+  it('refuses other wrong values', async () => {
     assert.throws(
       () => createServer({ worker, tcp: {}, buckets: 3 }),
       /"buckets" must be a power of two/,

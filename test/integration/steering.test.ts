@@ -24,7 +24,7 @@ const families = [
   { name: 'dual stack, IPv4 peers', listen: '::', connect: '127.0.0.1' },
 ];
 
-/** IPv6 may be missing where a family needs it. */
+/** A host may lack the IPv6 that a family needs. */
 const skipFamily = (listen: string) => (listen.includes(':') ? skipWithout('ipv6') : false);
 
 function exact(steering: Steering): Partial<ServerOptions> {

@@ -1,4 +1,4 @@
-// A running server's place is taken by a new process, again and again: no request fails, no key is
+// A new process takes a running server's place, again and again: no request fails, and no key is
 // lost.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -27,13 +27,12 @@ after(() => rmSync(folder, { recursive: true }));
 
 const readPid = (file: string) => Number(readFileSync(file, 'latin1'));
 
-/** Asks the process to hand over until another one has taken its place. */
+/** Sends SIGUSR2 to the process until another one has taken its place. */
 async function upgrade(pidFile: string): Promise<void> {
   const pid = readPid(pidFile);
   for (let i = 0; i < 300; i++) {
-    // The first signals may come while the one before it still serves clients, others while it
-    // hands over already, the last when it has ended and its successor has not written the file
-    // yet.
+    // A signal may come while the process before still serves clients, while the upgrade is under
+    // way, or after the process has ended and before its successor has written the file.
     try {
       process.kill(pid, 'SIGUSR2');
     } catch (error) {
@@ -43,7 +42,7 @@ async function upgrade(pidFile: string): Promise<void> {
     const now = readPid(pidFile);
     if (now !== 0 && now !== pid) return;
   }
-  throw new Error('nobody has taken over');
+  throw new Error('no process has taken over');
 }
 
 /** The command of a successor with these options. */
@@ -58,7 +57,7 @@ function successor(name: string, options: object): string[] {
   return [process.execPath, file];
 }
 
-/** Ends the last process, which is no child of this one. */
+/** Ends the last process, which is not a child of this one. */
 async function stop(server: Served, pidFile: string): Promise<void> {
   const pid = readPid(pidFile);
   process.kill(pid, 'SIGTERM');
@@ -75,11 +74,11 @@ async function stop(server: Served, pidFile: string): Promise<void> {
   throw new Error('the last process still listens');
 }
 
-/** Clients that connect, set, get and leave without pause; whatever is not as it should be. */
+/** Clients that connect, set, get and disconnect without pause. They record wrong answers. */
 class Clients {
   requests = 0;
   readonly wrong: string[] = [];
-  /** What has been acknowledged, by key. */
+  /** Acknowledged versions, by key. */
   readonly #stored = new Map<string, number>();
   readonly #done: Promise<unknown>;
   #stop = false;
@@ -117,7 +116,7 @@ class Clients {
     this.#stop = true;
   }
 
-  /** Ends them, and looks at every key once more. */
+  /** Ends the clients and checks every key once more. */
   async end(client: RawClient): Promise<void> {
     this.stop();
     await this.#done;
@@ -126,7 +125,7 @@ class Clients {
   }
 }
 
-/** A client that gets one key by UDP, again and again. */
+/** A client that gets one key by UDP without pause. */
 class DatagramClient {
   answers = 0;
   lost = 0;
@@ -159,7 +158,7 @@ class DatagramClient {
 const upgrades = 10;
 const clients = 50;
 
-describe('memcached, handed over under load', () => {
+describe('memcached, upgraded under load', () => {
   for (const steering of steerings)
     it(
       `${steering}: ${upgrades} times, ${clients} clients`,
@@ -174,14 +173,14 @@ describe('memcached, handed over under load', () => {
         const load = new Clients(connect, clients);
         const datagrams = new DatagramClient(udpPort);
         const pids = new Set([readPid(pidFile)]);
-        // After a failure nothing may go on for ever.
+        // After a failure, clients and server must not go on.
         t.after(() => {
           load.stop();
           void datagrams.stop();
           try {
             process.kill(readPid(pidFile), 'SIGKILL');
           } catch {
-            // it has ended in order, and its file is gone
+            // it has ended regularly, and its file is removed
           }
         });
         for (let i = 0; i < upgrades; i++) {
@@ -203,7 +202,7 @@ describe('memcached, handed over under load', () => {
 });
 
 describe('memcached, upgraded', () => {
-  it('a client that stays with the old process sees what the new one stores', async () => {
+  it('a client of the old process sees what the new one stores', async () => {
     const pidFile = path.join(folder, 'stays');
     const server = await serveExample('-t', '2', '-P', pidFile);
     const old = new RawClient(server.port);
@@ -212,7 +211,7 @@ describe('memcached, upgraded', () => {
     assert.equal(await pid(old), server.child.pid);
     await old.ask('set large 5 0 200000\r\n' + 'x'.repeat(200_000) + '\r\n');
     await upgrade(pidFile);
-    // For a moment both accept.
+    // Both accept for a moment.
     let young = new RawClient(server.port);
     while ((await pid(young)) !== readPid(pidFile)) {
       young.close();
@@ -224,7 +223,7 @@ describe('memcached, upgraded', () => {
     assert.equal(await young.ask('set new 0 0 1\r\n1\r\n'), 'STORED\r\n');
     assert.equal(await old.ask('incr new 41\r\n'), '42\r\n');
     assert.match(await young.ask('get new\r\n', 'END\r\n'), /\r\n42\r\n/);
-    // Two processes have half of the rows each: no third one while both are there.
+    // Each process has half of the records, so a third one has to wait until one has ended.
     process.kill(readPid(pidFile), 'SIGUSR2');
     while (!server.output().includes('still serves clients'))
       await once(server.child.stderr!, 'data');
@@ -236,7 +235,7 @@ describe('memcached, upgraded', () => {
     await stop(server, pidFile);
   });
 
-  it('a process that is killed in the middle leaves the store to the other', async () => {
+  it('a process that is killed leaves the store to the other', async () => {
     const pidFile = path.join(folder, 'killed');
     const server = await serveExample('-t', '2', '-P', pidFile);
     const old = Array.from({ length: 20 }, () => new RawClient(server.port));
@@ -244,7 +243,7 @@ describe('memcached, upgraded', () => {
     for (const [i, client] of old.entries())
       assert.equal(await client.ask(`set k${i} 0 0 300000\r\n${value}\r\n`), 'STORED\r\n');
     await upgrade(pidFile);
-    // They read from the store, and fill it, when their process ends.
+    // The process is killed while they read from the store and write to it.
     for (const client of old) client.send('get k1 k2 k3\r\nset k4 0 0 300000\r\nhalf of it');
     await setTimeout(50);
     server.child.kill('SIGKILL');
@@ -319,7 +318,7 @@ describe('memcached, upgraded', () => {
     process.kill(pids[1]!, 'SIGTERM');
   });
 
-  it('a successor whose workers fail takes nothing with it', async () => {
+  it('a successor whose workers fail leaves sockets in place', async () => {
     const socketPath = path.join(folder, 'kept');
     const worker = new URL('../fixtures/report-worker.js', import.meta.url);
     const server = await createServer({
@@ -343,7 +342,7 @@ describe('memcached, upgraded', () => {
     await once(socket, 'data');
     socket.destroy();
     assert.ok(existsSync(`${socketPath}-admin`));
-    // close() during an upgrade ends the new process, too.
+    // close() during an upgrade ends the new process as well.
     const idle = [process.execPath, '-e', 'setInterval(() => {}, 1000)'];
     const given = server.upgrade({ command: idle });
     const refused = assert.rejects(given, {
@@ -355,7 +354,7 @@ describe('memcached, upgraded', () => {
     assert.equal(existsSync(socketPath), false);
   });
 
-  it('a successor that ends leaves the server to go on', async () => {
+  it('the server goes on when its successor ends', async () => {
     const socketPath = path.join(folder, 'alone');
     const worker = new URL('../fixtures/report-worker.js', import.meta.url).href;
     const options = { worker, workers: 1, unix: { path: socketPath } };
@@ -372,7 +371,7 @@ describe('memcached, upgraded', () => {
     assert.equal(existsSync(socketPath), false);
   });
 
-  it('a successor that fails leaves everything as it is', async () => {
+  it('a successor that fails changes nothing', async () => {
     const worker = new URL('../fixtures/report-worker.js', import.meta.url);
     const tcp = { host: '127.0.0.1' };
     const server = await createServer({ worker, workers: 1, tcp }).listen();
@@ -399,7 +398,7 @@ describe('memcached, upgraded', () => {
     await assert.rejects(server.upgrade(), { code: 'ERR_RSS_STATE' });
   });
 
-  it('nobody has a predecessor who was not started by one', () => {
+  it('a process that no server has started has no predecessor', () => {
     assert.equal(predecessor(), undefined);
   });
 });

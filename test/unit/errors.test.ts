@@ -1,4 +1,4 @@
-// Errors have Node's own shape.
+// Errors have the shape of Node's errors.
 import assert from 'node:assert/strict';
 import os from 'node:os';
 import { describe, it } from 'node:test';
@@ -13,7 +13,7 @@ import { restartDelay } from '../../lib/server/worker-thread.js';
 const { errno } = os.constants;
 
 describe('system errors', () => {
-  it('carry code, errno, syscall and what they concern', () => {
+  it('carry code, errno, syscall and the address or descriptor they concern', () => {
     const error = systemError(
       { errno: -errno.EADDRINUSE, syscall: 'bind', option: 'IP_BINDMULTI' },
       { address: '::1', port: 80, bucket: 3 },
@@ -53,7 +53,7 @@ describe('system errors', () => {
 });
 
 describe('affinity', () => {
-  it('takes lists and numbers, and names what is wrong', () => {
+  it('takes lists and numbers, and names wrong values', () => {
     assert.equal(affinity.format([3, 1, 2, 300, 2]), '1-3,300');
     assert.deepEqual(affinity.parse('0-2,300'), [0, 1, 2, 300]);
     assert.throws(() => affinity.parse('1-'), { code: 'EINVAL', message: /"1-"/ });
@@ -114,7 +114,7 @@ describe('ShmSegment', () => {
 });
 
 describe('OwnerLock', () => {
-  it('names its owner, and checks what it is made of', () => {
+  it('names its owner, and checks its arguments', () => {
     using segment = ShmSegment.create({ size: 4096 });
     const words = new Int32Array(segment.buffer);
     const lock = new OwnerLock(words, 3, 7);
@@ -134,6 +134,6 @@ describe('OwnerLock', () => {
   });
 });
 
-it('a worker that dies again and again is restarted more and more slowly', () => {
+it('a worker that dies repeatedly is restarted at growing intervals', () => {
   assert.deepEqual([1, 2, 3, 4, 20].map(restartDelay), [0, 100, 200, 400, 5000]);
 });

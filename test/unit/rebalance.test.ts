@@ -1,4 +1,4 @@
-// Which buckets move, and when: pure functions of loads and counters.
+// Which buckets move and when: pure functions of loads and counters.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
@@ -17,7 +17,7 @@ describe('decideRebalance', () => {
     assert.deepEqual(plan.tooHot, []);
   });
 
-  it('leaves alone what is even, or nothing', () => {
+  it('changes nothing when the load is even, or absent', () => {
     assert.deepEqual(decideRebalance([5, 5, 5, 5], [0, 1, 0, 1], 2).moves, []);
     assert.deepEqual(decideRebalance([0, 0], [0, 1], 2), {
       moves: [],
@@ -33,7 +33,7 @@ describe('decideRebalance', () => {
     assert.deepEqual(plan.tooHot, [0]);
   });
 
-  it('is never worse than before, whatever the loads', () => {
+  it('never makes the balance worse', () => {
     for (let round = 0; round < 500; round++) {
       const workers = 1 + Math.floor(Math.random() * 8);
       const loads = Array.from({ length: 32 }, () => Math.floor(Math.random() ** 4 * 1000));
@@ -64,7 +64,7 @@ describe('LoadWatch', () => {
       workers: [{}, {}],
     }) as unknown as ServerStats;
 
-  it('waits for a second uneven interval, then for the effect', () => {
+  it('waits for a second uneven interval, and then for the effect', () => {
     const watch = new LoadWatch({ tcp: true, udp: true });
     const plans = Array.from({ length: 10 }, (_, i) => watch.look(stats([i * 200, i * 200, 0, 0])));
     assert.deepEqual(
@@ -73,12 +73,12 @@ describe('LoadWatch', () => {
     );
   });
 
-  it('does nothing about few flows', () => {
+  it('does nothing when there are few flows', () => {
     const watch = new LoadWatch({ tcp: true, udp: true });
     for (let i = 0; i < 10; i++) assert.equal(watch.look(stats([i * 50, 0, 0, 0])), undefined);
   });
 
-  it('says once that a bucket is too hot', () => {
+  it('reports once that a bucket is too hot', () => {
     const watch = new LoadWatch({ tcp: true, udp: true });
     const plans = Array.from({ length: 20 }, (_, i) => watch.look(stats([i * 200, 0, 0, 0])));
     const said = plans.filter((plan) => plan !== undefined);

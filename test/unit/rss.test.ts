@@ -57,7 +57,7 @@ describe('bucketOf', () => {
     assert.equal(bucketOf(mapped, config).flowId, 0x51ccc178);
   });
 
-  it('refuses what is no tuple', () => {
+  it('refuses what is not a tuple', () => {
     const tuple = {
       protocol: 'tcp',
       source: '1.2.3.4',
@@ -84,7 +84,7 @@ describe('bucketOf', () => {
 });
 
 describe('rssConfig', () => {
-  it('has a bucket map over CPUs the process may use, and says where it is from', () => {
+  it('has a bucket map over CPUs the process may use, and reports its source', () => {
     const config = rssConfig();
     assert.equal(config.buckets, config.bucketMap.length);
     assert.equal(config.mask, config.buckets - 1);
@@ -108,7 +108,7 @@ describe('rssConfig', () => {
     },
   );
 
-  it('quotes a bucket mapping that makes no sense', () => {
+  it('quotes an inconsistent bucket mapping', () => {
     const failure = native.parseBucketMapping('0:0 0:1', 2);
     assert.ok(isFailure(failure));
     assert.match(failure.detail!, /bucket 0 twice in "0:0 0:1"/);
@@ -131,7 +131,7 @@ describe('planWorkers', () => {
     assert.deepEqual(sizes(virtual([0, 1]), 'bucket', [0, 1]), ['0:0', '1:1', '0:2', '1:3']);
   });
 
-  it('a number of workers shares the buckets out', () => {
+  it('a number of workers shares the buckets', () => {
     assert.deepEqual(sizes(virtual([0, 1]), 1, [0, 1]), ['0:0,1,2,3']);
     assert.deepEqual(sizes(virtual([0, 1], 3), 3, [0, 1]), ['0:0,4', '1:1,3,5,7', '0:2,6']);
     assert.throws(() => planWorkers(virtual([0]), 2, [0], []), { code: 'ERR_OUT_OF_RANGE' });

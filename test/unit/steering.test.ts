@@ -3,7 +3,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import type { Capabilities, Handoff, Probe, RssConfig, Steering } from 'freebsd-rss';
+import {
+  capabilities,
+  type Capabilities,
+  type Handoff,
+  type Probe,
+  type RssConfig,
+  type Steering,
+} from 'freebsd-rss';
 
 import { idleWorkers } from '../../lib/server/idle-watch.js';
 import { cpusToMask, maskToCpus, receivingCpus } from '../../lib/server/receive-cpus.js';
@@ -72,8 +79,8 @@ interface Row {
   owners?: number[];
   domains?: number[];
 }
-// Those of 12.1 and 14.0 as the self-test printed them on booted kernels; the others by their
-// sources.
+// The rows of 12.1 and 14.0 are what the self-test printed on booted kernels; the others follow the
+// kernel's sources.
 const rows: Record<string, Row> = {
   '11 GENERIC': {
     record: record({ release: '11.4', bindMulti: yes, reusePortLb: no, reusePortLbNuma: no }),
@@ -149,13 +156,13 @@ const rows: Record<string, Row> = {
     steering: 'reuseport-lb',
     handoff: true,
   },
-  // The kernel's flow ids are then by another key: the owners are right, the software hash is not.
+  // The kernel's flow ids are by another key: owners are right, software hashes are not.
   '15 RSS, a card that hashes with a key of its own': {
     record: record({ ...rss14, release: '15.0-RELEASE' }),
     steering: 'reuseport-lb',
     handoff: true,
   },
-  // Every packet is handled on CPU 0, but TCP has its hash still.
+  // Every packet is handled on CPU 0, but TCP packets still have a hash.
   '15 RSS, one netisr thread': {
     record: record({ ...rss14, release: '15.0-RELEASE', netisrThreads: 1 }),
     steering: 'reuseport-lb',
@@ -256,13 +263,17 @@ describe('a named steering', () => {
     });
 });
 
+it('capabilities() probes what the rows have', () => {
+  assert.deepEqual(Object.keys(capabilities()).sort(), Object.keys(record({})).sort());
+});
+
 describe('what follows from the steering', () => {
   const kernel = { source: 'kernel' } as RssConfig;
   const virtual = { source: 'virtual' } as RssConfig;
   const handoff = (wanted: Handoff, steering: Steering, config: RssConfig) =>
     decideHandoff(wanted, steeringMode(steering), config);
 
-  it('hands off where it buys locality, or is the only way to spread', () => {
+  it('hands off where that improves locality, or is the only way to spread', () => {
     assert.equal(handoff('auto', 'reuseport-lb', kernel), true);
     assert.equal(handoff('auto', 'reuseport-lb', virtual), false);
     assert.equal(handoff('always', 'reuseport-lb', virtual), true);
@@ -316,7 +327,7 @@ describe('idle workers', () => {
       workers: served.map((n, workerIndex) => ({ workerIndex, served: n, datagramsIn: 0 })),
     }) as never;
 
-  it('are those without a flow when the others have had plenty', () => {
+  it('are those without a flow when the others have had many', () => {
     assert.deepEqual(idleWorkers(stats(5000, 0, 3000)), [1]);
     assert.deepEqual(idleWorkers(stats(900, 0)), []);
     assert.deepEqual(idleWorkers(stats(5000, 1)), []);
@@ -338,7 +349,7 @@ describe('receiving CPUs', () => {
       assert.deepEqual(receivingCpus([host], [0, 1, 5]), [0, 1, 5], host);
   });
 
-  it('knows an address however it is spelt, and nothing of one that is not here', () => {
+  it('knows an address in any spelling, and nothing of one that the host lacks', () => {
     const all = [0, 1, 63];
     for (const host of ['::0', '0:0:0:0:0:0:0:0', '::ffff:0.0.0.0'])
       assert.deepEqual(receivingCpus([host], all), receivingCpus(['::'], all), host);
