@@ -48,7 +48,7 @@ function netisr({ capabilities: can, cpus, sysctls }: Facts): Finding {
   const bound = sysctls['net.isr.bindthreads'] === '1';
   const rss = can.rssConfig.available;
   const set = sysctls['net.isr.dispatch'] ?? 'unknown';
-  const dispatch = rss ? 'dispatch is always hybrid under RSS' : `dispatch is ${set}`;
+  const dispatch = rss ? 'dispatch is hybrid, as always under RSS' : `dispatch is ${set}`;
   if (can.netisrThreads >= 2 || cpus === 1)
     return bound || cpus === 1
       ? { check, grade: 'ok', message: `${can.netisrThreads}, bound to their CPUs; ${dispatch}` }

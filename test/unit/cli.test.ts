@@ -344,7 +344,7 @@ describe('doctor', () => {
     const sysctls = { 'net.isr.bindthreads': '1', 'net.isr.dispatch': 'direct' };
     const says = (can: Partial<Facts['capabilities']>) =>
       examine(facts({ sysctls }, can)).find(({ check }) => check === 'netisr threads')!.message;
-    assert.match(says({}), /dispatch is hybrid, as RSS has it/);
+    assert.match(says({}), /dispatch is hybrid, as always under RSS/);
     assert.match(says({ rssConfig: no }), /dispatch is direct/);
   });
 
