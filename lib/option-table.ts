@@ -138,7 +138,7 @@ export function ipAddress<const S extends Common<string>>(
   return option(spec, { type: 'IP address' }, checkHost);
 }
 
-/** An option that has a check of its own. `type` is for people: 'a path'. */
+/** An option that has a check of its own. `type` describes it in messages, as in 'a path'. */
 export function custom<Given, Value = Given>(type: string) {
   return <const S extends Common<Value>>(
     spec: S,

@@ -4,7 +4,7 @@ import { type Checked, custom, flag, integer, type OptionTable } from '../option
 import { type BindOptions, bindTable, type GroupOptions } from '../socket/listener-options.js';
 import { checkHost, checkText } from '../validate.js';
 
-/** What TCP and UDP listeners have in common. */
+/** Options of both TCP and UDP listeners. */
 export interface EndpointOptions extends BindOptions {
   /**
    * One or several IP addresses. The default is dual stack, and is 0.0.0.0 on a host without IPv6.

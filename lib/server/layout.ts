@@ -1,5 +1,5 @@
-// The shared-memory layout of a server's counters: one block per worker, one row per bucket in it.
-// The rows' fields are defined in native/core/counters.h.
+// The shared-memory layout of a server's counters: one block per worker, one record per bucket in
+// it. The fields of a record are defined in native/core/counters.h.
 import { counterNames, counterStride as stride } from '../contract.js';
 
 export { counterNames } from '../contract.js';
@@ -7,7 +7,10 @@ export { counterNames } from '../contract.js';
 /** What is counted per bucket; Counters describes each. */
 export type CounterName = (typeof counterNames)[number];
 
-/** Doubles of two cache lines: behind the counters each worker has as many, and the main thread. */
+/**
+ * Doubles in two cache lines. Behind the counters, each worker has a record of that size, and so
+ * has the main thread.
+ */
 const ownStride = 16;
 
 export function countersSize(workers: number, buckets: number): number {
@@ -15,8 +18,13 @@ export function countersSize(workers: number, buckets: number): number {
   return values * Float64Array.BYTES_PER_ELEMENT;
 }
 
-function ownRow(buffer: ArrayBuffer, row: number, workers: number, buckets: number): Float64Array {
-  const at = workers * buckets * stride + row * ownStride;
+function ownRecord(
+  buffer: ArrayBuffer,
+  index: number,
+  workers: number,
+  buckets: number,
+): Float64Array {
+  const at = workers * buckets * stride + index * ownStride;
   return new Float64Array(buffer, at * Float64Array.BYTES_PER_ELEMENT, 2);
 }
 
@@ -30,12 +38,12 @@ export function heartbeat(
   workers: number,
   buckets: number,
 ): Float64Array {
-  return ownRow(buffer, workerIndex, workers, buckets);
+  return ownRecord(buffer, workerIndex, workers, buckets);
 }
 
 /** [0]: how many buckets the main thread has moved. */
 export function movedBuckets(buffer: ArrayBuffer, workers: number, buckets: number): Float64Array {
-  return ownRow(buffer, workers, workers, buckets);
+  return ownRecord(buffer, workers, workers, buckets);
 }
 
 /** Milliseconds of a clock that all threads of all processes on this host share. */
@@ -43,14 +51,14 @@ export function beatTime(): number {
   return Number(process.hrtime.bigint() / 1_000_000n);
 }
 
-/** The rows of one worker. */
+/** The counters of one worker: a record per bucket. */
 export function workerCounters(
   buffer: ArrayBuffer,
   workerIndex: number,
   buckets: number,
 ): Float64Array {
-  const row = stride * Float64Array.BYTES_PER_ELEMENT;
-  return new Float64Array(buffer, workerIndex * buckets * row, buckets * stride);
+  const bytes = stride * Float64Array.BYTES_PER_ELEMENT;
+  return new Float64Array(buffer, workerIndex * buckets * bytes, buckets * stride);
 }
 
 const positions = Object.fromEntries(counterNames.map((name, i) => [name, i])) as Record<
@@ -58,7 +66,7 @@ const positions = Object.fromEntries(counterNames.map((name, i) => [name, i])) a
   number
 >;
 
-/** Index of a bucket's counter in its worker's rows. */
+/** Index of a bucket's counter among its worker's counters. */
 export function counterIndex(bucket: number, name: CounterName): number {
   return bucket * stride + positions[name];
 }

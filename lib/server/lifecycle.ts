@@ -38,7 +38,7 @@ export class Lifecycle {
     return this.is('listening', 'upgrading', 'upgraded');
   }
 
-  /** Goes on to `state`. Throws ERR_RSS_STATE where it may not follow, and names the call. */
+  /** Changes the state. Throws ERR_RSS_STATE, naming the call, if `state` may not follow. */
   enter(state: State, call: string): void {
     if (!following[this.#state].includes(state)) this.refuse(call);
     this.#state = state;

@@ -89,8 +89,8 @@ export interface ServerOptions extends VirtualOptions {
    */
   replaceBlocked?: boolean;
   /**
-   * How often in a row a worker is restarted that dies within ten seconds of its start. After one
-   * more death the server emits 'error' with ERR_RSS_RESTART_LIMIT, and closes.
+   * How many times in a row a worker is restarted when it dies within ten seconds of its start. At
+   * the next such death the server emits 'error' with ERR_RSS_RESTART_LIMIT, and closes.
    * @defaultValue 10
    */
   restartLimit?: number;

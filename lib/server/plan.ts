@@ -15,7 +15,7 @@ export interface ServerPlan {
   config: RssConfig;
   workers: WorkerPlacement[];
   steering: Steering;
-  /** Why this steering, in a sentence for people. */
+  /** Why this steering was chosen, in a sentence. */
   reason: string;
   /** Whether the kernel spreads flows over the workers. Otherwise one of them accepts all. */
   kernelSpreads: boolean;

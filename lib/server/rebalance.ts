@@ -99,15 +99,15 @@ export class LoadWatch {
       return undefined;
     }
     const owners = buckets.map(({ owner }) => owner);
-    const plan = decideRebalance(this.#loads, owners, workers.length);
-    const uneven = flows >= enough && plan.before > tolerated;
+    const decision = decideRebalance(this.#loads, owners, workers.length);
+    const uneven = flows >= enough && decision.before > tolerated;
     this.#uneven = uneven ? this.#uneven + 1 : 0;
     if (this.#uneven < 2) return undefined;
     this.#uneven = 0;
     this.#resting = 2;
-    const tooHot = plan.tooHot.join();
-    if (plan.moves.length === 0 && tooHot === this.#tooHot) return undefined; // reported before
+    const tooHot = decision.tooHot.join();
+    if (decision.moves.length === 0 && tooHot === this.#tooHot) return undefined; // reported before
     this.#tooHot = tooHot;
-    return plan;
+    return decision;
   }
 }

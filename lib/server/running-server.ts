@@ -135,7 +135,7 @@ export class RunningServer {
     return readStats(this.#counters.buffer, placements, this.plan.config.bucketMap, owners);
   }
 
-  /** Moves buckets, unless another process serves as well, or will: it would not follow. */
+  /** Moves buckets. Does nothing during and after an upgrade: the other process keeps its map. */
   move(moves: BucketMove[], tooHot: number[]): void {
     if (!this.#lifecycle.is('starting', 'listening')) return;
     const { ownership, plan } = this;

@@ -58,7 +58,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
     return this.#begun('steering').plan.steering;
   }
 
-  /** Why this steering was chosen, for people. */
+  /** Why this steering was chosen, in a sentence. */
   get steeringReason(): string {
     return this.#begun('steeringReason').plan.reason;
   }
@@ -122,8 +122,8 @@ export class RssServer extends EventEmitter<ServerEvents> {
   }
 
   /**
-   * Terminates a worker at once. Its connections are lost; its successor serves what waits in its
-   * queues. Resolves when the thread has ended and 'worker-exit' has been emitted.
+   * Terminates a worker at once. Its connections are lost; the worker that replaces it serves what
+   * waits in its queues. Resolves when the thread has ended and 'worker-exit' has been emitted.
    */
   async terminateWorker(workerIndex: number): Promise<void> {
     const { pool } = this.#begun('terminateWorker()');

@@ -1,5 +1,5 @@
-// What a server passes to the process that takes its place: descriptors, and an environment
-// variable that says what each of them is.
+// The state that a server passes to its new process: descriptors, and an environment variable that
+// describes each of them.
 import type { Protocol } from '../socket/listener-options.js';
 import type { Steering } from '../socket/listen.js';
 

@@ -91,7 +91,7 @@ export const listenerTable = {
 /** Steerings whose sockets are each for one bucket. */
 export const takesBucket = { 'listen-bucket': true, 'reuseport-lb': false } as const;
 
-/** What the sockets of a group have in common, checked. */
+/** Checked options that all sockets of a group share. */
 export interface GroupOptions extends Checked<typeof bindTable> {
   protocol: Protocol;
   /** Undefined: '::', or '0.0.0.0' on a host without IPv6. */

@@ -25,7 +25,7 @@ export type Handoff = 'auto' | 'always' | 'never';
 
 export interface SteeringChoice {
   mode: SteeringMode;
-  /** Why, in a sentence for people. */
+  /** Why, in a sentence that doctor and info print. */
   reason: string;
 }
 

@@ -18,7 +18,7 @@ export interface Verdict {
   usable: boolean;
   /** Whether 'auto' may choose it. */
   automatic: boolean;
-  /** Why, in a sentence for people. */
+  /** Why, in a sentence that doctor and info print. */
   reason: string;
 }
 
