@@ -65,7 +65,7 @@ const runtime = execFileSync(compiler, ['-print-file-name=libasan.so'], {
 const reports = path.join(copy, 'reports');
 mkdirSync(reports);
 const options = `log_path=${reports}/report:exitcode=0:handle_abort=0`;
-const flagsOfNode = ['--test', '--test-concurrency=2', '--test-timeout=900000'];
+const flagsOfNode = ['--test', '--test-concurrency=1', '--test-timeout=900000'];
 const command = [...flagsOfNode, ...(chosen.length > 0 ? chosen : tests)];
 const { status } = spawnSync(...fixedAddresses(process.execPath, command), {
   stdio: 'inherit',

@@ -22,7 +22,7 @@ for (const major of majors) {
   }
   const { status } = spawnSync(
     'npm',
-    [...node, '--test', '--test-concurrency=3', '--test-timeout=900000', ...tests],
+    [...node, '--test', '--test-concurrency=1', '--test-timeout=900000', ...tests],
     { stdio: 'inherit' },
   );
   if (status !== 0) process.exit(status ?? 1);
