@@ -17,6 +17,7 @@ export type { WorkerPlacement, WorkersOption } from './rss/topology.js';
 export type { ServerSnapshot } from './server/admin.js';
 export type {
   EndpointOptions,
+  Forward,
   TcpOptions,
   UdpOptions,
   UnixOptions,

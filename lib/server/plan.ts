@@ -7,7 +7,7 @@ import { bucketOwners, planWorkers, type WorkerPlacement } from '../rss/topology
 import type { Steering } from '../socket/listen.js';
 import type { CheckedOptions } from './options.js';
 import { receivingCpus } from './receive-cpus.js';
-import { chooseSteering, decideHandoff } from './steering/index.js';
+import { chooseSteering, decideForward, decideHandoff } from './steering/index.js';
 import type { UpgradeState } from './upgrade-state.js';
 
 /** Configuration, workers and steering of a server: RssServer.plan(). */
@@ -21,6 +21,8 @@ export interface ServerPlan {
   kernelSpreads: boolean;
   /** Whether connections move to the worker that owns their bucket. */
   handoff: boolean;
+  /** Whether datagrams move to the worker that owns their bucket. */
+  forward: boolean;
 }
 
 type ConfigOptions = Pick<CheckedOptions, 'buckets' | 'udpHash' | 'workers'>;
@@ -85,5 +87,6 @@ export function makePlan(options: CheckedOptions): ServerPlan {
     reason,
     kernelSpreads: mode.spreads,
     handoff: decideHandoff(options.handoff, mode, config),
+    forward: decideForward(options.forward, mode, config),
   };
 }

@@ -198,7 +198,7 @@ export class RunningServer {
 
   #workerInit(workerIndex: number): Omit<WorkerInit, 'generation'> {
     const { plan, ownership } = this;
-    const { worker, workerData, forward, datagramSize, stream, admin } = this.#options;
+    const { worker, workerData, datagramSize, stream, admin } = this.#options;
     return {
       workerIndex,
       cpu: plan.workers[workerIndex]!.cpu,
@@ -210,7 +210,7 @@ export class RunningServer {
       steering: plan.steering,
       handoff: plan.handoff,
       countMisdirected: steeringMode(plan.steering).bucketChoosesWorker,
-      forward,
+      forward: plan.forward,
       table: ownership.table,
       counters: this.#counters.id,
       ...this.listeners.ofWorker(workerIndex),
