@@ -113,6 +113,7 @@ export function findFlows(request: FlowsRequest): SourceFlow[] {
   const word = (port: number) => Uint8Array.of(port >> 8, port & 255);
   const fixed = hash.of(server, size) ^ (withPorts ? hash.of(word(serverPort), 2 * size + 2) : 0);
   const found: SourceFlow[][] = Array.from({ length: config.buckets }, () => []);
+  const bucket = (hash: number) => (hash >>> 0) % config.buckets;
   let missing = config.buckets * perBucket;
   const add = (bucket: number, bytes: Uint8Array, port: number | undefined): boolean => {
     const flows = found[bucket]!;
@@ -128,9 +129,9 @@ export function findFlows(request: FlowsRequest): SourceFlow[] {
     const bytes = address(n);
     if (bytes.length !== size) throw new UsageError('--server and --from are of two families');
     const own = fixed ^ hash.of(bytes, 0);
-    if (!withPorts) add((own & config.mask) >>> 0, bytes, undefined);
+    if (!withPorts) add(bucket(own), bytes, undefined);
     for (let port = firstPort, taken = 0; withPorts && port <= lastPort && taken < most; port++)
-      if (add(((own ^ hash.of(word(port), 2 * size)) & config.mask) >>> 0, bytes, port)) taken++;
+      if (add(bucket(own ^ hash.of(word(port), 2 * size)), bytes, port)) taken++;
     if (missing === 0) return found.flat();
   }
   throw new UsageError(`${request.from} has too few addresses: ${missing} flows are missing`);

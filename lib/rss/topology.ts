@@ -31,10 +31,7 @@ function workerCpus(
   return Array.from({ length: workers }, (_, i) => cpus[i % cpus.length]!);
 }
 
-/**
- * Plans the workers. A bucket goes to a worker on its own CPU when there is one, else in its CPU's
- * NUMA domain, and to the least loaded of the candidates. `domains[cpu]` is a CPU's domain.
- */
+/** Plans the workers and their buckets. `domains[cpu]` is a CPU's NUMA domain. */
 export function planWorkers(
   config: RssConfig,
   workers: WorkersOption,
@@ -48,7 +45,20 @@ export function planWorkers(
       buckets: [],
     }),
   );
-  config.bucketMap.forEach((cpu, bucket) => {
+  return distribute(placements, config.bucketMap, domains);
+}
+
+/**
+ * Gives each bucket to a worker on its own CPU when there is one, else in its CPU's NUMA domain,
+ * and to the least loaded of the candidates.
+ */
+export function distribute(
+  workers: readonly WorkerPlacement[],
+  bucketMap: readonly number[],
+  domains: readonly number[],
+): WorkerPlacement[] {
+  const placements = workers.map((worker): WorkerPlacement => ({ ...worker, buckets: [] }));
+  bucketMap.forEach((cpu, bucket) => {
     const onCpu = placements.filter((worker) => worker.cpu === cpu);
     const inDomain = placements.filter((worker) => domains[worker.cpu] === domains[cpu]);
     [onCpu, inDomain, placements]

@@ -1,5 +1,6 @@
 // All messages between the main thread and a worker.
 import type { RssConfig } from '../rss/config.js';
+import type { ObservedFlow } from '../rss/key-learner.js';
 import type { WorkerPlacement } from '../rss/topology.js';
 import type { Steering } from '../socket/listen.js';
 import type { Misdirection } from './misdirections.js';
@@ -36,6 +37,8 @@ export interface WorkerInit {
   config: RssConfig;
   steering: Steering;
   handoff: boolean;
+  /** Whether to hand off connections without a flow id, too. */
+  handoffUnhashed: boolean;
   /** Whether a flow belongs to the owner of its bucket: see SteeringMode. */
   countMisdirected: boolean;
   forward: boolean;
@@ -61,6 +64,8 @@ export type ToWorker =
   | { type: 'stop-accepting'; queued: boolean }
   /** `end`: close our side of `stream` connections once their requests are answered. */
   | { type: 'drain'; timeout: number; end: boolean }
+  /** Sample this many flows with their ids. */
+  | { type: 'sample'; count: number }
   /** Buckets have moved. */
   | { type: 'placements'; placements: readonly WorkerPlacement[] };
 
@@ -68,4 +73,6 @@ export type FromWorker =
   | { type: 'online' }
   | { type: 'warning'; message: string; code: string }
   | { type: 'misdirected'; samples: Misdirection[] }
+  /** `withoutId`: connections and datagrams without a flow id, since the worker's start. */
+  | { type: 'flows'; flows: ObservedFlow[]; withoutId: number }
   | { type: 'stopped-accepting' };

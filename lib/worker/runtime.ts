@@ -10,6 +10,7 @@ import { DatagramMemory } from './datagram-batch.js';
 import { Datagrams } from './datagrams.js';
 import type { WorkerContext, WorkerDefinition } from './define.js';
 import { measureDelay } from './heartbeat.js';
+import { postFlows, reportFlows } from './flow-samples.js';
 import { reportMisdirections } from './misdirections.js';
 import { Streams } from './streams.js';
 
@@ -47,6 +48,7 @@ export class WorkerRuntime {
         defaultBucket: init.placements[init.workerIndex]?.buckets[0] ?? 0,
         streams: this.#streams?.engine,
         handOff: init.handoff,
+        handOffUnhashed: init.handoffUnhashed,
         forward: init.forward,
         countMisdirected: init.countMisdirected,
         counters,
@@ -88,6 +90,7 @@ export class WorkerRuntime {
     unwrap(this.#engine.start());
     if (this.#init.measureDelay) measureDelay(beat);
     reportMisdirections(this.#engine, workerIndex, this.#post);
+    if (this.#init.config.source === 'card') reportFlows(this.#engine, this.#post);
     this.#post({ type: 'online' });
   }
 
@@ -97,6 +100,8 @@ export class WorkerRuntime {
       case 'placements':
         this.#placements = message.placements;
         return;
+      case 'sample':
+        return postFlows(this.#engine, this.#post, message.count);
       case 'stop-accepting':
         this.#engine.stopAccepting(message.queued);
         return this.#post({ type: 'stopped-accepting' });

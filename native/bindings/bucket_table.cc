@@ -1,5 +1,7 @@
 #include "bindings/bucket_table.h"
 
+#include <string.h>
+
 #include <map>
 #include <mutex>
 
@@ -39,6 +41,24 @@ Napi::Value SetOwners(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// setCardKey(id, key, udp4Tuple)
+Napi::Value SetCardKey(const Napi::CallbackInfo& info) {
+  auto table = FindBucketTable(info[0].As<Napi::Number>().Uint32Value());
+  auto bytes = ElementsFromJs<uint8_t>(info[1]);
+  RssKey key;
+  if (table == nullptr || bytes.length != key.size()) return info.Env().Undefined();
+  memcpy(key.data(), bytes.data, key.size());
+  table->SetCardKey(key, BoolFromJs(info[2]));
+  return info.Env().Undefined();
+}
+
+// ignoreFlowIds(id)
+Napi::Value IgnoreFlowIds(const Napi::CallbackInfo& info) {
+  auto table = FindBucketTable(info[0].As<Napi::Number>().Uint32Value());
+  if (table != nullptr) table->classifier().IgnoreIds();
+  return info.Env().Undefined();
+}
+
 // destroyBucketTable(id): closes what waits in its inboxes, once no engine uses it any more
 Napi::Value Destroy(const Napi::CallbackInfo& info) {
   std::shared_ptr<BucketTable> last;
@@ -64,6 +84,8 @@ std::shared_ptr<BucketTable> FindBucketTable(uint32_t id) {
 void RegisterBucketTable(Napi::Env env, Napi::Object exports) {
   Export(env, exports, "createBucketTable", Create);
   Export(env, exports, "setBucketOwners", SetOwners);
+  Export(env, exports, "setCardKey", SetCardKey);
+  Export(env, exports, "ignoreFlowIds", IgnoreFlowIds);
   Export(env, exports, "destroyBucketTable", Destroy);
 }
 

@@ -27,6 +27,21 @@ BucketTable::BucketTable(RssConfig config, const std::vector<int>& bucket_to_wor
   for (int i = 0; i < workers; ++i) wakers_.push_back(std::make_unique<Wakeup>());
 }
 
+std::shared_ptr<const FlowClassifier> BucketTable::connect_classifier() {
+  std::lock_guard<std::mutex> lock(card_mutex_);
+  if (by_card_ != nullptr) return by_card_;
+  return std::shared_ptr<const FlowClassifier>(std::shared_ptr<void>(), &classifier_);
+}
+
+void BucketTable::SetCardKey(const RssKey& key, bool udp_4tuple) {
+  RssConfig config = classifier_.config();
+  config.key = key;
+  config.udp_4tuple = udp_4tuple;
+  auto by_card = std::make_shared<const FlowClassifier>(std::move(config));
+  std::lock_guard<std::mutex> lock(card_mutex_);
+  by_card_ = std::move(by_card);
+}
+
 // The old owner serves what it has drained already. A concurrent push may wake either owner, so all
 // workers look again after the change.
 void BucketTable::SetOwners(const std::vector<int>& bucket_to_worker) {

@@ -53,6 +53,10 @@ class BucketTable {
               int most_connections = 0);
 
   const FlowClassifier& classifier() const { return classifier_; }
+  FlowClassifier& classifier() { return classifier_; }
+  // By which connect() chooses a source port: with a card's own key once that is known.
+  std::shared_ptr<const FlowClassifier> connect_classifier();
+  void SetCardKey(const RssKey& key, bool udp_4tuple);
   int workers() const { return static_cast<int>(wakers_.size()); }
   int owner(int bucket) const { return buckets_[bucket]->owner.load(std::memory_order_relaxed); }
   // Moves buckets together with their inboxes. `bucket_to_worker` has as many buckets as before.
@@ -93,7 +97,9 @@ class BucketTable {
   void Wake(int worker);
 
   FlowClassifier classifier_;
-  ConnectionLimit limit_;  // outlives the buckets, which hold places
+  std::mutex card_mutex_;
+  std::shared_ptr<const FlowClassifier> by_card_;  // null: the card's key is not known
+  ConnectionLimit limit_;                          // outlives the buckets, which hold places
   std::vector<std::unique_ptr<Bucket>> buckets_;
   std::vector<std::unique_ptr<Wakeup>> wakers_;
   Epochs epochs_;

@@ -25,10 +25,12 @@ class Acceptor::Listener final : public PolledSocket {
 };
 
 Acceptor::Acceptor(const EngineContext& context, const AcceptorOptions& options,
-                   MisdirectionLog* log, ConnectionReceiver* receiver, AcceptSink* sink)
+                   MisdirectionLog* log, FlowSamples* samples, ConnectionReceiver* receiver,
+                   AcceptSink* sink)
     : context_(context),
       options_(options),
       log_(log),
+      samples_(samples),
       receiver_(receiver),
       sink_(sink),
       pause_timer_(this) {
@@ -93,7 +95,10 @@ size_t Acceptor::Accept(Listener* listener) {
     at_limit_ = false;
     if (listener->has_flows()) {
       KernelFlow kernel;
-      if (table.classifier().config().kernel) kernel = GetKernelFlow(connection.fd.get()).value;
+      if (table.classifier().uses_ids()) {
+        kernel = GetKernelFlow(connection.fd.get()).value;
+        samples_->Add(Transport::kTcp, kernel, connection.peer, connection.local);
+      }
       connection.flow =
           table.classifier().Classify(Transport::kTcp, kernel, connection.peer, connection.local);
     } else {
@@ -109,6 +114,8 @@ size_t Acceptor::Accept(Listener* listener) {
 bool Acceptor::HandOff(Connection* connection) {
   int bucket = connection->flow.bucket;
   if (context_.owns(bucket)) return false;
+  // Nothing is known of the CPU that its packets reach.
+  if (!connection->flow.from_kernel && !options_.hand_off_unhashed) return false;
   log_->Add(Transport::kTcp, connection->flow, connection->peer, connection->local);
   if (!options_.hand_off) return false;
   BucketCounters& counter = context_.counter(bucket);

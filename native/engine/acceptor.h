@@ -6,6 +6,7 @@
 
 #include "engine/connection_receiver.h"
 #include "engine/engine_context.h"
+#include "engine/flow_samples.h"
 #include "engine/handle.h"
 #include "engine/misdirection_log.h"
 #include "engine/polled_socket.h"
@@ -20,8 +21,9 @@ class AcceptSink {
 };
 
 struct AcceptorOptions {
-  bool hand_off = false;   // give connections to their bucket's owner
-  int default_bucket = 0;  // the bucket of Unix connections; also counts pauses
+  bool hand_off = false;          // give connections to their bucket's owner
+  bool hand_off_unhashed = true;  // also those whose bucket is not by an id of the kernel
+  int default_bucket = 0;         // the bucket of Unix connections; also counts pauses
 };
 
 class Acceptor {
@@ -32,7 +34,7 @@ class Acceptor {
   static constexpr int kLimitPauseMs = 10;  // at the connection limit
 
   Acceptor(const EngineContext& context, const AcceptorOptions& options, MisdirectionLog* log,
-           ConnectionReceiver* receiver, AcceptSink* sink);
+           FlowSamples* samples, ConnectionReceiver* receiver, AcceptSink* sink);
   ~Acceptor();
 
   // Duplicates the descriptor.
@@ -57,6 +59,7 @@ class Acceptor {
   const EngineContext& context_;
   AcceptorOptions options_;
   MisdirectionLog* log_;
+  FlowSamples* samples_;
   ConnectionReceiver* receiver_;
   AcceptSink* sink_;
   Handle<uv_timer_t> pause_timer_;

@@ -59,10 +59,11 @@ struct DatagramEngine::Outlet {
 };
 
 DatagramEngine::DatagramEngine(const EngineContext& context, const DatagramOptions& options,
-                               MisdirectionLog* log, DatagramSink* sink)
+                               MisdirectionLog* log, FlowSamples* samples, DatagramSink* sink)
     : context_(context),
       options_(options),
       log_(log),
+      samples_(samples),
       sink_(sink),
       turn_end_(this),
       rows_(kDatagramBatch) {
@@ -103,17 +104,17 @@ void DatagramEngine::Close() {
 }
 
 Result<uint32_t> DatagramEngine::Connect(const Connecting& how) {
-  const FlowClassifier& classifier = context_.table->classifier();
+  auto classifier = context_.table->connect_classifier();
   Connecting sized = how;
   sized.datagram_size = static_cast<int>(options_.cell_size);
-  auto fd = rss::Connect(sized, &classifier);
+  auto fd = rss::Connect(sized, classifier.get());
   if (!fd.ok()) return fd.failure;
   auto socket = std::make_unique<ConnectedSocket>(this, std::move(*fd));
   Status status = ConnectionAddresses(socket->fd(), &socket->local, &socket->peer);
   if (status.ok()) status = socket->Register(context_.loop);
   if (status.ok()) status = socket->Watch();
   if (!status.ok()) return status.failure;
-  socket->flow = classifier.Hash(Transport::kUdp, socket->peer, socket->local);
+  socket->flow = classifier->Hash(Transport::kUdp, socket->peer, socket->local);
   uint32_t id = ids_.Allocate();
   if (id == 0) return MakeFailure(EMFILE, "connect", "too many connected sockets");
   socket->id = id;
@@ -178,8 +179,9 @@ bool DatagramEngine::Classify(ReceivedDatagram* row, const BoundSocket& socket) 
     local = row->info.destination;
     local.set_port(socket.address.port());
   }
-  row->flow =
-      context_.table->classifier().Classify(Transport::kUdp, row->info.flow, row->peer, local);
+  const FlowClassifier& classifier = context_.table->classifier();
+  row->flow = classifier.Classify(Transport::kUdp, row->info.flow, row->peer, local);
+  if (classifier.uses_ids()) samples_->Add(Transport::kUdp, row->info.flow, row->peer, local);
   if (context_.owns(row->flow.bucket)) return true;
   log_->Add(Transport::kUdp, row->flow, row->peer, local);
   return !options_.forward || !Forward(*row);

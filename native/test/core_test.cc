@@ -286,6 +286,65 @@ void TestClassification() {
         "hash type names");
 }
 
+uint32_t HashBy(const RssKey& key, const SocketAddress& peer, const SocketAddress& local) {
+  uint8_t tuple[kMaxTupleSize];
+  return RssHasher(key).Hash(tuple, TupleBytes(peer, local, true, tuple));
+}
+
+// Buckets of network cards, on a kernel without options RSS. igb, em and vtnet as observed.
+void TestCards() {
+  SocketAddress peer = At("66.9.149.187", 2794), local = At("161.142.100.80", 1766);
+  constexpr uint32_t kId = 0x12345675;
+  constexpr int kSoftware = -1;
+  const CardLayout table{128, {}}, threads{3, {}}, queues{3, {0, 1, 2}}, half{128, {0, -1, 2}};
+  struct Row {
+    const char* card;
+    CardLayout layout;
+    KernelFlow said;
+    int bucket;
+  };
+  const Row rows[] = {
+      {"igb, TCP", table, {kId, kHashTypeTcpIpv4}, 0x75},
+      {"igb, TCP, inner headers", table, {kId, kHashTypeTcpIpv4 | kHashTypeInner}, 0x75},
+      {"igb, UDP", table, {kId, kHashTypeOpaque}, 0x75},
+      {"em, UDP over IPv6", table, {kId, kHashTypeIpv6Ex}, 0x75},
+      {"igb, no id", table, {kId, kHashTypeNone}, kSoftware},
+      {"igb, queued to three netisr threads", threads, {kId, kHashTypeTcpIpv4}, kId % 3},
+      {"vtnet, three queues", queues, {2, kHashTypeOpaque}, 2},
+      {"vtnet, no such queue", queues, {3, kHashTypeOpaque}, kSoftware},
+      {"mlx5, a queue that is not used", half, {1, kHashTypeOpaque}, kSoftware},
+      {"mlx5, a hash", half, {kId, kHashTypeTcpIpv4}, 0x75},
+  };
+  for (const Row& row : rows) {
+    RssConfig config = VirtualRssConfig({0, 1, 2, 3}, 3, "");
+    config.card = row.layout;
+    FlowClassifier classifier(config);
+    Flow flow = classifier.Classify(Transport::kTcp, row.said, peer, local);
+    bool believed = row.bucket != kSoftware;
+    int software = static_cast<int>(0x51ccc178u % static_cast<uint32_t>(row.layout.buckets));
+    Check(flow.from_kernel == believed && flow.bucket == (believed ? row.bucket : software),
+          std::string("card: ") + row.card);
+    classifier.IgnoreIds();
+    flow = classifier.Classify(Transport::kTcp, row.said, peer, local);
+    Check(!flow.from_kernel && flow.bucket == software,
+          std::string("card, ids ignored: ") + row.card);
+  }
+
+  RssConfig config = VirtualRssConfig({0, 1, 2, 3}, 3, "");
+  config.card = table;
+  BucketTable buckets(config, std::vector<int>(128, 0), 1);
+  auto before = buckets.connect_classifier();
+  RssKey key = kDefaultKey;
+  key[0] ^= 0x80;
+  buckets.SetCardKey(key, false);
+  auto after = buckets.connect_classifier();
+  uint32_t by_default = before->Hash(Transport::kTcp, peer, local).flow_id;
+  Check(by_default == 0x51ccc178 &&
+            after->Hash(Transport::kTcp, peer, local).flow_id == HashBy(key, peer, local) &&
+            buckets.classifier().Hash(Transport::kTcp, peer, local).flow_id == by_default,
+        "connections are chosen by the card's key, flows without an id are not");
+}
+
 void TestByteQueue() {
   ByteQueue queue;
   std::string model;
@@ -353,6 +412,7 @@ void TestCore() {
   TestCpuList();
   TestAddresses();
   TestClassification();
+  TestCards();
 }
 
 }  // namespace rss_test

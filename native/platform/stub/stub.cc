@@ -26,6 +26,14 @@ Result<std::vector<SystemValue>> ReadSystemValues(const std::string&) {
   return Unsupported("sysctl");
 }
 
+Result<std::vector<NetworkInterface>> ReadInterfaces() {
+  return Unsupported("getifaddrs");
+}
+
+Result<CardHash> ReadCardHash(const std::string&) {
+  return Unsupported("ioctl");
+}
+
 Capabilities ProbeCapabilities() {
   Capabilities c;
   c.platform = "stub";
