@@ -84,7 +84,7 @@ function interfaces(): NetworkInterface[] {
     }));
 }
 
-function cards(): Card[] {
+export function cards(): Card[] {
   return Object.keys(networkInterfaces()).flatMap((name) => {
     const [, driver, unit] = /^([a-z]\w*?)(\d+)$/.exec(name) ?? [];
     const description = driver && sysctl(`dev.${driver}.${unit}.%desc`);

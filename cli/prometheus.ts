@@ -18,6 +18,7 @@ const help: Record<CounterName, string> = {
   closed: 'Connections that have ended.',
   acceptPauses: 'How often accepting paused at the limit of connections.',
   acceptPausedUs: 'Microseconds that accepting paused.',
+  mispredicted: 'Outgoing connections with a flow id by another key than the kernel’s.',
 };
 
 const metric = (name: string) =>

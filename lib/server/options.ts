@@ -50,6 +50,7 @@ export interface ServerOptions extends VirtualOptions {
   stream?: StreamOptions;
   /**
    * Number of workers: 'cpu' starts one per CPU of the RSS configuration, 'bucket' one per bucket.
+   * There are never more workers than buckets; a larger number is reduced, with a warning.
    * @defaultValue 'cpu'
    */
   workers?: WorkersOption;

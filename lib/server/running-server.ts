@@ -77,6 +77,11 @@ export class RunningServer {
       warning: (message, code) => this.#warn(message, code),
       misdirected: (samples) => this.misdirections.add(samples),
     });
+    const { workers: wanted } = options;
+    if (typeof wanted === 'number' && wanted > workers.length) {
+      const message = `${workers.length} workers instead of ${wanted}: one for each bucket`;
+      this.#warn(message, 'RSS_FEWER_WORKERS');
+    }
     for (const message of this.listeners.warnings) this.#warn(message, 'RSS_BUFFERS');
   }
 
@@ -87,6 +92,7 @@ export class RunningServer {
       stats: () => this.stats(),
       beats: () => this.plan.workers.map(({ workerIndex }) => this.#beat(workerIndex)[0]!),
       ownership: this.ownership,
+      kernelBuckets: this.plan.config.source === 'kernel',
     };
     this.#stopWatches = startWatches(watched, this.#options, {
       idle: (index) =>
@@ -98,6 +104,12 @@ export class RunningServer {
         this.#events.emit('worker-blocked', { ...this.#info(index), blockedMs });
         if (replaceBlocked) void this.pool.kill(index, 'blocked');
       },
+      mispredicted: (flows) =>
+        this.#warn(
+          `${flows} flows of connect() have other hashes than the kernel's key gives: the network ` +
+            'card has a key of its own, so connect({ bucket }) through it fails with ENOTSUP',
+          'RSS_HASH_KEY',
+        ),
       unbalanced: ({ moves, tooHot }) => this.move(moves, tooHot),
       warning: (message, code) => this.#warn(message, code),
     });

@@ -2,6 +2,7 @@
 import type { BucketOwnership } from './bucket-ownership.js';
 import { watchBlocked } from './blocked-watch.js';
 import { watchIdle } from './idle-watch.js';
+import { watchPredictions } from './prediction-watch.js';
 import { LoadWatch, type RebalanceDecision } from './rebalance.js';
 import type { ServerStats } from './stats.js';
 
@@ -12,11 +13,14 @@ export interface Watched {
   /** Last heartbeat of each worker. */
   beats(): number[];
   ownership: BucketOwnership;
+  /** Whether flow ids are the kernel's, so that predictions can be checked. */
+  kernelBuckets: boolean;
 }
 
 export interface Findings {
   idle(workerIndex: number): void;
   blocked(workerIndex: number, blockedMs: number): void;
+  mispredicted(flows: number): void;
   unbalanced(decision: RebalanceDecision): void;
   warning(message: string, code: string): void;
 }
@@ -28,6 +32,8 @@ export function startWatches(
   findings: Findings,
 ): () => void {
   const stops = [watchIdle(() => server.stats(), findings.idle)];
+  if (server.kernelBuckets)
+    stops.push(watchPredictions(() => server.stats(), findings.mispredicted));
   const { blockedAfter, rebalance } = settings;
   if (blockedAfter > 0)
     stops.push(watchBlocked(() => server.beats(), blockedAfter, findings.blocked));

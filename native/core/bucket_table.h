@@ -12,7 +12,7 @@
 
 #include "core/connection_limit.h"
 #include "core/epochs.h"
-#include "core/flow.h"
+#include "core/flow_predictor.h"
 #include "core/unique_fd.h"
 
 namespace rss {
@@ -53,6 +53,7 @@ class BucketTable {
               int most_connections = 0);
 
   const FlowClassifier& classifier() const { return classifier_; }
+  FlowPredictor& predictor() { return predictor_; }
   int workers() const { return static_cast<int>(wakers_.size()); }
   int owner(int bucket) const { return buckets_[bucket]->owner.load(std::memory_order_relaxed); }
   // Moves buckets together with their inboxes. `bucket_to_worker` has as many buckets as before.
@@ -93,6 +94,7 @@ class BucketTable {
   void Wake(int worker);
 
   FlowClassifier classifier_;
+  FlowPredictor predictor_{classifier_};
   ConnectionLimit limit_;  // outlives the buckets, which hold places
   std::vector<std::unique_ptr<Bucket>> buckets_;
   std::vector<std::unique_ptr<Wakeup>> wakers_;

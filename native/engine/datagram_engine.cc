@@ -45,7 +45,8 @@ struct DatagramEngine::ConnectedSocket final : PolledSocket {
   DatagramEngine* engine;
   uint32_t id = 0;
   SocketAddress local, peer;
-  Flow flow;  // of all datagrams from the peer
+  Flow flow;               // of all datagrams from the peer
+  bool predicted = false;  // the kernel has not confirmed `flow` yet
 };
 
 // The socket that sends a reply. Both pointers are null once it has been closed.
@@ -106,7 +107,7 @@ Result<uint32_t> DatagramEngine::Connect(const Connecting& how) {
   const FlowClassifier& classifier = context_.table->classifier();
   Connecting sized = how;
   sized.datagram_size = static_cast<int>(options_.cell_size);
-  auto fd = rss::Connect(sized, &classifier);
+  auto fd = rss::Connect(sized, &context_.table->predictor());
   if (!fd.ok()) return fd.failure;
   auto socket = std::make_unique<ConnectedSocket>(this, std::move(*fd));
   Status status = ConnectionAddresses(socket->fd(), &socket->local, &socket->peer);
@@ -114,6 +115,7 @@ Result<uint32_t> DatagramEngine::Connect(const Connecting& how) {
   if (status.ok()) status = socket->Watch();
   if (!status.ok()) return status.failure;
   socket->flow = classifier.Hash(Transport::kUdp, socket->peer, socket->local);
+  socket->predicted = classifier.config().kernel && ReportFlows(socket->fd(), true).ok();
   uint32_t id = ids_.Allocate();
   if (id == 0) return MakeFailure(EMFILE, "connect", "too many connected sockets");
   socket->id = id;
@@ -231,8 +233,22 @@ void DatagramEngine::DeliverForwarded(const std::vector<ForwardedDatagram>& forw
   }
 }
 
+// Compares the flow of the first datagram with the prediction, and no others: connected sockets
+// receive without control messages, which cost as much as the payload.
+void DatagramEngine::CheckPrediction(ConnectedSocket* socket) {
+  socket->predicted = false;
+  BucketTable& table = *context_.table;
+  Flow flow = table.classifier().Classify(Transport::kUdp, NextFlow(socket->fd()), socket->peer,
+                                          socket->local);
+  (void)ReportFlows(socket->fd(), false);
+  if (table.predictor().Check(Transport::kUdp, flow, socket->peer, socket->local)) return;
+  context_.counter(flow.bucket).mispredicted += 1;
+  socket->flow = flow;
+}
+
 void DatagramEngine::ReceiveConnected(ConnectedSocket* socket) {
   const uint32_t id = socket->id;
+  if (socket->predicted) CheckPrediction(socket);
   for (int batch = 0; batch < kBatchesPerTurn; ++batch) {
     int first = static_cast<int>(waiting_);
     int received = batcher_.ReceiveConnected(socket->fd(), first, options_.slab, options_.stride,

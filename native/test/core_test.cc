@@ -6,7 +6,7 @@
 #include "core/byte_queue.h"
 #include "core/connection_ids.h"
 #include "core/epochs.h"
-#include "core/flow.h"
+#include "core/flow_predictor.h"
 #include "core/hash_type.h"
 #include "test/check.h"
 
@@ -286,6 +286,30 @@ void TestClassification() {
         "hash type names");
 }
 
+void TestPrediction() {
+  RssConfig config = VirtualRssConfig({0, 1, 2, 3}, 3, "");
+  config.kernel = true;
+  FlowClassifier classifier(config);
+  FlowPredictor predictor(classifier);
+  SocketAddress peer = At("66.9.149.187", 2794), local = At("161.142.100.80", 1766);
+  SocketAddress same = At("161.142.100.80", 9), other = At("10.0.0.1", 1766);
+  auto seen = [&](uint32_t id, uint32_t type) {
+    Flow flow = classifier.Classify(Transport::kTcp, {id, type}, peer, local);
+    return predictor.Check(Transport::kTcp, flow, peer, local);
+  };
+  Check(predictor.BucketOf(Transport::kTcp, peer, local) == (0x51ccc178 & 7), "prediction: bucket");
+  Check(seen(0x51ccc178, kHashTypeTcpIpv4) && seen(0x51ccc178, kHashTypeTcpIpv4 | kHashTypeInner),
+        "prediction: confirmed by the kernel's flow id");
+  Check(seen(0x323e8fc2, kHashTypeIpv4) && seen(3, kHashTypeOpaque) && seen(0, kHashTypeNone) &&
+            predictor.Trusts(Transport::kTcp, local),
+        "prediction: other hash types say nothing about the key");
+  Check(!seen(0x12345678, kHashTypeTcpIpv4) && !predictor.Trusts(Transport::kTcp, local) &&
+            !predictor.Trusts(Transport::kTcp, same),
+        "prediction: another flow id of the same type refutes it, for the address");
+  Check(predictor.Trusts(Transport::kTcp, other) && predictor.Trusts(Transport::kUdp, local),
+        "prediction: other addresses and UDP are not affected");
+}
+
 void TestByteQueue() {
   ByteQueue queue;
   std::string model;
@@ -353,6 +377,7 @@ void TestCore() {
   TestCpuList();
   TestAddresses();
   TestClassification();
+  TestPrediction();
 }
 
 }  // namespace rss_test

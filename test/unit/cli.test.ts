@@ -16,7 +16,7 @@ import { pathsOfInodes, pathsOfSockstat } from '../../cli/admin-socket.js';
 import { examine, exitStatus } from '../../cli/checks.js';
 import { configuration, addressAndPort } from '../../cli/command.js';
 import type { Facts } from '../../cli/facts.js';
-import { findFlows } from '../../cli/flows.js';
+import { findFlows, keyWarning } from '../../cli/flows.js';
 import { hashes } from '../../cli/hash.js';
 import { table } from '../../cli/table.js';
 import { addressBytes } from '../../lib/rss/tuple.js';
@@ -142,6 +142,20 @@ describe('hash', () => {
 });
 
 describe('flows', () => {
+  it('warns of a card with a key of its own', () => {
+    const interfaces = { em0: [{ address: '10.0.0.2' }], igb0: [{ address: '10.0.0.3' }] };
+    const cards = [
+      { name: 'em0', driver: 'em', description: 'Intel(R) 82574L' },
+      { name: 'igb0', driver: 'igb', description: 'Intel(R) 82576' },
+    ];
+    const warn = (server: string, major: number) =>
+      keyWarning(server, interfaces as never, cards, major);
+    assert.match(warn('10.0.0.2', 15)!, /^em0 hashes by a key of its own/);
+    assert.match(warn('10.0.0.3', 13)!, /^igb0/);
+    assert.equal(warn('10.0.0.3', 14), undefined);
+    assert.equal(warn('10.0.0.4', 14), undefined);
+  });
+
   const rows: [string, number | undefined, string, number, number][] = [
     ['10.0.0.2', 80, '10.1.0.0/24', 128, 3],
     ['10.0.0.2', undefined, '10.1.0.0/16', 128, 3],
