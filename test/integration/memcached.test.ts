@@ -11,7 +11,7 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { freeUdpPort, RawClient, serveExample } from '../helpers/memcached.js';
-import { soon } from '../helpers/net.js';
+import { soon, until } from '../helpers/wait.js';
 
 const main = fileURLToPath(new URL('../../examples/memcached/main.js', import.meta.url));
 
@@ -54,8 +54,8 @@ describe('the memcached example', () => {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     let output = '';
-    while (!output.includes('serving:'))
-      output += ((await once(child.stdout, 'data')) as [Buffer])[0].toString();
+    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    await until('it serves', () => output.includes('serving:'), child);
     assert.match(output, new RegExp(`^serving: +unix ${file}$`, 'm'));
     assert.equal(statSync(file).mode & 0o777, 0o600);
     const socket = net.connect(file);
