@@ -7,7 +7,8 @@
 //   --again            forget earlier results; without it, files that have ended are left out
 //   NAME               files whose path contains it
 //
-// A file that was running when this program, or the machine, went down counts as failed.
+// A file that was running when the machine went down counts as failed; one that was ended with this
+// program by SIGINT or SIGTERM is run again.
 import { spawn } from 'node:child_process';
 import {
   appendFileSync,
@@ -40,13 +41,14 @@ const journal = path.join(values.results, 'journal');
 if (values.again) rmSync(values.results, { recursive: true, force: true });
 mkdirSync(values.results, { recursive: true });
 
-/** Lines "started FILE" and "ended FILE RESULT". The last one of a file counts. */
+/** Lines "started FILE", "stopped FILE", "ended FILE RESULT". The last one of a file counts. */
 function readJournal() {
   const lines = existsSync(journal) ? readFileSync(journal, 'utf8').trim().split('\n') : [];
   const last = new Map();
   for (const line of lines.filter(Boolean)) {
     const [word, file, ...result] = line.split(' ');
-    last.set(file, word === 'ended' ? result.join(' ') : 'interrupted');
+    if (word === 'stopped') last.delete(file);
+    else last.set(file, word === 'ended' ? result.join(' ') : 'the machine went down');
   }
   return last;
 }
@@ -62,6 +64,16 @@ function killGroup(pid) {
   }
 }
 
+let running; // the process of a file
+for (const signal of ['SIGINT', 'SIGTERM'])
+  process.once(signal, () => {
+    if (running !== undefined) {
+      killGroup(running.pid);
+      appendFileSync(journal, `stopped ${running.file}\n`);
+    }
+    process.exit(1);
+  });
+
 /** Runs a file; resolves with "passed", or with why it has failed. */
 function runFile(file) {
   const log = openSync(logOf(file), 'w');
@@ -70,6 +82,7 @@ function runFile(file) {
     detached: true,
   });
   closeSync(log);
+  running = { pid: child.pid, file };
   return new Promise((resolve) => {
     let late = false;
     const timer = setTimeout(
@@ -82,6 +95,7 @@ function runFile(file) {
     child.once('exit', (code, signal) => {
       clearTimeout(timer);
       killGroup(child.pid);
+      running = undefined;
       if (late) resolve(`not within ${values.limit} s`);
       else resolve(code === 0 ? 'passed' : `failed with ${signal ?? code}`);
     });

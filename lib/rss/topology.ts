@@ -31,8 +31,9 @@ function workerCpus(
 }
 
 /**
- * Plans the workers: no more than there are buckets. A bucket goes to a worker on its own CPU when there is one, else in its CPU's
- * NUMA domain, and to the least loaded of the candidates. `domains[cpu]` is a CPU's domain.
+ * Plans the workers: no more than there are buckets. A bucket goes to a worker on its own CPU when
+ * there is one, else in its CPU's NUMA domain, and to the least loaded of the candidates.
+ * `domains[cpu]` is a CPU's domain.
  */
 export function planWorkers(
   config: RssConfig,

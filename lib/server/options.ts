@@ -68,7 +68,7 @@ export interface ServerOptions extends VirtualOptions {
   handoff?: Handoff;
   /**
    * Open connections of all workers at which accepting pauses: further clients wait in the
-   * listeners' queues. 0: no limit.
+   * listeners' queues, and the first time there is a warning. 0: no limit.
    * @defaultValue 0
    */
   maxConnections?: number;

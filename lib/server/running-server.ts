@@ -104,10 +104,15 @@ export class RunningServer {
         this.#events.emit('worker-blocked', { ...this.#info(index), blockedMs });
         if (replaceBlocked) void this.pool.kill(index, 'blocked');
       },
+      full: () =>
+        this.#warn(
+          `${this.#options.maxConnections} connections are open: further clients wait`,
+          'RSS_CONNECTION_LIMIT',
+        ),
       mispredicted: (flows) =>
         this.#warn(
-          `${flows} flows of connect() have other hashes than the kernel's key gives: the network ` +
-            'card has a key of its own, so connect({ bucket }) through it fails with ENOTSUP',
+          `${flows} flows of connect() have other hashes than the kernel's key gives: the card ` +
+            'has a key of its own, and connect({ bucket }) through it fails with ENOTSUP',
           'RSS_HASH_KEY',
         ),
       unbalanced: ({ moves, tooHot }) => this.move(moves, tooHot),

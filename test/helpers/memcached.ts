@@ -60,9 +60,10 @@ async function serve(command: string, args: string[], port: number): Promise<Ser
   child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
   const exited = once(child, 'exit') as Promise<[number | null]>;
   await answering(port, child);
-  // The example prints "serving:" when all its workers serve. Connections may be accepted before.
+  // The example says so when all its workers serve. Connections may be accepted before.
+  const ready = args.includes('syslog') ? ' serves with ' : 'serving:';
   if (command === process.execPath)
-    await until('it served', () => output.includes('serving:'), child).catch((error: unknown) => {
+    await until('it served', () => output.includes(ready), child).catch((error: unknown) => {
       throw new Error(output, { cause: error });
     });
   return {

@@ -85,8 +85,8 @@ export function flood(count: number, length: number): Buffer {
 }
 
 /**
- * Without a local address that is the peer's: the kernel chooses it anyhow. FreeBSD 14 and later may
- * choose a port in bind(2) that connect(2) then refuses.
+ * Without a local address that is the peer's: the kernel chooses it anyhow. FreeBSD 14 and later
+ * may choose a port in bind(2) that connect(2) then refuses.
  */
 function peerOf(options: net.TcpNetConnectOpts): net.TcpNetConnectOpts {
   const { localAddress, ...others } = options;
