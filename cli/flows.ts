@@ -1,9 +1,11 @@
 // freebsd-rss flows: prints sources whose flows to a server cover every bucket evenly.
 import { isIP } from 'node:net';
+import { type NetworkInterfaceInfo, networkInterfaces, release } from 'node:os';
 
 import { toeplitz, type RssConfig } from 'freebsd-rss';
 
 import { addressBytes } from '../lib/rss/tuple.js';
+import { hashesByItself } from './cards.js';
 import {
   columns,
   type Command,
@@ -14,6 +16,7 @@ import {
   printJson,
   UsageError,
 } from './command.js';
+import { type Card, cards } from './facts.js';
 
 const usage = `Source addresses and ports whose flows cover every bucket of a server.
 
@@ -137,6 +140,21 @@ export function findFlows(request: FlowsRequest): SourceFlow[] {
   throw new UsageError(`${request.from} has too few addresses: ${missing} flows are missing`);
 }
 
+/** Why the flows may fall into other buckets, if the server's address is one of this host's. */
+export function keyWarning(
+  server: string,
+  interfaces: NodeJS.Dict<NetworkInterfaceInfo[]>,
+  cards: readonly Card[],
+  major: number,
+): string | undefined {
+  const card = cards.find(
+    ({ name, driver, description }) =>
+      interfaces[name]?.some(({ address }) => address === server) === true &&
+      hashesByItself(driver, description, major),
+  );
+  return card && `${card.name} hashes by a key of its own, so its flows fall into other buckets`;
+}
+
 function run(args: string[]): number {
   const { values } = parse({
     args,
@@ -157,6 +175,7 @@ function run(args: string[]): number {
   const [first = '', last = '', ...more] = values.ports.split('-');
   if (more.length > 0) throw new UsageError(`--ports must be FIRST-LAST, not "${values.ports}"`);
   const firstPort = number('the first of --ports', first, 1, 65535);
+  const config = configuration(values.key, values.buckets);
   const flows = findFlows({
     server: server.address,
     serverPort: server.port,
@@ -164,8 +183,18 @@ function run(args: string[]): number {
     perBucket: number('--per-bucket', values['per-bucket'], 1, 65535),
     firstPort,
     lastPort: number('the last of --ports', last, firstPort, 65535),
-    config: configuration(values.key, values.buckets),
+    config,
   });
+  if (values.key === undefined && config.source === 'kernel') {
+    const major = Number.parseInt(release(), 10);
+    const warning = keyWarning(server.address, networkInterfaces(), cards(), major);
+    if (warning !== undefined) console.error(`freebsd-rss flows: warning: ${warning}`);
+  }
+  if (config.source === 'card' && !config.hashKeyReadable && values.key === undefined)
+    console.error(
+      `freebsd-rss flows: warning: the key of ${config.card!.interfaces.join(', ')} is not known, ` +
+        'so flows fall into other buckets; freebsd-rss learn computes it',
+    );
   if (values.json) printJson(flows);
   else
     process.stdout.write(

@@ -271,14 +271,6 @@ export interface WorkerEngine {
     peer: SocketAddress;
     local: SocketAddress;
   }[];
-  /**
-   * Flows whose ids were sampled since the last call, and how many had none since the start.
-   * `wanted`: how many to sample from now on.
-   */
-  flowSamples(wanted: number | undefined): {
-    flows: (RecordedNativeFlow & { transport: 'tcp' | 'udp' })[];
-    withoutId: number;
-  };
   flush(): void;
 }
 
@@ -405,6 +397,9 @@ export interface Native {
   setBucketOwners(id: number, bucketToWorker: readonly number[]): void;
   /** From now on, connect() chooses source ports by this key. */
   setCardKey(id: number, key: Uint8Array, udp4Tuple: boolean): void;
+  /** Flows whose ids have been sampled since the last call: at first 64, then what is wanted. */
+  takeFlowSamples(id: number): (RecordedNativeFlow & { transport: 'tcp' | 'udp' })[];
+  wantFlowSamples(id: number, count: number): void;
   /** From now on, flows are classified without the ids of the kernel. */
   ignoreFlowIds(id: number): void;
   destroyBucketTable(id: number): void;

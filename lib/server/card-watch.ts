@@ -1,30 +1,46 @@
 // Follows the network cards while a server serves: whether their map still holds, whether their ids
-// say anything, and what their key is. Hot paths have no part in it: workers send samples of flows.
+// say anything, and what their key is. Workers only sample some flows; all else is done here.
 import { isDeepStrictEqual } from 'node:util';
 
-import { native } from '../native.js';
-import type { CardMap, NoCardMap } from '../rss/card/map.js';
+import { native, type RecordedNativeFlow } from '../native.js';
 import { whyUseless } from '../rss/card/ids.js';
+import type { CardMap, NoCardMap } from '../rss/card/map.js';
 import type { RssConfig } from '../rss/config.js';
 import { KeyLearner, mostSamples, type ObservedFlow } from '../rss/key-learner.js';
 import { addressWords, tupleWords } from '../rss/tuple.js';
 
 const rereadEveryMs = 60_000;
-/** A flow may take the learner 0.1 s, so each gets a turn of the event loop of its own. */
-const learnEveryMs = 250;
+/** A flow may take the learner 0.1 s, so it learns from one at a time. */
+const turnEveryMs = 250;
 
 /** What the watch reads, and what follows from it. */
 export interface WatchedCard {
   readMap(): CardMap | NoCardMap | undefined;
-  /** Asks the workers for this many samples. */
-  sample(count: number): void;
-  /** The key of the cards has been learnt. */
+  /** Flows that have been sampled since the last call. */
+  samples(): ObservedFlow[];
+  /** Asks for this many more. */
+  want(count: number): void;
+  /** How many connections and datagrams had no id. */
+  withoutId(): number;
+  /** The key of the cards has been learnt, or more of it. */
   learnt(key: Uint8Array, udp4Tuple: boolean): void;
   /** The map is another one, with the same buckets. */
   moved(config: RssConfig): void;
   /** The ids say nothing: flows are hashed in software from now on. */
   useless(config: RssConfig): void;
   warning(message: string, code: string): void;
+}
+
+/** A flow as the addon reports it. */
+export function observed({
+  transport,
+  peer,
+  local,
+  flowId,
+  hashType,
+}: RecordedNativeFlow & { transport: 'tcp' | 'udp' }): ObservedFlow {
+  const ends = { peer: peer.address, peerPort: peer.port };
+  return { transport, ...ends, local: local.address, localPort: local.port, flowId, hashType };
 }
 
 /** Whether flows are of the same buckets by both maps. */
@@ -43,18 +59,16 @@ function fits(key: Uint8Array, flow: ObservedFlow): boolean {
 export class CardWatch {
   readonly #server: WatchedCard;
   readonly #learner = new KeyLearner();
-  readonly #reread: NodeJS.Timeout;
-  readonly #withoutId = new Map<number, number>();
+  readonly #timers: NodeJS.Timeout[];
   #config: RssConfig;
   #card: CardMap;
   /** The key that the driver told or the user gave, until a flow contradicts it. */
   #exact: Uint8Array | undefined;
   #known: Uint8Array | undefined;
+  #udp4Tuple = true;
+  /** Flows of the present map, and those of them that wait to be learnt from. */
   #seen: ObservedFlow[] = [];
   #waiting: ObservedFlow[] = [];
-  #learning: NodeJS.Timeout | undefined;
-  #udp4Tuple = true;
-  #judged = false;
   #away = false;
   #warned = false;
 
@@ -63,32 +77,30 @@ export class CardWatch {
     this.#card = card;
     this.#server = server;
     this.#exact = config.hashKeyReadable ? config.hashKey : undefined;
-    this.#reread = setInterval(() => this.reread(), rereadEveryMs).unref();
+    this.#timers = [
+      setInterval(() => this.turn(), turnEveryMs),
+      setInterval(() => this.reread(), rereadEveryMs),
+    ];
+    for (const timer of this.#timers) timer.unref();
   }
 
   close(): void {
-    clearInterval(this.#reread);
-    clearTimeout(this.#learning);
+    for (const timer of this.#timers) clearInterval(timer);
   }
 
-  /** Connections and datagrams that came without an id. */
-  get withoutId(): number {
-    return [...this.#withoutId.values()].reduce((sum, count) => sum + count, 0);
-  }
-
-  /** Samples of a worker, and how many flows without an id it has had since its start. */
-  add(workerIndex: number, flows: readonly ObservedFlow[], withoutId: number): void {
-    this.#withoutId.set(workerIndex, withoutId);
-    const taken = flows.slice(0, mostSamples - this.#seen.length);
-    this.#seen.push(...taken);
-    this.#waiting.push(...taken);
+  /** Takes what has been sampled, and learns from one flow. */
+  turn(): void {
+    const fresh = this.#server.samples();
+    if (this.#seen.length + fresh.length > mostSamples) this.#seen = [];
+    this.#seen.push(...fresh);
+    if (this.#card.opaque === 'hash') this.#waiting.push(...fresh);
+    const flow = this.#waiting.shift();
+    if (flow !== undefined) this.#learn(flow);
     this.#judge();
-    if (this.#config.source === 'card' && this.#card.opaque === 'hash') this.#schedule();
   }
 
   /** Compares the map with what the host says now. */
   reread(): void {
-    if (this.#config.source !== 'card') return;
     const map = this.#server.readMap();
     if (map?.source !== 'card') {
       this.#away = true; // the interface may come back
@@ -96,7 +108,7 @@ export class CardWatch {
     }
     const changed = !isDeepStrictEqual(map, this.#card);
     // An interface that has been initialised anew has another key.
-    const fresh = this.#away || changed;
+    const anew = this.#away || changed;
     this.#away = false;
     if (changed && sameBuckets(map, this.#card)) {
       this.#card = map;
@@ -104,55 +116,34 @@ export class CardWatch {
       this.#server.moved(this.#config);
     } else if (changed && !this.#warned) {
       this.#warned = true;
-      const { interfaces, buckets } = map;
       const message =
-        `${interfaces.join(', ')}: ${buckets} buckets instead of ${this.#card.buckets}; ` +
+        `${map.interfaces.join(', ')}: ${map.buckets} buckets instead of ${this.#card.buckets}; ` +
         'restart the server to follow them';
       this.#server.warning(message, 'RSS_CARD_CHANGED');
     }
-    this.#seen = [];
-    this.#server.sample(fresh ? mostSamples : 1);
+    this.#server.want(anew ? mostSamples : 1);
   }
 
-  /** Learns from one flow. */
-  learn(): void {
-    const flow = this.#waiting.shift();
-    if (flow === undefined) return;
-    if (this.#exact !== undefined && fits(this.#exact, flow)) return this.#schedule();
-    if (this.#exact !== undefined) this.#exact = undefined;
-    if (this.#learner.observe(flow) === 'contradicted') this.#server.sample(mostSamples);
+  #learn(flow: ObservedFlow): void {
+    if (this.#exact !== undefined && fits(this.#exact, flow)) return;
+    this.#exact = undefined;
+    if (this.#learner.observe(flow) === 'contradicted') this.#server.want(mostSamples);
     if (flow.transport === 'udp') this.#udp4Tuple = this.#learner.meaning(flow) !== '2-tuple';
     const key = this.#learner.solution();
-    if (key !== undefined && !isDeepStrictEqual(key, this.#known)) {
-      this.#known = key;
-      this.#server.learnt(key, this.#udp4Tuple);
-    }
-    this.#judge();
-    this.#schedule();
-  }
-
-  #schedule(): void {
-    if (this.#learning !== undefined || this.#waiting.length === 0) return;
-    this.#learning = setTimeout(() => {
-      this.#learning = undefined;
-      this.learn();
-    }, learnEveryMs).unref();
+    if (key === undefined || isDeepStrictEqual(key, this.#known)) return;
+    this.#known = key;
+    this.#server.learnt(key, this.#udp4Tuple);
   }
 
   #judge(): void {
-    if (this.#judged || this.#config.source !== 'card') return;
     const unlearnt = this.#waiting.length > 0;
-    const known = this.#exact !== undefined || unlearnt || this.#learner.state().knownBits > 0;
-    const reason = whyUseless(this.#seen, this.withoutId, this.#card, known);
-    if (reason === undefined) {
-      this.#judged = this.#seen.length === mostSamples && !unlearnt;
-      return;
-    }
+    const hashes = this.#exact !== undefined || unlearnt || this.#known !== undefined;
+    const reason = whyUseless(this.#seen, this.#server.withoutId(), this.#card, hashes);
+    if (reason === undefined) return;
+    this.close();
     const { card: _, ...rest } = this.#config;
     const text = `${this.#card.interfaces.join(', ')}: ${reason}`;
-    this.#config = { ...rest, source: 'virtual', reason: text };
-    this.#waiting = [];
-    this.#server.useless(this.#config);
+    this.#server.useless({ ...rest, source: 'virtual', reason: text });
     this.#server.warning(`buckets are virtual: ${text}`, 'RSS_CARD_IDS');
   }
 }

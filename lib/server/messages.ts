@@ -1,6 +1,5 @@
 // All messages between the main thread and a worker.
 import type { RssConfig } from '../rss/config.js';
-import type { ObservedFlow } from '../rss/key-learner.js';
 import type { WorkerPlacement } from '../rss/topology.js';
 import type { Steering } from '../socket/listen.js';
 import type { Misdirection } from './misdirections.js';
@@ -64,8 +63,6 @@ export type ToWorker =
   | { type: 'stop-accepting'; queued: boolean }
   /** `end`: close our side of `stream` connections once their requests are answered. */
   | { type: 'drain'; timeout: number; end: boolean }
-  /** Sample this many flows with their ids. */
-  | { type: 'sample'; count: number }
   /** Buckets have moved. */
   | { type: 'placements'; placements: readonly WorkerPlacement[] };
 
@@ -73,6 +70,4 @@ export type FromWorker =
   | { type: 'online' }
   | { type: 'warning'; message: string; code: string }
   | { type: 'misdirected'; samples: Misdirection[] }
-  /** `withoutId`: connections and datagrams without a flow id, since the worker's start. */
-  | { type: 'flows'; flows: ObservedFlow[]; withoutId: number }
   | { type: 'stopped-accepting' };

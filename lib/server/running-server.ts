@@ -10,9 +10,9 @@ import type { CardMap } from '../rss/card/map.js';
 import type { RssConfig } from '../rss/config.js';
 import { bucketOwners, distribute } from '../rss/topology.js';
 import { ShmSegment } from '../shm/segment.js';
-import { AdminSocket } from './admin.js';
+import { AdminSocket, summarize } from './admin.js';
 import { BucketOwnership } from './bucket-ownership.js';
-import { CardWatch } from './card-watch.js';
+import { CardWatch, observed } from './card-watch.js';
 import { type ServerEvents, warning, type WorkerInfo } from './events.js';
 import { countersSize, heartbeat, movedBuckets } from './layout.js';
 import type { Lifecycle } from './lifecycle.js';
@@ -86,8 +86,12 @@ export class RunningServer {
       gaveUp: (workerIndex, { error }) => giveUp(workerIndex, error),
       warning: (message, code) => this.#warn(message, code),
       misdirected: (samples) => this.misdirections.add(samples),
-      flows: (workerIndex, flows, withoutId) => this.#card?.add(workerIndex, flows, withoutId),
     });
+    const { workers: wanted } = options;
+    if (typeof wanted === 'number' && wanted > workers.length) {
+      const message = `${workers.length} workers instead of ${wanted}: one for each bucket`;
+      this.#warn(message, 'RSS_FEWER_WORKERS');
+    }
     for (const message of this.listeners.warnings) this.#warn(message, 'RSS_BUFFERS');
   }
 
@@ -98,6 +102,7 @@ export class RunningServer {
       stats: () => this.stats(),
       beats: () => this.plan.workers.map(({ workerIndex }) => this.#beat(workerIndex)[0]!),
       ownership: this.ownership,
+      kernelBuckets: this.plan.config.source === 'kernel',
     };
     this.#stopWatches = startWatches(watched, this.#options, {
       idle: (index) =>
@@ -109,6 +114,17 @@ export class RunningServer {
         this.#events.emit('worker-blocked', { ...this.#info(index), blockedMs });
         if (replaceBlocked) void this.pool.kill(index, 'blocked');
       },
+      full: () =>
+        this.#warn(
+          `${this.#options.maxConnections} connections are open: further clients wait`,
+          'RSS_CONNECTION_LIMIT',
+        ),
+      mispredicted: (flows) =>
+        this.#warn(
+          `${flows} flows of connect() have other hashes than the kernel's key gives: the card ` +
+            'has a key of its own, and connect({ bucket }) through it fails with ENOTSUP',
+          'RSS_HASH_KEY',
+        ),
       unbalanced: ({ moves, tooHot }) => this.move(moves, tooHot),
       warning: (message, code) => this.#warn(message, code),
     });
@@ -125,6 +141,7 @@ export class RunningServer {
       pid: process.pid,
       time: Date.now(),
       steering: this.plan.steering,
+      rss: summarize(this.plan.config),
       misdirections: this.misdirections.all,
       ...this.stats(),
     });
@@ -244,7 +261,9 @@ export class RunningServer {
     const setConfig = (config: RssConfig) => (this.plan = { ...this.plan, config });
     this.#card = new CardWatch(this.plan.config, card, {
       readMap: () => readCardMap({ hosts, interface: only, allowedCpus: affinity.process() }),
-      sample: (count) => this.pool.sendAll({ type: 'sample', count }),
+      samples: () => native.takeFlowSamples(table).map(observed),
+      want: (count) => native.wantFlowSamples(table, count),
+      withoutId: () => this.stats().total.withoutId,
       learnt: (key, udp4Tuple) => native.setCardKey(table, key, udp4Tuple),
       moved: (config) => {
         setConfig(config);

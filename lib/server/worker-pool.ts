@@ -1,6 +1,5 @@
 // The worker threads of a server, started, watched over and ended together.
 import { RssError } from '../errors.js';
-import type { ObservedFlow } from '../rss/key-learner.js';
 import type { ToWorker, WorkerInit } from './messages.js';
 import type { Misdirection } from './misdirections.js';
 import { type ThreadExit, WorkerThread } from './worker-thread.js';
@@ -13,7 +12,6 @@ export interface PoolEvents {
   gaveUp(workerIndex: number, exit: ThreadExit): void;
   warning(message: string, code: string): void;
   misdirected(samples: Misdirection[]): void;
-  flows(workerIndex: number, flows: ObservedFlow[], withoutId: number): void;
 }
 
 export class WorkerPool {
@@ -45,7 +43,6 @@ export class WorkerPool {
           gaveUp: (exit) => events.gaveUp(workerIndex, exit),
           warning: (message, code) => events.warning(message, code),
           misdirected: (samples) => events.misdirected(samples),
-          flows: (flows, withoutId) => events.flows(workerIndex, flows, withoutId),
         }),
     );
   }

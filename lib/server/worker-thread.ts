@@ -1,7 +1,6 @@
 // The thread of one worker, from the main thread's side: started, restarted when it dies, closed.
 import { Worker } from 'node:worker_threads';
 
-import type { ObservedFlow } from '../rss/key-learner.js';
 import type { FromWorker, ToWorker, WorkerInit } from './messages.js';
 import type { Misdirection } from './misdirections.js';
 
@@ -20,7 +19,6 @@ export interface ThreadEvents {
   online(): void;
   warning(message: string, code: string): void;
   misdirected(samples: Misdirection[]): void;
-  flows(flows: ObservedFlow[], withoutId: number): void;
   /** The thread died without having been asked to. It is restarted, unless gaveUp() follows. */
   exit(exit: ThreadExit): void;
   /** It has died too often, and is not restarted. */
@@ -175,8 +173,6 @@ export class WorkerThread {
         return this.#events.warning(message.message, message.code);
       case 'misdirected':
         return this.#events.misdirected(message.samples);
-      case 'flows':
-        return this.#events.flows(message.flows, message.withoutId);
       case 'stopped-accepting':
         return this.#onStoppedAccepting();
     }

@@ -10,7 +10,6 @@ import { DatagramMemory } from './datagram-batch.js';
 import { Datagrams } from './datagrams.js';
 import type { WorkerContext, WorkerDefinition } from './define.js';
 import { measureDelay } from './heartbeat.js';
-import { postFlows, reportFlows } from './flow-samples.js';
 import { reportMisdirections } from './misdirections.js';
 import { Streams } from './streams.js';
 
@@ -90,7 +89,6 @@ export class WorkerRuntime {
     unwrap(this.#engine.start());
     if (this.#init.measureDelay) measureDelay(beat);
     reportMisdirections(this.#engine, workerIndex, this.#post);
-    if (this.#init.config.source === 'card') reportFlows(this.#engine, this.#post);
     this.#post({ type: 'online' });
   }
 
@@ -100,8 +98,6 @@ export class WorkerRuntime {
       case 'placements':
         this.#placements = message.placements;
         return;
-      case 'sample':
-        return postFlows(this.#engine, this.#post, message.count);
       case 'stop-accepting':
         this.#engine.stopAccepting(message.queued);
         return this.#post({ type: 'stopped-accepting' });

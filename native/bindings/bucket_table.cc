@@ -48,7 +48,7 @@ Napi::Value SetCardKey(const Napi::CallbackInfo& info) {
   RssKey key;
   if (table == nullptr || bytes.length != key.size()) return info.Env().Undefined();
   memcpy(key.data(), bytes.data, key.size());
-  table->SetCardKey(key, BoolFromJs(info[2]));
+  table->predictor().SetCardKey(key, BoolFromJs(info[2]));
   return info.Env().Undefined();
 }
 
@@ -56,6 +56,31 @@ Napi::Value SetCardKey(const Napi::CallbackInfo& info) {
 Napi::Value IgnoreFlowIds(const Napi::CallbackInfo& info) {
   auto table = FindBucketTable(info[0].As<Napi::Number>().Uint32Value());
   if (table != nullptr) table->classifier().IgnoreIds();
+  return info.Env().Undefined();
+}
+
+// takeFlowSamples(id): see lib/native.ts
+Napi::Value TakeFlowSamples(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  auto flows = Napi::Array::New(env);
+  auto table = FindBucketTable(info[0].As<Napi::Number>().Uint32Value());
+  if (table == nullptr) return flows;
+  for (const FlowSample& one : table->samples().Take()) {
+    auto row = Napi::Object::New(env);
+    row.Set("transport", one.transport == Transport::kTcp ? "tcp" : "udp");
+    row.Set("flowId", one.flow.flow_id);
+    row.Set("hashType", one.flow.hash_type);
+    row.Set("peer", ToJs(env, one.peer.Unmapped()));
+    row.Set("local", ToJs(env, one.local.Unmapped()));
+    flows.Set(flows.Length(), row);
+  }
+  return flows;
+}
+
+// wantFlowSamples(id, count)
+Napi::Value WantFlowSamples(const Napi::CallbackInfo& info) {
+  auto table = FindBucketTable(info[0].As<Napi::Number>().Uint32Value());
+  if (table != nullptr) table->samples().Want(static_cast<size_t>(IntFromJs(info[1])));
   return info.Env().Undefined();
 }
 
@@ -85,6 +110,8 @@ void RegisterBucketTable(Napi::Env env, Napi::Object exports) {
   Export(env, exports, "createBucketTable", Create);
   Export(env, exports, "setBucketOwners", SetOwners);
   Export(env, exports, "setCardKey", SetCardKey);
+  Export(env, exports, "takeFlowSamples", TakeFlowSamples);
+  Export(env, exports, "wantFlowSamples", WantFlowSamples);
   Export(env, exports, "ignoreFlowIds", IgnoreFlowIds);
   Export(env, exports, "destroyBucketTable", Destroy);
 }

@@ -32,7 +32,6 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
          InstanceMethod<&Worker::Hold>("hold"), InstanceMethod<&Worker::Ended>("ended"),
          InstanceMethod<&Worker::Peer>("peer"), InstanceMethod<&Worker::Destination>("destination"),
          InstanceMethod<&Worker::Misdirections>("misdirections"),
-         InstanceMethod<&Worker::FlowSamples>("flowSamples"),
          InstanceMethod<&Worker::Flush>("flush")});
   }
 
@@ -239,27 +238,6 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
       list.Set(list.Length(), row);
     }
     return list;
-  }
-
-  // flowSamples(wanted): see lib/native.ts
-  Napi::Value FlowSamples(const Napi::CallbackInfo& info) {
-    Napi::Env env = info.Env();
-    auto& samples = engine_->samples();
-    if (info[0].IsNumber()) samples.Want(static_cast<size_t>(IntFromJs(info[0])));
-    auto flows = Napi::Array::New(env);
-    for (const FlowSample& one : samples.Take()) {
-      auto row = Napi::Object::New(env);
-      row.Set("transport", one.transport == Transport::kTcp ? "tcp" : "udp");
-      row.Set("flowId", one.flow.flow_id);
-      row.Set("hashType", one.flow.hash_type);
-      row.Set("peer", ToJs(env, one.peer.Unmapped()));
-      row.Set("local", ToJs(env, one.local.Unmapped()));
-      flows.Set(flows.Length(), row);
-    }
-    auto out = Napi::Object::New(env);
-    out.Set("flows", flows);
-    out.Set("withoutId", samples.without_id());
-    return out;
   }
 
   napi_env env_;

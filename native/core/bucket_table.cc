@@ -18,6 +18,7 @@ void Take(std::deque<T>* from, size_t limit, std::vector<T>* to) {
 BucketTable::BucketTable(RssConfig config, const std::vector<int>& bucket_to_worker, int workers,
                          int most_connections)
     : classifier_(std::move(config)),
+      samples_(classifier_.config().has_card() ? FlowSamples::kMost : 0),
       limit_(most_connections),
       epochs_(static_cast<size_t>(workers)) {
   for (int worker : bucket_to_worker) {
@@ -25,21 +26,6 @@ BucketTable::BucketTable(RssConfig config, const std::vector<int>& bucket_to_wor
     buckets_.back()->owner = worker;
   }
   for (int i = 0; i < workers; ++i) wakers_.push_back(std::make_unique<Wakeup>());
-}
-
-std::shared_ptr<const FlowClassifier> BucketTable::connect_classifier() {
-  std::lock_guard<std::mutex> lock(card_mutex_);
-  if (by_card_ != nullptr) return by_card_;
-  return std::shared_ptr<const FlowClassifier>(std::shared_ptr<void>(), &classifier_);
-}
-
-void BucketTable::SetCardKey(const RssKey& key, bool udp_4tuple) {
-  RssConfig config = classifier_.config();
-  config.key = key;
-  config.udp_4tuple = udp_4tuple;
-  auto by_card = std::make_shared<const FlowClassifier>(std::move(config));
-  std::lock_guard<std::mutex> lock(card_mutex_);
-  by_card_ = std::move(by_card);
 }
 
 // The old owner serves what it has drained already. A concurrent push may wake either owner, so all

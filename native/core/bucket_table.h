@@ -12,7 +12,8 @@
 
 #include "core/connection_limit.h"
 #include "core/epochs.h"
-#include "core/flow.h"
+#include "core/flow_predictor.h"
+#include "core/flow_samples.h"
 #include "core/unique_fd.h"
 
 namespace rss {
@@ -54,9 +55,8 @@ class BucketTable {
 
   const FlowClassifier& classifier() const { return classifier_; }
   FlowClassifier& classifier() { return classifier_; }
-  // By which connect() chooses a source port: with a card's own key once that is known.
-  std::shared_ptr<const FlowClassifier> connect_classifier();
-  void SetCardKey(const RssKey& key, bool udp_4tuple);
+  FlowPredictor& predictor() { return predictor_; }
+  FlowSamples& samples() { return samples_; }
   int workers() const { return static_cast<int>(wakers_.size()); }
   int owner(int bucket) const { return buckets_[bucket]->owner.load(std::memory_order_relaxed); }
   // Moves buckets together with their inboxes. `bucket_to_worker` has as many buckets as before.
@@ -97,9 +97,9 @@ class BucketTable {
   void Wake(int worker);
 
   FlowClassifier classifier_;
-  std::mutex card_mutex_;
-  std::shared_ptr<const FlowClassifier> by_card_;  // null: the card's key is not known
-  ConnectionLimit limit_;                          // outlives the buckets, which hold places
+  FlowPredictor predictor_{classifier_};
+  FlowSamples samples_;
+  ConnectionLimit limit_;  // outlives the buckets, which hold places
   std::vector<std::unique_ptr<Bucket>> buckets_;
   std::vector<std::unique_ptr<Wakeup>> wakers_;
   Epochs epochs_;

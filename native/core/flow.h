@@ -36,6 +36,8 @@ class FlowClassifier {
 
   // Whether the kernel's flow ids have a part in the classification.
   bool uses_ids() const { return uses_ids_.load(std::memory_order_relaxed); }
+  // Whether a flow came by a card without an id that says where it belongs.
+  bool lacks_id(const Flow& flow) const { return config_.has_card() && !flow.from_kernel; }
   // For a card whose ids turn out to say nothing. Other threads may classify meanwhile.
   void IgnoreIds() { uses_ids_.store(false, std::memory_order_relaxed); }
 

@@ -25,12 +25,10 @@ class Acceptor::Listener final : public PolledSocket {
 };
 
 Acceptor::Acceptor(const EngineContext& context, const AcceptorOptions& options,
-                   MisdirectionLog* log, FlowSamples* samples, ConnectionReceiver* receiver,
-                   AcceptSink* sink)
+                   MisdirectionLog* log, ConnectionReceiver* receiver, AcceptSink* sink)
     : context_(context),
       options_(options),
       log_(log),
-      samples_(samples),
       receiver_(receiver),
       sink_(sink),
       pause_timer_(this) {
@@ -97,14 +95,17 @@ size_t Acceptor::Accept(Listener* listener) {
       KernelFlow kernel;
       if (table.classifier().uses_ids()) {
         kernel = GetKernelFlow(connection.fd.get()).value;
-        samples_->Add(Transport::kTcp, kernel, connection.peer, connection.local);
+        table.samples().Add(Transport::kTcp, kernel, connection.peer, connection.local);
       }
       connection.flow =
           table.classifier().Classify(Transport::kTcp, kernel, connection.peer, connection.local);
     } else {
       connection.flow.bucket = options_.default_bucket;
     }
-    context_.counter(connection.flow.bucket).accepted += 1;
+    BucketCounters& counter = context_.counter(connection.flow.bucket);
+    counter.accepted += 1;
+    if (listener->has_flows() && table.classifier().lacks_id(connection.flow))
+      counter.without_id += 1;
     if (!listener->has_flows() || !HandOff(&connection)) receiver_->Receive(std::move(connection));
   }
   return kAcceptsPerTurn;

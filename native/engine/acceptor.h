@@ -6,7 +6,6 @@
 
 #include "engine/connection_receiver.h"
 #include "engine/engine_context.h"
-#include "engine/flow_samples.h"
 #include "engine/handle.h"
 #include "engine/misdirection_log.h"
 #include "engine/polled_socket.h"
@@ -34,7 +33,7 @@ class Acceptor {
   static constexpr int kLimitPauseMs = 10;  // at the connection limit
 
   Acceptor(const EngineContext& context, const AcceptorOptions& options, MisdirectionLog* log,
-           FlowSamples* samples, ConnectionReceiver* receiver, AcceptSink* sink);
+           ConnectionReceiver* receiver, AcceptSink* sink);
   ~Acceptor();
 
   // Duplicates the descriptor.
@@ -59,7 +58,6 @@ class Acceptor {
   const EngineContext& context_;
   AcceptorOptions options_;
   MisdirectionLog* log_;
-  FlowSamples* samples_;
   ConnectionReceiver* receiver_;
   AcceptSink* sink_;
   Handle<uv_timer_t> pause_timer_;

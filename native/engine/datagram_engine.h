@@ -9,7 +9,6 @@
 
 #include "core/connection_ids.h"
 #include "engine/engine_context.h"
-#include "engine/flow_samples.h"
 #include "engine/handle.h"
 #include "engine/misdirection_log.h"
 #include "engine/polled_socket.h"
@@ -46,7 +45,7 @@ class DatagramEngine {
   static constexpr int kBatchesPerTurn = 8;
 
   DatagramEngine(const EngineContext& context, const DatagramOptions& options, MisdirectionLog* log,
-                 FlowSamples* samples, DatagramSink* sink);
+                 DatagramSink* sink);
   ~DatagramEngine();
 
   // Duplicates the descriptor. Without `receive`, the socket only answers forwarded datagrams.
@@ -76,6 +75,7 @@ class DatagramEngine {
   struct Outlet;
 
   void Receive(BoundSocket* socket);
+  void CheckPrediction(ConnectedSocket* socket);
   void ReceiveConnected(ConnectedSocket* socket);
   static void OnTurnEnd(uv_check_t* check);
   void DeliverConnected();
@@ -93,7 +93,6 @@ class DatagramEngine {
   const EngineContext& context_;
   DatagramOptions options_;
   MisdirectionLog* log_;
-  FlowSamples* samples_;
   DatagramSink* sink_;
   Handle<uv_check_t> turn_end_;  // active while rows of connected sockets wait
   std::vector<std::unique_ptr<BoundSocket>> bound_;

@@ -6,13 +6,12 @@ WorkerEngine::WorkerEngine(const EngineContext& context, const WorkerOptions& op
                            WorkerSink* sink)
     : context_(context),
       misdirections_(context_, options.count_misdirected),
-      samples_(context_),
       inbox_(context_),
       sockets_(context_),
       pending_(context_, &sockets_, &inbox_, sink),
       receiver_(options.streams == nullptr ? &pending_ : options.streams),
-      acceptor_(context_, options.accept, &misdirections_, &samples_, receiver_, sink),
-      datagrams_(context_, options.datagrams, &misdirections_, &samples_, sink) {}
+      acceptor_(context_, options.accept, &misdirections_, receiver_, sink),
+      datagrams_(context_, options.datagrams, &misdirections_, sink) {}
 
 Status WorkerEngine::CheckOpen(const char* call) const {
   if (closed_) return MakeFailure(EBADF, call, "the worker is closed");

@@ -6,7 +6,6 @@
 
 #include "engine/acceptor.h"
 #include "engine/datagram_engine.h"
-#include "engine/flow_samples.h"
 #include "engine/inbox.h"
 #include "engine/misdirection_log.h"
 #include "engine/node_sockets.h"
@@ -44,14 +43,12 @@ class WorkerEngine {
   NodeSockets& sockets() { return sockets_; }
   DatagramEngine& datagrams() { return datagrams_; }
   MisdirectionLog& misdirections() { return misdirections_; }
-  FlowSamples& samples() { return samples_; }
 
  private:
   Status CheckOpen(const char* call) const;
 
   EngineContext context_;
   MisdirectionLog misdirections_;
-  FlowSamples samples_;
   Inbox inbox_;
   NodeSockets sockets_;
   PendingConnections pending_;

@@ -1,37 +1,23 @@
 // What a server makes of the cards that its packets come by: interfaces, configuration, and what it
 // follows while it serves.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 
 import { bucketOf, createServer, type RssConfig, rssConfig } from 'freebsd-rss';
 
-import { native } from '../../lib/native.js';
+import { Lesson } from '../../cli/learn.js';
 import { whyUseless } from '../../lib/rss/card/ids.js';
 import { cardsServing, type NetworkInterface } from '../../lib/rss/card/interfaces.js';
 import { exactKey, parseKey } from '../../lib/rss/card/keys.js';
-import { bucketOfId, type CardMap, mapOfCards } from '../../lib/rss/card/map.js';
-import { parseRecording, recordedCard } from '../../lib/rss/card/recording.js';
+import { bucketOfId, mapOfCards } from '../../lib/rss/card/map.js';
+import { recordedCard } from '../../lib/rss/card/recording.js';
 import { cardConfig, checkConfig } from '../../lib/rss/config.js';
 import { KeyLearner, type ObservedFlow } from '../../lib/rss/key-learner.js';
 import { distribute, planWorkers } from '../../lib/rss/topology.js';
 import { CardWatch, type WatchedCard } from '../../lib/server/card-watch.js';
+import { base, configOf, mapOf, recording } from '../helpers/card-config.js';
 import { hashOf, randomFlow, randomKey } from '../helpers/cards.js';
 import { randomNumbers } from '../helpers/random.js';
-
-const recording = (name: string) =>
-  parseRecording(readFileSync(`test/fixtures/cards/${name}-14.0.json`, 'utf8'));
-
-function mapOf(name: string, changes: Record<string, string> = {}): CardMap {
-  const facts = recordedCard(recording(name))!;
-  const map = mapOfCards([{ ...facts, sysctl: { ...facts.sysctl, ...changes } }], []);
-  assert.equal(map.source, 'card');
-  return map as CardMap;
-}
-
-const base = native.virtualRssConfig([0, 1, 2, 3], -1, 'no options RSS');
-const configOf = (name: string, changes?: Record<string, string>) =>
-  cardConfig(base, mapOf(name, changes), undefined);
 
 describe('the cards that serve an address', () => {
   const card = (name: string, addresses: string[], more: Partial<NetworkInterface> = {}) => ({
@@ -200,6 +186,27 @@ it('a learnt key gives every determined hash', () => {
   assert.ok(determined > 40, `${determined} of 50`);
 });
 
+it('learns from connections to one peer what is between the two', () => {
+  const random = randomNumbers(11);
+  const key = randomKey(random);
+  const lesson = new Lesson();
+  const flow = (peerPort: number, localPort: number): ObservedFlow => {
+    const ends = { peer: '10.0.0.1', peerPort, local: '10.0.0.2', localPort };
+    const one: ObservedFlow = { transport: 'tcp', ...ends, hashType: 130, flowId: 0 };
+    return { ...one, flowId: hashOf(key, one, true) };
+  };
+  assert.equal(lesson.key, undefined);
+  while (!lesson.done && lesson.connections < 32) lesson.add(flow(22, 10_000 + random(50_000)));
+  assert.ok(lesson.done, `${lesson.connections} connections`);
+  for (let i = 0; i < 20; i++) {
+    const one = flow(22, 10_000 + random(50_000));
+    assert.equal(hashOf(lesson.key!, one, true), one.flowId);
+  }
+  const silent = new Lesson();
+  for (let i = 0; i < 32; i++) silent.add({ ...flow(22, 2000 + i), hashType: 0, flowId: 0 });
+  assert.deepEqual([silent.key, silent.withoutId], [undefined, 32]);
+});
+
 describe('ids that say nothing', () => {
   const flows = (count: number, id: (i: number) => number, hashType = 130): ObservedFlow[] =>
     Array.from({ length: count }, (_, i) => ({
@@ -231,11 +238,17 @@ describe('ids that say nothing', () => {
 describe('a server follows its card', () => {
   function watch(name: string, exact?: Uint8Array) {
     const events: string[] = [];
-    const state = { map: mapOf(name) as ReturnType<WatchedCard['readMap']> };
+    const state = {
+      map: mapOf(name) as ReturnType<WatchedCard['readMap']>,
+      flows: [] as ObservedFlow[],
+      withoutId: 0,
+    };
     const last: { config?: RssConfig; key?: Uint8Array; udp?: boolean } = {};
     const watched = new CardWatch(cardConfig(base, mapOf(name), exact), mapOf(name), {
       readMap: () => state.map,
-      sample: (count) => events.push(`sample ${count}`),
+      samples: () => state.flows.splice(0),
+      want: (count) => events.push(`want ${count}`),
+      withoutId: () => state.withoutId,
       learnt: (key, udp4Tuple) => Object.assign(last, { key, udp: udp4Tuple }),
       moved: (config) => {
         events.push('moved');
@@ -249,47 +262,46 @@ describe('a server follows its card', () => {
     });
     return { watched, events, state, last };
   }
-  const learnAll = (watched: CardWatch, flows: readonly ObservedFlow[]) => {
-    watched.add(0, flows, 0);
-    for (const _ of flows) watched.learn();
-  };
 
   it('learns the key from its flows, and then asks for a flow a minute', () => {
-    const { watched, events, last } = watch('igb');
+    const { watched, events, state, last } = watch('igb');
     const { flows } = recording('igb');
-    learnAll(watched, flows.slice(0, 40));
+    state.flows = flows.slice(0, 40);
+    for (let i = 0; i < 40; i++) watched.turn();
     for (const flow of flows.slice(40).filter(({ hashType }) => hashType === 130))
       assert.equal(hashOf(last.key!, flow, true), flow.flowId);
     watched.reread();
     watched.close();
-    assert.deepEqual(events, ['sample 1']);
+    assert.deepEqual(events, ['want 1']);
   });
 
   it('keeps a key that the driver tells as long as flows agree', () => {
     const random = randomNumbers(3);
     const key = randomKey(random);
-    const { watched, last } = watch('igb', key);
-    const flows = Array.from({ length: 20 }, () => {
-      const flow = randomFlow(random, [130, 'tcp', 4, true]);
-      return { ...flow, flowId: hashOf(key, flow, true) };
-    });
-    learnAll(watched, flows);
+    const { watched, state, last } = watch('igb', key);
+    const flow = () => {
+      const one = randomFlow(random, [130, 'tcp', 4, true]);
+      return { ...one, flowId: hashOf(key, one, true) };
+    };
+    state.flows = Array.from({ length: 20 }, flow);
+    for (let i = 0; i < 20; i++) watched.turn();
     watched.close();
     assert.equal(last.key, undefined);
   });
 
   it('moves buckets when the map changes, and samples anew', () => {
     const { watched, events, state, last } = watch('igb');
-    state.map = mapOf('igb', { 'dev.igb.0.iflib.rxq0.cpu': '3' });
+    const swapped = { 'dev.igb.0.iflib.rxq0.cpu': '3', 'dev.igb.0.iflib.rxq3.cpu': '0' };
+    state.map = mapOf('igb', swapped);
     watched.reread();
     watched.reread();
     watched.close();
-    assert.deepEqual(events, ['moved', 'sample 64', 'sample 1']);
+    assert.deepEqual(events, ['moved', 'want 64', 'want 1']);
     assert.equal(last.config!.bucketMap[0], 3);
     const four = planWorkers(configOf('igb'), 'cpu', [0, 1, 2, 3], [0, 0, 0, 0]);
     const moved = distribute(four, last.config!.bucketMap, [0, 0, 0, 0]);
-    assert.ok(moved[3]!.buckets.includes(0) && moved[3]!.buckets.includes(3));
-    assert.deepEqual(moved[0]!.buckets, []);
+    assert.deepEqual(moved[3]!.buckets, four[0]!.buckets);
+    assert.deepEqual(moved[0]!.buckets, four[3]!.buckets);
   });
 
   it('keeps its map while the interface is away, and learns anew when it is back', () => {
@@ -299,7 +311,7 @@ describe('a server follows its card', () => {
     state.map = mapOf('igb');
     watched.reread();
     watched.close();
-    assert.deepEqual(events, ['sample 64']);
+    assert.deepEqual(events, ['want 64']);
   });
 
   it('warns once when the number of buckets changes', () => {
@@ -313,12 +325,10 @@ describe('a server follows its card', () => {
   });
 
   it('is virtual, with the reason, once the ids say nothing', () => {
-    const { watched, events, last } = watch('igb');
-    watched.add(0, [], 20);
-    watched.add(1, [], 30);
-    watched.reread();
-    watched.close();
-    assert.equal(watched.withoutId, 50);
+    const { watched, events, state, last } = watch('igb');
+    watched.turn();
+    state.withoutId = 50;
+    watched.turn();
     assert.deepEqual(events, ['useless', 'RSS_CARD_IDS']);
     assert.equal(last.config!.source, 'virtual');
     assert.match(last.config!.reason!, /igb0: the card gives no flow ids/);

@@ -48,7 +48,7 @@ const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as {
 };
 /** Commands of an administrator on FreeBSD. Only their syntax is checked. */
 const freebsd = new RegExp(
-  '^(cap_mkdb|cp|cpuset|install|make|mkdir|netstat|npm (un)?install -g|procstat|rm|service|' +
+  '^(cap_mkdb|cp|cpuset|fetch|install|make|mkdir|netstat|npm (un)?install -g|procstat|rm|service|' +
     'sockstat|sysctl|sysrc|[\\w.]+=)',
 );
 

@@ -54,7 +54,7 @@ ssize_t ReceiveStream(int, void*, size_t) {
 ssize_t SendStream(int, const iovec*, int) {
   return -ENOTSUP;
 }
-Result<UniqueFd> Connect(const Connecting&, const FlowClassifier*) {
+Result<UniqueFd> Connect(const Connecting&, const FlowPredictor*) {
   return Unsupported("connect");
 }
 Result<UniqueFd> ConnectUnix(const std::string&) {
