@@ -35,6 +35,8 @@ export interface Options {
   steering: string | undefined;
   /** Socket for freebsd-rss top. */
   admin: string | undefined;
+  /** Messages without a time. */
+  syslog: boolean;
   /** Number of -v. */
   verbose: number;
 }

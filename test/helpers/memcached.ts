@@ -59,13 +59,14 @@ async function serve(command: string, args: string[], port: number): Promise<Ser
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
   const exited = once(child, 'exit') as Promise<[number | null]>;
-  await answering(port, child);
   // The example says so when all its workers serve. Connections may be accepted before.
   const ready = args.includes('syslog') ? ' serves with ' : 'serving:';
-  if (command === process.execPath)
-    await until('it served', () => output.includes(ready), child).catch((error: unknown) => {
-      throw new Error(output, { cause: error });
-    });
+  try {
+    await answering(port, child);
+    if (command === process.execPath) await until('it served', () => output.includes(ready), child);
+  } catch (error) {
+    throw new Error(`${(error as Error).message}\n${output}`, { cause: error });
+  }
   return {
     port,
     child,

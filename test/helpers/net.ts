@@ -10,13 +10,17 @@ import { bucketOf, type RssServer } from 'freebsd-rss';
 import { loopbackNet } from './features.js';
 import { limitMs, soon, until } from './wait.js';
 
-// Node opens descriptors at its first output and datagram, on FreeBSD /dev/console and /dev/random,
-// and keeps them. They are opened here, before a test counts descriptors.
+// Node opens some descriptors once and keeps them: /dev/null at the first stream, and on FreeBSD
+// /dev/console at the first output and /dev/random at the first datagram. They are opened here,
+// before a test counts descriptors.
 process.stdout.write('');
 process.stderr.write('');
-const first = dgram.createSocket('udp4');
-await new Promise((resolve) => first.send('', 9, '127.0.0.1', resolve));
-await once(first.close(), 'close');
+const firstStream = net.createServer();
+await once(firstStream.listen(0, '127.0.0.1'), 'listening');
+await once(firstStream.close(), 'close');
+const firstDatagram = dgram.createSocket('udp4');
+await new Promise((resolve) => firstDatagram.send('', 9, '127.0.0.1', resolve));
+await once(firstDatagram.close(), 'close');
 
 /** The answer of fixtures/report-worker.ts. */
 export interface Report {

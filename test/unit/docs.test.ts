@@ -78,7 +78,7 @@ for (const text of texts) {
       const { status, stderr } = spawnSync('sh', ['-n'], { input: block, encoding: 'utf8' });
       assert.equal(status, 0, stderr);
       const lines = block!.replaceAll('\\\n', ' ').replaceAll(/\s+#.*/g, '');
-      for (const line of lines.split('\n').filter(Boolean)) await run(line);
+      for (const line of lines.split('\n')) if (line.trim() !== '') await run(line.trim());
     }
   });
 }
