@@ -27,19 +27,46 @@ const wanted = {
   lockableKilobytes: 64 * 1024,
 };
 
-function kernelRss({ capabilities: can, plan }: Facts): Finding {
-  const check = 'RSS in the kernel';
-  if (can.rssConfig.available) {
-    const { buckets, bucketMap } = plan.config;
-    const message = `${buckets} buckets on ${new Set(bucketMap).size} CPUs`;
-    return { check, grade: 'ok', message };
+/** What leads packets to workers: the kernel, a card, or nothing. */
+function placement({ capabilities: can, plan, cpus }: Facts): Finding[] {
+  const check = 'placement';
+  const { source, buckets, bucketMap, reason, card } = plan.config;
+  if (source === 'kernel') {
+    const message = `by options RSS: ${buckets} buckets on ${new Set(bucketMap).size} CPUs`;
+    return [{ check, grade: 'ok', message }];
   }
-  const pcbgroup = major(can.release) <= 13 ? ['options PCBGROUP'] : [];
+  if (card === undefined) {
+    const message = `none: ${reason}. Flows are spread by the kernel’s own hash`;
+    return [{ check, grade: can.platform === 'freebsd' ? 'warning' : 'ok', message }];
+  }
+  const { interfaces, queues, advice } = card;
+  const names = interfaces.join(', ');
+  const where = uniqueCpus(queues.flatMap(({ cpu }) => cpu ?? [])).join(', ');
+  const message =
+    `by ${names}: ${queues.length} receive queues on CPU ${where}. options RSS would add one ` +
+    'table and key for all cards, and buckets for packets that a card does not hash';
+  const few = queues.length < cpus ? [fewQueues(interfaces, queues.length, cpus)] : [];
+  return [
+    { check, grade: 'ok', message },
+    ...few,
+    ...advice.map(({ text, commands }): Finding => {
+      const fix = commands.length > 0 ? { fix: shell(...commands) } : {};
+      return { check, grade: commands.length > 0 ? 'warning' : 'ok', message: text, ...fix };
+    }),
+  ];
+}
+
+/** Drivers of iflib(4) take the number of queues from loader.conf(5), up to what the card has. */
+function fewQueues(interfaces: readonly string[], queues: number, cpus: number): Finding {
+  const lines = interfaces.flatMap((name) => {
+    const node = name.replace(/^(.*?)(\d+)$/, 'dev.$1.$2.iflib');
+    return [`${node}.override_nrxqs="${cpus}"`, `${node}.override_qs_enable="1"`];
+  });
   return {
-    check,
-    grade: 'warning',
-    message: 'none: flows are spread by the kernel’s own hash, and buckets are virtual',
-    fix: { file: 'the kernel configuration', lines: ['options RSS', ...pcbgroup] },
+    check: 'receive queues',
+    grade: 'ok',
+    message: `${queues} for ${cpus} CPUs: some cards have more, if loader.conf asks for them`,
+    fix: loader(...lines),
   };
 }
 
@@ -47,6 +74,12 @@ function netisr({ capabilities: can, cpus, sysctls }: Facts): Finding {
   const check = 'netisr threads';
   const bound = sysctls['net.isr.bindthreads'] === '1';
   const rss = can.rssConfig.available;
+  if (!rss && sysctls['net.isr.dispatch'] === 'direct')
+    return {
+      check,
+      grade: 'ok',
+      message: 'dispatch is direct: packets are handled on their queue’s CPU',
+    };
   const set = sysctls['net.isr.dispatch'] ?? 'unknown';
   const dispatch = rss ? 'dispatch is hybrid, as always under RSS' : `dispatch is ${set}`;
   if (can.netisrThreads >= 2 || cpus === 1)
@@ -208,6 +241,15 @@ function sending({ name, transmit }: NetworkInterface, facts: Facts): Finding[] 
   return [{ check, grade: 'warning', message, fix: shell(...lines) }];
 }
 
+/** How a card of Linux hashes, as far as its driver says. */
+function cardHash({ name, hash }: NetworkInterface): Finding[] {
+  if (hash === undefined) return [];
+  const { tableSize, queues, keyKnown } = hash;
+  const table = tableSize === 0 ? 'no table known' : `a table of ${tableSize} entries`;
+  const message = `${table} for ${queues} queues, key ${keyKnown ? 'known' : 'not known'}`;
+  return [{ check: `hash of ${name}`, grade: 'ok', message }];
+}
+
 export const notServed: Finding = {
   check: 'system',
   grade: 'problem',
@@ -226,7 +268,7 @@ export function examine(facts: Facts): Finding[] {
   ];
   if (platform === 'freebsd')
     return [
-      kernelRss(facts),
+      ...placement(facts),
       netisr(facts),
       ...facts.cards.flatMap((card) => hashKey(card, facts)),
       ...common,
@@ -241,7 +283,11 @@ export function examine(facts: Facts): Finding[] {
     ];
   return [
     ...common,
-    ...facts.interfaces.flatMap((one) => [receiving(one, facts), ...sending(one, facts)]),
+    ...facts.interfaces.flatMap((one) => [
+      receiving(one, facts),
+      ...sending(one, facts),
+      ...cardHash(one),
+    ]),
     ...atLeast(facts, 'accept queue', 'net.core.somaxconn', wanted.acceptQueue),
     ...atLeast(facts, 'receive buffers', 'net.core.rmem_max', wanted.socketBuffer),
     ...atLeast(facts, 'send buffers', 'net.core.wmem_max', wanted.socketBuffer),

@@ -4,6 +4,7 @@ import { doctor } from './doctor.js';
 import { flows } from './flows.js';
 import { hash } from './hash.js';
 import { info } from './info.js';
+import { learn } from './learn.js';
 import { load } from './load.js';
 import { record } from './record.js';
 import { replay } from './replay.js';
@@ -16,6 +17,7 @@ export const commands: Readonly<Record<string, Command>> = {
   flows,
   load,
   top,
+  learn,
   record,
   replay,
 };

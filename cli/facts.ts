@@ -5,6 +5,8 @@ import { cpus, networkInterfaces } from 'node:os';
 
 import { affinity, capabilities, type Capabilities, type ServerPlan } from 'freebsd-rss';
 
+import { isFailure } from '../lib/errors.js';
+import { native } from '../lib/native.js';
 import { interruptCpus, isDevice, queues, type Queue } from '../lib/server/receive-cpus.js';
 import { planHere } from './command.js';
 
@@ -14,6 +16,8 @@ export interface NetworkInterface {
   transmit: Queue[];
   /** CPUs of its receive interrupts; empty: unknown. */
   interruptCpus: number[];
+  /** What ethtool(8) -x shows; undefined: nothing. */
+  hash: { tableSize: number; queues: number; keyKnown: boolean } | undefined;
 }
 
 /** A network card of FreeBSD. */
@@ -73,6 +77,14 @@ function limit(option: string): number {
   return value === 'unlimited' ? Infinity : Number(value);
 }
 
+/** The key itself is not reported. */
+function hashOf(name: string): NetworkInterface['hash'] {
+  const hash = native.cardHash(name);
+  if (isFailure(hash)) return undefined;
+  const { key, table, queues } = hash;
+  return { tableSize: table.length, queues, keyKnown: key.length > 0 };
+}
+
 function interfaces(): NetworkInterface[] {
   return Object.keys(networkInterfaces())
     .filter(isDevice)
@@ -81,10 +93,11 @@ function interfaces(): NetworkInterface[] {
       receive: queues(name, 'rx'),
       transmit: queues(name, 'tx'),
       interruptCpus: interruptCpus(name),
+      hash: hashOf(name),
     }));
 }
 
-function cards(): Card[] {
+export function cards(): Card[] {
   return Object.keys(networkInterfaces()).flatMap((name) => {
     const [, driver, unit] = /^([a-z]\w*?)(\d+)$/.exec(name) ?? [];
     const description = driver && sysctl(`dev.${driver}.${unit}.%desc`);

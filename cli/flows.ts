@@ -1,9 +1,11 @@
 // freebsd-rss flows: prints sources whose flows to a server cover every bucket evenly.
 import { isIP } from 'node:net';
+import { type NetworkInterfaceInfo, networkInterfaces, release } from 'node:os';
 
 import { toeplitz, type RssConfig } from 'freebsd-rss';
 
 import { addressBytes } from '../lib/rss/tuple.js';
+import { hashesByItself } from './cards.js';
 import {
   columns,
   type Command,
@@ -14,6 +16,7 @@ import {
   printJson,
   UsageError,
 } from './command.js';
+import { type Card, cards } from './facts.js';
 
 const usage = `Source addresses and ports whose flows cover every bucket of a server.
 
@@ -113,6 +116,7 @@ export function findFlows(request: FlowsRequest): SourceFlow[] {
   const word = (port: number) => Uint8Array.of(port >> 8, port & 255);
   const fixed = hash.of(server, size) ^ (withPorts ? hash.of(word(serverPort), 2 * size + 2) : 0);
   const found: SourceFlow[][] = Array.from({ length: config.buckets }, () => []);
+  const bucket = (hash: number) => (hash >>> 0) % config.buckets;
   let missing = config.buckets * perBucket;
   const add = (bucket: number, bytes: Uint8Array, port: number | undefined): boolean => {
     const flows = found[bucket]!;
@@ -128,12 +132,27 @@ export function findFlows(request: FlowsRequest): SourceFlow[] {
     const bytes = address(n);
     if (bytes.length !== size) throw new UsageError('--server and --from are of two families');
     const own = fixed ^ hash.of(bytes, 0);
-    if (!withPorts) add((own & config.mask) >>> 0, bytes, undefined);
+    if (!withPorts) add(bucket(own), bytes, undefined);
     for (let port = firstPort, taken = 0; withPorts && port <= lastPort && taken < most; port++)
-      if (add(((own ^ hash.of(word(port), 2 * size)) & config.mask) >>> 0, bytes, port)) taken++;
+      if (add(bucket(own ^ hash.of(word(port), 2 * size)), bytes, port)) taken++;
     if (missing === 0) return found.flat();
   }
   throw new UsageError(`${request.from} has too few addresses: ${missing} flows are missing`);
+}
+
+/** Why the flows may fall into other buckets, if the server's address is one of this host's. */
+export function keyWarning(
+  server: string,
+  interfaces: NodeJS.Dict<NetworkInterfaceInfo[]>,
+  cards: readonly Card[],
+  major: number,
+): string | undefined {
+  const card = cards.find(
+    ({ name, driver, description }) =>
+      interfaces[name]?.some(({ address }) => address === server) === true &&
+      hashesByItself(driver, description, major),
+  );
+  return card && `${card.name} hashes by a key of its own, so its flows fall into other buckets`;
 }
 
 function run(args: string[]): number {
@@ -156,6 +175,7 @@ function run(args: string[]): number {
   const [first = '', last = '', ...more] = values.ports.split('-');
   if (more.length > 0) throw new UsageError(`--ports must be FIRST-LAST, not "${values.ports}"`);
   const firstPort = number('the first of --ports', first, 1, 65535);
+  const config = configuration(values.key, values.buckets);
   const flows = findFlows({
     server: server.address,
     serverPort: server.port,
@@ -163,8 +183,18 @@ function run(args: string[]): number {
     perBucket: number('--per-bucket', values['per-bucket'], 1, 65535),
     firstPort,
     lastPort: number('the last of --ports', last, firstPort, 65535),
-    config: configuration(values.key, values.buckets),
+    config,
   });
+  if (values.key === undefined && config.source === 'kernel') {
+    const major = Number.parseInt(release(), 10);
+    const warning = keyWarning(server.address, networkInterfaces(), cards(), major);
+    if (warning !== undefined) console.error(`freebsd-rss flows: warning: ${warning}`);
+  }
+  if (config.source === 'card' && !config.hashKeyReadable && values.key === undefined)
+    console.error(
+      `freebsd-rss flows: warning: the key of ${config.card!.interfaces.join(', ')} is not known, ` +
+        'so flows fall into other buckets; freebsd-rss learn computes it',
+    );
   if (values.json) printJson(flows);
   else
     process.stdout.write(

@@ -1,7 +1,7 @@
 // freebsd-rss info: prints the kernel's configuration, and the plan of a server on it.
 import { createHash } from 'node:crypto';
 
-import { capabilities, type Probe } from 'freebsd-rss';
+import { capabilities, type Probe, type RssConfig } from 'freebsd-rss';
 
 import { columns, type Command, parse, planHere, printJson, wrap } from './command.js';
 
@@ -9,12 +9,40 @@ const usage = `Configuration, bucket map, and the steering that a server would g
 
   freebsd-rss info [--json] [--show-key]
 
-  --show-key   print the hash key, not its fingerprint alone
+  --show-key   print the kernel's hash key, not its fingerprint alone
   --json       for programs
 
 Example:
   freebsd-rss info --json | jq .steering
 `;
+
+/** What leads from a flow to its bucket and CPU. `key`: how the key is shown. */
+export function configurationRows(config: RssConfig, key: string): string[][] {
+  const { source, reason, card, buckets, bucketMap, hashAlgorithm, udpHash } = config;
+  const rows = [
+    ['buckets', `${buckets}, on ${new Set(bucketMap).size} CPUs`],
+    ['hash', `${hashAlgorithm}, UDP by ${udpHash}`],
+  ];
+  if (card !== undefined) {
+    const queues = card.queues.map(({ cpu }, queue) => `${queue}:${cpu ?? '?'}`).join(' ');
+    const threads = card.threads === undefined ? '' : ', then queued to netisr threads';
+    return [
+      ['configuration', `the card’s: ${card.interfaces.join(', ')}`],
+      ...rows,
+      ['queues', `${queues} (queue:CPU), ${card.table.length} table entries${threads}`],
+      ['key', config.hashKeyReadable ? 'known' : 'not known: a server learns it from its flows'],
+      ...card.advice.map(({ text }) => ['advice', text]),
+    ];
+  }
+  const map = bucketMap.map((cpu, bucket) => `${bucket}:${cpu}`).join(' ');
+  const standIn = config.hashKeyReadable ? '' : ' (the kernel’s is for root; this is the default)';
+  return [
+    ['configuration', source === 'kernel' ? 'the kernel’s' : `virtual (${reason})`],
+    ...rows,
+    ['key', `${key}${standIn}`],
+    ['map', `${map} (bucket:CPU)`],
+  ];
+}
 
 function run(args: string[]): number {
   const { values } = parse({
@@ -28,34 +56,29 @@ function run(args: string[]): number {
   const { config, workers, steering, reason, handoff, forward } = planHere();
   const key = Buffer.from(config.hashKey).toString('hex');
   const fingerprint = createHash('sha256').update(config.hashKey).digest('hex').slice(0, 16);
-  const shown = values['show-key'] ? { key } : {};
+  // A card's key lets others choose flows that meet in one queue: only `learn` shows it.
+  const showKey = values['show-key'] && config.source !== 'card';
+  const shown = showKey ? { key } : {};
   if (values.json) {
     const configuration = {
       ...config,
       hashKey: undefined,
-      keyFingerprint: fingerprint,
+      keyFingerprint: config.source === 'card' ? undefined : fingerprint,
       ...shown,
     };
     printJson({ configuration, steering, reason, handoff, forward, workers, capabilities: can });
     return 0;
   }
-  const map = config.bucketMap.map((cpu, bucket) => `${bucket}:${cpu}`).join(' ');
   const rows = [
     ['kernel', `${can.platform} ${can.release}${can.jailed ? ', in a jail' : ''}`],
-    ['configuration', config.source === 'kernel' ? 'the kernel’s' : `virtual (${config.reason})`],
-    ['buckets', `${config.buckets}, on ${new Set(config.bucketMap).size} CPUs`],
-    ['hash', `${config.hashAlgorithm}, UDP by ${config.udpHash}`],
-    [
-      'key',
-      (values['show-key'] ? key : `fingerprint ${fingerprint}`) +
-        (config.hashKeyReadable ? '' : ' (the kernel’s is for root; this is the default)'),
-    ],
-    ['map', `${map} (bucket:CPU)`],
+    ...configurationRows(config, showKey ? key : `fingerprint ${fingerprint}`),
     ['steering', `${steering}: ${reason}`],
     ['hand-off', handoff ? 'connections and datagrams go to the owner of their bucket' : 'no'],
     ...workers.map(({ workerIndex, cpu, buckets }) => [
       `worker ${workerIndex}`,
-      `CPU ${cpu}, NUMA domain ${can.cpuDomains[cpu] ?? 0}, buckets ${buckets.join(' ')}`,
+      `CPU ${cpu}, NUMA domain ${can.cpuDomains[cpu] ?? 0}, buckets ${
+        config.source === 'card' ? `${buckets.length} of ${config.buckets}` : buckets.join(' ')
+      }`,
     ]),
   ];
   const width = Math.max(...rows.map(([name]) => name!.length)) + 2;

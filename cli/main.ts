@@ -11,6 +11,7 @@ const usage = `Looks at the receive side scaling (RSS) of this host.
   freebsd-rss flows     source addresses and ports that cover every bucket
   freebsd-rss load      traffic for a server: rates, losses, latency
   freebsd-rss top       what a running server does, bucket by bucket
+  freebsd-rss learn     the card's hash key, from connections to a peer
   freebsd-rss record    what the network cards say of flows, into a file
   freebsd-rss replay    holds the card's map and key against a recording
 

@@ -1,5 +1,5 @@
 // Counters in Prometheus' text format, version 0.0.4.
-import type { CounterName, ServerSnapshot, WorkerStats } from 'freebsd-rss';
+import type { CounterName, RssSummary, ServerSnapshot, WorkerStats } from 'freebsd-rss';
 
 const help: Record<CounterName, string> = {
   accepted: 'Connections accepted.',
@@ -18,6 +18,8 @@ const help: Record<CounterName, string> = {
   closed: 'Connections that have ended.',
   acceptPauses: 'How often accepting paused at the limit of connections.',
   acceptPausedUs: 'Microseconds that accepting paused.',
+  withoutId: 'Connections and datagrams to which the network card gave no flow id.',
+  mispredicted: 'Outgoing connections with a flow id by another key than the kernel’s.',
 };
 
 interface WorkerFamily {
@@ -65,7 +67,7 @@ const metric = (name: string) =>
   `freebsd_rss_${name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}_total`;
 
 /** One metric family per counter, one sample per bucket. */
-export function prometheus({ buckets, workers, movedBuckets }: ServerSnapshot): string {
+export function prometheus({ buckets, workers, movedBuckets, rss }: ServerSnapshot): string {
   const lines = Object.entries(help).flatMap(([name, text]) => [
     `# HELP ${metric(name)} ${text}`,
     `# TYPE ${metric(name)} counter`,
@@ -92,6 +94,25 @@ export function prometheus({ buckets, workers, movedBuckets }: ServerSnapshot): 
         );
       }),
     ]),
+    ...placement(rss),
     '',
   ].join('\n');
+}
+
+/** Where buckets are from: the kernel, cards, or nowhere. */
+function placement({ source, cards, queueCpus }: RssSummary): string[] {
+  const name = 'freebsd_rss_source_info';
+  const queue = 'freebsd_rss_queue_cpu';
+  const card = cards.join(' ');
+  const known = queueCpus.flatMap((cpu, index) =>
+    cpu === null ? [] : `${queue}{card="${card}",queue="${index}"} ${cpu}`,
+  );
+  return [
+    `# HELP ${name} Where buckets are from, and the cards whose they are.`,
+    `# TYPE ${name} gauge`,
+    `${name}{source="${source}",card="${card}"} 1`,
+    ...(known.length === 0
+      ? []
+      : [`# HELP ${queue} CPU of a receive queue.`, `# TYPE ${queue} gauge`, ...known]),
+  ];
 }

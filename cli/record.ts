@@ -17,7 +17,7 @@ const usage = `Records what the network cards say of flows, for freebsd-rss repl
 
   --listen ADDR[:PORT]   where flows come to (default [::]:7357), TCP and UDP
   --flows N              how many flows to wait for (default 120)
-  --interface NAME       the card that they come by (default: the only one
+  --interface NAME       the card that they come by (default: the first
                          with several receive queues)
 
 Connections are closed at once, datagrams are not answered. Send some from

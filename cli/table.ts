@@ -5,6 +5,8 @@ export const sortings = ['bucket', 'load', 'connections'] as const;
 export type Sorting = (typeof sortings)[number];
 
 const barWidth = 7;
+/** Columns of a line. */
+const widest = 79;
 
 interface Row {
   bucket: number;
@@ -92,6 +94,19 @@ function misdirection({ misdirections = [] }: Partial<ServerSnapshot>): string[]
   ];
 }
 
+/** Where the buckets are from, in a line. */
+export function placement({ rss }: Partial<ServerSnapshot>): string {
+  if (rss === undefined) return '';
+  const { source, reason, cards, queueCpus } = rss;
+  const text =
+    source === 'card'
+      ? `buckets of ${cards.join(', ')}, queues on CPU ${queueCpus.map((cpu) => cpu ?? '?').join(' ')}`
+      : source === 'kernel'
+        ? 'buckets of the kernel'
+        : `virtual buckets: ${reason}`;
+  return text.length > widest ? `${text.slice(0, widest - 3)}...` : text;
+}
+
 /** Returns at most `lines` lines (4 or more) of at most 79 columns. */
 export function table(
   now: ServerSnapshot,
@@ -107,7 +122,7 @@ export function table(
   return [
     `process ${now.pid}, ${now.steering}: ${rows.length} buckets, ` +
       `${workers} workers, by ${sorting}`,
-    '',
+    placement(now),
     `${line(({ head }) => head)}  share`,
     ...shown.map((row) => {
       const share = total === 0 ? 0 : load(row) / total;

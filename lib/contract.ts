@@ -130,9 +130,11 @@ export const counterNames = [
   'closed',
   'acceptPauses',
   'acceptPausedUs',
+  'mispredicted',
+  'withoutId',
 ] as const;
 /** Doubles of one bucket's counters. */
-export const counterStride = 16;
+export const counterStride = 24;
 
 /** enum Steering of native/steering/steering.h. */
 export const steeringNumber = {

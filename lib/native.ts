@@ -6,6 +6,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import type { optionNumber, steeringNumber, zeroCopyNumber } from './contract.js';
+import type { NetworkInterface } from './rss/card/interfaces.js';
 import type { HashType } from './rss/hash.js';
 
 type ValueOf<T> = T[keyof T];
@@ -41,8 +42,12 @@ export interface NativeRssConfig {
 
 /** The part of a configuration that native functions read. */
 export type RssConfigInput = Readonly<
-  Pick<NativeRssConfig, 'source' | 'bits' | 'hashAlgorithm' | 'hashKey' | 'udpHash'>
-> & { readonly bucketMap: readonly number[] };
+  Pick<NativeRssConfig, 'bits' | 'hashAlgorithm' | 'hashKey' | 'udpHash'>
+> & {
+  readonly source: 'kernel' | 'card' | 'virtual';
+  readonly bucketMap: readonly number[];
+  readonly card?: { readonly queueBucket: readonly number[] };
+};
 
 export interface NativeCapabilities {
   platform: 'freebsd' | 'linux' | 'stub';
@@ -220,6 +225,8 @@ export interface WorkerEngineSettings {
   streams: StreamEngine | undefined;
   /** Hands connections off to the worker that owns their bucket. */
   handOff: boolean;
+  /** Also connections without a flow id. */
+  handOffUnhashed: boolean;
   forward: boolean;
   countMisdirected: boolean;
   counters: Float64Array;
@@ -340,6 +347,9 @@ export interface Native {
     listeners: readonly number[],
   ): Failure | undefined;
 
+  networkInterfaces(): NetworkInterface[] | Failure;
+  /** `queues`: 0, and the others empty, where the driver does not say. */
+  cardHash(name: string): { key: Uint8Array; table: number[]; queues: number } | Failure;
   /** Names and texts. */
   systemValues(name: string): [string, string][] | Failure;
   acceptFlow(fd: number): RecordedNativeFlow | Failure;
@@ -387,6 +397,13 @@ export interface Native {
     maxConnections: number,
   ): number;
   setBucketOwners(id: number, bucketToWorker: readonly number[]): void;
+  /** From now on, connect() chooses source ports by this key. */
+  setCardKey(id: number, key: Uint8Array, udp4Tuple: boolean): void;
+  /** Flows whose ids have been sampled since the last call: at first 64, then what is wanted. */
+  takeFlowSamples(id: number): (RecordedNativeFlow & { transport: 'tcp' | 'udp' })[];
+  wantFlowSamples(id: number, count: number): void;
+  /** From now on, flows are classified without the ids of the kernel. */
+  ignoreFlowIds(id: number): void;
   destroyBucketTable(id: number): void;
   StreamEngine: new (
     settings: StreamEngineSettings,

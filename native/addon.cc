@@ -7,7 +7,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   rss::RegisterThreadUsage(env, exports);
   rss::RegisterSocket(env, exports);
   rss::RegisterRangeSender(env, exports);
-  rss::RegisterRecording(env, exports);
+  rss::RegisterCards(env, exports);
   rss::RegisterShm(env, exports);
   rss::RegisterBucketTable(env, exports);
   rss::RegisterStreamEngine(env, exports);

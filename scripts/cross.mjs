@@ -1,11 +1,8 @@
 // Compiles the addon for other systems with zig, which has their headers and libraries (pip install
 // ziglang). ZIG names another zig.
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
-import path from 'node:path';
 
-import { fail } from './sources.mjs';
+import { compileWith, fail } from './sources.mjs';
 
 const zig = (process.env.ZIG ?? 'python3 -m ziglang').split(' ');
 
@@ -23,21 +20,8 @@ export function compile(args) {
 }
 
 /** Compiles files in parallel into a directory. Returns the objects, or ends the process. */
-export async function compileAll(files, directory, flagsOf) {
-  mkdirSync(directory, { recursive: true });
-  const object = (file) => path.join(directory, file.replaceAll('/', '_').replace(/cc$/, 'o'));
-  const queue = [...files];
-  let failed = false;
-  const lane = async () => {
-    for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
-      const status = await compile([...flagsOf(file), '-c', file, '-o', object(file)]);
-      failed ||= status !== 0;
-    }
-  };
-  await Promise.all(Array.from({ length: availableParallelism() }, lane));
-  if (failed) process.exit(1);
-  return files.map(object);
-}
+export const compileAll = (files, directory, flagsOf) =>
+  compileWith(compile, files, directory, flagsOf);
 
 export async function link(args) {
   if ((await compile(args)) !== 0) process.exit(1);

@@ -77,7 +77,8 @@ if (hasPrebuilt()) process.exit(0);
 const missing = missingTool();
 if (missing !== undefined) fail(missing);
 
-const args = ['rebuild', '--jobs=max', '--loglevel=warn'];
+// make(1) compiles only what has changed since the last time.
+const args = ['configure', 'build', '--jobs=max', '--loglevel=warn'];
 const configured =
   process.env.npm_config_nodedir ?? process.env.npm_package_config_node_gyp_nodedir;
 const headers = localHeaders();

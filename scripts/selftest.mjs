@@ -1,18 +1,45 @@
 #!/usr/bin/env node
-// Builds and runs native/test with one compiler line, as its main.cc documents it. Kyua(1) runs
+// Builds native/test and runs it, with the addon's objects where they are up to date. kyua(1) runs
 // this.
-import { mkdirSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { platformSources, run, sources } from './sources.mjs';
+import { compileWith, platformSources, run, sources } from './sources.mjs';
 
 process.chdir(path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..'));
 
-const binary = 'build/selftest';
-mkdirSync('build', { recursive: true });
-const flags = ['-std=c++17', '-O1', '-g', '-Wall', '-Wextra', '-Inative'];
+const directory = 'build/selftest.objects';
+const compiler = process.env.CXX ?? 'c++';
 const more = (process.env.CXXFLAGS ?? '').split(' ').filter(Boolean);
-const files = [...platformSources(), ...sources('test')];
-run(process.env.CXX ?? 'c++', [...flags, ...more, '-o', binary, ...files, '-lpthread']);
-run(`./${binary}`, []);
+const flags = ['-std=c++17', '-O1', '-g', '-Wall', '-Wextra', '-Inative', ...more];
+
+const compile = (args) =>
+  new Promise((resolve) => {
+    const child = spawn(compiler, args, { stdio: 'inherit' });
+    child.on('error', ({ message }) => console.error(message));
+    child.on('close', resolve);
+  });
+
+const changed = (file) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+
+/** The addon's objects of the platform, or undefined when a source is newer than one of them. */
+function ofAddon(files) {
+  const objects = files.map(
+    (file) => `build/Release/obj.target/freebsd_rss/${file.replace(/cc$/, 'o')}`,
+  );
+  const folders = ['core', 'steering', 'platform'].map((name) => `native/${name}`);
+  const newest = folders
+    .flatMap((folder) =>
+      readdirSync(folder, { recursive: true }).map((name) => path.join(folder, name)),
+    )
+    .reduce((latest, file) => Math.max(latest, changed(file)), 0);
+  return objects.every((object) => changed(object) > newest) ? objects : undefined;
+}
+
+const files = platformSources();
+const common = ofAddon(files) ?? (await compileWith(compile, files, directory, () => flags));
+const tests = await compileWith(compile, sources('test'), directory, () => flags);
+run(compiler, [...more, '-o', 'build/selftest', ...common, ...tests, '-lpthread']);
+run('build/selftest', []);

@@ -1,7 +1,8 @@
 // The sources of the addon, and how to compile them on this machine.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, realpathSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 
 /** The folder of native/platform that is this system's. */
@@ -59,3 +60,23 @@ export const addonFlags = () => [
   '-DNAPI_DISABLE_CPP_EXCEPTIONS',
   '-DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
 ];
+
+/**
+ * Compiles files in parallel into a directory; `compile` runs the compiler and resolves with its
+ * status. Returns the objects, or ends the process.
+ */
+export async function compileWith(compile, files, directory, flagsOf) {
+  mkdirSync(directory, { recursive: true });
+  const object = (file) => path.join(directory, file.replaceAll('/', '_').replace(/cc$/, 'o'));
+  const queue = [...files];
+  let failed = false;
+  const lane = async () => {
+    for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+      const status = await compile([...flagsOf(file), '-c', file, '-o', object(file)]);
+      failed ||= status !== 0;
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, lane));
+  if (failed) process.exit(1);
+  return files.map(object);
+}

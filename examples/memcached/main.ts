@@ -3,11 +3,13 @@
 import { createServer, predecessor, type RssError, type RssServer } from 'freebsd-rss';
 
 import { removePid, writePid, writePorts } from './files.js';
+import { Log } from './log.js';
 import { type Options, parseOptions, UsageError } from './options.js';
 import { dropPrivileges } from './privileges.js';
 import { watch } from './protocol/administration.js';
 import { version } from './protocol/version.js';
 import { serverOptions } from './server-options.js';
+import { Counters } from './shared/counters.js';
 import { Credentials } from './shared/credentials.js';
 import { mostWorkersPerProcess, SharedMemory } from './shared/shared-memory.js';
 
@@ -32,7 +34,7 @@ function readOptions(): Options {
 const messageOf = (error: unknown) => (error as Error).message;
 
 function fail(error: unknown): never {
-  console.error(`memcached: ${messageOf(error)}`);
+  log.error(messageOf(error));
   process.exit(1);
 }
 
@@ -60,9 +62,11 @@ function describe(server: RssServer): void {
 }
 
 const options = readOptions();
+const log = new Log(!options.syslog);
 const { credentials: credentialsFile, pidFile, user } = options;
 const before = predecessor();
-const shared = orFail(() => new SharedMemory(options, before));
+log.info(`process ${process.pid} starts${before === undefined ? '' : ', for an upgrade'}`);
+const shared = orFail(() => new SharedMemory(options, before, log));
 watch(shared.state.fields);
 const credentials = credentialsFile === undefined ? undefined : new Credentials();
 const loadCredentials = () => {
@@ -83,34 +87,37 @@ const server = createServer(
   }),
 );
 
-server.on('warning', (warning) => console.error(`warning: ${warning.message}`));
+server.on('warning', ({ message }) => log.warning(message));
 server.on('error', fail);
 server.on('worker-blocked', ({ workerIndex, buckets, blockedMs }) =>
-  console.error(
-    `warning: worker ${workerIndex} (buckets ${buckets.join(' ')}) ` +
-      `has been blocked for ${blockedMs} ms`,
+  log.warning(
+    `worker ${workerIndex} (buckets ${buckets.join(' ')}) has been blocked for ${blockedMs} ms`,
   ),
 );
 server.on('worker-exit', ({ workerIndex, generation, code, error }) => {
-  console.error(`worker ${workerIndex} ended (${error?.stack ?? `code ${code}`}); restarting`);
+  log.error(`worker ${workerIndex} ended (${error?.stack ?? `code ${code}`}); restarting`);
   const resets = shared.recover(workerIndex, generation);
-  if (resets > 0) console.error(`${resets} shard(s) reset: the worker ended while writing to them`);
+  if (resets > 0) log.error(`${resets} shard(s) reset: the worker ended while writing to them`);
 });
 
 await server.listen().catch(fail);
 /** Whether the successor serves new clients. */
 let upgraded = false;
+server.once('close', () => log.info(`process ${process.pid} has stopped`));
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
-  process.once(signal, () => void server.close({ timeout: upgraded ? 0 : closeMs }));
+  process.once(signal, () => {
+    log.info(`process ${process.pid} stops: ${signal}`);
+    void server.close({ timeout: upgraded ? 0 : closeMs });
+  });
 process.on('SIGHUP', () => {
   try {
     loadCredentials();
   } catch (error) {
-    console.error(`warning: ${messageOf(error)}; users and passwords stay as they are`);
+    log.warning(`${messageOf(error)}; users and passwords stay as they are`);
   }
 });
 process.on('SIGUSR2', () => {
-  upgrade().catch((error: unknown) => console.error(`warning: no upgrade: ${messageOf(error)}`));
+  upgrade().catch((error: unknown) => log.warning(`no upgrade: ${messageOf(error)}`));
 });
 
 // Written once the signals have handlers: the reader of the file may send one at once.
@@ -120,7 +127,7 @@ if (pidFile !== undefined) {
   } catch (error) {
     // A successor serves on: its predecessor has already stopped accepting.
     if (before === undefined) fail(error);
-    console.error(`warning: ${messageOf(error)}`);
+    log.warning(messageOf(error));
   }
   process.once('exit', () => {
     if (!upgraded) removePid(pidFile);
@@ -128,6 +135,17 @@ if (pidFile !== undefined) {
 }
 if (user !== undefined)
   orFail(() => dropPrivileges(user, [pidFile, options.unixSocket, options.admin]));
+
+/** Reports the first connection that is refused. */
+function watchRefused(): void {
+  const refused = new Counters(counters.id, shared.firstRecord);
+  const timer = setInterval(() => {
+    if (refused.total('rejected_connections') === 0) return;
+    clearInterval(timer);
+    log.warning(`${options.connections} connections are open: further ones are refused`);
+  }, 1000);
+  timer.unref();
+}
 
 /** A new process takes over listeners and store. This one serves its clients until they leave. */
 async function upgrade(): Promise<void> {
@@ -140,10 +158,12 @@ async function upgrade(): Promise<void> {
   });
   void ended.then(() => shared.releaseSuccessorRecords());
   upgraded = true;
-  console.log(`upgraded to process ${pid}`);
+  log.info(`process ${pid} has taken over`);
   await server.close({ timeout: drainMs });
 }
 
 const portsFile = process.env['MEMCACHED_PORT_FILENAME'];
 if (portsFile !== undefined) writePorts(portsFile, server);
-describe(server);
+if (options.refuseConnections) watchRefused();
+log.info(`process ${process.pid} serves with ${server.workers.length} workers`);
+if (!options.syslog) describe(server);

@@ -35,6 +35,8 @@ export interface Options {
   steering: string | undefined;
   /** Socket for freebsd-rss top. */
   admin: string | undefined;
+  /** Messages without a time. */
+  syslog: boolean;
   /** Number of -v. */
   verbose: number;
 }
@@ -77,6 +79,7 @@ export const usage = `A memcached-style server on RSS-aware workers.
                                "stats rss"
         steering=NAME          how connections reach the workers (default auto)
         admin=FILE             socket for "freebsd-rss top"
+        syslog                 messages without a time, for syslog
   -v, --verbose              say more, may be repeated
   -V, --version              print the version
   -h, --help                 print this help
@@ -123,6 +126,7 @@ function extended(lists: string[]) {
     loopDelay: false,
     steering: undefined as string | undefined,
     admin: undefined as string | undefined,
+    syslog: false,
   };
   for (const word of lists.flatMap((list) => list.split(','))) {
     const [name, value] = word.split(/=(.*)/s, 2);
@@ -134,6 +138,7 @@ function extended(lists: string[]) {
     else if (word === 'track_sizes') found.trackSizes = true;
     else if (word === 'debugtime') found.debugTime = true;
     else if (word === 'loop_delay') found.loopDelay = true;
+    else if (word === 'syslog') found.syslog = true;
     else throw new UsageError(`-o does not have "${word}"`);
   }
   return found;

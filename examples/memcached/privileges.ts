@@ -1,6 +1,6 @@
 // Gives up root's privileges once the ports are bound.
-import { execFileSync } from 'node:child_process';
 import { chownSync } from 'node:fs';
+import { userInfo } from 'node:os';
 
 /**
  * Becomes this user, with the user's main group alone, and gives the files to it. As in memcached,
@@ -8,8 +8,9 @@ import { chownSync } from 'node:fs';
  */
 export function dropPrivileges(user: string, files: (string | undefined)[]): void {
   if (process.geteuid?.() !== 0) return;
-  const id = (option: string) => Number(execFileSync('id', [option, user], { encoding: 'latin1' }));
-  const [uid, gid] = [id('-u'), id('-g')];
+  process.seteuid?.(user); // userInfo() is about the effective user
+  const { uid, gid } = userInfo();
+  process.seteuid?.(0);
   for (const file of files) if (file !== undefined) chownSync(file, uid, gid);
   process.setgroups?.([gid]);
   process.setgid?.(gid);

@@ -32,7 +32,9 @@ const fieldsOf: Readonly<Record<number, Fields>> = {
 const opaque = new Set<number>([hashTypeNumber.opaque, hashTypeNumber['opaque-hash']]);
 const shapes = ['2-tuple', '4-tuple'] as const;
 
-/** Samples of a solver, besides up to three that contradict: 64 of all solvers together. */
+/** Samples of all solvers of a learner together. */
+export const mostSamples = 64;
+/** Samples of a solver, besides up to three that contradict. */
 const capacity = 38;
 const trialCapacity = 20;
 /** After this many flows without a sign of a hash, the ids of an opaque class are no hashes. */
@@ -133,6 +135,15 @@ export class KeyLearner {
   /** The key's bytes. Undetermined bits are 0. With the key, a client can choose its queue. */
   key(): { bytes: Uint8Array; known: number } {
     return this.#main.key();
+  }
+
+  /**
+   * A key by which every flow whose hash is determined has that hash; undefined: no bit is known,
+   * or a contradiction is open.
+   */
+  solution(): Uint8Array | undefined {
+    const { trusted, doubtful } = this.#main;
+    return trusted.rank === 0 || doubtful ? undefined : trusted.solution();
   }
 
   state(): LearnerState {

@@ -1,5 +1,4 @@
 // The workers of a server: which CPU each is pinned to, and which buckets it serves. Pure.
-import { rangeError } from '../errors.js';
 import type { RssConfig } from './config.js';
 
 /** One worker per CPU of the configuration, one per bucket, or a number of workers. */
@@ -21,19 +20,19 @@ function workerCpus(
   const usable = mapped.filter((cpu) => allowed.includes(cpu));
   // The kernel may map buckets to CPUs that this process must not use.
   const cpus = usable.length > 0 ? usable : [...allowed];
-  if (workers === 'cpu') return cpus;
+  // A worker without a bucket would get no flows.
+  if (workers === 'cpu') return cpus.slice(0, config.buckets);
   if (workers === 'bucket')
     return config.bucketMap.map((cpu, bucket) =>
       cpus.includes(cpu) ? cpu : cpus[bucket % cpus.length]!,
     );
-  if (workers > config.buckets)
-    throw rangeError('workers', `at most the number of buckets, ${config.buckets}`, workers);
-  return Array.from({ length: workers }, (_, i) => cpus[i % cpus.length]!);
+  const length = Math.min(workers, config.buckets);
+  return Array.from({ length }, (_, i) => cpus[i % cpus.length]!);
 }
 
 /**
- * Plans the workers. A bucket goes to a worker on its own CPU when there is one, else in its CPU's
- * NUMA domain, and to the least loaded of the candidates. `domains[cpu]` is a CPU's domain.
+ * Plans the workers, no more than there are buckets, and their buckets. `domains[cpu]` is a CPU's
+ * NUMA domain.
  */
 export function planWorkers(
   config: RssConfig,
@@ -48,7 +47,20 @@ export function planWorkers(
       buckets: [],
     }),
   );
-  config.bucketMap.forEach((cpu, bucket) => {
+  return distribute(placements, config.bucketMap, domains);
+}
+
+/**
+ * Gives each bucket to a worker on its own CPU when there is one, else in its CPU's NUMA domain,
+ * and to the least loaded of the candidates.
+ */
+export function distribute(
+  workers: readonly WorkerPlacement[],
+  bucketMap: readonly number[],
+  domains: readonly number[],
+): WorkerPlacement[] {
+  const placements = workers.map((worker): WorkerPlacement => ({ ...worker, buckets: [] }));
+  bucketMap.forEach((cpu, bucket) => {
     const onCpu = placements.filter((worker) => worker.cpu === cpu);
     const inDomain = placements.filter((worker) => domains[worker.cpu] === domains[cpu]);
     [onCpu, inDomain, placements]

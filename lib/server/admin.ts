@@ -2,9 +2,25 @@
 import { rmSync } from 'node:fs';
 import net from 'node:net';
 
+import type { RssConfig } from '../rss/config.js';
 import { UnixListener } from '../socket/unix.js';
 import type { Misdirection } from './misdirections.js';
 import type { ServerStats } from './stats.js';
+
+/** The RSS configuration in short, without the key. */
+export interface RssSummary extends Pick<RssConfig, 'source' | 'buckets'> {
+  /** Why the buckets are virtual. */
+  reason: string | undefined;
+  /** The cards that place flows: "igb0". */
+  cards: readonly string[];
+  /** CPU of each receive queue of the cards; null: unknown. */
+  queueCpus: readonly (number | null)[];
+}
+
+export function summarize({ source, buckets, reason, card }: RssConfig): RssSummary {
+  const queueCpus = card?.queues.map(({ cpu }) => cpu ?? null) ?? [];
+  return { source, buckets, reason, cards: card?.interfaces ?? [], queueCpus };
+}
 
 /** The document: counters since the server started, at a certain time. */
 export interface ServerSnapshot extends ServerStats {
@@ -12,6 +28,7 @@ export interface ServerSnapshot extends ServerStats {
   /** Milliseconds since the epoch. */
   time: number;
   steering: string;
+  rss: RssSummary;
   /** RssServer.misdirections(). */
   misdirections: Misdirection[];
 }

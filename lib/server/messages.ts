@@ -36,6 +36,8 @@ export interface WorkerInit {
   config: RssConfig;
   steering: Steering;
   handoff: boolean;
+  /** Whether to hand off connections without a flow id, too. */
+  handoffUnhashed: boolean;
   /** Whether a flow belongs to the owner of its bucket: see SteeringMode. */
   countMisdirected: boolean;
   forward: boolean;

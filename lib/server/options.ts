@@ -51,6 +51,7 @@ export interface ServerOptions extends VirtualOptions {
   stream?: StreamOptions;
   /**
    * Number of workers: 'cpu' starts one per CPU of the RSS configuration, 'bucket' one per bucket.
+   * There are never more workers than buckets; a larger number is reduced, with a warning.
    * @defaultValue 'cpu'
    */
   workers?: WorkersOption;
@@ -68,7 +69,7 @@ export interface ServerOptions extends VirtualOptions {
   handoff?: Handoff;
   /**
    * Open connections of all workers at which accepting pauses: further clients wait in the
-   * listeners' queues. 0: no limit.
+   * listeners' queues, and the first time there is a warning. 0: no limit.
    * @defaultValue 0
    */
   maxConnections?: number;

@@ -2,9 +2,10 @@
 import { affinity } from '../affinity.js';
 import { capabilities } from '../capabilities.js';
 import { RssError } from '../errors.js';
-import { readConfig, type RssConfig } from '../rss/config.js';
+import { type CheckedConfigOptions, readConfig, type RssConfig } from '../rss/config.js';
 import { bucketOwners, planWorkers, type WorkerPlacement } from '../rss/topology.js';
 import type { Steering } from '../socket/listen.js';
+import type { Endpoint } from './endpoint-options.js';
 import type { CheckedOptions } from './options.js';
 import { receivingCpus } from './receive-cpus.js';
 import { chooseSteering, decideForward, decideHandoff } from './steering/index.js';
@@ -25,14 +26,26 @@ export interface ServerPlan {
   forward: boolean;
 }
 
-type ConfigOptions = Pick<CheckedOptions, 'buckets' | 'udpHash' | 'workers'>;
+/** The addresses whose packets reach the server. */
+export function hostsOf(endpoints: readonly Endpoint[]): string[] {
+  // A server without listeners connects by any interface.
+  return endpoints.length === 0 ? ['::'] : endpoints.map(({ host = '::' }) => host);
+}
 
-/** A virtual configuration has at least as many buckets as there are workers. */
-function configFor({ buckets, udpHash, workers }: ConfigOptions): RssConfig {
-  const config = readConfig({ buckets, udpHash });
+/** Buckets that the kernel or a card does not give are at least as many as the workers. */
+function configFor(
+  options: CheckedConfigOptions & Pick<CheckedOptions, 'workers'>,
+  hosts: readonly string[],
+): RssConfig {
+  const { buckets, workers } = options;
+  const config = readConfig(options, hosts);
   const more = typeof workers === 'number' && workers > config.buckets;
-  if (config.source === 'kernel' || buckets !== undefined || !more) return config;
-  return readConfig({ buckets: 2 ** Math.ceil(Math.log2(workers)), udpHash });
+  if (!more || config.source === 'kernel' || options.source === 'card') return config;
+  const enough = buckets ?? 2 ** Math.ceil(Math.log2(workers));
+  const virtual = readConfig({ ...options, source: 'virtual', buckets: enough }, hosts);
+  if (config.source === 'virtual') return { ...virtual, reason: config.reason! };
+  const reason = `${workers} workers, but ${config.card!.interfaces.join(', ')} has only ${config.buckets} buckets`;
+  return { ...virtual, reason };
 }
 
 /** The workers with the buckets that these owners give them. */
@@ -70,11 +83,11 @@ function inherit(
 /** Throws ENOTSUP with the reason where the steering that is asked for is not available. */
 export function makePlan(options: CheckedOptions): ServerPlan {
   const allowed = affinity.process();
-  const config = configFor(options);
+  const hosts = hostsOf(options.endpoints);
+  const config = configFor(options, hosts);
   const planned = planWorkers(config, options.workers, allowed, capabilities().cpuDomains);
   const state = options.predecessor?.state;
   const workers = state === undefined ? planned : inherit(state, planned, options.steering);
-  const hosts = options.endpoints.map(({ host = '::' }) => host);
   const { mode, reason } = chooseSteering(state?.steering ?? options.steering, {
     capabilities: capabilities(),
     placements: workers,

@@ -2,9 +2,17 @@
 // workers.
 import { type EventEmitter, once } from 'node:events';
 
+import { affinity } from '../affinity.js';
+import { capabilities } from '../capabilities.js';
+import { native } from '../native.js';
+import { readCardMap } from '../rss/card/host.js';
+import type { CardMap } from '../rss/card/map.js';
+import type { RssConfig } from '../rss/config.js';
+import { bucketOwners, distribute } from '../rss/topology.js';
 import { ShmSegment } from '../shm/segment.js';
-import { AdminSocket } from './admin.js';
+import { AdminSocket, summarize } from './admin.js';
 import { BucketOwnership } from './bucket-ownership.js';
+import { CardWatch, observed } from './card-watch.js';
 import { type ServerEvents, warning, type WorkerInfo } from './events.js';
 import { countersSize, heartbeat, movedBuckets } from './layout.js';
 import type { Lifecycle } from './lifecycle.js';
@@ -12,8 +20,8 @@ import { Listeners } from './listeners.js';
 import type { WorkerInit } from './messages.js';
 import { Misdirections } from './misdirections.js';
 import { type CheckedOptions, terminateAfterMs } from './options.js';
-import { makePlan, type ServerPlan } from './plan.js';
-import type { BucketMove } from './rebalance.js';
+import { hostsOf, makePlan, type ServerPlan } from './plan.js';
+import { type BucketMove, movesBetween } from './rebalance.js';
 import { readStats, type ServerStats } from './stats.js';
 import { steeringMode } from './steering/index.js';
 import { type Successor, Upgrade, type UpgradeOptions } from './upgrade.js';
@@ -21,7 +29,8 @@ import { startWatches } from './watches.js';
 import { WorkerPool } from './worker-pool.js';
 
 export class RunningServer {
-  readonly plan: ServerPlan;
+  /** Its configuration changes with the network card; the rest stays. */
+  plan: ServerPlan;
   readonly listeners: Listeners;
   readonly ownership: BucketOwnership;
   readonly misdirections = new Misdirections();
@@ -32,6 +41,7 @@ export class RunningServer {
   readonly #counters: ShmSegment;
   readonly #upgrade = new Upgrade();
   #admin: AdminSocket | undefined;
+  #card: CardWatch | undefined;
   #stopWatches: () => void = () => undefined;
   /** The predecessor has been notified, and does not go on with the listeners. */
   #inPlace = false;
@@ -77,6 +87,11 @@ export class RunningServer {
       warning: (message, code) => this.#warn(message, code),
       misdirected: (samples) => this.misdirections.add(samples),
     });
+    const { workers: wanted } = options;
+    if (typeof wanted === 'number' && wanted > workers.length) {
+      const message = `${workers.length} workers instead of ${wanted}: one for each bucket`;
+      this.#warn(message, 'RSS_FEWER_WORKERS');
+    }
     for (const message of this.listeners.warnings) this.#warn(message, 'RSS_BUFFERS');
   }
 
@@ -87,6 +102,7 @@ export class RunningServer {
       stats: () => this.stats(),
       beats: () => this.plan.workers.map(({ workerIndex }) => this.#beat(workerIndex)[0]!),
       ownership: this.ownership,
+      kernelBuckets: this.plan.config.source === 'kernel',
     };
     this.#stopWatches = startWatches(watched, this.#options, {
       idle: (index) =>
@@ -98,9 +114,21 @@ export class RunningServer {
         this.#events.emit('worker-blocked', { ...this.#info(index), blockedMs });
         if (replaceBlocked) void this.pool.kill(index, 'blocked');
       },
+      full: () =>
+        this.#warn(
+          `${this.#options.maxConnections} connections are open: further clients wait`,
+          'RSS_CONNECTION_LIMIT',
+        ),
+      mispredicted: (flows) =>
+        this.#warn(
+          `${flows} flows of connect() have other hashes than the kernel's key gives: the card ` +
+            'has a key of its own, and connect({ bucket }) through it fails with ENOTSUP',
+          'RSS_HASH_KEY',
+        ),
       unbalanced: ({ moves, tooHot }) => this.move(moves, tooHot),
       warning: (message, code) => this.#warn(message, code),
     });
+    if (this.plan.config.card !== undefined) this.#watchCard(this.plan.config.card);
     this.#inPlace = true;
     predecessor?.ready();
   }
@@ -113,6 +141,7 @@ export class RunningServer {
       pid: process.pid,
       time: Date.now(),
       steering: this.plan.steering,
+      rss: summarize(this.plan.config),
       misdirections: this.misdirections.all,
       ...this.stats(),
     });
@@ -178,6 +207,7 @@ export class RunningServer {
   /** See RssServer.close(). `hurry` ends the waiting; it is aborted here when workers are late. */
   async close(timeout: number, hurry: AbortController): Promise<void> {
     this.#stopWatches();
+    this.#card?.close();
     const upgraded = await this.#upgrade.cancel();
     const inherited = this.#options.predecessor !== undefined && !this.#inPlace;
     const shared = upgraded || inherited;
@@ -198,7 +228,7 @@ export class RunningServer {
 
   #workerInit(workerIndex: number): Omit<WorkerInit, 'generation'> {
     const { plan, ownership } = this;
-    const { worker, workerData, datagramSize, stream, admin } = this.#options;
+    const { worker, workerData, datagramSize, stream, admin, handoff } = this.#options;
     return {
       workerIndex,
       cpu: plan.workers[workerIndex]!.cpu,
@@ -209,6 +239,9 @@ export class RunningServer {
       config: plan.config,
       steering: plan.steering,
       handoff: plan.handoff,
+      // Of a flow without an id nothing is known that another worker could use, unless all flows
+      // come to one worker.
+      handoffUnhashed: plan.config.source !== 'card' || !plan.kernelSpreads || handoff === 'always',
       countMisdirected: steeringMode(plan.steering).bucketChoosesWorker,
       forward: plan.forward,
       table: ownership.table,
@@ -218,6 +251,31 @@ export class RunningServer {
       stream,
       measureDelay: admin !== undefined,
     };
+  }
+
+  #watchCard(card: CardMap): void {
+    const { table } = this.ownership;
+    const hosts = hostsOf(this.#options.endpoints);
+    const { interface: only } = this.#options;
+    const setConfig = (config: RssConfig) => (this.plan = { ...this.plan, config });
+    this.#card = new CardWatch(this.plan.config, card, {
+      readMap: () => readCardMap({ hosts, interface: only, allowedCpus: affinity.process() }),
+      samples: () => native.takeFlowSamples(table).map(observed),
+      want: (count) => native.wantFlowSamples(table, count),
+      withoutId: () => this.stats().total.withoutId,
+      learnt: (key, udp4Tuple) => native.setCardKey(table, key, udp4Tuple),
+      moved: (config) => {
+        setConfig(config);
+        const { placements, owners } = this.ownership;
+        const wanted = distribute(placements, config.bucketMap, capabilities().cpuDomains);
+        this.move(movesBetween(owners, bucketOwners(wanted)), []);
+      },
+      useless: (config) => {
+        setConfig(config);
+        native.ignoreFlowIds(table);
+      },
+      warning: (message, code) => this.#warn(message, code),
+    });
   }
 
   #info(workerIndex: number): WorkerInfo {

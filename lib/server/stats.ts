@@ -17,7 +17,9 @@ import {
  * with a full queue of the owner they count as `inboxFull` too. `served` connections were given to
  * the worker module; `served` minus `closed` are open. Bytes are payload. `requests` are counted by
  * the worker module: context.countRequests(). Accepting paused `acceptPauses` times at
- * `maxConnections`, for `acceptPausedUs` microseconds.
+ * `maxConnections`, for `acceptPausedUs` microseconds. `mispredicted` connections and UDP sockets
+ * of connect() have a flow id that is not the hash by the configuration's key. To `withoutId`
+ * connections and datagrams a network card that places flows gave no flow id.
  */
 export type Counters = Record<CounterName, number>;
 

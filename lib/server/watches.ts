@@ -1,6 +1,7 @@
 // What is watched while a server serves: idle and blocked workers, and the load of buckets.
 import type { BucketOwnership } from './bucket-ownership.js';
 import { watchBlocked } from './blocked-watch.js';
+import { watchCounter } from './counter-watch.js';
 import { watchIdle } from './idle-watch.js';
 import { LoadWatch, type RebalanceDecision } from './rebalance.js';
 import type { ServerStats } from './stats.js';
@@ -12,11 +13,15 @@ export interface Watched {
   /** Last heartbeat of each worker. */
   beats(): number[];
   ownership: BucketOwnership;
+  /** Whether flow ids are the kernel's, so that predictions can be checked. */
+  kernelBuckets: boolean;
 }
 
 export interface Findings {
   idle(workerIndex: number): void;
   blocked(workerIndex: number, blockedMs: number): void;
+  full(): void;
+  mispredicted(flows: number): void;
   unbalanced(decision: RebalanceDecision): void;
   warning(message: string, code: string): void;
 }
@@ -24,11 +29,15 @@ export interface Findings {
 /** Starts watching; the result ends it. */
 export function startWatches(
   server: Watched,
-  settings: { blockedAfter: number; rebalance: 'auto' | 'never' },
+  settings: { maxConnections: number; blockedAfter: number; rebalance: 'auto' | 'never' },
   findings: Findings,
 ): () => void {
   const stops = [watchIdle(() => server.stats(), findings.idle)];
-  const { blockedAfter, rebalance } = settings;
+  const { maxConnections, blockedAfter, rebalance } = settings;
+  if (server.kernelBuckets)
+    stops.push(watchCounter(() => server.stats(), 'mispredicted', findings.mispredicted));
+  if (maxConnections > 0)
+    stops.push(watchCounter(() => server.stats(), 'acceptPauses', findings.full));
   if (blockedAfter > 0)
     stops.push(watchBlocked(() => server.beats(), blockedAfter, findings.blocked));
   const { fixedBecause, movable } = server.ownership;

@@ -16,8 +16,9 @@ export interface SendResult {
   acked: boolean;
   /**
    * The memory may be overwritten, because it was copied, or another machine has acknowledged it,
-   * or `sync` has waited for it. False for a receiver on this host, whose receive queue may still
-   * point to the pages: then give up the whole segment, or renew its pages.
+   * or `sync` (SF_SYNC of FreeBSD up to 15) has waited for it. False for a receiver on this host,
+   * whose receive queue may still point to the pages: then give up the whole segment, or renew its
+   * pages.
    */
   reusable: boolean;
 }

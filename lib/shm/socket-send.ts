@@ -19,7 +19,8 @@ const pollMs = 10; // peers delay acknowledgements by up to 40 ms
 function checkSend(range: SendRange, options: SendOptions) {
   const checked = checkTable('sendSegment()', sendTable, options);
   const { zeroCopy, threshold, sync, ...rest } = checked;
-  if (sync && !native.hasSyncSend) throw unsupported('sendfile', 'SF_SYNC is only on FreeBSD');
+  if (sync && !native.hasSyncSend)
+    throw unsupported('sendfile', 'SF_SYNC is only on FreeBSD up to 15');
   return {
     ...range,
     ...rest,

@@ -35,8 +35,9 @@ export class Datagrams {
   /**
    * Connects a UDP socket to a peer and returns its number, which is never 0. What the peer sends
    * goes to the `datagrams` callback. Throws system errors; with `bucket` EADDRNOTAVAIL when no
-   * source port from 32,768 on is both free and in the bucket. If the kernel hashes addresses alone
-   * (`udpHash` '2-tuple'), all ports are in the same bucket.
+   * source port from 32,768 on is both free and in the bucket, and ENOTSUP once datagrams have
+   * shown that the network card hashes by another key than the kernel's. If the kernel hashes
+   * addresses alone (`udpHash` '2-tuple'), all ports are in the same bucket.
    */
   connect(options: PeerOptions): number {
     const peer = checkPeer(options, this.#buckets);

@@ -47,6 +47,7 @@ export class WorkerRuntime {
         defaultBucket: init.placements[init.workerIndex]?.buckets[0] ?? 0,
         streams: this.#streams?.engine,
         handOff: init.handoff,
+        handOffUnhashed: init.handoffUnhashed,
         forward: init.forward,
         countMisdirected: init.countMisdirected,
         counters,

@@ -110,7 +110,8 @@ export class Streams {
   /**
    * Begins to connect and returns the connection. Later open() is called for it, or close() with
    * the error. Output may be sent at once; it waits for the connection. Throws system errors; with
-   * `bucket` EADDRNOTAVAIL when no source port from 32,768 on is both free and in the bucket.
+   * `bucket` EADDRNOTAVAIL when no source port from 32,768 on is both free and in the bucket, and
+   * ENOTSUP once flows have shown that the network card hashes by another key than the kernel's.
    */
   connect(options: ConnectOptions): number {
     if ('path' in options) {

@@ -1,5 +1,7 @@
 #include "bindings/bucket_table.h"
 
+#include <string.h>
+
 #include <map>
 #include <mutex>
 
@@ -39,6 +41,49 @@ Napi::Value SetOwners(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// setCardKey(id, key, udp4Tuple)
+Napi::Value SetCardKey(const Napi::CallbackInfo& info) {
+  auto table = FindBucketTable(info[0].As<Napi::Number>().Uint32Value());
+  auto bytes = ElementsFromJs<uint8_t>(info[1]);
+  RssKey key;
+  if (table == nullptr || bytes.length != key.size()) return info.Env().Undefined();
+  memcpy(key.data(), bytes.data, key.size());
+  table->predictor().SetCardKey(key, BoolFromJs(info[2]));
+  return info.Env().Undefined();
+}
+
+// ignoreFlowIds(id)
+Napi::Value IgnoreFlowIds(const Napi::CallbackInfo& info) {
+  auto table = FindBucketTable(info[0].As<Napi::Number>().Uint32Value());
+  if (table != nullptr) table->classifier().IgnoreIds();
+  return info.Env().Undefined();
+}
+
+// takeFlowSamples(id): see lib/native.ts
+Napi::Value TakeFlowSamples(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  auto flows = Napi::Array::New(env);
+  auto table = FindBucketTable(info[0].As<Napi::Number>().Uint32Value());
+  if (table == nullptr) return flows;
+  for (const FlowSample& one : table->samples().Take()) {
+    auto row = Napi::Object::New(env);
+    row.Set("transport", one.transport == Transport::kTcp ? "tcp" : "udp");
+    row.Set("flowId", one.flow.flow_id);
+    row.Set("hashType", one.flow.hash_type);
+    row.Set("peer", ToJs(env, one.peer.Unmapped()));
+    row.Set("local", ToJs(env, one.local.Unmapped()));
+    flows.Set(flows.Length(), row);
+  }
+  return flows;
+}
+
+// wantFlowSamples(id, count)
+Napi::Value WantFlowSamples(const Napi::CallbackInfo& info) {
+  auto table = FindBucketTable(info[0].As<Napi::Number>().Uint32Value());
+  if (table != nullptr) table->samples().Want(static_cast<size_t>(IntFromJs(info[1])));
+  return info.Env().Undefined();
+}
+
 // destroyBucketTable(id): closes what waits in its inboxes, once no engine uses it any more
 Napi::Value Destroy(const Napi::CallbackInfo& info) {
   std::shared_ptr<BucketTable> last;
@@ -64,6 +109,10 @@ std::shared_ptr<BucketTable> FindBucketTable(uint32_t id) {
 void RegisterBucketTable(Napi::Env env, Napi::Object exports) {
   Export(env, exports, "createBucketTable", Create);
   Export(env, exports, "setBucketOwners", SetOwners);
+  Export(env, exports, "setCardKey", SetCardKey);
+  Export(env, exports, "takeFlowSamples", TakeFlowSamples);
+  Export(env, exports, "wantFlowSamples", WantFlowSamples);
+  Export(env, exports, "ignoreFlowIds", IgnoreFlowIds);
   Export(env, exports, "destroyBucketTable", Destroy);
 }
 

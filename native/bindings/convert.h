@@ -80,7 +80,7 @@ void RegisterAffinity(Napi::Env env, Napi::Object exports);
 void RegisterThreadUsage(Napi::Env env, Napi::Object exports);
 void RegisterSocket(Napi::Env env, Napi::Object exports);
 void RegisterRangeSender(Napi::Env env, Napi::Object exports);
-void RegisterRecording(Napi::Env env, Napi::Object exports);
+void RegisterCards(Napi::Env env, Napi::Object exports);
 void RegisterShm(Napi::Env env, Napi::Object exports);
 void RegisterBucketTable(Napi::Env env, Napi::Object exports);
 void RegisterStreamEngine(Napi::Env env, Napi::Object exports);

@@ -40,6 +40,12 @@ RssConfig RssConfigFromJs(Napi::Object object) {
   if (key.length == config.key.size()) memcpy(config.key.data(), key.data, config.key.size());
   config.udp_4tuple = TextFromJs(object.Get("udpHash")) == "4-tuple";
   config.bucket_to_cpu = IntsFromJs(object.Get("bucketMap"));
+  if (TextFromJs(object.Get("source")) == "card") {
+    config.card.buckets = std::max(static_cast<int>(config.bucket_to_cpu.size()), 1);
+    Napi::Value card = object.Get("card");
+    if (card.IsObject())
+      config.card.queue_bucket = IntsFromJs(card.As<Napi::Object>().Get("queueBucket"));
+  }
   return config;
 }
 

@@ -47,6 +47,7 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
     WorkerOptions options;
     options.accept.default_bucket = IntFromJs(settings.Get("defaultBucket"));
     options.accept.hand_off = BoolFromJs(settings.Get("handOff"));
+    options.accept.hand_off_unhashed = BoolFromJs(settings.Get("handOffUnhashed"));
     options.count_misdirected = BoolFromJs(settings.Get("countMisdirected"));
     DatagramOptions& datagrams = options.datagrams;
     datagrams.forward = BoolFromJs(settings.Get("forward"));

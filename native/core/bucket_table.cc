@@ -18,6 +18,7 @@ void Take(std::deque<T>* from, size_t limit, std::vector<T>* to) {
 BucketTable::BucketTable(RssConfig config, const std::vector<int>& bucket_to_worker, int workers,
                          int most_connections)
     : classifier_(std::move(config)),
+      samples_(classifier_.config().has_card() ? FlowSamples::kMost : 0),
       limit_(most_connections),
       epochs_(static_cast<size_t>(workers)) {
   for (int worker : bucket_to_worker) {

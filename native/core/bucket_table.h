@@ -12,7 +12,8 @@
 
 #include "core/connection_limit.h"
 #include "core/epochs.h"
-#include "core/flow.h"
+#include "core/flow_predictor.h"
+#include "core/flow_samples.h"
 #include "core/unique_fd.h"
 
 namespace rss {
@@ -53,6 +54,9 @@ class BucketTable {
               int most_connections = 0);
 
   const FlowClassifier& classifier() const { return classifier_; }
+  FlowClassifier& classifier() { return classifier_; }
+  FlowPredictor& predictor() { return predictor_; }
+  FlowSamples& samples() { return samples_; }
   int workers() const { return static_cast<int>(wakers_.size()); }
   int owner(int bucket) const { return buckets_[bucket]->owner.load(std::memory_order_relaxed); }
   // Moves buckets together with their inboxes. `bucket_to_worker` has as many buckets as before.
@@ -93,6 +97,8 @@ class BucketTable {
   void Wake(int worker);
 
   FlowClassifier classifier_;
+  FlowPredictor predictor_{classifier_};
+  FlowSamples samples_;
   ConnectionLimit limit_;  // outlives the buckets, which hold places
   std::vector<std::unique_ptr<Bucket>> buckets_;
   std::vector<std::unique_ptr<Wakeup>> wakers_;

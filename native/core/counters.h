@@ -24,8 +24,11 @@ struct BucketCounters {
   double closed;               // of those served, the ones that have ended
   double accept_pauses;        // how often accepting paused at the limit of connections
   double accept_paused_us;     // total length of the pauses that have ended
+  double mispredicted;         // flows of this worker's own sockets: see FlowPredictor::Check()
+  double without_id;           // connections and datagrams to whose bucket the card gave no id
+  double unused[6];
 };
-static_assert(sizeof(BucketCounters) == 128, "two cache lines, so that workers share none");
+static_assert(sizeof(BucketCounters) % 64 == 0, "whole cache lines, so that workers share none");
 
 // Names of the fields above, in order, for the readers in JavaScript.
 constexpr const char* kCounterNames[] = {"accepted",           "served",
@@ -35,7 +38,8 @@ constexpr const char* kCounterNames[] = {"accepted",           "served",
                                          "datagramsOut",       "datagramsForwarded",
                                          "datagramsTruncated", "datagramsDropped",
                                          "requests",           "closed",
-                                         "acceptPauses",       "acceptPausedUs"};
+                                         "acceptPauses",       "acceptPausedUs",
+                                         "mispredicted",       "withoutId"};
 constexpr size_t kCounterStride = sizeof(BucketCounters) / sizeof(double);
 
 }  // namespace rss

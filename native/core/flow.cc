@@ -20,9 +20,21 @@ Flow FlowClassifier::Hash(Transport transport, const SocketAddress& peer,
 
 Flow FlowClassifier::Classify(Transport transport, const KernelFlow& kernel,
                               const SocketAddress& peer, const SocketAddress& local) const {
-  if (config_.kernel && HashTypeHasBucket(kernel.hash_type))
-    return Flow{kernel.flow_id, kernel.hash_type, config_.BucketOf(kernel.flow_id), true};
+  if (uses_ids()) {
+    int bucket = BucketOf(kernel);
+    if (bucket >= 0) return Flow{kernel.flow_id, kernel.hash_type, bucket, true};
+  }
   return Hash(transport, peer, local);
+}
+
+int FlowClassifier::BucketOf(const KernelFlow& kernel) const {
+  if (!config_.has_card())
+    return HashTypeHasBucket(kernel.hash_type) ? config_.BucketOf(kernel.flow_id) : -1;
+  uint32_t type = StripInner(kernel.hash_type);
+  if (type == kHashTypeNone) return -1;
+  const std::vector<int>& queues = config_.card.queue_bucket;
+  if (type != kHashTypeOpaque || queues.empty()) return config_.BucketOf(kernel.flow_id);
+  return kernel.flow_id < queues.size() ? queues[kernel.flow_id] : -1;
 }
 
 }  // namespace rss

@@ -3,6 +3,8 @@
 
 #include <stdint.h>
 
+#include <atomic>
+
 #include "core/rss_config.h"
 
 namespace rss {
@@ -22,19 +24,29 @@ struct Flow {
   bool from_kernel = false;  // false: flow id and bucket are our own Toeplitz hash
 };
 
-// Classifies flows by an RSS configuration. Immutable, so that threads may share it.
+// Classifies flows by an RSS configuration. Threads may share it.
 class FlowClassifier {
  public:
   explicit FlowClassifier(RssConfig config)
-      : config_(std::move(config)), hasher_(config_.key, config_.algorithm) {}
+      : config_(std::move(config)),
+        hasher_(config_.key, config_.algorithm),
+        uses_ids_(config_.kernel || config_.has_card()) {}
 
   const RssConfig& config() const { return config_; }
+
+  // Whether the kernel's flow ids have a part in the classification.
+  bool uses_ids() const { return uses_ids_.load(std::memory_order_relaxed); }
+  // Whether a flow came by a card without an id that says where it belongs.
+  bool lacks_id(const Flow& flow) const { return config_.has_card() && !flow.from_kernel; }
+  // For a card whose ids turn out to say nothing. Other threads may classify meanwhile.
+  void IgnoreIds() { uses_ids_.store(false, std::memory_order_relaxed); }
 
   // The kernel's flow id is used when the buckets are the kernel's and the type says that it is an
   // RSS hash. (IP_RSSBUCKETID is never used: over IPv4, FreeBSD reports bucket 0 for unhashed
   // flows.) Everything else is hashed here as RSS would have hashed it. That includes type 63
   // (OPAQUE), whose flow id may be a card's own hash of addresses and ports (igb), or a queue's
-  // number (vtnet), while the kernel's buckets for UDP are by addresses.
+  // number (vtnet), while the kernel's buckets for UDP are by addresses. If the buckets are a
+  // card's, ids of all types are used: the card has chosen the queue by this very id.
   Flow Classify(Transport transport, const KernelFlow& kernel, const SocketAddress& peer,
                 const SocketAddress& local) const;
 
@@ -42,8 +54,12 @@ class FlowClassifier {
   Flow Hash(Transport transport, const SocketAddress& peer, const SocketAddress& local) const;
 
  private:
+  // The bucket of an id, or -1 when it says nothing.
+  int BucketOf(const KernelFlow& kernel) const;
+
   RssConfig config_;
   RssHasher hasher_;
+  std::atomic<bool> uses_ids_;
 };
 
 }  // namespace rss

@@ -13,9 +13,18 @@ namespace rss {
 constexpr int kMaxBits = 7;  // RSS_MAXBITS: at most 128 buckets
 constexpr int kMaxRssCpus = 64;
 
+// What a network card's own hash says, on a kernel without options RSS.
+struct CardLayout {
+  int buckets = 0;  // 0: there is no such card. A bucket is the remainder of a flow id.
+  // Ids of type OPAQUE are numbers of queues, and these are the queues' buckets; -1: not a queue.
+  // Empty: such ids are hashes like others.
+  std::vector<int> queue_bucket;
+};
+
 struct RssConfig {
-  bool kernel = false;  // false: a virtual configuration
-  std::string reason;   // why a virtual configuration stands in for the kernel's
+  bool kernel = false;  // the kernel's; with neither this nor a card, a virtual configuration
+  CardLayout card;
+  std::string reason;  // why a virtual configuration stands in for the kernel's
   HashAlgorithm algorithm = HashAlgorithm::kToeplitz;
   RssKey key = kDefaultKey;
   bool key_readable = true;  // false: the kernel's may not be read; this is FreeBSD's default
@@ -28,9 +37,13 @@ struct RssConfig {
   bool udp_4tuple = false;
   std::vector<int> bucket_to_cpu;
 
-  int buckets() const { return 1 << bits; }
+  bool has_card() const { return card.buckets > 0; }
+  int buckets() const { return has_card() ? card.buckets : 1 << bits; }
   uint32_t mask() const { return (1u << bits) - 1; }
-  int BucketOf(uint32_t hash) const { return static_cast<int>(hash & mask()); }
+  int BucketOf(uint32_t hash) const {
+    if (has_card()) return static_cast<int>(hash % static_cast<uint32_t>(card.buckets));
+    return static_cast<int>(hash & mask());
+  }
 };
 
 // Strict reader of net.inet.rss.bucket_mapping, "0:0 1:1 2:0 3:1": every bucket exactly once, one

@@ -93,13 +93,19 @@ size_t Acceptor::Accept(Listener* listener) {
     at_limit_ = false;
     if (listener->has_flows()) {
       KernelFlow kernel;
-      if (table.classifier().config().kernel) kernel = GetKernelFlow(connection.fd.get()).value;
+      if (table.classifier().uses_ids()) {
+        kernel = GetKernelFlow(connection.fd.get()).value;
+        table.samples().Add(Transport::kTcp, kernel, connection.peer, connection.local);
+      }
       connection.flow =
           table.classifier().Classify(Transport::kTcp, kernel, connection.peer, connection.local);
     } else {
       connection.flow.bucket = options_.default_bucket;
     }
-    context_.counter(connection.flow.bucket).accepted += 1;
+    BucketCounters& counter = context_.counter(connection.flow.bucket);
+    counter.accepted += 1;
+    if (listener->has_flows() && table.classifier().lacks_id(connection.flow))
+      counter.without_id += 1;
     if (!listener->has_flows() || !HandOff(&connection)) receiver_->Receive(std::move(connection));
   }
   return kAcceptsPerTurn;
@@ -109,6 +115,8 @@ size_t Acceptor::Accept(Listener* listener) {
 bool Acceptor::HandOff(Connection* connection) {
   int bucket = connection->flow.bucket;
   if (context_.owns(bucket)) return false;
+  // Nothing is known of the CPU that its packets reach.
+  if (!connection->flow.from_kernel && !options_.hand_off_unhashed) return false;
   log_->Add(Transport::kTcp, connection->flow, connection->peer, connection->local);
   if (!options_.hand_off) return false;
   BucketCounters& counter = context_.counter(bucket);

@@ -20,8 +20,9 @@ class AcceptSink {
 };
 
 struct AcceptorOptions {
-  bool hand_off = false;   // give connections to their bucket's owner
-  int default_bucket = 0;  // the bucket of Unix connections; also counts pauses
+  bool hand_off = false;          // give connections to their bucket's owner
+  bool hand_off_unhashed = true;  // also those whose bucket is not by an id of the kernel
+  int default_bucket = 0;         // the bucket of Unix connections; also counts pauses
 };
 
 class Acceptor {

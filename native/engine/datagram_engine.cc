@@ -45,7 +45,8 @@ struct DatagramEngine::ConnectedSocket final : PolledSocket {
   DatagramEngine* engine;
   uint32_t id = 0;
   SocketAddress local, peer;
-  Flow flow;  // of all datagrams from the peer
+  Flow flow;               // of all datagrams from the peer
+  bool predicted = false;  // the kernel has not confirmed `flow` yet
 };
 
 // The socket that sends a reply. Both pointers are null once it has been closed.
@@ -106,14 +107,15 @@ Result<uint32_t> DatagramEngine::Connect(const Connecting& how) {
   const FlowClassifier& classifier = context_.table->classifier();
   Connecting sized = how;
   sized.datagram_size = static_cast<int>(options_.cell_size);
-  auto fd = rss::Connect(sized, &classifier);
+  auto fd = rss::Connect(sized, &context_.table->predictor());
   if (!fd.ok()) return fd.failure;
   auto socket = std::make_unique<ConnectedSocket>(this, std::move(*fd));
   Status status = ConnectionAddresses(socket->fd(), &socket->local, &socket->peer);
   if (status.ok()) status = socket->Register(context_.loop);
   if (status.ok()) status = socket->Watch();
   if (!status.ok()) return status.failure;
-  socket->flow = classifier.Hash(Transport::kUdp, socket->peer, socket->local);
+  socket->flow = context_.table->predictor().Predict(Transport::kUdp, socket->peer, socket->local);
+  socket->predicted = classifier.uses_ids() && ReportFlows(socket->fd(), true).ok();
   uint32_t id = ids_.Allocate();
   if (id == 0) return MakeFailure(EMFILE, "connect", "too many connected sockets");
   socket->id = id;
@@ -178,8 +180,10 @@ bool DatagramEngine::Classify(ReceivedDatagram* row, const BoundSocket& socket) 
     local = row->info.destination;
     local.set_port(socket.address.port());
   }
-  row->flow =
-      context_.table->classifier().Classify(Transport::kUdp, row->info.flow, row->peer, local);
+  BucketTable& table = *context_.table;
+  row->flow = table.classifier().Classify(Transport::kUdp, row->info.flow, row->peer, local);
+  table.samples().Add(Transport::kUdp, row->info.flow, row->peer, local);
+  if (table.classifier().lacks_id(row->flow)) context_.counter(row->flow.bucket).without_id += 1;
   if (context_.owns(row->flow.bucket)) return true;
   log_->Add(Transport::kUdp, row->flow, row->peer, local);
   return !options_.forward || !Forward(*row);
@@ -231,8 +235,23 @@ void DatagramEngine::DeliverForwarded(const std::vector<ForwardedDatagram>& forw
   }
 }
 
+// Compares the flow of the first datagram with the prediction, and no others: connected sockets
+// receive without control messages, which cost as much as the payload.
+void DatagramEngine::CheckPrediction(ConnectedSocket* socket) {
+  socket->predicted = false;
+  BucketTable& table = *context_.table;
+  KernelFlow kernel = NextFlow(socket->fd());
+  table.samples().Add(Transport::kUdp, kernel, socket->peer, socket->local);
+  Flow flow = table.classifier().Classify(Transport::kUdp, kernel, socket->peer, socket->local);
+  (void)ReportFlows(socket->fd(), false);
+  if (!table.predictor().Check(Transport::kUdp, flow, socket->peer, socket->local))
+    context_.counter(flow.bucket).mispredicted += 1;
+  if (flow.from_kernel) socket->flow = flow;
+}
+
 void DatagramEngine::ReceiveConnected(ConnectedSocket* socket) {
   const uint32_t id = socket->id;
+  if (socket->predicted) CheckPrediction(socket);
   for (int batch = 0; batch < kBatchesPerTurn; ++batch) {
     int first = static_cast<int>(waiting_);
     int received = batcher_.ReceiveConnected(socket->fd(), first, options_.slab, options_.stride,

@@ -75,6 +75,7 @@ class DatagramEngine {
   struct Outlet;
 
   void Receive(BoundSocket* socket);
+  void CheckPrediction(ConnectedSocket* socket);
   void ReceiveConnected(ConnectedSocket* socket);
   static void OnTurnEnd(uv_check_t* check);
   void DeliverConnected();

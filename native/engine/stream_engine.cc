@@ -108,8 +108,17 @@ void StreamEngine::OnConnected(StreamConnection* c) {
   c->phase = c->phase == Phase::kConnecting ? Phase::kOpen : Phase::kFinishing;
   SocketAddress local, peer;
   Flow flow;
-  if (ConnectionAddresses(c->fd.get(), &local, &peer).ok() && local.family() != AF_UNIX)
-    flow = table_->classifier().Classify(Transport::kTcp, KernelFlow(), peer, local);
+  if (ConnectionAddresses(c->fd.get(), &local, &peer).ok() && local.family() != AF_UNIX) {
+    const FlowClassifier& classifier = table_->classifier();
+    KernelFlow kernel;
+    if (classifier.uses_ids()) {
+      kernel = GetKernelFlow(c->fd.get()).value;
+      table_->samples().Add(Transport::kTcp, kernel, peer, local);
+    }
+    flow = classifier.Classify(Transport::kTcp, kernel, peer, local);
+    if (!table_->predictor().Check(Transport::kTcp, flow, peer, local))
+      options_.counters[flow.bucket].mispredicted += 1;
+  }
   Touch(c);
   ReportOpened(c, flow);
   SendQueued(c);

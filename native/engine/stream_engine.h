@@ -93,7 +93,7 @@ class StreamEngine final : public ConnectionReceiver,
   bool has_waiting() const override { return false; }
   // Begins to connect. The connection will be reported as opened, or as closed with its error.
   Result<uint32_t> Connect(Result<UniqueFd> socket, bool is_unix);
-  const FlowClassifier& classifier() const { return table_->classifier(); }
+  const FlowPredictor& predictor() const { return table_->predictor(); }
   // Sends output in the order of its rows. Drops rows of closed connections.
   void Flush(const OutputRow* rows, size_t count);
   // Registers a source of output; returns its index for OutputRow::source. Plain memory must

@@ -58,6 +58,28 @@ struct SystemValue {
 // when there is no such name, ENOTSUP outside FreeBSD.
 Result<std::vector<SystemValue>> ReadSystemValues(const std::string& name);
 
+// --- Network cards ------------------------------------------------------------------------------
+
+struct NetworkInterface {
+  std::string name;    // as ifconfig(8) has it: "igb0", or renamed
+  std::string device;  // as its driver has it: "igb0"
+  std::string kind;    // of one that the kernel creates on request: "lagg"; empty: a card
+  bool up = false;
+  std::vector<SocketAddress> addresses;
+  std::vector<std::string> below;  // ports of a lagg(4), the parent of a vlan(4)
+};
+// ENOTSUP outside FreeBSD.
+Result<std::vector<NetworkInterface>> ReadInterfaces();
+
+// How a card hashes and where that leads, as far as its driver says.
+struct CardHash {
+  std::vector<uint8_t> key;  // empty: not said
+  std::vector<int> table;    // redirection table: receive queues. Empty: not said
+  int queues = 0;            // 0: not said
+};
+// SIOCGIFRSSKEY; Linux: ETHTOOL_GRSSH, ETHTOOL_GRXFHINDIR, ETHTOOL_GRXRINGS.
+Result<CardHash> ReadCardHash(const std::string& interface);
+
 // --- CPUs ---------------------------------------------------------------------------------------
 
 // The CPUs that this process may use: cpuset(1), jail, taskset, container.

@@ -34,6 +34,7 @@ int Summary();  // prints "N passed, N failed, N skipped"; the exit status
 // One file each.
 void TestCore();
 void TestSteeringPrograms();
+void TestInterfaces();
 void TestBucketTable();
 void TestConfiguration();
 void TestSystemValues();

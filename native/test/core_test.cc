@@ -6,7 +6,7 @@
 #include "core/byte_queue.h"
 #include "core/connection_ids.h"
 #include "core/epochs.h"
-#include "core/flow.h"
+#include "core/flow_predictor.h"
 #include "core/hash_type.h"
 #include "test/check.h"
 
@@ -286,6 +286,108 @@ void TestClassification() {
         "hash type names");
 }
 
+uint32_t HashBy(const RssKey& key, const SocketAddress& peer, const SocketAddress& local) {
+  uint8_t tuple[kMaxTupleSize];
+  return RssHasher(key).Hash(tuple, TupleBytes(peer, local, true, tuple));
+}
+
+// Buckets of network cards, on a kernel without options RSS. igb, em and vtnet as observed.
+void TestCards() {
+  SocketAddress peer = At("66.9.149.187", 2794), local = At("161.142.100.80", 1766);
+  constexpr uint32_t kId = 0x12345675;
+  constexpr int kSoftware = -1;
+  const CardLayout table{128, {}}, threads{3, {}}, queues{3, {0, 1, 2}}, half{128, {0, -1, 2}};
+  struct Row {
+    const char* card;
+    CardLayout layout;
+    KernelFlow said;
+    int bucket;
+  };
+  const Row rows[] = {
+      {"igb, TCP", table, {kId, kHashTypeTcpIpv4}, 0x75},
+      {"igb, TCP, inner headers", table, {kId, kHashTypeTcpIpv4 | kHashTypeInner}, 0x75},
+      {"igb, UDP", table, {kId, kHashTypeOpaque}, 0x75},
+      {"em, UDP over IPv6", table, {kId, kHashTypeIpv6Ex}, 0x75},
+      {"igb, no id", table, {kId, kHashTypeNone}, kSoftware},
+      {"igb, queued to three netisr threads", threads, {kId, kHashTypeTcpIpv4}, kId % 3},
+      {"vtnet, three queues", queues, {2, kHashTypeOpaque}, 2},
+      {"vtnet, no such queue", queues, {3, kHashTypeOpaque}, kSoftware},
+      {"mlx5, a queue that is not used", half, {1, kHashTypeOpaque}, kSoftware},
+      {"mlx5, a hash", half, {kId, kHashTypeTcpIpv4}, 0x75},
+  };
+  for (const Row& row : rows) {
+    RssConfig config = VirtualRssConfig({0, 1, 2, 3}, 3, "");
+    config.card = row.layout;
+    FlowClassifier classifier(config);
+    Flow flow = classifier.Classify(Transport::kTcp, row.said, peer, local);
+    bool believed = row.bucket != kSoftware;
+    int software = static_cast<int>(0x51ccc178u % static_cast<uint32_t>(row.layout.buckets));
+    Check(flow.from_kernel == believed && flow.bucket == (believed ? row.bucket : software),
+          std::string("card: ") + row.card);
+    classifier.IgnoreIds();
+    flow = classifier.Classify(Transport::kTcp, row.said, peer, local);
+    Check(!flow.from_kernel && flow.bucket == software,
+          std::string("card, ids ignored: ") + row.card);
+  }
+
+  RssConfig config = VirtualRssConfig({0, 1, 2, 3}, 3, "");
+  config.card = table;
+  FlowClassifier classifier(config);
+  FlowPredictor predictor(classifier);
+  auto predicted = [&] { return predictor.Predict(Transport::kTcp, peer, local).flow_id; };
+  Check(predicted() == 0x51ccc178 && predictor.Trusts(Transport::kTcp, local),
+        "card: predictions by the default key until its own is known");
+  RssKey key = kDefaultKey;
+  key[0] ^= 0x80;
+  predictor.SetCardKey(key, false);
+  Check(predicted() == HashBy(key, peer, local) &&
+            classifier.Hash(Transport::kTcp, peer, local).flow_id == 0x51ccc178,
+        "card: predictions by its key, flows without an id by the default key");
+  Flow flow = classifier.Classify(Transport::kTcp, {kId, kHashTypeTcpIpv4}, peer, local);
+  Check(predictor.Check(Transport::kTcp, flow, peer, local) &&
+            predictor.Trusts(Transport::kTcp, local),
+        "card: a wrong prediction is no reason to give up");
+
+  FlowSamples samples(2);
+  auto add = [&](int port, uint32_t type) {
+    samples.Add(Transport::kUdp, {kId, type}, At("10.0.0.1", port), local);
+  };
+  add(1, kHashTypeNone);
+  add(2, kHashTypeIpv4);
+  add(2, kHashTypeIpv4);
+  add(3, kHashTypeIpv4);
+  add(4, kHashTypeIpv4);
+  Check(samples.Take().size() == 2 && samples.Take().empty(), "card: two samples of two flows");
+  samples.Want(1);
+  add(5, kHashTypeIpv4);
+  add(6, kHashTypeIpv4);
+  Check(samples.Take().size() == 1, "card: one more");
+}
+
+void TestPrediction() {
+  RssConfig config = VirtualRssConfig({0, 1, 2, 3}, 3, "");
+  config.kernel = true;
+  FlowClassifier classifier(config);
+  FlowPredictor predictor(classifier);
+  SocketAddress peer = At("66.9.149.187", 2794), local = At("161.142.100.80", 1766);
+  SocketAddress same = At("161.142.100.80", 9), other = At("10.0.0.1", 1766);
+  auto seen = [&](uint32_t id, uint32_t type) {
+    Flow flow = classifier.Classify(Transport::kTcp, {id, type}, peer, local);
+    return predictor.Check(Transport::kTcp, flow, peer, local);
+  };
+  Check(predictor.BucketOf(Transport::kTcp, peer, local) == (0x51ccc178 & 7), "prediction: bucket");
+  Check(seen(0x51ccc178, kHashTypeTcpIpv4) && seen(0x51ccc178, kHashTypeTcpIpv4 | kHashTypeInner),
+        "prediction: confirmed by the kernel's flow id");
+  Check(seen(0x323e8fc2, kHashTypeIpv4) && seen(3, kHashTypeOpaque) && seen(0, kHashTypeNone) &&
+            predictor.Trusts(Transport::kTcp, local),
+        "prediction: other hash types say nothing about the key");
+  Check(!seen(0x12345678, kHashTypeTcpIpv4) && !predictor.Trusts(Transport::kTcp, local) &&
+            !predictor.Trusts(Transport::kTcp, same),
+        "prediction: another flow id of the same type refutes it, for the address");
+  Check(predictor.Trusts(Transport::kTcp, other) && predictor.Trusts(Transport::kUdp, local),
+        "prediction: other addresses and UDP are not affected");
+}
+
 void TestByteQueue() {
   ByteQueue queue;
   std::string model;
@@ -353,6 +455,8 @@ void TestCore() {
   TestCpuList();
   TestAddresses();
   TestClassification();
+  TestCards();
+  TestPrediction();
 }
 
 }  // namespace rss_test

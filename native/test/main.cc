@@ -30,6 +30,7 @@ int main() {
   TestBucketTable();
   TestConfiguration();
   TestSystemValues();
+  TestInterfaces();
   TestAffinity();
   TestOptions();
   TestTcpGroups();

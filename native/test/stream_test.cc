@@ -91,18 +91,26 @@ void TestBuckets(Transport transport, const SocketAddress& server, const std::st
   RssConfig config = VirtualRssConfig({0, 1, 2, 3}, 4, "");
   config.udp_4tuple = true;
   FlowClassifier classifier(config);
+  FlowPredictor predictor(classifier);
   Connecting how = To(server);
   how.transport = transport;
   int right = 0;
   SocketAddress local, peer;
   for (how.bucket = 0; how.bucket < 16; ++how.bucket) {
-    auto chosen = Connect(how, &classifier);
+    auto chosen = Connect(how, &predictor);
     if (!chosen.ok() || !Await(chosen.value.get(), POLLOUT) ||
         !ConnectionAddresses(chosen.value.get(), &local, &peer).ok())
       continue;
     if (classifier.Hash(transport, peer, local).bucket == how.bucket) ++right;
   }
   Check(right == 16, name + ": connects from a port of each bucket", std::to_string(right));
+  Flow other = classifier.Hash(transport, peer, local);
+  other.from_kernel = true;
+  other.flow_id ^= 1;
+  predictor.Check(transport, other, peer, local);
+  how.bucket = 0;
+  CheckFails(Connect(how, &predictor), ENOTSUP,
+             name + ": chooses no port behind a card with a key of its own");
   how.local = local;
   how.local.set_port(0);
   how.bucket = -1;

@@ -9,6 +9,7 @@ import { after, describe, it } from 'node:test';
 
 import { skipWithout } from '../helpers/features.js';
 import { answering, freePorts, RawClient, serveExample } from '../helpers/memcached.js';
+import { atMost } from '../helpers/wait.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'memcached-clients-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -44,7 +45,7 @@ describe('libmemcached’s tools', { skip: skipWithout('memccat') }, () => {
 });
 
 describe('twemproxy', { skip: skipWithout('nutcracker') }, () => {
-  it('in front of two servers', { timeout: 60_000 }, async () => {
+  it('in front of two servers', atMost(60_000), async () => {
     const servers = [await serveExample('-t', '2'), await serveExample('-t', '2')];
     const [port, statistics] = (await freePorts(2)) as [number, number];
     const configuration = path.join(folder, 'nutcracker.yml');

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 
 import { skipWithout } from '../helpers/features.js';
 import { RawClient, type Served, serveExample, serveMemcached } from '../helpers/memcached.js';
+import { atMost } from '../helpers/wait.js';
 
 const longKey = 'k'.repeat(250);
 const tooLong = 'k'.repeat(251);
@@ -109,7 +110,7 @@ test('answers equal those of memcached', { skip: skipWithout('memcached') }, asy
     real = await serveMemcached('-m', '64');
     ours = await serveExample('-t', '2');
     for (const [name, script] of Object.entries(scripts)) {
-      await t.test(name, { timeout: 20_000 }, async () => {
+      await t.test(name, atMost(20_000), async () => {
         const [expected, got] = [await run(real!.port, script), await run(ours!.port, script)];
         assert.equal(got, expected);
         assert.notEqual(expected, '');

@@ -6,6 +6,8 @@ import net from 'node:net';
 import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
+import { until } from './wait.js';
+
 const main = fileURLToPath(new URL('../../examples/memcached/main.js', import.meta.url));
 
 // Servers that a failed test leaves running end with its file.
@@ -36,19 +38,17 @@ export async function freePort(): Promise<number> {
   return port!;
 }
 
-export async function answering(port: number, child: ChildProcess): Promise<void> {
-  for (let i = 0; i < 400; i++) {
-    if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}`);
+export function answering(port: number, child: ChildProcess): Promise<void> {
+  const connects = async () => {
     const socket = net.connect(port, '127.0.0.1');
     const open = await once(socket, 'connect').then(
       () => true,
       () => false,
     );
     socket.destroy();
-    if (open) return;
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-  throw new Error('the server does not answer');
+    return open;
+  };
+  return until('it answered', connects, child);
 }
 
 async function serve(command: string, args: string[], port: number): Promise<Served> {
@@ -59,11 +59,13 @@ async function serve(command: string, args: string[], port: number): Promise<Ser
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
   const exited = once(child, 'exit') as Promise<[number | null]>;
-  await answering(port, child);
-  // The example prints "serving:" when all its workers serve. Connections may be accepted before.
-  while (command === process.execPath && !output.includes('serving:')) {
-    const ended = await Promise.race([once(child.stdout, 'data').then(() => false), exited]);
-    if (ended !== false) throw new Error(`the server ended: ${output}`);
+  // The example says so when all its workers serve. Connections may be accepted before.
+  const ready = args.includes('syslog') ? ' serves with ' : 'serving:';
+  try {
+    await answering(port, child);
+    if (command === process.execPath) await until('it served', () => output.includes(ready), child);
+  } catch (error) {
+    throw new Error(`${(error as Error).message}\n${output}`, { cause: error });
   }
   return {
     port,

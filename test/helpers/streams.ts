@@ -5,6 +5,8 @@ import net from 'node:net';
 import { createServer, type RssServer, type SendResult, type ServerOptions } from 'freebsd-rss';
 import type { StreamStatistics } from 'freebsd-rss/worker';
 
+import { until } from './wait.js';
+
 const worker = new URL('../fixtures/stream-worker.js', import.meta.url);
 
 export async function serveStreams(options: Partial<ServerOptions> = {}): Promise<RssServer> {
@@ -127,11 +129,8 @@ export interface WorkerState extends StreamStatistics {
   rss: number;
 }
 
-/** Waits until `holds()` is true, at most half a minute. */
-export async function eventually(holds: () => boolean | Promise<boolean>): Promise<boolean> {
-  for (let i = 0; i < 600; i++) {
-    if (await holds()) return true;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  return false;
+/** Waits until `holds()` is true, and fails after the limit. */
+export async function eventually(holds: () => boolean | Promise<boolean>): Promise<true> {
+  await until('the condition holds', holds);
+  return true;
 }

@@ -171,6 +171,7 @@ describe('wrong uses of a descriptor are errors', () => {
         defaultBucket: 0,
         streams: undefined,
         handOff: false,
+        handOffUnhashed: true,
         forward: false,
         countMisdirected: true,
         counters: new Float64Array(counterStride),

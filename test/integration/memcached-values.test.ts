@@ -9,6 +9,7 @@ import { skipWithout } from '../helpers/features.js';
 import { RawClient, serveExample } from '../helpers/memcached.js';
 import { fill, wrongWords } from '../helpers/pattern.js';
 import { readSlowly } from '../helpers/values.js';
+import { atMost } from '../helpers/wait.js';
 
 const keys = 24;
 const sizes = [2 ** 16, 70_000, 150_000, 500_000, 1_000_000];
@@ -92,7 +93,7 @@ async function change(port: number, enough: () => boolean): Promise<number> {
 }
 
 describe('large values that change while they are sent', () => {
-  it('every byte of every answer is right', { timeout: 600_000 }, async () => {
+  it('every byte of every answer is right', atMost(600_000), async () => {
     const server = await serveExample('-t', '2', '-m', '16');
     const readers = Array.from({ length: 10 }, () => new AnswerReader());
     const bytes = () => readers.reduce((sum, reader) => sum + reader.bytes, 0);
@@ -109,7 +110,7 @@ describe('large values that change while they are sent', () => {
 
   it(
     'memory stays bounded when no client reads',
-    { skip: skipWithout('resident-memory'), timeout: 300_000 },
+    { skip: skipWithout('resident-memory'), ...atMost(300_000) },
     async () => {
       const server = await serveExample('-t', '2', '-m', '16');
       const residentMemory = () => {

@@ -11,7 +11,7 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { freeUdpPort, RawClient, serveExample } from '../helpers/memcached.js';
-import { soon } from '../helpers/net.js';
+import { soon, until } from '../helpers/wait.js';
 
 const main = fileURLToPath(new URL('../../examples/memcached/main.js', import.meta.url));
 
@@ -37,14 +37,37 @@ describe('the memcached example', () => {
     assert.equal(spawnSync(process.execPath, [main, '--help']).status, 0);
   });
 
-  it('ends with 1 and one line when the port is taken', async () => {
+  it('ends with 1 and the reason when the port is taken', async () => {
     const server = await serveExample('-t', '1');
     const { status, stderr } = spawnSync(process.execPath, [main, '-p', String(server.port)], {
       encoding: 'utf8',
     });
     assert.equal(status, 1);
-    assert.match(stderr, /^memcached: \w+ EADDRINUSE: .*127\.0\.0\.1:\d+\)\n$/);
+    const [starts, error, ...more] = stderr.split('\n');
+    assert.match(starts!, /^\d{4}-\S+Z info: process \d+ starts$/);
+    assert.match(error!, /^\d{4}-\S+Z error: \w+ EADDRINUSE: .*127\.0\.0\.1:\d+\)$/);
+    assert.deepEqual(more, ['']);
     await server.stop();
+  });
+
+  it('logs its life once, for syslog without a time', async () => {
+    const server = await serveExample('-t', '2', '-o', 'syslog', '-c', '1');
+    const [one, two] = [new RawClient(server.port), new RawClient(server.port)];
+    await one.ask('get k\r\n');
+    await until('the limit is logged', () => server.output().includes('further clients wait'));
+    one.close();
+    await two.ask('get k\r\n');
+    two.close();
+    const process = `process ${server.child.pid}`;
+    assert.equal(await server.stop(), 0);
+    assert.deepEqual(server.output().split('\n'), [
+      `info: ${process} starts`,
+      `info: ${process} serves with 2 workers`,
+      'warning: 1 connections are open: further clients wait',
+      `info: ${process} stops: SIGTERM`,
+      `info: ${process} has stopped`,
+      '',
+    ]);
   });
 
   it('serves a Unix socket instead of the network', async () => {
@@ -54,8 +77,8 @@ describe('the memcached example', () => {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     let output = '';
-    while (!output.includes('serving:'))
-      output += ((await once(child.stdout, 'data')) as [Buffer])[0].toString();
+    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    await until('it serves', () => output.includes('serving:'), child);
     assert.match(output, new RegExp(`^serving: +unix ${file}$`, 'm'));
     assert.equal(statSync(file).mode & 0o777, 0o600);
     const socket = net.connect(file);

@@ -14,6 +14,7 @@ import { createServer } from 'freebsd-rss';
 import { skipWithout } from '../helpers/features.js';
 import { freeUdpPort, RawClient, type Served, serveExample } from '../helpers/memcached.js';
 import { harmVictim, inParallel, randomLoopback, sourceIn } from '../helpers/net.js';
+import { atMost, firstOutput, until } from '../helpers/wait.js';
 
 const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
@@ -67,7 +68,7 @@ async function othersAreAnswered<T>(
 }
 
 describe('memcached under', () => {
-  it('10,000 clients that request and never read', { timeout: 120_000 }, async (t) => {
+  it('10,000 clients that request and never read', atMost(120_000), async (t) => {
     const server = await serveExample('-t', '2', '-c', '20000', '-m', '64');
     const setter = new RawClient(server.port);
     const value = 'v'.repeat(1000);
@@ -78,7 +79,7 @@ describe('memcached under', () => {
       const args = [script, `${server.port}`, '10000', 'get k', '100'];
       const clients = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] });
       const exited = once(clients, 'exit');
-      await once(clients.stdout, 'data');
+      await firstOutput(clients);
       await setTimeout(1000);
       // 100 KB each, of which a worker keeps 64 MiB at most. The kernel's share is not counted.
       checkMemory(3 * 2 ** 26, `${mebibytes(1e9)} asked for`);
@@ -89,7 +90,7 @@ describe('memcached under', () => {
     assert.equal(await server.stop(), 0);
   });
 
-  it('1,000 clients that request large values and never read', { timeout: 120_000 }, async (t) => {
+  it('1,000 clients that request large values and never read', atMost(120_000), async (t) => {
     const server = await serveExample('-t', '2', '-c', '2000', '-m', '16');
     const setter = new RawClient(server.port);
     for (const key of ['a', 'b', 'c'])
@@ -143,12 +144,10 @@ describe('memcached under', () => {
       }),
     );
     const client = new RawClient(server.port);
-    let stats = '';
-    for (let i = 0; i < 1000 && !stats.includes('STAT curr_connections 1\r\n'); i++) {
-      await setTimeout(20);
-      stats = await client.ask('stats\r\n', 'END\r\n');
-    }
-    assert.match(stats, /STAT curr_connections 1\r\n/);
+    await until('they are gone', async () => {
+      const stats = await client.ask('stats\r\n', 'END\r\n');
+      return stats.includes('STAT curr_connections 1\r\n');
+    });
     client.close();
     assert.equal(await server.stop(), 0);
   });
@@ -217,7 +216,9 @@ describe('memcached under', () => {
   );
 });
 
-it('a full inbox: the rest is served where it was accepted, and counted', async (t) => {
+// One address of FreeBSD's has too few ports below those that the kernel chooses.
+const skip = skipWithout('loopback-net');
+it('a full inbox: the rest is served where it was accepted, and counted', { skip }, async (t) => {
   const worker = new URL('../fixtures/report-worker.js', import.meta.url);
   const options = { steering: 'single', handoff: 'always', workers: 2, buckets: 2 } as const;
   const host = '127.0.0.1';
@@ -225,22 +226,23 @@ it('a full inbox: the rest is served where it was accepted, and counted', async 
   const server = await createServer({ worker, tcp: { host }, ...options }).listen();
   const { port } = server.addresses[0]!;
   await harmVictim(port, 'block-exit 120000', 'sleeping\n');
-  const { buckets: its } = server.workers[1]!;
+  // A kernel with RSS gives it several buckets, and each has an inbox.
+  const [its] = server.workers[1]!.buckets;
   const accepted = () => server.stats().total.handedOff + server.stats().total.inboxFull;
   const before = accepted();
   const sockets: net.Socket[] = [];
   let answered = 0;
   await inParallel(count, 200, async () => {
-    const socket = net.connect(sourceIn(server, (bucket) => its.includes(bucket)));
+    const socket = net.connect(sourceIn(server, (bucket) => bucket === its));
     socket.on('data', () => answered++);
     socket.on('error', () => undefined);
     sockets.push(socket);
     await once(socket, 'connect');
     socket.write('report\n');
   });
-  while (accepted() < before + count) await setTimeout(20);
+  await until('all are accepted', () => accepted() >= before + count);
   await server.terminateWorker(1);
-  while (answered < count) await setTimeout(20);
+  await until('all are answered', () => answered >= count);
   const { total, workers } = server.stats();
   t.diagnostic(`${total.handedOff} handed over, ${total.inboxFull} found the inbox full`);
   assert.ok(total.inboxFull >= count - 4096 && total.inboxFull < count);

@@ -4,15 +4,19 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { after, before, describe, it } from 'node:test';
 
-import { createServer, type Rebalance, type RssServer } from 'freebsd-rss';
+import { createServer, type Rebalance, rssConfig, type RssServer } from 'freebsd-rss';
 
 import { skipWithout } from '../helpers/features.js';
-import { type Answer, inParallel, report, soon, sourceIn } from '../helpers/net.js';
+import { type Answer, inParallel, report, sourceIn } from '../helpers/net.js';
+import { limitMs, soon } from '../helpers/wait.js';
 
 const worker = new URL('../fixtures/report-worker.js', import.meta.url);
 const host = '127.0.0.1';
 const workers = 4;
 const buckets = 32;
+
+/** A kernel with RSS has its own number of buckets. A load on few of them cannot be spread. */
+const few = rssConfig({ buckets }).buckets < 4 * workers && 'the kernel has too few buckets';
 
 /** `count` connections, 80 % of them in these buckets. */
 function skewed(server: RssServer, hot: number[], count: number): Promise<Answer[]> {
@@ -30,7 +34,7 @@ function skew(answers: Answer[]): number {
 }
 
 for (const steering of ['listen-bucket', 'bpf-toeplitz', 'reuseport-lb', 'single'] as const)
-  describe(`rebalancing, ${steering}`, { skip: skipWithout(steering) }, () => {
+  describe(`rebalancing, ${steering}`, { skip: skipWithout(steering) || few }, () => {
     let server: RssServer;
     const options = {
       worker,
@@ -83,8 +87,8 @@ for (const steering of ['listen-bucket', 'bpf-toeplitz', 'reuseport-lb', 'single
         undefined,
         [],
         [0],
-        Array(buckets).fill(workers),
-        Array(buckets).fill(-1),
+        Array(server.config.buckets).fill(workers),
+        Array(server.config.buckets).fill(-1),
       ])
         assert.throws(() => server.rebalance(owners as number[]), { name: /^(Type|Range)Error$/ });
     });
@@ -97,7 +101,7 @@ for (const steering of ['listen-bucket', 'bpf-toeplitz', 'reuseport-lb', 'single
         assert.ok(first > 2.5, `${first} of the mean`);
         let last = first;
         const began = performance.now();
-        while (last >= 1.3 && performance.now() - began < 30_000)
+        while (last >= 1.3 && performance.now() - began < limitMs)
           last = skew(await skewed(automatic, hot, 400));
         t.diagnostic(`${first.toFixed(2)} of the mean, then ${last.toFixed(2)}`);
         assert.ok(last < 1.3, `${last} of the mean`);

@@ -120,6 +120,17 @@ describe('close()', () => {
     assert.deepEqual({ bytesIn, bytesOut }, { bytesIn: 10, bytesOut: 10 });
   });
 
+  it('has no more workers than buckets', async () => {
+    const server = createServer({ worker, tcp: { host }, workers: 9, buckets: 4 });
+    const warnings: string[] = [];
+    server.on('warning', (warning) => warnings.push((warning as Error & { code: string }).code));
+    await server.listen();
+    assert.equal(server.workers.length, Math.min(9, server.config.buckets));
+    assert.ok(server.workers.every(({ buckets }) => buckets.length > 0));
+    assert.deepEqual(warnings, server.workers.length < 9 ? ['RSS_FEWER_WORKERS'] : []);
+    await server.close();
+  });
+
   it('counts what has been sent, not what waits when a connection is reset', async () => {
     const server = createServer({ worker: fixture('flooding-worker'), tcp: { host }, workers: 1 });
     await server.listen();

@@ -13,7 +13,8 @@ import { after, describe, it } from 'node:test';
 import { createServer, type RssServer, ShmSegment } from 'freebsd-rss';
 
 import { pieceSize, type ProxyData } from '../fixtures/proxy-worker.js';
-import { assertNoLeak, openDescriptors, portOf, soon } from '../helpers/net.js';
+import { assertNoLeak, openDescriptors, portOf } from '../helpers/net.js';
+import { soon } from '../helpers/wait.js';
 import { echoOf, eventually, serveStreams, StreamClient } from '../helpers/streams.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'rss-'));

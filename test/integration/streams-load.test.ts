@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 
 import { inParallel, portOf } from '../helpers/net.js';
 import { echoOf, eventually, request, serveStreams, StreamClient } from '../helpers/streams.js';
+import { firstOutput } from '../helpers/wait.js';
 
 const connectAll = (server: Parameters<typeof StreamClient.to>[0], count: number) =>
   inParallel(count, 100, () => StreamClient.to(server));
@@ -59,12 +60,12 @@ describe('many connections', () => {
     const script = fileURLToPath(new URL('../fixtures/idle-clients.js', import.meta.url));
     const port = portOf(server);
     const warmUp = started(process.execPath, [script, String(port), '500']);
-    await once(warmUp.stdout, 'data');
+    await firstOutput(warmUp);
     await ended(warmUp);
     assert.ok(await eventually(async () => (await control.statistics()).connections === 1));
     const { rss } = await control.statistics();
     const clients = started(process.execPath, [script, String(port), String(count)]);
-    await once(clients.stdout, 'data');
+    await firstOutput(clients);
     assert.ok(await eventually(async () => (await control.statistics()).connections === count + 1));
     const each = ((await control.statistics()).rss - rss) / count;
     assert.ok(each <= 1024, `${each.toFixed(0)} bytes each`);
@@ -92,7 +93,7 @@ describe('running out of', () => {
   it('descriptors: accepting pauses without spinning, and goes on later', async () => {
     const script = fileURLToPath(new URL('../fixtures/few-descriptors.js', import.meta.url));
     const child = started('sh', ['-c', `ulimit -n 60; exec "${process.execPath}" "${script}"`]);
-    const [line] = (await once(child.stdout, 'data')) as [Buffer];
+    const line = await firstOutput(child);
     const port = Number(line.toString());
     const clients = await inParallel(80, 80, () =>
       StreamClient.connect({ port, host: '127.0.0.1' }),

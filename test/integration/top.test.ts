@@ -15,7 +15,7 @@ import parsePrometheus from 'parse-prometheus-text-format';
 
 import { skipWithout } from '../helpers/features.js';
 import { RawClient, type Served, serveExample } from '../helpers/memcached.js';
-import { soon } from '../helpers/net.js';
+import { soon, until } from '../helpers/wait.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'rss-top-'));
 const socket = path.join(folder, 'admin');
@@ -127,8 +127,7 @@ describe('freebsd-rss top', () => {
         await once(asking, 'close');
         assert.match(answer, /\}\n$/);
       }
-      for (let i = 0; i < 100 && descriptors() > before; i++) await setTimeout(20);
-      assert.ok(descriptors() <= before);
+      await until('their sockets are closed', () => descriptors() <= before);
     },
   );
 

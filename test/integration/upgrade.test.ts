@@ -21,6 +21,7 @@ import {
   type Served,
   serveExample,
 } from '../helpers/memcached.js';
+import { atMost, firstOutput, limitMs, until } from '../helpers/wait.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'rss-upgrade-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -30,7 +31,7 @@ const readPid = (file: string) => Number(readFileSync(file, 'latin1'));
 /** Sends SIGUSR2 to the process until another one has taken its place. */
 async function upgrade(pidFile: string): Promise<void> {
   const pid = readPid(pidFile);
-  for (let i = 0; i < 300; i++) {
+  await until('a new process has taken over', async () => {
     // A signal may come while the process before still serves clients, while the upgrade is under
     // way, or after the process has ended and before its successor has written the file.
     try {
@@ -40,9 +41,8 @@ async function upgrade(pidFile: string): Promise<void> {
     }
     await setTimeout(50);
     const now = readPid(pidFile);
-    if (now !== 0 && now !== pid) return;
-  }
-  throw new Error('no process has taken over');
+    return now !== 0 && now !== pid;
+  });
 }
 
 /** The command of a successor with these options. */
@@ -61,17 +61,16 @@ function successor(name: string, options: object): string[] {
 async function stop(server: Served, pidFile: string): Promise<void> {
   const pid = readPid(pidFile);
   process.kill(pid, 'SIGTERM');
-  for (let i = 0; i < 200; i++) {
-    const refused = await new Promise((resolve) => {
-      const socket = net.connect(server.port, '127.0.0.1');
-      socket.on('connect', () => socket.destroy());
-      socket.on('error', () => resolve(true));
-      socket.on('close', () => resolve(false));
-    });
-    if (refused === true) return;
-    await setTimeout(50);
-  }
-  throw new Error('the last process still listens');
+  await until(
+    'the last process has stopped listening',
+    () =>
+      new Promise((resolve) => {
+        const socket = net.connect(server.port, '127.0.0.1');
+        socket.on('connect', () => socket.destroy());
+        socket.on('error', () => resolve(true));
+        socket.on('close', () => resolve(false));
+      }),
+  );
 }
 
 /** Clients that connect, set, get and disconnect without pause. They record wrong answers. */
@@ -139,7 +138,7 @@ class DatagramClient {
   async #run(port: number): Promise<void> {
     while (!this.#stop) {
       const socket = dgram.createSocket('udp4');
-      const answered = once(socket, 'message', { signal: AbortSignal.timeout(3000) });
+      const answered = once(socket, 'message', { signal: AbortSignal.timeout(limitMs / 20) });
       socket.send(Buffer.from('\0\0\0\0\0\x01\0\0get key-0\r\n', 'latin1'), port, '127.0.0.1');
       await answered.then(
         () => this.answers++,
@@ -162,7 +161,7 @@ describe('memcached, upgraded under load', () => {
   for (const steering of steerings)
     it(
       `${steering}: ${upgrades} times, ${clients} clients`,
-      { skip: skipWithout(steering), timeout: 120_000 },
+      { skip: skipWithout(steering), ...atMost(120_000) },
       async (t) => {
         const pidFile = path.join(folder, steering);
         const udpPort = await freeUdpPort();
@@ -265,7 +264,7 @@ describe('memcached, upgraded', () => {
     const main = 'dist/examples/memcached/main.js';
     const args = [main, '-s', socketPath, '-t', '1', '-P', pidFile];
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-    await once(child.stdout, 'data');
+    await firstOutput(child);
     const ask = async (request: string) => {
       const socket = net.connect(socketPath);
       socket.write(request);
@@ -278,7 +277,7 @@ describe('memcached, upgraded', () => {
     if (child.exitCode === null) await once(child, 'exit');
     assert.equal(await ask('get k\r\n'), 'VALUE k 0 1\r\n1\r\nEND\r\n');
     process.kill(readPid(pidFile), 'SIGTERM');
-    while (existsSync(socketPath)) await setTimeout(20);
+    await until('the socket is removed', () => !existsSync(socketPath));
   });
 
   it('examples/upgrade: HTTP goes on in a new process', async () => {
@@ -292,7 +291,7 @@ describe('memcached, upgraded', () => {
       for (const [, pid] of chunk.toString().matchAll(/process (\d+) serves/g))
         pids.push(Number(pid));
     });
-    while (pids.length === 0) await setTimeout(20);
+    await until('it serves', () => pids.length > 0, child);
     let answers = 0;
     let stopped = false;
     const asking = (async () => {
@@ -307,7 +306,7 @@ describe('memcached, upgraded', () => {
     process.kill(child.pid!, 'SIGUSR2');
     const [code] = (await once(child, 'exit')) as [number];
     assert.equal(code, 0);
-    while (pids.length < 2) await setTimeout(20);
+    await until('the new process serves', () => pids.length > 1);
     const before = answers;
     const more = (async () => {
       while (answers < before + 10) await setTimeout(20);
@@ -375,7 +374,7 @@ describe('memcached, upgraded', () => {
     const worker = new URL('../fixtures/report-worker.js', import.meta.url);
     const tcp = { host: '127.0.0.1' };
     const server = await createServer({ worker, workers: 1, tcp }).listen();
-    const fail = (code: string, timeout = 20_000) =>
+    const fail = (code: string, timeout = limitMs) =>
       server.upgrade({ command: [process.execPath, '-e', code], timeout });
     await assert.rejects(fail('process.exit(7)'), {
       code: 'ERR_RSS_UPGRADE',

@@ -18,14 +18,16 @@ import { skipWithout, steerings } from '../helpers/features.js';
 import {
   assertNoLeak,
   datagram,
+  endings,
   harmVictim,
   inParallel,
+  nextPort,
   openDescriptors,
   portOf,
   randomLoopback,
   request,
-  soon,
 } from '../helpers/net.js';
+import { soon, until } from '../helpers/wait.js';
 
 const worker = new URL('../fixtures/report-worker.js', import.meta.url);
 const host = '127.0.0.1';
@@ -84,19 +86,17 @@ class Traffic {
 
   constructor(server: RssServer, ownedByVictim: (source: string, port: number) => boolean) {
     const port = portOf(server);
-    let next = 20_000;
     this.#done = inParallel(clients, clients, async () => {
       while (!this.#stop) {
         const localAddress = randomLoopback();
-        const localPort = 20_000 + (next++ % 40_000);
+        const localPort = nextPort();
         try {
           await request({ host, port, localAddress, localPort });
           this.answered++;
         } catch (error) {
           const { code } = error as NodeJS.ErrnoException;
           if (code === 'EADDRINUSE') continue; // another process uses our source port
-          const reset = code === 'ECONNRESET' || code === 'ECLOSED' || code === 'EPIPE';
-          if (reset && ownedByVictim(localAddress, localPort)) this.lost++;
+          if (endings.includes(code ?? '') && ownedByVictim(localAddress, localPort)) this.lost++;
           else this.unexpected.push(error);
         }
       }
@@ -169,7 +169,7 @@ for (const steering of steerings) {
               { workerIndex: victim, generation: round },
             );
           }
-          while (traffic.answered < 100) await new Promise((resolve) => setTimeout(resolve, 20));
+          await until('100 connections are answered', () => traffic.answered >= 100);
           await traffic.stop();
           flood.stop();
           assert.ok(flood.answered > 0);

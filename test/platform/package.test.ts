@@ -7,6 +7,7 @@ import path from 'node:path';
 import { after, it } from 'node:test';
 
 import { skipWithout } from '../helpers/features.js';
+import { atMost } from '../helpers/wait.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'rss-package-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -64,7 +65,7 @@ it('npm pack has what the package needs, and nothing else', (t) => {
 
 it(
   'a prebuilt addon is installed without a compiler, and loads',
-  { skip: thisSystem ? skipWithout('zig') : 'linux-x64 with glibc is missing', timeout: 900_000 },
+  { skip: thisSystem ? skipWithout('zig') : 'linux-x64 with glibc is missing', ...atMost(900_000) },
   () => {
     const built = spawnSync(process.execPath, ['scripts/prebuild.mjs', 'linux-x64-glibc'], {
       encoding: 'utf8',

@@ -16,10 +16,11 @@ import { pathsOfInodes, pathsOfSockstat } from '../../cli/admin-socket.js';
 import { examine, exitStatus } from '../../cli/checks.js';
 import { configuration, addressAndPort } from '../../cli/command.js';
 import type { Facts } from '../../cli/facts.js';
-import { findFlows } from '../../cli/flows.js';
+import { findFlows, keyWarning } from '../../cli/flows.js';
 import { hashes } from '../../cli/hash.js';
 import { table } from '../../cli/table.js';
 import { addressBytes } from '../../lib/rss/tuple.js';
+import { configOf } from '../helpers/card-config.js';
 
 function command(...args: string[]) {
   return spawnSync(process.execPath, ['dist/cli/main.js', ...args], { encoding: 'utf8' });
@@ -28,7 +29,7 @@ function command(...args: string[]) {
 describe('freebsd-rss', () => {
   for (const args of [
     ['--help'],
-    ...['info', 'doctor', 'hash', 'flows', 'load', 'top', 'record', 'replay'].map((c) => [
+    ...['info', 'doctor', 'hash', 'flows', 'load', 'top', 'learn', 'record', 'replay'].map((c) => [
       c,
       '--help',
     ]),
@@ -45,6 +46,7 @@ describe('freebsd-rss', () => {
     [['inform'], /no command "inform"; there are info, doctor, hash, flows, load, top/],
     [['constructor'], /no command "constructor"/],
     [['info', '--jsn'], /--jsn/],
+    [['learn', '10.0.0.1'], /one address and port/],
     [['load', '--sources', '/none', 'udp://127.0.0.1:9'], /ENOENT.*\/none/],
     [['load', '--sources', 'package.json', 'udp://127.0.0.1:9'], /is no IP address/],
     [['hash', '10.0.0.1'], /a source and a destination/],
@@ -142,6 +144,20 @@ describe('hash', () => {
 });
 
 describe('flows', () => {
+  it('warns of a card with a key of its own', () => {
+    const interfaces = { em0: [{ address: '10.0.0.2' }], igb0: [{ address: '10.0.0.3' }] };
+    const cards = [
+      { name: 'em0', driver: 'em', description: 'Intel(R) 82574L' },
+      { name: 'igb0', driver: 'igb', description: 'Intel(R) 82576' },
+    ];
+    const warn = (server: string, major: number) =>
+      keyWarning(server, interfaces as never, cards, major);
+    assert.match(warn('10.0.0.2', 15)!, /^em0 hashes by a key of its own/);
+    assert.match(warn('10.0.0.3', 13)!, /^igb0/);
+    assert.equal(warn('10.0.0.3', 14), undefined);
+    assert.equal(warn('10.0.0.4', 14), undefined);
+  });
+
   const rows: [string, number | undefined, string, number, number][] = [
     ['10.0.0.2', 80, '10.1.0.0/24', 128, 3],
     ['10.0.0.2', undefined, '10.1.0.0/16', 128, 3],
@@ -227,6 +243,13 @@ describe('top', () => {
       time,
       pid: 1234567,
       steering: 'bpf-toeplitz',
+      rss: {
+        source: 'card',
+        buckets: 128,
+        reason: undefined,
+        cards: ['igb0', 'igb1'],
+        queueCpus: Array.from({ length: 64 }, (_, cpu) => cpu),
+      },
       workers: [{ loopDelayP99Us: 1e9 }],
       buckets: Array.from({ length: 128 }, (_, bucket) => ({
         bucket,
@@ -255,7 +278,7 @@ describe('top', () => {
           hashedBy: 'software',
         },
       ],
-    }) as Partial<ServerSnapshot> as ServerSnapshot;
+    }) as unknown as ServerSnapshot;
 
   for (const height of [4, 6, 7, 23, 200])
     it(`fits ${height} lines of 79 columns, whatever the numbers`, () => {
@@ -319,12 +342,27 @@ describe('doctor', () => {
     assert.equal(exitStatus(examine(facts({}))), 0);
   });
 
-  it('names the lines of a kernel without RSS, with PCBGROUP up to 13', () => {
-    const check = 'RSS in the kernel';
-    assert.deepEqual(linesFor(facts({}, { rssConfig: no }), check), ['options RSS']);
-    const old = facts({}, { rssConfig: no, release: '13.2-RELEASE' });
-    assert.deepEqual(linesFor(old, check), ['options RSS', 'options PCBGROUP']);
-    assert.equal(exitStatus(examine(old)), 1);
+  it('sends nobody to build a kernel: it says what the card gives, or why it gives nothing', () => {
+    const without = (config: RssConfig) =>
+      facts({ plan: { ...facts({}).plan, config } }, { rssConfig: no });
+    const found = (one: Facts) =>
+      examine(one).filter(({ check }) => ['placement', 'receive queues'].includes(check));
+    const igb = found(without(configOf('igb')));
+    assert.equal(igb[0]!.grade, 'ok');
+    assert.match(igb[0]!.message, /by igb0: 4 receive queues on CPU 0, 1, 2, 3.*options RSS/);
+    assert.equal(igb.length, 1);
+    const three = found(without(configOf('igb-3q')));
+    assert.deepEqual(three[1]!.fix!.lines, [
+      'dev.igb.0.iflib.override_nrxqs="4"',
+      'dev.igb.0.iflib.override_qs_enable="1"',
+    ]);
+    const vtnet = found(without(configOf('vtnet')));
+    assert.equal(vtnet[1]!.grade, 'warning');
+    assert.deepEqual(vtnet[1]!.fix!.lines[0], 'cpuset -l 1 -x 35');
+    const vmx = found(without({ ...rssConfig(), reason: 'vmx0: it has one receive queue' }));
+    assert.match(vmx[0]!.message, /none: vmx0: it has one receive queue/);
+    for (const { fix } of [...igb, ...three, ...vtnet, ...vmx])
+      assert.doesNotMatch(fix?.lines.join() ?? '', /options RSS/);
   });
 
   it('calls one netisr thread a problem with RSS, and warns of it without', () => {
@@ -334,8 +372,10 @@ describe('doctor', () => {
       'net.isr.maxthreads="-1"',
       'net.isr.bindthreads="1"',
     ]);
-    const generic = grades(facts({}, { netisrThreads: 1, rssConfig: no }));
-    assert.equal(generic['netisr threads'], 'warning');
+    const generic = facts({}, { netisrThreads: 1, rssConfig: no });
+    assert.equal(grades(generic)['netisr threads'], 'warning');
+    const direct = { ...generic, sysctls: { 'net.isr.dispatch': 'direct' } };
+    assert.equal(grades(direct)['netisr threads'], undefined);
   });
 
   it('warns of netisr threads that are not bound, and says how they are dispatched', () => {
@@ -410,7 +450,8 @@ describe('doctor', () => {
   it('looks at where Linux has its packets processed, and sends them', () => {
     const check = 'queues of eth0';
     const queue = (name: string, ...steeredTo: number[]) => ({ name, steeredTo });
-    const card = { name: 'eth0', receive: [queue('rx-0')], transmit: [queue('tx-0')] };
+    const hash = { tableSize: 128, queues: 4, keyKnown: true };
+    const card = { name: 'eth0', receive: [queue('rx-0')], transmit: [queue('tx-0')], hash };
     const host = (count: number, ...interfaces: Facts['interfaces']) => {
       const workers = Array.from({ length: count }, (_, n) => ({
         workerIndex: n,
@@ -421,6 +462,8 @@ describe('doctor', () => {
     };
     const one = host(4, { ...card, interruptCpus: [1] });
     assert.deepEqual(grades(one), { [check]: 'warning' });
+    const hashed = examine(one).find((finding) => finding.check === 'hash of eth0');
+    assert.equal(hashed!.message, 'a table of 128 entries for 4 queues, key known');
     assert.deepEqual(linesFor(one, check), [
       'ethtool -L eth0 combined 4',
       'echo f > /sys/class/net/eth0/queues/rx-0/rps_cpus',

@@ -48,7 +48,7 @@ const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as {
 };
 /** Commands of an administrator on FreeBSD. Only their syntax is checked. */
 const freebsd = new RegExp(
-  '^(cap_mkdb|cp|cpuset|install|make|mkdir|netstat|npm (un)?install -g|procstat|rm|service|' +
+  '^(cap_mkdb|cp|cpuset|fetch|install|make|mkdir|netstat|npm (un)?install -g|procstat|rm|service|' +
     'sockstat|sysctl|sysrc|[\\w.]+=)',
 );
 
@@ -78,7 +78,7 @@ for (const text of texts) {
       const { status, stderr } = spawnSync('sh', ['-n'], { input: block, encoding: 'utf8' });
       assert.equal(status, 0, stderr);
       const lines = block!.replaceAll('\\\n', ' ').replaceAll(/\s+#.*/g, '');
-      for (const line of lines.split('\n').filter(Boolean)) await run(line);
+      for (const line of lines.split('\n')) if (line.trim() !== '') await run(line.trim());
     }
   });
 }

@@ -271,13 +271,14 @@ describe('the command line', () => {
       user: undefined,
       steering: undefined,
       admin: undefined,
+      syslog: false,
       verbose: 0,
     });
     const network = ['-p', '1', '-U', '2', '-l', '::1,127.0.0.2', '-l', '0.0.0.0', '-b', '9'];
     const limits = ['-t', '3', '-c', '7', '-R', '5', '-m', '100', '-I', '64k', '-M'];
     const commands = ['-A', '-F', '-D', '/', '-B', 'ascii', '-P', '/run/pid', '-vv'];
     const list =
-      'idle_timeout=9,maxconns_fast,track_sizes,debugtime,loop_delay,steering=single,admin=/run/a';
+      'idle_timeout=9,maxconns_fast,track_sizes,debugtime,loop_delay,steering=single,admin=/run/a,syslog';
     assert.deepEqual(parse(...network, ...limits, ...commands, '-o', list), {
       ...defaults,
       tcpPort: 1,
@@ -302,6 +303,7 @@ describe('the command line', () => {
       pidFile: '/run/pid',
       steering: 'single',
       admin: '/run/a',
+      syslog: true,
       verbose: 2,
     });
     assert.equal(parse('-p', '-1').tcpPort, undefined, 'any');

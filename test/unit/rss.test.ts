@@ -134,7 +134,15 @@ describe('planWorkers', () => {
   it('a number of workers shares the buckets', () => {
     assert.deepEqual(sizes(virtual([0, 1]), 1, [0, 1]), ['0:0,1,2,3']);
     assert.deepEqual(sizes(virtual([0, 1], 3), 3, [0, 1]), ['0:0,4', '1:1,3,5,7', '0:2,6']);
-    assert.throws(() => planWorkers(virtual([0]), 2, [0], []), { code: 'ERR_OUT_OF_RANGE' });
+  });
+
+  it('never more workers than buckets', () => {
+    const kernel = { ...virtual([0, 1], 2), source: 'kernel' as const };
+    assert.deepEqual(sizes(kernel, 8, [0, 1]), ['0:0', '1:1', '0:2', '1:3']);
+    const one = virtual([0], 0);
+    assert.deepEqual(sizes(one, 2, [0]), ['0:0']);
+    // The kernel's CPU is none of this process's.
+    assert.deepEqual(sizes(one, 'cpu', [1, 2]), ['1:0']);
   });
 
   it('stays within the CPUs that the process may use', () => {

@@ -275,11 +275,13 @@ it('capabilities() probes what the rows have', () => {
 describe('what follows from the steering', () => {
   const kernel = { source: 'kernel' } as RssConfig;
   const virtual = { source: 'virtual' } as RssConfig;
+  const card = { source: 'card' } as RssConfig;
   const handoff = (wanted: Handoff, steering: Steering, config: RssConfig) =>
     decideHandoff(wanted, steeringMode(steering), config);
 
   it('hands off where that improves locality, or is the only way to spread', () => {
     assert.equal(handoff('auto', 'reuseport-lb', kernel), true);
+    assert.equal(handoff('auto', 'reuseport-lb', card), true);
     assert.equal(handoff('auto', 'reuseport-lb', virtual), false);
     assert.equal(handoff('always', 'reuseport-lb', virtual), true);
     assert.equal(handoff('never', 'reuseport-lb', kernel), false);

@@ -17,6 +17,7 @@ import { Shard } from '../../examples/memcached/store/shard.js';
 import { shardCount, Store, StoreMemory } from '../../examples/memcached/store/store.js';
 import { randomNumbers } from '../helpers/random.js';
 import { find, get, keyOf, makeShard, now, ownedPages, put, total } from '../helpers/store.js';
+import { atMost } from '../helpers/wait.js';
 
 function valueOf(random: (below: number) => number): Buffer {
   const kinds = [40, 200, 3000, 70_000];
@@ -612,7 +613,7 @@ describe('workers that die while they write', () => {
   `;
   const url = (path: string) => new URL(path, import.meta.url).href;
 
-  it('leave a store that works, and whose items are whole', { timeout: 60_000 }, async () => {
+  it('leave a store that works, and whose items are whole', atMost(60_000), async () => {
     const memory = StoreMemory.create({
       megabytes: 64,
       itemSize: 2 ** 20,

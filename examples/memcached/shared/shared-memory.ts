@@ -2,6 +2,7 @@
 // both processes serve clients they use it together: each has one half of the workers' records.
 import type { Predecessor, ShmSegment } from 'freebsd-rss';
 
+import type { Log } from '../log.js';
 import type { Options } from '../options.js';
 import { mostWorkers } from '../store/layout.js';
 import { lockToken } from '../store/lock.js';
@@ -29,13 +30,15 @@ export class SharedMemory {
   readonly firstRecord: number;
   readonly segments: Segments;
   readonly #options: Options;
+  readonly #log: Log;
 
-  constructor(options: Options, predecessor: Predecessor | undefined) {
+  constructor(options: Options, predecessor: Predecessor | undefined, log: Log) {
     this.#options = options;
+    this.#log = log;
     const data = predecessor?.data as UpgradeData | undefined;
     if (predecessor === undefined || data === undefined || !isUsable(data, options)) {
       if (data !== undefined)
-        console.error('warning: the store begins empty: the process before had other options');
+        log.warning('the store begins empty: the process before had other options');
       for (const segment of predecessor?.segments.values() ?? []) segment.close();
       this.firstRecord = 0;
       this.state = new State();
@@ -90,7 +93,7 @@ export class SharedMemory {
   #releaseRecords(first: number): void {
     const resets = this.store.recoverRecords(first, mostWorkersPerProcess);
     if (resets > 0)
-      console.error(`${resets} shard(s) reset: the other process ended while writing to them`);
+      this.#log.warning(`${resets} shard(s) reset: the other process ended while writing to them`);
     for (let worker = first; worker < first + mostWorkersPerProcess; worker++) {
       new Counters(this.segments.counters.id, worker).record[counter.curr_connections] = 0;
       new Connections(this.segments.connections.id, worker, this.#options.connections);

@@ -1,6 +1,13 @@
 // Judges recorded ids: which of them place their flows, and what a learner makes of them. Pure.
 import { hashTypeInner, hashTypeNumber } from '../../contract.js';
-import { KeyLearner, type LearnerState, smallestHash } from '../key-learner.js';
+import {
+  KeyLearner,
+  type LearnerState,
+  mostSamples,
+  type ObservedFlow,
+  smallestHash,
+} from '../key-learner.js';
+import type { CardMap } from './map.js';
 import type { RecordedFlow } from './recording.js';
 
 export interface JudgedFlow {
@@ -27,7 +34,7 @@ const corruptedAtMost = 5;
 /** With this many flows of a class, hashes would have been recognized. */
 const enoughToLearn = 32;
 
-const isOpaque = ({ hashType }: RecordedFlow) =>
+const isOpaque = ({ hashType }: ObservedFlow) =>
   (hashType & ~hashTypeInner) === hashTypeNumber.opaque;
 
 /** Learns from the flows in order. Predicts each before learning from it. */
@@ -90,8 +97,30 @@ function judgeEra(
   });
 }
 
+/**
+ * Why the ids of a card place no flows, as far as these tell; undefined: they do, or it is too early
+ * to say. `hashes`: whether they may still be hashes of their flows.
+ */
+export function whyUseless(
+  flows: readonly ObservedFlow[],
+  withoutId: number,
+  { opaque, queueBucket }: Pick<CardMap, 'opaque' | 'queueBucket'>,
+  hashes: boolean,
+): string | undefined {
+  if (flows.length === 0)
+    return withoutId < enoughToLearn ? undefined : whyNoId([{ hashType: 0, flowId: 0 }]);
+  if (flows.length < constantAfter) return undefined;
+  const number = opaque === 'queue' && flows.every(isOpaque);
+  // A single client may meet in one queue, but not in one hash.
+  if (!number && new Set(flows.map(({ flowId }) => flowId)).size === 1) return whyNoId(flows);
+  const placed = number
+    ? flows.some(({ flowId }) => (queueBucket[flowId] ?? -1) >= 0)
+    : flows.length < mostSamples || hashes || !flows.every(isOpaque);
+  return placed ? undefined : whyNoId(flows);
+}
+
 /** Why no id is meaningful. */
-export function whyNoId(flows: readonly RecordedFlow[]): string {
+export function whyNoId(flows: readonly Pick<ObservedFlow, 'hashType' | 'flowId'>[]): string {
   if (flows.length === 0) return 'no flow has been seen';
   if (flows.every(({ hashType }) => hashType === 0))
     return 'the card gives no flow ids (hash type 0)';

@@ -21,6 +21,8 @@ export interface CardMap {
   bucketCpu: readonly (number | undefined)[];
   /** Bucket -> CPU that its worker should run on. */
   workerCpu: readonly number[];
+  /** Queue -> bucket, where ids are numbers of queues; -1: no flow is received there. */
+  queueBucket: readonly number[];
   /** What limits the card, with the commands that help. */
   advice: readonly { text: string; commands: readonly string[] }[];
 }
@@ -58,8 +60,35 @@ export function cardMap(facts: CardFacts): CardMap | NoCardMap {
     ...map,
     buckets: bucketCpu.length,
     bucketCpu,
+    queueBucket: opaque === 'queue' ? bucketsOfQueues(table, bucketCpu.length) : [],
     ...placeWorkers({ ...map, bucketCpu }, facts),
   };
+}
+
+/** One map of several cards. `reasons`: why other interfaces have no part in it. */
+export function mapOfCards(
+  cards: readonly CardFacts[],
+  reasons: readonly string[],
+): CardMap | NoCardMap {
+  const found = cards.map(cardMap);
+  const maps = found.filter((map): map is CardMap => map.source === 'card');
+  const others = [...reasons, ...found.flatMap((map) => ('reason' in map ? map.reason : []))];
+  const [map, ...more] = combineMaps(maps);
+  if (map === undefined) return none(others.join('; '));
+  if (more.length > 0) {
+    const names = maps.flatMap(({ interfaces }) => interfaces).join(', ');
+    return none(`${names}: their queues or CPUs differ; the option "interface" chooses one`);
+  }
+  const advice = others.map((text) => ({ text, commands: [] }));
+  return { ...map, advice: [...map.advice, ...advice] };
+}
+
+/** Flows of one queue are of the bucket of its first entry. */
+function bucketsOfQueues(table: readonly number[], buckets: number): number[] {
+  return Array.from({ length: Math.max(...table) + 1 }, (_, queue) => {
+    const entry = table.indexOf(queue);
+    return entry < 0 || buckets === table.length ? entry : queue % buckets;
+  });
 }
 
 function redirectionTable(
@@ -126,7 +155,7 @@ function entryOfId(map: CardMap, hashType: number, flowId: number): number | und
   const type = hashType & ~hashTypeInner;
   if (type === hashTypeNumber.none) return undefined;
   if (type !== hashTypeNumber.opaque || map.opaque === 'hash')
-    return flowId & (map.table.length - 1);
+    return flowId % map.table.length;
   const entry = map.table.indexOf(flowId);
   return entry < 0 ? undefined : entry;
 }
@@ -141,8 +170,7 @@ export function queueOfId(map: CardMap, hashType: number, flowId: number): numbe
 export function bucketOfId(map: CardMap, hashType: number, flowId: number): number | undefined {
   const entry = entryOfId(map, hashType, flowId);
   // netisr.c:288, netisr_default_flow2cpu()
-  if (entry === undefined || map.threads === undefined || map.threads.length === 1) return entry;
-  return flowId % map.threads.length;
+  return entry === undefined || map.buckets === map.table.length ? entry : flowId % map.buckets;
 }
 
 const agrees = (a: CardMap, b: CardMap) =>

@@ -108,4 +108,19 @@ export class LinearSystem {
   get remainder(): number {
     return this.#row[valueWord]!;
   }
+
+  /** A key that fulfils all equations. Bits that nothing decides are 0. */
+  solution(): Uint8Array {
+    const key = new Uint32Array(words);
+    for (let pivot = keyBits - 1; pivot >= 0; pivot--) {
+      if (this.#present[pivot] === 0) continue;
+      const at = pivot * stride;
+      let bits = 0;
+      for (let word = 0; word < words; word++) bits ^= this.#rows[at + word]! & key[word]!;
+      for (let shift = 16; shift > 0; shift >>= 1) bits ^= bits >>> shift;
+      if (((bits ^ this.#rows[at + valueWord]!) & 1) === 1)
+        key[pivot >>> 5]! |= 0x80000000 >>> (pivot & 31);
+    }
+    return Uint8Array.from({ length: keyBits / 8 }, (_, i) => key[i >> 2]! >>> (24 - (i & 3) * 8));
+  }
 }

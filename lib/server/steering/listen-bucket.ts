@@ -1,6 +1,6 @@
 // FreeBSD 11 to 13 with options RSS: a listener per bucket, which the kernel looks up by the flow's
 // hash.
-import { missing, type SteeringMode, usable, withKernelBuckets } from './mode.js';
+import { missing, type SteeringMode, usable, withRealBuckets } from './mode.js';
 
 export const listenBucket: SteeringMode = {
   name: 'listen-bucket',
@@ -13,5 +13,5 @@ export const listenBucket: SteeringMode = {
     return usable('the kernel chooses the listener by RSS bucket');
   },
   members: (owners) => [...owners],
-  handsOff: withKernelBuckets,
+  handsOff: withRealBuckets,
 };

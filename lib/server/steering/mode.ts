@@ -68,7 +68,7 @@ export function onePerWorker(_owners: readonly number[], workers: number): numbe
   return Array.from({ length: workers }, (_, workerIndex) => workerIndex);
 }
 
-/** Hand-off improves locality where cards and kernel use the same buckets. */
-export function withKernelBuckets({ source }: RssConfig): boolean {
-  return source === 'kernel';
+/** Hand-off improves locality where packets of a bucket are handled on its CPU. */
+export function withRealBuckets({ source }: RssConfig): boolean {
+  return source !== 'virtual';
 }

@@ -7,7 +7,7 @@ import {
   type SteeringMode,
   unusable,
   usable,
-  withKernelBuckets,
+  withRealBuckets,
 } from './mode.js';
 
 /** In jails the option has no effect before 13.3 (d93ec8cb in stable/13). */
@@ -38,5 +38,5 @@ export const reuseportLb: SteeringMode = {
     const domains = placements.map(({ cpu }) => cpuDomains[cpu] ?? -1);
     return new Set(domains).size > 1 ? domains : [];
   },
-  handsOff: withKernelBuckets,
+  handsOff: withRealBuckets,
 };

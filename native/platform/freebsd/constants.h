@@ -3,9 +3,14 @@
 // has them is probed at run time.
 #pragma once
 
+#include <sys/types.h>
+// net/if.h needs sys/types.h and sys/socket.h first
+#include <sys/socket.h>
+
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/socket.h>
+#include <sys/ioccom.h>
 
 namespace rss {
 
@@ -21,6 +26,17 @@ constexpr int kSoReusePortLb = 0x00010000;                         // 12+
 constexpr int kSoDomain = 0x1019;                                  // 12+
 constexpr int kTcpReusePortLbNuma = 1026;                          // 13+
 constexpr int kNumaCurrentDomain = -1;                             // TCP_REUSPORT_LB_NUMA_CURDOM
+
+// SIOCGIFRSSKEY, 12+: hn, mana, mlx4 and mlx5 answer it.
+struct RssKeyRequest {
+  char name[IFNAMSIZ];
+  uint8_t function;
+  uint8_t spare;
+  uint16_t length;
+  uint8_t key[128];
+};
+constexpr unsigned long kGetRssKey = _IOWR('i', 150, RssKeyRequest);
+constexpr int kRssToeplitz = 2;  // RSS_FUNC_TOEPLITZ
 
 constexpr int kSfSync = 4;  // sendfile(2); 15 announces its removal in 16
 

@@ -62,7 +62,7 @@ Result<Flow> ConnectedFlow(int fd, const FlowClassifier& classifier) {
   socklen_t length = sizeof peer.v6;
   if (getpeername(fd, &peer.sa, &length) != 0) return LastError("getpeername");
   KernelFlow kernel;
-  if (classifier.config().kernel && kind.value.transport == Transport::kTcp)
+  if (classifier.uses_ids() && kind.value.transport == Transport::kTcp)
     kernel = GetKernelFlow(fd).value;
   return classifier.Classify(kind.value.transport, kernel, peer, kind.value.address);
 }

@@ -67,17 +67,21 @@ Result<SocketAddress> SourceFor(const SocketAddress& local, const SocketAddress&
 
 }  // namespace
 
-Result<UniqueFd> Connect(const Connecting& how, const FlowClassifier* classifier) {
+Result<UniqueFd> Connect(const Connecting& how, const FlowPredictor* predictor) {
   bool port_given = IsGiven(how.local) && how.local.port() != 0;
   if (how.bucket < 0 || port_given) return ConnectFrom(how, how.local);
   auto source = SourceFor(how.local, how.peer);
   if (!source.ok()) return source.failure;
+  if (!predictor->Trusts(how.transport, source.value))
+    return MakeFailure(ENOTSUP, "connect",
+                       "the network card hashes by a key of its own, so no port can be chosen for "
+                       "a bucket");
   // The search begins at the kernel's choice, which differs each time.
   constexpr int kPorts = 65536 - kFirstSourcePort;
   int first = source.value.port();
   for (int i = 0; i < kPorts; ++i) {
     source.value.set_port(static_cast<uint16_t>(kFirstSourcePort + (first + i) % kPorts));
-    if (classifier->Hash(how.transport, how.peer, source.value).bucket != how.bucket) continue;
+    if (predictor->BucketOf(how.transport, how.peer, source.value) != how.bucket) continue;
     auto socket = ConnectFrom(how, source.value);
     if (socket.ok() || !IsTaken(socket.failure)) return socket;
   }

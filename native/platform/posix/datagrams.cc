@@ -51,6 +51,25 @@ int ReceiveBatch(int fd, mmsghdr* headers, int first, size_t cell_size, Received
 
 }  // namespace
 
+Status ReportFlows(int fd, bool on) {
+  // FreeBSD delivers the flow's messages reliably only beside the destination.
+  for (SocketOption option : {SocketOption::kRecvDestination, SocketOption::kRecvFlowId}) {
+    Status status = SetOption(fd, option, on ? 1 : 0);
+    if (!status.ok()) return status;
+  }
+  return Nothing{};
+}
+
+KernelFlow NextFlow(int fd) {
+  alignas(cmsghdr) char control[kControlSize];
+  msghdr header;
+  memset(&header, 0, sizeof header);
+  header.msg_control = control;
+  header.msg_controllen = sizeof control;
+  if (recvmsg(fd, &header, MSG_PEEK | MSG_DONTWAIT) < 0) return KernelFlow();
+  return header.msg_controllen == 0 ? KernelFlow() : ParseControl(header).flow;
+}
+
 struct DatagramBatcher::State {
   int used = kDatagramBatch;  // headers of `receive` that the kernel has changed
   mmsghdr receive[kDatagramBatch];

@@ -31,6 +31,11 @@ struct OutgoingDatagram {
   KernelFlow flow;                        // of the datagram that is answered
 };
 
+// Whether the kernel delivers flow id and hash type with each datagram, for NextFlow().
+Status ReportFlows(int fd, bool on);
+// The kernel's flow of the datagram that will be received next.
+KernelFlow NextFlow(int fd);
+
 // Reusable headers and control buffers, so that a batch allocates nothing.
 class DatagramBatcher {
  public:

@@ -26,6 +26,14 @@ Result<std::vector<SystemValue>> ReadSystemValues(const std::string&) {
   return Unsupported("sysctl");
 }
 
+Result<std::vector<NetworkInterface>> ReadInterfaces() {
+  return Unsupported("getifaddrs");
+}
+
+Result<CardHash> ReadCardHash(const std::string&) {
+  return Unsupported("ioctl");
+}
+
 Capabilities ProbeCapabilities() {
   Capabilities c;
   c.platform = "stub";
@@ -46,7 +54,7 @@ ssize_t ReceiveStream(int, void*, size_t) {
 ssize_t SendStream(int, const iovec*, int) {
   return -ENOTSUP;
 }
-Result<UniqueFd> Connect(const Connecting&, const FlowClassifier*) {
+Result<UniqueFd> Connect(const Connecting&, const FlowPredictor*) {
   return Unsupported("connect");
 }
 Result<UniqueFd> ConnectUnix(const std::string&) {

@@ -1,4 +1,4 @@
-// For `freebsd-rss record`: system values, and flows as the kernel reports them.
+// Network cards: system values, interfaces, hashes, and flows as the kernel reports them.
 #include <string.h>
 #include <sys/socket.h>
 
@@ -22,6 +22,45 @@ Napi::Value SystemValues(const Napi::CallbackInfo& info) {
     pair.Set(1u, values.value[i].text);
     out.Set(static_cast<uint32_t>(i), pair);
   }
+  return out;
+}
+
+Napi::Array Texts(Napi::Env env, const std::vector<std::string>& texts) {
+  Napi::Array out = Napi::Array::New(env, texts.size());
+  for (size_t i = 0; i < texts.size(); ++i) out.Set(static_cast<uint32_t>(i), texts[i]);
+  return out;
+}
+
+// networkInterfaces(): see lib/native.ts
+Napi::Value NetworkInterfaces(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  auto interfaces = ReadInterfaces();
+  if (!interfaces.ok()) return ToJs(env, interfaces.failure);
+  Napi::Array out = Napi::Array::New(env);
+  for (const NetworkInterface& one : interfaces.value) {
+    std::vector<std::string> addresses;
+    for (const SocketAddress& address : one.addresses) addresses.push_back(address.Host());
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("name", one.name);
+    object.Set("device", one.device);
+    object.Set("kind", one.kind);
+    object.Set("up", one.up);
+    object.Set("addresses", Texts(env, addresses));
+    object.Set("below", Texts(env, one.below));
+    out.Set(out.Length(), object);
+  }
+  return out;
+}
+
+// cardHash(interface): see lib/native.ts
+Napi::Value CardHashOf(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  auto hash = ReadCardHash(TextFromJs(info[0]));
+  if (!hash.ok()) return ToJs(env, hash.failure);
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("key", Napi::Buffer<uint8_t>::Copy(env, hash->key.data(), hash->key.size()));
+  out.Set("table", ToJs(env, hash->table));
+  out.Set("queues", hash->queues);
   return out;
 }
 
@@ -75,8 +114,10 @@ Napi::Value ReceiveFlow(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
-void RegisterRecording(Napi::Env env, Napi::Object exports) {
+void RegisterCards(Napi::Env env, Napi::Object exports) {
   Export(env, exports, "systemValues", SystemValues);
+  Export(env, exports, "networkInterfaces", NetworkInterfaces);
+  Export(env, exports, "cardHash", CardHashOf);
   Export(env, exports, "acceptFlow", AcceptFlow);
   Export(env, exports, "receiveFlow", ReceiveFlow);
 }

@@ -1,0 +1,65 @@
+// Reads what this host says of its network cards.
+import { isFailure } from '../../errors.js';
+import { native } from '../../native.js';
+import type { CardFacts } from './drivers.js';
+import { type CardName, cardsServing } from './interfaces.js';
+import { exactKey, keyNames } from './keys.js';
+import { type CardMap, mapOfCards, type NoCardMap } from './map.js';
+
+function valuesOf(name: string): Record<string, string> {
+  const values = native.systemValues(name);
+  return isFailure(values) ? {} : Object.fromEntries(values);
+}
+
+/**
+ * What maps need of dev.DRIVER.UNIT. Drivers read some of the other values from the hardware, which
+ * takes time.
+ */
+const needed = [
+  ...['%desc', '%driver', '%location', '%parent', 'iflib', 'act_vq_pairs', 'channel'],
+  ...['conf', 'rss', 'rss_ind_size', 'rss_size'],
+];
+
+function factsOf(cards: readonly CardName[], allowedCpus: readonly number[]): CardFacts[] {
+  const shared = valuesOf('net.isr');
+  const interrupts = (valuesOf('hw.intrs')['hw.intrs'] ?? '').trim().split('\n');
+  return cards.map(({ driver, unit }) => {
+    const own = needed.map((name) => valuesOf(`dev.${driver}.${unit}.${name}`));
+    const sysctl = Object.assign({}, shared, ...own) as Record<string, string>;
+    return { driver, unit, sysctl, interrupts, allowedCpus };
+  });
+}
+
+/** What decides about the map of this host's cards. */
+export interface MapRequest {
+  /** Addresses that are listened on. */
+  hosts: readonly string[];
+  /** The interface to use whatever the addresses. */
+  interface: string | undefined;
+  allowedCpus: readonly number[];
+}
+
+/** The map of the cards that serve these addresses. Undefined: this system does not describe it. */
+export function readCardMap(request: MapRequest): CardMap | NoCardMap | undefined {
+  const interfaces = native.networkInterfaces();
+  if (isFailure(interfaces)) return undefined;
+  const { cards, reasons } = cardsServing(interfaces, request.hosts, request.interface);
+  return mapOfCards(factsOf(cards, request.allowedCpus), reasons);
+}
+
+/** The key of the cards of a map, if their drivers tell the same one. */
+export function readCardKey({ interfaces }: CardMap): Uint8Array | undefined {
+  const keys = interfaces.map((name) => {
+    const [, driver = '', unit = ''] = /^(.*?)(\d+)$/.exec(name) ?? [];
+    const asked = native.cardHash(name);
+    const told = keyNames.map((value) => valuesOf(`dev.${driver}.${unit}.${value}`));
+    const sysctl = Object.assign({}, ...told) as Record<string, string>;
+    const facts = { driver, unit: Number(unit), sysctl };
+    return exactKey(facts, isFailure(asked) ? undefined : asked.key);
+  });
+  const [first] = keys;
+  const same = keys.every((key) => key !== undefined && first !== undefined && equal(key, first));
+  return same ? first : undefined;
+}
+
+const equal = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0;

@@ -1,0 +1,88 @@
+// The network cards by which packets for an address arrive. Pure.
+import { plainHost } from '../../socket/host.js';
+
+export interface NetworkInterface {
+  /** As ifconfig(8) has it. */
+  name: string;
+  /** As its driver has it: "igb0". */
+  device: string;
+  /** Of an interface that the kernel creates on request: "lagg", "vlan", "bridge"; '': a card. */
+  kind: string;
+  up: boolean;
+  addresses: readonly string[];
+  /** Ports of a lagg, the parent of a vlan. */
+  below: readonly string[];
+}
+
+export interface CardName {
+  driver: string;
+  unit: number;
+  /** As ifconfig(8) has it. */
+  interface: string;
+}
+
+export interface ServingCards {
+  cards: CardName[];
+  /** Why interfaces have no part in it. */
+  reasons: string[];
+}
+
+const isAny = (address: string) => address === '::' || address === '0.0.0.0';
+
+/** Cards beneath an interface: of a lagg all ports, of a vlan the parent. */
+function beneath(
+  name: string,
+  interfaces: readonly NetworkInterface[],
+  depth: number,
+): ServingCards {
+  const found = interfaces.find((one) => one.name === name);
+  if (found === undefined) return { cards: [], reasons: [`there is no interface ${name}`] };
+  const { kind, device, below } = found;
+  if (kind === '') {
+    const [, driver, unit] = /^([a-z]\w*?)(\d+)$/i.exec(device) ?? [];
+    return driver === undefined
+      ? { cards: [], reasons: [`${name}: its device is not known`] }
+      : { cards: [{ driver, unit: Number(unit), interface: name }], reasons: [] };
+  }
+  if (kind !== 'lagg' && kind !== 'vlan')
+    return { cards: [], reasons: [`${name} is no card: ${kind}(4) has no receive queues`] };
+  if (below.length === 0 || depth === 0)
+    return { cards: [], reasons: [`${name}: no card is beneath it`] };
+  return join(below.map((one) => beneath(one, interfaces, depth - 1)));
+}
+
+function join(parts: readonly ServingCards[]): ServingCards {
+  const cards = new Map(
+    parts.flatMap((part) => part.cards).map((card) => [`${card.driver}${card.unit}`, card]),
+  );
+  return {
+    cards: [...cards.values()],
+    reasons: [...new Set(parts.flatMap(({ reasons }) => reasons))],
+  };
+}
+
+/** Deepest stack of interfaces: a vlan on a vlan on a lagg. */
+const deepest = 4;
+
+/** The cards that serve these addresses. `only`: the interface to use instead. */
+export function cardsServing(
+  interfaces: readonly NetworkInterface[],
+  hosts: readonly string[],
+  only: string | undefined,
+): ServingCards {
+  if (only !== undefined) return beneath(only, interfaces, deepest);
+  const parts = hosts.map((host) => {
+    const { address, zone } = plainHost(host);
+    const own = interfaces.filter(({ name, kind, up, addresses }) =>
+      isAny(address)
+        ? up && kind !== 'lo' && addresses.length > 0
+        : addresses.some((one) => plainHost(one).address === address) && (zone ?? name) === name,
+    );
+    if (own.length === 0) {
+      const reason = isAny(address) ? 'no interface is up' : `no interface has ${address}`;
+      return { cards: [], reasons: [reason] };
+    }
+    return join(own.map(({ name }) => beneath(name, interfaces, deepest)));
+  });
+  return join(parts);
+}

@@ -1,0 +1,149 @@
+// Follows the network cards while a server serves: whether their map still holds, whether their ids
+// say anything, and what their key is. Workers only sample some flows; all else is done here.
+import { isDeepStrictEqual } from 'node:util';
+
+import { native, type RecordedNativeFlow } from '../native.js';
+import { whyUseless } from '../rss/card/ids.js';
+import type { CardMap, NoCardMap } from '../rss/card/map.js';
+import type { RssConfig } from '../rss/config.js';
+import { KeyLearner, mostSamples, type ObservedFlow } from '../rss/key-learner.js';
+import { addressWords, tupleWords } from '../rss/tuple.js';
+
+const rereadEveryMs = 60_000;
+/** A flow may take the learner 0.1 s, so it learns from one at a time. */
+const turnEveryMs = 250;
+
+/** What the watch reads, and what follows from it. */
+export interface WatchedCard {
+  readMap(): CardMap | NoCardMap | undefined;
+  /** Flows that have been sampled since the last call. */
+  samples(): ObservedFlow[];
+  /** Asks for this many more. */
+  want(count: number): void;
+  /** How many connections and datagrams had no id. */
+  withoutId(): number;
+  /** The key of the cards has been learnt, or more of it. */
+  learnt(key: Uint8Array, udp4Tuple: boolean): void;
+  /** The map is another one, with the same buckets. */
+  moved(config: RssConfig): void;
+  /** The ids say nothing: flows are hashed in software from now on. */
+  useless(config: RssConfig): void;
+  warning(message: string, code: string): void;
+}
+
+/** A flow as the addon reports it. */
+export function observed({
+  transport,
+  peer,
+  local,
+  flowId,
+  hashType,
+}: RecordedNativeFlow & { transport: 'tcp' | 'udp' }): ObservedFlow {
+  const ends = { peer: peer.address, peerPort: peer.port };
+  return { transport, ...ends, local: local.address, localPort: local.port, flowId, hashType };
+}
+
+/** Whether flows are of the same buckets by both maps. */
+const sameBuckets = (a: CardMap, b: CardMap) =>
+  a.buckets === b.buckets && isDeepStrictEqual(a.queueBucket, b.queueBucket);
+
+/** Whether a key gives a flow its id, over all fields or over its addresses. */
+function fits(key: Uint8Array, flow: ObservedFlow): boolean {
+  const words = tupleWords(flow);
+  const bytes = Buffer.alloc(words.length * 4);
+  words.forEach((word, i) => bytes.writeUInt32BE(word, i * 4));
+  const addresses = bytes.subarray(0, addressWords(words) * 4);
+  return [bytes, addresses].some((input) => native.toeplitz(key, input) === flow.flowId);
+}
+
+export class CardWatch {
+  readonly #server: WatchedCard;
+  readonly #learner = new KeyLearner();
+  readonly #timers: NodeJS.Timeout[];
+  #config: RssConfig;
+  #card: CardMap;
+  /** The key that the driver told or the user gave, until a flow contradicts it. */
+  #exact: Uint8Array | undefined;
+  #known: Uint8Array | undefined;
+  #udp4Tuple = true;
+  /** Flows of the present map, and those of them that wait to be learnt from. */
+  #seen: ObservedFlow[] = [];
+  #waiting: ObservedFlow[] = [];
+  #away = false;
+  #warned = false;
+
+  constructor(config: RssConfig, card: CardMap, server: WatchedCard) {
+    this.#config = config;
+    this.#card = card;
+    this.#server = server;
+    this.#exact = config.hashKeyReadable ? config.hashKey : undefined;
+    this.#timers = [
+      setInterval(() => this.turn(), turnEveryMs),
+      setInterval(() => this.reread(), rereadEveryMs),
+    ];
+    for (const timer of this.#timers) timer.unref();
+  }
+
+  close(): void {
+    for (const timer of this.#timers) clearInterval(timer);
+  }
+
+  /** Takes what has been sampled, and learns from one flow. */
+  turn(): void {
+    const fresh = this.#server.samples();
+    if (this.#seen.length + fresh.length > mostSamples) this.#seen = [];
+    this.#seen.push(...fresh);
+    if (this.#card.opaque === 'hash') this.#waiting.push(...fresh);
+    const flow = this.#waiting.shift();
+    if (flow !== undefined) this.#learn(flow);
+    this.#judge();
+  }
+
+  /** Compares the map with what the host says now. */
+  reread(): void {
+    const map = this.#server.readMap();
+    if (map?.source !== 'card') {
+      this.#away = true; // the interface may come back
+      return;
+    }
+    const changed = !isDeepStrictEqual(map, this.#card);
+    // An interface that has been initialised anew has another key.
+    const anew = this.#away || changed;
+    this.#away = false;
+    if (changed && sameBuckets(map, this.#card)) {
+      this.#card = map;
+      this.#config = { ...this.#config, card: map, bucketMap: map.workerCpu };
+      this.#server.moved(this.#config);
+    } else if (changed && !this.#warned) {
+      this.#warned = true;
+      const message =
+        `${map.interfaces.join(', ')}: ${map.buckets} buckets instead of ${this.#card.buckets}; ` +
+        'restart the server to follow them';
+      this.#server.warning(message, 'RSS_CARD_CHANGED');
+    }
+    this.#server.want(anew ? mostSamples : 1);
+  }
+
+  #learn(flow: ObservedFlow): void {
+    if (this.#exact !== undefined && fits(this.#exact, flow)) return;
+    this.#exact = undefined;
+    if (this.#learner.observe(flow) === 'contradicted') this.#server.want(mostSamples);
+    if (flow.transport === 'udp') this.#udp4Tuple = this.#learner.meaning(flow) !== '2-tuple';
+    const key = this.#learner.solution();
+    if (key === undefined || isDeepStrictEqual(key, this.#known)) return;
+    this.#known = key;
+    this.#server.learnt(key, this.#udp4Tuple);
+  }
+
+  #judge(): void {
+    const unlearnt = this.#waiting.length > 0;
+    const hashes = this.#exact !== undefined || unlearnt || this.#known !== undefined;
+    const reason = whyUseless(this.#seen, this.#server.withoutId(), this.#card, hashes);
+    if (reason === undefined) return;
+    this.close();
+    const { card: _, ...rest } = this.#config;
+    const text = `${this.#card.interfaces.join(', ')}: ${reason}`;
+    this.#server.useless({ ...rest, source: 'virtual', reason: text });
+    this.#server.warning(`buckets are virtual: ${text}`, 'RSS_CARD_IDS');
+  }
+}

@@ -1,0 +1,337 @@
+// What a server makes of the cards that its packets come by: interfaces, configuration, and what it
+// follows while it serves.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { bucketOf, createServer, type RssConfig, rssConfig } from 'freebsd-rss';
+
+import { Lesson } from '../../cli/learn.js';
+import { whyUseless } from '../../lib/rss/card/ids.js';
+import { cardsServing, type NetworkInterface } from '../../lib/rss/card/interfaces.js';
+import { exactKey, parseKey } from '../../lib/rss/card/keys.js';
+import { bucketOfId, mapOfCards } from '../../lib/rss/card/map.js';
+import { recordedCard } from '../../lib/rss/card/recording.js';
+import { cardConfig, checkConfig } from '../../lib/rss/config.js';
+import { KeyLearner, type ObservedFlow } from '../../lib/rss/key-learner.js';
+import { distribute, planWorkers } from '../../lib/rss/topology.js';
+import { CardWatch, type WatchedCard } from '../../lib/server/card-watch.js';
+import { base, configOf, mapOf, recording } from '../helpers/card-config.js';
+import { hashOf, randomFlow, randomKey } from '../helpers/cards.js';
+import { randomNumbers } from '../helpers/random.js';
+
+describe('the cards that serve an address', () => {
+  const card = (name: string, addresses: string[], more: Partial<NetworkInterface> = {}) => ({
+    ...{ name, device: name, kind: '', up: true, addresses, below: [] },
+    ...more,
+  });
+  const interfaces: NetworkInterface[] = [
+    card('lo0', ['127.0.0.1', '::1', 'fe80::1%lo0'], { kind: 'lo' }),
+    card('igb0', ['10.0.0.2', 'fe80::2%igb0']),
+    card('wan', ['10.1.0.2', 'fd05::2'], { device: 'ix1' }),
+    card('igb1', []),
+    card('igb2', []),
+    card('lagg0', ['10.2.0.2'], { kind: 'lagg', below: ['igb1', 'igb2'] }),
+    card('vlan7', ['10.3.0.2'], { kind: 'vlan', below: ['lagg0'] }),
+    card('bridge0', ['10.4.0.2'], { kind: 'bridge' }),
+    card('em0', ['10.5.0.2'], { up: false }),
+  ];
+  const rows: [string, string[], string | undefined, string[], RegExp?][] = [
+    ['one address', ['10.0.0.2'], undefined, ['igb0']],
+    ['a renamed interface', ['10.1.0.2'], undefined, ['ix1']],
+    ['an IPv6 address, written otherwise', ['FD05:0::2'], undefined, ['ix1']],
+    ['a zone', ['fe80::2%igb0'], undefined, ['igb0']],
+    ['a lagg', ['10.2.0.2'], undefined, ['igb1', 'igb2']],
+    ['a vlan of a lagg', ['10.3.0.2'], undefined, ['igb1', 'igb2']],
+    ['two addresses', ['10.0.0.2', '10.1.0.2'], undefined, ['igb0', 'ix1']],
+    ['all that are up', ['::'], undefined, ['igb0', 'ix1', 'igb1', 'igb2'], /bridge0 is no card/],
+    ['a bridge', ['10.4.0.2'], undefined, [], /bridge0 is no card: bridge\(4\)/],
+    ['loopback', ['127.0.0.1'], undefined, [], /lo0 is no card/],
+    ['an unknown address', ['192.0.2.1'], undefined, [], /no interface has 192\.0\.2\.1/],
+    ['a chosen interface', ['::'], 'wan', ['ix1']],
+    ['an unknown interface', ['::'], 'em7', [], /no interface em7/],
+  ];
+  for (const [what, hosts, only, expected, reason] of rows)
+    it(what, () => {
+      const { cards, reasons } = cardsServing(interfaces, hosts, only);
+      assert.deepEqual(
+        cards.map(({ driver, unit }) => `${driver}${unit}`),
+        expected,
+      );
+      assert.match(reasons.join('; '), reason ?? /^$/);
+    });
+});
+
+describe('the configuration of a card', () => {
+  const rows: [string, RssConfig, number, number[]][] = [
+    ['igb with 4 queues', configOf('igb'), 128, [0, 1, 2, 3]],
+    ['igb with 3 queues', configOf('igb-3q'), 128, [0, 1, 2]],
+    ['em with 2 queues', configOf('em'), 128, [0, 1]],
+    ['vtnet, its interrupts at CPU 0', configOf('vtnet'), 4, [0, 1, 2, 3]],
+    [
+      'igb, packets queued to 3 netisr threads',
+      configOf('igb', {
+        'net.isr.dispatch': 'deferred',
+        'net.isr.numthreads': '3',
+        'net.isr.bindthreads': '1',
+      }),
+      3,
+      [0, 1, 2],
+    ],
+  ];
+  for (const [what, config, buckets, cpus] of rows)
+    it(what, () => {
+      assert.equal(checkConfig(config).source, 'card');
+      assert.equal(config.buckets, buckets);
+      assert.equal(config.bucketMap.length, buckets);
+      const workers = planWorkers(config, 'cpu', [0, 1, 2, 3], [0, 0, 0, 0]);
+      assert.deepEqual(
+        workers.map(({ cpu }) => cpu),
+        cpus,
+      );
+      const { source, sourcePort, destination, destinationPort } = {
+        ...{ source: '66.9.149.187', sourcePort: 2794 },
+        ...{ destination: '161.142.100.80', destinationPort: 1766 },
+      };
+      const flow = { protocol: 'tcp', source, sourcePort, destination, destinationPort } as const;
+      const { flowId, bucket, cpu } = bucketOf(flow, config);
+      assert.equal(bucket, flowId % buckets);
+      assert.equal(cpu, config.bucketMap[bucket]);
+    });
+
+  it('places every recorded flow on the worker of its queue’s CPU', () => {
+    for (const name of ['igb', 'igb-3q', 'em']) {
+      const config = configOf(name);
+      for (const { hashType, flowId } of recording(name).flows) {
+        const bucket = bucketOfId(config.card!, hashType, flowId)!;
+        assert.equal(bucket, flowId % config.buckets);
+        assert.equal(config.bucketMap[bucket], config.card!.bucketCpu[bucket]);
+      }
+    }
+  });
+
+  it('gives ids that are queues’ numbers their buckets', () => {
+    assert.deepEqual(mapOf('vtnet').queueBucket, [0, 1, 2, 3]);
+    assert.deepEqual(mapOf('igb').queueBucket, []);
+  });
+
+  it('is virtual, with all reasons, where cards differ or give nothing', () => {
+    const [igb, em] = ['igb', 'em'].map((name) => recordedCard(recording(name))!);
+    const differ = mapOfCards([igb!, em!], []);
+    assert.match('reason' in differ ? differ.reason : '', /igb0, em0: .* differ; .*"interface"/);
+    const none = mapOfCards([], ['lo0 is no card', 'em7 neither']);
+    assert.equal('reason' in none && none.reason, 'lo0 is no card; em7 neither');
+  });
+
+  it('keeps the key of the card or of the user, and never quotes one', () => {
+    const digits = '6d5a56da255b0ec24167253d43a38fb0d0ca2bcbae7b30b477cb2da38030f20c6a42b73bbeac01fa';
+    const key = parseKey(digits)!;
+    assert.equal(cardConfig(base, mapOf('igb'), key).hashKeyReadable, true);
+    assert.equal(configOf('igb').hashKeyReadable, false);
+    assert.equal(parseKey('00'.repeat(40)), undefined);
+    assert.equal(parseKey(digits.slice(2)), undefined);
+    const half = digits.slice(0, 40);
+    assert.throws(
+      () => createServer({ worker: 'none', key: half }),
+      (error: Error) => /"key" must be 40 bytes/.test(error.message) && !error.message.includes(half),
+    );
+  });
+
+  it('is refused where no card is known, and not asked for with source virtual', () => {
+    const virtual = rssConfig({ source: 'virtual', buckets: 16 });
+    assert.deepEqual([virtual.source, virtual.buckets], ['virtual', 16]);
+    if (process.platform !== 'linux') return;
+    assert.throws(() => rssConfig({ source: 'card' }), { code: 'ENOTSUP' });
+    assert.throws(() => createServer({ worker: 'none', tcp: {}, source: 'card' }).plan(), {
+      code: 'ENOTSUP',
+    });
+  });
+});
+
+it('keys that drivers tell', () => {
+  const bytes = Uint8Array.from({ length: 52 }, (_, i) => (i * 7 + 1) & 255);
+  const key = bytes.subarray(0, 40);
+  const facts = (driver: string, name: string, text: string) =>
+    exactKey({ driver, unit: 0, sysctl: { [`dev.${driver}.0.${name}`]: text } }, undefined);
+  assert.deepEqual(facts('ena', 'rss.key', Buffer.from(key).toString('hex')), key);
+  const dump = [0, 16, 32, 48].map((at) => {
+    const hex = [...bytes.subarray(at, at + 16)].map((byte) => byte.toString(16).padStart(2, '0'));
+    return `${at.toString(16).padStart(4, '0')}   ${hex.join(' ')}  |................|\n`;
+  });
+  assert.deepEqual(facts('ixl', 'debug.rss_key', dump.join('')), key);
+  assert.equal(facts('ixl', 'debug.rss_key', 'none'), undefined);
+  const hn = { driver: 'hn', unit: 0, sysctl: {} };
+  assert.deepEqual(exactKey(hn, key), key);
+  assert.equal(exactKey(hn, new Uint8Array(40)), undefined);
+  assert.equal(exactKey({ ...hn, driver: 'igb' }, undefined), undefined);
+});
+
+it('a learnt key gives every determined hash', () => {
+  const random = randomNumbers(7);
+  const key = randomKey(random);
+  const learner = new KeyLearner();
+  assert.equal(learner.solution(), undefined);
+  const flow = () => {
+    const one = randomFlow(random, [130, 'tcp', 4, true]);
+    return { ...one, flowId: hashOf(key, one, true) };
+  };
+  for (let i = 0; i < 12; i++) learner.observe(flow());
+  const solution = learner.solution()!;
+  let determined = 0;
+  for (let i = 0; i < 50; i++) {
+    const one = flow();
+    if (learner.predict(one) === undefined) continue;
+    determined++;
+    assert.equal(hashOf(solution, one, true), one.flowId);
+  }
+  assert.ok(determined > 40, `${determined} of 50`);
+});
+
+it('learns from connections to one peer what is between the two', () => {
+  const random = randomNumbers(11);
+  const key = randomKey(random);
+  const lesson = new Lesson();
+  const flow = (peerPort: number, localPort: number): ObservedFlow => {
+    const ends = { peer: '10.0.0.1', peerPort, local: '10.0.0.2', localPort };
+    const one: ObservedFlow = { transport: 'tcp', ...ends, hashType: 130, flowId: 0 };
+    return { ...one, flowId: hashOf(key, one, true) };
+  };
+  assert.equal(lesson.key, undefined);
+  while (!lesson.done && lesson.connections < 32) lesson.add(flow(22, 10_000 + random(50_000)));
+  assert.ok(lesson.done, `${lesson.connections} connections`);
+  for (let i = 0; i < 20; i++) {
+    const one = flow(22, 10_000 + random(50_000));
+    assert.equal(hashOf(lesson.key!, one, true), one.flowId);
+  }
+  const silent = new Lesson();
+  for (let i = 0; i < 32; i++) silent.add({ ...flow(22, 2000 + i), hashType: 0, flowId: 0 });
+  assert.deepEqual([silent.key, silent.withoutId], [undefined, 32]);
+});
+
+describe('ids that say nothing', () => {
+  const flows = (count: number, id: (i: number) => number, hashType = 130): ObservedFlow[] =>
+    Array.from({ length: count }, (_, i) => ({
+      ...{ transport: 'tcp' as const, peer: '10.9.0.1', peerPort: 1024 + i },
+      ...{ local: '10.9.0.2', localPort: 80, flowId: id(i), hashType },
+    }));
+  const igb = { opaque: 'hash', queueBucket: [] } as const;
+  const vtnet = { opaque: 'queue', queueBucket: [0, 1] } as const;
+  const rows: [string, ReturnType<typeof flows>, number, typeof igb | typeof vtnet, RegExp?][] = [
+    ['none yet', [], 0, igb],
+    ['a few flows without an id', [], 10, igb],
+    ['only flows without an id', [], 100, igb, /no flow ids \(hash type 0\)/],
+    ['constant', flows(8, () => 5), 0, igb, /all flows have the same id, 5/],
+    ['hashes', flows(64, (i) => i * 77_777), 0, igb],
+    ['entropy', flows(64, (i) => i * 77_777, 63), 0, igb, /neither hashes .* nor numbers/],
+    ['entropy, too early to say', flows(63, (i) => i * 77_777, 63), 0, igb],
+    ['numbers of queues', flows(64, (i) => i % 2, 63), 0, vtnet],
+    ['one queue', flows(64, () => 1, 63), 0, vtnet],
+    ['numbers of no queue', flows(8, (i) => 500 + i, 63), 0, vtnet, /neither/],
+  ];
+  for (const [what, seen, withoutId, card, reason] of rows)
+    it(what, () => {
+      const found = whyUseless(seen, withoutId, card, false);
+      if (reason === undefined) assert.equal(found, undefined);
+      else assert.match(found ?? '', reason);
+    });
+});
+
+describe('a server follows its card', () => {
+  function watch(name: string, exact?: Uint8Array) {
+    const events: string[] = [];
+    const state = {
+      map: mapOf(name) as ReturnType<WatchedCard['readMap']>,
+      flows: [] as ObservedFlow[],
+      withoutId: 0,
+    };
+    const last: { config?: RssConfig; key?: Uint8Array; udp?: boolean } = {};
+    const watched = new CardWatch(cardConfig(base, mapOf(name), exact), mapOf(name), {
+      readMap: () => state.map,
+      samples: () => state.flows.splice(0),
+      want: (count) => events.push(`want ${count}`),
+      withoutId: () => state.withoutId,
+      learnt: (key, udp4Tuple) => Object.assign(last, { key, udp: udp4Tuple }),
+      moved: (config) => {
+        events.push('moved');
+        last.config = config;
+      },
+      useless: (config) => {
+        events.push('useless');
+        last.config = config;
+      },
+      warning: (_, code) => events.push(code),
+    });
+    return { watched, events, state, last };
+  }
+
+  it('learns the key from its flows, and then asks for a flow a minute', () => {
+    const { watched, events, state, last } = watch('igb');
+    const { flows } = recording('igb');
+    state.flows = flows.slice(0, 40);
+    for (let i = 0; i < 40; i++) watched.turn();
+    for (const flow of flows.slice(40).filter(({ hashType }) => hashType === 130))
+      assert.equal(hashOf(last.key!, flow, true), flow.flowId);
+    watched.reread();
+    watched.close();
+    assert.deepEqual(events, ['want 1']);
+  });
+
+  it('keeps a key that the driver tells as long as flows agree', () => {
+    const random = randomNumbers(3);
+    const key = randomKey(random);
+    const { watched, state, last } = watch('igb', key);
+    const flow = () => {
+      const one = randomFlow(random, [130, 'tcp', 4, true]);
+      return { ...one, flowId: hashOf(key, one, true) };
+    };
+    state.flows = Array.from({ length: 20 }, flow);
+    for (let i = 0; i < 20; i++) watched.turn();
+    watched.close();
+    assert.equal(last.key, undefined);
+  });
+
+  it('moves buckets when the map changes, and samples anew', () => {
+    const { watched, events, state, last } = watch('igb');
+    const swapped = { 'dev.igb.0.iflib.rxq0.cpu': '3', 'dev.igb.0.iflib.rxq3.cpu': '0' };
+    state.map = mapOf('igb', swapped);
+    watched.reread();
+    watched.reread();
+    watched.close();
+    assert.deepEqual(events, ['moved', 'want 64', 'want 1']);
+    assert.equal(last.config!.bucketMap[0], 3);
+    const four = planWorkers(configOf('igb'), 'cpu', [0, 1, 2, 3], [0, 0, 0, 0]);
+    const moved = distribute(four, last.config!.bucketMap, [0, 0, 0, 0]);
+    assert.deepEqual(moved[3]!.buckets, four[0]!.buckets);
+    assert.deepEqual(moved[0]!.buckets, four[3]!.buckets);
+  });
+
+  it('keeps its map while the interface is away, and learns anew when it is back', () => {
+    const { watched, events, state } = watch('igb');
+    state.map = { source: 'virtual', reason: 'no interface is up' };
+    watched.reread();
+    state.map = mapOf('igb');
+    watched.reread();
+    watched.close();
+    assert.deepEqual(events, ['want 64']);
+  });
+
+  it('warns once when the number of buckets changes', () => {
+    const { watched, events, state } = watch('vtnet');
+    state.map = { ...mapOf('vtnet'), buckets: 2, queueBucket: [0, 1] };
+    watched.reread();
+    watched.reread();
+    watched.close();
+    assert.equal(events.filter((event) => event === 'RSS_CARD_CHANGED').length, 1);
+    assert.ok(!events.includes('moved'));
+  });
+
+  it('is virtual, with the reason, once the ids say nothing', () => {
+    const { watched, events, state, last } = watch('igb');
+    watched.turn();
+    state.withoutId = 50;
+    watched.turn();
+    assert.deepEqual(events, ['useless', 'RSS_CARD_IDS']);
+    assert.equal(last.config!.source, 'virtual');
+    assert.match(last.config!.reason!, /igb0: the card gives no flow ids/);
+    assert.equal(last.config!.buckets, 128);
+  });
+});
