@@ -100,7 +100,9 @@ export async function serveMemcached(...args: string[]): Promise<Served> {
 /** A client that sends bytes and reads until it has `expected` bytes or the server closes. */
 export class RawClient {
   readonly socket: net.Socket;
-  #received = Buffer.alloc(0);
+  /** What has been received is in front; the rest is room. */
+  #buffer = Buffer.alloc(4096);
+  #length = 0;
   #ended = false;
   #wake: () => void = () => undefined;
 
@@ -108,7 +110,7 @@ export class RawClient {
     this.socket = net.connect(port, '127.0.0.1');
     this.socket.setNoDelay(true);
     this.socket.on('data', (chunk) => {
-      this.#received = Buffer.concat([this.#received, chunk]);
+      this.#append(chunk);
       this.#wake();
     });
     const end = () => {
@@ -123,17 +125,31 @@ export class RawClient {
     this.socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes);
   }
 
+  #append(chunk: Buffer): void {
+    const length = this.#length + chunk.length;
+    if (length > this.#buffer.length) {
+      const larger = Buffer.alloc(2 * length);
+      this.#buffer.copy(larger, 0, 0, this.#length);
+      this.#buffer = larger;
+    }
+    chunk.copy(this.#buffer, this.#length);
+    this.#length = length;
+  }
+
+  #take(count: number): string {
+    const text = this.#buffer.toString('latin1', 0, count);
+    this.#buffer.copyWithin(0, count, this.#length);
+    this.#length -= count;
+    return text;
+  }
+
   /** Everything up to and including `last`, or up to the end if the server closes first. */
   async until(last: string): Promise<string> {
     const marker = Buffer.from(last, 'latin1');
-    for (;;) {
-      const at = this.#received.indexOf(marker);
-      if (at >= 0 || this.#ended) {
-        const end = at >= 0 ? at + marker.length : this.#received.length;
-        const text = this.#received.toString('latin1', 0, end);
-        this.#received = this.#received.subarray(end);
-        return at >= 0 ? text : `${text}<closed>`;
-      }
+    for (let searched = 0; ; searched = Math.max(0, this.#length - marker.length + 1)) {
+      const at = this.#buffer.subarray(0, this.#length).indexOf(marker, searched);
+      if (at >= 0) return this.#take(at + marker.length);
+      if (this.#ended) return `${this.#take(this.#length)}<closed>`;
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }
   }

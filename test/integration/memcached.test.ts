@@ -15,7 +15,8 @@ import { soon, until } from '../helpers/wait.js';
 
 const main = fileURLToPath(new URL('../../examples/memcached/main.js', import.meta.url));
 
-describe('the memcached example', () => {
+// Two at a time: some wait for the clock.
+describe('the memcached example', { concurrency: 2 }, () => {
   it('says what it serves and how, and ends with 0', async () => {
     const server = await serveExample('-t', '2', '-U', '0');
     assert.match(server.output(), /^steering: +[a-z-]+ \(/m);
