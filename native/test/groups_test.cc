@@ -9,6 +9,7 @@
 #include "core/hash_type.h"
 #include "platform/posix/accept.h"
 #include "platform/posix/datagrams.h"
+#include "platform/posix/inspect.h"
 #include "platform/posix/listener.h"
 #include "test/check.h"
 

@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "platform/platform.h"
-#include "platform/posix/accept.h"
+#include "platform/posix/inspect.h"
 #include "platform/posix/shm.h"
 #include "test/check.h"
 

@@ -155,7 +155,7 @@ describe('freebsd-rss top', () => {
     assert.ok(delay.metrics.every(({ value }) => Number(value) > 0 && Number(value) < 60));
   });
 
-  it('says so when nobody is there', async () => {
+  it('fails with ENOENT where there is no socket', async () => {
     await assert.rejects(run(process.execPath, ['dist/cli/main.js', 'top', '/no/such/socket']), {
       code: 70,
       stderr: /ENOENT/,

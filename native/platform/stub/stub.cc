@@ -5,6 +5,7 @@
 #include "platform/posix/accept.h"
 #include "platform/posix/connect.h"
 #include "platform/posix/datagrams.h"
+#include "platform/posix/inspect.h"
 #include "platform/posix/listener.h"
 #include "platform/posix/shm.h"
 #include "platform/posix/stream.h"
