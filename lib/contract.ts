@@ -24,6 +24,13 @@ export const completedDone = 1;
 /** Flag: nothing refers to the sent memory any longer. */
 export const completedReusable = 2;
 
+// TurnRow: the numbers of rows that a turn reports.
+export const turnOpened = 0;
+export const turnInputs = 1;
+export const turnClosed = 2;
+export const turnCompleted = 3;
+export const turnWords = 4;
+
 // InputRow: input of a stream connection.
 export const inputConnection = 0;
 export const inputOffset = 1;
@@ -77,6 +84,9 @@ export const datagramWords = 8;
 export const datagramTruncated = 1;
 /** Most datagrams of one batch: cells of the input slab, and rows. */
 export const datagramBatch = 64;
+
+/** Most bytes of a datagram: of UDP over IPv4. */
+export const largestDatagram = 65_507;
 
 /** Bytes of the slab that a read of a stream connection needs beyond the largest request. */
 export const streamReadSize = 16_384;
@@ -133,6 +143,18 @@ export const counterNames = [
 ] as const;
 /** Doubles of one bucket's counters. */
 export const counterStride = 16;
+
+/** Why rows are refused (native/core/refusal.h). An engine's check() returns the index plus 1. */
+export const refusalNames = [
+  'unknownConnection',
+  'endedConnection',
+  'unknownSource',
+  'outOfRange',
+  'notInBatch',
+  'unreserved',
+  'overconsumed',
+  'badMark',
+] as const;
 
 /** enum Steering of native/steering/steering.h. */
 export const steeringNumber = {

@@ -28,7 +28,7 @@ export type {
   WorkerExit,
   WorkerInfo,
 } from './server/events.js';
-export type { CounterName } from './server/layout.js';
+export type { CounterName, RefusalName } from './server/layout.js';
 export type { ServerAddress } from './server/messages.js';
 export type { Misdirection } from './server/misdirections.js';
 export type { CloseOptions, ListenOptions, ServerOptions } from './server/options.js';
@@ -36,7 +36,13 @@ export type { ServerPlan } from './server/plan.js';
 export { Predecessor, predecessor } from './server/predecessor.js';
 export type { BucketMove } from './server/rebalance.js';
 export { createServer, RssServer } from './server/server.js';
-export type { BucketStats, Counters, ServerStats, WorkerStats } from './server/stats.js';
+export type {
+  BucketStats,
+  Counters,
+  RefusedRows,
+  ServerStats,
+  WorkerStats,
+} from './server/stats.js';
 export type { Handoff } from './server/steering/index.js';
 export type { StreamOptions } from './server/stream-options.js';
 export type { Successor, UpgradeOptions } from './server/upgrade.js';
