@@ -165,16 +165,24 @@ export const steeringNumber = {
   single: 4,
 } as const;
 
-/** enum SocketOption of native/platform/platform.h. */
+/** enum SocketOption of native/platform/platform.h. capabilities() tries each. */
 export const optionNumber = {
+  /** IP_BINDANY, on Linux IP_TRANSPARENT: privileged. */
   bindAny: 0,
+  /** IP_BINDMULTI: FreeBSD 11 to 13. */
   bindMulti: 1,
+  /** IP_RSS_LISTEN_BUCKET: FreeBSD 11 to 13 with options RSS. */
   listenBucket: 2,
   reusePort: 3,
+  /** SO_REUSEPORT_LB: FreeBSD 12 and later. */
   reusePortLb: 4,
+  /** TCP_REUSPORT_LB_NUMA: FreeBSD 13 and later. */
   reusePortLbNuma: 5,
+  /** IP_RECVFLOWID: FreeBSD 11 and later. */
   recvFlowId: 6,
+  /** IP_RECVRSSBUCKETID: FreeBSD with options RSS. */
   recvRssBucketId: 7,
+  /** IP_RECVDSTADDR, on Linux IP_PKTINFO. */
   recvDestination: 8,
 } as const;
 

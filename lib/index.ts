@@ -1,7 +1,7 @@
 // The public surface of the main entry. Worker modules import 'freebsd-rss/worker'; allocator, lock
 // and wait are in 'freebsd-rss/shm'.
 export { affinity, type CpuSet } from './affinity.js';
-export { type Capabilities, capabilities, type Probe } from './capabilities.js';
+export { type Capabilities, capabilities, type OptionProbes, type Probe } from './capabilities.js';
 export { RssError, type RssErrorCode, type SystemError } from './errors.js';
 export { type HttpHandlers, serveHttp } from './http.js';
 export { type RssConfig, rssConfig, type VirtualOptions } from './rss/config.js';

@@ -16,9 +16,9 @@ export const maxSource = sourceLimit - 1;
 
 /**
  * Output to any connections of this worker, sent in order and together when the callback returns;
- * outside of the callbacks, when the current microtask ends. What cannot be sent, because it names
- * no open connection or no bytes of the caller's, is dropped and counted by ServerStats.refusedRows;
- * with StreamOptions.checked it is thrown.
+ * outside of the callbacks, when the current microtask ends. Output that names no open connection
+ * or no bytes of the caller's is dropped, and counted in ServerStats.refusedRows. With
+ * StreamOptions.checked it throws.
  */
 export class StreamOutput extends Output {
   readonly #refusals: Refusals;

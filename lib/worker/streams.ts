@@ -81,7 +81,7 @@ export class Streams {
     adopt: Adopt,
     onClose: () => void,
   ) {
-    const { outputSize, zeroCopy, zeroCopyThreshold, checked: _, ...engineOptions } = options;
+    const { outputSize, zeroCopy, zeroCopyThreshold, ...engineOptions } = options;
     const memory = new StreamMemory(options.maxInput, outputSize);
     this.#buckets = buckets;
     this.#adopt = adopt;

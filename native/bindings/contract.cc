@@ -118,15 +118,8 @@ Napi::Object Contract(Napi::Env env) {
   out.Set("steeringNumber", steering);
 
   Napi::Object option = Napi::Object::New(env);
-  SetAll(option, {{"bindAny", NumberOf(SocketOption::kBindAny)},
-                  {"bindMulti", NumberOf(SocketOption::kBindMulti)},
-                  {"listenBucket", NumberOf(SocketOption::kListenBucket)},
-                  {"reusePort", NumberOf(SocketOption::kReusePort)},
-                  {"reusePortLb", NumberOf(SocketOption::kReusePortLb)},
-                  {"reusePortLbNuma", NumberOf(SocketOption::kReusePortLbNuma)},
-                  {"recvFlowId", NumberOf(SocketOption::kRecvFlowId)},
-                  {"recvRssBucketId", NumberOf(SocketOption::kRecvRssBucketId)},
-                  {"recvDestination", NumberOf(SocketOption::kRecvDestination)}});
+  for (size_t i = 0; i < kSocketOptions; ++i)
+    option.Set(kSocketOptionNames[i], static_cast<double>(i));
   out.Set("optionNumber", option);
 
   Napi::Object zero_copy = Napi::Object::New(env);
