@@ -1,5 +1,6 @@
 import { getSystemErrorName } from 'node:util';
 
+import type { optionNumber } from './contract.js';
 import { native } from './native.js';
 
 /** Result of trying a facility on the running kernel. */
@@ -9,32 +10,20 @@ export interface Probe {
   code: string | null;
 }
 
+/** The socket options, each by its name in `socketOptions`. */
+export type OptionProbes = { [Name in keyof typeof optionNumber]: Probe };
+
 /** What the running kernel supports: found by trying, not by version numbers. */
-export interface Capabilities {
+export interface Capabilities extends OptionProbes {
   platform: 'freebsd' | 'linux' | 'stub';
   /** Kernel release, as uname(3) has it. */
   release: string;
   /** sysctl net.inet.rss: FreeBSD with options RSS. */
   rssConfig: Probe;
-  /** IP_RSS_LISTEN_BUCKET: FreeBSD 11 to 13 with options RSS. */
-  listenBucket: Probe;
   /** IPV6_RSS_LISTEN_BUCKET. */
   listenBucketV6: Probe;
-  /** IP_BINDMULTI: FreeBSD 11 to 13. */
-  bindMulti: Probe;
-  /** IP_BINDANY, on Linux IP_TRANSPARENT: privileged. */
-  bindAny: Probe;
-  reusePort: Probe;
-  /** SO_REUSEPORT_LB: FreeBSD 12 and later. */
-  reusePortLb: Probe;
-  /** TCP_REUSPORT_LB_NUMA: FreeBSD 13 and later. */
-  reusePortLbNuma: Probe;
   /** SO_ATTACH_REUSEPORT_CBPF: Linux. */
   reusePortBpf: Probe;
-  /** IP_RECVFLOWID: FreeBSD 11 and later. */
-  recvFlowId: Probe;
-  /** IP_RECVRSSBUCKETID: FreeBSD with options RSS. */
-  recvRssBucketId: Probe;
   ipv6: Probe;
   /** cpuDomains[cpu] is the NUMA domain of a CPU, -1 where there is no such CPU. */
   cpuDomains: readonly number[];

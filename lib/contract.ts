@@ -24,6 +24,13 @@ export const completedDone = 1;
 /** Flag: nothing refers to the sent memory any longer. */
 export const completedReusable = 2;
 
+// TurnRow: the numbers of rows that a turn reports.
+export const turnOpened = 0;
+export const turnInputs = 1;
+export const turnClosed = 2;
+export const turnCompleted = 3;
+export const turnWords = 4;
+
 // InputRow: input of a stream connection.
 export const inputConnection = 0;
 export const inputOffset = 1;
@@ -77,6 +84,9 @@ export const datagramWords = 8;
 export const datagramTruncated = 1;
 /** Most datagrams of one batch: cells of the input slab, and rows. */
 export const datagramBatch = 64;
+
+/** Most bytes of a datagram: of UDP over IPv4. */
+export const largestDatagram = 65_507;
 
 /** Bytes of the slab that a read of a stream connection needs beyond the largest request. */
 export const streamReadSize = 16_384;
@@ -136,6 +146,18 @@ export const counterNames = [
 /** Doubles of one bucket's counters. */
 export const counterStride = 24;
 
+/** Why rows are refused (native/core/refusal.h). An engine's check() returns the index plus 1. */
+export const refusalNames = [
+  'unknownConnection',
+  'endedConnection',
+  'unknownSource',
+  'outOfRange',
+  'notInBatch',
+  'unreserved',
+  'overconsumed',
+  'badMark',
+] as const;
+
 /** enum Steering of native/steering/steering.h. */
 export const steeringNumber = {
   'listen-bucket': 0,
@@ -145,16 +167,24 @@ export const steeringNumber = {
   single: 4,
 } as const;
 
-/** enum SocketOption of native/platform/platform.h. */
+/** enum SocketOption of native/platform/platform.h. capabilities() tries each. */
 export const optionNumber = {
+  /** IP_BINDANY, on Linux IP_TRANSPARENT: privileged. */
   bindAny: 0,
+  /** IP_BINDMULTI: FreeBSD 11 to 13. */
   bindMulti: 1,
+  /** IP_RSS_LISTEN_BUCKET: FreeBSD 11 to 13 with options RSS. */
   listenBucket: 2,
   reusePort: 3,
+  /** SO_REUSEPORT_LB: FreeBSD 12 and later. */
   reusePortLb: 4,
+  /** TCP_REUSPORT_LB_NUMA: FreeBSD 13 and later. */
   reusePortLbNuma: 5,
+  /** IP_RECVFLOWID: FreeBSD 11 and later. */
   recvFlowId: 6,
+  /** IP_RECVRSSBUCKETID: FreeBSD with options RSS. */
   recvRssBucketId: 7,
+  /** IP_RECVDSTADDR, on Linux IP_PKTINFO. */
   recvDestination: 8,
 } as const;
 

@@ -1,7 +1,7 @@
 // The public surface of the main entry. Worker modules import 'freebsd-rss/worker'; allocator, lock
 // and wait are in 'freebsd-rss/shm'.
 export { affinity, type CpuSet } from './affinity.js';
-export { type Capabilities, capabilities, type Probe } from './capabilities.js';
+export { type Capabilities, capabilities, type OptionProbes, type Probe } from './capabilities.js';
 export { RssError, type RssErrorCode, type SystemError } from './errors.js';
 export { type HttpHandlers, serveHttp } from './http.js';
 export { type RssConfig, rssConfig, type VirtualOptions } from './rss/config.js';
@@ -29,7 +29,7 @@ export type {
   WorkerExit,
   WorkerInfo,
 } from './server/events.js';
-export type { CounterName } from './server/layout.js';
+export type { CounterName, RefusalName } from './server/layout.js';
 export type { ServerAddress } from './server/messages.js';
 export type { Misdirection } from './server/misdirections.js';
 export type { CloseOptions, ListenOptions, ServerOptions } from './server/options.js';
@@ -37,7 +37,13 @@ export type { ServerPlan } from './server/plan.js';
 export { Predecessor, predecessor } from './server/predecessor.js';
 export type { BucketMove } from './server/rebalance.js';
 export { createServer, RssServer } from './server/server.js';
-export type { BucketStats, Counters, ServerStats, WorkerStats } from './server/stats.js';
+export type {
+  BucketStats,
+  Counters,
+  RefusedRows,
+  ServerStats,
+  WorkerStats,
+} from './server/stats.js';
 export type { Handoff } from './server/steering/index.js';
 export type { StreamOptions } from './server/stream-options.js';
 export type { Successor, UpgradeOptions } from './server/upgrade.js';

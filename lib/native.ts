@@ -154,6 +154,7 @@ export interface StreamEngineSettings {
   /** Output of at least this many bytes is referred to until it is sent, not copied. */
   referenceSize: number;
   counters: Float64Array;
+  refusals: Float64Array;
 }
 
 /** Rows: native/core/rows.h. */
@@ -164,8 +165,10 @@ export interface StreamEngineViews {
   opened: Uint32Array;
   closed: Uint32Array;
   completed: Uint32Array;
+  /** The numbers of rows that onTurn() is called for. */
+  turn: Uint32Array;
   /** One word: the number of output rows to send, after onTurn() or by flush(). */
-  pending: Uint32Array;
+  unsent: Uint32Array;
 }
 
 /** Figures of one worker's stream engine, since it began. */
@@ -199,8 +202,10 @@ export interface StreamEngine {
   addSegment(id: number): number | Failure;
   addFile(fd: number, base: number, flags: FileFlags): number | Failure;
   removeSource(buffer: number): void;
-  leavesHost(connection: number): boolean;
+  leavesHost(connection: number): boolean | undefined;
   flush(): void;
+  /** Why an output row would be refused: an index of refusalNames plus 1; 0: it would not. */
+  check(row: number): number;
   connectTcp(how: NativeConnect): number | Failure;
   connectUnix(path: string): number | Failure;
   retire(): number;
@@ -230,6 +235,7 @@ export interface WorkerEngineSettings {
   forward: boolean;
   countMisdirected: boolean;
   counters: Float64Array;
+  refusals: Float64Array;
   stride: number;
   cellSize: number;
 }
@@ -240,8 +246,10 @@ export interface WorkerEngineViews {
   connections: Uint32Array;
   datagrams: Uint32Array;
   replies: Uint32Array;
+  /** One word: the number of datagrams that onDatagrams() is called for. */
+  received: Uint32Array;
   /** One word: the number of reply rows to send, after onDatagrams() or by flush(). */
-  pending: Uint32Array;
+  unsent: Uint32Array;
 }
 
 export interface WorkerEngine {
@@ -272,6 +280,8 @@ export interface WorkerEngine {
     local: SocketAddress;
   }[];
   flush(): void;
+  /** Why a reply row would be refused, as StreamEngine's. */
+  check(row: number): number;
 }
 
 /** A flow as the kernel reports it, without a software hash. */
@@ -408,13 +418,13 @@ export interface Native {
   StreamEngine: new (
     settings: StreamEngineSettings,
     views: StreamEngineViews,
-    onTurn: (opened: number, inputs: number, closed: number, completed: number) => void,
+    onTurn: () => void,
   ) => StreamEngine;
   WorkerEngine: new (
     settings: WorkerEngineSettings,
     views: WorkerEngineViews,
     onConnections: (count: number) => void,
-    onDatagrams: (count: number) => void,
+    onDatagrams: () => void,
     onAcceptError: (errno: number) => void,
   ) => WorkerEngine;
 }

@@ -1,24 +1,11 @@
+import type { hashTypeNumber } from '../contract.js';
 import { argumentTypeError, unwrap } from '../errors.js';
 import { native } from '../native.js';
 import { checkHost, checkOneOf, checkOptions, checkPort } from '../validate.js';
 import { checkConfig, type RssConfig, rssConfig } from './config.js';
 
 /** What a flow id is the hash of, after FreeBSD's M_HASHTYPE_RSS_* constants. */
-export type HashType =
-  | 'none'
-  | 'ipv4'
-  | 'tcp-ipv4'
-  | 'udp-ipv4'
-  | 'ipv6'
-  | 'tcp-ipv6'
-  | 'udp-ipv6'
-  | 'ipv6-ex'
-  | 'tcp-ipv6-ex'
-  | 'udp-ipv4-ex'
-  | 'udp-ipv6-ex'
-  | 'opaque'
-  | 'opaque-hash'
-  | 'unknown';
+export type HashType = keyof typeof hashTypeNumber | 'unknown';
 
 /** A flow's place in the RSS configuration. */
 export interface Flow {

@@ -1,4 +1,5 @@
 // What a server listens on: the `tcp`, `udp` and `unix` options of createServer().
+import { largestDatagram } from '../contract.js';
 import { argumentTypeError } from '../errors.js';
 import { type Checked, custom, integer, type OptionTable } from '../option-table.js';
 import { type BindOptions, bindTable, type GroupOptions } from '../socket/listener-options.js';
@@ -76,7 +77,7 @@ export const tcpTable = {
 export const udpTable = {
   ...tcpTable,
   forward: custom<Forward>("'auto' or a boolean")({ default: 'auto' }, checkForward),
-  datagramSize: integer({ min: 64, max: 65_507, default: 1536, unit: 'bytes' }),
+  datagramSize: integer({ min: 64, max: largestDatagram, default: 1536, unit: 'bytes' }),
 } satisfies OptionTable<UdpOptions>;
 
 export const unixTable = {

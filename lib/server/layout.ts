@@ -1,17 +1,20 @@
 // The shared-memory layout of a server's counters: one block per worker, one record per bucket in
 // it. The fields of a record are defined in native/core/counters.h.
-import { counterNames, counterStride as stride } from '../contract.js';
+import { counterNames, counterStride as stride, refusalNames } from '../contract.js';
 
-export { counterNames } from '../contract.js';
+export { counterNames, refusalNames } from '../contract.js';
 
 /** What is counted per bucket; Counters describes each. */
 export type CounterName = (typeof counterNames)[number];
+/** Why a row of a batch is refused; RefusedRows describes each. */
+export type RefusalName = (typeof refusalNames)[number];
 
 /**
  * Doubles in two cache lines. Behind the counters, each worker has a record of that size, and so
- * has the main thread.
+ * has the main thread. A worker's refused rows are in the second line.
  */
 const ownStride = 16;
+const refusedAt = 8;
 
 /** Where a worker's record has what native.threadUsage() returns. */
 export const usageAt = 3;
@@ -46,6 +49,17 @@ export function heartbeat(
   buckets: number,
 ): Float64Array {
   return ownRecord(buffer, workerIndex, workers, buckets);
+}
+
+/** How many rows of the worker have been refused, in the order of refusalNames. */
+export function refusedRows(
+  buffer: ArrayBuffer,
+  workerIndex: number,
+  workers: number,
+  buckets: number,
+): Float64Array {
+  const record = ownRecord(buffer, workerIndex, workers, buckets);
+  return record.subarray(refusedAt, refusedAt + refusalNames.length);
 }
 
 /** [0]: how many buckets the main thread has moved. */

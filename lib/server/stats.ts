@@ -6,6 +6,9 @@ import {
   counterIndex,
   heartbeat,
   movedBuckets,
+  type RefusalName,
+  refusalNames,
+  refusedRows,
   usageAt,
   workerCounters,
 } from './layout.js';
@@ -22,6 +25,17 @@ import {
  * connections and datagrams a network card that places flows gave no flow id.
  */
 export type Counters = Record<CounterName, number>;
+
+/**
+ * Rows of the batch API that were not carried out, by kind. `unknownConnection`: output to a number
+ * that is no connection or socket. `endedConnection`: output to one that has ended, which a program
+ * cannot always know. `unknownSource`: refer() to a number that is no buffer, segment or file.
+ * `outOfRange`: bytes outside of their memory, or numbers that are no 32-bit integers.
+ * `notInBatch`: a row that the batch does not have, or a batch whose callback has returned.
+ * `unreserved`: commit() of bytes that were not reserved. `overconsumed`: consume() of more than
+ * the row has. `badMark`: mark() with a wrong token or event.
+ */
+export type RefusedRows = Record<RefusalName, number>;
 
 export interface BucketStats extends Counters {
   bucket: number;
@@ -48,6 +62,7 @@ export interface WorkerStats extends Counters {
   voluntaryContextSwitches: number;
   /** How often another thread was given its CPU: something else runs there. */
   involuntaryContextSwitches: number;
+  refusedRows: RefusedRows;
 }
 
 /** Counters since listen(): per bucket, per worker, and in total. */
@@ -57,10 +72,17 @@ export interface ServerStats {
   total: Counters;
   /** Number of moves of buckets to another worker: rebalance(). */
   movedBuckets: number;
+  /** Of all workers. */
+  refusedRows: RefusedRows;
 }
 
 function zero(): Counters {
   return Object.fromEntries(counterNames.map((name) => [name, 0])) as Counters;
+}
+
+function refused(counts: readonly Float64Array[]): RefusedRows {
+  const sum = (i: number) => counts.reduce((total, of) => total + of[i]!, 0);
+  return Object.fromEntries(refusalNames.map((name, i) => [name, sum(i)])) as RefusedRows;
 }
 
 function add(to: Counters, rows: Float64Array, bucket: number): void {
@@ -79,6 +101,9 @@ export function readStats(
     owner: owners[bucket]!,
     ...zero(),
   }));
+  const refusals = placements.map(({ workerIndex }) =>
+    refusedRows(buffer, workerIndex, placements.length, bucketMap.length),
+  );
   const workers = placements.map((worker) => {
     const beat = heartbeat(buffer, worker.workerIndex, placements.length, bucketMap.length);
     const [, delay, busy] = beat;
@@ -92,6 +117,7 @@ export function readStats(
       systemCPUTime: system!,
       voluntaryContextSwitches: voluntary!,
       involuntaryContextSwitches: involuntary!,
+      refusedRows: refused([refusals[worker.workerIndex]!]),
     };
   });
   const total = zero();
@@ -104,5 +130,5 @@ export function readStats(
     }
   }
   const [moved] = movedBuckets(buffer, placements.length, bucketMap.length);
-  return { buckets, workers, total, movedBuckets: moved! };
+  return { buckets, workers, total, movedBuckets: moved!, refusedRows: refused(refusals) };
 }

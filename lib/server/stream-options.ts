@@ -47,6 +47,11 @@ export interface StreamOptions {
    * @defaultValue 65536
    */
   zeroCopyThreshold?: number;
+  /**
+   * Throw where an impossible row of a batch is written, of datagrams too, instead of only counting
+   * it in ServerStats.refusedRows. For development: it costs a call into C++ per row.
+   */
+  checked?: boolean;
 }
 
 const most = 2 ** 30;
@@ -65,6 +70,10 @@ export const streamTable = {
   allowHalfOpen: flag({ default: false }),
   zeroCopy: zeroCopyOption,
   zeroCopyThreshold: thresholdOption,
+  checked: flag({
+    default: process.env['FREEBSD_RSS_CHECKED'] === '1',
+    otherwise: 'whether the environment has FREEBSD_RSS_CHECKED=1',
+  }),
 } satisfies OptionTable<StreamOptions>;
 
 /** What the stream engine is set to. */

@@ -4,6 +4,8 @@ import { rangeError, RssError } from '../errors.js';
 import { type SocketAddress, native, type WorkerEngine } from '../native.js';
 import type { HashType } from '../rss/hash.js';
 import { lentBuffer, outputMemory } from './output-rows.js';
+import type { Refusals } from './refusals.js';
+import { RowBatch } from './row-batch.js';
 
 // V8 compiles a module's own constants into its code, but reads imported ones each time.
 const {
@@ -30,6 +32,8 @@ export class DatagramMemory {
   readonly stride: number;
   readonly slab: Buffer;
   readonly rows = new Uint32Array(datagramBatch * datagramWords);
+  /** One word: the number of datagrams of the batch. */
+  readonly received = new Uint32Array(1);
   readonly output = outputMemory(replySlabSize);
 
   /** `cellSize`: bytes of the largest datagram that is not cut. */
@@ -40,16 +44,15 @@ export class DatagramMemory {
 }
 
 /** Datagrams of one receive pass. Valid until the `datagrams` callback returns. */
-export class DatagramBatch {
-  /** Number of datagrams, 1 to 64. */
-  count = 0;
+export class DatagramBatch extends RowBatch {
   /** The memory that holds all payloads, at offset(i) and length(i). */
   readonly bytes: Buffer;
   readonly #rows: Uint32Array;
   readonly #engine: WorkerEngine;
 
   /** @internal */
-  constructor(memory: DatagramMemory, engine: WorkerEngine) {
+  constructor(memory: DatagramMemory, engine: WorkerEngine, refusals: Refusals) {
+    super(refusals);
     this.bytes = memory.slab;
     this.#rows = memory.rows;
     this.#engine = engine;
@@ -57,60 +60,61 @@ export class DatagramBatch {
 
   /** Where row i's payload begins in `bytes`. */
   offset(i: number): number {
-    return this.#rows[i * datagramWords + datagramOffset]!;
+    return this.has(i) ? this.#rows[i * datagramWords + datagramOffset]! : 0;
   }
 
   /** Bytes of row i's payload. */
   length(i: number): number {
-    return this.#rows[i * datagramWords + datagramLength]!;
+    return this.has(i) ? this.#rows[i * datagramWords + datagramLength]! : 0;
   }
 
   /** True when the datagram was longer than `datagramSize` and has been cut. */
   truncated(i: number): boolean {
-    return (this.#rows[i * datagramWords + datagramFlags]! & datagramTruncated) !== 0;
+    return (
+      this.has(i) && (this.#rows[i * datagramWords + datagramFlags]! & datagramTruncated) !== 0
+    );
   }
 
   /** The RSS bucket of row i. */
   bucket(i: number): number {
-    return this.#rows[i * datagramWords + datagramBucket]!;
+    return this.has(i) ? this.#rows[i * datagramWords + datagramBucket]! : 0;
   }
 
   /** The flow id of row i: the RSS hash, from the kernel or computed. */
   flowId(i: number): number {
-    return this.#rows[i * datagramWords + datagramFlowId]!;
+    return this.has(i) ? this.#rows[i * datagramWords + datagramFlowId]! : 0;
   }
 
   /** The fields of the packet that the flow id of row i is a hash of. */
   hashType(i: number): HashType {
-    return native.hashTypeName(this.#rows[i * datagramWords + datagramHashType]!);
+    return native.hashTypeName(this.has(i) ? this.#rows[i * datagramWords + datagramHashType]! : 0);
   }
 
   /** The socket of Datagrams.connect() that received row i; 0: a socket of the server. */
   socket(i: number): number {
-    return this.#rows[i * datagramWords + datagramSocket]!;
+    return this.has(i) ? this.#rows[i * datagramWords + datagramSocket]! : 0;
   }
 
   /** A view of the payload; copy it to keep it. */
   payload(i: number): Buffer {
-    this.#check(i);
     return this.bytes.subarray(this.offset(i), this.offset(i) + this.length(i));
   }
 
   /** The sender, as text. Made on request, because most servers do not need it. */
   peer(i: number): SocketAddress {
-    this.#check(i);
-    return this.#engine.peer(i) ?? released();
+    return this.#engine.peer(this.#index(i)) ?? released();
   }
 
   /** The address the datagram reached; replies leave from it. */
   destination(i: number): SocketAddress {
-    this.#check(i);
-    return this.#engine.destination(i) ?? released();
+    return this.#engine.destination(this.#index(i)) ?? released();
   }
 
-  #check(i: number): void {
-    if (!Number.isInteger(i) || i < 0 || i >= this.count)
-      throw rangeError('i', `an integer from 0 to ${this.count - 1}`, i);
+  /** For what has no harmless result: throws if there is no row i. */
+  #index(i: number): number {
+    if (this.has(i)) return i;
+    if (this.count === 0) return released();
+    throw rangeError('i', `an integer from 0 to ${this.count - 1}`, i);
   }
 }
 

@@ -1,69 +1,50 @@
 // Datagrams to send.
 import * as contract from '../contract.js';
-import { argumentTypeError, rangeError } from '../errors.js';
-import type { OutputRows } from './output-rows.js';
+import { checkPayload, Output } from './output.js';
+import type { OutputRows, Target } from './output-rows.js';
 
-const { replyInSlab, replyOutSlab, replyOutSlabConnected } = contract;
+const { largestDatagram, replyInSlab, replyOutSlab, replyOutSlabConnected } = contract;
 
-const largestDatagram = 65507;
+/** @internal What the first word of a reply row is. */
+export const targetOf = (source: number): Target =>
+  source === replyOutSlabConnected ? 'socket' : 'i';
 
 /**
  * Replies to the datagrams of a batch, and datagrams to the peers of connect(), sent together when
- * the callback returns; outside of it, when the current microtask ends.
+ * the callback returns; outside of it, when the current microtask ends. A reply that names no
+ * datagram, no open socket or no bytes of the caller's is dropped, and counted in
+ * ServerStats.refusedRows. With StreamOptions.checked it throws.
  */
-export class DatagramReplies {
-  /** Memory to write replies into, at the offsets reserve() gives. */
-  readonly bytes: Buffer;
-  readonly #rows: OutputRows;
-
+export class DatagramReplies extends Output {
   /** @internal */
   constructor(rows: OutputRows) {
-    this.bytes = rows.bytes;
-    this.#rows = rows;
+    super(rows, largestDatagram, '');
   }
 
   /** Answers datagram i with a copy of `payload` (at most 65,507 bytes). */
   send(i: number, payload: Uint8Array): void {
-    this.commit(i, this.#copy(payload), payload.length);
+    checkPayload(payload);
+    this.commit(i, this.copy(payload), payload.length);
   }
 
   /** Answers datagram i with bytes of the batch itself: no copy is made. */
   echo(i: number, offset: number, length: number): void {
-    this.#rows.push(i, replyInSlab, offset, length);
-  }
-
-  /** Makes room for `length` bytes (at most 65,507). Returns their offset in `bytes`. */
-  reserve(length: number): number {
-    if (length > largestDatagram) throw rangeError('length', `at most ${largestDatagram}`, length);
-    return this.#rows.reserve(length);
+    this.rows.push(i, replyInSlab, offset, length);
   }
 
   /** Answers datagram i with bytes written at a reserved offset. */
   commit(i: number, offset: number, length: number): void {
-    this.#rows.commit(i, replyOutSlab, offset, length);
+    this.rows.commit(i, replyOutSlab, offset, length);
   }
 
   /** Sends a copy of `payload` (at most 65,507 bytes) to the peer of a socket of connect(). */
   sendBy(socket: number, payload: Uint8Array): void {
-    this.commitBy(socket, this.#copy(payload), payload.length);
+    checkPayload(payload);
+    this.commitBy(socket, this.copy(payload), payload.length);
   }
 
   /** Sends bytes written at a reserved offset to the peer of a socket of connect(). */
   commitBy(socket: number, offset: number, length: number): void {
-    this.#rows.commit(socket, replyOutSlabConnected, offset, length);
-  }
-
-  /** Returns the offset of the copy. */
-  #copy(payload: Uint8Array): number {
-    if (!(payload instanceof Uint8Array))
-      throw argumentTypeError('payload', 'a Uint8Array', payload);
-    const offset = this.reserve(payload.length);
-    this.bytes.set(payload, offset);
-    return offset;
-  }
-
-  /** Sends now what has been collected. Not needed at the end of a callback. */
-  flush(): void {
-    this.#rows.flush();
+    this.rows.commit(socket, replyOutSlabConnected, offset, length);
   }
 }

@@ -3,9 +3,10 @@ import { unwrap } from '../errors.js';
 import type { SocketAddress, WorkerEngine } from '../native.js';
 import { checkPeer, endOf, type PeerOptions } from './connect.js';
 import { DatagramBatch, type DatagramMemory } from './datagram-batch.js';
-import { DatagramReplies } from './datagram-replies.js';
+import { DatagramReplies, targetOf } from './datagram-replies.js';
 import type { WorkerDefinition } from './define.js';
 import { OutputRows } from './output-rows.js';
+import type { Refusals } from './refusals.js';
 
 /** The UDP sockets that a worker has connected itself. */
 export class Datagrams {
@@ -15,6 +16,7 @@ export class Datagrams {
   readonly #handlers: Pick<WorkerDefinition, 'datagrams'>;
   readonly #buckets: number;
   readonly #batch: DatagramBatch;
+  readonly #received: Uint32Array;
   readonly #rows: OutputRows;
 
   /** @internal */
@@ -23,12 +25,14 @@ export class Datagrams {
     memory: DatagramMemory,
     handlers: Pick<WorkerDefinition, 'datagrams'>,
     buckets: number,
+    refusals: Refusals,
   ) {
     this.#engine = engine;
     this.#handlers = handlers;
     this.#buckets = buckets;
-    this.#batch = new DatagramBatch(memory, engine);
-    this.#rows = new OutputRows(memory.output, () => engine.flush());
+    this.#batch = new DatagramBatch(memory, engine, refusals);
+    this.#received = memory.received;
+    this.#rows = new OutputRows(memory.output, engine, refusals, targetOf);
     this.out = new DatagramReplies(this.#rows);
   }
 
@@ -56,14 +60,15 @@ export class Datagrams {
   }
 
   /** @internal The engine has received a batch. */
-  serve(count: number): void {
-    this.#batch.count = count;
+  serve(): void {
+    this.#batch.count = this.#received[0]!;
     let served = false;
     this.#rows.beginTurn();
     try {
       this.#handlers.datagrams?.(this.#batch, this.out);
       served = true;
     } finally {
+      this.#batch.count = 0;
       this.#rows.endTurn(served);
     }
   }

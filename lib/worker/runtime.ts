@@ -2,7 +2,7 @@
 import { unwrap } from '../errors.js';
 import { native, type WorkerEngine } from '../native.js';
 import type { WorkerPlacement } from '../rss/topology.js';
-import { workerCounters } from '../server/layout.js';
+import { refusedRows, workerCounters } from '../server/layout.js';
 import type { FromWorker, ToWorker, WorkerInit } from '../server/messages.js';
 import { acceptErrorReporter, NodeSockets, pendingTable } from './accept.js';
 import { workerContext } from './context.js';
@@ -11,6 +11,7 @@ import { Datagrams } from './datagrams.js';
 import type { WorkerContext, WorkerDefinition } from './define.js';
 import { measureDelay } from './heartbeat.js';
 import { reportMisdirections } from './misdirections.js';
+import { Refusals } from './refusals.js';
 import { Streams } from './streams.js';
 
 type Post = (message: FromWorker) => void;
@@ -37,7 +38,12 @@ export class WorkerRuntime {
     this.#post = post;
     this.#placements = init.placements;
     const counters = workerCounters(allCounters, init.workerIndex, init.config.buckets);
-    this.#streams = this.#openStreams(counters);
+    const { buckets } = init.config;
+    const refusals = new Refusals(
+      refusedRows(allCounters, init.workerIndex, init.placements.length, buckets),
+      init.stream.checked,
+    );
+    this.#streams = this.#openStreams(counters, refusals);
     const pending = pendingTable();
     const memory = new DatagramMemory(init.datagramSize);
     this.#engine = new native.WorkerEngine(
@@ -51,6 +57,7 @@ export class WorkerRuntime {
         forward: init.forward,
         countMisdirected: init.countMisdirected,
         counters,
+        refusals: refusals.counts,
         stride: memory.stride,
         cellSize: memory.cellSize,
       },
@@ -60,16 +67,17 @@ export class WorkerRuntime {
         connections: pending,
         datagrams: memory.rows,
         replies: memory.output.rows,
-        pending: memory.output.pending,
+        received: memory.received,
+        unsent: memory.output.unsent,
       },
       (count) => this.#sockets.take(count, definition),
-      (count) => datagrams.serve(count),
+      () => datagrams.serve(),
       acceptErrorReporter(init.workerIndex, post),
     );
     this.#sockets = new NodeSockets(this.#engine, pending, counters, () =>
       this.#finishWhenDrained(),
     );
-    const datagrams = new Datagrams(this.#engine, memory, definition, init.config.buckets);
+    const datagrams = new Datagrams(this.#engine, memory, definition, buckets, refusals);
     this.#context = workerContext(init, {
       streams: this.#streams,
       datagrams: definition.datagrams === undefined ? undefined : datagrams,
@@ -106,13 +114,14 @@ export class WorkerRuntime {
     }
   }
 
-  #openStreams(counters: Float64Array): Streams | undefined {
+  #openStreams(counters: Float64Array, refusals: Refusals): Streams | undefined {
     const { table, workerIndex, config, stream: settings } = this.#init;
     const { stream: handlers } = this.#definition;
     if (handlers === undefined) return undefined;
     return new Streams(
       handlers,
       { table, worker: workerIndex, counters },
+      refusals,
       config.buckets,
       settings,
       (socket, bucket, accepted) => this.#sockets.adopt(socket, bucket, accepted),

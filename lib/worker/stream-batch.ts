@@ -2,6 +2,8 @@
 import * as contract from '../contract.js';
 import type { StreamEngineViews } from '../native.js';
 import { lentBuffer, outputMemory, type OutputMemory } from './output-rows.js';
+import type { Refusals } from './refusals.js';
+import { RowBatch } from './row-batch.js';
 
 // V8 compiles a module's own constants into its code, but reads imported ones each time.
 const {
@@ -24,6 +26,7 @@ const {
   inputWords,
   openedWords,
   streamReadSize,
+  turnWords,
 } = contract;
 
 /** Rows of a batch: few, so that they stay in the cache and the first is answered early. */
@@ -50,7 +53,8 @@ export class StreamMemory implements StreamEngineViews {
   readonly slab: Buffer;
   readonly output: OutputMemory;
   readonly outputs: Uint32Array;
-  readonly pending: Uint32Array;
+  readonly unsent: Uint32Array;
+  readonly turn = new Uint32Array(turnWords);
   readonly inputs = new Uint32Array(inputRows * inputWords);
   readonly opened = new Uint32Array(eventRows * openedWords);
   readonly closed = new Uint32Array(eventRows * closedWords);
@@ -59,7 +63,7 @@ export class StreamMemory implements StreamEngineViews {
   constructor(maxInput: number, outputSize: number) {
     this.slab = lentBuffer(maxInput + streamReadSize + slabSize);
     this.output = outputMemory(outputSize);
-    ({ rows: this.outputs, pending: this.pending } = this.output);
+    ({ rows: this.outputs, unsent: this.unsent } = this.output);
   }
 }
 
@@ -67,37 +71,38 @@ export class StreamMemory implements StreamEngineViews {
  * Input of up to 64 connections, one row each. Valid until the `data` callback returns: the bytes
  * are overwritten by what comes next.
  */
-export class StreamBatch {
-  /** Number of rows. */
-  count = 0;
+export class StreamBatch extends RowBatch {
   /** The memory that holds all input, at offset(i) and length(i). */
   readonly bytes: Buffer;
   readonly #rows: Uint32Array;
+  readonly #refusals: Refusals;
 
   /** @internal */
-  constructor(memory: StreamMemory) {
+  constructor(memory: StreamMemory, refusals: Refusals) {
+    super(refusals);
+    this.#refusals = refusals;
     this.bytes = memory.slab;
     this.#rows = memory.inputs;
   }
 
   /** The connection of row i, for StreamOutput. */
   connection(i: number): number {
-    return this.#rows[i * inputWords + inputConnection]!;
+    return this.has(i) ? this.#rows[i * inputWords + inputConnection]! : 0;
   }
 
   /** Where row i's input begins in `bytes`. */
   offset(i: number): number {
-    return this.#rows[i * inputWords + inputOffset]!;
+    return this.has(i) ? this.#rows[i * inputWords + inputOffset]! : 0;
   }
 
   /** Bytes of row i: what was not consumed before, and what has arrived since. */
   length(i: number): number {
-    return this.#rows[i * inputWords + inputLength]!;
+    return this.has(i) ? this.#rows[i * inputWords + inputLength]! : 0;
   }
 
   /** The connection's RSS bucket. */
   bucket(i: number): number {
-    return this.#rows[i * inputWords + inputBucket]!;
+    return this.has(i) ? this.#rows[i * inputWords + inputBucket]! : 0;
   }
 
   /**
@@ -105,7 +110,7 @@ export class StreamBatch {
    * the server has `allowHalfOpen`, the connection ends once its output has been sent.
    */
   ended(i: number): boolean {
-    return (this.#rows[i * inputWords + inputFlags]! & inputEnded) !== 0;
+    return this.has(i) && (this.#rows[i * inputWords + inputFlags]! & inputEnded) !== 0;
   }
 
   /** A view of row i's bytes; copy it to keep it. */
@@ -116,13 +121,21 @@ export class StreamBatch {
   /**
    * Consumes the first `bytes` of row i. Without a call, the whole row is consumed. The rest comes
    * again once it has grown to `needed` bytes; without `needed`, with the next byte. If `needed` is
-   * more than `maxInput`, the connection is closed with EMSGSIZE.
+   * more than `maxInput`, the connection is closed with EMSGSIZE. A call with impossible numbers is
+   * refused, as if it had not been made.
    */
   consume(i: number, bytes: number, needed = 0): void {
+    if (!this.has(i)) return;
     const at = i * inputWords;
-    this.#rows[at + inputConsumed] = bytes;
+    const rows = this.#rows;
+    const length = rows[at + inputLength]!;
+    if (bytes >>> 0 !== bytes || bytes > length)
+      return this.#refusals.add('overconsumed', 'bytes', `an integer from 0 to ${length}`, bytes);
+    if (!(needed >= 0))
+      return this.#refusals.add('overconsumed', 'needed', 'a number of bytes', needed);
+    rows[at + inputConsumed] = bytes;
     // A protocol may announce a length of any size; the row has 32 bits for it.
-    this.#rows[at + inputNeeded] = needed > 0x7fffffff ? 0x7fffffff : needed;
+    rows[at + inputNeeded] = needed > 0x7fffffff ? 0x7fffffff : needed;
   }
 
   /**
@@ -144,24 +157,23 @@ export class StreamBatch {
 }
 
 /** Marks that output has reached, or never will. Valid until the `completed` callback returns. */
-export class CompletedBatch {
-  /** Number of rows. */
-  count = 0;
+export class CompletedBatch extends RowBatch {
   readonly #rows: Uint32Array;
 
   /** @internal */
-  constructor(memory: StreamMemory) {
+  constructor(memory: StreamMemory, refusals: Refusals) {
+    super(refusals);
     this.#rows = memory.completed;
   }
 
   /** The token that StreamOutput.mark() was given. */
   token(i: number): number {
-    return this.#rows[i * completedWords + completedToken]!;
+    return this.has(i) ? this.#rows[i * completedWords + completedToken]! : 0;
   }
 
   /** False when the connection has ended before the mark was reached. */
   done(i: number): boolean {
-    return (this.#rows[i * completedWords + completedFlags]! & completedDone) !== 0;
+    return this.has(i) && (this.#rows[i * completedWords + completedFlags]! & completedDone) !== 0;
   }
 
   /**
@@ -169,7 +181,9 @@ export class CompletedBatch {
    * was copied, or because another machine has acknowledged it.
    */
   reusable(i: number): boolean {
-    return (this.#rows[i * completedWords + completedFlags]! & completedReusable) !== 0;
+    return (
+      this.has(i) && (this.#rows[i * completedWords + completedFlags]! & completedReusable) !== 0
+    );
   }
 
   /** @internal Removes the rows of the library's own marks, and calls `own` for each. */

@@ -4,6 +4,7 @@ import { systemError } from '../errors.js';
 import { native } from '../native.js';
 import type { OutputRows } from './output-rows.js';
 import { raise } from './raise.js';
+import type { Refusals } from './refusals.js';
 import { CompletedBatch, StreamBatch, type StreamMemory } from './stream-batch.js';
 import type { StreamHandlers, Streams } from './streams.js';
 
@@ -17,6 +18,10 @@ const {
   openedFromKernel,
   openedHashType,
   openedWords,
+  turnClosed,
+  turnCompleted,
+  turnInputs,
+  turnOpened,
 } = contract;
 
 export class StreamDispatch {
@@ -28,23 +33,35 @@ export class StreamDispatch {
   readonly #completed: CompletedBatch;
 
   /** `rows` must be those that `streams.out` writes to. */
-  constructor(handlers: StreamHandlers, streams: Streams, memory: StreamMemory, rows: OutputRows) {
+  constructor(
+    handlers: StreamHandlers,
+    streams: Streams,
+    memory: StreamMemory,
+    rows: OutputRows,
+    refusals: Refusals,
+  ) {
     this.#handlers = handlers;
     this.#streams = streams;
     this.#memory = memory;
     this.#rows = rows;
-    this.#batch = new StreamBatch(memory);
-    this.#completed = new CompletedBatch(memory);
+    this.#batch = new StreamBatch(memory, refusals);
+    this.#completed = new CompletedBatch(memory, refusals);
   }
 
-  /** Serves a turn. The arguments are the numbers of rows in the engine's tables. */
-  turn(opened: number, inputs: number, closed: number, completed: number): void {
+  /** Serves a turn. Returns the number of closed connections. */
+  turn(): number {
+    const { turn } = this.#memory;
+    const opened = turn[turnOpened]!;
+    const inputs = turn[turnInputs]!;
+    const closed = turn[turnClosed]!;
+    const completed = turn[turnCompleted]!;
     this.#rows.beginTurn();
     for (let i = 0; i < opened; i++) this.#open(i * openedWords);
     if (inputs > 0) this.#data(inputs);
     if (completed > 0) this.#complete(completed);
     for (let i = 0; i < closed; i++) this.#close(i * closedWords);
     this.#rows.endTurn(true);
+    return closed;
   }
 
   #open(row: number): void {
@@ -79,6 +96,7 @@ export class StreamDispatch {
       for (const connection of batch.unconsumed()) out.revoke(connection);
       raise(error);
     }
+    batch.count = 0;
   }
 
   #complete(completed: number): void {
@@ -91,6 +109,7 @@ export class StreamDispatch {
     } catch (error) {
       raise(error);
     }
+    batch.count = 0;
   }
 
   #close(row: number): void {

@@ -1,7 +1,8 @@
 // Output of stream connections: rows of bytes to send, and commands.
 import * as contract from '../contract.js';
-import { argumentTypeError, rangeError } from '../errors.js';
+import { checkPayload, Output } from './output.js';
 import type { OutputRows } from './output-rows.js';
+import type { Refusals } from './refusals.js';
 import { firstOwnToken } from './stream-batch.js';
 
 // V8 compiles a module's own constants into its code, but reads imported ones each time.
@@ -15,36 +16,32 @@ export const maxSource = sourceLimit - 1;
 
 /**
  * Output to any connections of this worker, sent in order and together when the callback returns;
- * outside of the callbacks, when the current microtask ends. Output to a closed connection is
- * dropped.
+ * outside of the callbacks, when the current microtask ends. Output that names no open connection
+ * or no bytes of the caller's is dropped, and counted in ServerStats.refusedRows. With
+ * StreamOptions.checked it throws.
  */
-export class StreamOutput {
-  /** Memory to write output into, at the offsets that reserve() gives. */
-  readonly bytes: Buffer;
-  readonly #rows: OutputRows;
+export class StreamOutput extends Output {
+  readonly #refusals: Refusals;
 
   /** @internal */
-  constructor(rows: OutputRows) {
-    this.bytes = rows.bytes;
-    this.#rows = rows;
+  constructor(rows: OutputRows, refusals: Refusals) {
+    super(rows, rows.bytes.length, ' (outputSize)');
+    this.#refusals = refusals;
   }
 
   /** Sends a copy of `payload`. */
   send(connection: number, payload: Uint8Array): void {
-    if (!(payload instanceof Uint8Array))
-      throw argumentTypeError('payload', 'a Uint8Array', payload);
+    checkPayload(payload);
     for (let from = 0; from < payload.length;) {
       const part = Math.min(payload.length - from, this.bytes.length);
-      const at = this.reserve(part);
-      this.bytes.set(payload.subarray(from, from + part), at);
-      this.commit(connection, at, part);
+      this.commit(connection, this.copy(payload.subarray(from, from + part)), part);
       from += part;
     }
   }
 
   /** Sends bytes of the batch itself: no copy is made. */
   echo(connection: number, offset: number, length: number): void {
-    this.#rows.push(connection, outputInSlab, offset, length);
+    this.rows.push(connection, outputInSlab, offset, length);
   }
 
   /**
@@ -55,11 +52,14 @@ export class StreamOutput {
    * mark().
    */
   refer(connection: number, buffer: number, offset: number, length: number): void {
-    if (!(buffer >= 0 && buffer < sourceLimit))
-      throw rangeError('buffer', "addBuffer()'s or addSegment()'s result", buffer);
-    if (offset >>> 0 !== offset) throw rangeError('offset', '0 to 2^32 - 1', offset);
-    if (length >>> 0 !== length) throw rangeError('length', '0 to 2^32 - 1', length);
-    this.#rows.push(connection, buffer, offset, length);
+    const number = '0 to 2^32 - 1';
+    if (buffer >>> 0 !== buffer || buffer >= sourceLimit) {
+      const expected = "addBuffer()'s or addSegment()'s result";
+      throw this.#refusals.error('unknownSource', 'buffer', expected, buffer);
+    }
+    if (offset >>> 0 !== offset) throw this.#refusals.error('outOfRange', 'offset', number, offset);
+    if (length >>> 0 !== length) throw this.#refusals.error('outOfRange', 'length', number, length);
+    this.rows.push(connection, buffer, offset, length);
   }
 
   /**
@@ -68,46 +68,37 @@ export class StreamOutput {
    * before.
    */
   mark(connection: number, token: number, when: 'taken' | 'acknowledged'): void {
-    if (!(token >= 0 && token < firstOwnToken)) throw rangeError('token', '0 to 2^31 - 1', token);
+    if (token >>> 0 !== token || token >= firstOwnToken)
+      throw this.#refusals.error('badMark', 'token', '0 to 2^31 - 1', token);
+    if (when !== 'taken' && when !== 'acknowledged')
+      throw this.#refusals.error('badMark', 'when', "'taken' or 'acknowledged'", when);
     this.markOwn(connection, token, when);
   }
 
   /** @internal mark() for the library's own tokens too. */
   markOwn(connection: number, token: number, when: 'taken' | 'acknowledged'): void {
-    this.#rows.push(connection, when === 'taken' ? outputTaken : outputAcknowledged, token, 0);
-  }
-
-  /** Makes room for `length` bytes, at most `outputSize`. Returns their offset in `bytes`. */
-  reserve(length: number): number {
-    if (length > this.bytes.length)
-      throw rangeError('length', `at most ${this.bytes.length} (outputSize)`, length);
-    return this.#rows.reserve(length);
+    this.rows.push(connection, when === 'taken' ? outputTaken : outputAcknowledged, token, 0);
   }
 
   /** Sends bytes written at a reserved offset. */
   commit(connection: number, offset: number, length: number): void {
-    this.#rows.commit(connection, outputOutSlab, offset, length);
+    this.rows.commit(connection, outputOutSlab, offset, length);
   }
 
   /** Ends the connection once its output has been sent. Input that still arrives is discarded. */
   end(connection: number): void {
-    this.#rows.push(connection, outputEnd, 0, 0);
+    this.rows.push(connection, outputEnd, 0, 0);
   }
 
   /** Closes the connection at once. Output that has not been sent is lost. */
   destroy(connection: number): void {
-    this.#rows.push(connection, outputDestroy, 0, 0);
-  }
-
-  /** Sends now what has been collected. Not needed at the end of a callback. */
-  flush(): void {
-    this.#rows.flush();
+    this.rows.push(connection, outputDestroy, 0, 0);
   }
 
   /** @internal Drops what has been collected for a connection, and closes it. */
   revoke(connection: number): void {
     const marks: number[] = [];
-    this.#rows.remove(connection, (source, offset) => {
+    this.rows.remove(connection, (source, offset) => {
       if (source === outputTaken || source === outputAcknowledged) marks.push(offset);
     });
     this.destroy(connection);

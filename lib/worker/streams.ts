@@ -20,6 +20,7 @@ import { type FileOptions, fileTable } from '../shm/options.js';
 import { checkInteger, checkOptions } from '../validate.js';
 import { checkPeer, endOf, type PeerOptions } from './connect.js';
 import { OutputRows } from './output-rows.js';
+import { Refusals } from './refusals.js';
 import {
   type CompletedBatch,
   firstOwnToken,
@@ -74,6 +75,7 @@ export class Streams {
   constructor(
     handlers: StreamHandlers,
     settings: Pick<StreamEngineSettings, 'table' | 'worker' | 'counters'>,
+    refusals: Refusals,
     buckets: number,
     options: StreamSettings,
     adopt: Adopt,
@@ -87,19 +89,19 @@ export class Streams {
       {
         ...settings,
         ...engineOptions,
+        refusals: refusals.counts,
         zeroCopy: zeroCopyNumber[zeroCopy],
         referenceSize: zeroCopy === 'always' ? 1 : zeroCopyThreshold,
       },
       memory,
-      (opened, inputs, closed, completed) => {
-        dispatch.turn(opened, inputs, closed, completed);
-        if (closed > 0) onClose();
+      () => {
+        if (dispatch.turn() > 0) onClose();
       },
     );
-    const rows = new OutputRows(memory.output, () => this.#engine.flush());
-    this.out = new StreamOutput(rows);
+    const rows = new OutputRows(memory.output, this.#engine, refusals, () => 'connection');
+    this.out = new StreamOutput(rows, refusals);
     this.addBuffer(memory.output.bytes); // comes first, so that its number is outputOutSlab
-    const dispatch = new StreamDispatch(handlers, this, memory, rows);
+    const dispatch = new StreamDispatch(handlers, this, memory, rows, refusals);
   }
 
   /** Number of open connections. */
@@ -218,9 +220,9 @@ export class Streams {
   /**
    * Whether the peer is certainly on another machine, so that what it has acknowledged is reusable.
    * False for addresses of this host, Unix sockets, and routes through virtual interfaces (bridge,
-   * veth, epair, VLAN).
+   * veth, epair, VLAN). Undefined while the system has not answered; ask again later.
    */
-  leavesHost(connection: number): boolean {
+  leavesHost(connection: number): boolean | undefined {
     return this.#engine.leavesHost(connection);
   }
 

@@ -2,20 +2,25 @@
 
 namespace rss {
 
+bool Callback::Call(const Napi::FunctionReference& function) {
+  return Call(function, nullptr);
+}
+
+bool Callback::Call(const Napi::FunctionReference& function, double argument) {
+  return Call(function, &argument);
+}
+
 // Uses raw Node-API calls: they fail while an environment is being torn down, which is no error
-// here.
-bool Callback::Call(const Napi::FunctionReference& function, const double* arguments,
-                    size_t count) {
-  constexpr size_t kMost = 4;
+// here. `this` must be an object, and the callbacks ignore it.
+bool Callback::Call(const Napi::FunctionReference& function, const double* argument) {
   napi_handle_scope scope;
   if (napi_open_handle_scope(env_, &scope) != napi_ok) return false;
-  napi_value callback = function.Value(), global, returned, values[kMost];
-  bool alive = napi_get_global(env_, &global) == napi_ok;
-  for (size_t i = 0; i < count && alive; ++i)
-    alive = napi_create_double(env_, arguments[i], &values[i]) == napi_ok;
+  napi_value callback = function.Value(), returned, value = nullptr;
+  size_t count = argument == nullptr ? 0 : 1;
+  bool alive = count == 0 || napi_create_double(env_, *argument, &value) == napi_ok;
   if (alive) {
     napi_status status =
-        napi_make_callback(env_, context_, global, callback, count, values, &returned);
+        napi_make_callback(env_, context_, callback, callback, count, &value, &returned);
     if (status != napi_ok) alive = Report();
   }
   napi_close_handle_scope(env_, scope);

@@ -35,9 +35,11 @@ class Callback {
 
   // False when JavaScript cannot run any more. An exception of the user's code becomes an
   // 'uncaughtException', and the result is true if the thread lives on.
-  bool Call(const Napi::FunctionReference& function, const double* arguments, size_t count);
+  bool Call(const Napi::FunctionReference& function);
+  bool Call(const Napi::FunctionReference& function, double argument);
 
  private:
+  bool Call(const Napi::FunctionReference& function, const double* argument);
   bool Report();
 
   napi_env env_;

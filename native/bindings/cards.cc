@@ -6,6 +6,7 @@
 #include "core/bucket_table.h"
 #include "platform/platform.h"
 #include "platform/posix/accept.h"
+#include "platform/posix/inspect.h"
 
 namespace rss {
 namespace {

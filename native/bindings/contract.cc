@@ -4,6 +4,7 @@
 #include "core/counters.h"
 #include "core/hash_type.h"
 #include "core/owner_lock.h"
+#include "core/refusal.h"
 #include "core/rows.h"
 #include "core/rss_config.h"
 #include "engine/stream_engine.h"
@@ -46,6 +47,11 @@ Napi::Object Contract(Napi::Env env) {
                {"completedWords", kWords<CompletedRow>},
                {"completedDone", CompletedRow::kDone},
                {"completedReusable", CompletedRow::kReusable},
+               {"turnOpened", WORD(TurnRow, opened)},
+               {"turnInputs", WORD(TurnRow, inputs)},
+               {"turnClosed", WORD(TurnRow, closed)},
+               {"turnCompleted", WORD(TurnRow, completed)},
+               {"turnWords", kWords<TurnRow>},
                {"inputConnection", WORD(InputRow, connection)},
                {"inputOffset", WORD(InputRow, offset)},
                {"inputLength", WORD(InputRow, length)},
@@ -85,6 +91,7 @@ Napi::Object Contract(Napi::Env env) {
                {"datagramWords", kWords<DatagramRow>},
                {"datagramTruncated", DatagramRow::kTruncated},
                {"datagramBatch", kDatagramBatch},
+               {"largestDatagram", kLargestDatagram},
                {"streamReadSize", StreamEngine::kReadSize},
                {"connectionSlotBits", ConnectionIds::kSlotBits},
                {"lockContended", OwnerLock::kContended},
@@ -98,6 +105,10 @@ Napi::Object Contract(Napi::Env env) {
   for (const char* name : kCounterNames) names.Set(names.Length(), name);
   out.Set("counterNames", names);
 
+  Napi::Array refusals = Napi::Array::New(env);
+  for (const char* name : kRefusalNames) refusals.Set(refusals.Length(), name);
+  out.Set("refusalNames", refusals);
+
   Napi::Object hash_type = Napi::Object::New(env);
   for (uint32_t type : kHashTypes) hash_type.Set(HashTypeName(type), type);
   out.Set("hashTypeNumber", hash_type);
@@ -107,15 +118,8 @@ Napi::Object Contract(Napi::Env env) {
   out.Set("steeringNumber", steering);
 
   Napi::Object option = Napi::Object::New(env);
-  SetAll(option, {{"bindAny", NumberOf(SocketOption::kBindAny)},
-                  {"bindMulti", NumberOf(SocketOption::kBindMulti)},
-                  {"listenBucket", NumberOf(SocketOption::kListenBucket)},
-                  {"reusePort", NumberOf(SocketOption::kReusePort)},
-                  {"reusePortLb", NumberOf(SocketOption::kReusePortLb)},
-                  {"reusePortLbNuma", NumberOf(SocketOption::kReusePortLbNuma)},
-                  {"recvFlowId", NumberOf(SocketOption::kRecvFlowId)},
-                  {"recvRssBucketId", NumberOf(SocketOption::kRecvRssBucketId)},
-                  {"recvDestination", NumberOf(SocketOption::kRecvDestination)}});
+  for (size_t i = 0; i < kSocketOptions; ++i)
+    option.Set(kSocketOptionNames[i], static_cast<double>(i));
   out.Set("optionNumber", option);
 
   Napi::Object zero_copy = Napi::Object::New(env);

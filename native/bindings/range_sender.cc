@@ -47,9 +47,8 @@ class Sender : public Napi::ObjectWrap<Sender>, public RangeSenderSink {
   ~Sender() override { Release(); }
 
   void OnSent(int result) override {
-    double argument = result;
     StopWaiting();
-    callback_.Call(done_, &argument, 1);
+    callback_.Call(done_, static_cast<double>(result));
   }
 
  private:

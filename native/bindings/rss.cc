@@ -72,16 +72,9 @@ Napi::Value GetCapabilities(const Napi::CallbackInfo& info) {
   out.Set("release", c.release);
   Napi::Object probes = Napi::Object::New(info.Env());
   probes.Set("rssConfig", c.rss_config);
-  probes.Set("listenBucket", c.listen_bucket);
+  for (size_t i = 0; i < kSocketOptions; ++i) probes.Set(kSocketOptionNames[i], c.options[i]);
   probes.Set("listenBucketV6", c.listen_bucket_v6);
-  probes.Set("bindMulti", c.bind_multi);
-  probes.Set("bindAny", c.bind_any);
-  probes.Set("reusePort", c.reuse_port);
-  probes.Set("reusePortLb", c.reuse_port_lb);
-  probes.Set("reusePortLbNuma", c.reuse_port_lb_numa);
   probes.Set("reusePortBpf", c.reuse_port_bpf);
-  probes.Set("recvFlowId", c.recv_flow_id);
-  probes.Set("recvRssBucketId", c.recv_rss_bucket_id);
   probes.Set("ipv6", c.ipv6);
   out.Set("probes", probes);
   out.Set("cpuDomains", ToJs(info.Env(), c.cpu_domains));

@@ -5,7 +5,7 @@
 
 #include "bindings/convert.h"
 #include "core/owner_lock.h"
-#include "platform/posix/accept.h"
+#include "platform/posix/inspect.h"
 
 namespace rss {
 namespace {

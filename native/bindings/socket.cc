@@ -3,7 +3,7 @@
 #include "bindings/descriptor.h"
 #include "bindings/rss_config.h"
 #include "platform/platform.h"
-#include "platform/posix/accept.h"
+#include "platform/posix/inspect.h"
 #include "platform/posix/listener.h"
 #include "platform/posix/stream.h"
 

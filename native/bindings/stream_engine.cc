@@ -23,7 +23,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
          InstanceMethod<&Streams::AddFile>("addFile"),
          InstanceMethod<&Streams::RemoveSource>("removeSource"),
          InstanceMethod<&Streams::LeavesHost>("leavesHost"),
-         InstanceMethod<&Streams::Flush>("flush"),
+         InstanceMethod<&Streams::Flush>("flush"), InstanceMethod<&Streams::Check>("check"),
          InstanceMethod<&Streams::ConnectTcp>("connectTcp"),
          InstanceMethod<&Streams::ConnectUnix>("connectUnix"),
          InstanceMethod<&Streams::Retire>("retire"), InstanceMethod<&Streams::Passed>("passed"),
@@ -34,7 +34,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
          InstanceMethod<&Streams::Statistics>("statistics")});
   }
 
-  // new StreamEngine(settings, views, onTurn(opened, inputs, closed, completed)): see lib/native.ts
+  // new StreamEngine(settings, views, onTurn()): see lib/native.ts
   explicit Streams(const Napi::CallbackInfo& info)
       : ObjectWrap(info), env_(info.Env()), callback_(info.Env(), "RssStreamEngine") {
     auto settings = info[0].As<Napi::Object>();
@@ -57,8 +57,10 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
                  opened_.Hold(views.Get("opened"), kWords<OpenedRow>) &&
                  closed_.Hold(views.Get("closed"), kWords<ClosedRow>) &&
                  completed_.Hold(views.Get("completed"), kWords<CompletedRow>) &&
-                 pending_.Hold(views.Get("pending"), 1) &&
-                 counters_.Hold(settings.Get("counters"), buckets * kCounterStride);
+                 turn_.Hold(views.Get("turn"), kWords<TurnRow>) &&
+                 unsent_.Hold(views.Get("unsent"), 1) &&
+                 counters_.Hold(settings.Get("counters"), buckets * kCounterStride) &&
+                 refusals_.Hold(settings.Get("refusals"), kRefusals);
     if (!valid) {
       Napi::TypeError::New(env_, "StreamEngine: no such bucket table, or a view is too small")
           .ThrowAsJavaScriptException();
@@ -76,6 +78,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
         std::min({opened_.length / kWords<OpenedRow>, closed_.length / kWords<ClosedRow>,
                   completed_.length / kWords<CompletedRow>});
     options.counters = reinterpret_cast<BucketCounters*>(counters_.data);
+    options.refusals = reinterpret_cast<RefusalCounts*>(refusals_.data);
     uv_loop_t* loop = nullptr;
     napi_get_uv_event_loop(env_, &loop);
     engine_ = std::make_unique<StreamEngine>(loop, std::move(table), options, this);
@@ -93,9 +96,10 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
   StreamEngine* engine() { return engine_.get(); }
 
   void OnTurn(size_t opened, size_t inputs, size_t closed, size_t completed) override {
-    double arguments[] = {static_cast<double>(opened), static_cast<double>(inputs),
-                          static_cast<double>(closed), static_cast<double>(completed)};
-    if (callback_.Call(on_turn_, arguments, 4)) Send();
+    *reinterpret_cast<TurnRow*>(turn_.data) = {
+        static_cast<uint32_t>(opened), static_cast<uint32_t>(inputs), static_cast<uint32_t>(closed),
+        static_cast<uint32_t>(completed)};
+    if (callback_.Call(on_turn_)) Send();
   }
 
  private:
@@ -105,11 +109,11 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     streams->engine_->Close();
   }
 
-  // Sends the rows that JavaScript has collected. Their number is in `pending`, so that it is known
+  // Sends the rows that JavaScript has collected. Their number is in `unsent`, so that it is known
   // after an exception, too.
   void Send() {
-    size_t count = std::min<size_t>(pending_.data[0], outputs_.length / kWords<OutputRow>);
-    pending_.data[0] = 0;
+    size_t count = std::min<size_t>(unsent_.data[0], outputs_.length / kWords<OutputRow>);
+    unsent_.data[0] = 0;
     // The user may have transferred a buffer in the meantime. The first is the library's own.
     for (size_t i = 1; i < lent_.size(); ++i)
       if (lent_[i].view.Length() == 0) engine_->EmptyBuffer(lent_[i].number);
@@ -119,6 +123,16 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
   Napi::Value Flush(const Napi::CallbackInfo& info) {
     Send();
     return info.Env().Undefined();
+  }
+
+  // check(row): why the output row would be refused, as an index of kRefusalNames plus 1; 0: it is
+  // not
+  Napi::Value Check(const Napi::CallbackInfo& info) {
+    size_t row = info[0].As<Napi::Number>().Uint32Value();
+    const auto* rows = reinterpret_cast<const OutputRow*>(outputs_.data);
+    Refusal refusal =
+        row < outputs_.length / kWords<OutputRow> ? engine_->Check(rows[row]) : Refusal::kNone;
+    return Napi::Number::New(info.Env(), static_cast<double>(refusal));
   }
 
   // addBuffer(uint8array): its index for output rows. The engine keeps it alive.
@@ -151,10 +165,13 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     engine_->RemoveSource(static_cast<uint32_t>(IntFromJs(info[0])));
     return info.Env().Undefined();
   }
-  // leavesHost(connection): whether its peer is certainly on another machine
+  // leavesHost(connection): whether its peer is certainly on another machine; undefined while that
+  // is not known yet
   Napi::Value LeavesHost(const Napi::CallbackInfo& info) {
-    return Napi::Boolean::New(info.Env(),
-                              engine_->LeavesHost(static_cast<uint32_t>(IntFromJs(info[0]))));
+    using Peer = StreamConnection::Peer;
+    Peer peer = engine_->PeerOf(static_cast<uint32_t>(IntFromJs(info[0])));
+    if (peer == Peer::kUnknown) return info.Env().Undefined();
+    return Napi::Boolean::New(info.Env(), peer == Peer::kElsewhere);
   }
 
   // connectTcp(how), connectUnix(path): the connection's id, or a failure
@@ -232,8 +249,8 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
   napi_env env_;
   Callback callback_;
   View<uint8_t> slab_;
-  View<uint32_t> inputs_, outputs_, opened_, closed_, completed_, pending_;
-  View<double> counters_;
+  View<uint32_t> inputs_, outputs_, opened_, closed_, completed_, turn_, unsent_;
+  View<double> counters_, refusals_;
   struct Lent {
     View<uint8_t> view;
     uint32_t number = 0;

@@ -32,11 +32,11 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
          InstanceMethod<&Worker::Hold>("hold"), InstanceMethod<&Worker::Ended>("ended"),
          InstanceMethod<&Worker::Peer>("peer"), InstanceMethod<&Worker::Destination>("destination"),
          InstanceMethod<&Worker::Misdirections>("misdirections"),
-         InstanceMethod<&Worker::Flush>("flush")});
+         InstanceMethod<&Worker::Flush>("flush"), InstanceMethod<&Worker::Check>("check")});
   }
 
-  // new WorkerEngine(settings, views, onConnections(count), onDatagrams(count),
-  // onAcceptError(errno)): see lib/native.ts
+  // new WorkerEngine(settings, views, onConnections(count), onDatagrams(), onAcceptError(errno)):
+  // see lib/native.ts
   explicit Worker(const Napi::CallbackInfo& info)
       : ObjectWrap(info), env_(info.Env()), callback_(info.Env(), "RssWorkerEngine") {
     auto settings = info[0].As<Napi::Object>();
@@ -60,8 +60,9 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
                  connections_.Hold(views.Get("connections"), kWords<PendingRow>) &&
                  datagrams_.Hold(views.Get("datagrams"), kDatagramBatch * kWords<DatagramRow>) &&
                  replies_.Hold(views.Get("replies"), kWords<ReplyRow>) &&
-                 pending_.Hold(views.Get("pending"), 1) &&
-                 counters_.Hold(settings.Get("counters"), buckets * kCounterStride);
+                 received_.Hold(views.Get("received"), 1) && unsent_.Hold(views.Get("unsent"), 1) &&
+                 counters_.Hold(settings.Get("counters"), buckets * kCounterStride) &&
+                 refusals_.Hold(settings.Get("refusals"), kRefusals);
     if (!valid) {
       Napi::TypeError::New(env_, "WorkerEngine: no such bucket table, or a view is too small")
           .ThrowAsJavaScriptException();
@@ -72,6 +73,7 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
     on_accept_error_ = Napi::Persistent(info[4].As<Napi::Function>());
     datagrams.slab = slab_.data;
     context.counters = reinterpret_cast<BucketCounters*>(counters_.data);
+    context.refusals = reinterpret_cast<RefusalCounts*>(refusals_.data);
     // The stream engine was made before this one, so its clean-up hook runs later.
     options.streams = StreamEngineFromJs(settings.Get("streams"));
     napi_get_uv_event_loop(env_, &context.loop);
@@ -94,8 +96,7 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
       rows[i] = {static_cast<uint32_t>(flow.bucket), flow.flow_id, flow.hash_type,
                  flow.from_kernel};
     }
-    double argument = static_cast<double>(count);
-    return callback_.Call(on_connections_, &argument, 1);
+    return callback_.Call(on_connections_, static_cast<double>(count));
   }
 
   void OnDatagrams(size_t count) override {
@@ -112,14 +113,13 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
                  0};
     }
     rows_ = count;
-    double argument = static_cast<double>(count);
-    if (callback_.Call(on_datagrams_, &argument, 1)) Send();
+    received_.data[0] = static_cast<uint32_t>(count);
+    if (callback_.Call(on_datagrams_)) Send();
     rows_ = 0;
   }
 
   void OnAcceptError(int error) override {
-    double argument = error;
-    callback_.Call(on_accept_error_, &argument, 1);
+    callback_.Call(on_accept_error_, static_cast<double>(error));
   }
 
  private:
@@ -131,23 +131,39 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
 
   size_t stride() const { return slab_.length / kDatagramBatch; }
 
-  // Sends the rows that JavaScript has collected; their number is in `pending`. Rows that point
-  // outside their slab, or answer no datagram, are skipped.
+  const ReplyRow* replies() const { return reinterpret_cast<const ReplyRow*>(replies_.data); }
+  size_t most_replies() const { return replies_.length / kWords<ReplyRow>; }
+  const View<uint8_t>& SlabOf(const ReplyRow& row) const {
+    return row.source == ReplyRow::kInSlab ? slab_ : reply_slab_;
+  }
+
+  Refusal Judge(const ReplyRow& row) const {
+    if (row.source > ReplyRow::kOutSlabConnected) return Refusal::kUnknownSource;
+    bool connected = row.source == ReplyRow::kOutSlabConnected;
+    if (connected && row.to == 0) return Refusal::kUnknownConnection;
+    if (!connected && row.to >= rows_) return Refusal::kNotInBatch;
+    size_t size = SlabOf(row).length;
+    bool inside = row.offset <= size && row.length <= size - row.offset;
+    return inside ? Refusal::kNone : Refusal::kOutOfRange;
+  }
+
+  // Sends the rows that JavaScript has collected; their number is in `unsent`. Counts and skips
+  // those that are refused.
   void Send() {
     DatagramReply batch[kDatagramBatch];
-    const auto* rows = reinterpret_cast<const ReplyRow*>(replies_.data);
     size_t size = 0;
-    size_t count = std::min<size_t>(pending_.data[0], replies_.length / kWords<ReplyRow>);
-    pending_.data[0] = 0;
+    size_t count = std::min<size_t>(unsent_.data[0], most_replies());
+    unsent_.data[0] = 0;
     for (size_t i = 0; i < count; ++i) {
-      const ReplyRow& row = rows[i];
-      const View<uint8_t>& slab = row.source == ReplyRow::kInSlab ? slab_ : reply_slab_;
-      bool connected = row.source == ReplyRow::kOutSlabConnected;
-      if ((connected ? row.to == 0 : row.to >= rows_) || row.source > ReplyRow::kOutSlabConnected ||
-          row.offset > slab.length || row.length > slab.length - row.offset)
+      const ReplyRow& row = replies()[i];
+      Refusal refusal = Judge(row);
+      if (refusal != Refusal::kNone) {
+        reinterpret_cast<RefusalCounts*>(refusals_.data)->Add(refusal);
         continue;
-      batch[size++] = {connected ? 0 : row.to, connected ? row.to : 0, slab.data + row.offset,
-                       row.length};
+      }
+      bool connected = row.source == ReplyRow::kOutSlabConnected;
+      batch[size++] = {connected ? 0 : row.to, connected ? row.to : 0,
+                       SlabOf(row).data + row.offset, row.length};
       if (size == kDatagramBatch) {
         engine_->datagrams().Send(batch, size);
         size = 0;
@@ -215,6 +231,16 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
     Send();
     return info.Env().Undefined();
   }
+  // check(row): why the reply row would be refused, as for StreamEngine
+  Napi::Value Check(const Napi::CallbackInfo& info) {
+    size_t i = info[0].As<Napi::Number>().Uint32Value();
+    if (i >= most_replies()) return Napi::Number::New(info.Env(), 0);
+    const ReplyRow& row = replies()[i];
+    Refusal refusal = Judge(row);
+    if (refusal == Refusal::kNone && row.source == ReplyRow::kOutSlabConnected)
+      refusal = engine_->datagrams().Check(row.to);
+    return Napi::Number::New(info.Env(), static_cast<double>(refusal));
+  }
   Napi::Value Peer(const Napi::CallbackInfo& info) {
     size_t i = info[0].As<Napi::Number>().Uint32Value();
     if (i >= rows_) return info.Env().Undefined();
@@ -243,8 +269,8 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
   napi_env env_;
   Callback callback_;
   View<uint8_t> slab_, reply_slab_;
-  View<uint32_t> connections_, datagrams_, replies_, pending_;
-  View<double> counters_;
+  View<uint32_t> connections_, datagrams_, replies_, received_, unsent_;
+  View<double> counters_, refusals_;
   Napi::FunctionReference on_connections_, on_datagrams_, on_accept_error_;
   std::unique_ptr<WorkerEngine> engine_;
   size_t rows_ = 0;

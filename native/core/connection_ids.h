@@ -30,17 +30,30 @@ class ConnectionIds {
       free_.pop_front();
     } else {
       slot = static_cast<uint32_t>(generations_.size());
-      generations_.push_back(0);
+      generations_.push_back(1);
     }
-    uint16_t& generation = generations_[slot];
-    generation = static_cast<uint16_t>(generation % ((1u << kGenerationBits) - 1) + 1);
-    return static_cast<uint32_t>(generation) << kSlotBits | slot;
+    return static_cast<uint32_t>(generations_[slot]) << kSlotBits | slot;
   }
 
-  void Free(uint32_t id) { free_.push_back(SlotOf(id)); }
+  void Free(uint32_t id) {
+    uint32_t slot = SlotOf(id);
+    generations_[slot] =
+        static_cast<uint16_t>(generations_[slot] % ((1u << kGenerationBits) - 1) + 1);
+    free_.push_back(slot);
+  }
+
+  // True until the id is freed.
+  bool IsAllocated(uint32_t id) const {
+    uint32_t slot = SlotOf(id);
+    return slot < generations_.size() && generations_[slot] == id >> kSlotBits;
+  }
+  // False for a number that Allocate() has never returned; true for some of those, too.
+  bool MayBeKnown(uint32_t id) const {
+    return id >> kSlotBits != 0 && SlotOf(id) < generations_.size();
+  }
 
  private:
-  std::vector<uint16_t> generations_;  // by slot
+  std::vector<uint16_t> generations_;  // by slot: of the present id, or of the next
   std::deque<uint32_t> free_;          // first in, first out
 };
 

@@ -34,6 +34,14 @@ struct CompletedRow {
   uint32_t flags;
 };
 
+// The numbers of rows that a turn reports.
+struct TurnRow {
+  uint32_t opened;
+  uint32_t inputs;
+  uint32_t closed;
+  uint32_t completed;
+};
+
 // Input of a connection. Eight words rather than six, so that a row never straddles two cache
 // lines.
 struct InputRow {

@@ -318,6 +318,11 @@ DatagramEngine::Outlet DatagramEngine::OutletOf(const DatagramReply& reply) cons
   return {BoundOf(rows_[reply.row].endpoint), nullptr};
 }
 
+Refusal DatagramEngine::Check(uint32_t connected) const {
+  if (ConnectedOf(connected) != nullptr) return Refusal::kNone;
+  return ids_.MayBeKnown(connected) ? Refusal::kEndedConnection : Refusal::kUnknownConnection;
+}
+
 void DatagramEngine::Send(const DatagramReply* replies, size_t count) {
   OutgoingDatagram batch[kDatagramBatch];
   while (count > 0) {
@@ -355,7 +360,12 @@ int DatagramEngine::FillBatch(const DatagramReply* replies, size_t count, const 
 
 void DatagramEngine::SendBatch(const DatagramReply* replies, const Outlet& outlet,
                                const OutgoingDatagram* batch, int size) {
-  if (outlet == Outlet{}) return;  // the socket has been closed
+  if (outlet == Outlet{}) {
+    uint32_t id = replies->connected;
+    context_.refusals->Add(id == 0 ? Refusal::kEndedConnection : Check(id),
+                           static_cast<size_t>(size));
+    return;
+  }
   int fd = outlet.bound != nullptr ? outlet.bound->fd() : outlet.connected->fd();
   for (int done = 0; done < size;) {
     int sent = batcher_.Send(fd, batch + done, size - done);

@@ -68,6 +68,8 @@ class DatagramEngine {
   // The address that row i was sent to.
   SocketAddress Destination(size_t i) const;
   void Send(const DatagramReply* replies, size_t count);
+  // Why nothing can be sent through the connected socket.
+  Refusal Check(uint32_t connected) const;
 
  private:
   struct BoundSocket;

@@ -7,6 +7,7 @@
 
 #include "core/bucket_table.h"
 #include "core/counters.h"
+#include "core/refusal.h"
 
 namespace rss {
 
@@ -15,6 +16,7 @@ struct EngineContext {
   std::shared_ptr<BucketTable> table;
   int worker = 0;
   BucketCounters* counters = nullptr;  // this worker's, one per bucket
+  RefusalCounts* refusals = nullptr;   // this worker's
 
   BucketCounters& counter(int bucket) const { return counters[bucket]; }
   bool owns(int bucket) const { return table->owner(bucket) == worker; }

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "platform/posix/accept.h"
+#include "platform/posix/inspect.h"
 
 namespace rss {
 

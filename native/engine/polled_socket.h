@@ -3,7 +3,7 @@
 
 #include "core/unique_fd.h"
 #include "engine/handle.h"
-#include "platform/posix/accept.h"
+#include "platform/posix/inspect.h"
 
 namespace rss {
 

@@ -243,9 +243,9 @@ StreamEngine::Detached StreamEngine::Detach(uint32_t id, bool with_row) {
   return out;
 }
 
-bool StreamEngine::LeavesHost(uint32_t id) {
+StreamConnection::Peer StreamEngine::PeerOf(uint32_t id) {
   StreamConnection* c = Find(id);
-  return c != nullptr && PeerOf(c) == StreamConnection::Peer::kElsewhere;
+  return c == nullptr ? StreamConnection::Peer::kPerhapsHere : PeerOf(c);
 }
 
 StreamConnection::Peer StreamEngine::PeerOf(StreamConnection* c) {
@@ -253,7 +253,7 @@ StreamConnection::Peer StreamEngine::PeerOf(StreamConnection* c) {
   if (c->peer != Peer::kUnknown) return c->peer;
   int fd = c->fd.get();
   Route route = PeerRoute(fd);
-  if (route == Route::kPending) return Peer::kPerhapsHere;  // the next call asks again
+  if (route == Route::kPending) return Peer::kUnknown;
   if (route == Route::kElsewhere)
     c->peer = Peer::kElsewhere;
   else

@@ -14,6 +14,7 @@
 #include "core/bucket_table.h"
 #include "core/connection_ids.h"
 #include "core/counters.h"
+#include "core/refusal.h"
 #include "core/rows.h"
 #include "engine/connection_receiver.h"
 #include "engine/handle.h"
@@ -55,6 +56,7 @@ struct StreamOptions {
   ZeroCopy zero_copy = ZeroCopy::kAuto;
   size_t reference_size = 0;  // output of at least this many bytes is referred to, not copied
   BucketCounters* counters = nullptr;  // this worker's, one per bucket
+  RefusalCounts* refusals = nullptr;   // this worker's
 };
 
 // Totals, except for `connections` and `queued`, which are current values.
@@ -94,8 +96,10 @@ class StreamEngine final : public ConnectionReceiver,
   // Begins to connect. The connection will be reported as opened, or as closed with its error.
   Result<uint32_t> Connect(Result<UniqueFd> socket, bool is_unix);
   const FlowPredictor& predictor() const { return table_->predictor(); }
-  // Sends output in the order of its rows. Drops rows of closed connections.
+  // Sends output in the order of its rows. Counts and skips those that are refused.
   void Flush(const OutputRow* rows, size_t count);
+  // Why Flush() would refuse the row now. An end that has not been reported is no reason.
+  Refusal Check(const OutputRow& row) const;
   // Registers a source of output; returns its index for OutputRow::source. Plain memory must
   // outlive the engine. Bytes of a segment or file must not change until the output that refers to
   // them is sent.
@@ -104,8 +108,8 @@ class StreamEngine final : public ConnectionReceiver,
   uint32_t AddSource(std::shared_ptr<SendSource> source);
   void RemoveSource(uint32_t buffer);
 
-  // Whether the peer is certainly on another machine: see RouteTo().
-  bool LeavesHost(uint32_t id);
+  // Where the peer is, by its route. kUnknown while the system has not answered: ask again later.
+  StreamConnection::Peer PeerOf(uint32_t id);
 
   // Turns of all workers. Memory may be reused once the turns that could refer to it have ended.
   Epochs& epochs() { return table_->epochs(); }
@@ -171,6 +175,7 @@ class StreamEngine final : public ConnectionReceiver,
 
   // Output
   using Reference = OutputQueue::Reference;
+  Refusal Judge(const StreamConnection* c, const OutputRow& row) const;
   void ApplyCommand(StreamConnection* c, const OutputRow& row);
   size_t FlushOne(const OutputRow* rows, size_t count);
   void Send(StreamConnection* c, iovec* parts, int count, size_t total, Reference reference);

@@ -51,17 +51,17 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
   size_t at = 0;
   for (; at < count && reference.length == 0; ++at) {
     const OutputRow& row = rows[at];
-    if (row.source >= OutputRow::kAcknowledged) {
-      if (used > 0) break;  // output before the command is sent first
+    bool is_command = row.source >= OutputRow::kAcknowledged;
+    if (is_command && used > 0) break;  // output before the command is sent first
+    Refusal refusal = Judge(c, row);
+    if (refusal != Refusal::kNone) options_.refusals->Add(refusal);
+    if (is_command) {
       ApplyCommand(c, row);
       c = Find(rows[0].to);
       continue;
     }
-    // Rows come from JavaScript: those that point outside their source are skipped.
-    if (c == nullptr || row.source >= buffers_.size() || row.length == 0) continue;
+    if (refusal != Refusal::kNone || row.length == 0) continue;
     const Buffer& buffer = buffers_[row.source];
-    size_t size = buffer.source == nullptr ? buffer.size : buffer.source->size();
-    if (row.offset > size || row.length > size - row.offset) continue;
     if (buffer.source != nullptr &&
         (buffer.data == nullptr || row.length >= options_.reference_size)) {
       reference = {buffer.source, row.offset, row.length};
@@ -91,6 +91,25 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
   return at;
 }
 
+Refusal StreamEngine::Check(const OutputRow& row) const {
+  Refusal refusal = Judge(Find(row.to), row);
+  bool unreported = refusal == Refusal::kEndedConnection && ids_.IsAllocated(row.to);
+  return unreported ? Refusal::kNone : refusal;
+}
+
+// Rows come from JavaScript, so everything in them is checked. `c` is the connection of the row.
+Refusal StreamEngine::Judge(const StreamConnection* c, const OutputRow& row) const {
+  if (c == nullptr && !ids_.MayBeKnown(row.to)) return Refusal::kUnknownConnection;
+  if (row.source >= OutputRow::kAcknowledged) return Refusal::kNone;
+  if (c == nullptr || c->is_finishing()) return Refusal::kEndedConnection;
+  if (row.source >= buffers_.size()) return Refusal::kUnknownSource;
+  const Buffer& buffer = buffers_[row.source];
+  size_t size = buffer.source == nullptr ? buffer.size : buffer.source->size();
+  if (row.offset <= size && row.length <= size - row.offset) return Refusal::kNone;
+  bool removed = buffer.data == nullptr && buffer.source == nullptr;
+  return removed ? Refusal::kUnknownSource : Refusal::kOutOfRange;
+}
+
 void StreamEngine::ApplyCommand(StreamConnection* c, const OutputRow& row) {
   bool acknowledged = row.source == OutputRow::kAcknowledged;
   if (acknowledged || row.source == OutputRow::kTaken)
@@ -103,7 +122,6 @@ void StreamEngine::ApplyCommand(StreamConnection* c, const OutputRow& row) {
 
 void StreamEngine::Send(StreamConnection* c, iovec* parts, int count, size_t total,
                         Reference reference) {
-  if (c->is_finishing()) return;
   size_t all = total + reference.length;
   size_t sent = 0;
   if (c->output.empty() && !c->is_connecting()) {

@@ -66,6 +66,7 @@ class Callback final : public StreamSink {
       rows[i].source = what % 2 == 0 ? what % 8 : UINT32_MAX - what % 8;
       rows[i].offset = numbers_->Any();
       rows[i].length = numbers_->Any();
+      (void)engine_->Check(rows[i]);
     }
     engine_->Flush(rows, count);
   }
@@ -118,6 +119,7 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static uint8_t slab[kSlab], out[kSlab];
   static BucketCounters counters[2];
+  static RefusalCounts refusals;
   Numbers numbers(data, size);
   Callback callback(&numbers);
   auto table =
@@ -138,6 +140,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   options.zero_copy = ZeroCopy::kAlways;
   options.reference_size = 4096;
   options.counters = counters;
+  options.refusals = &refusals;
   StreamEngine engine(Loop(), table, options, &callback);
   callback.engine_ = &engine;
   engine.AddBuffer(slab, kSlab);

@@ -27,25 +27,37 @@ namespace rss {
 // The kernel's RSS configuration. ENOENT or ENOTSUP when there is none, with the reason in detail.
 Result<RssConfig> ReadKernelRssConfig();
 
+enum class SocketOption {
+  kBindAny,          // IP(V6)_BINDANY; Linux IP(V6)_TRANSPARENT
+  kBindMulti,        // IP(V6)_BINDMULTI, FreeBSD 11-13
+  kListenBucket,     // IP(V6)_RSS_LISTEN_BUCKET, FreeBSD 11-13 with options RSS, set only
+  kReusePort,        // SO_REUSEPORT
+  kReusePortLb,      // SO_REUSEPORT_LB, FreeBSD 12+
+  kReusePortLbNuma,  // TCP_REUSPORT_LB_NUMA, FreeBSD 13+, after bind
+  kRecvFlowId,       // IP(V6)_RECVFLOWID, FreeBSD 11+
+  kRecvRssBucketId,  // IP(V6)_RECVRSSBUCKETID, FreeBSD 11+ with options RSS
+  kRecvDestination,  // IP_RECVDSTADDR and IPV6_RECVPKTINFO; Linux IP_PKTINFO
+};
+// Their names in JavaScript, in the same order.
+constexpr const char* kSocketOptionNames[] = {"bindAny",    "bindMulti",       "listenBucket",
+                                              "reusePort",  "reusePortLb",     "reusePortLbNuma",
+                                              "recvFlowId", "recvRssBucketId", "recvDestination"};
+constexpr size_t kSocketOptions = sizeof kSocketOptionNames / sizeof *kSocketOptionNames;
+
 // The outcome of trying each facility: 0 when it works, else -errno.
 struct Capabilities {
   const char* platform = "";
-  std::string release;           // uname(3)
-  int rss_config = 0;            // net.inet.rss.buckets can be read
-  int listen_bucket = 0;         // IP_RSS_LISTEN_BUCKET
+  std::string release;  // uname(3)
+  int rss_config = 0;   // net.inet.rss.buckets can be read
+  int options[kSocketOptions] = {};
   int listen_bucket_v6 = 0;      // IPV6_RSS_LISTEN_BUCKET
-  int bind_multi = 0;            // IP_BINDMULTI
-  int bind_any = 0;              // IP_BINDANY, Linux IP_TRANSPARENT
-  int reuse_port = 0;            // SO_REUSEPORT
-  int reuse_port_lb = 0;         // SO_REUSEPORT_LB
-  int reuse_port_lb_numa = 0;    // TCP_REUSPORT_LB_NUMA
   int reuse_port_bpf = 0;        // SO_ATTACH_REUSEPORT_CBPF
-  int recv_flow_id = 0;          // IP_RECVFLOWID
-  int recv_rss_bucket_id = 0;    // IP_RECVRSSBUCKETID
   int ipv6 = 0;                  // IPv6 sockets can be opened
   std::vector<int> cpu_domains;  // NUMA domain of each CPU by its number; -1: no such CPU
   int netisr_threads = 0;        // net.isr.numthreads; 0 where there is no netisr
   bool jailed = false;           // security.jail.jailed
+
+  int option(SocketOption option) const { return options[static_cast<size_t>(option)]; }
 };
 Capabilities ProbeCapabilities();
 
@@ -103,18 +115,6 @@ struct ThreadUsage {
 Result<ThreadUsage> UsageOfThread();
 
 // --- Socket options -----------------------------------------------------------------------------
-
-enum class SocketOption {
-  kBindAny,          // IP(V6)_BINDANY; Linux IP(V6)_TRANSPARENT
-  kBindMulti,        // IP(V6)_BINDMULTI, FreeBSD 11-13
-  kListenBucket,     // IP(V6)_RSS_LISTEN_BUCKET, FreeBSD 11-13 with options RSS, set only
-  kReusePort,        // SO_REUSEPORT
-  kReusePortLb,      // SO_REUSEPORT_LB, FreeBSD 12+
-  kReusePortLbNuma,  // TCP_REUSPORT_LB_NUMA, FreeBSD 13+, after bind
-  kRecvFlowId,       // IP(V6)_RECVFLOWID, FreeBSD 11+
-  kRecvRssBucketId,  // IP(V6)_RECVRSSBUCKETID, FreeBSD 11+ with options RSS
-  kRecvDestination,  // IP_RECVDSTADDR and IPV6_RECVPKTINFO; Linux IP_PKTINFO
-};
 
 // ENOPROTOOPT where this system or kernel does not have the option.
 Status SetOption(int fd, SocketOption option, int value);

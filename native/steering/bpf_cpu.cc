@@ -4,20 +4,12 @@
 namespace rss {
 namespace {
 
-Status Prepare(int fd, int) {
-  return SetOption(fd, SocketOption::kReusePort, 1);
-}
-
-bool DualStack() {
-  return true;
-}
-
 BpfProgram Program(const ProgramInput& input) {
   return CpuProgram(input.listeners);
 }
 
 }  // namespace
 
-const SteeringMethod kBpfCpuMethod = {"bpf-cpu", Prepare, DualStack, Program};
+const SteeringMethod kBpfCpuMethod = {"bpf-cpu", PrepareReusePort, AllowDualStack, Program};
 
 }  // namespace rss

@@ -4,14 +4,6 @@
 namespace rss {
 namespace {
 
-Status Prepare(int fd, int) {
-  return SetOption(fd, SocketOption::kReusePort, 1);
-}
-
-bool DualStack() {
-  return true;
-}
-
 BpfProgram Program(const ProgramInput& input) {
   bool with_ports = input.transport == Transport::kTcp || input.config.udp_4tuple;
   return ToeplitzProgram(input.config, with_ports, input.listeners);
@@ -19,6 +11,7 @@ BpfProgram Program(const ProgramInput& input) {
 
 }  // namespace
 
-const SteeringMethod kBpfToeplitzMethod = {"bpf-toeplitz", Prepare, DualStack, Program};
+const SteeringMethod kBpfToeplitzMethod = {"bpf-toeplitz", PrepareReusePort, AllowDualStack,
+                                           Program};
 
 }  // namespace rss

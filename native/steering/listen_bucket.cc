@@ -22,12 +22,8 @@ Status Prepare(int fd, int bucket) {
   return SetOption(fd, SocketOption::kListenBucket, bucket);
 }
 
-bool DualStack() {
-  return true;
-}
-
 }  // namespace
 
-const SteeringMethod kListenBucketMethod = {"listen-bucket", Prepare, DualStack, nullptr};
+const SteeringMethod kListenBucketMethod = {"listen-bucket", Prepare, AllowDualStack, nullptr};
 
 }  // namespace rss

@@ -8,12 +8,8 @@ Status Prepare(int, int) {
   return Nothing{};
 }
 
-bool DualStack() {
-  return true;
-}
-
 }  // namespace
 
-const SteeringMethod kSingleMethod = {"single", Prepare, DualStack, nullptr};
+const SteeringMethod kSingleMethod = {"single", Prepare, AllowDualStack, nullptr};
 
 }  // namespace rss

@@ -2,6 +2,14 @@
 
 namespace rss {
 
+Status PrepareReusePort(int fd, int) {
+  return SetOption(fd, SocketOption::kReusePort, 1);
+}
+
+bool AllowDualStack() {
+  return true;
+}
+
 const SteeringMethod& MethodOf(Steering steering) {
   static const SteeringMethod* const methods[kSteerings] = {
       &kListenBucketMethod, &kReusePortLbMethod, &kBpfToeplitzMethod, &kBpfCpuMethod,

@@ -31,6 +31,10 @@ struct SteeringMethod {
 extern const SteeringMethod kListenBucketMethod, kReusePortLbMethod, kBpfToeplitzMethod,
     kBpfCpuMethod, kSingleMethod;
 
+// What several steerings have in common: groups by SO_REUSEPORT, and dual-stack sockets in them.
+Status PrepareReusePort(int fd, int bucket);
+bool AllowDualStack();
+
 const SteeringMethod& MethodOf(Steering steering);
 
 // Attaches the program of a steering to a group through any of its members. ENOTSUP where the

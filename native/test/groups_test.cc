@@ -9,6 +9,7 @@
 #include "core/hash_type.h"
 #include "platform/posix/accept.h"
 #include "platform/posix/datagrams.h"
+#include "platform/posix/inspect.h"
 #include "platform/posix/listener.h"
 #include "test/check.h"
 
@@ -54,11 +55,14 @@ std::string Unusable(Steering steering, const Kernel& kernel, bool v6) {
   if (v6 && kernel.can.ipv6 != 0) return "no IPv6";
   switch (steering) {
     case Steering::kListenBucket:
-      return (v6 ? kernel.can.listen_bucket_v6 : kernel.can.listen_bucket) == 0
+      return (v6 ? kernel.can.listen_bucket_v6 : kernel.can.option(SocketOption::kListenBucket)) ==
+                     0
                  ? ""
                  : "no RSS_LISTEN_BUCKET";
     case Steering::kReusePortLb:
-      return linux_kernel || kernel.can.reuse_port_lb == 0 ? "" : "no SO_REUSEPORT_LB";
+      return linux_kernel || kernel.can.option(SocketOption::kReusePortLb) == 0
+                 ? ""
+                 : "no SO_REUSEPORT_LB";
     case Steering::kBpfToeplitz:
     case Steering::kBpfCpu:
       return kernel.can.reuse_port_bpf == 0 ? "" : "no SO_ATTACH_REUSEPORT_CBPF";
@@ -248,7 +252,7 @@ void Judge(const Kernel& kernel, Transport transport, Steering steering, const F
   if (steering == Steering::kBpfToeplitz)
     Check(t.bucket_wrong == 0, name + ": the listener is the bucket's",
           std::to_string(t.bucket_wrong) + " elsewhere");
-  if (steering == Steering::kReusePortLb && kernel.can.listen_bucket != 0) {
+  if (steering == Steering::kReusePortLb && kernel.can.option(SocketOption::kListenBucket) != 0) {
     int used = 0;
     for (int count : t.per_listener) used += count > 0;
     bool balances =
@@ -338,7 +342,7 @@ void TestReply(const char* bind_host, const char* target_host) {
 // All members have domain 0, which exists on every kernel.
 void TestDomains() {
   Kernel kernel;
-  if (kernel.can.reuse_port_lb_numa != 0)
+  if (kernel.can.option(SocketOption::kReusePortLbNuma) != 0)
     return Skip("a group in a NUMA domain", "no TCP_REUSPORT_LB_NUMA");
   ListenerOptions options;
   options.address = ParseAddress("127.0.0.1", 0).value;

@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "platform/platform.h"
-#include "platform/posix/accept.h"
+#include "platform/posix/inspect.h"
 #include "platform/posix/shm.h"
 #include "test/check.h"
 
@@ -26,12 +26,11 @@ UniqueFd Socket(int family, int type) {
 
 void TestConfiguration() {
   Capabilities c = ProbeCapabilities();
-  printf(
-      "        %s %s: rss %d, listen bucket %d/%d, bindmulti %d, bindany %d, reuseport_lb %d, "
-      "lb_numa %d, bpf %d, recvflowid %d, recvrssbucketid %d, ipv6 %d, %d netisr thread(s)%s\n",
-      c.platform, c.release.c_str(), c.rss_config, c.listen_bucket, c.listen_bucket_v6,
-      c.bind_multi, c.bind_any, c.reuse_port_lb, c.reuse_port_lb_numa, c.reuse_port_bpf,
-      c.recv_flow_id, c.recv_rss_bucket_id, c.ipv6, c.netisr_threads, c.jailed ? ", jailed" : "");
+  printf("        %s %s: rss %d", c.platform, c.release.c_str(), c.rss_config);
+  for (size_t i = 0; i < kSocketOptions; ++i)
+    printf(", %s %d", kSocketOptionNames[i], c.options[i]);
+  printf(", listenBucketV6 %d, bpf %d, ipv6 %d, %d netisr thread(s)%s\n", c.listen_bucket_v6,
+         c.reuse_port_bpf, c.ipv6, c.netisr_threads, c.jailed ? ", jailed" : "");
   auto config = ReadKernelRssConfig();
   if (!config.ok()) {
     bool absent = config.failure.error == -ENOENT || config.failure.error == -ENOTSUP;
@@ -160,42 +159,29 @@ void TestAffinity() {
 
 void TestOptions() {
   Capabilities c = ProbeCapabilities();
-  struct Row {
-    SocketOption option;
-    const char* name;
-    int expected;
-    bool readable;
-  };
   for (int family : {AF_INET, AF_INET6}) {
     if (family == AF_INET6 && c.ipv6 != 0) {
       Skip("socket options, IPv6", "no IPv6");
       continue;
     }
-    const Row rows[] = {
-        {SocketOption::kBindAny, "BINDANY", c.bind_any, true},
-        {SocketOption::kBindMulti, "BINDMULTI", c.bind_multi, true},
-        {SocketOption::kListenBucket, "RSS_LISTEN_BUCKET", c.listen_bucket, false},
-        {SocketOption::kReusePort, "SO_REUSEPORT", c.reuse_port, true},
-        {SocketOption::kReusePortLb, "SO_REUSEPORT_LB", c.reuse_port_lb, true},
-        {SocketOption::kRecvFlowId, "RECVFLOWID", c.recv_flow_id, true},
-        {SocketOption::kRecvRssBucketId, "RECVRSSBUCKETID", c.recv_rss_bucket_id, true},
-        {SocketOption::kRecvDestination, "destination address", 0, true},
-    };
-    for (const Row& row : rows) {
-      bool listener = row.option == SocketOption::kListenBucket;
+    for (size_t i = 0; i < kSocketOptions; ++i) {
+      auto option = static_cast<SocketOption>(i);
+      if (option == SocketOption::kReusePortLbNuma) continue;  // only for members of groups
+      bool listener = option == SocketOption::kListenBucket;
       UniqueFd fd = Socket(family, listener ? SOCK_STREAM : SOCK_DGRAM);
-      std::string name = std::string(family == AF_INET ? "IPv4 " : "IPv6 ") + row.name;
-      auto set = SetOption(fd.get(), row.option, listener ? 0 : 1);
-      Check(set.failure.error == row.expected,
-            name + (row.expected == 0 ? " can be set" : " is refused as probed"),
+      std::string name = family == AF_INET ? "IPv4 " : "IPv6 ";
+      name += kSocketOptionNames[i];
+      auto set = SetOption(fd.get(), option, listener ? 0 : 1);
+      Check(set.failure.error == c.options[i],
+            name + (c.options[i] == 0 ? " can be set" : " is refused as probed"),
             Describe(set.failure));
-      if (!set.ok() || !row.readable) continue;
-      auto value = GetOption(fd.get(), row.option);
+      if (!set.ok() || listener) continue;
+      auto value = GetOption(fd.get(), option);
       Check(value.ok() && value.value != 0, name + " reads back", Describe(value.failure));
-      Check(SetOption(fd.get(), row.option, 0).ok() && GetOption(fd.get(), row.option).value == 0,
+      Check(SetOption(fd.get(), option, 0).ok() && GetOption(fd.get(), option).value == 0,
             name + " can be cleared");
     }
-    if (c.listen_bucket == 0) {
+    if (c.option(SocketOption::kListenBucket) == 0) {
       int buckets = ReadKernelRssConfig().value.buckets();
       UniqueFd fd = Socket(family, SOCK_STREAM);
       CheckFails(SetOption(fd.get(), SocketOption::kListenBucket, buckets), EINVAL,
@@ -204,7 +190,7 @@ void TestOptions() {
                  "the listen bucket cannot be read");
     }
   }
-  if (c.reuse_port_lb_numa == 0) {
+  if (c.option(SocketOption::kReusePortLbNuma) == 0) {
     UniqueFd fd = Socket(AF_INET, SOCK_STREAM);
     Check(!SetOption(fd.get(), SocketOption::kReusePortLbNuma, 0).ok(),
           "a socket outside a group has no NUMA domain");

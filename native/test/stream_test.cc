@@ -8,6 +8,7 @@
 #include "platform/posix/accept.h"
 #include "platform/posix/connect.h"
 #include "platform/posix/datagrams.h"
+#include "platform/posix/inspect.h"
 #include "platform/posix/listener.h"
 #include "platform/posix/stream.h"
 #include "test/check.h"
@@ -149,9 +150,9 @@ void TestTcp(const char* host) {
         name + ": both ends have the same addresses");
   TestConversation(std::move(client.value), std::move(accepted.fd), name);
   TestBuckets(Transport::kTcp, listener.value.address, name);
-  SocketAddress nobody = listener.value.address;
+  SocketAddress unused = listener.value.address;
   listener.value.fd.reset();
-  auto refused = Connect(To(nobody));
+  auto refused = Connect(To(unused));
   bool failed = !refused.ok() ? refused.failure.error == -ECONNREFUSED
                               : Await(refused.value.get(), POLLOUT) &&
                                     ConnectError(refused.value.get()) == -ECONNREFUSED;
@@ -212,7 +213,7 @@ void TestBuffers() {
 
 // What `datagramSize` promises: the largest datagram leaves, and arrives.
 void TestLargestDatagram() {
-  constexpr int kLargest = 65507;
+  constexpr int kLargest = kLargestDatagram;
   ListenerOptions options;
   options.transport = Transport::kUdp;
   options.address = ParseAddress("127.0.0.1", 0).value;

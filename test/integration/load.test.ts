@@ -124,10 +124,10 @@ describe('freebsd-rss load, UDP', { concurrency }, () => {
     const args = ['dist/cli/main.js', 'load', '--seconds', '60', '--warmup', '0', url];
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     let output = '';
-    let told = false;
+    let stopped = false;
     child.stdout.on('data', (chunk: Buffer) => {
       output += chunk.toString();
-      if (!told && /^ +[1-9]\d* +[1-9]/m.test(output)) told = child.kill('SIGINT');
+      if (!stopped && /^ +[1-9]\d* +[1-9]/m.test(output)) stopped = child.kill('SIGINT');
     });
     const [status] = (await once(child, 'close')) as [number];
     close();

@@ -11,7 +11,7 @@ import { openListener, socketOptions } from 'freebsd-rss';
 
 import { collectGarbage } from '../helpers/garbage.js';
 import { datagram, openDescriptors, assertNoLeak } from '../helpers/net.js';
-import { counterStride, datagramBatch } from '../../lib/contract.js';
+import { counterStride, datagramBatch, refusalNames } from '../../lib/contract.js';
 import { native } from '../../lib/native.js';
 import { numberOf } from '../../lib/socket/listen.js';
 
@@ -175,6 +175,7 @@ describe('wrong uses of a descriptor are errors', () => {
         forward: false,
         countMisdirected: true,
         counters: new Float64Array(counterStride),
+        refusals: new Float64Array(refusalNames.length),
         stride: 128,
         cellSize: 128,
       },
@@ -184,7 +185,8 @@ describe('wrong uses of a descriptor are errors', () => {
         connections: new Uint32Array(4),
         datagrams: new Uint32Array(8 * datagramBatch),
         replies: new Uint32Array(4),
-        pending: new Uint32Array(1),
+        received: new Uint32Array(1),
+        unsent: new Uint32Array(1),
       },
       () => undefined,
       () => undefined,

@@ -183,13 +183,13 @@ it(
   async () => {
     const pidFile = path.join(folder, 'pid-of-nobody');
     await serving(['-u', 'nobody', '-P', pidFile], async (server) => {
-      const nobody = statSync(pidFile).uid;
-      assert.notEqual(nobody, 0);
+      const { uid } = statSync(pidFile);
+      assert.notEqual(uid, 0);
       const tasks = `/proc/${server.child.pid}/task`;
       for (const task of existsSync(tasks) ? readdirSync(tasks) : []) {
         const status = readFileSync(`${tasks}/${task}/status`, 'latin1');
         const ids = /^Uid:\s+(\d+)\s+(\d+)/m.exec(status)!.slice(1).map(Number);
-        assert.deepEqual(ids, [nobody, nobody]);
+        assert.deepEqual(ids, [uid, uid]);
       }
       const client = new RawClient(server.port);
       assert.equal(await client.ask('set k 0 0 1\r\n1\r\n'), 'STORED\r\n');

@@ -172,7 +172,7 @@ describe('freebsd-rss top', () => {
     assert.deepEqual(labels('context_switches').length, 4);
   });
 
-  it('fails without a server', async () => {
+  it('fails with ENOENT where there is no socket', async () => {
     await assert.rejects(run(process.execPath, ['dist/cli/main.js', 'top', '/no/such/socket']), {
       code: 70,
       stderr: /ENOENT/,

@@ -200,7 +200,7 @@ describe('flows', () => {
       );
     });
 
-  it('end quietly where nobody reads them', () => {
+  it('end quietly when the reader closes the pipe', () => {
     const command = 'flows --server 10.0.0.2:80 --from 10.1.0.0/16 --per-bucket 5000';
     const script = `"${process.execPath}" dist/cli/main.js ${command} | head -1`;
     const { stdout, stderr } = spawnSync('sh', ['-c', script], { encoding: 'utf8' });

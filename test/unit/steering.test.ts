@@ -43,6 +43,7 @@ function record(changes: Partial<Capabilities>): Capabilities {
     reusePortBpf: { available: false, code: 'ENOTSUP' },
     recvFlowId: yes,
     recvRssBucketId: no,
+    recvDestination: yes,
     ipv6: yes,
     cpuDomains: [0, 0, 0, 0],
     netisrThreads: 4,

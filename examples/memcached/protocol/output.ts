@@ -14,6 +14,8 @@ const base64Digits = Buffer.from(
 
 /** Takes the answers to a stream connection. */
 export interface Sink {
+  /** Whether values can be sent to the present client from where they lie. */
+  readonly shares: boolean;
   /** Empties the output, whose memory is full. */
   full(): void;
   /**
@@ -28,8 +30,6 @@ export class Output {
   /** Where the answers begin, and where the next byte goes. */
   begin = 0;
   end = 0;
-  /** Whether values can be sent to the present client from where they lie. */
-  shares = false;
   readonly #sink: Sink | undefined;
   /** Number of bytes of the present client's answers that the sink has taken. */
   #taken = 0;
@@ -129,7 +129,8 @@ export class Output {
    * finishValue() does the rest once it is not.
    */
   value(shard: Shard, item: number): void {
-    this.#pin = this.shares ? shard.values.pin(item) : 0;
+    const shares = shard.view.firstPage(item) !== 0 && this.#sink?.shares === true;
+    this.#pin = shares ? shard.values.pin(item) : 0;
     if (this.#pin === 0) {
       shard.values.copy(item, this.memory, this.end, 2);
       this.end += shard.view.length(item) + 2;

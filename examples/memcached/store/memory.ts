@@ -4,7 +4,7 @@
 /**
  * Runs of this length and more are copied by the C library; for shorter ones the call costs more.
  */
-const longCopy = 256;
+const longCopy = 160;
 
 export class Memory {
   readonly bytes: Buffer;

@@ -55,6 +55,8 @@ export class StreamClients implements Sink {
   readonly #onRequests: (bucket: number, requests: number) => void;
   /** The sessions that differ from a new one, by the connections' slots. */
   readonly #sessions: (Session | undefined)[] = [];
+  /** Whether the peers are on another machine, by the connections' slots, once that is known. */
+  readonly #leaves: (boolean | undefined)[] = [];
   /** The session of all other connections. */
   #idle = new Session();
   #input: Memory | undefined;
@@ -85,6 +87,7 @@ export class StreamClients implements Sink {
     const { options, counters, connections, state, clock } = this.#environment;
     const slot = slotOf(connection);
     this.#sessions[slot] = undefined;
+    this.#leaves[slot] = undefined;
     this.#count[counter.curr_connections]!++;
     this.#count[counter.total_connections]!++;
     if (options.refuseConnections && counters.total('curr_connections') > options.connections) {
@@ -109,7 +112,7 @@ export class StreamClients implements Sink {
 
   data(batch: StreamBatch): void {
     this.#input ??= new Memory(batch.bytes);
-    this.#answers.rewind(this.#out.reserve(0)); // open() may have written before
+    this.#answers.rewind(this.#out.reserve(this.#out.bytes.length));
     this.#environment.clock.follow();
     for (let i = 0; i < batch.count; i++) this.#serve(batch, i);
   }
@@ -126,7 +129,13 @@ export class StreamClients implements Sink {
   full(): void {
     this.#commit();
     this.#out.flush();
-    this.#answers.rewind();
+    this.#answers.rewind(this.#out.reserve(this.#out.bytes.length));
+  }
+
+  get shares(): boolean {
+    if (renewable) return true;
+    const connection = this.#connection;
+    return (this.#leaves[slotOf(connection)] ??= this.#streams.leavesHost(connection)) === true;
   }
 
   share(shard: Shard, pin: number, length: number, behind: number): void {
@@ -147,7 +156,6 @@ export class StreamClients implements Sink {
     const session = this.#sessions[slot] ?? this.#idle;
     this.#connection = connection;
     answers.next();
-    answers.shares = renewable || this.#streams.leavesHost(connection);
     protocol.slot = slot;
     const input = this.#input!;
     const start = batch.offset(i);

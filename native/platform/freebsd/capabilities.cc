@@ -35,6 +35,13 @@ int TryLbNuma() {
   return Try(fd, SocketOption::kReusePortLbNuma, -1);
 }
 
+int TryAlone(SocketOption option) {
+  if (option == SocketOption::kReusePortLbNuma) return TryLbNuma();
+  bool of_datagrams = option >= SocketOption::kRecvFlowId;
+  UniqueFd fd = Scratch(AF_INET, of_datagrams ? SOCK_DGRAM : SOCK_STREAM);
+  return Try(fd, option, option == SocketOption::kListenBucket ? 0 : 1);
+}
+
 }  // namespace
 
 Capabilities ProbeCapabilities() {
@@ -43,19 +50,11 @@ Capabilities ProbeCapabilities() {
   utsname name;
   if (uname(&name) == 0) c.release = name.release;
   c.rss_config = ReadKernelRssConfig().failure.error;
-  UniqueFd bucket = Scratch(AF_INET, SOCK_STREAM), bucket_v6 = Scratch(AF_INET6, SOCK_STREAM);
-  c.ipv6 = bucket_v6 ? 0 : -EAFNOSUPPORT;
-  c.listen_bucket = Try(bucket, SocketOption::kListenBucket, 0);
-  c.listen_bucket_v6 = bucket_v6 ? Try(bucket_v6, SocketOption::kListenBucket, 0) : c.ipv6;
-  UniqueFd tcp = Scratch(AF_INET, SOCK_STREAM), udp = Scratch(AF_INET, SOCK_DGRAM);
-  c.bind_multi = Try(tcp, SocketOption::kBindMulti, 1);
-  c.bind_any = Try(tcp, SocketOption::kBindAny, 1);
-  c.reuse_port = Try(tcp, SocketOption::kReusePort, 1);
-  c.reuse_port_lb = Try(tcp, SocketOption::kReusePortLb, 1);
-  c.reuse_port_lb_numa = TryLbNuma();
+  for (size_t i = 0; i < kSocketOptions; ++i) c.options[i] = TryAlone(static_cast<SocketOption>(i));
+  UniqueFd v6 = Scratch(AF_INET6, SOCK_STREAM);
+  c.ipv6 = v6 ? 0 : -EAFNOSUPPORT;
+  c.listen_bucket_v6 = v6 ? Try(v6, SocketOption::kListenBucket, 0) : c.ipv6;
   c.reuse_port_bpf = -ENOTSUP;
-  c.recv_flow_id = Try(udp, SocketOption::kRecvFlowId, 1);
-  c.recv_rss_bucket_id = Try(udp, SocketOption::kRecvRssBucketId, 1);
   c.cpu_domains = CpuDomains();
   c.netisr_threads = SysctlOr("net.isr.numthreads", 0);
   c.jailed = SysctlOr("security.jail.jailed", 0) != 0;

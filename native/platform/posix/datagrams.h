@@ -10,6 +10,8 @@
 namespace rss {
 
 constexpr int kDatagramBatch = 64;
+// Most bytes of a datagram: of UDP over IPv4.
+constexpr int kLargestDatagram = 65507;
 
 struct ReceivedDatagram {
   uint32_t cell = 0;  // index in the slab

@@ -5,6 +5,7 @@
 #include "platform/posix/accept.h"
 #include "platform/posix/connect.h"
 #include "platform/posix/datagrams.h"
+#include "platform/posix/inspect.h"
 #include "platform/posix/listener.h"
 #include "platform/posix/shm.h"
 #include "platform/posix/stream.h"
@@ -39,9 +40,8 @@ Capabilities ProbeCapabilities() {
   c.platform = "stub";
   utsname name;
   if (uname(&name) == 0) c.release = name.release;
-  c.rss_config = c.listen_bucket = c.listen_bucket_v6 = c.bind_multi = c.bind_any = c.reuse_port =
-      c.reuse_port_lb = c.reuse_port_lb_numa = c.reuse_port_bpf = c.recv_flow_id =
-          c.recv_rss_bucket_id = c.ipv6 = -ENOTSUP;
+  c.rss_config = c.listen_bucket_v6 = c.reuse_port_bpf = c.ipv6 = -ENOTSUP;
+  for (int& option : c.options) option = -ENOTSUP;
   return c;
 }
 
