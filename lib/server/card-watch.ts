@@ -26,8 +26,11 @@ export interface WatchedCard {
   learnt(key: Uint8Array, udp4Tuple: boolean): void;
   /** The map is another one, with the same buckets. */
   moved(config: RssConfig): void;
-  /** The ids say nothing: flows are hashed in software from now on. */
-  useless(config: RssConfig): void;
+  /**
+   * The source is another one. `final`: ids say nothing, and flows are hashed in software from now
+   * on. Otherwise there have been no ids so far.
+   */
+  judged(config: RssConfig, final: boolean): void;
   warning(message: string, code: string): void;
 }
 
@@ -69,6 +72,8 @@ export class CardWatch {
   /** Flows of the present map, and those of them that wait to be learnt from. */
   #seen: ObservedFlow[] = [];
   #waiting: ObservedFlow[] = [];
+  /** There have been flows, but none with an id. */
+  #silent = false;
   #away = false;
   #warned = false;
 
@@ -139,11 +144,18 @@ export class CardWatch {
     const unlearnt = this.#waiting.length > 0;
     const hashes = this.#exact !== undefined || unlearnt || this.#known !== undefined;
     const reason = whyUseless(this.#seen, this.#server.withoutId(), this.#card, hashes);
-    if (reason === undefined) return;
-    this.close();
-    const { card: _, ...rest } = this.#config;
+    if (reason === undefined) {
+      if (this.#silent) this.#server.judged(this.#config, false);
+      this.#silent = false;
+      return;
+    }
+    // Flows of this host have no ids. Others may come later.
+    const final = this.#seen.length > 0;
+    if (final) this.close();
+    else if (this.#silent) return;
+    this.#silent = true;
     const text = `${this.#card.interfaces.join(', ')}: ${reason}`;
-    this.#server.useless({ ...rest, source: 'virtual', reason: text });
+    this.#server.judged({ ...this.#config, source: 'virtual', reason: text }, final);
     this.#server.warning(`buckets are virtual: ${text}`, 'RSS_CARD_IDS');
   }
 }

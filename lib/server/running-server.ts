@@ -241,8 +241,7 @@ export class RunningServer {
       handoff: plan.handoff,
       // Of a flow without an id nothing is known that another worker could use, unless all flows
       // come to one worker.
-      handoffUnhashed:
-        plan.config.source !== 'card' || !plan.kernelSpreads || handoff === 'always',
+      handoffUnhashed: plan.config.source !== 'card' || !plan.kernelSpreads || handoff === 'always',
       countMisdirected: steeringMode(plan.steering).bucketChoosesWorker,
       forward,
       table: ownership.table,
@@ -271,9 +270,9 @@ export class RunningServer {
         const wanted = distribute(placements, config.bucketMap, capabilities().cpuDomains);
         this.move(movesBetween(owners, bucketOwners(wanted)), []);
       },
-      useless: (config) => {
+      judged: (config, final) => {
         setConfig(config);
-        native.ignoreFlowIds(table);
+        if (final) native.ignoreFlowIds(table);
       },
       warning: (message, code) => this.#warn(message, code),
     });

@@ -123,7 +123,8 @@ describe('the configuration of a card', () => {
   });
 
   it('keeps the key of the card or of the user, and never quotes one', () => {
-    const digits = '6d5a56da255b0ec24167253d43a38fb0d0ca2bcbae7b30b477cb2da38030f20c6a42b73bbeac01fa';
+    const digits =
+      '6d5a56da255b0ec24167253d43a38fb0d0ca2bcbae7b30b477cb2da38030f20c6a42b73bbeac01fa';
     const key = parseKey(digits)!;
     assert.equal(cardConfig(base, mapOf('igb'), key).hashKeyReadable, true);
     assert.equal(configOf('igb').hashKeyReadable, false);
@@ -132,7 +133,8 @@ describe('the configuration of a card', () => {
     const half = digits.slice(0, 40);
     assert.throws(
       () => createServer({ worker: 'none', key: half }),
-      (error: Error) => /"key" must be 40 bytes/.test(error.message) && !error.message.includes(half),
+      (error: Error) =>
+        /"key" must be 40 bytes/.test(error.message) && !error.message.includes(half),
     );
   });
 
@@ -220,6 +222,7 @@ describe('ids that say nothing', () => {
     ['a few flows without an id', [], 10, igb],
     ['only flows without an id', [], 100, igb, /no flow ids \(hash type 0\)/],
     ['constant', flows(8, () => 5), 0, igb, /all flows have the same id, 5/],
+    ['constant, of one client by its address', flows(64, () => 5, 129), 0, igb],
     ['hashes', flows(64, (i) => i * 77_777), 0, igb],
     ['entropy', flows(64, (i) => i * 77_777, 63), 0, igb, /neither hashes .* nor numbers/],
     ['entropy, too early to say', flows(63, (i) => i * 77_777, 63), 0, igb],
@@ -254,8 +257,8 @@ describe('a server follows its card', () => {
         events.push('moved');
         last.config = config;
       },
-      useless: (config) => {
-        events.push('useless');
+      judged: (config, final) => {
+        events.push(`${config.source}${final ? ' for good' : ''}`);
         last.config = config;
       },
       warning: (_, code) => events.push(code),
@@ -324,14 +327,29 @@ describe('a server follows its card', () => {
     assert.ok(!events.includes('moved'));
   });
 
-  it('is virtual, with the reason, once the ids say nothing', () => {
+  it('is virtual, with the reason, as long as no flow has an id', () => {
     const { watched, events, state, last } = watch('igb');
     watched.turn();
     state.withoutId = 50;
     watched.turn();
-    assert.deepEqual(events, ['useless', 'RSS_CARD_IDS']);
+    watched.turn();
     assert.equal(last.config!.source, 'virtual');
     assert.match(last.config!.reason!, /igb0: the card gives no flow ids/);
     assert.equal(last.config!.buckets, 128);
+    state.flows = recording('igb').flows.slice(0, 1);
+    watched.turn();
+    watched.close();
+    assert.deepEqual(events, ['virtual', 'RSS_CARD_IDS', 'card']);
+    assert.equal(last.config!.card!.interfaces[0], 'igb0');
+  });
+
+  it('is virtual for good once the ids say nothing', () => {
+    const { watched, events, state } = watch('igb');
+    state.flows = recording('igb')
+      .flows.filter(({ hashType }) => hashType === 130)
+      .slice(0, 8)
+      .map((flow) => ({ ...flow, flowId: 5 }));
+    watched.turn();
+    assert.deepEqual(events, ['virtual for good', 'RSS_CARD_IDS']);
   });
 });

@@ -154,8 +154,7 @@ function placeWorkers(
 function entryOfId(map: CardMap, hashType: number, flowId: number): number | undefined {
   const type = hashType & ~hashTypeInner;
   if (type === hashTypeNumber.none) return undefined;
-  if (type !== hashTypeNumber.opaque || map.opaque === 'hash')
-    return flowId % map.table.length;
+  if (type !== hashTypeNumber.opaque || map.opaque === 'hash') return flowId % map.table.length;
   const entry = map.table.indexOf(flowId);
   return entry < 0 ? undefined : entry;
 }
