@@ -263,7 +263,7 @@ export class RunningServer {
       samples: () => native.takeFlowSamples(table).map(observed),
       want: (count) => native.wantFlowSamples(table, count),
       withoutId: () => this.stats().total.withoutId,
-      learnt: (key, udp4Tuple) => native.setCardKey(table, key, udp4Tuple),
+      learnt: (local, key, udp4Tuple) => native.setCardKey(table, local, key, udp4Tuple),
       moved: (config) => {
         setConfig(config);
         const { placements, owners } = this.ownership;

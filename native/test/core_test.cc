@@ -339,7 +339,8 @@ void TestCards() {
         "card: predictions by the default key until its own is known");
   RssKey key = kDefaultKey;
   key[0] ^= 0x80;
-  predictor.SetCardKey(key, false);
+  predictor.SetCardKey(At("161.142.100.80", 9), key, false);
+  predictor.SetCardKey(At("10.0.0.1", 9), kDefaultKey, false);
   Check(predicted() == HashBy(key, peer, local) &&
             classifier.Hash(Transport::kTcp, peer, local).flow_id == 0x51ccc178,
         "card: predictions by its key, flows without an id by the default key");

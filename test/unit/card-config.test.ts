@@ -246,13 +246,13 @@ describe('a server follows its card', () => {
       flows: [] as ObservedFlow[],
       withoutId: 0,
     };
-    const last: { config?: RssConfig; key?: Uint8Array; udp?: boolean } = {};
+    const last: { config?: RssConfig; keys: Map<string, Uint8Array> } = { keys: new Map() };
     const watched = new CardWatch(cardConfig(base, mapOf(name), exact), mapOf(name), {
       readMap: () => state.map,
       samples: () => state.flows.splice(0),
       want: (count) => events.push(`want ${count}`),
       withoutId: () => state.withoutId,
-      learnt: (key, udp4Tuple) => Object.assign(last, { key, udp: udp4Tuple }),
+      learnt: (local, key) => last.keys.set(local, key),
       moved: (config) => {
         events.push('moved');
         last.config = config;
@@ -272,7 +272,7 @@ describe('a server follows its card', () => {
     state.flows = flows.slice(0, 40);
     for (let i = 0; i < 40; i++) watched.turn();
     for (const flow of flows.slice(40).filter(({ hashType }) => hashType === 130))
-      assert.equal(hashOf(last.key!, flow, true), flow.flowId);
+      assert.equal(hashOf(last.keys.get(flow.local)!, flow, true), flow.flowId);
     watched.reread();
     watched.close();
     assert.deepEqual(events, ['want 1']);
@@ -289,7 +289,25 @@ describe('a server follows its card', () => {
     state.flows = Array.from({ length: 20 }, flow);
     for (let i = 0; i < 20; i++) watched.turn();
     watched.close();
-    assert.equal(last.key, undefined);
+    assert.equal(last.keys.size, 0);
+  });
+
+  it('learns a key for each local address: cards with equal maps have keys of their own', () => {
+    const random = randomNumbers(5);
+    const keys = new Map(['10.9.0.2', '10.9.0.3'].map((local) => [local, randomKey(random)]));
+    const { watched, state, last } = watch('igb');
+    const flow = (local: string) => {
+      const one = { ...randomFlow(random, [130, 'tcp', 4, true]), local };
+      return { ...one, flowId: hashOf(keys.get(local)!, one, true) };
+    };
+    state.flows = Array.from({ length: 40 }, (_, i) => flow(`10.9.0.${2 + (i % 2)}`));
+    for (let i = 0; i < 40; i++) watched.turn();
+    watched.close();
+    for (const [local, key] of last.keys) {
+      const one = flow(local);
+      assert.equal(hashOf(key, one, true), one.flowId);
+    }
+    assert.equal(last.keys.size, 2);
   });
 
   it('moves buckets when the map changes, and samples anew', () => {
