@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 
 import type { optionNumber, steeringNumber, zeroCopyNumber } from './contract.js';
 import type { NetworkInterface } from './rss/card/interfaces.js';
+import type { CardPart } from './rss/card/map.js';
 import type { HashType } from './rss/hash.js';
 
 type ValueOf<T> = T[keyof T];
@@ -46,7 +47,7 @@ export type RssConfigInput = Readonly<
 > & {
   readonly source: 'kernel' | 'card' | 'virtual';
   readonly bucketMap: readonly number[];
-  readonly card?: { readonly queueBucket: readonly number[] };
+  readonly card?: { readonly parts: readonly CardPart[] };
 };
 
 export interface NativeCapabilities {

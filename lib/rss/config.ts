@@ -29,8 +29,8 @@ export interface RssConfig {
   /** The queues and redirection table of the card that gives the buckets, or does not any more. */
   readonly card?: CardMap;
   /**
-   * Number of buckets: 1 to 128 and a power of two, unless they are a card's. A hash belongs to
-   * bucket hash % buckets.
+   * Number of buckets: 1 to 128 and a power of two, unless they are a card's. A software hash
+   * belongs to bucket hash % buckets.
    */
   readonly buckets: number;
   /** log2(buckets), rounded up. */

@@ -47,8 +47,7 @@ export function observed({
 }
 
 /** Whether flows are of the same buckets by both maps. */
-const sameBuckets = (a: CardMap, b: CardMap) =>
-  a.buckets === b.buckets && isDeepStrictEqual(a.queueBucket, b.queueBucket);
+const sameBuckets = (a: CardMap, b: CardMap) => isDeepStrictEqual(a.parts, b.parts);
 
 /** Whether a key gives a flow its id, over all fields or over its addresses. */
 function fits(key: Uint8Array, flow: ObservedFlow): boolean {

@@ -20,8 +20,12 @@ Flow FlowPredictor::Predict(Transport transport, const SocketAddress& peer,
   std::lock_guard<std::mutex> lock(mutex_);
   if (learnt_.empty()) return classifier_.Hash(transport, peer, local);
   SocketAddress host = WithoutPort(local);
-  for (const Learnt& one : learnt_)
-    if (one.local == host) return one.by_card->Hash(transport, peer, local);
+  for (const Learnt& one : learnt_) {
+    if (one.local != host) continue;
+    Flow flow = one.by_card->Hash(transport, peer, local);
+    flow.bucket = classifier_.BucketOfHash(flow.flow_id, local);
+    return flow;
+  }
   return classifier_.Hash(transport, peer, local);
 }
 

@@ -9,7 +9,7 @@ import { Lesson } from '../../cli/learn.js';
 import { whyUseless } from '../../lib/rss/card/ids.js';
 import { cardsServing, type NetworkInterface } from '../../lib/rss/card/interfaces.js';
 import { exactKey, parseKey } from '../../lib/rss/card/keys.js';
-import { bucketOfId, mapOfCards } from '../../lib/rss/card/map.js';
+import { bucketOfId, type CardMap, mapOfCards } from '../../lib/rss/card/map.js';
 import { recordedCard } from '../../lib/rss/card/recording.js';
 import { cardConfig, checkConfig } from '../../lib/rss/config.js';
 import { KeyLearner, type ObservedFlow } from '../../lib/rss/key-learner.js';
@@ -52,9 +52,12 @@ describe('the cards that serve an address', () => {
   ];
   for (const [what, hosts, only, expected, reason] of rows)
     it(what, () => {
-      const { cards, reasons } = cardsServing(interfaces, hosts, only);
+      const { groups, reasons } = cardsServing(interfaces, hosts, only);
+      const cards = groups.flatMap((group) => group.cards);
       assert.deepEqual(
-        cards.map(({ driver, unit }) => `${driver}${unit}`),
+        [...new Map(cards.map((card) => [`${card.driver}${card.unit}`, card])).values()].map(
+          ({ driver, unit }) => `${driver}${unit}`,
+        ),
         expected,
       );
       assert.match(reasons.join('; '), reason ?? /^$/);
@@ -110,14 +113,52 @@ describe('the configuration of a card', () => {
   });
 
   it('gives ids that are queues’ numbers their buckets', () => {
-    assert.deepEqual(mapOf('vtnet').queueBucket, [0, 1, 2, 3]);
-    assert.deepEqual(mapOf('igb').queueBucket, []);
+    assert.deepEqual(mapOf('vtnet').parts[0]!.queueBucket, [0, 1, 2, 3]);
+    assert.deepEqual(mapOf('igb').parts[0]!.queueBucket, []);
   });
 
-  it('is virtual, with all reasons, where cards differ or give nothing', () => {
-    const [igb, em] = ['igb', 'em'].map((name) => recordedCard(recording(name))!);
-    const differ = mapOfCards([igb!, em!], []);
-    assert.match('reason' in differ ? differ.reason : '', /igb0, em0: .* differ; .*"interface"/);
+  it('has buckets for each of several cards that differ, by the local address', () => {
+    const [igb, em, vtnet] = ['igb', 'em', 'vtnet'].map((name) => recordedCard(recording(name))!);
+    const map = mapOfCards(
+      [
+        { addresses: ['10.0.0.2', 'fd05::2'], cards: [igb!] },
+        { addresses: ['10.1.0.2'], cards: [em!] },
+        { addresses: ['10.2.0.2'], cards: [vtnet!] },
+      ],
+      [],
+    );
+    assert.equal(map.source, 'card');
+    const config = cardConfig(base, map as CardMap, undefined);
+    assert.equal(config.buckets, 128 + 128 + 4);
+    assert.equal(checkConfig(config).bucketMap.length, 260);
+    assert.deepEqual(
+      config.card!.parts.map(({ addresses, firstBucket, buckets }) => [
+        addresses.length,
+        firstBucket,
+        buckets,
+      ]),
+      [
+        [2, 0, 128],
+        [1, 128, 128],
+        [1, 256, 4],
+      ],
+    );
+    assert.equal(config.card!.queues.length, 10);
+    assert.equal(config.card!.queues[config.card!.table[129]!]!.cpu, config.bucketMap[129]);
+  });
+
+  it('is one for cards that agree', () => {
+    const card = recordedCard(recording('igb'))!;
+    const groups = ['10.0.0.2', '10.1.0.2'].map((one) => ({ addresses: [one], cards: [card] }));
+    const map = mapOfCards(groups, []) as CardMap;
+    assert.equal(map.buckets, 128);
+    assert.deepEqual(map.parts[0]!.addresses, []);
+  });
+
+  it('is virtual, with all reasons, where cards of one address differ or give nothing', () => {
+    const cards = ['igb', 'em'].map((name) => recordedCard(recording(name))!);
+    const differ = mapOfCards([{ addresses: ['10.0.0.2'], cards }], []);
+    assert.match('reason' in differ ? differ.reason : '', /igb0, em0: .* differ/);
     const none = mapOfCards([], ['lo0 is no card', 'em7 neither']);
     assert.equal('reason' in none && none.reason, 'lo0 is no card; em7 neither');
   });
@@ -215,9 +256,9 @@ describe('ids that say nothing', () => {
       ...{ transport: 'tcp' as const, peer: '10.9.0.1', peerPort: 1024 + i },
       ...{ local: '10.9.0.2', localPort: 80, flowId: id(i), hashType },
     }));
-  const igb = { opaque: 'hash', queueBucket: [] } as const;
-  const vtnet = { opaque: 'queue', queueBucket: [0, 1] } as const;
-  const rows: [string, ReturnType<typeof flows>, number, typeof igb | typeof vtnet, RegExp?][] = [
+  const igb = mapOf('igb');
+  const vtnet = mapOf('vtnet');
+  const rows: [string, ReturnType<typeof flows>, number, CardMap, RegExp?][] = [
     ['none yet', [], 0, igb],
     ['a few flows without an id', [], 10, igb],
     ['only flows without an id', [], 100, igb, /no flow ids \(hash type 0\)/],
@@ -337,7 +378,9 @@ describe('a server follows its card', () => {
 
   it('warns once when the number of buckets changes', () => {
     const { watched, events, state } = watch('vtnet');
-    state.map = { ...mapOf('vtnet'), buckets: 2, queueBucket: [0, 1] };
+    const map = mapOf('vtnet');
+    const parts = [{ ...map.parts[0]!, buckets: 2, queueBucket: [0, 1] }];
+    state.map = { ...map, buckets: 2, parts };
     watched.reread();
     watched.reread();
     watched.close();

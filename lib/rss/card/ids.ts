@@ -7,7 +7,7 @@ import {
   type ObservedFlow,
   smallestHash,
 } from '../key-learner.js';
-import type { CardMap } from './map.js';
+import type { CardMap, CardPart } from './map.js';
 import type { RecordedFlow } from './recording.js';
 
 export interface JudgedFlow {
@@ -108,12 +108,14 @@ const portHashed = ({ hashType, peerPort }: ObservedFlow) =>
 export function whyUseless(
   flows: readonly ObservedFlow[],
   withoutId: number,
-  { opaque, queueBucket }: Pick<CardMap, 'opaque' | 'queueBucket'>,
+  { opaque, parts }: Pick<CardMap, 'opaque' | 'parts'>,
   hashes: boolean,
 ): string | undefined {
   if (flows.length === 0)
     return withoutId < enoughToLearn ? undefined : whyNoId([{ hashType: 0, flowId: 0 }]);
-  if (flows.length < constantAfter) return undefined;
+  const [{ queueBucket }, ...more] = parts as [CardPart, ...CardPart[]];
+  // Cards that differ would have to be judged one by one.
+  if (flows.length < constantAfter || more.length > 0) return undefined;
   if (opaque === 'queue' && flows.every(isOpaque))
     return flows.some(({ flowId }) => (queueBucket[flowId] ?? -1) >= 0)
       ? undefined
