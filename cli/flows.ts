@@ -190,11 +190,13 @@ function run(args: string[]): number {
     const warning = keyWarning(server.address, networkInterfaces(), cards(), major);
     if (warning !== undefined) console.error(`freebsd-rss flows: warning: ${warning}`);
   }
-  if (config.source === 'card' && !config.hashKeyReadable && values.key === undefined)
+  if (config.card !== undefined && !config.hashKeyReadable && values.key === undefined) {
+    const names = config.card.interfaces.join(', ');
     console.error(
-      `freebsd-rss flows: warning: the key of ${config.card!.interfaces.join(', ')} is not known, ` +
-        'so flows fall into other buckets; freebsd-rss learn computes it',
+      `freebsd-rss flows: warning: the key of ${names} is not known, so flows fall into other ` +
+        'buckets; freebsd-rss learn computes it',
     );
+  }
   if (values.json) printJson(flows);
   else
     process.stdout.write(

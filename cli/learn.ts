@@ -35,6 +35,7 @@ const timeoutMs = 3000;
 const anyId: RssConfigInput = {
   ...{ source: 'card', bits: 0, hashAlgorithm: 'toeplitz', udpHash: '4-tuple' },
   ...{ hashKey: new Uint8Array(40), bucketMap: [0] },
+  card: { parts: [{ addresses: [], firstBucket: 0, buckets: 1, queueBucket: [] }] },
 };
 
 /** Connects once; the flow of the connection, as this host's card sees it. */

@@ -98,12 +98,12 @@ function misdirection({ misdirections = [] }: Partial<ServerSnapshot>): string[]
 export function placement({ rss }: Partial<ServerSnapshot>): string {
   if (rss === undefined) return '';
   const { source, reason, cards, queueCpus } = rss;
-  const text =
-    source === 'card'
-      ? `buckets of ${cards.join(', ')}, queues on CPU ${queueCpus.map((cpu) => cpu ?? '?').join(' ')}`
-      : source === 'kernel'
-        ? 'buckets of the kernel'
-        : `virtual buckets: ${reason}`;
+  const cpus = queueCpus.map((cpu) => cpu ?? '?').join(' ');
+  const text = {
+    kernel: 'buckets of the kernel',
+    card: `buckets of ${cards.join(', ')}, queues on CPU ${cpus}`,
+    virtual: `virtual buckets: ${reason}`,
+  }[source];
   return text.length > widest ? `${text.slice(0, widest - 3)}...` : text;
 }
 

@@ -4,6 +4,8 @@ export { affinity, type CpuSet } from './affinity.js';
 export { type Capabilities, capabilities, type OptionProbes, type Probe } from './capabilities.js';
 export { RssError, type RssErrorCode, type SystemError } from './errors.js';
 export { type HttpHandlers, serveHttp } from './http.js';
+export type { CardMap, CardPart } from './rss/card/map.js';
+export type { CardQueue } from './rss/card/queues.js';
 export { type RssConfig, rssConfig, type VirtualOptions } from './rss/config.js';
 export {
   bucketOf,

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 
 import type { optionNumber, steeringNumber, zeroCopyNumber } from './contract.js';
 import type { NetworkInterface } from './rss/card/interfaces.js';
+import type { CardPart } from './rss/card/map.js';
 import type { HashType } from './rss/hash.js';
 
 type ValueOf<T> = T[keyof T];
@@ -46,7 +47,7 @@ export type RssConfigInput = Readonly<
 > & {
   readonly source: 'kernel' | 'card' | 'virtual';
   readonly bucketMap: readonly number[];
-  readonly card?: { readonly queueBucket: readonly number[] };
+  readonly card?: { readonly parts: readonly CardPart[] };
 };
 
 export interface NativeCapabilities {
@@ -407,8 +408,8 @@ export interface Native {
     maxConnections: number,
   ): number;
   setBucketOwners(id: number, bucketToWorker: readonly number[]): void;
-  /** From now on, connect() chooses source ports by this key. */
-  setCardKey(id: number, key: Uint8Array, udp4Tuple: boolean): void;
+  /** From now on, connect() chooses source ports of this local address by this key. */
+  setCardKey(id: number, local: string, key: Uint8Array, udp4Tuple: boolean): void;
   /** Flows whose ids have been sampled since the last call: at first 64, then what is wanted. */
   takeFlowSamples(id: number): (RecordedNativeFlow & { transport: 'tcp' | 'udp' })[];
   wantFlowSamples(id: number, count: number): void;

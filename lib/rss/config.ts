@@ -26,11 +26,11 @@ export interface RssConfig {
   readonly source: 'kernel' | 'card' | 'virtual';
   /** Why the configuration is virtual. */
   readonly reason?: string;
-  /** The card's queues and redirection table, if the source is 'card'. */
+  /** The queues and redirection table of the card that gives the buckets, or does not any more. */
   readonly card?: CardMap;
   /**
-   * Number of buckets: 1 to 128 and a power of two, unless they are a card's. A hash belongs to
-   * bucket hash % buckets.
+   * Number of buckets: 1 to 128 and a power of two, unless they are a card's. A software hash
+   * belongs to bucket hash % buckets.
    */
   readonly buckets: number;
   /** log2(buckets), rounded up. */
@@ -151,10 +151,11 @@ export function cardConfig(
   card: CardMap,
   key: Uint8Array | undefined,
 ): RssConfig {
-  const { reason: _, ...rest } = base;
   const { buckets, workerCpu } = card;
+  const own = { ...base };
+  delete own.reason;
   return Object.freeze({
-    ...rest,
+    ...own,
     source: 'card',
     card,
     buckets,

@@ -19,7 +19,8 @@ export interface RssSummary extends Pick<RssConfig, 'source' | 'buckets'> {
 
 export function summarize({ source, buckets, reason, card }: RssConfig): RssSummary {
   const queueCpus = card?.queues.map(({ cpu }) => cpu ?? null) ?? [];
-  return { source, buckets, reason, cards: card?.interfaces ?? [], queueCpus };
+  const cards = card?.interfaces ?? [];
+  return { source, buckets, reason, cards, queueCpus };
 }
 
 /** The document: counters since the server started, at a certain time. */

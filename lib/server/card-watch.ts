@@ -22,12 +22,15 @@ export interface WatchedCard {
   want(count: number): void;
   /** How many connections and datagrams had no id. */
   withoutId(): number;
-  /** The key of the cards has been learnt, or more of it. */
-  learnt(key: Uint8Array, udp4Tuple: boolean): void;
+  /** The key of the card behind a local address has been learnt, or more of it. */
+  learnt(local: string, key: Uint8Array, udp4Tuple: boolean): void;
   /** The map is another one, with the same buckets. */
   moved(config: RssConfig): void;
-  /** The ids say nothing: flows are hashed in software from now on. */
-  useless(config: RssConfig): void;
+  /**
+   * The source is another one. `final`: ids say nothing, and flows are hashed in software from now
+   * on. Otherwise there have been no ids so far.
+   */
+  judged(config: RssConfig, final: boolean): void;
   warning(message: string, code: string): void;
 }
 
@@ -44,8 +47,7 @@ export function observed({
 }
 
 /** Whether flows are of the same buckets by both maps. */
-const sameBuckets = (a: CardMap, b: CardMap) =>
-  a.buckets === b.buckets && isDeepStrictEqual(a.queueBucket, b.queueBucket);
+const sameBuckets = (a: CardMap, b: CardMap) => isDeepStrictEqual(a.parts, b.parts);
 
 /** Whether a key gives a flow its id, over all fields or over its addresses. */
 function fits(key: Uint8Array, flow: ObservedFlow): boolean {
@@ -56,19 +58,30 @@ function fits(key: Uint8Array, flow: ObservedFlow): boolean {
   return [bytes, addresses].some((input) => native.toeplitz(key, input) === flow.flowId);
 }
 
+/** What is known of the key of the card behind a local address. */
+interface Lesson {
+  learner: KeyLearner;
+  /** What the driver told or the user gave, until a flow contradicts it. */
+  exact: Uint8Array | undefined;
+  known: Uint8Array | undefined;
+  udp4Tuple: boolean;
+}
+
+/** Local addresses for which keys are learnt. */
+const mostAddresses = 16;
+
 export class CardWatch {
   readonly #server: WatchedCard;
-  readonly #learner = new KeyLearner();
+  /** By local address: each card has a key of its own. */
+  readonly #lessons = new Map<string, Lesson>();
   readonly #timers: NodeJS.Timeout[];
   #config: RssConfig;
   #card: CardMap;
-  /** The key that the driver told or the user gave, until a flow contradicts it. */
-  #exact: Uint8Array | undefined;
-  #known: Uint8Array | undefined;
-  #udp4Tuple = true;
   /** Flows of the present map, and those of them that wait to be learnt from. */
   #seen: ObservedFlow[] = [];
   #waiting: ObservedFlow[] = [];
+  /** There have been flows, but none with an id. */
+  #silent = false;
   #away = false;
   #warned = false;
 
@@ -76,7 +89,6 @@ export class CardWatch {
     this.#config = config;
     this.#card = card;
     this.#server = server;
-    this.#exact = config.hashKeyReadable ? config.hashKey : undefined;
     this.#timers = [
       setInterval(() => this.turn(), turnEveryMs),
       setInterval(() => this.reread(), rereadEveryMs),
@@ -125,25 +137,43 @@ export class CardWatch {
   }
 
   #learn(flow: ObservedFlow): void {
-    if (this.#exact !== undefined && fits(this.#exact, flow)) return;
-    this.#exact = undefined;
-    if (this.#learner.observe(flow) === 'contradicted') this.#server.want(mostSamples);
-    if (flow.transport === 'udp') this.#udp4Tuple = this.#learner.meaning(flow) !== '2-tuple';
-    const key = this.#learner.solution();
-    if (key === undefined || isDeepStrictEqual(key, this.#known)) return;
-    this.#known = key;
-    this.#server.learnt(key, this.#udp4Tuple);
+    const { local } = flow;
+    let lesson = this.#lessons.get(local);
+    if (lesson === undefined) {
+      if (this.#lessons.size === mostAddresses) return;
+      const { hashKeyReadable, hashKey } = this.#config;
+      const exact = hashKeyReadable ? hashKey : undefined;
+      lesson = { learner: new KeyLearner(), exact, known: undefined, udp4Tuple: true };
+      this.#lessons.set(local, lesson);
+    }
+    if (lesson.exact !== undefined && fits(lesson.exact, flow)) return;
+    lesson.exact = undefined;
+    const { learner } = lesson;
+    if (learner.observe(flow) === 'contradicted') this.#server.want(mostSamples);
+    if (flow.transport === 'udp') lesson.udp4Tuple = learner.meaning(flow) !== '2-tuple';
+    const key = learner.solution();
+    if (key === undefined || isDeepStrictEqual(key, lesson.known)) return;
+    lesson.known = key;
+    this.#server.learnt(local, key, lesson.udp4Tuple);
   }
 
   #judge(): void {
-    const unlearnt = this.#waiting.length > 0;
-    const hashes = this.#exact !== undefined || unlearnt || this.#known !== undefined;
+    const unlearnt = this.#waiting.length > 0 || this.#lessons.size === 0;
+    const lessons = [...this.#lessons.values()];
+    const hashes = unlearnt || lessons.some(({ exact, known }) => (exact ?? known) !== undefined);
     const reason = whyUseless(this.#seen, this.#server.withoutId(), this.#card, hashes);
-    if (reason === undefined) return;
-    this.close();
-    const { card: _, ...rest } = this.#config;
+    if (reason === undefined) {
+      if (this.#silent) this.#server.judged(this.#config, false);
+      this.#silent = false;
+      return;
+    }
+    // Flows of this host have no ids. Others may come later.
+    const final = this.#seen.length > 0;
+    if (final) this.close();
+    else if (this.#silent) return;
+    this.#silent = true;
     const text = `${this.#card.interfaces.join(', ')}: ${reason}`;
-    this.#server.useless({ ...rest, source: 'virtual', reason: text });
+    this.#server.judged({ ...this.#config, source: 'virtual', reason: text }, final);
     this.#server.warning(`buckets are virtual: ${text}`, 'RSS_CARD_IDS');
   }
 }

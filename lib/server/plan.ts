@@ -44,8 +44,8 @@ function configFor(
   const enough = buckets ?? 2 ** Math.ceil(Math.log2(workers));
   const virtual = readConfig({ ...options, source: 'virtual', buckets: enough }, hosts);
   if (config.source === 'virtual') return { ...virtual, reason: config.reason! };
-  const reason = `${workers} workers, but ${config.card!.interfaces.join(', ')} has only ${config.buckets} buckets`;
-  return { ...virtual, reason };
+  const names = config.card!.interfaces.join(', ');
+  return { ...virtual, reason: `${names}: ${config.buckets} buckets for ${workers} workers` };
 }
 
 /** The workers with the buckets that these owners give them. */

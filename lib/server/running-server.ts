@@ -263,16 +263,16 @@ export class RunningServer {
       samples: () => native.takeFlowSamples(table).map(observed),
       want: (count) => native.wantFlowSamples(table, count),
       withoutId: () => this.stats().total.withoutId,
-      learnt: (key, udp4Tuple) => native.setCardKey(table, key, udp4Tuple),
+      learnt: (local, key, udp4Tuple) => native.setCardKey(table, local, key, udp4Tuple),
       moved: (config) => {
         setConfig(config);
         const { placements, owners } = this.ownership;
         const wanted = distribute(placements, config.bucketMap, capabilities().cpuDomains);
         this.move(movesBetween(owners, bucketOwners(wanted)), []);
       },
-      useless: (config) => {
+      judged: (config, final) => {
         setConfig(config);
-        native.ignoreFlowIds(table);
+        if (final) native.ignoreFlowIds(table);
       },
       warning: (message, code) => this.#warn(message, code),
     });

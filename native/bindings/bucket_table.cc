@@ -41,14 +41,15 @@ Napi::Value SetOwners(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// setCardKey(id, key, udp4Tuple)
+// setCardKey(id, local, key, udp4Tuple)
 Napi::Value SetCardKey(const Napi::CallbackInfo& info) {
   auto table = FindBucketTable(info[0].As<Napi::Number>().Uint32Value());
-  auto bytes = ElementsFromJs<uint8_t>(info[1]);
+  auto local = ParseAddress(TextFromJs(info[1]), 0);
+  auto bytes = ElementsFromJs<uint8_t>(info[2]);
   RssKey key;
-  if (table == nullptr || bytes.length != key.size()) return info.Env().Undefined();
+  if (table == nullptr || !local.ok() || bytes.length != key.size()) return info.Env().Undefined();
   memcpy(key.data(), bytes.data, key.size());
-  table->predictor().SetCardKey(key, BoolFromJs(info[2]));
+  table->predictor().SetCardKey(*local, key, BoolFromJs(info[3]));
   return info.Env().Undefined();
 }
 

@@ -44,6 +44,14 @@ std::vector<int> IntsFromJs(Napi::Value value) {
   return out;
 }
 
+std::vector<std::string> TextsFromJs(Napi::Value value) {
+  std::vector<std::string> out;
+  if (!value.IsArray()) return out;
+  Napi::Array array = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); ++i) out.push_back(TextFromJs(array.Get(i)));
+  return out;
+}
+
 std::string TextFromJs(Napi::Value value) {
   return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
 }

@@ -46,6 +46,7 @@ Result<Connecting> ConnectingFromJs(Transport transport, const Napi::Value& valu
 // While a thread is being terminated, every property reads as an empty Value, on which
 // node-addon-api would abort the process. These functions read it as 0, "", false or no bytes.
 std::vector<int> IntsFromJs(Napi::Value value);
+std::vector<std::string> TextsFromJs(Napi::Value value);
 std::string TextFromJs(Napi::Value value);
 int IntFromJs(Napi::Value value);
 double NumberFromJs(Napi::Value value);

@@ -30,6 +30,33 @@ Napi::Value ToJs(Napi::Env env, const RssConfig& config) {
   return out;
 }
 
+namespace {
+
+// { parts: [{ addresses, firstBucket, buckets, queueBucket }] }
+std::vector<CardLayout> CardsFromJs(Napi::Value value) {
+  std::vector<CardLayout> cards;
+  Napi::Value list = value.IsObject() ? value.As<Napi::Object>().Get("parts") : Napi::Value();
+  if (!list.IsArray()) return {CardLayout()};
+  auto parts = list.As<Napi::Array>();
+  for (uint32_t i = 0; i < parts.Length(); ++i) {
+    Napi::Value one = parts.Get(i);
+    if (!one.IsObject()) continue;
+    auto part = one.As<Napi::Object>();
+    CardLayout card;
+    card.first = IntFromJs(part.Get("firstBucket"));
+    card.buckets = std::max(IntFromJs(part.Get("buckets")), 1);
+    card.queue_bucket = IntsFromJs(part.Get("queueBucket"));
+    for (const std::string& text : TextsFromJs(part.Get("addresses"))) {
+      auto address = ParseAddress(text, 0);
+      if (address.ok()) card.addresses.push_back(address->Unmapped());
+    }
+    cards.push_back(std::move(card));
+  }
+  return cards;
+}
+
+}  // namespace
+
 RssConfig RssConfigFromJs(Napi::Object object) {
   RssConfig config;
   config.kernel = TextFromJs(object.Get("source")) == "kernel";
@@ -40,12 +67,7 @@ RssConfig RssConfigFromJs(Napi::Object object) {
   if (key.length == config.key.size()) memcpy(config.key.data(), key.data, config.key.size());
   config.udp_4tuple = TextFromJs(object.Get("udpHash")) == "4-tuple";
   config.bucket_to_cpu = IntsFromJs(object.Get("bucketMap"));
-  if (TextFromJs(object.Get("source")) == "card") {
-    config.card.buckets = std::max(static_cast<int>(config.bucket_to_cpu.size()), 1);
-    Napi::Value card = object.Get("card");
-    if (card.IsObject())
-      config.card.queue_bucket = IntsFromJs(card.As<Napi::Object>().Get("queueBucket"));
-  }
+  if (TextFromJs(object.Get("source")) == "card") config.cards = CardsFromJs(object.Get("card"));
   return config;
 }
 

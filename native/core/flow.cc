@@ -21,20 +21,39 @@ Flow FlowClassifier::Hash(Transport transport, const SocketAddress& peer,
 Flow FlowClassifier::Classify(Transport transport, const KernelFlow& kernel,
                               const SocketAddress& peer, const SocketAddress& local) const {
   if (uses_ids()) {
-    int bucket = BucketOf(kernel);
+    int bucket = BucketOf(kernel, local);
     if (bucket >= 0) return Flow{kernel.flow_id, kernel.hash_type, bucket, true};
   }
   return Hash(transport, peer, local);
 }
 
-int FlowClassifier::BucketOf(const KernelFlow& kernel) const {
+const CardLayout* FlowClassifier::CardOf(const SocketAddress& local) const {
+  const std::vector<CardLayout>& cards = config_.cards;
+  if (cards.size() == 1) return &cards[0];
+  SocketAddress host = local.Unmapped();
+  host.set_port(0);
+  for (const CardLayout& card : cards)
+    for (const SocketAddress& address : card.addresses)
+      if (address == host) return &card;
+  return nullptr;
+}
+
+int FlowClassifier::BucketOfHash(uint32_t hash, const SocketAddress& local) const {
+  const CardLayout* card = CardOf(local);
+  if (card == nullptr) return config_.BucketOf(hash);
+  return card->first + static_cast<int>(hash % static_cast<uint32_t>(card->buckets));
+}
+
+int FlowClassifier::BucketOf(const KernelFlow& kernel, const SocketAddress& local) const {
   if (!config_.has_card())
     return HashTypeHasBucket(kernel.hash_type) ? config_.BucketOf(kernel.flow_id) : -1;
   uint32_t type = StripInner(kernel.hash_type);
-  if (type == kHashTypeNone) return -1;
-  const std::vector<int>& queues = config_.card.queue_bucket;
-  if (type != kHashTypeOpaque || queues.empty()) return config_.BucketOf(kernel.flow_id);
-  return kernel.flow_id < queues.size() ? queues[kernel.flow_id] : -1;
+  const CardLayout* card = type == kHashTypeNone ? nullptr : CardOf(local);
+  if (card == nullptr) return -1;
+  const std::vector<int>& queues = card->queue_bucket;
+  if (type != kHashTypeOpaque || queues.empty()) return BucketOfHash(kernel.flow_id, local);
+  int bucket = kernel.flow_id < queues.size() ? queues[kernel.flow_id] : -1;
+  return bucket < 0 ? -1 : card->first + bucket;
 }
 
 }  // namespace rss

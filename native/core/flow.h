@@ -50,12 +50,17 @@ class FlowClassifier {
   Flow Classify(Transport transport, const KernelFlow& kernel, const SocketAddress& peer,
                 const SocketAddress& local) const;
 
+  // The bucket of a hash that the kernel or a card would give.
+  int BucketOfHash(uint32_t hash, const SocketAddress& local) const;
+
   // The software hash alone.
   Flow Hash(Transport transport, const SocketAddress& peer, const SocketAddress& local) const;
 
  private:
+  // The card that serves a local address; null: none does.
+  const CardLayout* CardOf(const SocketAddress& local) const;
   // The bucket of an id, or -1 when it says nothing.
-  int BucketOf(const KernelFlow& kernel) const;
+  int BucketOf(const KernelFlow& kernel, const SocketAddress& local) const;
 
   RssConfig config_;
   RssHasher hasher_;

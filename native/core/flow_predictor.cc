@@ -18,16 +18,30 @@ SocketAddress WithoutPort(const SocketAddress& address) {
 Flow FlowPredictor::Predict(Transport transport, const SocketAddress& peer,
                             const SocketAddress& local) const {
   std::lock_guard<std::mutex> lock(mutex_);
-  return (by_card_ == nullptr ? classifier_ : *by_card_).Hash(transport, peer, local);
+  if (learnt_.empty()) return classifier_.Hash(transport, peer, local);
+  SocketAddress host = WithoutPort(local);
+  for (const Learnt& one : learnt_) {
+    if (one.local != host) continue;
+    Flow flow = one.by_card->Hash(transport, peer, local);
+    flow.bucket = classifier_.BucketOfHash(flow.flow_id, local);
+    return flow;
+  }
+  return classifier_.Hash(transport, peer, local);
 }
 
-void FlowPredictor::SetCardKey(const RssKey& key, bool udp_4tuple) {
+void FlowPredictor::SetCardKey(const SocketAddress& local, const RssKey& key, bool udp_4tuple) {
   RssConfig config = classifier_.config();
   config.key = key;
   config.udp_4tuple = udp_4tuple;
   auto by_card = std::make_unique<const FlowClassifier>(std::move(config));
+  SocketAddress host = WithoutPort(local);
   std::lock_guard<std::mutex> lock(mutex_);
-  by_card_ = std::move(by_card);
+  for (Learnt& one : learnt_)
+    if (one.local == host) {
+      one.by_card = std::move(by_card);
+      return;
+    }
+  learnt_.push_back({host, std::move(by_card)});
 }
 
 bool FlowPredictor::Check(Transport transport, const Flow& flow, const SocketAddress& peer,

@@ -24,8 +24,9 @@ class FlowPredictor {
     return Predict(transport, peer, local).bucket;
   }
 
-  // From now on, predictions are by this key, which has been learnt from the card's flow ids.
-  void SetCardKey(const RssKey& key, bool udp_4tuple);
+  // From now on, predictions of what comes to this address are by this key, which has been learnt
+  // from the flow ids of its card.
+  void SetCardKey(const SocketAddress& local, const RssKey& key, bool udp_4tuple);
 
   // Compares a flow that the kernel has classified with its prediction. False when the card behind
   // the local address hashes by another key. A key that is learnt becomes better with each flow, so
@@ -42,9 +43,14 @@ class FlowPredictor {
     SocketAddress local;  // without a port
   };
 
+  struct Learnt {
+    SocketAddress local;  // without a port
+    std::unique_ptr<const FlowClassifier> by_card;
+  };
+
   const FlowClassifier& classifier_;
   mutable std::mutex mutex_;
-  std::unique_ptr<const FlowClassifier> by_card_;  // null: no key has been learnt
+  std::vector<Learnt> learnt_;        // at most one per address of this host
   std::vector<Mistrust> mistrusted_;  // at most one per transport and address of this host
 };
 

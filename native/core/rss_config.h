@@ -13,9 +13,11 @@ namespace rss {
 constexpr int kMaxBits = 7;  // RSS_MAXBITS: at most 128 buckets
 constexpr int kMaxRssCpus = 64;
 
-// What a network card's own hash says, on a kernel without options RSS.
+// Buckets of the network cards that serve some addresses, on a kernel without options RSS.
 struct CardLayout {
-  int buckets = 0;  // 0: there is no such card. A bucket is the remainder of a flow id.
+  std::vector<SocketAddress> addresses;  // without ports; empty: all
+  int first = 0;                         // the first of its buckets
+  int buckets = 1;                       // a bucket is the remainder of a flow id
   // Ids of type OPAQUE are numbers of queues, and these are the queues' buckets; -1: not a queue.
   // Empty: such ids are hashes like others.
   std::vector<int> queue_bucket;
@@ -23,8 +25,8 @@ struct CardLayout {
 
 struct RssConfig {
   bool kernel = false;  // the kernel's; with neither this nor a card, a virtual configuration
-  CardLayout card;
-  std::string reason;  // why a virtual configuration stands in for the kernel's
+  std::vector<CardLayout> cards;  // in the order of their buckets
+  std::string reason;             // why a virtual configuration stands in for the kernel's
   HashAlgorithm algorithm = HashAlgorithm::kToeplitz;
   RssKey key = kDefaultKey;
   bool key_readable = true;  // false: the kernel's may not be read; this is FreeBSD's default
@@ -37,11 +39,11 @@ struct RssConfig {
   bool udp_4tuple = false;
   std::vector<int> bucket_to_cpu;
 
-  bool has_card() const { return card.buckets > 0; }
-  int buckets() const { return has_card() ? card.buckets : 1 << bits; }
+  bool has_card() const { return !cards.empty(); }
+  int buckets() const { return has_card() ? cards.back().first + cards.back().buckets : 1 << bits; }
   uint32_t mask() const { return (1u << bits) - 1; }
   int BucketOf(uint32_t hash) const {
-    if (has_card()) return static_cast<int>(hash % static_cast<uint32_t>(card.buckets));
+    if (has_card()) return static_cast<int>(hash % static_cast<uint32_t>(buckets()));
     return static_cast<int>(hash & mask());
   }
 };

@@ -296,7 +296,8 @@ void TestCards() {
   SocketAddress peer = At("66.9.149.187", 2794), local = At("161.142.100.80", 1766);
   constexpr uint32_t kId = 0x12345675;
   constexpr int kSoftware = -1;
-  const CardLayout table{128, {}}, threads{3, {}}, queues{3, {0, 1, 2}}, half{128, {0, -1, 2}};
+  const CardLayout table{{}, 0, 128, {}}, threads{{}, 0, 3, {}}, queues{{}, 0, 3, {0, 1, 2}},
+      half{{}, 0, 128, {0, -1, 2}};
   struct Row {
     const char* card;
     CardLayout layout;
@@ -317,7 +318,7 @@ void TestCards() {
   };
   for (const Row& row : rows) {
     RssConfig config = VirtualRssConfig({0, 1, 2, 3}, 3, "");
-    config.card = row.layout;
+    config.cards = {row.layout};
     FlowClassifier classifier(config);
     Flow flow = classifier.Classify(Transport::kTcp, row.said, peer, local);
     bool believed = row.bucket != kSoftware;
@@ -331,7 +332,7 @@ void TestCards() {
   }
 
   RssConfig config = VirtualRssConfig({0, 1, 2, 3}, 3, "");
-  config.card = table;
+  config.cards = {table};
   FlowClassifier classifier(config);
   FlowPredictor predictor(classifier);
   auto predicted = [&] { return predictor.Predict(Transport::kTcp, peer, local).flow_id; };
@@ -339,7 +340,8 @@ void TestCards() {
         "card: predictions by the default key until its own is known");
   RssKey key = kDefaultKey;
   key[0] ^= 0x80;
-  predictor.SetCardKey(key, false);
+  predictor.SetCardKey(At("161.142.100.80", 9), key, false);
+  predictor.SetCardKey(At("10.0.0.1", 9), kDefaultKey, false);
   Check(predicted() == HashBy(key, peer, local) &&
             classifier.Hash(Transport::kTcp, peer, local).flow_id == 0x51ccc178,
         "card: predictions by its key, flows without an id by the default key");
@@ -347,6 +349,20 @@ void TestCards() {
   Check(predictor.Check(Transport::kTcp, flow, peer, local) &&
             predictor.Trusts(Transport::kTcp, local),
         "card: a wrong prediction is no reason to give up");
+
+  RssConfig two = VirtualRssConfig({0, 1, 2, 3}, 3, "");
+  two.cards = {{{At("10.0.0.1", 0)}, 0, 128, {}}, {{At("fd05::2", 0)}, 128, 4, {0, 1, 2, 3}}};
+  FlowClassifier by_address(two);
+  auto bucket = [&](const char* host, KernelFlow said) {
+    Flow flow = by_address.Classify(Transport::kTcp, said, peer, At(host, 80));
+    return flow.from_kernel ? flow.bucket : kSoftware;
+  };
+  Check(two.buckets() == 132 && bucket("10.0.0.1", {kId, kHashTypeTcpIpv4}) == 0x75 &&
+            bucket("::ffff:10.0.0.1", {kId, kHashTypeTcpIpv4}) == 0x75 &&
+            bucket("fd05::2", {3, kHashTypeOpaque}) == 131 &&
+            bucket("fd05::2", {4, kHashTypeOpaque}) == kSoftware &&
+            bucket("10.0.0.9", {kId, kHashTypeTcpIpv4}) == kSoftware,
+        "card: two that differ, by the local address");
 
   FlowSamples samples(2);
   auto add = [&](int port, uint32_t type) {

@@ -15,7 +15,8 @@ export const recording = (name: string): Recording =>
 /** The map of a recorded card. `changes`: other sysctl values. */
 export function mapOf(name: string, changes: Record<string, string> = {}): CardMap {
   const facts = recordedCard(recording(name))!;
-  const map = mapOfCards([{ ...facts, sysctl: { ...facts.sysctl, ...changes } }], []);
+  const card = { ...facts, sysctl: { ...facts.sysctl, ...changes } };
+  const map = mapOfCards([{ addresses: [], cards: [card] }], []);
   assert.equal(map.source, 'card');
   return map as CardMap;
 }

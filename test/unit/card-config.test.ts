@@ -9,7 +9,7 @@ import { Lesson } from '../../cli/learn.js';
 import { whyUseless } from '../../lib/rss/card/ids.js';
 import { cardsServing, type NetworkInterface } from '../../lib/rss/card/interfaces.js';
 import { exactKey, parseKey } from '../../lib/rss/card/keys.js';
-import { bucketOfId, mapOfCards } from '../../lib/rss/card/map.js';
+import { bucketOfId, type CardMap, mapOfCards } from '../../lib/rss/card/map.js';
 import { recordedCard } from '../../lib/rss/card/recording.js';
 import { cardConfig, checkConfig } from '../../lib/rss/config.js';
 import { KeyLearner, type ObservedFlow } from '../../lib/rss/key-learner.js';
@@ -52,9 +52,12 @@ describe('the cards that serve an address', () => {
   ];
   for (const [what, hosts, only, expected, reason] of rows)
     it(what, () => {
-      const { cards, reasons } = cardsServing(interfaces, hosts, only);
+      const { groups, reasons } = cardsServing(interfaces, hosts, only);
+      const cards = groups.flatMap((group) => group.cards);
       assert.deepEqual(
-        cards.map(({ driver, unit }) => `${driver}${unit}`),
+        [...new Map(cards.map((card) => [`${card.driver}${card.unit}`, card])).values()].map(
+          ({ driver, unit }) => `${driver}${unit}`,
+        ),
         expected,
       );
       assert.match(reasons.join('; '), reason ?? /^$/);
@@ -110,20 +113,59 @@ describe('the configuration of a card', () => {
   });
 
   it('gives ids that are queues’ numbers their buckets', () => {
-    assert.deepEqual(mapOf('vtnet').queueBucket, [0, 1, 2, 3]);
-    assert.deepEqual(mapOf('igb').queueBucket, []);
+    assert.deepEqual(mapOf('vtnet').parts[0]!.queueBucket, [0, 1, 2, 3]);
+    assert.deepEqual(mapOf('igb').parts[0]!.queueBucket, []);
   });
 
-  it('is virtual, with all reasons, where cards differ or give nothing', () => {
-    const [igb, em] = ['igb', 'em'].map((name) => recordedCard(recording(name))!);
-    const differ = mapOfCards([igb!, em!], []);
-    assert.match('reason' in differ ? differ.reason : '', /igb0, em0: .* differ; .*"interface"/);
+  it('has buckets for each of several cards that differ, by the local address', () => {
+    const [igb, em, vtnet] = ['igb', 'em', 'vtnet'].map((name) => recordedCard(recording(name))!);
+    const map = mapOfCards(
+      [
+        { addresses: ['10.0.0.2', 'fd05::2'], cards: [igb!] },
+        { addresses: ['10.1.0.2'], cards: [em!] },
+        { addresses: ['10.2.0.2'], cards: [vtnet!] },
+      ],
+      [],
+    );
+    assert.equal(map.source, 'card');
+    const config = cardConfig(base, map as CardMap, undefined);
+    assert.equal(config.buckets, 128 + 128 + 4);
+    assert.equal(checkConfig(config).bucketMap.length, 260);
+    assert.deepEqual(
+      config.card!.parts.map(({ addresses, firstBucket, buckets }) => [
+        addresses.length,
+        firstBucket,
+        buckets,
+      ]),
+      [
+        [2, 0, 128],
+        [1, 128, 128],
+        [1, 256, 4],
+      ],
+    );
+    assert.equal(config.card!.queues.length, 10);
+    assert.equal(config.card!.queues[config.card!.table[129]!]!.cpu, config.bucketMap[129]);
+  });
+
+  it('is one for cards that agree', () => {
+    const card = recordedCard(recording('igb'))!;
+    const groups = ['10.0.0.2', '10.1.0.2'].map((one) => ({ addresses: [one], cards: [card] }));
+    const map = mapOfCards(groups, []) as CardMap;
+    assert.equal(map.buckets, 128);
+    assert.deepEqual(map.parts[0]!.addresses, []);
+  });
+
+  it('is virtual, with all reasons, where cards of one address differ or give nothing', () => {
+    const cards = ['igb', 'em'].map((name) => recordedCard(recording(name))!);
+    const differ = mapOfCards([{ addresses: ['10.0.0.2'], cards }], []);
+    assert.match('reason' in differ ? differ.reason : '', /igb0, em0: .* differ/);
     const none = mapOfCards([], ['lo0 is no card', 'em7 neither']);
     assert.equal('reason' in none && none.reason, 'lo0 is no card; em7 neither');
   });
 
   it('keeps the key of the card or of the user, and never quotes one', () => {
-    const digits = '6d5a56da255b0ec24167253d43a38fb0d0ca2bcbae7b30b477cb2da38030f20c6a42b73bbeac01fa';
+    const digits =
+      '6d5a56da255b0ec24167253d43a38fb0d0ca2bcbae7b30b477cb2da38030f20c6a42b73bbeac01fa';
     const key = parseKey(digits)!;
     assert.equal(cardConfig(base, mapOf('igb'), key).hashKeyReadable, true);
     assert.equal(configOf('igb').hashKeyReadable, false);
@@ -132,7 +174,8 @@ describe('the configuration of a card', () => {
     const half = digits.slice(0, 40);
     assert.throws(
       () => createServer({ worker: 'none', key: half }),
-      (error: Error) => /"key" must be 40 bytes/.test(error.message) && !error.message.includes(half),
+      (error: Error) =>
+        /"key" must be 40 bytes/.test(error.message) && !error.message.includes(half),
     );
   });
 
@@ -213,13 +256,14 @@ describe('ids that say nothing', () => {
       ...{ transport: 'tcp' as const, peer: '10.9.0.1', peerPort: 1024 + i },
       ...{ local: '10.9.0.2', localPort: 80, flowId: id(i), hashType },
     }));
-  const igb = { opaque: 'hash', queueBucket: [] } as const;
-  const vtnet = { opaque: 'queue', queueBucket: [0, 1] } as const;
-  const rows: [string, ReturnType<typeof flows>, number, typeof igb | typeof vtnet, RegExp?][] = [
+  const igb = mapOf('igb');
+  const vtnet = mapOf('vtnet');
+  const rows: [string, ReturnType<typeof flows>, number, CardMap, RegExp?][] = [
     ['none yet', [], 0, igb],
     ['a few flows without an id', [], 10, igb],
     ['only flows without an id', [], 100, igb, /no flow ids \(hash type 0\)/],
     ['constant', flows(8, () => 5), 0, igb, /all flows have the same id, 5/],
+    ['constant, of one client by its address', flows(64, () => 5, 129), 0, igb],
     ['hashes', flows(64, (i) => i * 77_777), 0, igb],
     ['entropy', flows(64, (i) => i * 77_777, 63), 0, igb, /neither hashes .* nor numbers/],
     ['entropy, too early to say', flows(63, (i) => i * 77_777, 63), 0, igb],
@@ -243,19 +287,19 @@ describe('a server follows its card', () => {
       flows: [] as ObservedFlow[],
       withoutId: 0,
     };
-    const last: { config?: RssConfig; key?: Uint8Array; udp?: boolean } = {};
+    const last: { config?: RssConfig; keys: Map<string, Uint8Array> } = { keys: new Map() };
     const watched = new CardWatch(cardConfig(base, mapOf(name), exact), mapOf(name), {
       readMap: () => state.map,
       samples: () => state.flows.splice(0),
       want: (count) => events.push(`want ${count}`),
       withoutId: () => state.withoutId,
-      learnt: (key, udp4Tuple) => Object.assign(last, { key, udp: udp4Tuple }),
+      learnt: (local, key) => last.keys.set(local, key),
       moved: (config) => {
         events.push('moved');
         last.config = config;
       },
-      useless: (config) => {
-        events.push('useless');
+      judged: (config, final) => {
+        events.push(`${config.source}${final ? ' for good' : ''}`);
         last.config = config;
       },
       warning: (_, code) => events.push(code),
@@ -269,7 +313,7 @@ describe('a server follows its card', () => {
     state.flows = flows.slice(0, 40);
     for (let i = 0; i < 40; i++) watched.turn();
     for (const flow of flows.slice(40).filter(({ hashType }) => hashType === 130))
-      assert.equal(hashOf(last.key!, flow, true), flow.flowId);
+      assert.equal(hashOf(last.keys.get(flow.local)!, flow, true), flow.flowId);
     watched.reread();
     watched.close();
     assert.deepEqual(events, ['want 1']);
@@ -286,7 +330,25 @@ describe('a server follows its card', () => {
     state.flows = Array.from({ length: 20 }, flow);
     for (let i = 0; i < 20; i++) watched.turn();
     watched.close();
-    assert.equal(last.key, undefined);
+    assert.equal(last.keys.size, 0);
+  });
+
+  it('learns a key for each local address: cards with equal maps have keys of their own', () => {
+    const random = randomNumbers(5);
+    const keys = new Map(['10.9.0.2', '10.9.0.3'].map((local) => [local, randomKey(random)]));
+    const { watched, state, last } = watch('igb');
+    const flow = (local: string) => {
+      const one = { ...randomFlow(random, [130, 'tcp', 4, true]), local };
+      return { ...one, flowId: hashOf(keys.get(local)!, one, true) };
+    };
+    state.flows = Array.from({ length: 40 }, (_, i) => flow(`10.9.0.${2 + (i % 2)}`));
+    for (let i = 0; i < 40; i++) watched.turn();
+    watched.close();
+    for (const [local, key] of last.keys) {
+      const one = flow(local);
+      assert.equal(hashOf(key, one, true), one.flowId);
+    }
+    assert.equal(last.keys.size, 2);
   });
 
   it('moves buckets when the map changes, and samples anew', () => {
@@ -316,7 +378,9 @@ describe('a server follows its card', () => {
 
   it('warns once when the number of buckets changes', () => {
     const { watched, events, state } = watch('vtnet');
-    state.map = { ...mapOf('vtnet'), buckets: 2, queueBucket: [0, 1] };
+    const map = mapOf('vtnet');
+    const parts = [{ ...map.parts[0]!, buckets: 2, queueBucket: [0, 1] }];
+    state.map = { ...map, buckets: 2, parts };
     watched.reread();
     watched.reread();
     watched.close();
@@ -324,14 +388,29 @@ describe('a server follows its card', () => {
     assert.ok(!events.includes('moved'));
   });
 
-  it('is virtual, with the reason, once the ids say nothing', () => {
+  it('is virtual, with the reason, as long as no flow has an id', () => {
     const { watched, events, state, last } = watch('igb');
     watched.turn();
     state.withoutId = 50;
     watched.turn();
-    assert.deepEqual(events, ['useless', 'RSS_CARD_IDS']);
+    watched.turn();
     assert.equal(last.config!.source, 'virtual');
     assert.match(last.config!.reason!, /igb0: the card gives no flow ids/);
     assert.equal(last.config!.buckets, 128);
+    state.flows = recording('igb').flows.slice(0, 1);
+    watched.turn();
+    watched.close();
+    assert.deepEqual(events, ['virtual', 'RSS_CARD_IDS', 'card']);
+    assert.equal(last.config!.card!.interfaces[0], 'igb0');
+  });
+
+  it('is virtual for good once the ids say nothing', () => {
+    const { watched, events, state } = watch('igb');
+    state.flows = recording('igb')
+      .flows.filter(({ hashType }) => hashType === 130)
+      .slice(0, 8)
+      .map((flow) => ({ ...flow, flowId: 5 }));
+    watched.turn();
+    assert.deepEqual(events, ['virtual for good', 'RSS_CARD_IDS']);
   });
 });

@@ -307,7 +307,7 @@ describe('doctor', () => {
       ...can,
     },
     plan: {
-      config: rssConfig(),
+      config: { ...rssConfig(), source: 'kernel' },
       workers: [],
       steering: 'reuseport-lb',
       reason: 'SO_REUSEPORT_LB',
@@ -359,7 +359,9 @@ describe('doctor', () => {
     const vtnet = found(without(configOf('vtnet')));
     assert.equal(vtnet[1]!.grade, 'warning');
     assert.deepEqual(vtnet[1]!.fix!.lines[0], 'cpuset -l 1 -x 35');
-    const vmx = found(without({ ...rssConfig(), reason: 'vmx0: it has one receive queue' }));
+    const vmx = found(
+      without({ ...rssConfig(), source: 'virtual', reason: 'vmx0: it has one receive queue' }),
+    );
     assert.match(vmx[0]!.message, /none: vmx0: it has one receive queue/);
     for (const { fix } of [...igb, ...three, ...vtnet, ...vmx])
       assert.doesNotMatch(fix?.lines.join() ?? '', /options RSS/);

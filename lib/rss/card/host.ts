@@ -20,14 +20,15 @@ const needed = [
   ...['conf', 'rss', 'rss_ind_size', 'rss_size'],
 ];
 
-function factsOf(cards: readonly CardName[], allowedCpus: readonly number[]): CardFacts[] {
+/** Facts of cards. What all cards share is read once. */
+function factReader(allowedCpus: readonly number[]): (card: CardName) => CardFacts {
   const shared = valuesOf('net.isr');
   const interrupts = (valuesOf('hw.intrs')['hw.intrs'] ?? '').trim().split('\n');
-  return cards.map(({ driver, unit }) => {
+  return ({ driver, unit }) => {
     const own = needed.map((name) => valuesOf(`dev.${driver}.${unit}.${name}`));
     const sysctl = Object.assign({}, shared, ...own) as Record<string, string>;
     return { driver, unit, sysctl, interrupts, allowedCpus };
-  });
+  };
 }
 
 /** What decides about the map of this host's cards. */
@@ -43,8 +44,12 @@ export interface MapRequest {
 export function readCardMap(request: MapRequest): CardMap | NoCardMap | undefined {
   const interfaces = native.networkInterfaces();
   if (isFailure(interfaces)) return undefined;
-  const { cards, reasons } = cardsServing(interfaces, request.hosts, request.interface);
-  return mapOfCards(factsOf(cards, request.allowedCpus), reasons);
+  const { groups, reasons } = cardsServing(interfaces, request.hosts, request.interface);
+  const factsOf = factReader(request.allowedCpus);
+  return mapOfCards(
+    groups.map(({ addresses, cards }) => ({ addresses, cards: cards.map(factsOf) })),
+    reasons,
+  );
 }
 
 /** The key of the cards of a map, if their drivers tell the same one. */

@@ -7,7 +7,7 @@ import {
   type ObservedFlow,
   smallestHash,
 } from '../key-learner.js';
-import type { CardMap } from './map.js';
+import type { CardMap, CardPart } from './map.js';
 import type { RecordedFlow } from './recording.js';
 
 export interface JudgedFlow {
@@ -97,26 +97,36 @@ function judgeEra(
   });
 }
 
+const byPorts = new Set<number>([hashTypeNumber['tcp-ipv4'], hashTypeNumber['tcp-ipv6']]);
+const portHashed = ({ hashType, peerPort }: ObservedFlow) =>
+  byPorts.has(hashType & ~hashTypeInner) ? peerPort : '';
+
 /**
- * Why the ids of a card place no flows, as far as these tell; undefined: they do, or it is too early
- * to say. `hashes`: whether they may still be hashes of their flows.
+ * Why the ids of a card place no flows, as far as these tell. Undefined: they do, or it is too
+ * early to say. `hashes`: whether they may still be hashes of their flows.
  */
 export function whyUseless(
   flows: readonly ObservedFlow[],
   withoutId: number,
-  { opaque, queueBucket }: Pick<CardMap, 'opaque' | 'queueBucket'>,
+  { opaque, parts }: Pick<CardMap, 'opaque' | 'parts'>,
   hashes: boolean,
 ): string | undefined {
   if (flows.length === 0)
     return withoutId < enoughToLearn ? undefined : whyNoId([{ hashType: 0, flowId: 0 }]);
-  if (flows.length < constantAfter) return undefined;
-  const number = opaque === 'queue' && flows.every(isOpaque);
-  // A single client may meet in one queue, but not in one hash.
-  if (!number && new Set(flows.map(({ flowId }) => flowId)).size === 1) return whyNoId(flows);
-  const placed = number
-    ? flows.some(({ flowId }) => (queueBucket[flowId] ?? -1) >= 0)
-    : flows.length < mostSamples || hashes || !flows.every(isOpaque);
-  return placed ? undefined : whyNoId(flows);
+  const [{ queueBucket }, ...more] = parts as [CardPart, ...CardPart[]];
+  // Cards that differ would have to be judged one by one.
+  if (flows.length < constantAfter || more.length > 0) return undefined;
+  if (opaque === 'queue' && flows.every(isOpaque))
+    return flows.some(({ flowId }) => (queueBucket[flowId] ?? -1) >= 0)
+      ? undefined
+      : whyNoId(flows);
+  if (new Set(flows.map(({ flowId }) => flowId)).size === 1) {
+    // All flows of a client have one id if ports are not hashed.
+    const different = new Set(flows.map((flow) => `${flow.peer} ${portHashed(flow)}`)).size;
+    return different < constantAfter ? undefined : whyNoId(flows);
+  }
+  const mayPlace = flows.length < mostSamples || hashes || !flows.every(isOpaque);
+  return mayPlace ? undefined : whyNoId(flows);
 }
 
 /** Why no id is meaningful. */

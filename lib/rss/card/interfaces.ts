@@ -21,7 +21,14 @@ export interface CardName {
   interface: string;
 }
 
-export interface ServingCards {
+/** Cards that serve the same addresses. */
+export interface CardNames {
+  /** Empty: all addresses. */
+  addresses: readonly string[];
+  cards: CardName[];
+}
+
+interface Beneath {
   cards: CardName[];
   /** Why interfaces have no part in it. */
   reasons: string[];
@@ -30,11 +37,7 @@ export interface ServingCards {
 const isAny = (address: string) => address === '::' || address === '0.0.0.0';
 
 /** Cards beneath an interface: of a lagg all ports, of a vlan the parent. */
-function beneath(
-  name: string,
-  interfaces: readonly NetworkInterface[],
-  depth: number,
-): ServingCards {
+function beneath(name: string, interfaces: readonly NetworkInterface[], depth: number): Beneath {
   const found = interfaces.find((one) => one.name === name);
   if (found === undefined) return { cards: [], reasons: [`there is no interface ${name}`] };
   const { kind, device, below } = found;
@@ -51,7 +54,7 @@ function beneath(
   return join(below.map((one) => beneath(one, interfaces, depth - 1)));
 }
 
-function join(parts: readonly ServingCards[]): ServingCards {
+function join(parts: readonly Beneath[]): Beneath {
   const cards = new Map(
     parts.flatMap((part) => part.cards).map((card) => [`${card.driver}${card.unit}`, card]),
   );
@@ -69,20 +72,29 @@ export function cardsServing(
   interfaces: readonly NetworkInterface[],
   hosts: readonly string[],
   only: string | undefined,
-): ServingCards {
-  if (only !== undefined) return beneath(only, interfaces, deepest);
-  const parts = hosts.map((host) => {
+): { groups: CardNames[]; reasons: string[] } {
+  if (only !== undefined) {
+    const { cards, reasons } = beneath(only, interfaces, deepest);
+    return { groups: cards.length > 0 ? [{ addresses: [], cards }] : [], reasons };
+  }
+  const reasons = new Set<string>();
+  const serving = new Set<NetworkInterface>();
+  for (const host of hosts) {
     const { address, zone } = plainHost(host);
     const own = interfaces.filter(({ name, kind, up, addresses }) =>
       isAny(address)
         ? up && kind !== 'lo' && addresses.length > 0
         : addresses.some((one) => plainHost(one).address === address) && (zone ?? name) === name,
     );
-    if (own.length === 0) {
-      const reason = isAny(address) ? 'no interface is up' : `no interface has ${address}`;
-      return { cards: [], reasons: [reason] };
-    }
-    return join(own.map(({ name }) => beneath(name, interfaces, deepest)));
-  });
-  return join(parts);
+    for (const one of own) serving.add(one);
+    if (own.length === 0)
+      reasons.add(isAny(address) ? 'no interface is up' : `no interface has ${address}`);
+  }
+  const groups: CardNames[] = [];
+  for (const { name, addresses } of serving) {
+    const found = beneath(name, interfaces, deepest);
+    for (const reason of found.reasons) reasons.add(reason);
+    if (found.cards.length > 0) groups.push({ addresses, cards: found.cards });
+  }
+  return { groups, reasons: [...reasons] };
 }

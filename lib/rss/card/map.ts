@@ -3,6 +3,17 @@ import { hashTypeInner, hashTypeNumber } from '../../contract.js';
 import { type CardFacts, type Driver, driverOf } from './drivers.js';
 import { type CardQueue, queuesOf } from './queues.js';
 
+/** Buckets of the flows to some local addresses. */
+export interface CardPart {
+  /** Empty: all addresses. */
+  addresses: readonly string[];
+  firstBucket: number;
+  /** How many: a bucket is the first plus the remainder of a flow id. */
+  buckets: number;
+  /** Queue -> bucket, where ids are numbers of queues; -1: no flow is received there. */
+  queueBucket: readonly number[];
+}
+
 /** Where the flows of a card, or of several that agree, are handled. */
 export interface CardMap {
   source: 'card';
@@ -21,8 +32,8 @@ export interface CardMap {
   bucketCpu: readonly (number | undefined)[];
   /** Bucket -> CPU that its worker should run on. */
   workerCpu: readonly number[];
-  /** Queue -> bucket, where ids are numbers of queues; -1: no flow is received there. */
-  queueBucket: readonly number[];
+  /** What leads from flow ids to buckets: one part, or one for each layout of several cards. */
+  parts: readonly CardPart[];
   /** What limits the card, with the commands that help. */
   advice: readonly { text: string; commands: readonly string[] }[];
 }
@@ -55,32 +66,72 @@ export function cardMap(facts: CardFacts): CardMap | NoCardMap {
     ? threads
     : table.map((queue) => (threads === undefined ? queues[queue]!.cpu : threads[0]));
   const { opaque } = driver;
+  const queueBucket = opaque === 'queue' ? bucketsOfQueues(table, bucketCpu.length) : [];
   const map = { source: 'card' as const, interfaces: [name], queues, table, opaque, threads };
   return {
     ...map,
     buckets: bucketCpu.length,
     bucketCpu,
-    queueBucket: opaque === 'queue' ? bucketsOfQueues(table, bucketCpu.length) : [],
+    parts: [{ addresses: [], firstBucket: 0, buckets: bucketCpu.length, queueBucket }],
     ...placeWorkers({ ...map, bucketCpu }, facts),
   };
 }
 
+/** Cards that serve the same addresses. */
+export interface CardGroup {
+  addresses: readonly string[];
+  cards: readonly CardFacts[];
+}
+
 /** One map of several cards. `reasons`: why other interfaces have no part in it. */
 export function mapOfCards(
-  cards: readonly CardFacts[],
+  groups: readonly CardGroup[],
   reasons: readonly string[],
 ): CardMap | NoCardMap {
-  const found = cards.map(cardMap);
-  const maps = found.filter((map): map is CardMap => map.source === 'card');
-  const others = [...reasons, ...found.flatMap((map) => ('reason' in map ? map.reason : []))];
-  const [map, ...more] = combineMaps(maps);
-  if (map === undefined) return none(others.join('; '));
-  if (more.length > 0) {
+  const others = [...reasons];
+  const parts: { addresses: readonly string[]; map: CardMap }[] = [];
+  for (const { addresses, cards } of groups) {
+    const found = cards.map(cardMap);
+    const maps = found.filter((map): map is CardMap => map.source === 'card');
+    others.push(...found.flatMap((map) => ('reason' in map ? map.reason : [])));
+    const [map, ...more] = combineMaps(maps);
     const names = maps.flatMap(({ interfaces }) => interfaces).join(', ');
-    return none(`${names}: their queues or CPUs differ; the option "interface" chooses one`);
+    // Nothing tells by which of them a packet has come.
+    if (more.length > 0) others.push(`${names}: one address, but queues or CPUs that differ`);
+    else if (map !== undefined) parts.push({ addresses, map });
   }
-  const advice = others.map((text) => ({ text, commands: [] }));
+  if (parts.length === 0) return none([...new Set(others)].join('; '));
+  const map = joinMaps(parts);
+  const advice = [...new Set(others)].map((text) => ({ text, commands: [] }));
   return { ...map, advice: [...map.advice, ...advice] };
+}
+
+/** Maps that differ are chosen by the local address. Each has buckets of its own. */
+function joinMaps(parts: readonly { addresses: readonly string[]; map: CardMap }[]): CardMap {
+  const [first, ...more] = combineMaps(parts.map(({ map }) => map));
+  if (more.length === 0) return first!;
+  return [first!, ...more].reduce<CardMap | undefined>((joined, map) => {
+    const own = parts.filter((part) => agrees(part.map, map));
+    const part: CardPart = {
+      ...map.parts[0]!,
+      addresses: own.flatMap(({ addresses }) => addresses),
+      firstBucket: joined?.buckets ?? 0,
+    };
+    if (joined === undefined) return { ...map, parts: [part] };
+    return {
+      source: 'card',
+      interfaces: [...joined.interfaces, ...map.interfaces],
+      queues: [...joined.queues, ...map.queues],
+      table: [...joined.table, ...map.table.map((queue) => queue + joined.queues.length)],
+      opaque: joined.opaque === map.opaque ? map.opaque : 'hash',
+      threads: map.threads,
+      buckets: joined.buckets + map.buckets,
+      bucketCpu: [...joined.bucketCpu, ...map.bucketCpu],
+      workerCpu: [...joined.workerCpu, ...map.workerCpu],
+      parts: [...joined.parts, part],
+      advice: [...joined.advice, ...map.advice],
+    };
+  }, undefined)!;
 }
 
 /** Flows of one queue are of the bucket of its first entry. */
@@ -154,8 +205,7 @@ function placeWorkers(
 function entryOfId(map: CardMap, hashType: number, flowId: number): number | undefined {
   const type = hashType & ~hashTypeInner;
   if (type === hashTypeNumber.none) return undefined;
-  if (type !== hashTypeNumber.opaque || map.opaque === 'hash')
-    return flowId % map.table.length;
+  if (type !== hashTypeNumber.opaque || map.opaque === 'hash') return flowId % map.table.length;
   const entry = map.table.indexOf(flowId);
   return entry < 0 ? undefined : entry;
 }
@@ -166,7 +216,7 @@ export function queueOfId(map: CardMap, hashType: number, flowId: number): numbe
   return entry === undefined ? undefined : map.table[entry];
 }
 
-/** The bucket of a flow. */
+/** The bucket of a flow of a card alone. */
 export function bucketOfId(map: CardMap, hashType: number, flowId: number): number | undefined {
   const entry = entryOfId(map, hashType, flowId);
   // netisr.c:288, netisr_default_flow2cpu()

@@ -1,6 +1,7 @@
 // The receive queues of a card, and the CPU that serves each.
 import type { CardFacts, QueueSource } from './drivers.js';
 
+/** A receive queue of a network card. */
 export interface CardQueue {
   /** undefined: unknown. */
   cpu: number | undefined;

@@ -1,0 +1,83 @@
+// A server on a host whose card places flows. The card is made up, and loopback gives no flow ids,
+// so that the server finds out that this card says nothing.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import net from 'node:net';
+import { it } from 'node:test';
+
+import { createServer, rssConfig } from 'freebsd-rss';
+
+import { isFailure } from '../../lib/errors.js';
+import { native } from '../../lib/native.js';
+import { configurationRows } from '../../cli/info.js';
+import { prometheus } from '../../cli/prometheus.js';
+import { placement } from '../../cli/table.js';
+import { summarize } from '../../lib/server/admin.js';
+import { skipWithout } from '../helpers/features.js';
+import { portOf } from '../helpers/net.js';
+import { until } from '../helpers/wait.js';
+
+/** Two queues of igb0, whose CPUs this process may use. */
+function pretendCard(): void {
+  const cpus = native.processCpus();
+  assert.ok(!isFailure(cpus));
+  const values: Record<string, [string, string][]> = {
+    'dev.igb.0.iflib': [0, 1].map((queue) => [
+      `dev.igb.0.iflib.rxq${queue}.cpu`,
+      `${cpus[queue % cpus.length]}`,
+    ]),
+    'net.isr': [['net.isr.dispatch', 'direct']],
+  };
+  const absent = { errno: -2, syscall: 'sysctl' };
+  const card = { name: 'igb0', device: 'igb0', kind: '', up: true, below: [] };
+  native.networkInterfaces = () => [{ ...card, addresses: ['127.0.0.1'] }];
+  native.systemValues = (name) => values[name] ?? absent;
+  native.kernelRssConfig = () => ({ ...absent, detail: 'no options RSS' });
+}
+
+// A kernel with RSS may hash loopback.
+const skip =
+  rssConfig().source === 'kernel' ? 'the kernel has options RSS' : skipWithout('reuseport-lb');
+
+it('places flows by the card, until its ids say nothing', { skip }, async () => {
+  pretendCard();
+  const server = createServer({
+    worker: new URL('../fixtures/report-worker.js', import.meta.url),
+    tcp: { host: '127.0.0.1' },
+    steering: 'reuseport-lb',
+  });
+  const { config, handoff, workers } = server.plan();
+  assert.deepEqual([config.source, config.buckets, handoff], ['card', 128, true]);
+  assert.deepEqual(
+    workers.map(({ cpu }) => cpu),
+    [...new Set(config.bucketMap)].sort((a, b) => a - b),
+  );
+  assert.equal(rssConfig({ source: 'virtual' }).source, 'virtual');
+  assert.match(placement({ rss: summarize(config) }), /^buckets of igb0, queues on CPU/);
+  const rows = configurationRows(config, 'a key');
+  assert.ok(rows.some(([name, text]) => name === 'configuration' && /igb0/.test(text!)));
+  assert.ok(!rows.flat().includes('a key'));
+
+  const warnings: string[] = [];
+  server.on('warning', (warning) => warnings.push((warning as Error & { code: string }).code));
+  await server.listen();
+  assert.equal(server.config.source, 'card');
+  const clients = Array.from({ length: 50 }, () => net.connect(portOf(server), '127.0.0.1'));
+  await Promise.all(clients.map((client) => once(client, 'connect')));
+  await until('the ids are found out', () => warnings.includes('RSS_CARD_IDS'));
+  assert.equal(server.config.source, 'virtual');
+  assert.match(server.config.reason!, /igb0: the card gives no flow ids/);
+  await until('all are served', () => server.stats().total.served === 50);
+  const { total, buckets } = server.stats();
+  assert.equal(buckets.length, 128);
+  assert.deepEqual([total.withoutId, total.handedOff], [50, 0]);
+  const snapshot = {
+    ...{ pid: 1, time: 0, steering: server.steering, misdirections: [], ...server.stats() },
+    rss: summarize(config),
+  };
+  const metrics = prometheus(snapshot);
+  assert.match(metrics, /^freebsd_rss_source_info\{source="card",card="igb0"\} 1$/m);
+  assert.match(metrics, /^freebsd_rss_queue_cpu\{card="igb0",queue="1"\} \d+$/m);
+  for (const client of clients) client.destroy();
+  await server.close();
+});
