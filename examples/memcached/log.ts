@@ -1,6 +1,6 @@
 // Messages of the server on standard error: a line with time and level. syslog(3) adds a time of
 // its own.
-export type Level = 'info' | 'warning' | 'error';
+type Level = 'info' | 'warning' | 'error';
 
 export class Log {
   readonly #timed: boolean;
@@ -9,21 +9,21 @@ export class Log {
     this.#timed = timed;
   }
 
-  /** Each line of the text becomes a line with its level. */
-  write(level: Level, text: string): void {
-    const time = this.#timed ? `${new Date().toISOString()} ` : '';
-    for (const line of text.split('\n')) process.stderr.write(`${time}${level}: ${line}\n`);
-  }
-
   info(text: string): void {
-    this.write('info', text);
+    this.#write('info', text);
   }
 
   warning(text: string): void {
-    this.write('warning', text);
+    this.#write('warning', text);
   }
 
   error(text: string): void {
-    this.write('error', text);
+    this.#write('error', text);
+  }
+
+  /** Each line of the text becomes a line with its level. */
+  #write(level: Level, text: string): void {
+    const time = this.#timed ? `${new Date().toISOString()} ` : '';
+    for (const line of text.split('\n')) process.stderr.write(`${time}${level}: ${line}\n`);
   }
 }
