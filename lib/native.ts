@@ -305,6 +305,8 @@ export interface Native {
   processCpus(): number[] | Failure;
   threadAffinity(): number[] | Failure;
   setThreadAffinity(cpus: number[]): Failure | undefined;
+  /** Pins a worker's thread, but not the child processes that it starts. */
+  pinWorker(cpu: number): Failure | undefined;
   currentCpu(): number;
   parseCpuList(text: string): number[] | Failure;
   formatCpuList(cpus: number[]): string;

@@ -61,14 +61,17 @@ export function rssConfig(options: VirtualOptions = {}): RssConfig {
   return readConfig(checkTable('rssConfig()', virtualTable, options));
 }
 
-/** rssConfig() for options that have been checked. */
-export function readConfig({ buckets, udpHash }: Checked<typeof virtualTable>): RssConfig {
+/** rssConfig() for options that have been checked. A virtual one is over the CPUs `allowed`. */
+export function readConfig(
+  { buckets, udpHash }: Checked<typeof virtualTable>,
+  allowed: readonly number[] = allowedCpus(),
+): RssConfig {
   const kernel = native.kernelRssConfig();
   if (!isFailure(kernel)) return Object.freeze(kernel);
   const error = systemError(kernel);
   if (error.code !== 'ENOENT' && error.code !== 'ENOTSUP') throw error;
   const bits = buckets === undefined ? freebsdBits : Math.log2(buckets);
-  const derived = native.virtualRssConfig(allowedCpus(), bits, kernel.detail ?? error.message);
+  const derived = native.virtualRssConfig(allowed, bits, kernel.detail ?? error.message);
   return Object.freeze({ ...derived, udpHash });
 }
 

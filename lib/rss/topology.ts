@@ -16,6 +16,7 @@ function workerCpus(
   config: RssConfig,
   workers: WorkersOption,
   allowed: readonly number[],
+  inUse: CpuUse,
 ): number[] {
   const mapped = [...new Set(config.bucketMap)].sort((a, b) => a - b);
   const usable = mapped.filter((cpu) => allowed.includes(cpu));
@@ -28,11 +29,16 @@ function workerCpus(
     );
   if (workers > config.buckets)
     throw rangeError('workers', `at most the number of buckets, ${config.buckets}`, workers);
-  return Array.from({ length: workers }, (_, i) => cpus[i % cpus.length]!);
+  const users = (cpu: number) => inUse.get(cpu) ?? 0;
+  const free = [...cpus].sort((a, b) => users(a) - users(b));
+  return Array.from({ length: workers }, (_, i) => free[i % free.length]!);
 }
 
+/** How many workers of this process's other servers are on each CPU. */
+export type CpuUse = ReadonlyMap<number, number>;
+
 /**
- * Plans the workers. A bucket goes to a worker on its own CPU when there is one, else in its CPU's
+ * Plans the workers. If they are fewer than CPUs, they get the CPUs that are used least. A bucket goes to a worker on its own CPU when there is one, else in its CPU's
  * NUMA domain, and to the least loaded of the candidates. `domains[cpu]` is a CPU's domain.
  */
 export function planWorkers(
@@ -40,8 +46,9 @@ export function planWorkers(
   workers: WorkersOption,
   allowed: readonly number[],
   domains: readonly number[],
+  inUse: CpuUse = new Map(),
 ): WorkerPlacement[] {
-  const placements: WorkerPlacement[] = workerCpus(config, workers, allowed).map(
+  const placements: WorkerPlacement[] = workerCpus(config, workers, allowed, inUse).map(
     (cpu, workerIndex) => ({
       workerIndex,
       cpu,

@@ -33,6 +33,8 @@ export interface WorkerInit {
   /** How often this worker has been restarted. */
   generation: number;
   cpu: number;
+  /** Whether the thread is pinned to its CPU. */
+  pin: boolean;
   config: RssConfig;
   steering: Steering;
   handoff: boolean;
@@ -66,6 +68,8 @@ export type ToWorker =
 
 export type FromWorker =
   | { type: 'online' }
+  /** The thread is on this CPU now; undefined: it cannot be pinned. `reason`: why not as planned. */
+  | { type: 'pinned'; cpu: number | undefined; reason: string | undefined }
   | { type: 'warning'; message: string; code: string }
   | { type: 'misdirected'; samples: Misdirection[] }
   | { type: 'stopped-accepting' };

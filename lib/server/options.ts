@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
+import { cpuNumbers, type CpuSet } from '../affinity.js';
 import { argumentTypeError } from '../errors.js';
 import {
   type Checked,
@@ -33,6 +34,18 @@ import { Predecessor } from './predecessor.js';
 import type { Handoff } from './steering/index.js';
 import { type StreamOptions, streamTable } from './stream-options.js';
 
+/** Limits of a worker's memory, in MiB. A worker that reaches one ends. */
+export interface ResourceLimits {
+  /** Its heap. */
+  maxOldGenerationSizeMb?: number;
+  /** The part of its heap for new objects. */
+  maxYoungGenerationSizeMb?: number;
+  /** Compiled code. */
+  codeRangeSizeMb?: number;
+  /** Its stack. */
+  stackSizeMb?: number;
+}
+
 /**
  * What createServer() takes: a worker module, and usually one of `tcp`, `udp` and `unix`. Without
  * any of them its workers are clients: they connect, to generate load for example.
@@ -50,9 +63,21 @@ export interface ServerOptions extends VirtualOptions {
   stream?: StreamOptions;
   /**
    * Number of workers: 'cpu' starts one per CPU of the RSS configuration, 'bucket' one per bucket.
-   * @defaultValue 'cpu'
+   * By default 'cpu', but no more than a CPU quota (Linux: cpu.max of the control group) allows.
    */
   workers?: WorkersOption;
+  /**
+   * The CPUs that workers run on, as numbers or in a list: '0-3,8'. listen() rejects if the process
+   * may not use one of them.
+   */
+  cpus?: CpuSet;
+  /**
+   * Whether each worker runs on one CPU alone.
+   * @defaultValue true
+   */
+  pin?: boolean;
+  /** Limits of each worker's heap and stack, as those of node:worker_threads. */
+  resourceLimits?: ResourceLimits;
   /**
    * How flows reach their worker. If the kernel does not support the named one, listen() rejects
    * with ENOTSUP.
@@ -123,12 +148,26 @@ function checkWorkers(name: string, workers: unknown): WorkersOption {
     : checkInteger(name, workers, 1, 128);
 }
 
+function checkCpus(name: string, cpus: unknown): number[] {
+  const numbers = cpuNumbers(name, cpus as CpuSet);
+  if (numbers.length === 0) throw argumentTypeError(name, 'at least one CPU', cpus);
+  return [...new Set(numbers)].sort((a, b) => a - b);
+}
+
 function checkPredecessor(name: string, predecessor: unknown): Predecessor {
   if (predecessor instanceof Predecessor) return predecessor;
   throw argumentTypeError(name, 'the result of predecessor()', predecessor);
 }
 
 const longest = 2 ** 31 - 1;
+const size = integer({ min: 1, max: 2 ** 20 });
+
+export const limitsTable = {
+  maxOldGenerationSizeMb: size,
+  maxYoungGenerationSizeMb: size,
+  codeRangeSizeMb: size,
+  stackSizeMb: size,
+} satisfies OptionTable<ResourceLimits>;
 
 export const serverTable = {
   worker: custom<string | URL, string>('path or URL')({ required: true }, checkModule),
@@ -137,9 +176,15 @@ export const serverTable = {
   unix: group<UnixOptions>()(unixTable),
   stream: groupWithDefaults<StreamOptions>()(streamTable),
   workers: custom<WorkersOption>("'cpu', 'bucket' or an integer, 1 to 128")(
-    { default: 'cpu' },
+    { otherwise: "'cpu', or fewer under a CPU quota" },
     checkWorkers,
   ),
+  cpus: custom<CpuSet, number[]>('CPU numbers or a list')(
+    { otherwise: 'those of the process' },
+    checkCpus,
+  ),
+  pin: flag({ default: true }),
+  resourceLimits: group<ResourceLimits>()(limitsTable),
   steering: oneOf(['auto', ...steerings], { default: 'auto' }),
   handoff: oneOf(['auto', 'always', 'never'], { default: 'auto' }),
   maxConnections: integer({ min: 0, max: longest, default: 0 }),

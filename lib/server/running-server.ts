@@ -2,17 +2,19 @@
 // workers.
 import { type EventEmitter, once } from 'node:events';
 
+import { affinity } from '../affinity.js';
 import { ShmSegment } from '../shm/segment.js';
 import { AdminSocket } from './admin.js';
 import { BucketOwnership } from './bucket-ownership.js';
-import { type ServerEvents, warning, type WorkerInfo } from './events.js';
+import { useCpus } from './cpu-use.js';
+import { describeWorker, reportExit, type ServerEvents, warn, type WorkerInfo } from './events.js';
 import { countersSize, heartbeat, movedBuckets } from './layout.js';
 import type { Lifecycle } from './lifecycle.js';
 import { Listeners } from './listeners.js';
 import type { WorkerInit } from './messages.js';
 import { Misdirections } from './misdirections.js';
 import { type CheckedOptions, terminateAfterMs } from './options.js';
-import { makePlan, type ServerPlan } from './plan.js';
+import { leftIdle, makePlan, type ServerPlan } from './plan.js';
 import type { BucketMove } from './rebalance.js';
 import { readStats, type ServerStats } from './stats.js';
 import { steeringMode } from './steering/index.js';
@@ -36,6 +38,8 @@ export class RunningServer {
   /** The predecessor has been notified, and does not go on with the listeners. */
   #inPlace = false;
   #finalStats: ServerStats | undefined;
+  readonly #releaseCpus: () => void;
+  #warnedOfPinning = false;
 
   /**
    * Prepares everything but the threads. Throws system errors, and leaves nothing open then.
@@ -62,7 +66,8 @@ export class RunningServer {
     }
     this.ownership = new BucketOwnership(plan, options);
     const init = (workerIndex: number) => this.#workerInit(workerIndex);
-    this.pool = new WorkerPool(workers.length, init, options.restartLimit, {
+    this.#releaseCpus = useCpus(workers);
+    this.pool = new WorkerPool(workers.length, init, options, {
       online: (workerIndex) => {
         // Buckets may have moved while it started.
         const { placements } = this.ownership;
@@ -71,12 +76,19 @@ export class RunningServer {
       },
       exit: (workerIndex, exit) => {
         this.#beat(workerIndex)[0] = 0;
-        events.emit('worker-exit', { ...this.#info(workerIndex), ...exit });
+        reportExit(events, this.#info(workerIndex), exit);
       },
       gaveUp: (workerIndex, { error }) => giveUp(workerIndex, error),
       warning: (message, code) => this.#warn(message, code),
       misdirected: (samples) => this.misdirections.add(samples),
+      pinned: (workerIndex, cpu, reason) => this.#pinned(workerIndex, cpu, reason),
     });
+    const idle = leftIdle(plan, options.cpus ?? affinity.process());
+    if (idle.length > 0)
+      this.#warn(
+        `CPUs ${affinity.format(idle)} have no worker: there are ${config.buckets} buckets`,
+        'RSS_IDLE_CPUS',
+      );
     for (const message of this.listeners.warnings) this.#warn(message, 'RSS_BUFFERS');
   }
 
@@ -95,7 +107,9 @@ export class RunningServer {
           'RSS_IDLE_WORKER',
         ),
       blocked: (index, blockedMs) => {
-        this.#events.emit('worker-blocked', { ...this.#info(index), blockedMs });
+        const worker = this.#info(index);
+        if (!this.#events.emit('worker-blocked', { ...worker, blockedMs }))
+          this.#warn(`${describeWorker(worker)} has been blocked for ${blockedMs} ms`, 'RSS_BLOCKED');
         if (replaceBlocked) void this.pool.kill(index, 'blocked');
       },
       unbalanced: ({ moves, tooHot }) => this.move(moves, tooHot),
@@ -194,14 +208,28 @@ export class RunningServer {
     this.#finalStats = this.stats();
     this.#counters.close();
     this.ownership.close();
+    this.#releaseCpus();
+  }
+
+  #pinned(workerIndex: number, cpu: number | undefined, reason: string | undefined): void {
+    if (cpu === undefined) {
+      if (!this.#warnedOfPinning) this.#warn(`workers are not pinned: ${reason}`, 'RSS_NOT_PINNED');
+      this.#warnedOfPinning = true;
+      return;
+    }
+    this.ownership.place(workerIndex, cpu);
+    this.pool.sendAll({ type: 'placements', placements: this.ownership.placements });
+    if (reason !== undefined)
+      this.#warn(`worker ${workerIndex} has moved to CPU ${cpu}: ${reason}`, 'RSS_CPU_LOST');
   }
 
   #workerInit(workerIndex: number): Omit<WorkerInit, 'generation'> {
     const { plan, ownership } = this;
-    const { worker, workerData, forward, datagramSize, stream, admin } = this.#options;
+    const { worker, workerData, forward, datagramSize, stream, admin, pin } = this.#options;
     return {
       workerIndex,
       cpu: plan.workers[workerIndex]!.cpu,
+      pin,
       module: worker,
       workerData,
       placements: ownership.placements,
@@ -230,6 +258,6 @@ export class RunningServer {
   }
 
   #warn(message: string, code: string): void {
-    this.#events.emit('warning', warning(message, code));
+    warn(this.#events, message, code);
   }
 }

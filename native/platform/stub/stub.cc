@@ -89,6 +89,9 @@ Result<CpuList> ThreadAffinity() {
 Status SetThreadAffinity(const CpuList&) {
   return Unsupported("setaffinity");
 }
+Status PinWorker(int) {
+  return Unsupported("setaffinity");
+}
 int CurrentCpu() {
   return -ENOTSUP;
 }
