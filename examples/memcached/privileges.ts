@@ -2,14 +2,34 @@
 import { execFileSync } from 'node:child_process';
 import { chownSync } from 'node:fs';
 
+/** A user, and the user's main group. */
+export interface User {
+  uid: number;
+  gid: number;
+}
+
 /**
- * Becomes this user, with the user's main group alone, and gives the files to it. As in memcached,
- * nothing happens if the process does not run as root. Throws.
+ * The user to become, or undefined if the process does not run as root: then it stays what it is,
+ * as memcached does. Throws if there is no such user.
  */
-export function dropPrivileges(user: string, files: (string | undefined)[]): void {
-  if (process.geteuid?.() !== 0) return;
-  const id = (option: string) => Number(execFileSync('id', [option, user], { encoding: 'latin1' }));
-  const [uid, gid] = [id('-u'), id('-g')];
+export function findUser(name: string): User | undefined {
+  if (process.geteuid?.() !== 0) return undefined;
+  const id = (option: string) =>
+    Number(
+      execFileSync('id', [option, name], {
+        encoding: 'latin1',
+        stdio: ['ignore', 'pipe', 'ignore'],
+      }),
+    );
+  try {
+    return { uid: id('-u'), gid: id('-g') };
+  } catch {
+    throw new Error(`there is no user "${name}"`);
+  }
+}
+
+/** Becomes the user, in the user's main group alone, and gives the files to it. Throws. */
+export function becomeUser({ uid, gid }: User, files: (string | undefined)[]): void {
   for (const file of files) if (file !== undefined) chownSync(file, uid, gid);
   process.setgroups?.([gid]);
   process.setgid?.(gid);

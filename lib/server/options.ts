@@ -19,7 +19,7 @@ import {
 import { type VirtualOptions, virtualTable } from '../rss/config.js';
 import type { WorkersOption } from '../rss/topology.js';
 import { type Steering, steerings } from '../socket/listen.js';
-import { checkInteger, checkOneOf, checkText } from '../validate.js';
+import { checkFunction, checkInteger, checkOneOf, checkText } from '../validate.js';
 import {
   type Endpoint,
   endpointsOf,
@@ -226,9 +226,20 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
 export interface ListenOptions {
   /** Aborts the start: listen() rejects with an AbortError. */
   signal?: AbortSignal;
+  /**
+   * Called when all addresses are bound, before the workers start: here a program gives up root's
+   * privileges. If it throws, listen() rejects with that error.
+   */
+  bound?: () => void;
 }
 
-export const listenTable = { signal: signal() } satisfies OptionTable<ListenOptions>;
+export const listenTable = {
+  signal: signal(),
+  bound: custom<() => void>('function')({}, (name, value) => {
+    checkFunction(name, value);
+    return value as () => void;
+  }),
+} satisfies OptionTable<ListenOptions>;
 
 /** Options of RssServer.close(). */
 export interface CloseOptions {

@@ -90,6 +90,7 @@ export class RunningServer {
         'RSS_IDLE_CPUS',
       );
     for (const message of this.listeners.warnings) this.#warn(message, 'RSS_BUFFERS');
+    if (options.predecessor === undefined) this.#openAdmin();
   }
 
   /** The server goes into service: it is watched, and its predecessor can leave. */
@@ -109,18 +110,22 @@ export class RunningServer {
       blocked: (index, blockedMs) => {
         const worker = this.#info(index);
         if (!this.#events.emit('worker-blocked', { ...worker, blockedMs }))
-          this.#warn(`${describeWorker(worker)} has been blocked for ${blockedMs} ms`, 'RSS_BLOCKED');
+          this.#warn(
+            `${describeWorker(worker)} has been blocked for ${blockedMs} ms`,
+            'RSS_BLOCKED',
+          );
         if (replaceBlocked) void this.pool.kill(index, 'blocked');
       },
       unbalanced: ({ moves, tooHot }) => this.move(moves, tooHot),
       warning: (message, code) => this.#warn(message, code),
     });
     this.#inPlace = true;
+    if (predecessor !== undefined) this.#openAdmin();
     predecessor?.ready();
   }
 
-  /** Opens the socket of the counters, once all workers serve. */
-  openAdmin(): void {
+  /** Opens the socket of the counters. A successor does so once it serves. */
+  #openAdmin(): void {
     const { admin, predecessor } = this.#options;
     if (admin === undefined) return;
     const snapshot = () => ({

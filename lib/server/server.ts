@@ -100,7 +100,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
    * `cause`), and with AbortError. A server that failed to listen is closed.
    */
   async listen(options: ListenOptions = {}): Promise<this> {
-    const { signal } = checkTable('listen()', listenTable, options);
+    const { signal, bound } = checkTable('listen()', listenTable, options);
     this.#lifecycle.enter('starting', 'listen()');
     const { signal: closing } = this.#closing;
     try {
@@ -109,9 +109,9 @@ export class RssServer extends EventEmitter<ServerEvents> {
         this.#giveUp(index, cause),
       );
       this.#running = running;
+      bound?.();
       await running.pool.start(signal ? AbortSignal.any([signal, closing]) : closing);
       closing.throwIfAborted();
-      running.openAdmin();
       this.#lifecycle.enter('listening', 'listen()');
       running.serve();
     } catch (error) {

@@ -4,6 +4,7 @@ import { Worker } from 'node:worker_threads';
 import type { FromWorker, ToWorker, WorkerInit } from './messages.js';
 import type { Misdirection } from './misdirections.js';
 import type { CheckedOptions } from './options.js';
+import { surviveClosedOutput } from './worker-output.js';
 
 /** Why a thread ended: an exception, its own exit, or termination, perhaps for being blocked. */
 export type ExitReason = 'error' | 'exit' | 'terminated' | 'blocked';
@@ -92,6 +93,7 @@ export class WorkerThread {
       name: `rss-${init.workerIndex}`,
       ...(resourceLimits === undefined ? {} : { resourceLimits }),
     });
+    surviveClosedOutput(worker);
     this.#worker = worker;
     this.#killed = undefined;
     this.#watchStart(init.workerIndex);
