@@ -7,11 +7,17 @@ import { checkInteger } from './validate.js';
 /** CPU numbers, or a list in the syntax of cpuset(1) and taskset(1): '0-3,8'. */
 export type CpuSet = readonly number[] | string;
 
-function toList(cpus: CpuSet): number[] {
+/** Checks the numbers of an option or argument. */
+export function cpuNumbers(name: string, cpus: CpuSet): number[] {
   if (typeof cpus === 'string') return affinity.parse(cpus);
-  if (!Array.isArray(cpus)) throw argumentTypeError('cpus', 'an array or a CPU list', cpus);
-  return cpus.map((cpu) => checkInteger('cpus', cpu, 0, maxCpu));
+  if (!Array.isArray(cpus)) throw argumentTypeError(name, 'an array or a CPU list', cpus);
+  return cpus.map((cpu) => checkInteger(name, cpu, 0, maxCpu));
 }
+
+const toList = (cpus: CpuSet) => cpuNumbers('cpus', cpus);
+
+/** Whether the program has called affinity.set() in this thread. */
+export let chosenByProgram = false;
 
 /** CPU affinity of the calling thread. Other threads of the process keep theirs. */
 export const affinity = {
@@ -27,6 +33,7 @@ export const affinity = {
    */
   set(cpus: CpuSet): void {
     unwrap(native.setThreadAffinity(toList(cpus)));
+    chosenByProgram = true;
   },
 
   /** CPUs that the process may use, as limited by cpuset(1), a jail, taskset(1) or a container. */

@@ -85,9 +85,10 @@ export function unsupported(syscall: string, reason: string): SystemError {
   return systemError({ errno, syscall, detail: reason });
 }
 
-/** The AbortError that Node's promise APIs reject with. */
-export function abortError(signal: AbortSignal): Error {
-  const error = new Error('The operation was aborted', { cause: signal.reason }) as Error & {
+/** The AbortError that Node's promise APIs reject with. `detail`: what was waited for. */
+export function abortError(signal: AbortSignal, detail?: string): Error {
+  const message = `The operation was aborted${detail === undefined ? '' : `: ${detail}`}`;
+  const error = new Error(message, { cause: signal.reason }) as Error & {
     code: string;
   };
   error.name = 'AbortError';

@@ -325,6 +325,8 @@ export interface Native {
   /** Fills four numbers: CPU time in microseconds and context switches of this thread. */
   threadUsage(into: Float64Array): undefined | Failure;
   setThreadAffinity(cpus: number[]): Failure | undefined;
+  /** Pins a worker's thread, but not the child processes that it starts. */
+  pinWorker(cpu: number): Failure | undefined;
   currentCpu(): number;
   parseCpuList(text: string): number[] | Failure;
   formatCpuList(cpus: number[]): string;

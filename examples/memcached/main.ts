@@ -5,7 +5,7 @@ import { createServer, predecessor, type RssError, type RssServer } from 'freebs
 import { removePid, writePid, writePorts } from './files.js';
 import { Log } from './log.js';
 import { type Options, parseOptions, UsageError } from './options.js';
-import { dropPrivileges } from './privileges.js';
+import { becomeUser, findUser } from './privileges.js';
 import { watch } from './protocol/administration.js';
 import { version } from './protocol/version.js';
 import { serverOptions } from './server-options.js';
@@ -33,16 +33,16 @@ function readOptions(): Options {
 
 const messageOf = (error: unknown) => (error as Error).message;
 
-function fail(error: unknown): never {
+function fail(error: unknown, status = 1): never {
   log.error(messageOf(error));
-  process.exit(1);
+  process.exit(status);
 }
 
-function orFail<T>(work: () => T): T {
+function orFail<T>(work: () => T, status?: number): T {
   try {
     return work();
   } catch (error) {
-    return fail(error);
+    return fail(error, status);
   }
 }
 
@@ -63,7 +63,9 @@ function describe(server: RssServer): void {
 
 const options = readOptions();
 const log = new Log(!options.syslog);
-const { credentials: credentialsFile, pidFile, user } = options;
+const { credentials: credentialsFile, pidFile } = options;
+const noSuchUser = 67; // EX_NOUSER of sysexits(3)
+const user = orFail(() => options.user && findUser(options.user), noSuchUser);
 const before = predecessor();
 log.info(`process ${process.pid} starts${before === undefined ? '' : ', for an upgrade'}`);
 const shared = orFail(() => new SharedMemory(options, before, log));
@@ -88,7 +90,10 @@ const server = createServer(
 );
 
 server.on('warning', ({ message }) => log.warning(message));
-server.on('error', fail);
+server.on('error', (error) => {
+  log.error(error.message);
+  end(0, 1);
+});
 server.on('worker-blocked', ({ workerIndex, buckets, blockedMs }) =>
   log.warning(
     `worker ${workerIndex} (buckets ${buckets.join(' ')}) has been blocked for ${blockedMs} ms`,
@@ -100,14 +105,21 @@ server.on('worker-exit', ({ workerIndex, generation, code, error }) => {
   if (resets > 0) log.error(`${resets} shard(s) reset: the worker ended while writing to them`);
 });
 
-await server.listen().catch(fail);
 /** Whether the successor serves new clients. */
 let upgraded = false;
 server.once('close', () => log.info(`process ${process.pid} has stopped`));
+let ending = false;
+
+/** Closes the server and ends the process. A second call does not wait for clients. */
+function end(timeout: number, status = 0): void {
+  void server.close({ timeout: ending ? 0 : timeout }).then(() => process.exit(status));
+  ending = true;
+}
+
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
-  process.once(signal, () => {
-    log.info(`process ${process.pid} stops: ${signal}`);
-    void server.close({ timeout: upgraded ? 0 : closeMs });
+  process.on(signal, () => {
+    if (!ending) log.info(`process ${process.pid} stops: ${signal}`);
+    end(upgraded ? 0 : closeMs);
   });
 process.on('SIGHUP', () => {
   try {
@@ -116,25 +128,35 @@ process.on('SIGHUP', () => {
     log.warning(`${messageOf(error)}; users and passwords stay as they are`);
   }
 });
+process.on('SIGUSR1', () => undefined); // Node would open its debugger
 process.on('SIGUSR2', () => {
   upgrade().catch((error: unknown) => log.warning(`no upgrade: ${messageOf(error)}`));
 });
 
-// Written once the signals have handlers: the reader of the file may send one at once.
-if (pidFile !== undefined) {
-  try {
+/** Writes the process id, and gives up root's privileges. */
+function settle(): void {
+  if (pidFile !== undefined) {
     writePid(pidFile);
+    process.once('exit', () => {
+      if (!upgraded) removePid(pidFile);
+    });
+  }
+  if (user) becomeUser(user, [pidFile, options.unixSocket, options.admin]);
+}
+
+// No request is served as root. A successor has its predecessor's user.
+const never = new Promise<never>(() => undefined);
+await server
+  .listen(before === undefined ? { bound: settle } : {})
+  .catch((error: unknown) => (ending ? never : fail(error)));
+if (before !== undefined) {
+  try {
+    settle();
   } catch (error) {
-    // A successor serves on: its predecessor has already stopped accepting.
-    if (before === undefined) fail(error);
+    // The successor serves on: its predecessor has already stopped accepting.
     log.warning(messageOf(error));
   }
-  process.once('exit', () => {
-    if (!upgraded) removePid(pidFile);
-  });
 }
-if (user !== undefined)
-  orFail(() => dropPrivileges(user, [pidFile, options.unixSocket, options.admin]));
 
 /** Reports the first connection that is refused. */
 function watchRefused(): void {
@@ -159,7 +181,7 @@ async function upgrade(): Promise<void> {
   void ended.then(() => shared.releaseSuccessorRecords());
   upgraded = true;
   log.info(`process ${pid} has taken over`);
-  await server.close({ timeout: drainMs });
+  end(drainMs);
 }
 
 const portsFile = process.env['MEMCACHED_PORT_FILENAME'];

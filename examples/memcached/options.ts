@@ -11,7 +11,8 @@ export interface Options {
   unixSocket: string | undefined;
   unixMode: number;
   backlog: number;
-  workers: number | 'cpu';
+  /** Undefined: as many as the library chooses. */
+  workers: number | undefined;
   connections: number;
   /** Refuse connections past the limit with an error instead of letting them wait. */
   refuseConnections: boolean;
@@ -208,7 +209,7 @@ export function parseOptions(args: string[], version: string): Options | string 
     unixMode: mode(values['unix-mask']),
     addresses: values.listen.flatMap((list) => list.split(',')),
     backlog: number('-b', values['listen-backlog'], 1, 65535),
-    workers: values.threads === undefined ? 'cpu' : number('-t', values.threads, 1, 128),
+    workers: values.threads === undefined ? undefined : number('-t', values.threads, 1, 128),
     connections: number('-c', values['conn-limit'], 1, 2 ** 20 - 1),
     requestsPerTurn: number('-R', values['max-reqs-per-event'], 1, 2 ** 31 - 1),
     megabytes,

@@ -37,7 +37,7 @@ export function serverOptions(
     ...(options.refuseConnections ? {} : { maxConnections: options.connections }),
     ...(options.steering === undefined ? {} : { steering: options.steering as Steering }),
     ...(options.admin === undefined ? {} : { admin: options.admin }),
-    workers: options.workers,
+    ...(options.workers === undefined ? {} : { workers: options.workers }),
     predecessor,
     workerData,
   };

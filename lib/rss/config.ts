@@ -117,10 +117,14 @@ export function rssConfig(options: VirtualOptions = {}): RssConfig {
   return readConfig(checkTable('rssConfig()', virtualTable, options));
 }
 
-/** rssConfig() for options that have been checked, and a server with these addresses. */
+/**
+ * rssConfig() for options that have been checked, and a server with these addresses. A virtual one
+ * is over the CPUs `allowed`.
+ */
 export function readConfig(
   options: CheckedConfigOptions,
   hosts: readonly string[] = ['::'],
+  allowed: readonly number[] = allowedCpus(),
 ): RssConfig {
   const { source, buckets, udpHash, key } = options;
   const kernel = native.kernelRssConfig();
@@ -135,7 +139,6 @@ export function readConfig(
     ? (kernel.detail ?? systemError(kernel).message)
     : "source is 'virtual'";
   const bits = buckets === undefined ? freebsdBits : Math.log2(buckets);
-  const allowed = allowedCpus();
   const base = { ...native.virtualRssConfig(allowed, bits, none), udpHash };
   if (key !== undefined) base.hashKey = key;
   if (source === 'virtual') return Object.freeze(base);

@@ -15,6 +15,7 @@ function workerCpus(
   config: RssConfig,
   workers: WorkersOption,
   allowed: readonly number[],
+  inUse: CpuUse,
 ): number[] {
   const mapped = [...new Set(config.bucketMap)].sort((a, b) => a - b);
   const usable = mapped.filter((cpu) => allowed.includes(cpu));
@@ -27,20 +28,26 @@ function workerCpus(
       cpus.includes(cpu) ? cpu : cpus[bucket % cpus.length]!,
     );
   const length = Math.min(workers, config.buckets);
-  return Array.from({ length }, (_, i) => cpus[i % cpus.length]!);
+  const users = (cpu: number) => inUse.get(cpu) ?? 0;
+  const free = [...cpus].sort((a, b) => users(a) - users(b));
+  return Array.from({ length }, (_, i) => free[i % free.length]!);
 }
 
+/** How many workers of this process's other servers are on each CPU. */
+export type CpuUse = ReadonlyMap<number, number>;
+
 /**
- * Plans the workers, no more than there are buckets, and their buckets. `domains[cpu]` is a CPU's
- * NUMA domain.
+ * Plans the workers, no more than there are buckets, and their buckets. Fewer workers than CPUs get
+ * those that are used least. `domains[cpu]` is a CPU's NUMA domain.
  */
 export function planWorkers(
   config: RssConfig,
   workers: WorkersOption,
   allowed: readonly number[],
   domains: readonly number[],
+  inUse: CpuUse = new Map(),
 ): WorkerPlacement[] {
-  const placements: WorkerPlacement[] = workerCpus(config, workers, allowed).map(
+  const placements: WorkerPlacement[] = workerCpus(config, workers, allowed, inUse).map(
     (cpu, workerIndex) => ({
       workerIndex,
       cpu,

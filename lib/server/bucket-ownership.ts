@@ -74,6 +74,13 @@ export class BucketOwnership {
     native.setBucketOwners(this.table, owners);
   }
 
+  /** A worker has moved to another CPU. Its buckets stay. */
+  place(workerIndex: number, cpu: number): void {
+    this.#placements = this.#placements.map((worker) =>
+      worker.workerIndex === workerIndex ? { ...worker, cpu } : worker,
+    );
+  }
+
   close(): void {
     native.destroyBucketTable(this.table);
   }

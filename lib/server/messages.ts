@@ -33,6 +33,8 @@ export interface WorkerInit {
   /** How often this worker has been restarted. */
   generation: number;
   cpu: number;
+  /** Whether the thread is pinned to its CPU. */
+  pin: boolean;
   config: RssConfig;
   steering: Steering;
   handoff: boolean;
@@ -68,6 +70,8 @@ export type ToWorker =
 
 export type FromWorker =
   | { type: 'online' }
+  /** The thread's CPU; undefined: it cannot be pinned. `reason`: why it is not the planned one. */
+  | { type: 'pinned'; cpu: number | undefined; reason: string | undefined }
   | { type: 'warning'; message: string; code: string }
   | { type: 'misdirected'; samples: Misdirection[] }
   | { type: 'stopped-accepting' };

@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
+import { cpuNumbers, type CpuSet } from '../affinity.js';
 import { argumentTypeError } from '../errors.js';
 import {
   type Checked,
@@ -18,7 +19,7 @@ import {
 import { type VirtualOptions, virtualTable } from '../rss/config.js';
 import type { WorkersOption } from '../rss/topology.js';
 import { type Steering, steerings } from '../socket/listen.js';
-import { checkInteger, checkOneOf, checkText } from '../validate.js';
+import { checkFunction, checkInteger, checkOneOf, checkText } from '../validate.js';
 import {
   type Endpoint,
   endpointsOf,
@@ -33,6 +34,18 @@ import {
 import { Predecessor } from './predecessor.js';
 import type { Handoff } from './steering/index.js';
 import { type StreamOptions, streamTable } from './stream-options.js';
+
+/** Limits of a worker's memory, in MiB. A worker that reaches one ends. */
+export interface ResourceLimits {
+  /** Its heap. */
+  maxOldGenerationSizeMb?: number;
+  /** The part of its heap for new objects. */
+  maxYoungGenerationSizeMb?: number;
+  /** Compiled code. */
+  codeRangeSizeMb?: number;
+  /** Its stack. */
+  stackSizeMb?: number;
+}
 
 /**
  * What createServer() takes: a worker module, and usually one of `tcp`, `udp` and `unix`. Without
@@ -51,10 +64,22 @@ export interface ServerOptions extends VirtualOptions {
   stream?: StreamOptions;
   /**
    * Number of workers: 'cpu' starts one per CPU of the RSS configuration, 'bucket' one per bucket.
-   * There are never more workers than buckets; a larger number is reduced, with a warning.
-   * @defaultValue 'cpu'
+   * There are never more workers than buckets; a larger number is reduced, with a warning. By
+   * default 'cpu', but no more than a CPU quota (Linux: cpu.max of the control group) allows.
    */
   workers?: WorkersOption;
+  /**
+   * The CPUs that workers run on, as numbers or in a list: '0-3,8'. listen() rejects if the process
+   * may not use one of them.
+   */
+  cpus?: CpuSet;
+  /**
+   * Whether each worker runs on one CPU alone.
+   * @defaultValue true
+   */
+  pin?: boolean;
+  /** Limits of each worker's heap and stack, as those of node:worker_threads. */
+  resourceLimits?: ResourceLimits;
   /**
    * How flows reach their worker. If the kernel does not support the named one, listen() rejects
    * with ENOTSUP.
@@ -125,12 +150,26 @@ function checkWorkers(name: string, workers: unknown): WorkersOption {
     : checkInteger(name, workers, 1, 128);
 }
 
+function checkCpus(name: string, cpus: unknown): number[] {
+  const numbers = cpuNumbers(name, cpus as CpuSet);
+  if (numbers.length === 0) throw argumentTypeError(name, 'at least one CPU', cpus);
+  return [...new Set(numbers)].sort((a, b) => a - b);
+}
+
 function checkPredecessor(name: string, predecessor: unknown): Predecessor {
   if (predecessor instanceof Predecessor) return predecessor;
   throw argumentTypeError(name, 'the result of predecessor()', predecessor);
 }
 
 const longest = 2 ** 31 - 1;
+const size = integer({ min: 1, max: 2 ** 20 });
+
+export const limitsTable = {
+  maxOldGenerationSizeMb: size,
+  maxYoungGenerationSizeMb: size,
+  codeRangeSizeMb: size,
+  stackSizeMb: size,
+} satisfies OptionTable<ResourceLimits>;
 
 export const serverTable = {
   worker: custom<string | URL, string>('path or URL')({ required: true }, checkModule),
@@ -139,9 +178,15 @@ export const serverTable = {
   unix: group<UnixOptions>()(unixTable),
   stream: groupWithDefaults<StreamOptions>()(streamTable),
   workers: custom<WorkersOption>("'cpu', 'bucket' or an integer, 1 to 128")(
-    { default: 'cpu' },
+    { otherwise: "'cpu', or fewer under a CPU quota" },
     checkWorkers,
   ),
+  cpus: custom<CpuSet, number[]>('CPU numbers or a list')(
+    { otherwise: 'those of the process' },
+    checkCpus,
+  ),
+  pin: flag({ default: true }),
+  resourceLimits: group<ResourceLimits>()(limitsTable),
   steering: oneOf(['auto', ...steerings], { default: 'auto' }),
   handoff: oneOf(['auto', 'always', 'never'], { default: 'auto' }),
   maxConnections: integer({ min: 0, max: longest, default: 0 }),
@@ -183,9 +228,20 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
 export interface ListenOptions {
   /** Aborts the start: listen() rejects with an AbortError. */
   signal?: AbortSignal;
+  /**
+   * Called when all addresses are bound, before the workers start: here a program gives up root's
+   * privileges. If it throws, listen() rejects with that error.
+   */
+  bound?: () => void;
 }
 
-export const listenTable = { signal: signal() } satisfies OptionTable<ListenOptions>;
+export const listenTable = {
+  signal: signal(),
+  bound: custom<() => void>('function')({}, (name, value) => {
+    checkFunction(name, value);
+    return value as () => void;
+  }),
+} satisfies OptionTable<ListenOptions>;
 
 /** Options of RssServer.close(). */
 export interface CloseOptions {

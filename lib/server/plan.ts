@@ -1,14 +1,26 @@
 // What a server would do on this host, before it opens a socket.
 import { affinity } from '../affinity.js';
 import { capabilities } from '../capabilities.js';
-import { RssError } from '../errors.js';
+import { argumentValueError, RssError } from '../errors.js';
 import { type CheckedConfigOptions, readConfig, type RssConfig } from '../rss/config.js';
-import { bucketOwners, planWorkers, type WorkerPlacement } from '../rss/topology.js';
+import {
+  bucketOwners,
+  planWorkers,
+  type WorkerPlacement,
+  type WorkersOption,
+} from '../rss/topology.js';
 import type { Steering } from '../socket/listen.js';
+import { cpuQuota } from './cpu-quota.js';
+import { cpuUse } from './cpu-use.js';
 import type { Endpoint } from './endpoint-options.js';
 import type { CheckedOptions } from './options.js';
 import { receivingCpus } from './receive-cpus.js';
-import { chooseSteering, decideForward, decideHandoff } from './steering/index.js';
+import {
+  chooseSteering,
+  decideForward,
+  decideHandoff,
+  type SteeringHost,
+} from './steering/index.js';
 import type { UpgradeState } from './upgrade-state.js';
 
 /** Configuration, workers and steering of a server: RssServer.plan(). */
@@ -24,6 +36,8 @@ export interface ServerPlan {
   handoff: boolean;
   /** Whether datagrams move to the worker that owns their bucket. */
   forward: boolean;
+  /** The CPUs whose time the process may use, 1.5 for example; Linux, under a quota. */
+  cpuQuota?: number;
 }
 
 /** The addresses whose packets reach the server. */
@@ -36,16 +50,56 @@ export function hostsOf(endpoints: readonly Endpoint[]): string[] {
 function configFor(
   options: CheckedConfigOptions & Pick<CheckedOptions, 'workers'>,
   hosts: readonly string[],
+  usable: readonly number[],
 ): RssConfig {
   const { buckets, workers } = options;
-  const config = readConfig(options, hosts);
+  const config = readConfig(options, hosts, usable);
   const more = typeof workers === 'number' && workers > config.buckets;
   if (!more || config.source === 'kernel' || options.source === 'card') return config;
   const enough = buckets ?? 2 ** Math.ceil(Math.log2(workers));
-  const virtual = readConfig({ ...options, source: 'virtual', buckets: enough }, hosts);
+  const virtual = readConfig({ ...options, source: 'virtual', buckets: enough }, hosts, usable);
   if (config.source === 'virtual') return { ...virtual, reason: config.reason! };
   const names = config.card!.interfaces.join(', ');
   return { ...virtual, reason: `${names}: ${config.buckets} buckets for ${workers} workers` };
+}
+
+/** The CPUs for workers. Throws for some that the process may not use. */
+function usableCpus(wanted: readonly number[] | undefined): readonly number[] {
+  const allowed = affinity.process();
+  const refused = wanted?.filter((cpu) => !allowed.includes(cpu)) ?? [];
+  if (refused.length > 0)
+    throw argumentValueError(
+      `"cpus" has CPU ${affinity.format(refused)}, ` +
+        `and this process may use ${affinity.format(allowed)}`,
+    );
+  return wanted ?? allowed;
+}
+
+/** More workers than a quota allows would wait for each other's time. */
+function workersUnder(quota: number | undefined, cpus: number): WorkersOption {
+  return quota !== undefined && quota < cpus ? Math.ceil(quota) : 'cpu';
+}
+
+/** CPUs without a worker, because a configuration has not enough buckets for them. */
+export function leftIdle(plan: ServerPlan, usable: readonly number[]): number[] {
+  const { maxCpus } = plan.config;
+  const used = new Set(plan.workers.map(({ cpu }) => cpu));
+  return usable.length > maxCpus && used.size >= maxCpus
+    ? usable.filter((cpu) => !used.has(cpu))
+    : [];
+}
+
+/** The host may refuse to list its interfaces, for example to a service without AF_NETLINK. */
+function receiving(
+  hosts: readonly string[],
+  usable: readonly number[],
+): Pick<SteeringHost, 'receivingCpus' | 'receivingUnknown'> {
+  if (process.platform !== 'linux') return { receivingCpus: [] };
+  try {
+    return { receivingCpus: receivingCpus(hosts, usable) };
+  } catch (error) {
+    return { receivingCpus: [], receivingUnknown: (error as Error).message };
+  }
 }
 
 /** The workers with the buckets that these owners give them. */
@@ -82,16 +136,19 @@ function inherit(
 
 /** Throws ENOTSUP with the reason where the steering that is asked for is not available. */
 export function makePlan(options: CheckedOptions): ServerPlan {
-  const allowed = affinity.process();
+  const usable = usableCpus(options.cpus);
   const hosts = hostsOf(options.endpoints);
-  const config = configFor(options, hosts);
-  const planned = planWorkers(config, options.workers, allowed, capabilities().cpuDomains);
+  const config = configFor(options, hosts, usable);
+  const quota = cpuQuota();
+  const wanted = options.workers ?? workersUnder(quota, new Set(config.bucketMap).size);
+  const planned = planWorkers(config, wanted, usable, capabilities().cpuDomains, cpuUse);
   const state = options.predecessor?.state;
   const workers = state === undefined ? planned : inherit(state, planned, options.steering);
   const { mode, reason } = chooseSteering(state?.steering ?? options.steering, {
     capabilities: capabilities(),
     placements: workers,
-    receivingCpus: process.platform === 'linux' ? receivingCpus(hosts, allowed) : [],
+    pinned: options.pin,
+    ...receiving(hosts, usable),
   });
   return {
     config,
@@ -101,5 +158,6 @@ export function makePlan(options: CheckedOptions): ServerPlan {
     kernelSpreads: mode.spreads,
     handoff: decideHandoff(options.handoff, mode, config),
     forward: decideForward(options.forward, mode, config),
+    ...(quota === undefined ? {} : { cpuQuota: quota }),
   };
 }

@@ -13,14 +13,15 @@ import { ShmSegment } from '../shm/segment.js';
 import { AdminSocket, summarize } from './admin.js';
 import { BucketOwnership } from './bucket-ownership.js';
 import { CardWatch, observed } from './card-watch.js';
-import { type ServerEvents, warning, type WorkerInfo } from './events.js';
+import { useCpus } from './cpu-use.js';
+import { describeWorker, reportExit, type ServerEvents, warn, type WorkerInfo } from './events.js';
 import { countersSize, heartbeat, movedBuckets } from './layout.js';
 import type { Lifecycle } from './lifecycle.js';
 import { Listeners } from './listeners.js';
 import type { WorkerInit } from './messages.js';
 import { Misdirections } from './misdirections.js';
 import { type CheckedOptions, terminateAfterMs } from './options.js';
-import { hostsOf, makePlan, type ServerPlan } from './plan.js';
+import { hostsOf, leftIdle, makePlan, type ServerPlan } from './plan.js';
 import { type BucketMove, movesBetween } from './rebalance.js';
 import { readStats, type ServerStats } from './stats.js';
 import { steeringMode } from './steering/index.js';
@@ -46,6 +47,8 @@ export class RunningServer {
   /** The predecessor has been notified, and does not go on with the listeners. */
   #inPlace = false;
   #finalStats: ServerStats | undefined;
+  readonly #releaseCpus: () => void;
+  #warnedOfPinning = false;
 
   /**
    * Prepares everything but the threads. Throws system errors, and leaves nothing open then.
@@ -72,7 +75,8 @@ export class RunningServer {
     }
     this.ownership = new BucketOwnership(plan, options);
     const init = (workerIndex: number) => this.#workerInit(workerIndex);
-    this.pool = new WorkerPool(workers.length, init, options.restartLimit, {
+    this.#releaseCpus = useCpus(workers);
+    this.pool = new WorkerPool(workers.length, init, options, {
       online: (workerIndex) => {
         // Buckets may have moved while it started.
         const { placements } = this.ownership;
@@ -81,18 +85,26 @@ export class RunningServer {
       },
       exit: (workerIndex, exit) => {
         this.#beat(workerIndex)[0] = 0;
-        events.emit('worker-exit', { ...this.#info(workerIndex), ...exit });
+        reportExit(events, this.#info(workerIndex), exit);
       },
       gaveUp: (workerIndex, { error }) => giveUp(workerIndex, error),
       warning: (message, code) => this.#warn(message, code),
       misdirected: (samples) => this.misdirections.add(samples),
+      pinned: (workerIndex, cpu, reason) => this.#pinned(workerIndex, cpu, reason),
     });
     const { workers: wanted } = options;
     if (typeof wanted === 'number' && wanted > workers.length) {
       const message = `${workers.length} workers instead of ${wanted}: one for each bucket`;
       this.#warn(message, 'RSS_FEWER_WORKERS');
     }
+    const idle = leftIdle(plan, options.cpus ?? affinity.process());
+    if (idle.length > 0)
+      this.#warn(
+        `CPUs ${affinity.format(idle)} have no worker: there are ${config.buckets} buckets`,
+        'RSS_IDLE_CPUS',
+      );
     for (const message of this.listeners.warnings) this.#warn(message, 'RSS_BUFFERS');
+    if (options.predecessor === undefined) this.#openAdmin();
   }
 
   /** The server goes into service: it is watched, and its predecessor can leave. */
@@ -111,7 +123,12 @@ export class RunningServer {
           'RSS_IDLE_WORKER',
         ),
       blocked: (index, blockedMs) => {
-        this.#events.emit('worker-blocked', { ...this.#info(index), blockedMs });
+        const worker = this.#info(index);
+        if (!this.#events.emit('worker-blocked', { ...worker, blockedMs }))
+          this.#warn(
+            `${describeWorker(worker)} has been blocked for ${blockedMs} ms`,
+            'RSS_BLOCKED',
+          );
         if (replaceBlocked) void this.pool.kill(index, 'blocked');
       },
       full: () =>
@@ -130,11 +147,12 @@ export class RunningServer {
     });
     if (this.plan.config.card !== undefined) this.#watchCard(this.plan.config.card);
     this.#inPlace = true;
+    if (predecessor !== undefined) this.#openAdmin();
     predecessor?.ready();
   }
 
-  /** Opens the socket of the counters, once all workers serve. */
-  openAdmin(): void {
+  /** Opens the socket of the counters. A successor does so once it serves. */
+  #openAdmin(): void {
     const { admin, predecessor } = this.#options;
     if (admin === undefined) return;
     const snapshot = () => ({
@@ -224,14 +242,28 @@ export class RunningServer {
     this.#finalStats = this.stats();
     this.#counters.close();
     this.ownership.close();
+    this.#releaseCpus();
+  }
+
+  #pinned(workerIndex: number, cpu: number | undefined, reason: string | undefined): void {
+    if (cpu === undefined) {
+      if (!this.#warnedOfPinning) this.#warn(`workers are not pinned: ${reason}`, 'RSS_NOT_PINNED');
+      this.#warnedOfPinning = true;
+      return;
+    }
+    this.ownership.place(workerIndex, cpu);
+    this.pool.sendAll({ type: 'placements', placements: this.ownership.placements });
+    if (reason !== undefined)
+      this.#warn(`worker ${workerIndex} has moved to CPU ${cpu}: ${reason}`, 'RSS_CPU_LOST');
   }
 
   #workerInit(workerIndex: number): Omit<WorkerInit, 'generation'> {
     const { plan, ownership } = this;
-    const { worker, workerData, datagramSize, stream, admin, handoff } = this.#options;
+    const { worker, workerData, datagramSize, stream, admin, handoff, pin } = this.#options;
     return {
       workerIndex,
       cpu: plan.workers[workerIndex]!.cpu,
+      pin,
       module: worker,
       workerData,
       placements: ownership.placements,
@@ -288,6 +320,6 @@ export class RunningServer {
   }
 
   #warn(message: string, code: string): void {
-    this.#events.emit('warning', warning(message, code));
+    warn(this.#events, message, code);
   }
 }

@@ -27,7 +27,8 @@ import type { Successor, UpgradeOptions } from './upgrade.js';
  * A server whose worker threads each have their own listeners. Events: 'listening',
  * 'worker-online', 'worker-exit' (a worker died and is being replaced), 'worker-blocked' (its event
  * loop does not turn), 'rebalance' (buckets have moved, or have too many flows for that),
- * 'warning', 'error' (a worker died too often; the server closes), 'close'.
+ * 'warning', 'error' (a worker died too often; the server closes), 'close'. What 'worker-exit',
+ * 'worker-blocked' and 'warning' report is written to stderr when nothing listens to them.
  */
 export class RssServer extends EventEmitter<ServerEvents> {
   readonly #options: CheckedOptions;
@@ -76,7 +77,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
    * not available.
    */
   plan(): ServerPlan {
-    return makePlan(this.#options);
+    return this.#running?.plan ?? makePlan(this.#options);
   }
 
   /** Counters per bucket and per worker. After close() they keep their last values. */
@@ -99,7 +100,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
    * `cause`), and with AbortError. A server that failed to listen is closed.
    */
   async listen(options: ListenOptions = {}): Promise<this> {
-    const { signal } = checkTable('listen()', listenTable, options);
+    const { signal, bound } = checkTable('listen()', listenTable, options);
     this.#lifecycle.enter('starting', 'listen()');
     const { signal: closing } = this.#closing;
     try {
@@ -108,14 +109,15 @@ export class RssServer extends EventEmitter<ServerEvents> {
         this.#giveUp(index, cause),
       );
       this.#running = running;
+      bound?.();
       await running.pool.start(signal ? AbortSignal.any([signal, closing]) : closing);
       closing.throwIfAborted();
-      running.openAdmin();
       this.#lifecycle.enter('listening', 'listen()');
       running.serve();
     } catch (error) {
+      const starting = this.#running?.pool.starting ?? [];
       await this.close({ timeout: 0 });
-      throw signal?.aborted === true ? abortError(signal) : error;
+      throw signal?.aborted === true ? abortError(signal, waitingFor(starting)) : error;
     }
     this.emit('listening');
     return this;
@@ -193,6 +195,12 @@ export class RssServer extends EventEmitter<ServerEvents> {
   #begun(call: string): RunningServer {
     return this.#running ?? this.#lifecycle.refuse(call);
   }
+}
+
+/** "workers 1, 3 had not started", or undefined if all had. */
+function waitingFor(starting: readonly number[]): string | undefined {
+  if (starting.length === 0) return undefined;
+  return `worker${starting.length === 1 ? '' : 's'} ${starting.join(', ')} had not started`;
 }
 
 /** Makes a server; listen() starts it. Throws TypeError and RangeError that name the option. */

@@ -1,22 +1,37 @@
 // The worker threads of a server, started, watched over and ended together.
+import { stat } from 'node:fs';
+
 import { RssError } from '../errors.js';
+import { describeWorker } from './events.js';
 import type { ToWorker, WorkerInit } from './messages.js';
 import type { Misdirection } from './misdirections.js';
-import { type ThreadExit, WorkerThread } from './worker-thread.js';
+import { type ThreadExit, type ThreadSettings, WorkerThread } from './worker-thread.js';
 
 /** Reports of workers. */
 export interface PoolEvents {
   online(workerIndex: number): void;
+  /** A worker has ended after all had served once. It is restarted, unless gaveUp() follows. */
   exit(workerIndex: number, exit: ThreadExit): void;
   /** The worker is not restarted any more. */
   gaveUp(workerIndex: number, exit: ThreadExit): void;
   warning(message: string, code: string): void;
   misdirected(samples: Misdirection[]): void;
+  /** The thread is on another CPU than planned, with the reason, or on the planned one again. */
+  pinned(workerIndex: number, cpu: number | undefined, reason: string | undefined): void;
+}
+
+/**
+ * libuv starts its threads for files, DNS, zlib and crypto at the first request, and with the CPUs
+ * of the thread that makes it. A worker has one CPU.
+ */
+function startLibuvPool(): void {
+  stat('/', () => undefined);
 }
 
 export class WorkerPool {
   readonly #threads: WorkerThread[];
-  #waiting: number;
+  /** Workers that have not served yet. */
+  readonly #starting: Set<number>;
   #started: () => void = () => undefined;
   #failed: (reason: unknown) => void = () => undefined;
 
@@ -24,25 +39,31 @@ export class WorkerPool {
   constructor(
     workers: number,
     init: (workerIndex: number) => Omit<WorkerInit, 'generation'>,
-    restartLimit: number,
+    settings: ThreadSettings,
     events: PoolEvents,
   ) {
-    this.#waiting = workers;
+    this.#starting = new Set(Array.from({ length: workers }, (_, workerIndex) => workerIndex));
     this.#threads = Array.from(
       { length: workers },
       (_, workerIndex) =>
-        new WorkerThread(() => init(workerIndex), restartLimit, {
+        new WorkerThread(() => init(workerIndex), settings, {
           online: () => {
             events.online(workerIndex);
-            if (--this.#waiting === 0) this.#started();
+            this.#starting.delete(workerIndex);
+            if (this.#starting.size === 0) this.#started();
           },
           exit: (exit) => {
-            events.exit(workerIndex, exit);
-            this.#failed(exitError(workerIndex, exit));
+            if (this.#starting.size > 0) this.#failed(exitError(init(workerIndex), exit));
+            else events.exit(workerIndex, exit);
           },
           gaveUp: (exit) => events.gaveUp(workerIndex, exit),
+          failedClosing: (message) => {
+            // After a failed start the first error is enough: the others have the same cause.
+            if (this.#starting.size === 0) events.warning(message, 'RSS_CLOSE_FAILED');
+          },
           warning: (message, code) => events.warning(message, code),
           misdirected: (samples) => events.misdirected(samples),
+          pinned: (cpu, reason) => events.pinned(workerIndex, cpu, reason),
         }),
     );
   }
@@ -58,11 +79,17 @@ export class WorkerPool {
       await new Promise<void>((resolve, reject) => {
         this.#started = resolve;
         this.#failed = reject;
+        startLibuvPool();
         for (const thread of this.#threads) thread.start();
       });
     } finally {
       signal.removeEventListener('abort', abort);
     }
+  }
+
+  /** Workers that have not served yet. */
+  get starting(): number[] {
+    return [...this.#starting];
   }
 
   get size(): number {
@@ -105,10 +132,11 @@ export class WorkerPool {
   }
 }
 
-function exitError(workerIndex: number, { code, error }: ThreadExit): RssError {
+function exitError(init: Omit<WorkerInit, 'generation'>, { code, error }: ThreadExit): RssError {
+  const worker = describeWorker(init.placements[init.workerIndex]!);
   return new RssError(
     'ERR_RSS_WORKER_EXITED',
-    `worker ${workerIndex} ended with code ${code} before it served` +
+    `${worker} ended with code ${code} before it served` +
       (error === undefined ? '' : `: ${error.message}`),
     { cause: error },
   );

@@ -3,6 +3,8 @@ import { Worker } from 'node:worker_threads';
 
 import type { FromWorker, ToWorker, WorkerInit } from './messages.js';
 import type { Misdirection } from './misdirections.js';
+import type { CheckedOptions } from './options.js';
+import { surviveClosedOutput } from './worker-output.js';
 
 /** Why a thread ended: an exception, its own exit, or termination, perhaps for being blocked. */
 export type ExitReason = 'error' | 'exit' | 'terminated' | 'blocked';
@@ -18,12 +20,19 @@ export interface ThreadExit {
 export interface ThreadEvents {
   online(): void;
   warning(message: string, code: string): void;
+  /** The thread, which had been asked to end, ended by an error; or could not be restarted. */
+  failedClosing(message: string): void;
   misdirected(samples: Misdirection[]): void;
+  /** See FromWorker. */
+  pinned(cpu: number | undefined, reason: string | undefined): void;
   /** The thread died without having been asked to. It is restarted, unless gaveUp() follows. */
   exit(exit: ThreadExit): void;
   /** It has died too often, and is not restarted. */
   gaveUp(exit: ThreadExit): void;
 }
+
+/** Options of a server that concern its threads. */
+export type ThreadSettings = Pick<CheckedOptions, 'restartLimit' | 'resourceLimits'>;
 
 const entry = new URL('../worker/thread.js', import.meta.url);
 
@@ -32,18 +41,22 @@ export function restartDelay(deaths: number): number {
   return deaths <= 1 ? 0 : Math.min(100 * 2 ** (deaths - 2), 5000);
 }
 
+/** A worker that has not served after this time is reported. */
+const slowStartMs = 5000;
+
 /** The earlier deaths of a worker that has lived this long do not count. */
 const stableMs = 10_000;
 
 export class WorkerThread {
   readonly #init: () => Omit<WorkerInit, 'generation'>;
-  readonly #restartLimit: number;
+  readonly #settings: ThreadSettings;
   readonly #events: ThreadEvents;
   #worker: Worker | undefined;
   #generation = 0;
   #deaths = 0;
   #startedAt = 0;
   #restart: NodeJS.Timeout | undefined;
+  #slowStart: NodeJS.Timeout | undefined;
   #closing = false;
   #online = false;
   #wasOnline = false;
@@ -54,11 +67,11 @@ export class WorkerThread {
   /** `init` is asked anew for each start. */
   constructor(
     init: () => Omit<WorkerInit, 'generation'>,
-    restartLimit: number,
+    settings: ThreadSettings,
     events: ThreadEvents,
   ) {
     this.#init = init;
-    this.#restartLimit = restartLimit;
+    this.#settings = settings;
     this.#events = events;
   }
 
@@ -74,15 +87,23 @@ export class WorkerThread {
     this.#restart = undefined;
     this.#startedAt = performance.now();
     const init: WorkerInit = { ...this.#init(), generation: this.#generation };
-    const worker = new Worker(entry, { workerData: init, name: `rss-${init.workerIndex}` });
+    const { resourceLimits } = this.#settings;
+    const worker = new Worker(entry, {
+      workerData: init,
+      name: `rss-${init.workerIndex}`,
+      ...(resourceLimits === undefined ? {} : { resourceLimits }),
+    });
+    surviveClosedOutput(worker);
     this.#worker = worker;
     this.#killed = undefined;
+    this.#watchStart(init.workerIndex);
     let error: Error | undefined;
     worker.on('message', (message: FromWorker) => this.#receive(message));
     worker.on('error', (cause: Error) => (error = cause));
     this.#exited = new Promise((resolve) => {
       worker.on('exit', (code) => {
         this.#worker = undefined;
+        clearTimeout(this.#slowStart);
         this.#wasOnline = this.#online;
         this.#online = false;
         this.#onStoppedAccepting();
@@ -90,10 +111,7 @@ export class WorkerThread {
         const reason = this.#killed ?? (error === undefined ? 'exit' : 'error');
         if (!this.#closing) this.#died({ reason, code, error });
         else if (error !== undefined)
-          this.#events.warning(
-            `a worker failed while closing: ${error.message}`,
-            'RSS_CLOSE_FAILED',
-          );
+          this.#events.failedClosing(`a worker failed while closing: ${error.message}`);
       });
     });
   }
@@ -108,9 +126,8 @@ export class WorkerThread {
     clearTimeout(this.#restart);
     if (this.#restart !== undefined && this.#wasOnline)
       this.#startOr((error) =>
-        this.#events.warning(
+        this.#events.failedClosing(
           `a worker could not be restarted to serve what waits for it: ${error.message}`,
-          'RSS_CLOSE_FAILED',
         ),
       );
     return new Promise((resolve) => {
@@ -155,6 +172,19 @@ export class WorkerThread {
     await this.kill();
   }
 
+  #watchStart(workerIndex: number): void {
+    this.#slowStart = setTimeout(
+      () =>
+        this.#events.warning(
+          `worker ${workerIndex} does not serve after ${slowStartMs / 1000} s: ` +
+            'its module is still loading, or its start() has not returned',
+          'RSS_SLOW_START',
+        ),
+      slowStartMs,
+    );
+    this.#slowStart.unref();
+  }
+
   /** The system may refuse another thread. */
   #startOr(failed: (error: Error) => void): void {
     try {
@@ -168,7 +198,10 @@ export class WorkerThread {
     switch (message.type) {
       case 'online':
         this.#online = true;
+        clearTimeout(this.#slowStart);
         return this.#events.online();
+      case 'pinned':
+        return this.#events.pinned(message.cpu, message.reason);
       case 'warning':
         return this.#events.warning(message.message, message.code);
       case 'misdirected':
@@ -184,7 +217,7 @@ export class WorkerThread {
     if (exit.reason !== 'terminated') this.#deaths++;
     this.#events.exit(exit);
     if (this.#closing) return; // the event's listener closed the server
-    if (this.#deaths > this.#restartLimit) return this.#events.gaveUp(exit);
+    if (this.#deaths > this.#settings.restartLimit) return this.#events.gaveUp(exit);
     this.#generation++;
     this.#restart = setTimeout(
       () => this.#startOr((error) => this.#died({ reason: 'error', code: 1, error })),

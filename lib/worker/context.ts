@@ -29,7 +29,9 @@ export function workerContext(init: WorkerInit, parts: ContextParts): WorkerCont
     workerIndex,
     workers: init.placements.length,
     generation: init.generation,
-    cpu: init.cpu,
+    get cpu() {
+      return parts.placements()[workerIndex]?.cpu ?? init.cpu;
+    },
     get buckets() {
       return parts.placements()[workerIndex]?.buckets ?? [];
     },

@@ -20,7 +20,7 @@ export interface WorkerContext {
   readonly workers: number;
   /** How many times this worker has been restarted. */
   readonly generation: number;
-  /** The CPU this thread is pinned to. */
+  /** The CPU this thread is pinned to. With `pin: false`, the one that it would be. */
   readonly cpu: number;
   /** Buckets that this worker owns. */
   readonly buckets: readonly number[];
@@ -80,10 +80,19 @@ export function defineWorker(definition: WorkerDefinition): WorkerDefinition {
   return Object.assign(Object.create({ [marker]: true }) as WorkerDefinition, definition);
 }
 
-/** The definition of a loaded worker module. */
+function isDefinition(value: unknown): value is WorkerDefinition {
+  return typeof value === 'object' && value !== null && marker in value;
+}
+
+/**
+ * The definition of a loaded worker module. Compilers write the default export of a CommonJS module
+ * as `exports.default`.
+ */
 export function definitionOf(module: { default?: unknown }, name: string): WorkerDefinition {
-  const definition = module.default;
-  if (typeof definition !== 'object' || definition === null || !(marker in definition))
-    throw argumentTypeError(`default export of ${name}`, "defineWorker()'s result", definition);
-  return definition as WorkerDefinition;
+  const exported = module.default;
+  const definition = [exported, (exported as typeof module | undefined)?.default].find(
+    isDefinition,
+  );
+  if (definition !== undefined) return definition;
+  throw argumentTypeError(`default export of ${name}`, "defineWorker()'s result", exported);
 }

@@ -1,21 +1,22 @@
 // Entry of a worker thread: pins it, loads the user's module, and runs a WorkerRuntime.
 import { parentPort, workerData } from 'node:worker_threads';
 
-import { affinity } from '../affinity.js';
 import { RssError } from '../errors.js';
 import { heartbeat } from '../server/layout.js';
 import type { FromWorker, ToWorker, WorkerInit } from '../server/messages.js';
 import { ShmSegment } from '../shm/segment.js';
 import { keepBeating } from './heartbeat.js';
 import { loadDefinition } from './load.js';
+import { keepPinned } from './pin.js';
 import { WorkerRuntime } from './runtime.js';
 
 const main = parentPort;
 if (main === null) throw new RssError('ERR_RSS_STATE', 'this module is the entry of a thread');
 
 const init = workerData as WorkerInit;
+const post = (message: FromWorker) => main.postMessage(message);
 // The thread is pinned before it allocates memory, which then lies in this CPU's NUMA domain.
-affinity.set([init.cpu]);
+if (init.pin) keepPinned(init, post);
 
 const { buffer: counters } = ShmSegment.open(init.counters);
 const beat = heartbeat(counters, init.workerIndex, init.placements.length, init.config.buckets);
@@ -24,7 +25,6 @@ keepBeating(beat);
 
 async function start(): Promise<WorkerRuntime> {
   const definition = await loadDefinition(init);
-  const post = (message: FromWorker) => main?.postMessage(message);
   const runtime = new WorkerRuntime(init, definition, counters, post);
   await runtime.start(beat);
   return runtime;

@@ -18,6 +18,10 @@ Napi::Value Set(const Napi::CallbackInfo& info) {
   return ToJs(info.Env(), SetThreadAffinity(cpus));
 }
 
+Napi::Value Pin(const Napi::CallbackInfo& info) {
+  return ToJs(info.Env(), PinWorker(IntFromJs(info[0])));
+}
+
 Napi::Value Current(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), CurrentCpu());
 }
@@ -38,6 +42,7 @@ void RegisterAffinity(Napi::Env env, Napi::Object exports) {
   Export(env, exports, "processCpus", Process);
   Export(env, exports, "threadAffinity", Get);
   Export(env, exports, "setThreadAffinity", Set);
+  Export(env, exports, "pinWorker", Pin);
   Export(env, exports, "currentCpu", Current);
   Export(env, exports, "parseCpuList", Parse);
   Export(env, exports, "formatCpuList", Format);

@@ -43,7 +43,8 @@ RssConfig VirtualRssConfig(const CpuList& cpus, int bits, std::string reason) {
   RssConfig config;
   config.reason = std::move(reason);
   CpuList used = cpus.empty() ? CpuList{0} : cpus;
-  config.ncpus = std::min<int>(static_cast<int>(used.size()), kMaxRssCpus);
+  config.ncpus = std::min<int>(static_cast<int>(used.size()), kMaxVirtualCpus);
+  config.max_cpus = kMaxVirtualCpus;
   used.resize(config.ncpus);
   if (bits < 0) {
     bits = 0;

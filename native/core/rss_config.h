@@ -11,7 +11,8 @@
 namespace rss {
 
 constexpr int kMaxBits = 7;  // RSS_MAXBITS: at most 128 buckets
-constexpr int kMaxRssCpus = 64;
+constexpr int kMaxRssCpus = 64;                 // RSS_MAXCPUS
+constexpr int kMaxVirtualCpus = 1 << kMaxBits;  // a virtual configuration may use a bucket per CPU
 
 // Buckets of the network cards that serve some addresses, on a kernel without options RSS.
 struct CardLayout {

@@ -100,6 +100,8 @@ Result<CpuList> ProcessCpus();
 Result<CpuList> ThreadAffinity();
 // Pins the calling thread. EINVAL names CPUs that the process may not use.
 Status SetThreadAffinity(const CpuList& cpus);
+// Pins a worker's thread to a CPU. Child processes that it starts may use the process's CPUs.
+Status PinWorker(int cpu);
 // The CPU that the calling thread runs on, or -errno.
 int CurrentCpu();
 // The NUMA domain of each CPU by its number; all 0 where the system knows no domains.

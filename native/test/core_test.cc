@@ -123,15 +123,16 @@ void TestBucketMapping() {
 }
 
 void TestVirtualConfig() {
-  // cpus -> buckets, from rss_init() in sys/net/rss_config.c
+  // cpus -> buckets, up to 64 as in rss_init() in sys/net/rss_config.c
   const int table[][2] = {{1, 1},   {2, 4},   {3, 8},   {4, 8},    {5, 16},   {8, 16},  {9, 32},
-                          {16, 32}, {17, 64}, {32, 64}, {33, 128}, {64, 128}, {80, 128}};
+                          {16, 32}, {17, 64}, {32, 64}, {33, 128}, {64, 128}, {80, 128},
+                          {128, 128}, {200, 128}};
   for (const auto& row : table) {
     CpuList cpus;
     for (int i = 0; i < row[0]; ++i) cpus.push_back(i);
     RssConfig config = VirtualRssConfig(cpus, -1, "");
     bool map = true;
-    int used = row[0] < kMaxRssCpus ? row[0] : kMaxRssCpus;
+    int used = row[0] < kMaxVirtualCpus ? row[0] : kMaxVirtualCpus;
     for (int bucket = 0; bucket < config.buckets(); ++bucket)
       map = map && config.bucket_to_cpu[bucket] == bucket % used;
     Check(config.buckets() == row[1] && map,

@@ -262,7 +262,7 @@ try {
   await Promise.race([working, over]);
   await over;
   await working;
-  assert.ok((counts['upgraded'] = output.split('upgraded to process').length - 1) > 0);
+  assert.ok((counts['upgraded'] = output.split(' has taken over').length - 1) > 0);
   const warm = memory.slice(Math.ceil(memory.length / 4));
   const most = Math.max(...warm);
   const early = Math.max(...warm.splice(0, Math.ceil(warm.length / 2)));

@@ -210,7 +210,7 @@ interface Request extends Partial<SteeringHost> {
 
 function choose(name: string, { steering, ...host }: Request = {}) {
   const capabilities = rows[name]!.record;
-  const about = { capabilities, placements: plan, receivingCpus: [], ...host };
+  const about = { capabilities, placements: plan, receivingCpus: [], pinned: true, ...host };
   const { mode, reason } = chooseSteering(steering ?? 'auto', about);
   return { steering: mode.name, mode, reason };
 }
@@ -239,11 +239,17 @@ describe('what a kernel gets by default', () => {
     assert.match(one.reason, /not bpf-cpu \(no packets are processed on CPU 1, 2, 3\)/);
     const shared = [...plan, { workerIndex: 4, cpu: 1, buckets: [] }];
     assert.equal(choose('Linux', { receivingCpus, placements: shared }).steering, 'bpf-toeplitz');
+    const loose = choose('Linux', { receivingCpus, pinned: false });
+    assert.equal(loose.steering, 'bpf-toeplitz');
+    assert.match(loose.reason, /not bpf-cpu \(workers are not pinned\)/);
+    const unknown = choose('Linux', { receivingCpus: [], receivingUnknown: 'no netlink' });
+    assert.equal(unknown.steering, 'bpf-toeplitz');
+    assert.match(unknown.reason, /that process packets are unknown: no netlink/);
   });
 
   it('a system without support is ENOTSUP', () => {
     const stub = record({ platform: 'stub' });
-    const host = { capabilities: stub, placements: plan, receivingCpus: [] };
+    const host = { capabilities: stub, placements: plan, receivingCpus: [], pinned: true };
     assert.throws(() => chooseSteering('auto', host), { code: 'ENOTSUP' });
   });
 });

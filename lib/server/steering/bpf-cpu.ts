@@ -20,10 +20,13 @@ export const bpfCpu: SteeringMode = {
     followsOwners: false,
     table: (_owners, placements) => cpuTable(placements, Math.max(...affinity.process()) + 1),
   },
-  judge({ capabilities: can, placements, receivingCpus }) {
+  judge({ capabilities: can, placements, pinned, receivingCpus, receivingUnknown }) {
     if (!can.reusePortBpf.available) return missing('SO_ATTACH_REUSEPORT_CBPF', can.reusePortBpf);
     const cpus = placements.map(({ cpu }) => cpu);
     if (new Set(cpus).size < cpus.length) return unusable('several workers share a CPU');
+    if (!pinned) return unusable('workers are not pinned');
+    if (receivingUnknown !== undefined)
+      return usableByName(`the CPUs that process packets are unknown: ${receivingUnknown}`);
     const unreached = cpus.filter((cpu) => !receivingCpus.includes(cpu));
     return unreached.length === 0
       ? usable('packets are served on the CPU that processes them')

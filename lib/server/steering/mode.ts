@@ -11,6 +11,10 @@ export interface SteeringHost {
   placements: readonly WorkerPlacement[];
   /** CPUs that process packets for the server's addresses; Linux. */
   receivingCpus: readonly number[];
+  /** Why they are not known. */
+  receivingUnknown?: string;
+  /** Whether each worker runs on its CPU alone. */
+  pinned: boolean;
 }
 
 export interface Verdict {

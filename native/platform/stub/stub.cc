@@ -100,6 +100,9 @@ Status SetThreadAffinity(const CpuList&) {
 Result<ThreadUsage> UsageOfThread() {
   return Unsupported("getrusage");
 }
+Status PinWorker(int) {
+  return Unsupported("setaffinity");
+}
 int CurrentCpu() {
   return -ENOTSUP;
 }

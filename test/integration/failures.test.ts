@@ -1,0 +1,159 @@
+// Nothing fails silently: what is reported of workers that fail, where, and how often.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, describe, it } from 'node:test';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+import { createServer, type RssServer, type ServerOptions } from 'freebsd-rss';
+
+import { harmVictim, portOf } from '../helpers/net.js';
+import { limitMs, soon } from '../helpers/wait.js';
+
+const host = '127.0.0.1';
+const fixture = (name: string) => new URL(`../fixtures/${name}.js`, import.meta.url);
+
+const folder = mkdtempSync(path.join(tmpdir(), 'rss-failures-'));
+after(() => rmSync(folder, { recursive: true }));
+
+/** A worker module that cannot be compiled with the rest of the tests. */
+function moduleFile(name: string, lines: string[]): URL {
+  const file = path.join(folder, name);
+  writeFileSync(file, lines.join('\n'));
+  return pathToFileURL(file);
+}
+
+function server(worker: URL, options: Partial<ServerOptions> = {}): RssServer {
+  return createServer({ worker, tcp: { host }, workers: 2, ...options });
+}
+
+/** The error that listen() rejects with; its cause is the worker's. */
+async function failure(worker: URL): Promise<Error & { code: string; cause: Error }> {
+  const failing = server(worker);
+  const reports: unknown[] = [];
+  failing.on('warning', (warning) => reports.push(warning));
+  failing.on('worker-exit', (exit) => reports.push(exit));
+  const error = await failing.listen().then(
+    () => assert.fail('it listens'),
+    (reason: unknown) => reason as Error & { code: string; cause: Error },
+  );
+  assert.deepEqual(reports, [], 'the rejection is the only report');
+  assert.equal(error.code, 'ERR_RSS_WORKER_EXITED');
+  assert.match(error.message, /^worker [01] \(CPU \d+, buckets [\d ]+\) ended with code 1 before/);
+  return error;
+}
+
+/** Runs fixtures/plain-server.js; resolves with what it has written to stderr after `work`. */
+async function stderrOf(args: string[], work: (port: number) => Promise<unknown>): Promise<string> {
+  const main = fileURLToPath(fixture('plain-server'));
+  const child = spawn(process.execPath, [main, ...args], { timeout: limitMs });
+  const exited = once(child, 'exit');
+  let written = '';
+  const reported = new Promise((resolve) =>
+    child.stderr.on('data', (chunk: Buffer) => {
+      written += chunk.toString();
+      resolve(written);
+    }),
+  );
+  const [port] = (await once(child.stdout, 'data', soon())) as [Buffer];
+  await work(Number(port));
+  await Promise.race([reported, exited]);
+  child.stdin.end();
+  await exited;
+  return written;
+}
+
+describe('a worker that dies', () => {
+  it('of an exception is reported on stderr, with everything', async () => {
+    const said = await stderrOf(['http-throwing-worker'], (port) =>
+      fetch(`http://${host}:${port}/`).catch(() => undefined),
+    );
+    assert.match(said, /worker \d \(CPU \d+, buckets [\d ]+\) ended with code 1/);
+    assert.match(said, /Error: broken handler\n {4}at .*http-throwing-worker\.js:\d+:\d+/);
+  });
+
+  it('out of memory, too', async () => {
+    const options = JSON.stringify({ resourceLimits: { maxOldGenerationSizeMb: 16 } });
+    const said = await stderrOf(['greedy-worker', options], (port) =>
+      fetch(`http://${host}:${port}/`).catch(() => undefined),
+    );
+    assert.match(said, /worker \d \(CPU .*\n.*ERR_WORKER_OUT_OF_MEMORY/);
+  });
+
+  it('by its own exit, too', async () => {
+    const said = await stderrOf(
+      ['report-worker', '{"workers":2,"steering":"single","handoff":"always"}'],
+      (port) => harmVictim(port, 'exit'),
+    );
+    assert.match(said, /worker 1 \(CPU .*\) ended with code 3/);
+  });
+
+  it('is reported to the listener of worker-exit alone', async () => {
+    const served = server(fixture('report-worker'), { steering: 'single', handoff: 'always' });
+    await served.listen();
+    const warnings: Error[] = [];
+    const collect = (warning: Error) => warnings.push(warning);
+    process.on('warning', collect);
+    const exited = once(served, 'worker-exit', soon());
+    await harmVictim(portOf(served), 'throw');
+    await exited;
+    await served.close({ timeout: 0 });
+    process.off('warning', collect);
+    assert.deepEqual(warnings, []);
+  });
+});
+
+describe('a start that fails', () => {
+  it('names file and line of a syntax error', async () => {
+    const broken = ['', 'export default 1;', 'const let = 3;'];
+    const { message, cause } = await failure(moduleFile('broken.mjs', broken));
+    assert.match(message, /\(file:.*broken\.mjs:3\)$/);
+    assert.match(cause.stack ?? '', /^file:.*broken\.mjs:3\nconst let = 3;\n/);
+    const importing = await failure(moduleFile('importing.mjs', ["import './broken.mjs';"]));
+    assert.match(importing.message, /\(file:.*broken\.mjs:3\)$/);
+    const { cause: common } = await failure(moduleFile('broken.cjs', ['', 'const x = ;']));
+    assert.match(common.stack ?? '', /broken\.cjs:2\nconst x = ;\n/);
+  });
+
+  it('leaves other errors as they are', async () => {
+    const { cause } = await failure(moduleFile('parsing.mjs', ["JSON.parse('{');"]));
+    assert.match(cause.stack ?? '', /^SyntaxError: .*\n(.*\n)*.*parsing\.mjs:1:6/);
+    const thrown = await failure(fixture('throwing-worker'));
+    assert.match(thrown.cause.stack ?? '', /^Error: start failed\n.*throwing-worker\.js/);
+  });
+
+  it('is aborted with the names of the workers that it waited for', async () => {
+    const aborting = new AbortController();
+    const starting = server(fixture('slow-start-worker'));
+    starting.on('worker-online', () => aborting.abort());
+    await assert.rejects(starting.listen({ signal: aborting.signal }), {
+      name: 'AbortError',
+      message: 'The operation was aborted: worker 1 had not started',
+    });
+  });
+});
+
+it('a worker that does not start is named after 5 s', async () => {
+  const starting = server(fixture('slow-start-worker'));
+  const listening = assert.rejects(starting.listen(), { code: 'ERR_RSS_CLOSED' });
+  const [warning] = (await once(starting, 'warning', soon())) as [Error & { code: string }];
+  assert.equal(warning.code, 'RSS_SLOW_START');
+  assert.match(warning.message, /^worker 1 does not serve after 5 s/);
+  await starting.close({ timeout: 0 });
+  await listening;
+});
+
+it('a CommonJS module that a compiler made is taken', async () => {
+  const library = fileURLToPath(import.meta.resolve('freebsd-rss/worker'));
+  const served = server(
+    moduleFile('compiled.mjs', [
+      `import { defineWorker } from ${JSON.stringify(library)};`,
+      'export default { __esModule: true, default: defineWorker({ connection() {} }) };',
+    ]),
+  );
+  await served.listen();
+  await served.close({ timeout: 0 });
+});
