@@ -3,7 +3,7 @@
 export { affinity, type CpuSet } from './affinity.js';
 export { type Capabilities, capabilities, type Probe } from './capabilities.js';
 export { RssError, type RssErrorCode, type SystemError } from './errors.js';
-export { type HttpHandlers, serveHttp } from './http.js';
+export { type HttpHandlers, type HttpServer, serveHttp } from './http.js';
 export { type RssConfig, rssConfig, type VirtualOptions } from './rss/config.js';
 export {
   bucketOf,
@@ -41,6 +41,7 @@ export type { Handoff } from './server/steering/index.js';
 export type { StreamOptions } from './server/stream-options.js';
 export type { Successor, UpgradeOptions } from './server/upgrade.js';
 export type { ExitReason } from './server/worker-thread.js';
+export type { SocketOptions } from './worker/accepted-socket.js';
 export {
   type FileOptions,
   maxSegmentSize,

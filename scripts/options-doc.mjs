@@ -18,6 +18,7 @@ import {
   sendTable,
 } from '../dist/lib/shm/options.js';
 import { listenerTable } from '../dist/lib/socket/listener-options.js';
+import { socketTable } from '../dist/lib/worker/accepted-socket.js';
 
 const file = 'docs/options.md';
 const sources = [
@@ -28,6 +29,7 @@ const sources = [
   'lib/server/upgrade.ts',
   'lib/shm/options.ts',
   'lib/socket/listener-options.ts',
+  'lib/worker/accepted-socket.ts',
 ];
 
 const ownUdp = Object.fromEntries(Object.entries(udpTable).filter(([name]) => !(name in tcpTable)));
@@ -42,6 +44,7 @@ const sections = [
   ['server.listen()', listenTable, ['ListenOptions']],
   ['server.close()', closeTable, ['CloseOptions']],
   ['server.upgrade()', upgradeTable, ['UpgradeOptions']],
+  ['defineWorker(): `sockets`', socketTable, ['SocketOptions']],
   ['rssConfig()', virtualTable, ['VirtualOptions']],
   ['openListener()', listenerTable, ['ListenerOptions', 'BindOptions']],
   ['ShmSegment.create()', segmentTable, ['SegmentOptions']],

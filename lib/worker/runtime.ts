@@ -61,11 +61,11 @@ export class WorkerRuntime {
         replies: memory.output.rows,
         pending: memory.output.pending,
       },
-      (count) => this.#sockets.take(count, definition),
+      (count) => this.#sockets.take(count),
       (count) => datagrams.serve(count),
       acceptErrorReporter(init.workerIndex, post),
     );
-    this.#sockets = new NodeSockets(this.#engine, pending, counters, () =>
+    this.#sockets = new NodeSockets(this.#engine, pending, counters, definition, () =>
       this.#finishWhenDrained(),
     );
     const datagrams = new Datagrams(this.#engine, memory, definition, init.config.buckets);

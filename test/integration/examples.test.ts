@@ -1,19 +1,14 @@
 // The small examples do what their first comment says.
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { after, it } from 'node:test';
+import { it } from 'node:test';
 import tls from 'node:tls';
 
+import { certificate } from '../helpers/certificate.js';
 import { skipWithout } from '../helpers/features.js';
-
-const folder = mkdtempSync(path.join(tmpdir(), 'rss-examples-'));
-after(() => rmSync(folder, { recursive: true }));
 
 /** Runs an example on a free port; returns the port, and a function that ends it. */
 async function example(name: string, ...args: string[]) {
@@ -96,21 +91,8 @@ it('proxy passes on', async () => {
 });
 
 it('tls echoes', { skip: skipWithout('openssl') }, async () => {
-  const key = path.join(folder, 'key.pem');
-  const cert = path.join(folder, 'cert.pem');
-  const request = [
-    'req',
-    '-x509',
-    '-newkey',
-    'rsa:2048',
-    '-nodes',
-    '-days',
-    '1',
-    '-subj',
-    '/CN=rss',
-  ];
-  execFileSync('openssl', [...request, '-keyout', key, '-out', cert], { stdio: 'ignore' });
-  const { port, end } = await example('tls', key, cert, '0');
+  const { keyFile, certFile } = certificate();
+  const { port, end } = await example('tls', keyFile, certFile, '0');
   const clients = Array.from({ length: 20 }, async (_, i) => {
     const socket = tls.connect({ port, host: '127.0.0.1', rejectUnauthorized: false });
     socket.write(`secret ${i}`);
