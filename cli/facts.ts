@@ -92,12 +92,13 @@ function cards(): Card[] {
   });
 }
 
-export function gather(): Facts {
+/** `listen`: the addresses of the server. */
+export async function gather(listen: readonly string[]): Promise<Facts> {
   const can = capabilities();
   const found = names[can.platform].map((name) => [name, sysctl(name)] as const);
   return {
     capabilities: can,
-    plan: planHere(),
+    plan: await planHere(listen),
     cpus: Number(sysctl('hw.ncpu') ?? cpus().length),
     allowedCpus: affinity.process().length,
     descriptors: limit('-n'),

@@ -7,25 +7,28 @@ import { columns, type Command, parse, planHere, printJson, wrap } from './comma
 
 const usage = `Configuration, bucket map, and the steering that a server would get here.
 
-  freebsd-rss info [--json] [--show-key]
+  freebsd-rss info [options]
 
-  --show-key   print the hash key, not its fingerprint alone
-  --json       for programs
+  --listen ADDR   of a server on this address or host name, may be repeated
+                  (default: on all addresses)
+  --show-key      print the hash key, not its fingerprint alone
+  --json          for programs
 
 Example:
   freebsd-rss info --json | jq .steering
 `;
 
-function run(args: string[]): number {
+async function run(args: string[]): Promise<number> {
   const { values } = parse({
     args,
     options: {
       json: { type: 'boolean', default: false },
+      listen: { type: 'string', multiple: true, default: [] },
       'show-key': { type: 'boolean', default: false },
     },
   });
   const can = capabilities();
-  const { config, workers, steering, reason, handoff } = planHere();
+  const { config, workers, steering, reason, handoff } = await planHere(values.listen);
   const key = Buffer.from(config.hashKey).toString('hex');
   const fingerprint = createHash('sha256').update(config.hashKey).digest('hex').slice(0, 16);
   const shown = values['show-key'] ? { key } : {};
@@ -51,6 +54,7 @@ function run(args: string[]): number {
         (config.hashKeyReadable ? '' : ' (the kernel’s is for root; this is the default)'),
     ],
     ['map', `${map} (bucket:CPU)`],
+    ['listen', values.listen.length === 0 ? 'all addresses' : values.listen.join(', ')],
     ['steering', `${steering}: ${reason}`],
     ['hand-off', handoff ? 'connections go to the owner of their bucket' : 'no'],
     ...workers.map(({ workerIndex, cpu, buckets }) => [

@@ -14,6 +14,7 @@ export {
   type TupleHash,
 } from './rss/hash.js';
 export type { WorkerPlacement, WorkersOption } from './rss/topology.js';
+export { activatedSockets } from './server/activation.js';
 export type { ServerSnapshot } from './server/admin.js';
 export type {
   EndpointOptions,

@@ -37,7 +37,7 @@ const ownUdp = Object.fromEntries(Object.entries(udpTable).filter(([name]) => !(
 /** Title, table, and the interfaces that document its options: the first that has one counts. */
 const sections = [
   ['createServer()', serverTable, ['ServerOptions', 'VirtualOptions']],
-  ['createServer(): `tcp`', tcpTable, ['EndpointOptions', 'BindOptions']],
+  ['createServer(): `tcp`', tcpTable, ['TcpOptions', 'EndpointOptions', 'BindOptions']],
   ['createServer(): `udp`, besides the options of `tcp`', ownUdp, ['UdpOptions']],
   ['createServer(): `unix`', unixTable, ['UnixOptions']],
   ['createServer(): `stream`', streamTable, ['StreamOptions']],

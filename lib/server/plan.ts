@@ -23,14 +23,16 @@ export interface ServerPlan {
   handoff: boolean;
 }
 
-type ConfigOptions = Pick<CheckedOptions, 'buckets' | 'udpHash' | 'workers'>;
+type ConfigOptions = Pick<CheckedOptions, 'buckets' | 'udpHash' | 'tcpHash' | 'workers'>;
 
 /** A virtual configuration has at least as many buckets as there are workers. */
-function configFor({ buckets, udpHash, workers }: ConfigOptions): RssConfig {
+function configFor({ buckets, udpHash, tcpHash, workers }: ConfigOptions): RssConfig {
   const config = readConfig({ buckets, udpHash });
-  const more = typeof workers === 'number' && workers > config.buckets;
-  if (config.source === 'kernel' || buckets !== undefined || !more) return config;
-  return readConfig({ buckets: 2 ** Math.ceil(Math.log2(workers)), udpHash });
+  const enough = typeof workers !== 'number' || workers <= config.buckets;
+  if (config.source === 'kernel' || buckets !== undefined || enough)
+    return Object.freeze({ ...config, tcpHash });
+  const more = readConfig({ buckets: 2 ** Math.ceil(Math.log2(workers)), udpHash });
+  return Object.freeze({ ...more, tcpHash });
 }
 
 /** The workers with the buckets that these owners give them. */
@@ -76,6 +78,8 @@ export function makePlan(options: CheckedOptions): ServerPlan {
   const { mode, reason } = chooseSteering(state?.steering ?? options.steering, {
     capabilities: capabilities(),
     placements: workers,
+    inherited: options.endpoints.some(({ fd }) => fd !== undefined),
+    tcpHash: options.tcpHash,
     receivingCpus: process.platform === 'linux' ? receivingCpus(hosts, allowed) : [],
   });
   return {

@@ -76,6 +76,7 @@ export class RunningServer {
       gaveUp: (workerIndex, { error }) => giveUp(workerIndex, error),
       warning: (message, code) => this.#warn(message, code),
       misdirected: (samples) => this.misdirections.add(samples),
+      message: (message, workerIndex) => events.emit('message', message, workerIndex),
     });
     for (const message of this.listeners.warnings) this.#warn(message, 'RSS_BUFFERS');
   }

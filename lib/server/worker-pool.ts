@@ -12,6 +12,7 @@ export interface PoolEvents {
   gaveUp(workerIndex: number, exit: ThreadExit): void;
   warning(message: string, code: string): void;
   misdirected(samples: Misdirection[]): void;
+  message(message: unknown, workerIndex: number): void;
 }
 
 export class WorkerPool {
@@ -43,6 +44,7 @@ export class WorkerPool {
           gaveUp: (exit) => events.gaveUp(workerIndex, exit),
           warning: (message, code) => events.warning(message, code),
           misdirected: (samples) => events.misdirected(samples),
+          message: (message) => events.message(message, workerIndex),
         }),
     );
   }

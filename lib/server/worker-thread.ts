@@ -19,6 +19,7 @@ export interface ThreadEvents {
   online(): void;
   warning(message: string, code: string): void;
   misdirected(samples: Misdirection[]): void;
+  message(message: unknown): void;
   /** The thread died without having been asked to. It is restarted, unless gaveUp() follows. */
   exit(exit: ThreadExit): void;
   /** It has died too often, and is not restarted. */
@@ -171,6 +172,8 @@ export class WorkerThread {
         return this.#events.online();
       case 'warning':
         return this.#events.warning(message.message, message.code);
+      case 'message':
+        return this.#events.message(message.message);
       case 'misdirected':
         return this.#events.misdirected(message.samples);
       case 'stopped-accepting':

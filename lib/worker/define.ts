@@ -36,6 +36,8 @@ export interface WorkerContext {
   readonly streams: Streams;
   /** UDP sockets of the worker's own. Their datagrams go to `datagrams` as well. */
   readonly datagrams: Datagrams;
+  /** Sends a structured clone to the main thread, where the server emits 'message'. */
+  post(message: unknown): void;
   /** The counters of the whole server, as server.stats() of the main thread returns them. */
   stats(): ServerStats;
   /** Adds to the bucket's `requests` counter. */
@@ -57,6 +59,8 @@ export interface WorkerDefinition {
   stream?: StreamHandlers;
   /** Up to 64 datagrams. The batch and its payloads are valid until the function returns. */
   datagrams?(batch: DatagramBatch, replies: DatagramReplies): void;
+  /** A structured clone of what server.post() has sent. Runs after start(). */
+  message?(message: unknown): void;
   /** Runs when the server closes, after accepting has stopped. End idle connections here. */
   stop?(): void | Promise<void>;
 }
@@ -65,7 +69,7 @@ const marker = Symbol.for('freebsd-rss.worker');
 
 /** Marks the default export of a worker module. Throws TypeError for unknown or wrong members. */
 export function defineWorker(definition: WorkerDefinition): WorkerDefinition {
-  const names = ['start', 'connection', 'datagrams', 'stop'] as const;
+  const names = ['start', 'connection', 'datagrams', 'message', 'stop'] as const;
   checkOptions('defineWorker()', definition, [...names, 'stream', 'sockets']);
   for (const name of names)
     if (definition[name] !== undefined) checkFunction(name, definition[name]);

@@ -75,6 +75,7 @@ export class WorkerRuntime {
       counters,
       allCounters,
       placements: () => this.#placements,
+      post: (message) => post({ type: 'message', message }),
     });
   }
 
@@ -97,6 +98,8 @@ export class WorkerRuntime {
       case 'placements':
         this.#placements = message.placements;
         return;
+      case 'message':
+        return this.#definition.message?.(message.message);
       case 'stop-accepting':
         this.#engine.stopAccepting(message.queued);
         return this.#post({ type: 'stopped-accepting' });

@@ -7,7 +7,7 @@ namespace rss {
 Flow FlowClassifier::Hash(Transport transport, const SocketAddress& peer,
                           const SocketAddress& local) const {
   bool tcp = transport == Transport::kTcp;
-  bool with_ports = tcp || config_.udp_4tuple;
+  bool with_ports = config_.with_ports(transport);
   uint8_t tuple[kMaxTupleSize];
   size_t size = TupleBytes(peer, local, with_ports, tuple);
   Flow flow;
@@ -20,7 +20,8 @@ Flow FlowClassifier::Hash(Transport transport, const SocketAddress& peer,
 
 Flow FlowClassifier::Classify(Transport transport, const KernelFlow& kernel,
                               const SocketAddress& peer, const SocketAddress& local) const {
-  if (config_.kernel && HashTypeHasBucket(kernel.hash_type))
+  bool as_kernel = config_.kernel && (transport != Transport::kTcp || config_.tcp_4tuple);
+  if (as_kernel && HashTypeHasBucket(kernel.hash_type))
     return Flow{kernel.flow_id, kernel.hash_type, config_.BucketOf(kernel.flow_id), true};
   return Hash(transport, peer, local);
 }

@@ -7,8 +7,6 @@
 
 namespace rss {
 
-enum class Transport { kTcp, kUdp };
-
 // The kernel's view of a flow: IP_FLOWID and IP_FLOWTYPE, by socket option or control message.
 struct KernelFlow {
   uint32_t flow_id = 0;
@@ -34,7 +32,8 @@ class FlowClassifier {
   // RSS hash. (IP_RSSBUCKETID is never used: over IPv4, FreeBSD reports bucket 0 for unhashed
   // flows.) Everything else is hashed here as RSS would have hashed it. That includes type 63
   // (OPAQUE), whose flow id may be a card's own hash of addresses and ports (igb), or a queue's
-  // number (vtnet), while the kernel's buckets for UDP are by addresses.
+  // number (vtnet), while the kernel's buckets for UDP are by addresses. It includes TCP without
+  // ports, which no kernel hashes so.
   Flow Classify(Transport transport, const KernelFlow& kernel, const SocketAddress& peer,
                 const SocketAddress& local) const;
 

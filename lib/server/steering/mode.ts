@@ -11,6 +11,10 @@ export interface SteeringHost {
   placements: readonly WorkerPlacement[];
   /** CPUs that process packets for the server's addresses; Linux. */
   receivingCpus: readonly number[];
+  /** Whether the server has inherited sockets, beside which no others can be opened. */
+  inherited: boolean;
+  /** '2-tuple': a client's connections belong to one worker. */
+  tcpHash: RssConfig['tcpHash'];
 }
 
 export interface Verdict {
