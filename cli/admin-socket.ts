@@ -62,10 +62,21 @@ async function isAdmin(path: string, pid: number): Promise<boolean> {
   }
 }
 
+/** Signal 0 is not sent; EPERM means that the process exists. */
+function checkProcess(pid: number): void {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EPERM') return;
+    throw new UsageError(`there is no process ${pid}`);
+  }
+}
+
 /** `where`: a path or a process id. */
 export async function findAdminSocket(where: string): Promise<string> {
   if (!/^\d+$/.test(where)) return where;
   const pid = Number(where);
+  checkProcess(pid);
   for (const path of pathsOf(pid)) if (await isAdmin(path, pid)) return path;
   throw new UsageError(`process ${pid} has no admin socket: see createServer()'s \`admin\``);
 }

@@ -1,4 +1,5 @@
 // Shared by the commands: command lines, arguments and text.
+import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 
@@ -50,9 +51,23 @@ export function addressAndPort(text: string): AddressAndPort {
   return { address, port };
 }
 
-/** The plan of a server on this host. plan() does not load the worker module. */
-export function planHere(): ServerPlan {
-  return createServer({ worker: 'none', tcp: {}, udp: {} }).plan();
+/** The addresses of --listen, which may be repeated; a name stands for all of its addresses. */
+async function addressesOf(listen: readonly string[]): Promise<string[]> {
+  const lists = await Promise.all(
+    listen.map(async (text) => {
+      const all = await lookup(text.replace(/^\[(.*)\]$/, '$1'), { all: true });
+      return all.map(({ address }) => address);
+    }),
+  ).catch((error: Error) => {
+    throw new UsageError(`--listen: ${error.message}`);
+  });
+  return [...new Set(lists.flat())];
+}
+
+/** The plan of a server on these addresses, or on all. plan() does not load the worker module. */
+export async function planHere(listen: readonly string[]): Promise<ServerPlan> {
+  const where = listen.length === 0 ? {} : { host: await addressesOf(listen) };
+  return createServer({ worker: 'none', tcp: where, udp: where }).plan();
 }
 
 /** The configuration of this host, with another key or number of buckets. */

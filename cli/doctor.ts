@@ -7,7 +7,11 @@ import { gather } from './facts.js';
 
 const usage = `What this host lacks for RSS, with the lines to add.
 
-  freebsd-rss doctor [--json]
+  freebsd-rss doctor [options]
+
+  --listen ADDR   for a server on this address or host name, may be repeated
+                  (default: on all addresses)
+  --json          for programs
 
 Exit status: 0 all is well, 1 something could be better, 2 something does not
 work.
@@ -16,9 +20,16 @@ Example:
   freebsd-rss doctor || echo "see above"
 `;
 
-function run(args: string[]): number {
-  const { values } = parse({ args, options: { json: { type: 'boolean', default: false } } });
-  const findings = capabilities().platform === 'stub' ? [notServed] : examine(gather());
+async function run(args: string[]): Promise<number> {
+  const { values } = parse({
+    args,
+    options: {
+      listen: { type: 'string', multiple: true, default: [] },
+      json: { type: 'boolean', default: false },
+    },
+  });
+  const findings =
+    capabilities().platform === 'stub' ? [notServed] : examine(await gather(values.listen));
   if (values.json) {
     printJson(findings);
     return exitStatus(findings);

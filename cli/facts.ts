@@ -105,12 +105,13 @@ export function cards(): Card[] {
   });
 }
 
-export function gather(): Facts {
+/** `listen`: the addresses of the server. */
+export async function gather(listen: readonly string[]): Promise<Facts> {
   const can = capabilities();
   const found = names[can.platform].map((name) => [name, sysctl(name)] as const);
   return {
     capabilities: can,
-    plan: planHere(),
+    plan: await planHere(listen),
     cpus: Number(sysctl('hw.ncpu') ?? cpus().length),
     allowedCpus: affinity.process().length,
     descriptors: limit('-n'),

@@ -66,7 +66,10 @@ function run(args: string[]): number {
       json: { type: 'boolean', default: false },
     },
   });
-  if (positionals.length !== 2) throw new UsageError('hash takes a source and a destination');
+  if (positionals.length !== 2)
+    throw new UsageError(
+      'hash takes a source and a destination: freebsd-rss hash 10.0.0.1:4000 10.0.0.2:80',
+    );
   const config = configuration(values.key, values.buckets);
   const [source, destination] = positionals.map(addressAndPort) as [AddressAndPort, AddressAndPort];
   let lines = hashes(values.udp ? 'udp' : 'tcp', source, destination, config);

@@ -7,10 +7,12 @@ import { columns, type Command, parse, planHere, printJson, wrap } from './comma
 
 const usage = `Configuration, bucket map, and the steering that a server would get here.
 
-  freebsd-rss info [--json] [--show-key]
+  freebsd-rss info [options]
 
-  --show-key   print the kernel's hash key, not its fingerprint alone
-  --json       for programs
+  --listen ADDR   of a server on this address or host name, may be repeated
+                  (default: on all addresses)
+  --show-key      print the kernel's hash key, not its fingerprint alone
+  --json          for programs
 
 Example:
   freebsd-rss info --json | jq .steering
@@ -44,16 +46,17 @@ export function configurationRows(config: RssConfig, key: string): string[][] {
   ];
 }
 
-function run(args: string[]): number {
+async function run(args: string[]): Promise<number> {
   const { values } = parse({
     args,
     options: {
       json: { type: 'boolean', default: false },
+      listen: { type: 'string', multiple: true, default: [] },
       'show-key': { type: 'boolean', default: false },
     },
   });
   const can = capabilities();
-  const { config, workers, steering, reason, handoff, forward } = planHere();
+  const { config, workers, steering, reason, handoff, forward } = await planHere(values.listen);
   const key = Buffer.from(config.hashKey).toString('hex');
   const fingerprint = createHash('sha256').update(config.hashKey).digest('hex').slice(0, 16);
   // A card's key lets others choose flows that meet in one queue: only `learn` shows it.
@@ -72,6 +75,7 @@ function run(args: string[]): number {
   const rows = [
     ['kernel', `${can.platform} ${can.release}${can.jailed ? ', in a jail' : ''}`],
     ...configurationRows(config, showKey ? key : `fingerprint ${fingerprint}`),
+    ['listen', values.listen.length === 0 ? 'all addresses' : values.listen.join(', ')],
     ['steering', `${steering}: ${reason}`],
     ['hand-off', handoff ? 'connections and datagrams go to the owner of their bucket' : 'no'],
     ...workers.map(({ workerIndex, cpu, buckets }) => [

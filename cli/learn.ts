@@ -33,8 +33,13 @@ const timeoutMs = 3000;
 
 /** Makes native functions report ids of all types as they are. */
 const anyId: RssConfigInput = {
-  ...{ source: 'card', bits: 0, hashAlgorithm: 'toeplitz', udpHash: '4-tuple' },
-  ...{ hashKey: new Uint8Array(40), bucketMap: [0] },
+  source: 'card',
+  bits: 0,
+  hashAlgorithm: 'toeplitz',
+  hashKey: new Uint8Array(40),
+  tcpHash: '4-tuple',
+  udpHash: '4-tuple',
+  bucketMap: [0],
   card: { parts: [{ addresses: [], firstBucket: 0, buckets: 1, queueBucket: [] }] },
 };
 

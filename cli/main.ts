@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 // The freebsd-rss program: runs the command that its first argument names.
+import { readFileSync } from 'node:fs';
+
 import { UsageError } from './command.js';
 import { commands } from './commands.js';
 
@@ -16,12 +18,22 @@ const usage = `Looks at the receive side scaling (RSS) of this host.
   freebsd-rss replay    holds the card's map and key against a recording
 
 freebsd-rss COMMAND --help prints a command's options.
+freebsd-rss --version prints the version.
 `;
+
+function version(): string {
+  const file = new URL('../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}
 
 function run(args: string[]): number | Promise<number> {
   const [name = '--help', ...rest] = args;
   if (name === '--help' || name === '-h') {
     process.stdout.write(usage);
+    return 0;
+  }
+  if (name === '--version' || name === '-V') {
+    console.log(`freebsd-rss ${version()}`);
     return 0;
   }
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
@@ -43,7 +55,10 @@ try {
   process.exitCode = await run(process.argv.slice(2));
 } catch (error) {
   console.error(`freebsd-rss: ${(error as Error).message}`);
-  if (error instanceof UsageError) console.error('Try freebsd-rss --help.');
+  if (error instanceof UsageError) {
+    const [name = ''] = process.argv.slice(2);
+    console.error(`Try freebsd-rss ${Object.hasOwn(commands, name) ? `${name} ` : ''}--help.`);
+  }
   // EX_USAGE and EX_SOFTWARE of sysexits(3).
   process.exitCode = error instanceof UsageError ? 64 : 70;
 }

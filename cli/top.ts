@@ -73,7 +73,9 @@ async function run(args: string[]): Promise<number> {
   });
   const [where] = positionals;
   if (where === undefined || positionals.length > 1)
-    throw new UsageError('top takes a socket or a process');
+    throw new UsageError(
+      'top takes the path of an admin socket or the id of a process: freebsd-rss top SOCKET|PID',
+    );
   const path = await findAdminSocket(where);
   if (values.prometheus) process.stdout.write(prometheus(await snapshot(path)));
   else if (values.json) printJson(await snapshot(path));

@@ -1,5 +1,5 @@
 // Makes all errors: system errors in the shape of Node's, and this package's own with a code.
-import { getSystemErrorMap, getSystemErrorName } from 'node:util';
+import { getSystemErrorMap, getSystemErrorName, inspect } from 'node:util';
 
 import type { Failure } from './native.js';
 
@@ -96,9 +96,18 @@ export function abortError(signal: AbortSignal, detail?: string): Error {
   return error;
 }
 
+/** A value in a message: on one line, and short. */
+export function shown(value: unknown): string {
+  return inspect(value, {
+    depth: 0,
+    breakLength: Infinity,
+    maxArrayLength: 8,
+    maxStringLength: 80,
+  });
+}
+
 export function argumentTypeError(name: string, expected: string, got: unknown): TypeError {
-  const text = typeof got === 'string' ? `'${got}'` : String(got);
-  const error = new TypeError(`"${name}" must be ${expected}, got ${text}`);
+  const error = new TypeError(`"${name}" must be ${expected}, got ${shown(got)}`);
   return Object.assign(error, { code: 'ERR_INVALID_ARG_TYPE' });
 }
 
@@ -106,7 +115,13 @@ export function argumentValueError(message: string): TypeError {
   return Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_VALUE' });
 }
 
+/** For a class that has factories: `use` names them. */
+export function notConstructible(name: string, use: string): TypeError {
+  const error = new TypeError(`${name} cannot be constructed; use ${use}`);
+  return Object.assign(error, { code: 'ERR_ILLEGAL_CONSTRUCTOR' });
+}
+
 export function rangeError(name: string, range: string, got: unknown): RangeError {
-  const error = new RangeError(`"${name}" must be ${range}, got ${String(got)}`);
+  const error = new RangeError(`"${name}" must be ${range}, got ${shown(got)}`);
   return Object.assign(error, { code: 'ERR_OUT_OF_RANGE' });
 }

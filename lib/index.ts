@@ -3,7 +3,7 @@
 export { affinity, type CpuSet } from './affinity.js';
 export { type Capabilities, capabilities, type OptionProbes, type Probe } from './capabilities.js';
 export { RssError, type RssErrorCode, type SystemError } from './errors.js';
-export { type HttpHandlers, serveHttp } from './http.js';
+export { type HttpHandlers, type HttpServer, serveHttp } from './http.js';
 export type { CardMap, CardPart } from './rss/card/map.js';
 export type { CardQueue } from './rss/card/queues.js';
 export { type RssConfig, rssConfig, type VirtualOptions } from './rss/config.js';
@@ -16,6 +16,7 @@ export {
   type TupleHash,
 } from './rss/hash.js';
 export type { WorkerPlacement, WorkersOption } from './rss/topology.js';
+export { activatedSockets } from './server/activation.js';
 export type { RssSummary, ServerSnapshot } from './server/admin.js';
 export type {
   EndpointOptions,
@@ -50,6 +51,7 @@ export type { Handoff } from './server/steering/index.js';
 export type { StreamOptions } from './server/stream-options.js';
 export type { Successor, UpgradeOptions } from './server/upgrade.js';
 export type { ExitReason } from './server/worker-thread.js';
+export type { SocketOptions } from './worker/accepted-socket.js';
 export {
   type FileOptions,
   maxSegmentSize,

@@ -37,13 +37,14 @@ export interface NativeRssConfig {
   hashAlgorithm: 'toeplitz' | 'naive';
   hashKey: Uint8Array;
   hashKeyReadable: boolean;
+  tcpHash: '2-tuple' | '4-tuple';
   udpHash: '2-tuple' | '4-tuple';
   bucketMap: number[];
 }
 
 /** The part of a configuration that native functions read. */
 export type RssConfigInput = Readonly<
-  Pick<NativeRssConfig, 'bits' | 'hashAlgorithm' | 'hashKey' | 'udpHash'>
+  Pick<NativeRssConfig, 'bits' | 'hashAlgorithm' | 'hashKey' | 'tcpHash' | 'udpHash'>
 > & {
   readonly source: 'kernel' | 'card' | 'virtual';
   readonly bucketMap: readonly number[];
@@ -337,6 +338,14 @@ export interface Native {
     buckets: readonly number[],
     domains: readonly number[],
   ): NativeListener[] | Failure;
+  /** Takes ownership of an inherited socket. The other options are those that it was opened with. */
+  adoptListener(
+    fd: number,
+    options: Pick<
+      NativeListenerOptions,
+      'protocol' | 'receiveBuffer' | 'sendBuffer' | 'datagramSize'
+    >,
+  ): NativeListener | Failure;
   listenUnix(path: string, mode: number, backlog: number): Descriptor | Failure;
   adoptDescriptor(fd: number): Descriptor | Failure;
   dualStackGroups(steering: SteeringNumber): boolean;

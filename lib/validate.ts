@@ -1,7 +1,7 @@
 // Checks of single arguments. Every error names the argument and what it got.
 import { isIP } from 'node:net';
 
-import { argumentTypeError, argumentValueError, rangeError } from './errors.js';
+import { argumentTypeError, argumentValueError, rangeError, shown } from './errors.js';
 
 /** Edits (insertions, deletions, replacements) that make one word the other. */
 function distance(a: string, b: string): number {
@@ -63,9 +63,7 @@ export function checkBoolean(name: string, value: unknown): boolean {
 export function checkOneOf<T extends string>(name: string, value: unknown, known: readonly T[]): T {
   if (typeof value === 'string' && (known as readonly string[]).includes(value)) return value as T;
   throw argumentValueError(
-    `"${name}" must be one of ${known.map((k) => `'${k}'`).join(', ')}, got ${
-      typeof value === 'string' ? `'${value}'` : String(value)
-    }`,
+    `"${name}" must be one of ${known.map((k) => `'${k}'`).join(', ')}, got ${shown(value)}`,
   );
 }
 
@@ -73,6 +71,13 @@ export function checkOneOf<T extends string>(name: string, value: unknown, known
 export function checkText(name: string, what: string, value: unknown): string {
   if (typeof value !== 'string' || value === '') throw argumentTypeError(name, what, value);
   return value;
+}
+
+/** Where to listen. */
+export interface HostAndPort {
+  host: string;
+  /** Undefined: the port of the `port` option. */
+  port: number | undefined;
 }
 
 export function checkPort(name: string, value: unknown): number {
@@ -85,6 +90,21 @@ export function checkHost(name: string, value: unknown): string {
   if (isIP(value) === 0)
     throw argumentValueError(`"${name}" must be an IP address, got '${value}'`);
   return value;
+}
+
+/** A host name is letters, digits, hyphens, underscores and dots. */
+const hostName = /^[\w-]+(\.[\w-]+)*\.?$/;
+
+/** An IP address or a host name, with an optional port: "localhost:80", "[::1]:80". */
+export function checkHostAndPort(name: string, value: unknown): HostAndPort {
+  const expected = 'an IP address or a host name, with or without a port';
+  if (typeof value !== 'string') throw argumentTypeError(name, expected, value);
+  const match = /^(?:\[(.*)\]|([^:]*))(?::(\d+))?$/.exec(value);
+  const [, inBrackets, plain, digits] = match ?? [];
+  const host = inBrackets ?? plain ?? value;
+  const valid = isIP(host) > 0 || (inBrackets === undefined && hostName.test(host));
+  if (!valid) throw argumentValueError(`"${name}" must be ${expected}, got '${value}'`);
+  return { host, port: digits === undefined ? undefined : checkPort(name, Number(digits)) };
 }
 
 export function checkFd(name: string, value: unknown): number {

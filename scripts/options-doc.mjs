@@ -18,6 +18,7 @@ import {
   sendTable,
 } from '../dist/lib/shm/options.js';
 import { listenerTable } from '../dist/lib/socket/listener-options.js';
+import { socketTable } from '../dist/lib/worker/accepted-socket.js';
 import { peerTable } from '../dist/lib/worker/connect.js';
 
 const file = 'docs/options.md';
@@ -29,6 +30,7 @@ const sources = [
   'lib/server/upgrade.ts',
   'lib/shm/options.ts',
   'lib/socket/listener-options.ts',
+  'lib/worker/accepted-socket.ts',
   'lib/worker/connect.ts',
 ];
 
@@ -37,13 +39,14 @@ const ownUdp = Object.fromEntries(Object.entries(udpTable).filter(([name]) => !(
 /** Title, table, and the interfaces that document its options: the first that has one counts. */
 const sections = [
   ['createServer()', serverTable, ['ServerOptions', 'VirtualOptions']],
-  ['createServer(): `tcp`', tcpTable, ['EndpointOptions', 'BindOptions']],
+  ['createServer(): `tcp`', tcpTable, ['TcpOptions', 'EndpointOptions', 'BindOptions']],
   ['createServer(): `udp`, besides the options of `tcp`', ownUdp, ['UdpOptions']],
   ['createServer(): `unix`', unixTable, ['UnixOptions']],
   ['createServer(): `stream`', streamTable, ['StreamOptions']],
   ['server.listen()', listenTable, ['ListenOptions']],
   ['server.close()', closeTable, ['CloseOptions']],
   ['server.upgrade()', upgradeTable, ['UpgradeOptions']],
+  ['defineWorker(): `sockets`', socketTable, ['SocketOptions']],
   ['rssConfig()', virtualTable, ['VirtualOptions']],
   ['openListener()', listenerTable, ['ListenerOptions', 'BindOptions']],
   ['streams.connect() and datagrams.connect()', peerTable, ['PeerOptions']],

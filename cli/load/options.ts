@@ -59,7 +59,10 @@ export function parseSizes(text: string, protocol: Protocol): Sizes {
 
 async function parseTarget(text: string | undefined): Promise<Target> {
   if (text === undefined)
-    throw new UsageError('load needs a URL: udp://, tcp://, memcached://, http://');
+    throw new UsageError(
+      'load takes the URL of a server, with udp, tcp, memcached or http: ' +
+        'freebsd-rss load udp://10.0.0.2:7007',
+    );
   let url: URL;
   try {
     url = new URL(text);

@@ -1,10 +1,14 @@
-// TCP echo: node dist/examples/echo/main.js [port] [address] [batches|lines]
+// TCP echo, in batches or one line at a time.
 import { createServer } from 'freebsd-rss';
 
-const [port = '7007', host = '127.0.0.1', form = 'batches'] = process.argv.slice(2);
+import { commandLine, portNumber, refuse } from '../command-line.js';
+
+const usage = 'node dist/examples/echo/main.js [PORT [ADDRESS [batches|lines]]]';
+const [port = '7007', host = '127.0.0.1', form = 'batches'] = commandLine(usage);
+if (form !== 'batches' && form !== 'lines') refuse(`usage: ${usage}`);
 const server = createServer({
   worker: new URL(`./${form}.js`, import.meta.url),
-  tcp: { port: Number(port), host },
+  tcp: { port: portNumber(port), host },
 });
 await server.listen();
 for (const signal of ['SIGINT', 'SIGTERM'] as const)

@@ -1,10 +1,13 @@
-// HTTP on RSS-aware workers: node dist/examples/http/main.js [port] [address]
+// HTTP on RSS-aware workers.
 import { createServer } from 'freebsd-rss';
 
-const [port = '8080', host = '127.0.0.1'] = process.argv.slice(2);
+import { commandLine, portNumber } from '../command-line.js';
+
+const usage = 'node dist/examples/http/main.js [PORT [ADDRESS]]';
+const [port = '8080', host = '127.0.0.1'] = commandLine(usage);
 const server = createServer({
   worker: new URL('./worker.js', import.meta.url),
-  tcp: { port: Number(port), host },
+  tcp: { port: portNumber(port), host },
 });
 await server.listen();
 for (const signal of ['SIGINT', 'SIGTERM'] as const)

@@ -76,17 +76,19 @@ const loadCredentials = () => {
 };
 orFail(loadCredentials);
 const { counters, connections, prefixes } = shared.segments;
-const server = createServer(
-  serverOptions(options, before, {
-    options,
-    store: shared.store.handle,
-    state: shared.state.segment.id,
-    counters: counters.id,
-    connections: connections.id,
-    prefixes: prefixes.id,
-    credentials: credentials?.id,
-    firstRecord: shared.firstRecord,
-  }),
+const server = orFail(() =>
+  createServer(
+    serverOptions(options, before, {
+      options,
+      store: shared.store.handle,
+      state: shared.state.segment.id,
+      counters: counters.id,
+      connections: connections.id,
+      prefixes: prefixes.id,
+      credentials: credentials?.id,
+      firstRecord: shared.firstRecord,
+    }),
+  ),
 );
 
 server.on('warning', ({ message }) => log.warning(message));

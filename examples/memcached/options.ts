@@ -1,5 +1,4 @@
 // The command line, with memcached's own option names.
-import { isIP } from 'node:net';
 import { parseArgs } from 'node:util';
 
 export interface Options {
@@ -46,8 +45,9 @@ export const usage = `A memcached-style server on RSS-aware workers.
 
   -p, --port=NUM             TCP port (default 11211, 0 is off, -1 any)
   -U, --udp-port=NUM         UDP port (default 0, off)
-  -l, --listen=ADDR          address to listen on, may be repeated or a list
-                             with commas (default 127.0.0.1)
+  -l, --listen=ADDR          address or host name to listen on, may have a port
+                             as in host:port, may be repeated or a list with
+                             commas (default 127.0.0.1)
   -s, --unix-socket=FILE     Unix socket to listen on, instead of the network
   -a, --unix-mask=MODE       its permissions in octal (default 0700)
   -b, --listen-backlog=NUM   connections that wait to be accepted (default 1024)
@@ -228,7 +228,10 @@ export function parseOptions(args: string[], version: string): Options | string 
   if (options.tcpPort === 0 && options.udpPort === 0 && unixSocket === undefined)
     throw new UsageError('-p and -U are both 0: nothing to serve');
   for (const address of options.addresses)
-    if (isIP(address) === 0) throw new UsageError(`-l must be an IP address, not "${address}"`);
+    if (!/^[\w.:%[\]-]+$/.test(address))
+      throw new UsageError(
+        `-l must be an address or a host name, with or without a port, not "${address}"`,
+      );
   if (options.itemSize > mostItem) throw new UsageError('-I must be at most a quarter of -m');
   if (!['auto', 'ascii'].includes(options.protocol))
     throw new UsageError(`-B must be "auto" or "ascii", not "${options.protocol}"`);

@@ -1,11 +1,14 @@
-// TCP proxy: node dist/examples/proxy/main.js TARGET_PORT [target address] [port] [address]
+// A TCP proxy.
 import { createServer } from 'freebsd-rss';
 
-const [targetPort, target = '127.0.0.1', port = '7008', host = '127.0.0.1'] = process.argv.slice(2);
+import { commandLine, portNumber } from '../command-line.js';
+
+const usage = 'node dist/examples/proxy/main.js TARGET_PORT [TARGET_ADDRESS [PORT [ADDRESS]]]';
+const [targetPort, target = '127.0.0.1', port = '7008', host = '127.0.0.1'] = commandLine(usage, 1);
 const server = createServer({
   worker: new URL('./worker.js', import.meta.url),
-  workerData: { host: target, port: Number(targetPort) },
-  tcp: { port: Number(port), host },
+  workerData: { host: target, port: portNumber(targetPort!) },
+  tcp: { port: portNumber(port), host },
 });
 await server.listen();
 for (const signal of ['SIGINT', 'SIGTERM'] as const)

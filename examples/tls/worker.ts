@@ -7,8 +7,12 @@ let secureContext: SecureContext;
 
 export default defineWorker({
   start({ workerData }) {
-    const { key, cert } = workerData as Record<'key' | 'cert', Uint8Array>;
-    secureContext = createSecureContext({ key: Buffer.from(key), cert: Buffer.from(cert) });
+    const { key, cert, ticketKeys } = workerData as Record<string, Uint8Array>;
+    secureContext = createSecureContext({
+      key: Buffer.from(key!),
+      cert: Buffer.from(cert!),
+      ticketKeys: Buffer.from(ticketKeys!),
+    });
   },
   connection(socket) {
     const secure = new TLSSocket(socket, { isServer: true, secureContext });

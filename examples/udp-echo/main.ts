@@ -1,16 +1,15 @@
-// UDP echo on RSS-aware workers: node dist/examples/udp-echo/main.js [port] [address]
-// Prints the counts of all flows and buckets at its end, and on SIGINFO (^T on BSD).
-import { BroadcastChannel } from 'node:worker_threads';
-
+// UDP echo on RSS-aware workers. Prints the counts of all flows and buckets at its end, and on
+// SIGINFO (^T on BSD).
 import { createServer } from 'freebsd-rss';
 
-const [port = '7007', host = '127.0.0.1'] = process.argv.slice(2);
+import { commandLine, portNumber } from '../command-line.js';
+
+const usage = 'node dist/examples/udp-echo/main.js [PORT [ADDRESS]]';
+const [port = '7007', host = '127.0.0.1'] = commandLine(usage);
 const server = createServer({
   worker: new URL('./worker.js', import.meta.url),
-  udp: { port: Number(port), host, receiveBuffer: 4 << 20, sendBuffer: 4 << 20 },
+  udp: { port: portNumber(port), host, receiveBuffer: 4 << 20, sendBuffer: 4 << 20 },
 });
-
-const reports = new BroadcastChannel('udp-echo');
 
 function report(): void {
   for (const row of server.stats().buckets)
@@ -24,12 +23,11 @@ await server.listen();
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => {
     process.removeAllListeners('SIGINFO');
-    reports.close();
     void server.close().then(report);
   });
 if (process.platform !== 'linux')
   process.on('SIGINFO', () => {
-    reports.postMessage('print'); // the workers' flows
+    server.post('print'); // the workers' flows
     report();
   });
 

@@ -1,6 +1,4 @@
 // Echoes every datagram from the address it reached, and counts by flow id, hash type and bucket.
-import { BroadcastChannel } from 'node:worker_threads';
-
 import { defineWorker } from 'freebsd-rss/worker';
 
 interface FlowCount {
@@ -20,9 +18,6 @@ function print(): void {
     );
 }
 
-const reports = new BroadcastChannel('udp-echo');
-reports.onmessage = print;
-
 export default defineWorker({
   datagrams(batch, replies) {
     for (let i = 0; i < batch.count; i++) {
@@ -37,8 +32,6 @@ export default defineWorker({
         });
     }
   },
-  stop() {
-    print();
-    reports.close();
-  },
+  message: print,
+  stop: print,
 });

@@ -1,10 +1,12 @@
-// An HTTP server that SIGUSR2 replaces by a new process without a refused connection:
-// node dist/examples/upgrade/main.js [port]
+// An HTTP server that SIGUSR2 replaces by a new process without a refused connection.
 import { createServer, predecessor } from 'freebsd-rss';
 
+import { commandLine, portNumber } from '../command-line.js';
+
+const [port = '8080'] = commandLine('node dist/examples/upgrade/main.js [PORT]');
 const server = createServer({
   worker: new URL('../http/worker.js', import.meta.url),
-  tcp: { port: Number(process.argv[2] ?? 8080), host: '127.0.0.1' },
+  tcp: { port: portNumber(port), host: '127.0.0.1' },
   predecessor: predecessor(),
 });
 await server.listen();

@@ -51,7 +51,9 @@ export interface RssConfig {
    * default key instead.
    */
   readonly hashKeyReadable: boolean;
-  /** Fields that UDP is hashed by; TCP is always hashed by its 4-tuple. */
+  /** Fields that TCP is hashed by: the 4-tuple, unless `tcp.hash` of createServer() is '2-tuple'. */
+  readonly tcpHash: '2-tuple' | '4-tuple';
+  /** Fields that UDP is hashed by. */
   readonly udpHash: '2-tuple' | '4-tuple';
   /** bucketMap[bucket] is its CPU. */
   readonly bucketMap: readonly number[];

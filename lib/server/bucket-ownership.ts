@@ -59,7 +59,11 @@ export class BucketOwnership {
   movesTo(owners: readonly number[]): BucketMove[] {
     const buckets = this.#owners.length;
     if (!Array.isArray(owners) || owners.length !== buckets)
-      throw argumentTypeError('owners', `an array of ${buckets} workers`, owners);
+      throw argumentTypeError(
+        'owners',
+        `an array of ${buckets} workers, one for each bucket`,
+        owners,
+      );
     for (const owner of owners) checkInteger('owners', owner, 0, this.#workers - 1);
     const { fixedBecause } = this;
     if (fixedBecause !== undefined) throw unsupported('rebalance', fixedBecause);

@@ -1,21 +1,36 @@
 // What a server listens on: the `tcp`, `udp` and `unix` options of createServer().
 import { largestDatagram } from '../contract.js';
-import { argumentTypeError } from '../errors.js';
-import { type Checked, custom, integer, type OptionTable } from '../option-table.js';
+import { argumentTypeError, argumentValueError } from '../errors.js';
+import { type Checked, custom, integer, oneOf, type OptionTable } from '../option-table.js';
 import { type BindOptions, bindTable, type GroupOptions } from '../socket/listener-options.js';
-import { checkHost, checkText } from '../validate.js';
+import { checkFd, checkHostAndPort, checkText, type HostAndPort } from '../validate.js';
 
 /** Options of both TCP and UDP listeners. */
 export interface EndpointOptions extends BindOptions {
   /**
-   * One or several IP addresses. The default is dual stack, and is 0.0.0.0 on a host without IPv6.
+   * One or several IP addresses or host names, each with or without a port of its own:
+   * 'localhost', '10.0.0.1:81', '[::1]:81'. A name stands for all its addresses; listen() resolves
+   * it. With `port` 0 all addresses get the same port. The default is dual stack, and is 0.0.0.0 on
+   * a host without IPv6.
    * @defaultValue '::'
    */
   host?: string | string[];
+  /**
+   * Inherited sockets to serve, instead of `host` and `port`: see activatedSockets(). The server
+   * owns them from listen() on. One worker accepts and hands off (steering 'single').
+   */
+  fd?: number | number[];
 }
 
 /** The TCP listeners of a server. */
-export type TcpOptions = EndpointOptions;
+export interface TcpOptions extends EndpointOptions {
+  /**
+   * The fields that connections are hashed by. '2-tuple' brings all connections of a client address
+   * to one worker, whatever their ports; RSS itself hashes ports too.
+   * @defaultValue '4-tuple'
+   */
+  hash?: '2-tuple' | '4-tuple';
+}
 
 /** Whether datagrams move to their bucket's owner; 'auto': where that improves locality. */
 export type Forward = 'auto' | boolean;
@@ -55,10 +70,12 @@ export interface UnixOptions {
   backlog?: number;
 }
 
-function checkHosts(name: string, value: unknown): string[] {
-  if (Array.isArray(value) && value.length > 0) return value.map((one) => checkHost(name, one));
-  if (typeof value === 'string') return [checkHost(name, value)];
-  throw argumentTypeError(name, 'an IP address or a list of them', value);
+/** One value or a list of them. */
+function several<T>(expected: string, check: (name: string, value: unknown) => T) {
+  return (name: string, value: unknown): T[] => {
+    if (Array.isArray(value) && value.length === 0) throw argumentTypeError(name, expected, value);
+    return Array.isArray(value) ? value.map((one) => check(name, one)) : [check(name, value)];
+  };
 }
 
 function checkForward(name: string, value: unknown): Forward {
@@ -66,16 +83,25 @@ function checkForward(name: string, value: unknown): Forward {
   throw argumentTypeError(name, "'auto' or a boolean", value);
 }
 
-export const tcpTable = {
-  host: custom<string | string[], string[]>('IP address, or a list of them')(
+const endpointTable = {
+  host: custom<string | string[], HostAndPort[]>('address or name, or a list of them')(
     { otherwise: "'::'" },
-    checkHosts,
+    several('an address, a name or a list of them', checkHostAndPort),
+  ),
+  fd: custom<number | number[], number[]>('descriptor, or a list of them')(
+    {},
+    several('a descriptor or a list of them', checkFd),
   ),
   ...bindTable,
+} satisfies OptionTable<EndpointOptions>;
+
+export const tcpTable = {
+  ...endpointTable,
+  hash: oneOf(['2-tuple', '4-tuple'], { default: '4-tuple' }),
 } satisfies OptionTable<TcpOptions>;
 
 export const udpTable = {
-  ...tcpTable,
+  ...endpointTable,
   forward: custom<Forward>("'auto' or a boolean")({ default: 'auto' }, checkForward),
   datagramSize: integer({ min: 64, max: largestDatagram, default: 1536, unit: 'bytes' }),
 } satisfies OptionTable<UdpOptions>;
@@ -88,14 +114,22 @@ export const unixTable = {
   backlog: bindTable.backlog,
 } satisfies OptionTable<UnixOptions>;
 
-/** One protocol and address that a server listens on. */
-export type Endpoint = GroupOptions;
+/** One protocol and address that a server listens on, or one inherited socket. */
+export interface Endpoint extends GroupOptions {
+  /** The socket; undefined: one is opened. */
+  fd: number | undefined;
+}
 
-/** The endpoints of a `tcp` or `udp` option: one for each host. */
+/** The endpoints of a `tcp` or `udp` option: one for each host or descriptor. */
 export function endpointsOf(
   protocol: 'tcp' | 'udp',
-  { host, ...common }: Checked<typeof tcpTable>,
+  { host, fd, ...common }: Checked<typeof endpointTable>,
   datagramSize: number,
 ): Endpoint[] {
-  return (host ?? [undefined]).map((one) => ({ ...common, protocol, host: one, datagramSize }));
+  if (fd !== undefined && (host !== undefined || common.port !== 0))
+    throw argumentValueError(`"${protocol}" takes "fd" or "host" and "port", not both`);
+  const endpoint = { ...common, protocol, host: undefined, fd: undefined, datagramSize };
+  if (fd !== undefined) return fd.map((one) => ({ ...endpoint, fd: one }));
+  if (host === undefined) return [endpoint];
+  return host.map((one) => ({ ...endpoint, host: one.host, port: one.port ?? common.port }));
 }

@@ -43,6 +43,8 @@ export interface ServerEvents {
   'worker-exit': [WorkerExit];
   'worker-blocked': [WorkerBlocked];
   rebalance: [Rebalance];
+  /** What a worker has sent by context.post(), and the worker's index. */
+  message: [message: unknown, workerIndex: number];
   warning: [Error];
   error: [Error];
   close: [];

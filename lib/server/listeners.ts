@@ -2,11 +2,17 @@
 // the Unix socket, which all workers have.
 import { capabilities } from '../capabilities.js';
 import { steeringNumber } from '../contract.js';
-import { unwrap } from '../errors.js';
+import { RssError, unwrap } from '../errors.js';
 import { native } from '../native.js';
 import { bucketOwners } from '../rss/topology.js';
 import { plainHost } from '../socket/host.js';
-import { dualStackGroups, type Listener, numberOf, openGroup } from '../socket/listen.js';
+import {
+  adoptListener,
+  dualStackGroups,
+  type Listener,
+  numberOf,
+  openGroup,
+} from '../socket/listen.js';
 import { UnixListener } from '../socket/unix.js';
 import type { Endpoint } from './endpoint-options.js';
 import type { ServerAddress, WorkerInit } from './messages.js';
@@ -16,12 +22,20 @@ import type { Predecessor } from './predecessor.js';
 import { type SteeringMode, steeringMode } from './steering/index.js';
 import type { UpgradeState } from './upgrade-state.js';
 
+/** How many ports are tried that the kernel has chosen on the first of several addresses. */
+const portTries = 20;
+
 interface Group {
   endpoint: Endpoint;
   members: Listener[];
 }
 
 type Wanted = Pick<CheckedOptions, 'endpoints' | 'unix' | 'predecessor'>;
+
+/** What createServer() was given: an address with its port, or a descriptor. */
+function nameOf({ host = '::', port, fd }: Endpoint): string {
+  return fd === undefined ? `${host} port ${port}` : `fd ${fd}`;
+}
 
 export class Listeners {
   readonly #plan: ServerPlan;
@@ -40,7 +54,13 @@ export class Listeners {
     this.#predecessor = predecessor;
     this.#workers = this.#mode.members(owners, plan.workers.length);
     try {
-      for (const endpoint of endpoints) this.#open(endpoint, owners);
+      for (const protocol of ['tcp', 'udp'] as const) {
+        const own = endpoints.filter((endpoint) => endpoint.protocol === protocol);
+        this.#openAll(
+          own.flatMap((endpoint) => this.#sides(endpoint)),
+          owners,
+        );
+      }
       if (unix !== undefined) this.#unix = new UnixListener(unix, predecessor?.takeUnix(unix.path));
     } catch (error) {
       this.close(predecessor !== undefined);
@@ -48,30 +68,67 @@ export class Listeners {
     }
   }
 
-  /** Opens an endpoint: as two groups where a dual-stack group would not be balanced. */
-  #open(endpoint: Endpoint, owners: readonly number[]): void {
+  /** An endpoint, or two for both families where a dual-stack group would not be balanced. */
+  #sides(endpoint: Endpoint): Endpoint[] {
     const { address } = plainHost(endpoint.host ?? '::');
-    const dualStack = address === '::' && !endpoint.ipv6Only;
-    if (!dualStack || !capabilities().ipv6.available || dualStackGroups(this.#mode.name)) {
-      this.#openGroup(endpoint, owners);
-      return;
-    }
-    const { port } = this.#openGroup({ ...endpoint, host: '::', ipv6Only: true }, owners);
-    this.#openGroup({ ...endpoint, host: '0.0.0.0', port }, owners);
+    const dualStack = address === '::' && !endpoint.ipv6Only && endpoint.fd === undefined;
+    if (!dualStack || !capabilities().ipv6.available || dualStackGroups(this.#mode.name))
+      return [endpoint];
+    return [
+      { ...endpoint, host: '::', ipv6Only: true },
+      { ...endpoint, host: '0.0.0.0' },
+    ];
   }
 
-  #openGroup(endpoint: Endpoint, owners: readonly number[]): Listener {
-    const { protocol, host = '::', port } = endpoint;
-    const placements = this.#plan.workers;
-    const domains =
-      protocol === 'udp' ? [] : (this.#mode.domains?.(capabilities(), placements) ?? []);
+  /**
+   * Opens endpoints of one protocol. Those with port 0 get the same port, which the kernel chooses
+   * on the first address and which must be free on the others.
+   */
+  #openAll(endpoints: readonly Endpoint[], owners: readonly number[]): void {
+    const before = this.#groups.length;
+    for (let tries = 1; ; tries++) {
+      let chosen: number | undefined;
+      let port = 0;
+      try {
+        for (const endpoint of endpoints) {
+          port = endpoint.port || (chosen ?? 0);
+          const opened = this.#openGroup(endpoint, port, owners);
+          if (endpoint.port === 0 && endpoint.fd === undefined) chosen ??= opened.port;
+        }
+        return;
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        const retry = code === 'EADDRINUSE' && chosen !== undefined && port === chosen;
+        if (!retry || tries === portTries || this.#predecessor !== undefined) throw error;
+        for (const { members } of this.#groups.splice(before))
+          for (const listener of members) listener.close();
+      }
+    }
+  }
+
+  #openGroup(endpoint: Endpoint, port: number, owners: readonly number[]): Listener {
+    const { protocol } = endpoint;
     const members =
-      this.#predecessor?.takeGroup(protocol, host, port) ??
-      openGroup(endpoint, this.#mode.name, [...this.#workers.keys()], domains, true);
+      this.#predecessor?.takeGroup(protocol, nameOf(endpoint)) ??
+      this.#newGroup({ ...endpoint, port });
     const group = { endpoint, members };
     this.#groups.push(group);
     this.#attach(group, owners);
     return members[0]!;
+  }
+
+  #newGroup(endpoint: Endpoint): Listener[] {
+    const { protocol, fd } = endpoint;
+    if (fd !== undefined) {
+      // In this process the number means another descriptor.
+      if (this.#predecessor !== undefined)
+        throw new RssError('ERR_RSS_UPGRADE', `the predecessor does not serve ${nameOf(endpoint)}`);
+      return [adoptListener(fd, endpoint)];
+    }
+    const placements = this.#plan.workers;
+    const domains =
+      protocol === 'udp' ? [] : (this.#mode.domains?.(capabilities(), placements) ?? []);
+    return openGroup(endpoint, this.#mode.name, [...this.#workers.keys()], domains, true);
   }
 
   /** Directs new flows to the owners of their buckets, where a program does that. */
@@ -131,10 +188,9 @@ export class Listeners {
   /** How a successor finds the listeners. `give` passes a descriptor on. */
   upgradeState(give: (fd: number) => number): Pick<UpgradeState, 'groups' | 'unix'> {
     return {
-      groups: this.#groups.map(({ endpoint: { protocol, host = '::', port }, members }) => ({
-        protocol,
-        host,
-        port,
+      groups: this.#groups.map(({ endpoint, members }) => ({
+        protocol: endpoint.protocol,
+        name: nameOf(endpoint),
         sockets: members.map((listener) => give(numberOf(listener))),
       })),
       unix: this.#unix && { path: this.#unix.path, socket: give(this.#unix.fd) },

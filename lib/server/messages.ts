@@ -66,7 +66,9 @@ export type ToWorker =
   /** `end`: close our side of `stream` connections once their requests are answered. */
   | { type: 'drain'; timeout: number; end: boolean }
   /** Buckets have moved. */
-  | { type: 'placements'; placements: readonly WorkerPlacement[] };
+  | { type: 'placements'; placements: readonly WorkerPlacement[] }
+  /** server.post() */
+  | { type: 'message'; message: unknown };
 
 export type FromWorker =
   | { type: 'online' }
@@ -74,4 +76,6 @@ export type FromWorker =
   | { type: 'pinned'; cpu: number | undefined; reason: string | undefined }
   | { type: 'warning'; message: string; code: string }
   | { type: 'misdirected'; samples: Misdirection[] }
+  /** context.post() */
+  | { type: 'message'; message: unknown }
   | { type: 'stopped-accepting' };

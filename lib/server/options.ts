@@ -210,6 +210,7 @@ export const serverTable = {
 /** Options of createServer(), with their defaults. */
 export interface CheckedOptions extends Omit<Checked<typeof serverTable>, 'tcp' | 'udp'> {
   endpoints: Endpoint[];
+  tcpHash: '2-tuple' | '4-tuple';
   forward: Forward;
   datagramSize: number;
 }
@@ -217,11 +218,12 @@ export interface CheckedOptions extends Omit<Checked<typeof serverTable>, 'tcp' 
 export function checkServerOptions(options: ServerOptions): CheckedOptions {
   const { tcp, udp, ...rest } = checkTable('createServer()', serverTable, options);
   const { forward, datagramSize, ...udpEndpoint } = udp ?? checkTable('udp', udpTable, {});
+  const { hash: tcpHash, ...tcpEndpoint } = tcp ?? checkTable('tcp', tcpTable, {});
   const endpoints = [
-    ...(tcp === undefined ? [] : endpointsOf('tcp', tcp, 0)),
+    ...(tcp === undefined ? [] : endpointsOf('tcp', tcpEndpoint, 0)),
     ...(udp === undefined ? [] : endpointsOf('udp', udpEndpoint, datagramSize)),
   ];
-  return { ...rest, endpoints, forward, datagramSize };
+  return { ...rest, endpoints, tcpHash, forward, datagramSize };
 }
 
 /** Options of RssServer.listen(). */

@@ -138,7 +138,8 @@ function inherit(
 export function makePlan(options: CheckedOptions): ServerPlan {
   const usable = usableCpus(options.cpus);
   const hosts = hostsOf(options.endpoints);
-  const config = configFor(options, hosts, usable);
+  const { tcpHash } = options;
+  const config = Object.freeze({ ...configFor(options, hosts, usable), tcpHash });
   const quota = cpuQuota();
   const wanted = options.workers ?? workersUnder(quota, new Set(config.bucketMap).size);
   const planned = planWorkers(config, wanted, usable, capabilities().cpuDomains, cpuUse);
@@ -148,6 +149,8 @@ export function makePlan(options: CheckedOptions): ServerPlan {
     capabilities: capabilities(),
     placements: workers,
     pinned: options.pin,
+    inherited: options.endpoints.some(({ fd }) => fd !== undefined),
+    tcpHash,
     ...receiving(hosts, usable),
   });
   return {

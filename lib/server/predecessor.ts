@@ -58,13 +58,12 @@ export class Predecessor {
     return this.#alive;
   }
 
-  /** @internal Takes the listeners of an address, as it was given to createServer(); once. */
-  takeGroup(protocol: Protocol, host: string, port: number): Listener[] | undefined {
+  /** @internal Takes the listeners of an endpoint, by what was given to createServer(); once. */
+  takeGroup(protocol: Protocol, name: string): Listener[] | undefined {
     const group = this.state.groups.find(
       (one) =>
         one.protocol === protocol &&
-        one.host === host &&
-        one.port === port &&
+        one.name === name &&
         this.#descriptors[one.sockets[0]!] !== undefined,
     );
     return group?.sockets.map((i) => {

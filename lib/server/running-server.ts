@@ -91,6 +91,7 @@ export class RunningServer {
       warning: (message, code) => this.#warn(message, code),
       misdirected: (samples) => this.misdirections.add(samples),
       pinned: (workerIndex, cpu, reason) => this.#pinned(workerIndex, cpu, reason),
+      message: (message, workerIndex) => events.emit('message', message, workerIndex),
     });
     const { workers: wanted } = options;
     if (typeof wanted === 'number' && wanted > workers.length) {

@@ -5,7 +5,9 @@ import { checkTable } from '../option-table.js';
 import type { RssConfig } from '../rss/config.js';
 import type { Steering } from '../socket/listen.js';
 import { checkInteger } from '../validate.js';
+import type { Endpoint } from './endpoint-options.js';
 import type { ServerEvents, WorkerInfo } from './events.js';
+import { haveNames, resolveNames, withoutNames } from './host-names.js';
 import { Lifecycle } from './lifecycle.js';
 import type { ServerAddress } from './messages.js';
 import type { Misdirection } from './misdirections.js';
@@ -27,11 +29,12 @@ import type { Successor, UpgradeOptions } from './upgrade.js';
  * A server whose worker threads each have their own listeners. Events: 'listening',
  * 'worker-online', 'worker-exit' (a worker died and is being replaced), 'worker-blocked' (its event
  * loop does not turn), 'rebalance' (buckets have moved, or have too many flows for that),
- * 'warning', 'error' (a worker died too often; the server closes), 'close'. What 'worker-exit',
- * 'worker-blocked' and 'warning' report is written to stderr when nothing listens to them.
+ * 'message' (a worker has called context.post()), 'warning', 'error' (a worker died too often; the
+ * server closes), 'close'. What 'worker-exit', 'worker-blocked' and 'warning' report is written to
+ * stderr when nothing listens to them.
  */
 export class RssServer extends EventEmitter<ServerEvents> {
-  readonly #options: CheckedOptions;
+  #options: CheckedOptions;
   readonly #lifecycle = new Lifecycle();
   #running: RunningServer | undefined;
   #closed: Promise<void> | undefined;
@@ -74,10 +77,11 @@ export class RssServer extends EventEmitter<ServerEvents> {
 
   /**
    * What listen() would do on this host. Throws ENOTSUP where the steering that was asked for is
-   * not available.
+   * not available, and ERR_RSS_STATE for a host name that has not been resolved by listen().
    */
   plan(): ServerPlan {
-    return this.#running?.plan ?? makePlan(this.#options);
+    const endpoints = withoutNames(this.#options.endpoints);
+    return this.#running?.plan ?? makePlan({ ...this.#options, endpoints });
   }
 
   /** Counters per bucket and per worker. After close() they keep their last values. */
@@ -95,9 +99,10 @@ export class RssServer extends EventEmitter<ServerEvents> {
 
   /**
    * Opens the listeners and starts the workers; resolves when every one of them serves. Rejects
-   * with a system error that names address and port, with ENOTSUP for a steering that is not
-   * available, with ERR_RSS_WORKER_EXITED when a worker ends before it serves (its error is
-   * `cause`), and with AbortError. A server that failed to listen is closed.
+   * with a system error that names address and port, with the error of dns.lookup() for a host name
+   * that has no address, with ENOTSUP for a steering that is not available, with
+   * ERR_RSS_WORKER_EXITED when a worker ends before it serves (its error is `cause`), and with
+   * AbortError. A server that failed to listen is closed.
    */
   async listen(options: ListenOptions = {}): Promise<this> {
     const { signal, bound } = checkTable('listen()', listenTable, options);
@@ -105,12 +110,14 @@ export class RssServer extends EventEmitter<ServerEvents> {
     const { signal: closing } = this.#closing;
     try {
       signal?.throwIfAborted();
+      const stopped = signal ? AbortSignal.any([signal, closing]) : closing;
+      if (haveNames(this.#options.endpoints)) await this.#resolveNames(stopped);
       const running = new RunningServer(this.#options, this.#lifecycle, this, (index, cause) =>
         this.#giveUp(index, cause),
       );
       this.#running = running;
       bound?.();
-      await running.pool.start(signal ? AbortSignal.any([signal, closing]) : closing);
+      await running.pool.start(stopped);
       closing.throwIfAborted();
       this.#lifecycle.enter('listening', 'listen()');
       running.serve();
@@ -158,6 +165,17 @@ export class RssServer extends EventEmitter<ServerEvents> {
   }
 
   /**
+   * Sends a structured clone of a message to the `message` handlers of all workers that serve, or
+   * to that of one. A worker that is being restarted does not get it: see 'worker-online'.
+   */
+  post(message: unknown, workerIndex?: number): void {
+    const { pool } = this.#begun('post()');
+    if (workerIndex === undefined) return pool.sendAll({ type: 'message', message });
+    checkInteger('workerIndex', workerIndex, 0, pool.size - 1);
+    return pool.send(workerIndex, { type: 'message', message });
+  }
+
+  /**
    * Stops accepting, gives live connections `timeout` milliseconds to end, then destroys them.
    * Idempotent: later calls wait for the first, and shorten its waiting by a signal or timeout 0.
    */
@@ -173,6 +191,15 @@ export class RssServer extends EventEmitter<ServerEvents> {
   /** close(), for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  async #resolveNames(stopped: AbortSignal): Promise<void> {
+    const resolved = resolveNames(this.#options.endpoints);
+    const endpoints = await new Promise<Endpoint[]>((resolve, reject) => {
+      stopped.addEventListener('abort', () => reject(stopped.reason as Error), { once: true });
+      resolved.then(resolve, reject);
+    });
+    this.#options = { ...this.#options, endpoints };
   }
 
   async #close(timeout: number): Promise<void> {

@@ -5,19 +5,22 @@ import type { Steering } from '../socket/listen.js';
 
 export const upgradeVariable = 'FREEBSD_RSS_UPGRADE';
 /** Version of the variable's content. */
-export const upgradeFormat = 1;
+export const upgradeFormat = 2;
 /** The new process sends this message once it serves. */
 export const readyMessage = 'freebsd-rss: ready';
 /** The first descriptor after standard input, output and error. */
 export const firstDescriptor = 3;
 
-/** State of the server itself. `sockets` and `socket` are indices of descriptors. */
+/**
+ * State of the server itself. `sockets` and `socket` are indices of descriptors; `name` is what
+ * createServer() was given, an address with its port or a descriptor.
+ */
 export interface UpgradeState {
   steering: Steering;
   /** Owners of the buckets. */
   owners: readonly number[];
   workers: number;
-  groups: { protocol: Protocol; host: string; port: number; sockets: number[] }[];
+  groups: { protocol: Protocol; name: string; sockets: number[] }[];
   unix: { path: string; socket: number } | undefined;
 }
 

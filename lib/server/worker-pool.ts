@@ -18,6 +18,7 @@ export interface PoolEvents {
   misdirected(samples: Misdirection[]): void;
   /** The thread is on another CPU than planned, with the reason, or on the planned one again. */
   pinned(workerIndex: number, cpu: number | undefined, reason: string | undefined): void;
+  message(message: unknown, workerIndex: number): void;
 }
 
 /**
@@ -64,6 +65,7 @@ export class WorkerPool {
           warning: (message, code) => events.warning(message, code),
           misdirected: (samples) => events.misdirected(samples),
           pinned: (cpu, reason) => events.pinned(workerIndex, cpu, reason),
+          message: (message) => events.message(message, workerIndex),
         }),
     );
   }

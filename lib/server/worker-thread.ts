@@ -25,6 +25,7 @@ export interface ThreadEvents {
   misdirected(samples: Misdirection[]): void;
   /** See FromWorker. */
   pinned(cpu: number | undefined, reason: string | undefined): void;
+  message(message: unknown): void;
   /** The thread died without having been asked to. It is restarted, unless gaveUp() follows. */
   exit(exit: ThreadExit): void;
   /** It has died too often, and is not restarted. */
@@ -204,6 +205,8 @@ export class WorkerThread {
         return this.#events.pinned(message.cpu, message.reason);
       case 'warning':
         return this.#events.warning(message.message, message.code);
+      case 'message':
+        return this.#events.message(message.message);
       case 'misdirected':
         return this.#events.misdirected(message.samples);
       case 'stopped-accepting':

@@ -1,5 +1,5 @@
 // Shared memory segments: created, opened by id or name, grown, sealed and renewed.
-import { argumentValueError, rangeError, RssError, unwrap } from '../errors.js';
+import { argumentValueError, notConstructible, rangeError, RssError, unwrap } from '../errors.js';
 import { native, type NativeSegment } from '../native.js';
 import { checkTable } from '../option-table.js';
 import { checkInteger } from '../validate.js';
@@ -57,7 +57,9 @@ export class ShmSegment {
   readonly granted: Readonly<Granted>;
   #entry: Opened | undefined;
 
-  private constructor(native: NativeSegment, entry: Opened) {
+  private constructor(native?: NativeSegment, entry?: Opened) {
+    if (native === undefined || entry === undefined)
+      throw notConstructible('ShmSegment', 'ShmSegment.create() or ShmSegment.open()');
     this.id = native.id;
     this.maxSize = native.maxSize;
     this.granted = { locked: native.locked, largePages: native.largePages };

@@ -1,7 +1,7 @@
 import type { Socket as DatagramSocket } from 'node:dgram';
 
 import { steeringNumber } from '../contract.js';
-import { argumentValueError, RssError, unwrap } from '../errors.js';
+import { argumentValueError, notConstructible, RssError, unwrap } from '../errors.js';
 import { native, type NativeListener } from '../native.js';
 import { checkTable } from '../option-table.js';
 import { bufferWarning } from './buffers.js';
@@ -35,7 +35,8 @@ export class Listener {
   #state: 'open' | 'released' | 'closed' = 'open';
 
   /** @internal */
-  constructor(protocol: Protocol, opened: NativeListener) {
+  constructor(protocol: Protocol, opened?: NativeListener) {
+    if (opened === undefined) throw notConstructible('Listener', 'openListener()');
     this.protocol = protocol;
     this.host = opened.host;
     this.port = opened.port;
@@ -121,6 +122,11 @@ export function openGroup(
     if (code !== 'EAFNOSUPPORT' && code !== 'EADDRNOTAVAIL') throw error;
     return open('0.0.0.0');
   }
+}
+
+/** Takes over an inherited socket. Throws EPROTOTYPE for one of another kind. */
+export function adoptListener(fd: number, options: GroupOptions): Listener {
+  return new Listener(options.protocol, unwrap(native.adoptListener(fd, options), { fd }));
 }
 
 /** Whether one dual-stack group serves both families under this steering. */

@@ -1,13 +1,15 @@
 // The accept side of a worker in JavaScript: connections for the `connection` handler, and errors
 // of accepting. streams.ts serves connections for `stream`.
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 
 import * as contract from '../contract.js';
 import { systemError } from '../errors.js';
 import { native, type WorkerEngine } from '../native.js';
+import { type Checked, checkTable } from '../option-table.js';
 import type { Flow } from '../rss/hash.js';
 import { counterIndex } from '../server/layout.js';
 import type { FromWorker } from '../server/messages.js';
+import { acceptedSocket, socketTable } from './accepted-socket.js';
 import type { WorkerDefinition } from './define.js';
 
 const { pendingBucket, pendingFlowId, pendingFromKernel, pendingHashType, pendingWords } = contract;
@@ -34,6 +36,8 @@ export class NodeSockets {
   readonly #engine: WorkerEngine;
   readonly #pending: Uint32Array;
   readonly #counters: Float64Array;
+  readonly #definition: WorkerDefinition;
+  readonly #options: Checked<typeof socketTable>;
   readonly #onClose: () => void;
   readonly #sockets = new Map<Socket, SocketBytes>();
 
@@ -42,11 +46,14 @@ export class NodeSockets {
     engine: WorkerEngine,
     pending: Uint32Array,
     counters: Float64Array,
+    definition: WorkerDefinition,
     onClose: () => void,
   ) {
     this.#engine = engine;
     this.#pending = pending;
     this.#counters = counters;
+    this.#definition = definition;
+    this.#options = checkTable('sockets', socketTable, definition.sockets ?? {});
     this.#onClose = onClose;
     setInterval(() => {
       for (const [socket, bytes] of this.#sockets) this.#account(socket, bytes);
@@ -58,7 +65,7 @@ export class NodeSockets {
   }
 
   /** Takes the first `count` waiting connections from the engine, and gives them to the handler. */
-  take(count: number, handlers: Pick<WorkerDefinition, 'connection'>): void {
+  take(count: number): void {
     const rows = this.#pending;
     for (let i = 0; i < count; i++) {
       const row = i * pendingWords;
@@ -69,10 +76,10 @@ export class NodeSockets {
         hashType: native.hashTypeName(rows[row + pendingHashType]!),
         source: rows[row + pendingFromKernel] === 0 ? 'software' : 'kernel',
       };
-      const socket = new Socket({ fd: this.#engine.take(i), readable: true, writable: true });
+      const socket = acceptedSocket(this.#engine.take(i), this.#options);
       this.#engine.arrived();
       this.#track(socket, bucket, true);
-      handlers.connection?.(socket, flow);
+      this.#definition.connection?.(socket, flow);
     }
   }
 

@@ -20,6 +20,8 @@ export interface ContextParts {
   readonly allCounters: ArrayBuffer;
   /** All workers, as they are now. */
   placements(): readonly WorkerPlacement[];
+  /** Sends a message to the main thread. */
+  post(message: unknown): void;
 }
 
 export function workerContext(init: WorkerInit, parts: ContextParts): WorkerContext {
@@ -48,6 +50,7 @@ export function workerContext(init: WorkerInit, parts: ContextParts): WorkerCont
         throw new RssError('ERR_RSS_STATE', 'the worker has no "datagrams"');
       return datagrams;
     },
+    post: (message) => parts.post(message),
     stats() {
       const placements = parts.placements();
       return readStats(allCounters, placements, config.bucketMap, bucketOwners(placements));

@@ -2,12 +2,14 @@
 import type { Socket } from 'node:net';
 
 import { argumentTypeError, argumentValueError } from '../errors.js';
+import { checkTable } from '../option-table.js';
 import type { RssConfig } from '../rss/config.js';
 import type { Flow } from '../rss/hash.js';
 import type { ServerAddress } from '../server/messages.js';
 import type { ServerStats } from '../server/stats.js';
 import type { Steering } from '../socket/listen.js';
 import { checkFunction, checkOptions } from '../validate.js';
+import { type SocketOptions, socketTable } from './accepted-socket.js';
 import type { DatagramBatch } from './datagram-batch.js';
 import type { DatagramReplies } from './datagram-replies.js';
 import type { Datagrams } from './datagrams.js';
@@ -34,6 +36,8 @@ export interface WorkerContext {
   readonly streams: Streams;
   /** UDP sockets of the worker's own. Their datagrams go to `datagrams` as well. */
   readonly datagrams: Datagrams;
+  /** Sends a structured clone to the main thread, where the server emits 'message'. */
+  post(message: unknown): void;
   /** The counters of the whole server, as server.stats() of the main thread returns them. */
   stats(): ServerStats;
   /** Adds to the bucket's `requests` counter. */
@@ -44,11 +48,10 @@ export interface WorkerContext {
 export interface WorkerDefinition {
   /** Runs before the worker serves. If it fails, the worker ends. */
   start?(context: WorkerContext): void | Promise<void>;
-  /**
-   * An accepted connection, as an ordinary socket: any library works on it. Nagle's delay is off
-   * (TCP_NODELAY).
-   */
+  /** An accepted connection, as an ordinary socket: any library works on it. */
   connection?(socket: Socket, flow: Flow): void;
+  /** How the sockets for `connection` are made. */
+  sockets?: SocketOptions;
   /**
    * Instead of `connection`: connections in batches, which is much faster. perConnection() makes
    * such handlers from handlers for one connection.
@@ -56,6 +59,8 @@ export interface WorkerDefinition {
   stream?: StreamHandlers;
   /** Up to 64 datagrams. The batch and its payloads are valid until the function returns. */
   datagrams?(batch: DatagramBatch, replies: DatagramReplies): void;
+  /** A structured clone of what server.post() has sent. Runs after start(). */
+  message?(message: unknown): void;
   /** Runs when the server closes, after accepting has stopped. End idle connections here. */
   stop?(): void | Promise<void>;
 }
@@ -64,11 +69,12 @@ const marker = Symbol.for('freebsd-rss.worker');
 
 /** Marks the default export of a worker module. Throws TypeError for unknown or wrong members. */
 export function defineWorker(definition: WorkerDefinition): WorkerDefinition {
-  const names = ['start', 'connection', 'datagrams', 'stop'] as const;
-  checkOptions('defineWorker()', definition, [...names, 'stream']);
+  const names = ['start', 'connection', 'datagrams', 'message', 'stop'] as const;
+  checkOptions('defineWorker()', definition, [...names, 'stream', 'sockets']);
   for (const name of names)
     if (definition[name] !== undefined) checkFunction(name, definition[name]);
-  const { connection, stream } = definition;
+  const { connection, stream, sockets } = definition;
+  if (sockets !== undefined) checkTable('sockets', socketTable, sockets);
   if (stream !== undefined) {
     if (connection !== undefined)
       throw argumentValueError('defineWorker() takes "connection" or "stream", not both');

@@ -1,5 +1,6 @@
 // Public exports of 'freebsd-rss/worker', for worker modules.
-export { serveHttp } from '../http.js';
+export { type HttpHandlers, type HttpServer, serveHttp } from '../http.js';
+export type { SocketOptions } from './accepted-socket.js';
 export type { PeerOptions } from './connect.js';
 export type { SocketAddress } from '../native.js';
 export type { DatagramBatch } from './datagram-batch.js';

@@ -70,11 +70,11 @@ export class WorkerRuntime {
         received: memory.received,
         unsent: memory.output.unsent,
       },
-      (count) => this.#sockets.take(count, definition),
+      (count) => this.#sockets.take(count),
       () => datagrams.serve(),
       acceptErrorReporter(init.workerIndex, post),
     );
-    this.#sockets = new NodeSockets(this.#engine, pending, counters, () =>
+    this.#sockets = new NodeSockets(this.#engine, pending, counters, definition, () =>
       this.#finishWhenDrained(),
     );
     const datagrams = new Datagrams(this.#engine, memory, definition, buckets, refusals);
@@ -84,6 +84,7 @@ export class WorkerRuntime {
       counters,
       allCounters,
       placements: () => this.#placements,
+      post: (message) => post({ type: 'message', message }),
     });
   }
 
@@ -106,6 +107,8 @@ export class WorkerRuntime {
       case 'placements':
         this.#placements = message.placements;
         return;
+      case 'message':
+        return this.#definition.message?.(message.message);
       case 'stop-accepting':
         this.#engine.stopAccepting(message.queued);
         return this.#post({ type: 'stopped-accepting' });

@@ -25,6 +25,7 @@ Napi::Value ToJs(Napi::Env env, const RssConfig& config) {
   out.Set("hashAlgorithm", config.algorithm == HashAlgorithm::kNaive ? "naive" : "toeplitz");
   out.Set("hashKey", Napi::Buffer<uint8_t>::Copy(env, config.key.data(), config.key.size()));
   out.Set("hashKeyReadable", config.key_readable);
+  out.Set("tcpHash", config.tcp_4tuple ? "4-tuple" : "2-tuple");
   out.Set("udpHash", config.udp_4tuple ? "4-tuple" : "2-tuple");
   out.Set("bucketMap", ToJs(env, config.bucket_to_cpu));
   return out;
@@ -65,6 +66,7 @@ RssConfig RssConfigFromJs(Napi::Object object) {
                                                                         : HashAlgorithm::kToeplitz;
   auto key = ElementsFromJs<uint8_t>(object.Get("hashKey"));
   if (key.length == config.key.size()) memcpy(config.key.data(), key.data, config.key.size());
+  config.tcp_4tuple = TextFromJs(object.Get("tcpHash")) != "2-tuple";
   config.udp_4tuple = TextFromJs(object.Get("udpHash")) == "4-tuple";
   config.bucket_to_cpu = IntsFromJs(object.Get("bucketMap"));
   if (TextFromJs(object.Get("source")) == "card") config.cards = CardsFromJs(object.Get("card"));

@@ -49,10 +49,21 @@ Steering SteeringFromJs(Napi::Value number) {
   return static_cast<Steering>(IntFromJs(number));
 }
 
+Transport TransportFromJs(Napi::Object options) {
+  return TextFromJs(options.Get("protocol")) == "udp" ? Transport::kUdp : Transport::kTcp;
+}
+
+BufferRequest BuffersFromJs(Napi::Object options) {
+  BufferRequest buffers;
+  buffers.exact.receive = IntFromJs(options.Get("receiveBuffer"));
+  buffers.exact.send = IntFromJs(options.Get("sendBuffer"));
+  buffers.datagram_size = IntFromJs(options.Get("datagramSize"));
+  return buffers;
+}
+
 Result<ListenerOptions> OptionsFromJs(Napi::Object object) {
   ListenerOptions options;
-  options.transport =
-      TextFromJs(object.Get("protocol")) == "udp" ? Transport::kUdp : Transport::kTcp;
+  options.transport = TransportFromJs(object);
   auto address = ParseAddress(TextFromJs(object.Get("host")),
                               static_cast<uint16_t>(IntFromJs(object.Get("port"))));
   if (!address.ok()) return address.failure;
@@ -61,9 +72,7 @@ Result<ListenerOptions> OptionsFromJs(Napi::Object object) {
   options.backlog = IntFromJs(object.Get("backlog"));
   options.unshared = BoolFromJs(object.Get("unshared"));
   options.bind_any = BoolFromJs(object.Get("bindAny"));
-  options.buffers.exact.receive = IntFromJs(object.Get("receiveBuffer"));
-  options.buffers.exact.send = IntFromJs(object.Get("sendBuffer"));
-  options.buffers.datagram_size = IntFromJs(object.Get("datagramSize"));
+  options.buffers = BuffersFromJs(object);
   return options;
 }
 
@@ -79,6 +88,13 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
     members.push_back({bucket, i < domains.size() ? domains[i] : -1});
   }
   return ToJs(env, OpenGroup(*options, SteeringFromJs(info[1]), members));
+}
+
+// adoptListener(fd, options): see lib/native.ts
+Napi::Value AdoptInherited(const Napi::CallbackInfo& info) {
+  Napi::Object options = info[1].As<Napi::Object>();
+  return ToJs(info.Env(), AdoptListener(IntFromJs(info[0]), TransportFromJs(options),
+                                        BuffersFromJs(options)));
 }
 
 // dualStackGroups(steering)
@@ -131,6 +147,7 @@ Napi::Value Attach(const Napi::CallbackInfo& info) {
 void RegisterSocket(Napi::Env env, Napi::Object exports) {
   RegisterDescriptor(env);
   Export(env, exports, "openGroup", Open);
+  Export(env, exports, "adoptListener", AdoptInherited);
   Export(env, exports, "listenUnix", OpenUnix);
   Export(env, exports, "adoptDescriptor", Adopt);
   Export(env, exports, "dualStackGroups", DualStack);

@@ -7,7 +7,7 @@ namespace rss {
 Flow FlowClassifier::Hash(Transport transport, const SocketAddress& peer,
                           const SocketAddress& local) const {
   bool tcp = transport == Transport::kTcp;
-  bool with_ports = tcp || config_.udp_4tuple;
+  bool with_ports = config_.with_ports(transport);
   uint8_t tuple[kMaxTupleSize];
   size_t size = TupleBytes(peer, local, with_ports, tuple);
   Flow flow;
@@ -20,10 +20,9 @@ Flow FlowClassifier::Hash(Transport transport, const SocketAddress& peer,
 
 Flow FlowClassifier::Classify(Transport transport, const KernelFlow& kernel,
                               const SocketAddress& peer, const SocketAddress& local) const {
-  if (uses_ids()) {
-    int bucket = BucketOf(kernel, local);
-    if (bucket >= 0) return Flow{kernel.flow_id, kernel.hash_type, bucket, true};
-  }
+  bool by_id = uses_ids() && (transport != Transport::kTcp || config_.tcp_4tuple);
+  int bucket = by_id ? BucketOf(kernel, local) : -1;
+  if (bucket >= 0) return Flow{kernel.flow_id, kernel.hash_type, bucket, true};
   return Hash(transport, peer, local);
 }
 

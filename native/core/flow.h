@@ -9,8 +9,6 @@
 
 namespace rss {
 
-enum class Transport { kTcp, kUdp };
-
 // The kernel's view of a flow: IP_FLOWID and IP_FLOWTYPE, by socket option or control message.
 struct KernelFlow {
   uint32_t flow_id = 0;
@@ -46,7 +44,8 @@ class FlowClassifier {
   // flows.) Everything else is hashed here as RSS would have hashed it. That includes type 63
   // (OPAQUE), whose flow id may be a card's own hash of addresses and ports (igb), or a queue's
   // number (vtnet), while the kernel's buckets for UDP are by addresses. If the buckets are a
-  // card's, ids of all types are used: the card has chosen the queue by this very id.
+  // card's, ids of all types are used: the card has chosen the queue by this very id. TCP
+  // without ports is always hashed here: no kernel hashes so.
   Flow Classify(Transport transport, const KernelFlow& kernel, const SocketAddress& peer,
                 const SocketAddress& local) const;
 

@@ -10,6 +10,8 @@
 
 namespace rss {
 
+enum class Transport { kTcp, kUdp };
+
 constexpr int kMaxBits = 7;  // RSS_MAXBITS: at most 128 buckets
 constexpr int kMaxRssCpus = 64;                 // RSS_MAXCPUS
 constexpr int kMaxVirtualCpus = 1 << kMaxBits;  // a virtual configuration may use a bucket per CPU
@@ -37,7 +39,12 @@ struct RssConfig {
   int max_cpus = kMaxRssCpus;
   int base_cpu = 0;
   int debug = 0;
+  bool tcp_4tuple = true;  // false: a server wants a client's connections on one worker
   bool udp_4tuple = false;
+  // Whether ports are hashed.
+  bool with_ports(Transport transport) const {
+    return transport == Transport::kTcp ? tcp_4tuple : udp_4tuple;
+  }
   std::vector<int> bucket_to_cpu;
 
   bool has_card() const { return !cards.empty(); }

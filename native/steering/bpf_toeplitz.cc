@@ -5,8 +5,7 @@ namespace rss {
 namespace {
 
 BpfProgram Program(const ProgramInput& input) {
-  bool with_ports = input.transport == Transport::kTcp || input.config.udp_4tuple;
-  return ToeplitzProgram(input.config, with_ports, input.listeners);
+  return ToeplitzProgram(input.config, input.config.with_ports(input.transport), input.listeners);
 }
 
 }  // namespace

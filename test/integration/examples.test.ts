@@ -1,24 +1,23 @@
 // The small examples do what their first comment says.
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
+import http from 'node:http';
 import net from 'node:net';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { after, it } from 'node:test';
+import { text } from 'node:stream/consumers';
+import { describe, it } from 'node:test';
 import tls from 'node:tls';
 
+import { certificate } from '../helpers/certificate.js';
 import { skipWithout } from '../helpers/features.js';
-import { until } from '../helpers/wait.js';
-
-const folder = mkdtempSync(path.join(tmpdir(), 'rss-examples-'));
-after(() => rmSync(folder, { recursive: true }));
+import { inParallel, randomLoopback } from '../helpers/net.js';
+import { soon, until } from '../helpers/wait.js';
 
 /** Runs an example on a free port; returns the port, and a function that ends it. */
 async function example(name: string, ...args: string[]) {
-  const main = `dist/examples/${name}/main.js`;
+  const main = `dist/examples/${name}${name.includes('/') ? '' : '/main'}.js`;
   const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
@@ -26,6 +25,8 @@ async function example(name: string, ...args: string[]) {
   const port = Number(/:(\d+)/.exec(output)![1]);
   return {
     port,
+    child,
+    output: () => output,
     async end() {
       child.kill('SIGTERM');
       const [code] = (await once(child, 'close')) as [number];
@@ -96,29 +97,117 @@ it('proxy passes on', async () => {
   target.close();
 });
 
-it('tls echoes', { skip: skipWithout('openssl') }, async () => {
-  const key = path.join(folder, 'key.pem');
-  const cert = path.join(folder, 'cert.pem');
-  const request = [
-    'req',
-    '-x509',
-    '-newkey',
-    'rsa:2048',
-    '-nodes',
-    '-days',
-    '1',
-    '-subj',
-    '/CN=rss',
-  ];
-  execFileSync('openssl', [...request, '-keyout', key, '-out', cert], { stdio: 'ignore' });
-  const { port, end } = await example('tls', key, cert, '0');
-  const clients = Array.from({ length: 20 }, async (_, i) => {
-    const socket = tls.connect({ port, host: '127.0.0.1', rejectUnauthorized: false });
-    socket.write(`secret ${i}`);
-    const [answer] = (await once(socket, 'data')) as [Buffer];
-    assert.equal(answer.toString(), `secret ${i}`);
-    socket.destroy();
+it(
+  'tls echoes, and resumes the sessions of any worker',
+  { skip: skipWithout('openssl') },
+  async () => {
+    const { keyFile, certFile } = certificate();
+    const { port, end } = await example('tls', keyFile, certFile, '0');
+    let session: Buffer | undefined;
+    for (let i = 0; i <= 20; i++) {
+      const options = { port, host: '127.0.0.1', localAddress: randomLoopback() };
+      const socket = tls.connect({ ...options, rejectUnauthorized: false, session });
+      const ticket = once(socket, 'session', soon());
+      socket.write(`secret ${i}`);
+      const [answer] = (await once(socket, 'data', soon())) as [Buffer];
+      assert.equal(answer.toString(), `secret ${i}`);
+      assert.equal(socket.isSessionReused(), i > 0, `connection ${i}`);
+      [session] = (await ticket) as [Buffer];
+      socket.destroy();
+    }
+    await end();
+  },
+);
+
+it('counter: workers count in the same memory', async () => {
+  const { port, end } = await example('counter', '0');
+  const answers = await inParallel(30, 5, async () => {
+    const options = { port, host: '127.0.0.1', localAddress: randomLoopback(), agent: false };
+    const [response] = await once(http.get(options), 'response', soon());
+    return text(response as http.IncomingMessage);
   });
-  await Promise.all(clients);
+  const numbers = answers.map((answer) => Number(/^request (\d+)\n$/.exec(answer)![1]));
+  assert.deepEqual(
+    numbers.sort((a, b) => a - b),
+    Array.from({ length: 30 }, (_, i) => i + 1),
+  );
   await end();
+});
+
+it('statistics: what workers have measured is merged', async () => {
+  const { port, child, output, end } = await example('statistics', '0');
+  const get = async () => (await fetch(`http://127.0.0.1:${port}/`)).text();
+  for (let i = 0; i < 10; i++) assert.equal(await get(), 'hello\n');
+  child.kill('SIGUSR2');
+  while (!output().includes('99 %')) await once(child.stdout, 'data', soon());
+  assert.match(output(), /^\d+ requests, median \d+ us, 99 % within \d+ us$/m);
+  await get();
+  assert.match(await end(), /^11 requests, /m);
+});
+
+for (const [name, ...args] of [
+  ['tutorial/step1-net'],
+  ['tutorial', '2'],
+  ['tutorial', '3'],
+  ['tutorial', '4'],
+  ['tutorial', '5'],
+])
+  it(`${name} ${args.join('')}: answers lines with their lengths`, async () => {
+    const { port, end } = await example(name!, ...args, '0');
+    const socket = net.connect(port, 'localhost');
+    let answer = '';
+    socket.on('data', (bytes) => (answer += bytes.toString()));
+    const answered = async (wanted: string) => {
+      while (answer.length < wanted.length) await once(socket, 'data', soon());
+      assert.equal(answer, wanted);
+    };
+    socket.write('one\n\nthree\nincom');
+    await answered('3\n0\n5\n');
+    socket.write(`plete\n${'x'.repeat(1234)}\n${'y'.repeat(100_000)}\n`);
+    await answered('3\n0\n5\n10\n1234\n100000\n');
+    socket.end();
+    await once(socket, 'close', soon());
+    await end();
+  });
+
+describe('command lines of the examples', () => {
+  const run = (name: string, ...args: string[]) =>
+    spawnSync(process.execPath, [`dist/examples/${name}.js`, ...args], { encoding: 'utf8' });
+  const names = readdirSync('dist/examples').filter((name) =>
+    existsSync(`dist/examples/${name}/main.js`),
+  );
+
+  for (const name of [...names.map((one) => `${one}/main`), 'tutorial/step1-net'])
+    it(`${name} -h`, () => {
+      const { status, stdout, stderr } = run(name, '-h');
+      assert.deepEqual([status, stderr], [0, '']);
+      assert.match(
+        stdout,
+        name === 'memcached/main' ? /-p, --port/ : /^usage: node dist\/examples/,
+      );
+    });
+
+  const wrong: [string, string[], RegExp][] = [
+    ['http/main', ['80a'], /a port must be a number from 0 to 65535, not "80a"/],
+    ['echo/main', ['65536'], /a port must be .*"65536"/],
+    ['echo/main', ['0', '127.0.0.1', 'words'], /usage: .*batches\|lines/],
+    ['udp-echo/main', ['-1'], /a port must be .*"-1"/],
+    ['upgrade/main', ['x'], /a port must be .*"x"/],
+    ['counter/main', ['x'], /a port must be .*"x"/],
+    ['statistics/main', ['x'], /a port must be .*"x"/],
+    ['tutorial/main', [], /usage: .*2\|3\|4\|5/],
+    ['tutorial/main', ['6'], /usage: .*2\|3\|4\|5/],
+    ['tutorial/step1-net', ['x'], /a port must be .*"x"/],
+    ['proxy/main', [], /usage: .*TARGET_PORT/],
+    ['proxy/main', ['http'], /a port must be .*"http"/],
+    ['tls/main', ['no-key.pem', 'no-cert.pem'], /there is no no-key.pem.*openssl req -x509/],
+    ['memcached/main', ['-p', 'x'], /^memcached: -p must be a number/],
+  ];
+  for (const [name, args, message] of wrong)
+    it(`${[name, ...args].join(' ')}: one line, status 64`, () => {
+      const { status, stdout, stderr } = run(name, ...args);
+      assert.deepEqual([status, stdout], [64, '']);
+      assert.match(stderr, message);
+      if (name !== 'memcached/main') assert.match(stderr, /^.*\n$/);
+    });
 });

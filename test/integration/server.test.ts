@@ -5,7 +5,7 @@ import net from 'node:net';
 import { describe, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 
-import { createServer, openListener, type ServerOptions } from 'freebsd-rss';
+import { createServer, Listener, openListener, type ServerOptions, ShmSegment } from 'freebsd-rss';
 
 import { skipWithout } from '../helpers/features.js';
 
@@ -280,7 +280,16 @@ describe('options', () => {
     [{ tcp: { forward: true } as never }, /unknown option "forward"/, 'ERR_INVALID_ARG_VALUE'],
     [{ tcp: { port: 65536 } }, /"port" must be .*65535, got 65536/, 'ERR_OUT_OF_RANGE'],
     [{ tcp: { port: '80' as never } }, /"port" must be a number, got '80'/, 'ERR_INVALID_ARG_TYPE'],
-    [{ tcp: { host: 'localhost' } }, /"host" must be an IP address/, 'ERR_INVALID_ARG_VALUE'],
+    [
+      { tcp: { host: 'a b' } },
+      /"host" must be an IP address or a host name/,
+      'ERR_INVALID_ARG_VALUE',
+    ],
+    [{ tcp: { host: '[a]:1' } }, /"host" must be an IP address/, 'ERR_INVALID_ARG_VALUE'],
+    [{ tcp: { host: 'a:65536' } }, /"host" must be .*65535/, 'ERR_OUT_OF_RANGE'],
+    [{ tcp: { fd: 3, port: 1 } }, /"fd" or "host" and "port"/, 'ERR_INVALID_ARG_VALUE'],
+    [{ udp: { fd: [] } }, /"fd" must be a descriptor/, 'ERR_INVALID_ARG_TYPE'],
+    [{ tcp: { hash: 'address' as never } }, /"hash" must be one of/, 'ERR_INVALID_ARG_VALUE'],
     [{ tcp: { host: [] } }, /"host" must be/, 'ERR_INVALID_ARG_TYPE'],
     [{ tcp: { backlog: 0 } }, /"backlog"/, 'ERR_OUT_OF_RANGE'],
     [{ workers: 0 }, /"workers" must be an integer from 1 to 128/, 'ERR_OUT_OF_RANGE'],
@@ -329,5 +338,28 @@ describe('options', () => {
     assert.throws(() => server.close({ timeout: -1 }), { code: 'ERR_OUT_OF_RANGE' });
     await assert.rejects(server.terminateWorker(0), { code: 'ERR_RSS_STATE' });
     assert.throws(() => server.stats(), { code: 'ERR_RSS_STATE' });
+    assert.throws(() => createServer({ worker, tcp: 5 as never }), {
+      message: '"tcp" must be an object, got 5',
+    });
+    assert.throws(() => new (ShmSegment as unknown as new () => unknown)(), {
+      name: 'TypeError',
+      message: 'ShmSegment cannot be constructed; use ShmSegment.create() or ShmSegment.open()',
+    });
+    assert.throws(() => new (Listener as unknown as new () => unknown)(), {
+      message: 'Listener cannot be constructed; use openListener()',
+    });
+  });
+
+  it('says what rebalance() wants, and that a closed server does not listen again', async () => {
+    const server = await createServer({ worker, tcp: {}, buckets: 4, workers: 1 }).listen();
+    assert.throws(() => server.rebalance([0]), {
+      code: 'ERR_INVALID_ARG_TYPE',
+      message: '"owners" must be an array of 4 workers, one for each bucket, got [ 0 ]',
+    });
+    await server.close();
+    await assert.rejects(server.listen(), {
+      code: 'ERR_RSS_STATE',
+      message: 'listen() is not possible: the server is closed',
+    });
   });
 });

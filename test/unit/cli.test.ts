@@ -1,6 +1,7 @@
 // The freebsd-rss command: what it computes, what it judges, and how it takes its options.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 
 import {
@@ -49,7 +50,14 @@ describe('freebsd-rss', () => {
     [['learn', '10.0.0.1'], /one address and port/],
     [['load', '--sources', '/none', 'udp://127.0.0.1:9'], /ENOENT.*\/none/],
     [['load', '--sources', 'package.json', 'udp://127.0.0.1:9'], /is no IP address/],
-    [['hash', '10.0.0.1'], /a source and a destination/],
+    [
+      ['hash', '10.0.0.1'],
+      /a source and a destination: freebsd-rss hash .*\nTry freebsd-rss hash --h/,
+    ],
+    [['load'], /takes the URL of a server, .*: freebsd-rss load udp:/],
+    [['top'], /takes the path of an admin socket or the id of a process/],
+    [['top', '99999999'], /there is no process 99999999/],
+    [['info', '--listen', `${'a'.repeat(64)}.invalid`], /--listen: getaddrinfo/],
     [['hash', '10.0.0.1', '10.0.0.300'], /"10.0.0.300" is no IP address/],
     [['hash', '--key', 'abc', '10.0.0.1', '10.0.0.2'], /40 bytes/],
     [['hash', '--buckets', '3', '10.0.0.1', '10.0.0.2'], /power of two/],
@@ -67,6 +75,12 @@ describe('freebsd-rss', () => {
       assert.match(stderr, message);
       assert.equal(stdout, '');
     });
+
+  it('--version prints the version of the package', () => {
+    const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+    for (const option of ['--version', '-V'])
+      assert.equal(command(option).stdout, `freebsd-rss ${version}\n`);
+  });
 
   it('info, hash, flows and doctor print JSON that says the same', () => {
     const { configuration: found, steering } = JSON.parse(command('info', '--json').stdout);

@@ -117,6 +117,13 @@ it('docs/cli.md shows what the command prints', () => {
   assert.equal(compared, 2);
 });
 
+it('docs/api.md is what the sources export', () => {
+  const { status, stderr } = spawnSync(process.execPath, ['scripts/api-doc.mjs', '--check'], {
+    encoding: 'utf8',
+  });
+  assert.equal(status, 0, stderr);
+});
+
 it('the README has at most 150 lines', () => {
   assert.ok(readFileSync('README.md', 'utf8').split('\n').length <= 150);
 });
@@ -145,7 +152,8 @@ it('README.md: the first server compiles, starts and answers', async (t) => {
   const { scripts: own } = JSON.parse(packageJson!) as { scripts: { start: string } };
   const [command, ...args] = own.start.split(' ');
   assert.equal(command, 'node');
-  const server = spawn(process.execPath, [...args, '0'], { cwd: project });
+  const env = { ...process.env, PORT: '0' };
+  const server = spawn(process.execPath, args, { cwd: project, env });
   const exited = once(server, 'exit');
   const [line] = (await once(createInterface(server.stdout), 'line')) as [string];
   const [url] = /http:\S+\//.exec(line)!;

@@ -204,13 +204,15 @@ const rows: Record<string, Row> = {
 const plan = [0, 1, 2, 3].map((n) => ({ workerIndex: n, cpu: n, buckets: [n, n + 4] }));
 const bucketOwners = [0, 1, 2, 3, 0, 1, 2, 3];
 
+const usual = { receivingCpus: [], pinned: true, inherited: false, tcpHash: '4-tuple' } as const;
+
 interface Request extends Partial<SteeringHost> {
   steering?: Steering;
 }
 
 function choose(name: string, { steering, ...host }: Request = {}) {
   const capabilities = rows[name]!.record;
-  const about = { capabilities, placements: plan, receivingCpus: [], pinned: true, ...host };
+  const about = { ...usual, capabilities, placements: plan, ...host };
   const { mode, reason } = chooseSteering(steering ?? 'auto', about);
   return { steering: mode.name, mode, reason };
 }
@@ -249,8 +251,34 @@ describe('what a kernel gets by default', () => {
 
   it('a system without support is ENOTSUP', () => {
     const stub = record({ platform: 'stub' });
-    const host = { capabilities: stub, placements: plan, receivingCpus: [], pinned: true };
+    const host = { ...usual, capabilities: stub, placements: plan };
     assert.throws(() => chooseSteering('auto', host), { code: 'ENOTSUP' });
+  });
+});
+
+describe('what an option asks for', () => {
+  it('client addresses: a hash of them, and hand-off', () => {
+    const receivingCpus = [0, 1, 2, 3];
+    const choice = choose('Linux', { receivingCpus, tcpHash: '2-tuple' });
+    assert.equal(choice.steering, 'bpf-toeplitz');
+    assert.match(choice.reason, /not bpf-cpu \(it does not look at addresses\)/);
+    assert.throws(() => choose('Linux', { steering: 'bpf-cpu', tcpHash: '2-tuple' }), {
+      code: 'ENOTSUP',
+    });
+    const config = { source: 'virtual', tcpHash: '2-tuple' } as RssConfig;
+    for (const name of ['bpf-toeplitz', 'reuseport-lb', 'listen-bucket', 'single'] as const)
+      assert.equal(decideHandoff('auto', steeringMode(name), config), true);
+    assert.throws(() => decideHandoff('never', choice.mode, config), /"handoff" cannot be 'never'/);
+  });
+
+  it('inherited sockets: one listener', () => {
+    for (const kernel of Object.keys(rows)) {
+      assert.equal(choose(kernel, { inherited: true }).steering, 'single');
+      assert.throws(
+        () => choose(kernel, { inherited: true, steering: 'reuseport-lb' }),
+        /"steering" must be 'single' with "fd"/,
+      );
+    }
   });
 });
 

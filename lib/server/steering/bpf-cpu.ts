@@ -20,7 +20,8 @@ export const bpfCpu: SteeringMode = {
     followsOwners: false,
     table: (_owners, placements) => cpuTable(placements, Math.max(...affinity.process()) + 1),
   },
-  judge({ capabilities: can, placements, pinned, receivingCpus, receivingUnknown }) {
+  judge({ capabilities: can, placements, pinned, receivingCpus, receivingUnknown, tcpHash }) {
+    if (tcpHash === '2-tuple') return unusable('it does not look at addresses');
     if (!can.reusePortBpf.available) return missing('SO_ATTACH_REUSEPORT_CBPF', can.reusePortBpf);
     const cpus = placements.map(({ cpu }) => cpu);
     if (new Set(cpus).size < cpus.length) return unusable('several workers share a CPU');

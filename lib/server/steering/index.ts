@@ -38,6 +38,7 @@ export function steeringMode(name: Steering): SteeringMode {
 export function chooseSteering(wanted: Steering | 'auto', host: SteeringHost): SteeringChoice {
   const { platform } = host.capabilities;
   if (platform === 'stub') throw unsupported('listen', 'freebsd-rss serves FreeBSD and Linux');
+  if (host.inherited) return inheritedSteering(wanted);
   if (wanted !== 'auto') {
     const mode = steeringMode(wanted);
     const { usable, reason } = mode.judge(host);
@@ -63,11 +64,21 @@ export function decideForward(wanted: Forward, mode: SteeringMode, config: RssCo
   return wanted === 'auto' ? mode.handsOff(config) : wanted;
 }
 
+function inheritedSteering(wanted: Steering | 'auto'): SteeringChoice {
+  if (wanted !== 'auto' && wanted !== 'single')
+    throw argumentValueError(`"steering" must be 'single' with "fd", got '${wanted}'`);
+  return { mode: single, reason: 'inherited sockets are served by one worker, which hands off' };
+}
+
 /** Whether connections go to the worker that owns their bucket. */
 export function decideHandoff(wanted: Handoff, mode: SteeringMode, config: RssConfig): boolean {
   if (!mode.bucketChoosesWorker && wanted === 'always')
     throw argumentValueError(
       `"handoff" cannot be 'always' with steering '${mode.name}', which serves flows by CPU`,
     );
+  const { tcpHash } = config;
+  if (tcpHash === '2-tuple' && wanted === 'never')
+    throw argumentValueError(`"handoff" cannot be 'never' with "hash" '2-tuple'`);
+  if (tcpHash === '2-tuple') return true;
   return wanted === 'auto' ? mode.handsOff(config) : wanted === 'always';
 }

@@ -15,6 +15,10 @@ export interface SteeringHost {
   receivingUnknown?: string;
   /** Whether each worker runs on its CPU alone. */
   pinned: boolean;
+  /** Whether the server has inherited sockets, beside which no others can be opened. */
+  inherited: boolean;
+  /** '2-tuple': a client's connections belong to one worker. */
+  tcpHash: RssConfig['tcpHash'];
 }
 
 export interface Verdict {

@@ -4,6 +4,8 @@
 #include <netinet/tcp.h>
 #include <sys/types.h>
 
+#include "platform/posix/inspect.h"
+
 namespace rss {
 namespace {
 
@@ -100,6 +102,29 @@ Result<std::vector<OpenedListener>> OpenGroup(const ListenerOptions& options, St
     if (!status.ok()) return status.failure;
   }
   return group;
+}
+
+Result<OpenedListener> AdoptListener(int fd, Transport transport, const BufferRequest& buffers) {
+  bool tcp = transport == Transport::kTcp;
+  auto kind = InspectIpSocket(fd);
+  if (!kind.ok()) return kind.failure;
+  if (kind.value.transport != transport || kind.value.listening != tcp ||
+      kind.value.address.port() == 0)
+    return MakeFailure(EPROTOTYPE, "getsockopt",
+                       tcp ? "not a TCP socket that listens" : "not a bound UDP socket");
+  auto owned = AdoptDescriptor(fd);
+  if (!owned.ok()) return owned.failure;
+  OpenedListener adopted;
+  adopted.fd = std::move(owned.value);
+  adopted.address = kind.value.address;
+  int flags = fcntl(fd, F_GETFL);
+  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) return LastError("fcntl");
+  if (tcp) {
+    Status status = SetInt(fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
+    if (!status.ok()) return status.failure;
+  }
+  adopted.short_buffers = SizeBuffers(fd, buffers);
+  return adopted;
 }
 
 }  // namespace rss

@@ -39,4 +39,8 @@ struct GroupMember {
 Result<std::vector<OpenedListener>> OpenGroup(const ListenerOptions& options, Steering steering,
                                               const std::vector<GroupMember>& members);
 
+// Takes ownership of a TCP socket that listens, or of a bound UDP socket. EPROTOTYPE for any other;
+// the caller keeps it then.
+Result<OpenedListener> AdoptListener(int fd, Transport transport, const BufferRequest& buffers);
+
 }  // namespace rss

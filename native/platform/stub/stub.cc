@@ -203,6 +203,9 @@ Result<std::vector<OpenedListener>> OpenGroup(const ListenerOptions&, Steering,
                                               const std::vector<GroupMember>&) {
   return Unsupported("socket");
 }
+Result<OpenedListener> AdoptListener(int, Transport, const BufferRequest&) {
+  return Unsupported("getsockopt");
+}
 Result<UniqueFd> AdoptDescriptor(int) {
   return Unsupported("fcntl");
 }
