@@ -72,7 +72,7 @@ export const streamTable = {
   zeroCopyThreshold: thresholdOption,
   checked: flag({
     default: process.env['FREEBSD_RSS_CHECKED'] === '1',
-    otherwise: 'whether the environment has FREEBSD_RSS_CHECKED=1',
+    otherwise: 'false, or true with FREEBSD_RSS_CHECKED=1 in the environment',
   }),
 } satisfies OptionTable<StreamOptions>;
 

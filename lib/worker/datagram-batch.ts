@@ -47,56 +47,55 @@ export class DatagramMemory {
 export class DatagramBatch extends RowBatch {
   /** The memory that holds all payloads, at offset(i) and length(i). */
   readonly bytes: Buffer;
-  readonly #rows: Uint32Array;
   readonly #engine: WorkerEngine;
 
   /** @internal */
   constructor(memory: DatagramMemory, engine: WorkerEngine, refusals: Refusals) {
-    super(refusals);
+    super(memory.rows, refusals);
     this.bytes = memory.slab;
-    this.#rows = memory.rows;
     this.#engine = engine;
   }
 
   /** Where row i's payload begins in `bytes`. */
   offset(i: number): number {
-    return this.has(i) ? this.#rows[i * datagramWords + datagramOffset]! : 0;
+    return this.has(i) ? this.words[i * datagramWords + datagramOffset]! : 0;
   }
 
   /** Bytes of row i's payload. */
   length(i: number): number {
-    return this.has(i) ? this.#rows[i * datagramWords + datagramLength]! : 0;
+    return this.has(i) ? this.words[i * datagramWords + datagramLength]! : 0;
   }
 
   /** True when the datagram was longer than `datagramSize` and has been cut. */
   truncated(i: number): boolean {
     return (
-      this.has(i) && (this.#rows[i * datagramWords + datagramFlags]! & datagramTruncated) !== 0
+      this.has(i) && (this.words[i * datagramWords + datagramFlags]! & datagramTruncated) !== 0
     );
   }
 
   /** The RSS bucket of row i. */
   bucket(i: number): number {
-    return this.has(i) ? this.#rows[i * datagramWords + datagramBucket]! : 0;
+    return this.has(i) ? this.words[i * datagramWords + datagramBucket]! : 0;
   }
 
   /** The flow id of row i: the RSS hash, from the kernel or computed. */
   flowId(i: number): number {
-    return this.has(i) ? this.#rows[i * datagramWords + datagramFlowId]! : 0;
+    return this.has(i) ? this.words[i * datagramWords + datagramFlowId]! : 0;
   }
 
   /** The fields of the packet that the flow id of row i is a hash of. */
   hashType(i: number): HashType {
-    return native.hashTypeName(this.has(i) ? this.#rows[i * datagramWords + datagramHashType]! : 0);
+    return native.hashTypeName(this.has(i) ? this.words[i * datagramWords + datagramHashType]! : 0);
   }
 
   /** The socket of Datagrams.connect() that received row i; 0: a socket of the server. */
   socket(i: number): number {
-    return this.has(i) ? this.#rows[i * datagramWords + datagramSocket]! : 0;
+    return this.has(i) ? this.words[i * datagramWords + datagramSocket]! : 0;
   }
 
   /** A view of the payload; copy it to keep it. */
   payload(i: number): Buffer {
+    if (!this.has(i)) return this.bytes.subarray(0, 0);
     return this.bytes.subarray(this.offset(i), this.offset(i) + this.length(i));
   }
 
@@ -112,7 +111,7 @@ export class DatagramBatch extends RowBatch {
 
   /** For what has no harmless result: throws if there is no row i. */
   #index(i: number): number {
-    if (this.has(i)) return i;
+    if (i >>> 0 === i && this.has(i)) return i;
     if (this.count === 0) return released();
     throw rangeError('i', `an integer from 0 to ${this.count - 1}`, i);
   }

@@ -5,18 +5,27 @@ import type { Refusals } from './refusals.js';
 export abstract class RowBatch {
   /** Number of rows; 0 once the callback has returned. */
   count = 0;
-  readonly #refusals: Refusals;
+  // Methods that are called for each row are short and use no # fields, so V8 inlines them.
+  /** @internal The table. */
+  protected readonly words: Uint32Array;
+  /** @internal */
+  protected readonly refusals: Refusals;
 
   /** @internal */
-  constructor(refusals: Refusals) {
-    this.#refusals = refusals;
+  constructor(words: Uint32Array, refusals: Refusals) {
+    this.words = words;
+    this.refusals = refusals;
   }
 
   /** @internal Whether there is a row i. If not, the call is refused. */
   protected has(i: number): boolean {
-    if (i >>> 0 === i && i < this.count) return true;
+    return i < this.count || this.refuse(i);
+  }
+
+  /** @internal */
+  protected refuse(i: number): false {
     const rows = this.count === 0 ? '(its callback has returned)' : `(0 to ${this.count - 1})`;
-    this.#refusals.add('notInBatch', 'i', `a row of the batch ${rows}`, i);
+    this.refusals.add('notInBatch', 'i', `a row of the batch ${rows}`, i);
     return false;
   }
 }

@@ -74,35 +74,31 @@ export class StreamMemory implements StreamEngineViews {
 export class StreamBatch extends RowBatch {
   /** The memory that holds all input, at offset(i) and length(i). */
   readonly bytes: Buffer;
-  readonly #rows: Uint32Array;
-  readonly #refusals: Refusals;
 
   /** @internal */
   constructor(memory: StreamMemory, refusals: Refusals) {
-    super(refusals);
-    this.#refusals = refusals;
+    super(memory.inputs, refusals);
     this.bytes = memory.slab;
-    this.#rows = memory.inputs;
   }
 
   /** The connection of row i, for StreamOutput. */
   connection(i: number): number {
-    return this.has(i) ? this.#rows[i * inputWords + inputConnection]! : 0;
+    return this.has(i) ? this.words[i * inputWords + inputConnection]! : 0;
   }
 
   /** Where row i's input begins in `bytes`. */
   offset(i: number): number {
-    return this.has(i) ? this.#rows[i * inputWords + inputOffset]! : 0;
+    return this.has(i) ? this.words[i * inputWords + inputOffset]! : 0;
   }
 
   /** Bytes of row i: what was not consumed before, and what has arrived since. */
   length(i: number): number {
-    return this.has(i) ? this.#rows[i * inputWords + inputLength]! : 0;
+    return this.has(i) ? this.words[i * inputWords + inputLength]! : 0;
   }
 
   /** The connection's RSS bucket. */
   bucket(i: number): number {
-    return this.has(i) ? this.#rows[i * inputWords + inputBucket]! : 0;
+    return this.has(i) ? this.words[i * inputWords + inputBucket]! : 0;
   }
 
   /**
@@ -110,11 +106,12 @@ export class StreamBatch extends RowBatch {
    * the server has `allowHalfOpen`, the connection ends once its output has been sent.
    */
   ended(i: number): boolean {
-    return this.has(i) && (this.#rows[i * inputWords + inputFlags]! & inputEnded) !== 0;
+    return this.has(i) && (this.words[i * inputWords + inputFlags]! & inputEnded) !== 0;
   }
 
   /** A view of row i's bytes; copy it to keep it. */
   payload(i: number): Buffer {
+    if (!this.has(i)) return this.bytes.subarray(0, 0);
     return this.bytes.subarray(this.offset(i), this.offset(i) + this.length(i));
   }
 
@@ -125,17 +122,21 @@ export class StreamBatch extends RowBatch {
    * refused, as if it had not been made.
    */
   consume(i: number, bytes: number, needed = 0): void {
-    if (!this.has(i)) return;
+    if (i >>> 0 !== i || i >= this.count) return void this.refuse(i);
     const at = i * inputWords;
-    const rows = this.#rows;
-    const length = rows[at + inputLength]!;
-    if (bytes >>> 0 !== bytes || bytes > length)
-      return this.#refusals.add('overconsumed', 'bytes', `an integer from 0 to ${length}`, bytes);
-    if (!(needed >= 0))
-      return this.#refusals.add('overconsumed', 'needed', 'a number of bytes', needed);
-    rows[at + inputConsumed] = bytes;
+    const { words } = this;
+    const length = words[at + inputLength]!;
+    if (bytes >>> 0 !== bytes || bytes > length || !(needed >= 0))
+      return this.#refuseConsume(length, bytes, needed);
+    words[at + inputConsumed] = bytes;
     // A protocol may announce a length of any size; the row has 32 bits for it.
-    rows[at + inputNeeded] = needed > 0x7fffffff ? 0x7fffffff : needed;
+    words[at + inputNeeded] = needed > 0x7fffffff ? 0x7fffffff : needed;
+  }
+
+  #refuseConsume(length: number, bytes: number, needed: number): void {
+    if (needed >= 0)
+      this.refusals.add('overconsumed', 'bytes', `an integer from 0 to ${length}`, bytes);
+    else this.refusals.add('overconsumed', 'needed', 'a number of bytes', needed);
   }
 
   /**
@@ -150,7 +151,7 @@ export class StreamBatch extends RowBatch {
   unconsumed(): number[] {
     const connections = [];
     for (let i = 0; i < this.count; i++)
-      if (this.#rows[i * inputWords + inputConsumed] === inputUntouched)
+      if (this.words[i * inputWords + inputConsumed] === inputUntouched)
         connections.push(this.connection(i));
     return connections;
   }
@@ -158,22 +159,19 @@ export class StreamBatch extends RowBatch {
 
 /** Marks that output has reached, or never will. Valid until the `completed` callback returns. */
 export class CompletedBatch extends RowBatch {
-  readonly #rows: Uint32Array;
-
   /** @internal */
   constructor(memory: StreamMemory, refusals: Refusals) {
-    super(refusals);
-    this.#rows = memory.completed;
+    super(memory.completed, refusals);
   }
 
   /** The token that StreamOutput.mark() was given. */
   token(i: number): number {
-    return this.has(i) ? this.#rows[i * completedWords + completedToken]! : 0;
+    return this.has(i) ? this.words[i * completedWords + completedToken]! : 0;
   }
 
   /** False when the connection has ended before the mark was reached. */
   done(i: number): boolean {
-    return this.has(i) && (this.#rows[i * completedWords + completedFlags]! & completedDone) !== 0;
+    return this.has(i) && (this.words[i * completedWords + completedFlags]! & completedDone) !== 0;
   }
 
   /**
@@ -182,7 +180,7 @@ export class CompletedBatch extends RowBatch {
    */
   reusable(i: number): boolean {
     return (
-      this.has(i) && (this.#rows[i * completedWords + completedFlags]! & completedReusable) !== 0
+      this.has(i) && (this.words[i * completedWords + completedFlags]! & completedReusable) !== 0
     );
   }
 
@@ -193,7 +191,7 @@ export class CompletedBatch extends RowBatch {
       const token = this.token(i);
       if (token >= firstOwnToken) own(token, this.done(i), this.reusable(i));
       else
-        this.#rows.copyWithin(
+        this.words.copyWithin(
           kept++ * completedWords,
           i * completedWords,
           (i + 1) * completedWords,

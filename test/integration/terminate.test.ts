@@ -24,11 +24,13 @@ const calls = {
   toeplitz: 'rss.toeplitz(key, key)',
   workerEngine: `new native.WorkerEngine(
     { table: workerData.table, worker: 0, handOff: false, forward: false, countMisdirected: true,
-      counters: new Float64Array(native.contract.counterStride), stride: 128, cellSize: 128 },
+      counters: new Float64Array(native.contract.counterStride),
+      refusals: new Float64Array(native.contract.refusalNames.length),
+      stride: 128, cellSize: 128 },
     { slab: new Uint8Array(128 * native.contract.datagramBatch), replySlab: new Uint8Array(128),
       connections: new Uint32Array(4),
       datagrams: new Uint32Array(8 * native.contract.datagramBatch),
-      replies: new Uint32Array(4), pending: new Uint32Array(1) },
+      replies: new Uint32Array(4), received: new Uint32Array(1), unsent: new Uint32Array(1) },
     () => {}, () => {}, () => {},
   ).close()`,
 };
