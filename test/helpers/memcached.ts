@@ -146,10 +146,12 @@ export class RawClient {
   /** Everything up to and including `last`, or up to the end if the server closes first. */
   async until(last: string): Promise<string> {
     const marker = Buffer.from(last, 'latin1');
-    for (let searched = 0; ; searched = Math.max(0, this.#length - marker.length + 1)) {
+    let searched = 0;
+    for (;;) {
       const at = this.#buffer.subarray(0, this.#length).indexOf(marker, searched);
       if (at >= 0) return this.#take(at + marker.length);
       if (this.#ended) return `${this.#take(this.#length)}<closed>`;
+      searched = Math.max(0, this.#length - marker.length + 1);
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }
   }
