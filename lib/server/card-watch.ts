@@ -10,8 +10,9 @@ import { KeyLearner, mostSamples, type ObservedFlow } from '../rss/key-learner.j
 import { addressWords, tupleWords } from '../rss/tuple.js';
 
 const rereadEveryMs = 60_000;
-/** A flow may take the learner 0.1 s, so it learns from one at a time. */
 const turnEveryMs = 250;
+/** A flow may take the learner 0.1 s. After this time, other flows wait for the next turn. */
+const learnForMs = 20;
 
 /** What the watch reads, and what follows from it. */
 export interface WatchedCard {
@@ -100,14 +101,18 @@ export class CardWatch {
     for (const timer of this.#timers) clearInterval(timer);
   }
 
-  /** Takes what has been sampled, and learns from one flow. */
+  /** Takes what has been sampled, and learns from some flows. */
   turn(): void {
     const fresh = this.#server.samples();
     if (this.#seen.length + fresh.length > mostSamples) this.#seen = [];
     this.#seen.push(...fresh);
     if (this.#card.opaque === 'hash') this.#waiting.push(...fresh);
-    const flow = this.#waiting.shift();
-    if (flow !== undefined) this.#learn(flow);
+    const end = performance.now() + learnForMs;
+    do {
+      const flow = this.#waiting.shift();
+      if (flow === undefined) break;
+      this.#learn(flow);
+    } while (performance.now() < end);
     this.#judge();
   }
 

@@ -14,8 +14,8 @@ export interface PeerOptions {
    */
   host?: string;
   /**
-   * Choose the source port so that packets of the peer fall into this RSS bucket. On a host whose
-   * card and kernel do RSS, packets of a bucket that this worker owns are received on its CPU.
+   * Choose the source port so that packets of the peer fall into this RSS bucket. Where buckets are
+   * the kernel's or a card's, packets of a bucket that this worker owns are received on its CPU.
    */
   bucket?: number;
   /** An IP address of this host. */

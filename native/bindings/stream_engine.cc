@@ -178,7 +178,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
   Napi::Value ConnectTcp(const Napi::CallbackInfo& info) {
     auto how = ConnectingFromJs(Transport::kTcp, info[0]);
     if (!how.ok()) return ToJs(info.Env(), how.failure);
-    return ToJs(info.Env(), engine_->Connect(rss::Connect(*how, &engine_->predictor()), false));
+    return ToJs(info.Env(), engine_->Connect(*how));
   }
   Napi::Value ConnectUnix(const Napi::CallbackInfo& info) {
     return ToJs(info.Env(), engine_->Connect(rss::ConnectUnix(TextFromJs(info[0])), true));

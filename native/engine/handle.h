@@ -26,6 +26,14 @@ class Handle {
   // The caller's uv_*_init() has succeeded, so libuv must close the handle.
   void set_initialized() { initialized_ = true; }
 
+  // Closes the handle and begins another one.
+  void Renew(void* owner) {
+    Close();
+    handle_ = new H;
+    handle_->data = owner;
+    initialized_ = false;
+  }
+
   void Close() {
     if (handle_ == nullptr) return;
     handle_->data = nullptr;

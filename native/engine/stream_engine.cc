@@ -101,11 +101,44 @@ Result<uint32_t> StreamEngine::Connect(Result<UniqueFd> socket, bool is_unix) {
   return c->id;
 }
 
+Result<uint32_t> StreamEngine::Connect(const Connecting& how) {
+  auto id = Connect(rss::Connect(how, &table_->predictor()), false);
+  bool given = how.local.family() != 0 && how.local.port() != 0;
+  if (id.ok() && how.bucket >= 0 && !given && table_->classifier().config().has_card())
+    wanted_[*id].how = how;
+  return id;
+}
+
+// False: the connection is as wanted, or cannot be had.
+bool StreamEngine::TryAnotherPort(StreamConnection* c, const Flow& flow) {
+  auto found = wanted_.find(c->id);
+  if (found == wanted_.end()) return false;
+  Wanted& wanted = found->second;
+  bool elsewhere = flow.from_kernel && flow.bucket != wanted.how.bucket;
+  Result<UniqueFd> socket = MakeFailure(EADDRNOTAVAIL, "connect");
+  // The search for a port begins elsewhere each time.
+  if (elsewhere && ++wanted.tries < kPortTries)
+    socket = rss::Connect(wanted.how, &table_->predictor());
+  if (!socket.ok()) {
+    wanted_.erase(found);
+    return false;
+  }
+  c->poll.Renew(c);
+  c->fd = std::move(*socket);
+  c->events = 0;
+  int error = uv_poll_init(loop_, c->poll.get(), c->fd.get());
+  if (error != 0) {
+    Remove(c, error);
+    return true;
+  }
+  c->poll.set_initialized();
+  UpdatePoll(c);
+  return true;
+}
+
 void StreamEngine::OnConnected(StreamConnection* c) {
   int error = ConnectError(c->fd.get());
   if (error != 0) return Remove(c, error);
-  using Phase = StreamConnection::Phase;
-  c->phase = c->phase == Phase::kConnecting ? Phase::kOpen : Phase::kFinishing;
   SocketAddress local, peer;
   Flow flow;
   if (ConnectionAddresses(c->fd.get(), &local, &peer).ok() && local.family() != AF_UNIX) {
@@ -119,6 +152,9 @@ void StreamEngine::OnConnected(StreamConnection* c) {
     if (!table_->predictor().Check(Transport::kTcp, flow, peer, local))
       options_.counters[flow.bucket].mispredicted += 1;
   }
+  if (TryAnotherPort(c, flow)) return;
+  using Phase = StreamConnection::Phase;
+  c->phase = c->phase == Phase::kConnecting ? Phase::kOpen : Phase::kFinishing;
   Touch(c);
   ReportOpened(c, flow);
   SendQueued(c);

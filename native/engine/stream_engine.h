@@ -9,6 +9,7 @@
 
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "core/bucket_table.h"
@@ -21,6 +22,7 @@
 #include "engine/idle_timer.h"
 #include "engine/send_source.h"
 #include "engine/stream_connection.h"
+#include "platform/posix/connect.h"
 #include "platform/posix/stream.h"
 
 namespace rss {
@@ -84,6 +86,7 @@ class StreamEngine final : public ConnectionReceiver,
   static constexpr size_t kMostPaced = 64 * 1024;
   // A lingering connection is closed after this much silence.
   static constexpr uint64_t kLingerMs = 5000;
+  static constexpr int kPortTries = 32;  // for a bucket, through a card
 
   StreamEngine(uv_loop_t* loop, std::shared_ptr<BucketTable> table, const StreamOptions& options,
                StreamSink* sink);
@@ -95,7 +98,9 @@ class StreamEngine final : public ConnectionReceiver,
   bool has_waiting() const override { return false; }
   // Begins to connect. The connection will be reported as opened, or as closed with its error.
   Result<uint32_t> Connect(Result<UniqueFd> socket, bool is_unix);
-  const FlowPredictor& predictor() const { return table_->predictor(); }
+  // The same with TCP. Where a card chooses the bucket, it may choose another one than was asked
+  // for, as long as its key is not known. Then the next source port is tried.
+  Result<uint32_t> Connect(const Connecting& how);
   // Sends output in the order of its rows. Counts and skips those that are refused.
   void Flush(const OutputRow* rows, size_t count);
   // Why Flush() would refuse the row now. An end that has not been reported is no reason.
@@ -208,6 +213,14 @@ class StreamEngine final : public ConnectionReceiver,
   }
   void OnQuiet(uint32_t slot, uint64_t quiet) override;
 
+  bool TryAnotherPort(StreamConnection* c, const Flow& flow);
+
+  // A connection to a bucket, until it is open.
+  struct Wanted {
+    Connecting how;
+    int tries = 0;
+  };
+
   uv_loop_t* loop_;
   std::shared_ptr<BucketTable> table_;
   StreamOptions options_;
@@ -220,6 +233,7 @@ class StreamEngine final : public ConnectionReceiver,
   ConnectionIds ids_;
   std::vector<std::unique_ptr<StreamConnection>> slots_;
   size_t connections_ = 0;
+  std::unordered_map<uint32_t, Wanted> wanted_;  // by the connection's id
 
   size_t rows_ = 0;  // used rows of options_.inputs
   size_t slab_used_ = 0;

@@ -341,6 +341,7 @@ void StreamEngine::Remove(StreamConnection* c, int error) {
   copied_ -= c->output.copied();
   if (IsTimed(c)) idle_timer_.Unwatch();
   --connections_;
+  if (!wanted_.empty()) wanted_.erase(c->id);
   CountClosed(*c);
   slots_[ConnectionIds::SlotOf(c->id)].reset();
   Schedule();

@@ -7,6 +7,7 @@
 #include "core/connection_ids.h"
 #include "core/epochs.h"
 #include "core/flow_predictor.h"
+#include "core/flow_samples.h"
 #include "core/hash_type.h"
 #include "test/check.h"
 
