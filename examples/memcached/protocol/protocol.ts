@@ -50,12 +50,12 @@ export class Protocol {
   constructor(environment: Environment, out: Output) {
     const context = new Context(environment, out);
     const writer = new Writer(context);
-    const arithmetic = new Arithmetic(context);
+    const arithmetic = new Arithmetic(context, writer);
     this.#context = context;
     this.#credentials = environment.credentials;
     this.#retrieval = new Retrieval(context);
     this.#storage = new Storage(context, writer);
-    this.#items = new Items(context, arithmetic);
+    this.#items = new Items(context, writer, arithmetic);
     this.#meta = new Meta(context, writer, arithmetic);
     this.#administration = new Administration(context);
     this.#statistics = new Statistics(context);
@@ -91,14 +91,15 @@ export class Protocol {
     return this.#line(input, start, end, stranger);
   }
 
+  /** Answers an error in place of an answer. */
+  refuse(reason: string): void {
+    this.#context.out.line(`SERVER_ERROR ${reason}`);
+  }
+
   /** Discards the rest of a refused value or line. */
   #swallow(bytes: Buffer, start: number, end: number): number {
     const { session } = this.#context;
-    if (session.swallow !== restOfLine) {
-      const taken = Math.min(session.swallow, end - start);
-      session.swallow -= taken;
-      return taken;
-    }
+    if (session.swallow !== restOfLine) return session.discard(end - start);
     const lineEnd = bytes.subarray(start, end).indexOf(newline);
     if (lineEnd < 0) return end - start;
     session.swallow = 0;

@@ -4,6 +4,8 @@
 export const restOfLine = -1;
 
 export class Session {
+  /** The client speaks the binary protocol. */
+  binary = false;
   /** Bytes that the next request needs at least, from the first unconsumed one on. */
   needed = 1;
   /** Bytes of a refused value that must still be discarded, or restOfLine. */
@@ -20,6 +22,13 @@ export class Session {
 
   /** Whether the session differs from a new one. */
   get pending(): boolean {
-    return this.swallow !== 0 || this.getting || this.authenticated;
+    return this.binary || this.swallow !== 0 || this.getting || this.authenticated;
+  }
+
+  /** Discards what is left of a refused value; returns the bytes taken. */
+  discard(available: number): number {
+    const taken = Math.min(this.swallow, available);
+    this.swallow -= taken;
+    return taken;
   }
 }
