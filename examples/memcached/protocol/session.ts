@@ -17,6 +17,8 @@ export class Session {
   expires = -1;
   /** With -Y: the client has given a right password. */
   authenticated = false;
+  /** Its SASL authentication goes on with a second step. */
+  stepping = false;
   /** Whether the connection must be closed. */
   closing = false;
 

@@ -64,15 +64,16 @@ export class BinaryAuthentication {
 
   #check(): void {
     const { session, count } = this.#context;
-    const { keyText, valueLength } = this.#request;
+    const { command, keyText, valueLength } = this.#request;
+    const expected = command === Opcode.SaslAuth || session.stepping;
     session.authenticated = false;
-    if (keyText === mechanism && valueLength === 0) {
-      // The client sends the value in the next step.
+    session.stepping = command === Opcode.SaslAuth && keyText === mechanism && valueLength === 0;
+    if (session.stepping) {
       this.#answer.texts('', '', Status.AuthContinue);
       return;
     }
     count[counter.auth_cmds]!++;
-    session.authenticated = keyText === mechanism && this.#accepted();
+    session.authenticated = expected && keyText === mechanism && this.#accepted();
     if (session.authenticated) this.#answer.texts('', 'Authenticated');
     else {
       count[counter.auth_errors]!++;

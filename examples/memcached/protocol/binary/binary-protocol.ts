@@ -63,8 +63,11 @@ export class BinaryProtocol {
       session.closing = true;
       return end - start;
     }
-    session.needed = headerSize;
-    if (end - start < headerSize) return 0;
+    session.needed = 1;
+    if (end - start < headerSize) {
+      session.needed = headerSize;
+      return 0;
+    }
     const request = this.#request;
     request.read(input, start, end);
     const error = this.#error();
