@@ -8,6 +8,7 @@ import { Arithmetic } from './arithmetic.js';
 import { authenticate } from './authentication.js';
 import { commandName } from './command-name.js';
 import { Context, type Environment } from './context.js';
+import { dumpItems } from './item-dump.js';
 import { Items } from './items.js';
 import { Meta } from './meta.js';
 import type { Output } from './output.js';
@@ -68,7 +69,8 @@ export class Protocol {
 
   /**
    * Serves the first request of input[start, end). Returns the number of bytes that it took; 0 if
-   * it is not complete, and then session.needed says how many bytes it takes at least.
+   * it is not complete, and then session.needed says how many bytes it takes at least. Also 0 if it
+   * goes on in the next turn: see Session.dump.
    */
   execute(input: Memory, start: number, end: number, session: Session): number {
     const context = this.#context;
@@ -183,6 +185,8 @@ export class Protocol {
       case 'gats':
         if (count < 2) break;
         return this.#retrieval.getAndTouch(name === 'gats');
+      case 'lru_crawler':
+        return dumpItems(this.#context);
       default:
         if (this.#other(name, count)) return request.lineLength;
     }

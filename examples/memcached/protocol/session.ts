@@ -1,5 +1,7 @@
 // The state of one client between two requests.
 
+import type { ItemDump } from './item-dump.js';
+
 /** For Session.swallow: the rest of the line is discarded. */
 export const restOfLine = -1;
 
@@ -15,6 +17,8 @@ export class Session {
   /** Of that get: whether answers carry CAS numbers, and the new expiry, -1 for none. */
   withCas = false;
   expires = -1;
+  /** The dump that the request at the beginning of the input asks for. It goes on with that. */
+  dump: ItemDump | undefined;
   /** With -Y: the client has given a right password. */
   authenticated = false;
   /** Its SASL authentication goes on with a second step. */
@@ -24,7 +28,13 @@ export class Session {
 
   /** Whether the session differs from a new one. */
   get pending(): boolean {
-    return this.binary || this.swallow !== 0 || this.getting || this.authenticated;
+    return (
+      this.binary ||
+      this.swallow !== 0 ||
+      this.getting ||
+      this.authenticated ||
+      this.dump !== undefined
+    );
   }
 
   /** Discards what is left of a refused value; returns the bytes taken. */

@@ -185,6 +185,7 @@ export class StreamClients implements Sink {
       at === end ? ConnectionState.Waiting : ConnectionState.Value,
     );
     if (session.closing) this.#end(connection);
+    else if (session.dump !== undefined) this.#yield(batch, i, at - start);
     else if (at < end && (written >= enoughOutput || requests === this.#requestsPerTurn))
       this.#yield(batch, i, at - start);
     else batch.consume(i, at - start, session.needed);
