@@ -1,4 +1,7 @@
-// Requests and answers of memcached's binary protocol.
+// Requests and answers of memcached's binary protocol, and a client.
+import { once } from 'node:events';
+import net from 'node:net';
+
 import { headerSize } from '../../examples/memcached/protocol/binary/header.js';
 
 export interface BinaryParts {
@@ -76,4 +79,34 @@ export function binaryAnswers(bytes: Buffer): { answers: BinaryAnswer[]; length:
     at = end;
   }
   return { answers, length: at };
+}
+
+const noop = 0x0a;
+
+/** A client that asks, and reads until it has all answers. */
+export class BinaryClient {
+  readonly socket: net.Socket;
+
+  constructor(where: net.NetConnectOpts) {
+    this.socket = net.connect(where);
+  }
+
+  /** Sends the requests and a noop; returns the answers before that of the noop. */
+  async ask(...requests: BinaryParts[]): Promise<BinaryAnswer[]> {
+    this.socket.write(Buffer.concat([...requests, { opcode: noop }].map(binaryRequest)));
+    const found: BinaryAnswer[] = [];
+    let rest = Buffer.alloc(0);
+    for (;;) {
+      const [chunk] = (await once(this.socket, 'data')) as [Buffer];
+      rest = Buffer.concat([rest, chunk]);
+      const { answers, length } = binaryAnswers(rest);
+      rest = rest.subarray(length);
+      found.push(...answers);
+      if (found.at(-1)?.opcode === noop) return found.slice(0, -1);
+    }
+  }
+
+  close(): void {
+    this.socket.destroy();
+  }
 }

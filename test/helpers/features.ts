@@ -37,6 +37,13 @@ const present: Record<string, () => boolean> = {
   // The memcached test suite.
   'memcached-source': () => debianSource('memcached') !== undefined,
   'memcached-tool': () => existsSync(memcachedTool),
+  // Clients of memcached: see .ci/run.
+  node: () => true,
+  'python-clients': () =>
+    spawnSync('build/clients/bin/python', ['-c', 'import bmemcached']).status === 0,
+  'php-memcached': () => spawnSync('php', ['--re', 'memcached']).status === 0,
+  dalli: () => spawnSync('ruby', ['-e', 'require "dalli"']).status === 0,
+  spymemcached: () => existsSync('build/clients/spymemcached.jar'),
   'listen-bucket': () => listenBucket.available,
   'reuseport-lb': () => linux || (reusePortLb.available && !listenBucket.available),
   'bpf-toeplitz': () => reusePortBpf.available,

@@ -4,15 +4,14 @@ import { spawn, spawnSync } from 'node:child_process';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import {
-  type BinaryAnswer,
   binaryAnswers,
+  BinaryClient,
   type BinaryParts,
   binaryRequest,
   words,
@@ -26,33 +25,6 @@ after(() => rmSync(folder, { recursive: true }));
 const main = fileURLToPath(new URL('../../examples/memcached/main.js', import.meta.url));
 const extras = words(0, 0);
 const noop = 0x0a;
-
-class BinaryClient {
-  readonly socket: net.Socket;
-
-  constructor(where: net.NetConnectOpts) {
-    this.socket = net.connect(where);
-  }
-
-  /** Sends the requests and a noop; returns the answers before that of the noop. */
-  async ask(...requests: BinaryParts[]): Promise<BinaryAnswer[]> {
-    this.socket.write(Buffer.concat([...requests, { opcode: noop }].map(binaryRequest)));
-    const found: BinaryAnswer[] = [];
-    let rest = Buffer.alloc(0);
-    for (;;) {
-      const [chunk] = (await once(this.socket, 'data')) as [Buffer];
-      rest = Buffer.concat([rest, chunk]);
-      const { answers, length } = binaryAnswers(rest);
-      rest = rest.subarray(length);
-      found.push(...answers);
-      if (found.at(-1)?.opcode === noop) return found.slice(0, -1);
-    }
-  }
-
-  close(): void {
-    this.socket.destroy();
-  }
-}
 
 describe('the binary protocol', () => {
   it('and text see each other’s items, on connections of their own', async () => {
@@ -233,6 +205,9 @@ describe('lru_crawler', () => {
     assert.equal(lateDump.split('\n').length, dump.split('\n').length);
     assert.match(await late.until('\r\n'), /^VERSION/, 'what follows is answered');
     late.close();
+    const leaving = new RawClient(server.port);
+    leaving.socket.end('lru_crawler metadump all\r\n');
+    assert.equal((await leaving.until('END\r\n')).length, dump.length);
 
     const names = await ask('lru_crawler mgdump hash\r\n', 'EN\r\n');
     const gets = names.split('\r\n').slice(1, -2);

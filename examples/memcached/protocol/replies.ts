@@ -1,4 +1,4 @@
-// Fixed responses of the protocol (memcached's doc/protocol.txt), as bytes.
+// Fixed responses of the text protocol (memcached's doc/protocol.txt), as bytes.
 import { Memory } from '../store/memory.js';
 
 const line = (text: string) => new Memory(Buffer.from(`${text}\r\n`, 'latin1'));
