@@ -14,8 +14,8 @@ import { debianSource } from '../helpers/debian.js';
 import { skipWithout } from '../helpers/features.js';
 
 const files = `
-  00-startup ascii-auth binary binary-get binary-sasl bogus-commands cas chunked-items dash-M dyn-maxbytes evictions expirations
-  flags
+  00-startup ascii-auth binary binary-get binary-sasl bogus-commands cas chunked-items dash-M
+  dyn-maxbytes evictions expirations flags
   flush-all getandtouch getset idle-timeout incrdecr issue_3 issue_14 issue_22 issue_29 issue_41
   issue_42
   issue_61 issue_67 issue_68 issue_70 issue_104 issue_108 issue_152 issue_163 issue_183 issue_192

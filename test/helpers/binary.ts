@@ -81,7 +81,8 @@ export function binaryAnswers(bytes: Buffer): { answers: BinaryAnswer[]; length:
   return { answers, length: at };
 }
 
-const noop = 0x0a;
+/** The noop behind the requests of ask(). */
+const last: BinaryParts = { opcode: 0x0a, opaque: 0xffffffff };
 
 /** A client that asks, and reads until it has all answers. */
 export class BinaryClient {
@@ -93,7 +94,7 @@ export class BinaryClient {
 
   /** Sends the requests and a noop; returns the answers before that of the noop. */
   async ask(...requests: BinaryParts[]): Promise<BinaryAnswer[]> {
-    this.socket.write(Buffer.concat([...requests, { opcode: noop }].map(binaryRequest)));
+    this.socket.write(Buffer.concat([...requests, last].map(binaryRequest)));
     const found: BinaryAnswer[] = [];
     let rest = Buffer.alloc(0);
     for (;;) {
@@ -102,7 +103,7 @@ export class BinaryClient {
       const { answers, length } = binaryAnswers(rest);
       rest = rest.subarray(length);
       found.push(...answers);
-      if (found.at(-1)?.opcode === noop) return found.slice(0, -1);
+      if (found.at(-1)?.opaque === last.opaque) return found.slice(0, -1);
     }
   }
 

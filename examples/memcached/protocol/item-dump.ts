@@ -79,7 +79,7 @@ export class ItemDump {
     else this.#name(context, view.keyLength(item), view.hasBinaryKey(item));
   }
 
-  /** key=<key> exp=<Unix time> la=<Unix time> cas=<number> fetch=<yes|no> cls=<class> size=<bytes> */
+  /** key=<key> exp=<time> la=<time> cas=<number> fetch=<yes|no> cls=<class> size=<bytes> */
   #describe(context: Context, shard: Shard, item: number): void {
     const { out, clock } = context;
     const { view, items } = shard;
@@ -133,8 +133,8 @@ export class ItemDump {
 }
 
 /**
- * lru_crawler metadump|mgdump <class,class|all|hash>. Returns the bytes taken; 0 while the dump goes
- * on in the next turn.
+ * lru_crawler metadump|mgdump <class,class|all|hash>. Returns the bytes taken; 0 while the dump
+ * goes on in the next turn.
  */
 export function dumpItems(context: Context): number {
   const { tokens, out, session, request, slot } = context;
