@@ -145,8 +145,8 @@ test(`${commands} random binary requests`, { skip }, async () => {
       expected.map(version),
       JSON.stringify(requests.map(({ opcode, key }) => [opcode, key])),
     );
-    const names = [...'abcdefgh', ...numbers].join(' ');
-    const line = `get ${names}\r\n`;
+    // Without numbers: memcached may still hold those that another connection has got.
+    const line = `get ${[...'abcdefgh'].join(' ')}\r\n`;
     assert.equal(await ours.text(line), await real.text(line));
   }
   real.close();

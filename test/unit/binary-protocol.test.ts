@@ -76,7 +76,14 @@ function ask(...requests: BinaryParts[]): (Omit<BinaryAnswer, 'cas'> | 'closed')
   const { bytes, closed } = feed([Buffer.concat(requests.map(binaryRequest))]);
   const { answers, length } = binaryAnswers(bytes);
   assert.equal(length, bytes.length);
-  const plain = answers.map(({ cas: _, ...answer }) => answer);
+  const plain = answers.map(({ opcode, status, extras, key, value, opaque }) => ({
+    opcode,
+    status,
+    extras,
+    key,
+    value,
+    opaque,
+  }));
   return closed ? [...plain, 'closed'] : plain;
 }
 
