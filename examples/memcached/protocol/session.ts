@@ -1,5 +1,4 @@
 // The state of one client between two requests.
-
 import type { ItemDump } from './item-dump.js';
 
 /** For Session.swallow: the rest of the line is discarded. */

@@ -128,14 +128,9 @@ export class BinaryRequest {
     return shapeByOpcode[this.opcode] !== undefined;
   }
 
-  /** Whether the lengths of key and extras fit that of the body. */
-  get consistent(): boolean {
-    return this.valueLength >= 0;
-  }
-
-  /** The error of a request whose lengths are wrong, before which its connection ends. */
+  /** The error of a request whose lengths are wrong, after which its connection ends. */
   get lengthError(): Status {
-    if (!this.consistent) return Status.UnknownCommand;
+    if (this.valueLength < 0) return Status.UnknownCommand;
     return this.bodyLength > longestBody ? Status.Invalid : Status.Done;
   }
 
