@@ -27,7 +27,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['scripts/*.mjs'],
-    languageOptions: { globals: { process: true, console: true, URL: true } },
+    files: ['scripts/*.mjs', 'test/**/*.mjs'],
+    languageOptions: { globals: { process: true, console: true, Buffer: true, URL: true } },
   },
 );

@@ -27,7 +27,9 @@ export interface Options {
   flushCommand: boolean;
   debugTime: boolean;
   loopDelay: boolean;
-  protocol: string;
+  protocol: 'auto' | 'ascii' | 'binary';
+  /** -S: clients authenticate by SASL, and speak the binary protocol only. */
+  sasl: boolean;
   prefixDelimiter: string;
   pidFile: string | undefined;
   /** User to become once the ports are bound, if started by root. */
@@ -67,8 +69,9 @@ export const usage = `A memcached-style server on RSS-aware workers.
   -F, --disable-flush-all    refuse the "flush_all" command
   -D CHAR                    character that ends a key's prefix for
                              "stats detail" (default ":")
-  -B, --protocol=NAME        "auto" or "ascii", which are the same here: there
-                             is no binary protocol
+  -S, --enable-sasl          binary protocol alone, with SASL PLAIN against the
+                             users and passwords of -Y
+  -B, --protocol=NAME        "ascii", "binary", or "auto" (default) for both
   -P, --pidfile=FILE         write the process id to this file
   -u, --user=NAME            become this user, when started by root
   -o, --extended=LIST        with commas between them:
@@ -115,6 +118,11 @@ function mode(text: string): number {
   if (!/^0?[0-7]{1,3}$/.test(text))
     throw new UsageError(`-a must be permissions in octal, not "${text}"`);
   return Number.parseInt(text, 8);
+}
+
+function protocol(text: string): Options['protocol'] {
+  if (text === 'auto' || text === 'ascii' || text === 'binary') return text;
+  throw new UsageError(`-B must be "auto", "ascii" or "binary", not "${text}"`);
 }
 
 /** The list of -o. */
@@ -176,7 +184,8 @@ function parse(args: string[]) {
         'enable-shutdown': { type: 'boolean', short: 'A', default: false },
         'disable-flush-all': { type: 'boolean', short: 'F', default: false },
         D: { type: 'string', short: 'D', default: ':' },
-        protocol: { type: 'string', short: 'B', default: 'auto' },
+        'enable-sasl': { type: 'boolean', short: 'S', default: false },
+        protocol: { type: 'string', short: 'B' },
         pidfile: { type: 'string', short: 'P' },
         user: { type: 'string', short: 'u' },
         extended: { type: 'string', short: 'o', multiple: true, default: [] },
@@ -199,6 +208,7 @@ export function parseOptions(args: string[], version: string): Options | string 
   const mostItem = (megabytes * 2 ** 20) / 4;
   const itemSize = values['max-item-size'];
   const unixSocket = values['unix-socket'];
+  const sasl = values['enable-sasl'];
   const udpPort = port('-U', values['udp-port']);
   // As in memcached: with -U alone, TCP has the same port.
   const defaultPort = udpPort === 0 ? '11211' : values['udp-port'];
@@ -218,7 +228,8 @@ export function parseOptions(args: string[], version: string): Options | string 
     credentials: values['auth-file'],
     shutdownCommand: values['enable-shutdown'],
     flushCommand: !values['disable-flush-all'],
-    protocol: values.protocol,
+    protocol: protocol(values.protocol ?? (sasl ? 'binary' : 'auto')),
+    sasl,
     prefixDelimiter: values.D,
     pidFile: values.pidfile,
     user: values.user,
@@ -233,10 +244,11 @@ export function parseOptions(args: string[], version: string): Options | string 
         `-l must be an address or a host name, with or without a port, not "${address}"`,
       );
   if (options.itemSize > mostItem) throw new UsageError('-I must be at most a quarter of -m');
-  if (!['auto', 'ascii'].includes(options.protocol))
-    throw new UsageError(`-B must be "auto" or "ascii", not "${options.protocol}"`);
   if (options.prefixDelimiter.length !== 1) throw new UsageError('-D must be one character');
   if (options.credentials !== undefined && options.udpPort !== 0)
     throw new UsageError('-Y does not go with -U: datagrams cannot authenticate');
+  if (sasl && options.credentials === undefined) throw new UsageError('-S needs -Y');
+  if (sasl && options.protocol !== 'binary')
+    throw new UsageError(`-S needs the binary protocol, not "-B ${options.protocol}"`);
   return options;
 }

@@ -16,6 +16,8 @@ function translate(args: string[]): string[] {
     else if (word === '-o')
       extended.push(...args[++i]!.split(',').filter((option) => !meaningless.test(option)));
     else if (word !== '-C') own.push(word);
+    // In the suite's folder; memcached's own are in SASL's database.
+    if (word === '-S') own.push('-Y', 'users');
   }
   return [...own, '-o', extended.join(',')];
 }

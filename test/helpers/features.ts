@@ -30,9 +30,20 @@ function isLocal(host: string): boolean {
 /** Whether every address of 127/8 belongs to this host. */
 export const loopbackNet = isLocal('127.1.2.3');
 
+/** Debian's place for it. */
+export const memcachedTool = '/usr/share/memcached/scripts/memcached-tool';
+
 const present: Record<string, () => boolean> = {
   // The memcached test suite.
   'memcached-source': () => debianSource('memcached') !== undefined,
+  'memcached-tool': () => existsSync(memcachedTool),
+  // Clients of memcached: see .ci/run.
+  node: () => true,
+  'python-clients': () =>
+    spawnSync('build/clients/bin/python', ['-c', 'import bmemcached']).status === 0,
+  'php-memcached': () => spawnSync('php', ['--re', 'memcached']).status === 0,
+  dalli: () => spawnSync('ruby', ['-e', 'require "dalli"']).status === 0,
+  spymemcached: () => existsSync('build/clients/spymemcached.jar'),
   'listen-bucket': () => listenBucket.available,
   'reuseport-lb': () => linux || (reusePortLb.available && !listenBucket.available),
   'bpf-toeplitz': () => reusePortBpf.available,

@@ -29,28 +29,45 @@ export class Administration {
 
   flushAll(): void {
     const context = this.#context;
-    const { tokens, clock, fields, store } = context;
-    context.count[counter.cmd_flush]!++;
-    if (!context.environment.options.flushCommand) return context.answer(reply.noFlush);
+    const { tokens } = context;
+    if (!this.countFlush()) return context.answer(reply.noFlush);
     const plain = tokens.count === 1 || (tokens.count === 2 && context.noreply);
     const delay = plain ? 0 : tokens.signed(1);
     if (Number.isNaN(delay)) return context.answer(reply.badExptime);
-    const time = delay > 0 ? clock.expires(delay) : clock.now;
+    this.flush(delay);
+    return context.answer(reply.ok);
+  }
+
+  /** Counts a command to flush; false if it is not allowed. */
+  countFlush(): boolean {
+    const { count, environment } = this.#context;
+    count[counter.cmd_flush]!++;
+    return environment.options.flushCommand;
+  }
+
+  /** Removes all items, now or at the time that `exptime` means. */
+  flush(exptime: number): void {
+    const { clock, fields, store } = this.#context;
+    const time = exptime > 0 ? clock.expires(exptime) : clock.now;
     fields[Field.Flushed] = time;
     store.forEach((shard) => {
       if (time <= clock.now) shard.clear();
       else shard.clearAt(time);
     });
-    return context.answer(reply.ok);
   }
 
   verbosity(): void {
     const context = this.#context;
     const level = context.tokens.unsigned(1);
     if (level < 0) return context.answer(reply.badFormat);
-    context.fields[Field.Verbosity] = Math.min(level, mostVerbosity);
-    watch(context.fields);
+    this.setVerbosity(level);
     return context.answer(reply.ok);
+  }
+
+  setVerbosity(level: number): void {
+    const { fields } = this.#context;
+    fields[Field.Verbosity] = Math.min(level, mostVerbosity);
+    watch(fields);
   }
 
   memoryLimit(): void {

@@ -1,8 +1,9 @@
-// Adds to numbers in items, for incr, decr and ma.
+// Adds to numbers in items, or makes them, for incr, decr and ma and the binary protocol.
 import { counter } from '../shared/counters.js';
 import type { Shard } from '../store/shard.js';
 import type { Context } from './context.js';
 import { unsigned64 } from './tokens.js';
+import type { Writer } from './writer.js';
 
 /** Longer values are no numbers. */
 const longestNumber = 1024;
@@ -16,7 +17,7 @@ export const enum Change {
   Exists,
   /** Another worker has changed the item meanwhile. */
   Again,
-  /** ma has made the item. */
+  /** The item has been made. */
   Created,
   /** There is no memory to make it. */
   NoRoom,
@@ -28,17 +29,25 @@ export class Arithmetic {
   uniqueLow = 0;
   /** The item's new expiry; -1 leaves it as it is. */
   expires = -1;
+  /** Expiry of the item that is made when there is none; -1: none is made. */
+  vivify = -1;
+  /** Its number. */
+  initial = 0n;
+  /** Whether its key was given in base64. */
+  binaryKey = false;
   /** Whether a change puts the item, with its old expiry, into the context's facts. */
   describes = false;
   /** The new number. */
   text = '';
   readonly #context: Context;
+  readonly #writer: Writer;
   #oldHigh = 0;
   #oldLow = 0;
   #oldLength = 0;
 
-  constructor(context: Context) {
+  constructor(context: Context, writer: Writer) {
     this.#context = context;
+    this.#writer = writer;
   }
 
   /** Resets the conditions of the last change. */
@@ -46,14 +55,28 @@ export class Arithmetic {
     this.uniqueHigh = 0;
     this.uniqueLow = 0;
     this.expires = -1;
+    this.vivify = -1;
+    this.binaryKey = false;
     this.describes = false;
   }
 
   /**
    * Adds `delta` to the item with the context's key, wrapping at 2^64, or subtracts it, down to 0.
-   * The number is read and written under the lock, and calculated in between.
+   * Or makes the item.
    */
   change(delta: bigint, increment: boolean): Change {
+    for (;;) {
+      let change = this.#change(delta, increment);
+      if (change === Change.NotFound && this.vivify >= 0) change = this.#create();
+      if (change === Change.Again) continue;
+      if (change === Change.NotFound)
+        this.#context.count[increment ? counter.incr_misses : counter.decr_misses]!++;
+      return change;
+    }
+  }
+
+  /** The number is read and written under the lock, and calculated in between. */
+  #change(delta: bigint, increment: boolean): Change {
     const { count, item, shard, scratch } = this.#context;
     for (;;) {
       const refusal = this.#read(shard);
@@ -72,6 +95,23 @@ export class Arithmetic {
       this.text = text;
       return change;
     }
+  }
+
+  /** Makes the item. Again: another worker has made it meanwhile. */
+  #create(): Change {
+    const { item, scratch, shard, key, clock, facts } = this.#context;
+    this.text = this.initial.toString();
+    scratch.bytes.write(this.text, 0, 'latin1');
+    item.flags = 0;
+    item.expires = this.vivify;
+    item.setValue(scratch, 0, this.text.length);
+    return shard.locked(() => {
+      if (shard.find(key, clock.now) !== 0) return Change.Again;
+      const created = this.#writer.create(shard, this.binaryKey);
+      if (created === 0) return Change.NoRoom;
+      facts.take(shard, created, true);
+      return Change.Created;
+    });
   }
 
   /**

@@ -4,7 +4,7 @@ import type { ServerAddress, ServerStats } from 'freebsd-rss';
 import type { Options } from '../options.js';
 import type { Clock } from '../shared/clock.js';
 import type { Connections } from '../shared/connections.js';
-import type { Counters } from '../shared/counters.js';
+import { counter, type Counters } from '../shared/counters.js';
 import type { Credentials } from '../shared/credentials.js';
 import type { PrefixCount, Prefixes } from '../shared/prefixes.js';
 import { Field, type State } from '../shared/state.js';
@@ -105,6 +105,23 @@ export class Context {
   withItem<T>(work: (shard: Shard, item: number) => T): T {
     const { shard } = this;
     return shard.locked(() => work(shard, shard.find(this.key, this.clock.now)));
+  }
+
+  /**
+   * Counts a lookup, and marks the item as read; 0: there is none. `expires` is the item's new
+   * expiry, -1 leaves it as it is. The lock is held.
+   */
+  countLookup(shard: Shard, item: number, expires: number): void {
+    const { count } = this;
+    if (expires < 0) {
+      count[counter.cmd_get]!++;
+      count[item === 0 ? counter.get_misses : counter.get_hits]!++;
+    } else {
+      count[counter.cmd_touch]!++;
+      count[item === 0 ? counter.touch_misses : counter.touch_hits]!++;
+      if (item !== 0) shard.view.setExpires(item, expires);
+    }
+    if (item !== 0) shard.view.touch(item, this.clock.now, true);
   }
 
   /** Counts for the key's prefix, when `stats detail` is on. */

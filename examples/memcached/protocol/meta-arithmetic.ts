@@ -1,23 +1,19 @@
 // ma: adds to the number in an item, or makes it.
-import { counter } from '../shared/counters.js';
 import { type Arithmetic, Change } from './arithmetic.js';
 import { echoes, numberFields } from './meta-answer.js';
 import type { MetaCommand } from './meta-command.js';
 import { Flag } from './meta-flags.js';
 import * as reply from './replies.js';
-import type { Writer } from './writer.js';
 
 /** The largest number of 32 bits. */
 const mostSmall = 0xffffffffn;
 
 export class MetaArithmetic {
   readonly #command: MetaCommand;
-  readonly #writer: Writer;
   readonly #arithmetic: Arithmetic;
 
-  constructor(command: MetaCommand, writer: Writer, arithmetic: Arithmetic) {
+  constructor(command: MetaCommand, arithmetic: Arithmetic) {
     this.#command = command;
-    this.#writer = writer;
     this.#arithmetic = arithmetic;
   }
 
@@ -29,12 +25,7 @@ export class MetaArithmetic {
     if (!increment && flags.mode !== 'D' && flags.mode !== '-')
       return out.line('CLIENT_ERROR invalid mode for ma M token');
     if (flags.opaqueTooLong(tokens)) return out.text(reply.longOpaque);
-    let change: Change;
-    do {
-      change = this.#change(increment);
-      if (change === Change.NotFound && flags.vivify >= 0) change = this.#vivify();
-    } while (change === Change.Again);
-    return this.#answer(change, increment);
+    return this.#answer(this.#change(increment));
   }
 
   #change(increment: boolean): Change {
@@ -43,39 +34,25 @@ export class MetaArithmetic {
     arithmetic.uniqueHigh = flags.uniqueHigh;
     arithmetic.uniqueLow = flags.uniqueLow;
     arithmetic.expires = flags.expires;
+    arithmetic.initial = flags.initial;
+    arithmetic.vivify = flags.vivify;
+    // Of T and N the last one counts.
+    if (flags.vivify >= 0 && flags.isBefore(Flag.Vivify, Flag.Expiry))
+      arithmetic.vivify = flags.expires;
+    arithmetic.binaryKey = flags.binaryKey;
     arithmetic.describes = true;
     const small = flags.delta <= mostSmall;
     const result = small ? arithmetic.changeSmall(Number(flags.delta), increment) : -1;
     if (result >= 0) arithmetic.text = String(result);
     const change = result >= 0 ? Change.Done : arithmetic.change(flags.delta, increment);
     arithmetic.reset();
+    if (change === Change.Created) this.#command.context.facts.expires = 0;
     return change;
   }
 
-  /** Makes the item with the initial number. Again: another worker has made it meanwhile. */
-  #vivify(): Change {
-    const { context, flags } = this.#command;
-    const { item, scratch, shard, key, clock, facts } = context;
-    const text = flags.initial.toString();
-    scratch.bytes.write(text, 0, 'latin1');
-    item.flags = 0;
-    // Of T and N the last one counts.
-    item.expires = flags.isBefore(Flag.Vivify, Flag.Expiry) ? flags.expires : flags.vivify;
-    item.setValue(scratch, 0, text.length);
-    this.#arithmetic.text = text;
-    return shard.locked(() => {
-      if (shard.find(key, clock.now) !== 0) return Change.Again;
-      const created = this.#writer.create(shard, flags.binaryKey);
-      if (created === 0) return Change.NoRoom;
-      facts.take(shard, created, true);
-      facts.expires = 0;
-      return Change.Created;
-    });
-  }
-
-  #answer(change: Change, increment: boolean): void {
+  #answer(change: Change): void {
     const { context, flags, answer } = this.#command;
-    const { out, count, facts } = context;
+    const { out, facts } = context;
     const { text } = this.#arithmetic;
     switch (change) {
       case Change.Exists:
@@ -87,7 +64,6 @@ export class MetaArithmetic {
       case Change.NoRoom:
         return out.text(reply.noMemoryForNewNumber);
       case Change.NotFound:
-        count[increment ? counter.incr_misses : counter.decr_misses]!++;
         return answer.line(reply.codeNotFound, flags, echoes);
       case Change.Done:
         if (flags.quiet) return undefined;

@@ -86,6 +86,6 @@ export class MetaGet {
     if (facts.expires !== view.expires(item)) view.setExpires(item, facts.expires);
     if (facts.wins) view.markWon(item);
     if (!flags.noUpdate) view.touch(item, clock.now, true);
-    if (flags.value) out.value(shard, item);
+    if (flags.value) out.value(shard, item, 2);
   }
 }

@@ -51,7 +51,7 @@ export class MetaSet {
     }
     if (!this.#writer.fits(length)) {
       out.text(reply.tooLarge);
-      this.#writer.refuse(true, length);
+      this.#writer.refuse(true, length + 2);
       return request.lineLength;
     }
     const taken = request.lineLength + length + 2;

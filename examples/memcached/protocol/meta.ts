@@ -10,10 +10,17 @@ import { decodeKey } from './meta-flags.js';
 import { MetaGet } from './meta-get.js';
 import { MetaSet } from './meta-set.js';
 import * as reply from './replies.js';
-import type { Writer } from './writer.js';
+import { Removal, type Writer } from './writer.js';
+
+const removalCodes: Record<Removal, Memory> = {
+  [Removal.Removed]: reply.codeDone,
+  [Removal.NotFound]: reply.codeNotFound,
+  [Removal.Exists]: reply.codeExists,
+};
 
 export class Meta {
   readonly #command: MetaCommand;
+  readonly #writer: Writer;
   readonly #get: MetaGet;
   readonly #set: MetaSet;
   readonly #arithmetic: MetaArithmetic;
@@ -21,9 +28,10 @@ export class Meta {
   constructor(context: Context, writer: Writer, arithmetic: Arithmetic) {
     const command = new MetaCommand(context);
     this.#command = command;
+    this.#writer = writer;
     this.#get = new MetaGet(command, writer);
     this.#set = new MetaSet(command, writer);
-    this.#arithmetic = new MetaArithmetic(command, writer, arithmetic);
+    this.#arithmetic = new MetaArithmetic(command, arithmetic);
   }
 
   /** Returns the bytes taken, 0 if the value is not complete yet. */
@@ -65,26 +73,38 @@ export class Meta {
   #delete(): void {
     const { context, flags, answer } = this.#command;
     if (!this.#command.parseWithOpaque(reply.manyFlags, reply.badFlag)) return;
-    const code = this.#deleteItem();
-    if (code !== reply.codeDone) context.count[counter.delete_misses]!++;
-    else if (!flags.invalidate) context.count[counter.delete_hits]!++;
-    if (code !== reply.codeDone || !flags.quiet) answer.line(code, flags, echoes);
+    const removal = flags.invalidate ? this.#invalidate() : this.#remove();
+    // As in memcached: another CAS number is a miss here.
+    if (removal === Removal.Exists) context.count[counter.delete_misses]!++;
+    if (removal === Removal.Removed && flags.quiet) return;
+    answer.line(removalCodes[removal], flags, echoes);
   }
 
-  /** Deletes the item, or with flag I marks it as stale. */
-  #deleteItem(): Memory {
+  #remove(): Removal {
+    const { flags } = this.#command;
+    const writer = this.#writer;
+    writer.compare = flags.compare;
+    writer.uniqueHigh = flags.uniqueHigh;
+    writer.uniqueLow = flags.uniqueLow;
+    const removal = writer.remove();
+    writer.reset();
+    return removal;
+  }
+
+  /** Flag I: marks the item as stale instead of deleting it. */
+  #invalidate(): Removal {
     const { context, flags } = this.#command;
-    return context.withItem(({ view, items }, item) => {
-      if (item === 0) return reply.codeNotFound;
+    const removal = context.withItem(({ view, items }, item) => {
+      if (item === 0) return Removal.NotFound;
       if (flags.compare && !view.hasCas(item, flags.uniqueHigh, flags.uniqueLow))
-        return reply.codeExists;
-      if (flags.invalidate) {
-        if (flags.expires >= 0) view.setExpires(item, flags.expires);
-        view.invalidate(item);
-        items.renew(item);
-      } else items.remove(item);
-      return reply.codeDone;
+        return Removal.Exists;
+      if (flags.expires >= 0) view.setExpires(item, flags.expires);
+      view.invalidate(item);
+      items.renew(item);
+      return Removal.Removed;
     });
+    if (removal === Removal.NotFound) context.count[counter.delete_misses]!++;
+    return removal;
   }
 
   /** me: describes an item in readable form. */

@@ -125,19 +125,19 @@ export class Output {
   }
 
   /**
-   * Appends an item's value and the line end; there is room for them. The shard's lock is held.
-   * finishValue() does the rest once it is not.
+   * Appends an item's value and `more` bytes of the line end; there is room for them. The shard's
+   * lock is held. finishValue() does the rest once it is not.
    */
-  value(shard: Shard, item: number): void {
+  value(shard: Shard, item: number, more: number): void {
     const shares = shard.view.firstPage(item) !== 0 && this.#sink?.shares === true;
     this.#pin = shares ? shard.values.pin(item) : 0;
     if (this.#pin === 0) {
-      shard.values.copy(item, this.memory, this.end, 2);
-      this.end += shard.view.length(item) + 2;
+      shard.values.copy(item, this.memory, this.end, more);
+      this.end += shard.view.length(item) + more;
       return;
     }
     this.#inPages = shard.values.pinnedLength(item);
-    this.#behind = shard.text.copyValue(item, this.memory, this.end, 2);
+    this.#behind = shard.text.copyValue(item, this.memory, this.end, more);
     this.end += this.#behind;
   }
 

@@ -8,6 +8,7 @@ import { Arithmetic } from './arithmetic.js';
 import { authenticate } from './authentication.js';
 import { commandName } from './command-name.js';
 import { Context, type Environment } from './context.js';
+import { dumpItems } from './item-dump.js';
 import { Items } from './items.js';
 import { Meta } from './meta.js';
 import type { Output } from './output.js';
@@ -50,12 +51,12 @@ export class Protocol {
   constructor(environment: Environment, out: Output) {
     const context = new Context(environment, out);
     const writer = new Writer(context);
-    const arithmetic = new Arithmetic(context);
+    const arithmetic = new Arithmetic(context, writer);
     this.#context = context;
     this.#credentials = environment.credentials;
     this.#retrieval = new Retrieval(context);
     this.#storage = new Storage(context, writer);
-    this.#items = new Items(context, arithmetic);
+    this.#items = new Items(context, writer, arithmetic);
     this.#meta = new Meta(context, writer, arithmetic);
     this.#administration = new Administration(context);
     this.#statistics = new Statistics(context);
@@ -68,7 +69,8 @@ export class Protocol {
 
   /**
    * Serves the first request of input[start, end). Returns the number of bytes that it took; 0 if
-   * it is not complete, and then session.needed says how many bytes it takes at least.
+   * it is not complete, and then session.needed says how many bytes it takes at least. Also 0 if it
+   * goes on in the next turn: see Session.dump.
    */
   execute(input: Memory, start: number, end: number, session: Session): number {
     const context = this.#context;
@@ -91,14 +93,15 @@ export class Protocol {
     return this.#line(input, start, end, stranger);
   }
 
+  /** Answers an error in place of an answer. */
+  refuse(reason: string): void {
+    this.#context.out.line(`SERVER_ERROR ${reason}`);
+  }
+
   /** Discards the rest of a refused value or line. */
   #swallow(bytes: Buffer, start: number, end: number): number {
     const { session } = this.#context;
-    if (session.swallow !== restOfLine) {
-      const taken = Math.min(session.swallow, end - start);
-      session.swallow -= taken;
-      return taken;
-    }
+    if (session.swallow !== restOfLine) return session.discard(end - start);
     const lineEnd = bytes.subarray(start, end).indexOf(newline);
     if (lineEnd < 0) return end - start;
     session.swallow = 0;
@@ -182,6 +185,8 @@ export class Protocol {
       case 'gats':
         if (count < 2) break;
         return this.#retrieval.getAndTouch(name === 'gats');
+      case 'lru_crawler':
+        return dumpItems(this.#context);
       default:
         if (this.#other(name, count)) return request.lineLength;
     }

@@ -1,4 +1,4 @@
-// Fixed responses of the protocol (memcached's doc/protocol.txt), as bytes.
+// Fixed responses of the text protocol (memcached's doc/protocol.txt), as bytes.
 import { Memory } from '../store/memory.js';
 
 const line = (text: string) => new Memory(Buffer.from(`${text}\r\n`, 'latin1'));
@@ -37,6 +37,7 @@ export const badTermination = line('CLIENT_ERROR bad command line termination');
 export const badToken = line('CLIENT_ERROR bad authentication token format');
 export const authFailure = line('CLIENT_ERROR authentication failure');
 export const illegalClass = line('CLIENT_ERROR Illegal slab id');
+export const badClass = line('BADCLASS invalid class id');
 export const metaNoop = line('MN');
 export const metaMiss = line('EN');
 export const manyWords = line('CLIENT_ERROR options flags are too long');

@@ -1,5 +1,4 @@
 // get, gets, gat and gats.
-import { counter } from '../shared/counters.js';
 import { prefixGet, prefixHit } from '../shared/prefixes.js';
 import { type Memory, wordOf } from '../store/memory.js';
 import type { Shard } from '../store/shard.js';
@@ -165,32 +164,19 @@ export class Retrieval {
   /** Returns 0, or the room that the answer needs if there is less. */
   #tryGet(shard: Shard, withCas: boolean, expires: number): number {
     const context = this.#context;
-    const { key, count, out } = context;
-    const { now } = context.clock;
+    const { key, clock, out } = context;
     shard.lock();
     try {
-      const item = shard.find(key, now);
+      const item = shard.find(key, clock.now);
       const length = item === 0 ? 0 : shard.view.textLength(item);
       if (!out.hasRoom(length + leastRoom)) return length + leastRoom;
       this.#found = item !== 0;
-      if (expires < 0) {
-        count[counter.cmd_get]!++;
-        count[item === 0 ? counter.get_misses : counter.get_hits]!++;
-      } else this.#countTouch(shard, item, expires);
-      if (item === 0) return 0;
-      shard.view.touch(item, now, true);
-      this.#write(shard, item, length, withCas);
+      context.countLookup(shard, item, expires);
+      if (item !== 0) this.#write(shard, item, length, withCas);
       return 0;
     } finally {
       shard.unlock();
     }
-  }
-
-  #countTouch(shard: Shard, item: number, expires: number): void {
-    const { count } = this.#context;
-    count[counter.cmd_touch]!++;
-    count[item === 0 ? counter.touch_misses : counter.touch_hits]!++;
-    if (item !== 0) shard.view.setExpires(item, expires);
   }
 
   /** VALUE <key> <flags> <bytes>[ <cas>]\r\n<data>\r\n, under the shard's lock. */
@@ -218,6 +204,6 @@ export class Retrieval {
       out.number64(view.casHigh(item), view.casLow(item));
       out.crlf();
     }
-    out.value(shard, item);
+    out.value(shard, item, 2);
   }
 }

@@ -30,8 +30,8 @@ export function* settings(environment: Environment): Generator<Line> {
   yield ['reqs_per_event', options.requestsPerTurn];
   yield ['cas_enabled', 'yes'];
   yield ['tcp_backlog', options.backlog];
-  yield ['binding_protocol', options.protocol];
-  yield ['auth_enabled_sasl', 'no'];
+  yield ['binding_protocol', options.protocol === 'auto' ? 'auto-negotiate' : options.protocol];
+  yield ['auth_enabled_sasl', yesNo(options.sasl)];
   yield ['auth_enabled_ascii', options.credentials ?? 'no'];
   yield ['item_size_max', options.itemSize];
   yield ['maxconns_fast', yesNo(options.refuseConnections)];

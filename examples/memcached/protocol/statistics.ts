@@ -21,44 +21,58 @@ export class Statistics {
   }
 
   run(): void {
-    const { tokens, out, environment, clock } = this.#context;
-    clock.tick();
-    if (tokens.count === 1) return this.#answer(generalStatistics(environment));
-    switch (tokens.text(1)) {
+    const { tokens, out } = this.#context;
+    const kind = tokens.text(1);
+    switch (kind) {
       case 'reset':
-        return this.#reset();
-      case 'settings':
-        return this.#answer(settings(environment));
-      case 'items':
-        return this.#answer(this.#items());
-      case 'slabs':
-        return this.#answer(this.#slabs());
-      case 'sizes':
-        return this.#answer(this.#sizes());
-      case 'conns':
-        return this.#answer(this.#connections());
-      case 'rss':
-        return this.#answer(this.#rss());
+        this.reset();
+        return out.text(reply.reset);
       case 'detail':
         return this.#detail();
       case 'cachedump':
         return dumpKeys(this.#context);
     }
-    return out.text(reply.error);
-  }
-
-  #answer(lines: Iterable<Line>): void {
-    const { out } = this.#context;
+    const lines = this.lines(kind);
+    if (lines === undefined) return out.text(reply.error);
     for (const [name, value] of lines) out.line(`STAT ${name} ${value}`);
-    out.text(reply.end);
+    return out.text(reply.end);
   }
 
-  #reset(): void {
-    const { environment, out } = this.#context;
+  /** The statistics of a kind, '' for those of the server as a whole. */
+  lines(kind: string): Iterable<Line> | undefined {
+    const { environment, clock } = this.#context;
+    clock.tick();
+    switch (kind) {
+      case '':
+        return generalStatistics(environment);
+      case 'settings':
+        return settings(environment);
+      case 'items':
+        return this.#items();
+      case 'slabs':
+        return this.#slabs();
+      case 'sizes':
+        return this.#sizes();
+      case 'conns':
+        return this.#connections();
+      case 'rss':
+        return this.#rss();
+    }
+    return undefined;
+  }
+
+  reset(): void {
+    const { environment } = this.#context;
     environment.counters.reset();
     environment.prefixes.reset();
     environment.store.forEach(({ census }) => census.reset());
-    out.text(reply.reset);
+  }
+
+  /** Begins or ends to count requests by key prefix. */
+  setDetail(on: boolean): void {
+    const { fields } = this.#context;
+    fields[Field.Detail] = on ? 1 : 0;
+    watch(fields);
   }
 
   /** Adds up what `of` returns for every shard, under its lock. */
@@ -192,12 +206,11 @@ export class Statistics {
   }
 
   #detail(): void {
-    const { tokens, out, fields, environment } = this.#context;
+    const { tokens, out, environment } = this.#context;
     switch (tokens.text(2)) {
       case 'on':
       case 'off':
-        fields[Field.Detail] = tokens.is(2, 'on') ? 1 : 0;
-        watch(fields);
+        this.setDetail(tokens.is(2, 'on'));
         return out.text(reply.ok);
       case 'dump':
         for (const line of environment.prefixes.list()) out.line(line);

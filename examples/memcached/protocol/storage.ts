@@ -54,7 +54,7 @@ export class Storage {
     context.takeKey();
     if (!this.#writer.fits(length)) {
       context.answer(reply.tooLarge);
-      this.#writer.refuse(mode === Mode.Set && !withCas, length);
+      this.#writer.refuse(mode === Mode.Set && !withCas, length + 2);
       return request.lineLength;
     }
     const taken = request.lineLength + length + 2;

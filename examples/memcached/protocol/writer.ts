@@ -22,6 +22,13 @@ export const enum Outcome {
   NoMemory,
 }
 
+export const enum Removal {
+  Removed,
+  NotFound,
+  /** The item has another CAS number than the one asked for. */
+  Exists,
+}
+
 /** Header, key, flags and lengths of an item never take more bytes. */
 const mostOverhead = 512;
 
@@ -85,14 +92,37 @@ export class Writer {
   }
 
   /**
-   * Discards the value of the request, which is too large. With `old` the old value goes too:
-   * after a failed set it is out of date.
+   * Discards the next `bytes` of the input, a value that is too large. With `old` the old value
+   * goes too: after a failed set it is out of date.
    */
-  refuse(old: boolean, length: number): void {
+  refuse(old: boolean, bytes: number): void {
     const context = this.#context;
     context.count[counter.store_too_large]!++;
-    context.session.swallow = length + 2;
+    context.session.swallow = bytes;
     if (old) context.withItem((shard, item) => (item === 0 ? undefined : shard.items.remove(item)));
+  }
+
+  /** Removes the item with the context's key. */
+  remove(): Removal {
+    const { key, clock, count, shard } = this.#context;
+    let removal = Removal.NotFound;
+    shard.lock();
+    try {
+      const item = shard.find(key, clock.now);
+      if (item !== 0) {
+        const { view } = shard;
+        removal =
+          this.compare && !view.hasCas(item, this.uniqueHigh, this.uniqueLow)
+            ? Removal.Exists
+            : Removal.Removed;
+        if (removal === Removal.Removed) shard.items.remove(item);
+      }
+    } finally {
+      shard.unlock();
+    }
+    if (removal !== Removal.Exists)
+      count[removal === Removal.Removed ? counter.delete_hits : counter.delete_misses]!++;
+    return removal;
   }
 
   /** Makes the context's item under the lock, when there is none with its key. 0: no memory. */

@@ -5,6 +5,9 @@ import type { Parts } from './parts.js';
 /** Bytes of the tables for each page. */
 export const bytesPerPage = (Page.Words + 1) * 4;
 
+/** For walk(). */
+export const anyClass = -1;
+
 /** A place among the chunks of a shard, from which walk() goes on. */
 export interface Position {
   page: number;
@@ -76,26 +79,28 @@ export class Census {
   }
 
   /**
-   * Calls `visit` for the items of class `c` among the next `steps` pages and chunks, and moves the
-   * position. False: there are no more.
+   * Calls `visit` for the items of class `c`, or of all if it is `anyClass`, among the next `steps`
+   * pages and chunks, and moves the position. False: there are no more.
    */
   walk(c: number, position: Position, steps: number, visit: (item: number) => void): boolean {
     const { memory, pages, valuePages } = this.#parts;
     const { words, view } = memory;
-    const large = c === valuePages.class;
     for (let step = 0; step < steps; step++) {
       const { page, chunk } = position;
       if (page >= words[Head.UsedPages]!) return false;
       const p = pages.entry(page);
-      if (words[p + Page.Class] !== c + 1 || chunk >= (large ? 1 : words[p + Page.Cut]!)) {
+      const of = words[p + Page.Class]! - 1;
+      const large = of === valuePages.class;
+      const wanted = c === anyClass ? of >= 0 : of === c;
+      if (!wanted || chunk >= (large ? 1 : words[p + Page.Cut]!)) {
         position.page++;
         position.chunk = 0;
         continue;
       }
       position.chunk++;
-      const item = large ? words[p + ValuePage.Item]! : pages.chunkAt(c, page, chunk);
+      const item = large ? words[p + ValuePage.Item]! : pages.chunkAt(of, page, chunk);
       // The rest of a large value's text lies in a chunk of another class.
-      if (item !== 0 && view.isItem(item) && valuePages.classOf(item) === c) visit(item);
+      if (item !== 0 && view.isItem(item) && valuePages.classOf(item) === of) visit(item);
     }
     return true;
   }

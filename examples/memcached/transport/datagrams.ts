@@ -3,8 +3,8 @@
 import type { DatagramBatch, DatagramReplies } from 'freebsd-rss/worker';
 
 import type { Environment } from '../protocol/context.js';
+import { Dialects } from '../protocol/dialects.js';
 import { Output } from '../protocol/output.js';
-import { Protocol } from '../protocol/protocol.js';
 import { Session } from '../protocol/session.js';
 import { Memory } from '../store/memory.js';
 import { DatagramCredit } from './datagram-credit.js';
@@ -13,18 +13,20 @@ const headerSize = 8;
 const payloadSize = 1400 - headerSize;
 /** Larger responses are refused: one request must not cause thousands of datagrams. */
 const mostOutput = 2 ** 21;
-const tooLarge = 'SERVER_ERROR response too large for UDP';
-const refused = 'SERVER_ERROR too many large responses for UDP';
+const tooLarge = 'response too large for UDP';
+const refused = 'too many large responses for UDP';
+
+type Dialect = Dialects['text'] | Dialects['binary'];
 
 /** Serves the datagrams of one worker. */
 export class DatagramClients {
   readonly #out = new Output();
-  readonly #protocol: Protocol;
+  readonly #dialects: Dialects;
   readonly #credit = new DatagramCredit();
   readonly #onRequests: (bucket: number, requests: number) => void;
 
   constructor(environment: Environment, onRequests: (bucket: number, requests: number) => void) {
-    this.#protocol = new Protocol(environment, this.#out);
+    this.#dialects = new Dialects(environment, this.#out);
     this.#onRequests = onRequests;
   }
 
@@ -39,20 +41,23 @@ export class DatagramClients {
       const { bytes } = input;
       if (length <= headerSize || batch.truncated(i)) continue;
       if (bytes.readUInt16BE(start + 2) !== 0 || bytes.readUInt16BE(start + 4) !== 1) continue;
-      this.#onRequests(batch.bucket(i), this.#execute(input, start + headerSize, start + length));
-      this.#limit(batch, i);
+      const protocol = this.#dialects.of(bytes[start + headerSize]!);
+      if (protocol === undefined) continue;
+      const requests = this.#execute(protocol, input, start + headerSize, start + length);
+      this.#onRequests(batch.bucket(i), requests);
+      this.#limit(protocol, batch, i);
       this.#reply(replies, i, bytes.readUInt16BE(start));
       this.#out.rewind();
     }
   }
 
   /** Returns the number of requests. */
-  #execute(input: Memory, start: number, end: number): number {
+  #execute(protocol: Dialect, input: Memory, start: number, end: number): number {
     const session = new Session();
     const out = this.#out;
     let requests = 0;
     for (let at = start; at < end && !session.closing && out.length <= mostOutput;) {
-      const taken = this.#protocol.execute(input, at, end, session);
+      const taken = protocol.execute(input, at, end, session);
       if (taken === 0) break;
       at += taken;
       requests++;
@@ -61,7 +66,7 @@ export class DatagramClients {
   }
 
   /** Replaces a response that is too large, or exceeds its client's credit, by an error. */
-  #limit(batch: DatagramBatch, i: number): void {
+  #limit(protocol: Dialect, batch: DatagramBatch, i: number): void {
     const out = this.#out;
     // One datagram is of no use to a forger, so the call for the peer's address is saved.
     if (out.length <= payloadSize) return;
@@ -71,7 +76,7 @@ export class DatagramClients {
       if (this.#credit.spend(address, out.length, performance.now())) return;
     }
     out.rewind();
-    out.line(error);
+    protocol.refuse(error);
   }
 
   #reply(replies: DatagramReplies, i: number, requestId: number): void {

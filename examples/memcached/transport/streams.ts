@@ -11,8 +11,8 @@ import {
 import { ConnectionState, socketText } from '../shared/connections.js';
 import { Memory } from '../store/memory.js';
 import type { Environment } from '../protocol/context.js';
+import { Dialects } from '../protocol/dialects.js';
 import { Output, type Sink } from '../protocol/output.js';
-import { Protocol } from '../protocol/protocol.js';
 import { enoughOutput } from '../protocol/retrieval.js';
 import { Session } from '../protocol/session.js';
 import { Field } from '../shared/state.js';
@@ -28,6 +28,15 @@ const { renewable } = ShmSegment;
 const unpinWhen = renewable ? 'taken' : 'acknowledged';
 
 const tooMany = Buffer.from('ERROR Too many open connections\r\n');
+
+/** The session of a connection that has not sent anything yet. */
+const newcomer = new Session();
+
+function binarySession(): Session {
+  const session = new Session();
+  session.binary = true;
+  return session;
+}
 
 /**
  * The addresses of both ends as texts. The socket of a client that has reset its connection has
@@ -48,7 +57,7 @@ function addressesOf(streams: Streams, connection: number, socket: string): [str
 /** Serves the connections of one worker. */
 export class StreamClients implements Sink {
   readonly #environment: Environment;
-  readonly #protocol: Protocol;
+  readonly #dialects: Dialects;
   readonly #answers: Output;
   readonly #count: Float64Array;
   readonly #requestsPerTurn: number;
@@ -77,7 +86,7 @@ export class StreamClients implements Sink {
     this.#out = streams.out;
     this.#memories = environment.store.segments.map((segment) => streams.addSegment(segment));
     this.#answers = new Output(streams.out.bytes, this);
-    this.#protocol = new Protocol(environment, this.#answers);
+    this.#dialects = new Dialects(environment, this.#answers);
     this.#count = environment.counters.record;
     this.#requestsPerTurn = environment.options.requestsPerTurn;
     this.#onRequests = onRequests;
@@ -86,7 +95,7 @@ export class StreamClients implements Sink {
   open(connection: number, flow: Flow): void {
     const { options, counters, connections, state, clock } = this.#environment;
     const slot = slotOf(connection);
-    this.#sessions[slot] = undefined;
+    this.#sessions[slot] = newcomer;
     this.#leaves[slot] = undefined;
     this.#count[counter.curr_connections]!++;
     this.#count[counter.total_connections]!++;
@@ -149,11 +158,13 @@ export class StreamClients implements Sink {
   }
 
   #serve(batch: StreamBatch, i: number): void {
-    const protocol = this.#protocol;
     const answers = this.#answers;
     const connection = batch.connection(i);
     const slot = slotOf(connection);
+    if (this.#sessions[slot] === newcomer && !this.#greet(slot, batch, i))
+      return this.#end(connection);
     const session = this.#sessions[slot] ?? this.#idle;
+    const protocol = session.binary ? this.#dialects.binary : this.#dialects.text;
     this.#connection = connection;
     answers.next();
     protocol.slot = slot;
@@ -182,9 +193,19 @@ export class StreamClients implements Sink {
       at === end ? ConnectionState.Waiting : ConnectionState.Value,
     );
     if (session.closing) this.#end(connection);
+    else if (session.dump !== undefined) this.#yield(batch, i, at - start);
     else if (at < end && (written >= enoughOutput || requests === this.#requestsPerTurn))
       this.#yield(batch, i, at - start);
     else batch.consume(i, at - start, session.needed);
+    return undefined;
+  }
+
+  /** The first byte of a connection decides which protocol it speaks. False: it is not served. */
+  #greet(slot: number, batch: StreamBatch, i: number): boolean {
+    if (batch.length(i) === 0) return true; // the client has only closed its side
+    const protocol = this.#dialects.of(batch.bytes[batch.offset(i)]!);
+    this.#sessions[slot] = protocol === this.#dialects.binary ? binarySession() : undefined;
+    return protocol !== undefined;
   }
 
   /**
