@@ -114,10 +114,15 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
   void Send() {
     size_t count = std::min<size_t>(unsent_.data[0], outputs_.length / kWords<OutputRow>);
     unsent_.data[0] = 0;
+    const auto* rows = reinterpret_cast<const OutputRow*>(outputs_.data);
+    auto refers = [](const OutputRow& row) {
+      return row.source > OutputRow::kOutSlab && row.source < OutputRow::kAcknowledged;
+    };
     // The user may have transferred a buffer in the meantime. The first is the library's own.
-    for (size_t i = 1; i < lent_.size(); ++i)
-      if (lent_[i].view.Length() == 0) engine_->EmptyBuffer(lent_[i].number);
-    engine_->Flush(reinterpret_cast<const OutputRow*>(outputs_.data), count);
+    if (lent_.size() > 1 && std::any_of(rows, rows + count, refers))
+      for (size_t i = 1; i < lent_.size(); ++i)
+        if (lent_[i].view.Length() == 0) engine_->EmptyBuffer(lent_[i].number);
+    engine_->Flush(rows, count);
   }
 
   Napi::Value Flush(const Napi::CallbackInfo& info) {
