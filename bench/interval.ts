@@ -2,9 +2,9 @@
 //
 // The estimate is the mean of the middle half of the ratios' logarithms. Logarithms treat A/B and
 // B/A alike. The outer quarters are left out, because the CPUs of a virtual machine may lose a
-// third or half of their speed for a slice. With pairs from such a machine, the interval was a
-// third narrower than with the mean, and a sixth narrower than with a tenth left out at either end.
-// The median did as well there, but does worse on normally distributed pairs.
+// third or half of their speed for a slice. That made the interval narrower than the mean's, and
+// than with a tenth left out at either end. The median is as good for such pairs, but worse for
+// normally distributed ones.
 //
 // The interval comes from a bootstrap of groups of pairs. A group is measured between one start of
 // the servers and the next. Two processes of the same program differ by a percent or two for as

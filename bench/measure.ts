@@ -54,7 +54,7 @@ export interface Measured {
 const turnsPerGroup = 32;
 /**
  * Groups that are measured even if the intervals are narrow enough before: the first few agree by
- * chance too often. With this many, 95 of 100 simulated intervals still contained the true ratio.
+ * chance too often. With this many, 93 to 96 of 100 simulated intervals contained the true ratio.
  */
 const fewestGroups = 8;
 

@@ -53,7 +53,7 @@ function run(args: string[]): number {
     },
   });
   const can = capabilities();
-  const { config, workers, steering, reason, handoff } = planHere();
+  const { config, workers, steering, reason, handoff, forward } = planHere();
   const key = Buffer.from(config.hashKey).toString('hex');
   const fingerprint = createHash('sha256').update(config.hashKey).digest('hex').slice(0, 16);
   // A card's key lets others choose flows that meet in one queue: only `learn` shows it.
@@ -66,14 +66,14 @@ function run(args: string[]): number {
       keyFingerprint: config.source === 'card' ? undefined : fingerprint,
       ...shown,
     };
-    printJson({ configuration, steering, reason, handoff, workers, capabilities: can });
+    printJson({ configuration, steering, reason, handoff, forward, workers, capabilities: can });
     return 0;
   }
   const rows = [
     ['kernel', `${can.platform} ${can.release}${can.jailed ? ', in a jail' : ''}`],
     ...configurationRows(config, showKey ? key : `fingerprint ${fingerprint}`),
     ['steering', `${steering}: ${reason}`],
-    ['hand-off', handoff ? 'connections go to the owner of their bucket' : 'no'],
+    ['hand-off', handoff ? 'connections and datagrams go to the owner of their bucket' : 'no'],
     ...workers.map(({ workerIndex, cpu, buckets }) => [
       `worker ${workerIndex}`,
       `CPU ${cpu}, NUMA domain ${can.cpuDomains[cpu] ?? 0}, buckets ${

@@ -1,5 +1,5 @@
 // Counters in Prometheus' text format, version 0.0.4.
-import type { CounterName, RssSummary, ServerSnapshot } from 'freebsd-rss';
+import type { CounterName, RssSummary, ServerSnapshot, WorkerStats } from 'freebsd-rss';
 
 const help: Record<CounterName, string> = {
   accepted: 'Connections accepted.',
@@ -22,6 +22,47 @@ const help: Record<CounterName, string> = {
   mispredicted: 'Outgoing connections with a flow id by another key than the kernel’s.',
 };
 
+interface WorkerFamily {
+  name: string;
+  text: string;
+  type: 'counter' | 'gauge';
+  /** Further labels, and the value. */
+  samples(worker: WorkerStats): [label: string, value: number][];
+}
+
+const ofWorkers: WorkerFamily[] = [
+  {
+    name: 'loop_delay_p99_seconds',
+    text: 'How late the event loop was in the last second, 99th percentile.',
+    type: 'gauge',
+    samples: ({ loopDelayP99Us }) => [['', loopDelayP99Us / 1e6]],
+  },
+  {
+    name: 'loop_utilization_ratio',
+    text: 'Share of the time in which the event loop was busy.',
+    type: 'gauge',
+    samples: ({ loopUtilization }) => [['', loopUtilization]],
+  },
+  {
+    name: 'worker_cpu_seconds_total',
+    text: 'CPU time of the worker thread.',
+    type: 'counter',
+    samples: ({ userCPUTime, systemCPUTime }) => [
+      [',mode="user"', userCPUTime / 1e6],
+      [',mode="system"', systemCPUTime / 1e6],
+    ],
+  },
+  {
+    name: 'worker_context_switches_total',
+    text: 'Switches of the worker thread: it waited, or another thread was given its CPU.',
+    type: 'counter',
+    samples: ({ voluntaryContextSwitches, involuntaryContextSwitches }) => [
+      [',kind="voluntary"', voluntaryContextSwitches],
+      [',kind="involuntary"', involuntaryContextSwitches],
+    ],
+  },
+];
+
 const metric = (name: string) =>
   `freebsd_rss_${name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}_total`;
 
@@ -40,16 +81,19 @@ export function prometheus({ buckets, workers, movedBuckets, rss }: ServerSnapsh
     `# HELP ${moved} Buckets that have moved to another worker.`,
     `# TYPE ${moved} counter`,
   );
-  const delay = 'freebsd_rss_loop_delay_p99_seconds';
   return [
     ...lines,
     `${moved} ${movedBuckets}`,
-    `# HELP ${delay} How late the event loop was in the last second, 99th percentile.`,
-    `# TYPE ${delay} gauge`,
-    ...workers.map(
-      ({ workerIndex, cpu, loopDelayP99Us }) =>
-        `${delay}{cpu="${cpu}",worker="${workerIndex}"} ${loopDelayP99Us / 1e6}`,
-    ),
+    ...ofWorkers.flatMap(({ name, text, type, samples }) => [
+      `# HELP freebsd_rss_${name} ${text}`,
+      `# TYPE freebsd_rss_${name} ${type}`,
+      ...workers.flatMap((worker) => {
+        const labels = `cpu="${worker.cpu}",worker="${worker.workerIndex}"`;
+        return samples(worker).map(
+          ([label, value]) => `freebsd_rss_${name}{${labels}${label}} ${value}`,
+        );
+      }),
+    ]),
     ...placement(rss),
     '',
   ].join('\n');

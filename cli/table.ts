@@ -4,7 +4,7 @@ import type { Misdirection, ServerSnapshot } from 'freebsd-rss';
 export const sortings = ['bucket', 'load', 'connections'] as const;
 export type Sorting = (typeof sortings)[number];
 
-const barWidth = 12;
+const barWidth = 7;
 /** Columns of a line. */
 const widest = 79;
 
@@ -19,6 +19,7 @@ interface Row {
   misdirected: number;
   handedOff: number;
   delay: number;
+  busy: number;
 }
 
 function rowsOf(now: ServerSnapshot, before: ServerSnapshot): Row[] {
@@ -38,6 +39,7 @@ function rowsOf(now: ServerSnapshot, before: ServerSnapshot): Row[] {
       misdirected: bucket.misdirected,
       handedOff: bucket.handedOff,
       delay: Math.round(now.workers[bucket.owner]?.loopDelayP99Us ?? 0),
+      busy: Math.round(100 * (now.workers[bucket.owner]?.loopUtilization ?? 0)),
     };
   });
 }
@@ -72,6 +74,7 @@ const columns: Column[] = [
   { head: 'misdir', width: 6, value: (row) => row.misdirected },
   { head: 'handed', width: 6, value: (row) => row.handedOff },
   { head: 'p99 us', width: 6, value: (row) => row.delay },
+  { head: 'busy', width: 4, value: (row) => row.busy },
 ];
 const line = (text: (column: Column) => string) =>
   columns.map((column) => text(column).padStart(column.width)).join(' ');

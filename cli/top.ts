@@ -18,7 +18,8 @@ const usage = `What a running server does, bucket by bucket, once a second.
 SOCKET is the path that the server was given as \`admin\`; of a process it is
 looked for. On a terminal the keys are s, to sort by another column, and q.
 Share is of the requests where the server counts them, else of new connections
-and datagrams. p99 us is how late the worker's event loop was.
+and datagrams. p99 us is how late the worker's event loop was, and busy the
+percentage of the time in which it had work.
 
 Example:
   freebsd-rss top /var/run/my-server.sock

@@ -19,6 +19,7 @@ export type { WorkerPlacement, WorkersOption } from './rss/topology.js';
 export type { RssSummary, ServerSnapshot } from './server/admin.js';
 export type {
   EndpointOptions,
+  Forward,
   TcpOptions,
   UdpOptions,
   UnixOptions,

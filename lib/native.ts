@@ -312,6 +312,8 @@ export interface Native {
 
   processCpus(): number[] | Failure;
   threadAffinity(): number[] | Failure;
+  /** Fills four numbers: CPU time in microseconds and context switches of this thread. */
+  threadUsage(into: Float64Array): undefined | Failure;
   setThreadAffinity(cpus: number[]): Failure | undefined;
   currentCpu(): number;
   parseCpuList(text: string): number[] | Failure;

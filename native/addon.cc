@@ -4,6 +4,7 @@
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   rss::RegisterRss(env, exports);
   rss::RegisterAffinity(env, exports);
+  rss::RegisterThreadUsage(env, exports);
   rss::RegisterSocket(env, exports);
   rss::RegisterRangeSender(env, exports);
   rss::RegisterCards(env, exports);

@@ -1,5 +1,5 @@
 // Builds the addon with AddressSanitizer and UndefinedBehaviourSanitizer and runs the integration
-// tests on a copy of the package: npm run test:asan [-- TEST...]
+// tests of native code on a copy of the package: npm run test:asan [-- TEST...]
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -53,8 +53,10 @@ cpSync('dist', path.join(copy, 'dist'), { recursive: true });
 cpSync('package.json', path.join(copy, 'package.json'));
 symlinkSync(path.join(root, 'node_modules'), path.join(copy, 'node_modules'));
 
+/** Tests of JavaScript, over native code that the other tests run as well. */
+const others = ['clients', 'examples', 'http', 'load', 'memcached', 'memcached-options', 'top'];
 const tests = readdirSync('dist/test/integration')
-  .filter((name) => name.endsWith('.test.js'))
+  .filter((name) => name.endsWith('.test.js') && !others.includes(name.slice(0, -8)))
   .map((name) => `dist/test/integration/${name}`);
 const chosen = process.argv.slice(2);
 const runtime = execFileSync(compiler, ['-print-file-name=libasan.so'], {

@@ -18,6 +18,7 @@ import {
   sendTable,
 } from '../dist/lib/shm/options.js';
 import { listenerTable } from '../dist/lib/socket/listener-options.js';
+import { peerTable } from '../dist/lib/worker/connect.js';
 
 const file = 'docs/options.md';
 const sources = [
@@ -28,6 +29,7 @@ const sources = [
   'lib/server/upgrade.ts',
   'lib/shm/options.ts',
   'lib/socket/listener-options.ts',
+  'lib/worker/connect.ts',
 ];
 
 const ownUdp = Object.fromEntries(Object.entries(udpTable).filter(([name]) => !(name in tcpTable)));
@@ -44,6 +46,7 @@ const sections = [
   ['server.upgrade()', upgradeTable, ['UpgradeOptions']],
   ['rssConfig()', virtualTable, ['VirtualOptions']],
   ['openListener()', listenerTable, ['ListenerOptions', 'BindOptions']],
+  ['streams.connect() and datagrams.connect()', peerTable, ['PeerOptions']],
   ['ShmSegment.create()', segmentTable, ['SegmentOptions']],
   ['ShmSegment.open()', openTable, ['SegmentOptions']],
   ['sendSegment()', sendTable, ['SendOptions', 'FileOptions']],

@@ -23,12 +23,9 @@ export class BucketOwnership {
   #owners: readonly number[];
   #placements: readonly WorkerPlacement[];
 
-  constructor(
-    plan: ServerPlan,
-    options: { endpoints: Endpoint[]; forward: boolean; maxConnections: number },
-  ) {
-    const { config, workers, steering, handoff } = plan;
-    const { endpoints, forward, maxConnections } = options;
+  constructor(plan: ServerPlan, options: { endpoints: Endpoint[]; maxConnections: number }) {
+    const { config, workers, steering, handoff, forward } = plan;
+    const { endpoints, maxConnections } = options;
     const listens = (wanted: string) => endpoints.some(({ protocol }) => protocol === wanted);
     const byProgram = steeringMode(steering).program?.followsOwners === true;
     this.movable = {

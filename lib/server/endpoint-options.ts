@@ -1,6 +1,6 @@
 // What a server listens on: the `tcp`, `udp` and `unix` options of createServer().
 import { argumentTypeError } from '../errors.js';
-import { type Checked, custom, flag, integer, type OptionTable } from '../option-table.js';
+import { type Checked, custom, integer, type OptionTable } from '../option-table.js';
 import { type BindOptions, bindTable, type GroupOptions } from '../socket/listener-options.js';
 import { checkHost, checkText } from '../validate.js';
 
@@ -16,14 +16,18 @@ export interface EndpointOptions extends BindOptions {
 /** The TCP listeners of a server. */
 export type TcpOptions = EndpointOptions;
 
+/** Whether datagrams move to their bucket's owner; 'auto': where that improves locality. */
+export type Forward = 'auto' | boolean;
+
 /** The UDP sockets of a server. */
 export interface UdpOptions extends EndpointOptions {
   /**
-   * Forward datagrams to the worker that owns their bucket. Otherwise they are served where they
-   * were received, and counted as `misdirected`.
-   * @defaultValue false
+   * Forward datagrams to the worker that owns their bucket; 'auto': where `handoff: 'auto'` hands
+   * connections off. Otherwise they are served where they were received, and counted as
+   * `misdirected`.
+   * @defaultValue 'auto'
    */
-  forward?: boolean;
+  forward?: Forward;
   /**
    * Largest datagram that is received whole. Longer ones are truncated and marked.
    * @defaultValue 1536
@@ -56,6 +60,11 @@ function checkHosts(name: string, value: unknown): string[] {
   throw argumentTypeError(name, 'an IP address or a list of them', value);
 }
 
+function checkForward(name: string, value: unknown): Forward {
+  if (value === 'auto' || typeof value === 'boolean') return value;
+  throw argumentTypeError(name, "'auto' or a boolean", value);
+}
+
 export const tcpTable = {
   host: custom<string | string[], string[]>('IP address, or a list of them')(
     { otherwise: "'::'" },
@@ -66,7 +75,7 @@ export const tcpTable = {
 
 export const udpTable = {
   ...tcpTable,
-  forward: flag({ default: false }),
+  forward: custom<Forward>("'auto' or a boolean")({ default: 'auto' }, checkForward),
   datagramSize: integer({ min: 64, max: 65_507, default: 1536, unit: 'bytes' }),
 } satisfies OptionTable<UdpOptions>;
 

@@ -13,6 +13,10 @@ export type CounterName = (typeof counterNames)[number];
  */
 const ownStride = 16;
 
+/** Where a worker's record has what native.threadUsage() returns. */
+export const usageAt = 3;
+export const usageLength = 4;
+
 export function countersSize(workers: number, buckets: number): number {
   const values = workers * buckets * stride + (workers + 1) * ownStride;
   return values * Float64Array.BYTES_PER_ELEMENT;
@@ -25,12 +29,15 @@ function ownRecord(
   buckets: number,
 ): Float64Array {
   const at = workers * buckets * stride + index * ownStride;
-  return new Float64Array(buffer, at * Float64Array.BYTES_PER_ELEMENT, 2);
+  return new Float64Array(buffer, at * Float64Array.BYTES_PER_ELEMENT, ownStride);
 }
 
 /**
  * [0]: when the worker's event loop last turned, by beatTime(); 0 before it runs. [1]: how late
- * timers were in its last second, the 99th percentile in microseconds, if that is measured.
+ * timers were in its last second, the 99th percentile in microseconds, if that is measured. [2]:
+ * the share of the time since the heartbeat before in which the loop was busy. From `usageAt` on:
+ * user and system CPU time in microseconds, voluntary and involuntary context switches, of all
+ * generations of the worker.
  */
 export function heartbeat(
   buffer: ArrayBuffer,

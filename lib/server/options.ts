@@ -22,6 +22,7 @@ import { checkInteger, checkOneOf, checkText } from '../validate.js';
 import {
   type Endpoint,
   endpointsOf,
+  type Forward,
   type TcpOptions,
   tcpTable,
   type UdpOptions,
@@ -164,7 +165,7 @@ export const serverTable = {
 /** Options of createServer(), with their defaults. */
 export interface CheckedOptions extends Omit<Checked<typeof serverTable>, 'tcp' | 'udp'> {
   endpoints: Endpoint[];
-  forward: boolean;
+  forward: Forward;
   datagramSize: number;
 }
 

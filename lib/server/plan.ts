@@ -8,7 +8,7 @@ import type { Steering } from '../socket/listen.js';
 import type { Endpoint } from './endpoint-options.js';
 import type { CheckedOptions } from './options.js';
 import { receivingCpus } from './receive-cpus.js';
-import { chooseSteering, decideHandoff } from './steering/index.js';
+import { chooseSteering, decideForward, decideHandoff } from './steering/index.js';
 import type { UpgradeState } from './upgrade-state.js';
 
 /** Configuration, workers and steering of a server: RssServer.plan(). */
@@ -22,6 +22,8 @@ export interface ServerPlan {
   kernelSpreads: boolean;
   /** Whether connections move to the worker that owns their bucket. */
   handoff: boolean;
+  /** Whether datagrams move to the worker that owns their bucket. */
+  forward: boolean;
 }
 
 /** The addresses whose packets reach the server. */
@@ -98,5 +100,6 @@ export function makePlan(options: CheckedOptions): ServerPlan {
     reason,
     kernelSpreads: mode.spreads,
     handoff: decideHandoff(options.handoff, mode, config),
+    forward: decideForward(options.forward, mode, config),
   };
 }

@@ -228,7 +228,7 @@ export class RunningServer {
 
   #workerInit(workerIndex: number): Omit<WorkerInit, 'generation'> {
     const { plan, ownership } = this;
-    const { worker, workerData, forward, datagramSize, stream, admin, handoff } = this.#options;
+    const { worker, workerData, datagramSize, stream, admin, handoff } = this.#options;
     return {
       workerIndex,
       cpu: plan.workers[workerIndex]!.cpu,
@@ -243,7 +243,7 @@ export class RunningServer {
       // come to one worker.
       handoffUnhashed: plan.config.source !== 'card' || !plan.kernelSpreads || handoff === 'always',
       countMisdirected: steeringMode(plan.steering).bucketChoosesWorker,
-      forward,
+      forward: plan.forward,
       table: ownership.table,
       counters: this.#counters.id,
       ...this.listeners.ofWorker(workerIndex),

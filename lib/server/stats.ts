@@ -6,6 +6,7 @@ import {
   counterIndex,
   heartbeat,
   movedBuckets,
+  usageAt,
   workerCounters,
 } from './layout.js';
 
@@ -38,6 +39,15 @@ export interface WorkerStats extends Counters {
    * with the `admin` option; otherwise 0.
    */
   loopDelayP99Us: number;
+  /** The share of the last quarter of a second in which its event loop was busy: 0 to 1. */
+  loopUtilization: number;
+  /** CPU time of its thread in microseconds, as process.resourceUsage() has it for the process. */
+  userCPUTime: number;
+  systemCPUTime: number;
+  /** How often its thread waited. */
+  voluntaryContextSwitches: number;
+  /** How often another thread was given its CPU: something else runs there. */
+  involuntaryContextSwitches: number;
 }
 
 /** Counters since listen(): per bucket, per worker, and in total. */
@@ -70,8 +80,19 @@ export function readStats(
     ...zero(),
   }));
   const workers = placements.map((worker) => {
-    const [, delay] = heartbeat(buffer, worker.workerIndex, placements.length, bucketMap.length);
-    return { ...worker, ...zero(), loopDelayP99Us: delay! };
+    const beat = heartbeat(buffer, worker.workerIndex, placements.length, bucketMap.length);
+    const [, delay, busy] = beat;
+    const [user, system, voluntary, involuntary] = beat.subarray(usageAt);
+    return {
+      ...worker,
+      ...zero(),
+      loopDelayP99Us: delay!,
+      loopUtilization: busy!,
+      userCPUTime: user!,
+      systemCPUTime: system!,
+      voluntaryContextSwitches: voluntary!,
+      involuntaryContextSwitches: involuntary!,
+    };
   });
   const total = zero();
   for (const worker of workers) {

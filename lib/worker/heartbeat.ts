@@ -1,16 +1,29 @@
-// Writes a worker's heartbeat record (lib/server/layout.ts): when its loop last turned, and how
-// late the loop is.
-import { monitorEventLoopDelay } from 'node:perf_hooks';
+// Writes a worker's heartbeat record (lib/server/layout.ts): when its loop last turned, how late
+// and how busy it is, and what its thread has used.
+import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
 
+import { native } from '../native.js';
 import { beatEveryMs } from '../server/blocked-watch.js';
-import { beatTime } from '../server/layout.js';
+import { beatTime, usageAt, usageLength } from '../server/layout.js';
 
 const delayResolutionMs = 10;
 
-/** Records regularly that the event loop turns. */
+/** Records regularly that the event loop turns, and what the thread has used. */
 export function keepBeating(beat: Float64Array): void {
-  beat[0] = beatTime();
-  setInterval(() => (beat[0] = beatTime()), beatEveryMs).unref();
+  // The counters of earlier generations of this worker, which had other threads.
+  const earlier = beat.slice(usageAt, usageAt + usageLength);
+  const usage = new Float64Array(usageLength);
+  let utilization = performance.eventLoopUtilization();
+  function record(): void {
+    beat[0] = beatTime();
+    const now = performance.eventLoopUtilization();
+    beat[2] = performance.eventLoopUtilization(now, utilization).utilization;
+    utilization = now;
+    native.threadUsage(usage);
+    for (let i = 0; i < usageLength; i++) beat[usageAt + i] = earlier[i]! + usage[i]!;
+  }
+  record();
+  setInterval(record, beatEveryMs).unref();
 }
 
 /** Records the loop's delay of every second: the 99th percentile in microseconds. */

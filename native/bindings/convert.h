@@ -78,6 +78,7 @@ void Export(Napi::Env env, Napi::Object exports, const char* name, NativeFunctio
 // Each topic registers its functions and classes.
 void RegisterRss(Napi::Env env, Napi::Object exports);
 void RegisterAffinity(Napi::Env env, Napi::Object exports);
+void RegisterThreadUsage(Napi::Env env, Napi::Object exports);
 void RegisterSocket(Napi::Env env, Napi::Object exports);
 void RegisterRangeSender(Napi::Env env, Napi::Object exports);
 void RegisterCards(Napi::Env env, Napi::Object exports);

@@ -93,6 +93,15 @@ int CurrentCpu();
 // The NUMA domain of each CPU by its number; all 0 where the system knows no domains.
 std::vector<int> CpuDomains();
 
+struct ThreadUsage {
+  double user_us = 0;
+  double system_us = 0;
+  double voluntary_switches = 0;    // the thread waited
+  double involuntary_switches = 0;  // another thread was given its CPU
+};
+// What the calling thread has used so far: getrusage(2), RUSAGE_THREAD.
+Result<ThreadUsage> UsageOfThread();
+
 // --- Socket options -----------------------------------------------------------------------------
 
 enum class SocketOption {

@@ -143,6 +143,18 @@ void TestAffinity() {
       Check(!SetThreadAffinity(mixed).ok(), "so is it beside a present one");
     }
   }).join();
+  std::thread([] {
+    auto before = UsageOfThread();
+    if (!CheckOk(before, "CPU time and context switches of a thread")) return;
+    auto used = [](const ThreadUsage& usage) { return usage.user_us + usage.system_us; };
+    double now = used(*before);
+    while (now == used(*before)) now = used(UsageOfThread().value);
+    Check(now > used(*before), "the thread's CPU time grows while it works");
+    auto waited = UsageOfThread();
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    Check(UsageOfThread().value.voluntary_switches > waited.value.voluntary_switches,
+          "a wait counts as a voluntary switch");
+  }).join();
   Check(ProcessCpus().value == process.value, "a pinned thread leaves the process's CPUs alone");
 }
 

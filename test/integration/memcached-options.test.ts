@@ -225,6 +225,8 @@ describe('the example’s statistics', () => {
       assert.equal(sum('connections'), 8);
       assert.ok(sum('requests') >= 48);
       assert.ok(sum('accepted') >= 8);
+      assert.match(rss, /^STAT worker:0:rusage_user \d+\.\d{6}\r$/m);
+      assert.match(rss, /^STAT worker:0:involuntary_switches \d+\r$/m);
       for (const client of clients) client.close();
     });
   });

@@ -292,7 +292,11 @@ describe('options', () => {
     [{ steering: 'toeplitz' as never }, /"steering" must be one of/, 'ERR_INVALID_ARG_VALUE'],
     [{ handoff: true as never }, /"handoff" must be one of/, 'ERR_INVALID_ARG_VALUE'],
     [{ udp: { datagramSize: 70000 } }, /"datagramSize"/, 'ERR_OUT_OF_RANGE'],
-    [{ udp: { forward: 1 as never } }, /"forward" must be a boolean/, 'ERR_INVALID_ARG_TYPE'],
+    [
+      { udp: { forward: 1 as never } },
+      /"forward" must be 'auto' or a boolean/,
+      'ERR_INVALID_ARG_TYPE',
+    ],
     [
       { stream: { maxinput: 1 } as never },
       /unknown option "maxinput" in "stream".*"maxInput"/,

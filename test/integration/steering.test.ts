@@ -68,7 +68,7 @@ for (const steering of ['listen-bucket', 'bpf-toeplitz', 'reuseport-lb', 'single
         server = createServer({
           worker,
           tcp: { host: family.listen },
-          udp: { host: family.listen, forward: true },
+          udp: { host: family.listen, forward: steering === 'reuseport-lb' ? true : 'auto' },
           ...exact(steering),
         });
         await server.listen();

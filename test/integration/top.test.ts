@@ -10,6 +10,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
+import type { ServerSnapshot } from 'freebsd-rss';
 import parsePrometheus from 'parse-prometheus-text-format';
 
 import { skipWithout } from '../helpers/features.js';
@@ -63,10 +64,10 @@ describe('freebsd-rss top', () => {
     const lines = (await top('--count', '2')).trimEnd().split('\n');
     assert.ok(lines.length <= 2 * 24 && lines.every((line) => line.length < 80), lines.join('\n'));
     const head = lines.lastIndexOf(
-      'bucket CPU wrk  conns  acc/s  req/s dgram/s misdir handed p99 us  share',
+      'bucket CPU wrk  conns  acc/s  req/s dgram/s misdir handed p99 us busy  share',
     );
     assert.ok(head > 0, lines.join('\n'));
-    const busy = lines.slice(head + 1).filter((line) => line.endsWith('############'));
+    const busy = lines.slice(head + 1).filter((line) => line.endsWith(' #######'));
     assert.equal(busy.length, 1, 'one connection is one bucket');
     assert.ok(Number(busy[0]!.trim().split(/ +/)[5]) > 10);
   });
@@ -154,7 +155,24 @@ describe('freebsd-rss top', () => {
     assert.ok(delay.metrics.every(({ value }) => Number(value) > 0 && Number(value) < 60));
   });
 
-  it('says so when nobody is there', async () => {
+  it('what the threads of workers have used', async () => {
+    const workers = async () =>
+      (JSON.parse(await top('--json')) as Pick<ServerSnapshot, 'workers'>).workers;
+    for (const worker of await workers()) {
+      assert.ok(worker.userCPUTime > 0 && worker.voluntaryContextSwitches > 0);
+      assert.ok(worker.systemCPUTime >= 0 && worker.involuntaryContextSwitches >= 0);
+      assert.ok(worker.loopUtilization >= 0 && worker.loopUtilization <= 1);
+    }
+    const families = parsePrometheus(await top('--prometheus'));
+    const labels = (name: string) =>
+      families
+        .find((family) => family.name === `freebsd_rss_worker_${name}_total`)!
+        .metrics.map(({ labels }) => `${labels!['worker']} ${labels!['mode'] ?? labels!['kind']}`);
+    assert.deepEqual(labels('cpu_seconds'), ['0 user', '0 system', '1 user', '1 system']);
+    assert.deepEqual(labels('context_switches').length, 4);
+  });
+
+  it('fails without a server', async () => {
     await assert.rejects(run(process.execPath, ['dist/cli/main.js', 'top', '/no/such/socket']), {
       code: 70,
       stderr: /ENOENT/,

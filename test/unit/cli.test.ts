@@ -313,6 +313,7 @@ describe('doctor', () => {
       reason: 'SO_REUSEPORT_LB',
       kernelSpreads: true,
       handoff: true,
+      forward: true,
     },
     cpus: 4,
     allowedCpus: 4,

@@ -90,7 +90,7 @@ describe('options of createServer()', () => {
   it('have their defaults without `udp` and `stream` as well', () => {
     const { endpoints, forward, datagramSize, stream, steering } = checkServerOptions({ worker });
     assert.deepEqual(endpoints, []);
-    assert.deepEqual([forward, datagramSize, steering], [false, 1536, 'auto']);
+    assert.deepEqual([forward, datagramSize, steering], ['auto', 1536, 'auto']);
     assert.equal(stream.maxInput, 2 ** 20);
   });
 

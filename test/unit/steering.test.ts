@@ -6,6 +6,7 @@ import { describe, it } from 'node:test';
 import {
   capabilities,
   type Capabilities,
+  type Forward,
   type Handoff,
   type Probe,
   type RssConfig,
@@ -17,6 +18,7 @@ import { cpusToMask, maskToCpus, receivingCpus } from '../../lib/server/receive-
 import { cpuTable } from '../../lib/server/steering/bpf-cpu.js';
 import {
   chooseSteering,
+  decideForward,
   decideHandoff,
   type SteeringHost,
   steeringMode,
@@ -74,6 +76,7 @@ const twoDomains = [0, 0, 1, 1];
 interface Row {
   record: Capabilities;
   steering: Steering;
+  /** Whether connections and datagrams move to the owner of their bucket. */
   handoff: boolean;
   /** Buckets of the listeners of worker 0 and the others, of 8 in all. */
   owners?: number[];
@@ -219,7 +222,9 @@ describe('what a kernel gets by default', () => {
       assert.equal(choice.steering, steering);
       assert.notEqual(choice.reason, '');
       const source = row.record.rssConfig.available ? 'kernel' : 'virtual';
-      assert.equal(decideHandoff('auto', choice.mode, { source } as RssConfig), handoff);
+      const config = { source } as RssConfig;
+      assert.equal(decideHandoff('auto', choice.mode, config), handoff);
+      assert.equal(decideForward('auto', choice.mode, config), handoff);
       assert.deepEqual(choice.mode.members(bucketOwners, plan.length), owners);
       assert.deepEqual(choice.mode.domains?.(row.record, plan) ?? [], domains);
     });
@@ -286,6 +291,17 @@ describe('what follows from the steering', () => {
     assert.throws(() => handoff('always', 'bpf-cpu', virtual), {
       code: 'ERR_INVALID_ARG_VALUE',
     });
+  });
+
+  it('forwards datagrams under the same steerings, or as asked', () => {
+    const forward = (wanted: Forward, steering: Steering, config: RssConfig) =>
+      decideForward(wanted, steeringMode(steering), config);
+    assert.equal(forward('auto', 'reuseport-lb', kernel), true);
+    assert.equal(forward('auto', 'reuseport-lb', virtual), false);
+    assert.equal(forward(true, 'reuseport-lb', virtual), true);
+    assert.equal(forward(false, 'single', virtual), false);
+    assert.equal(forward('auto', 'bpf-cpu', virtual), false);
+    assert.throws(() => forward(true, 'bpf-cpu', virtual), { code: 'ERR_INVALID_ARG_VALUE' });
   });
 
   it('gives each member of a group its worker', () => {

@@ -21,6 +21,8 @@ import { Session } from './session.js';
 import { Tokens } from './tokens.js';
 
 export const longestKey = 250;
+/** The longest value that a command may announce, in bytes. */
+export const longestValue = 0x7ffffffd;
 
 /** What a worker serves, and what `stats` reports. */
 export interface Environment {

@@ -1,15 +1,13 @@
 // ms: stores an item in the way that its flags say.
 import { counter } from '../shared/counters.js';
+import { crlf } from '../store/item-text.js';
 import type { Memory } from '../store/memory.js';
-import { longestKey } from './context.js';
+import { longestKey, longestValue } from './context.js';
 import { storeFields } from './meta-answer.js';
 import type { MetaCommand } from './meta-command.js';
 import { mostWords } from './meta-flags.js';
 import * as reply from './replies.js';
 import { Mode, Outcome, type Writer } from './writer.js';
-
-const crlf = 0x0d0a;
-const longestValue = 0x7ffffffd;
 
 const modes = new Map([
   ['', Mode.Set],

@@ -1,10 +1,10 @@
 // A slab that responses are written to. Its last part holds the answers to the current client.
 import { writeNumber, writeNumber64 } from '../store/digits.js';
+import { crlf } from '../store/item-text.js';
 import { copy, Memory } from '../store/memory.js';
 import type { Shard } from '../store/shard.js';
 
 const initialSize = 64 * 1024;
-const crlf = 0x0d0a;
 const mostDigits = 20;
 const padding = 61; // '='
 const base64Digits = Buffer.from(

@@ -174,6 +174,13 @@ export class Statistics {
       yield [name('misdirected'), bucket.misdirected];
       yield [name('handed_off'), bucket.handedOff];
     }
+    for (const worker of this.#context.environment.rss().workers) {
+      const name = (text: string) => `worker:${worker.workerIndex}:${text}`;
+      yield [name('rusage_user'), (worker.userCPUTime / 1e6).toFixed(6)];
+      yield [name('rusage_system'), (worker.systemCPUTime / 1e6).toFixed(6)];
+      yield [name('voluntary_switches'), worker.voluntaryContextSwitches];
+      yield [name('involuntary_switches'), worker.involuntaryContextSwitches];
+    }
     yield* this.#loopDelays();
   }
 

@@ -1,18 +1,17 @@
 // set, add, replace, append, prepend and cas.
 import { type Memory, wordOf } from '../store/memory.js';
+import { crlf } from '../store/item-text.js';
 import { prefixSet } from '../shared/prefixes.js';
 import { counter } from '../shared/counters.js';
-import { type Context, longestKey } from './context.js';
+import { type Context, longestKey, longestValue } from './context.js';
 import * as reply from './replies.js';
 import { Mode, Outcome, type Writer } from './writer.js';
 
 const space = 32;
 const zero = 48;
-const crlf = 0x0d0a;
 /** ' noreply' as two words. */
 const noreplyWords = [wordOf(' nor'), wordOf('eply')] as const;
 const noreplyLength = 8;
-const longestValue = 0x7ffffffd;
 
 const answers: Record<Outcome, Memory> = {
   [Outcome.Stored]: reply.stored,

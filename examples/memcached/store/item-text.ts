@@ -9,7 +9,8 @@ import type { ValuePages } from './value-pages.js';
 
 const space = 32;
 const zero = 48;
-const crlf = 0x0d0a;
+/** CR LF, as a big endian word. */
+export const crlf = 0x0d0a;
 /** Longer numbers may have more than 32 bits. */
 const longestNumber = 10;
 

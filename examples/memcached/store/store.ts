@@ -77,7 +77,7 @@ export class StoreMemory {
   readonly segments: Record<string, ShmSegment>;
   readonly #shards: Shard[];
 
-  /** Over memory that create() has made, or the process before this one. */
+  /** Opens the store in memory that create() made, in this process or in its predecessor. */
   constructor(
     handle: Omit<StoreHandle, 'segments' | 'sizes'>,
     shards: ShmSegment[],

@@ -12,6 +12,6 @@ export const bpfToeplitz: SteeringMode = {
       ? usable('a BPF program computes the Toeplitz hash')
       : missing('SO_ATTACH_REUSEPORT_CBPF', can.reusePortBpf),
   members: onePerWorker,
-  // Connections that were queued before the program was attached may be at another worker.
+  // Flows that were queued before the program was attached may be at another worker.
   handsOff: () => true,
 };

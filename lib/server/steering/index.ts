@@ -2,6 +2,7 @@
 import { argumentValueError, unsupported } from '../../errors.js';
 import type { RssConfig } from '../../rss/config.js';
 import type { Steering } from '../../socket/listen.js';
+import type { Forward } from '../endpoint-options.js';
 import { bpfCpu } from './bpf-cpu.js';
 import { bpfToeplitz } from './bpf-toeplitz.js';
 import { listenBucket } from './listen-bucket.js';
@@ -51,6 +52,15 @@ export function chooseSteering(wanted: Steering | 'auto', host: SteeringHost): S
     passed.push(`${mode.name} (${reason})`);
   }
   throw unsupported('listen', passed.join('; '));
+}
+
+/** Whether datagrams go to the worker that owns their bucket. */
+export function decideForward(wanted: Forward, mode: SteeringMode, config: RssConfig): boolean {
+  if (!mode.bucketChoosesWorker && wanted === true)
+    throw argumentValueError(
+      `"forward" cannot be true with steering '${mode.name}', which serves flows by CPU`,
+    );
+  return wanted === 'auto' ? mode.handsOff(config) : wanted;
 }
 
 /** Whether connections go to the worker that owns their bucket. */

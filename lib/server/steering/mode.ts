@@ -59,7 +59,7 @@ export interface SteeringMode {
   members(owners: readonly number[], workers: number): number[];
   /** The NUMA domain that each TCP listener of a group serves; none without this method. */
   domains?(capabilities: Capabilities, placements: readonly WorkerPlacement[]): number[];
-  /** Whether `handoff: 'auto'` hands flows off. */
+  /** Whether connections are handed off, and datagrams forwarded, by default. */
   handsOff(config: RssConfig): boolean;
 }
 

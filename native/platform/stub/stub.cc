@@ -97,6 +97,9 @@ Result<CpuList> ThreadAffinity() {
 Status SetThreadAffinity(const CpuList&) {
   return Unsupported("setaffinity");
 }
+Result<ThreadUsage> UsageOfThread() {
+  return Unsupported("getrusage");
+}
 int CurrentCpu() {
   return -ENOTSUP;
 }
