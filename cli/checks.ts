@@ -87,6 +87,26 @@ function processCpus({ capabilities: can, cpus, allowedCpus }: Facts): Finding {
   return { check, grade: 'warning', message, fix: shell(`${tool} 0-${cpus - 1} COMMAND`) };
 }
 
+/** A limit of CPU time, which the CPUs of the process do not show. */
+function quota({ plan, allowedCpus }: Facts): Finding[] {
+  const { cpuQuota: cpus, workers } = plan;
+  if (cpus === undefined) return [];
+  const message = `the time of ${cpus} CPUs (cpu.max), with ${workers.length} workers by default`;
+  return [{ check: 'CPU quota', grade: cpus < allowedCpus ? 'warning' : 'ok', message }];
+}
+
+/** What a hardened service or a container may refuse. */
+function refused({ pinningRefused, interfacesUnknown }: Facts): Finding[] {
+  const findings: Finding[] = [];
+  const add = (check: string, message: string) =>
+    findings.push({ check, grade: 'warning', message });
+  if (pinningRefused !== undefined)
+    add('pinning', `refused, so workers share the CPUs: ${pinningRefused}`);
+  if (interfacesUnknown !== undefined)
+    add('interfaces', `unknown, so CPUs of packets are, too: ${interfacesUnknown}`);
+  return findings;
+}
+
 function descriptors({ descriptors: limit }: Facts): Finding {
   const check = 'descriptors';
   const message = `${limit} for this process`;
@@ -221,6 +241,8 @@ export function examine(facts: Facts): Finding[] {
     steering(facts),
     ...jail(facts),
     processCpus(facts),
+    ...quota(facts),
+    ...refused(facts),
     descriptors(facts),
     lockedMemory(facts),
   ];

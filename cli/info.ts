@@ -25,7 +25,7 @@ function run(args: string[]): number {
     },
   });
   const can = capabilities();
-  const { config, workers, steering, reason, handoff } = planHere();
+  const { config, workers, steering, reason, handoff, cpuQuota } = planHere();
   const key = Buffer.from(config.hashKey).toString('hex');
   const fingerprint = createHash('sha256').update(config.hashKey).digest('hex').slice(0, 16);
   const shown = values['show-key'] ? { key } : {};
@@ -36,7 +36,7 @@ function run(args: string[]): number {
       keyFingerprint: fingerprint,
       ...shown,
     };
-    printJson({ configuration, steering, reason, handoff, workers, capabilities: can });
+    printJson({ configuration, steering, reason, handoff, workers, cpuQuota, capabilities: can });
     return 0;
   }
   const map = config.bucketMap.map((cpu, bucket) => `${bucket}:${cpu}`).join(' ');
@@ -53,6 +53,9 @@ function run(args: string[]): number {
     ['map', `${map} (bucket:CPU)`],
     ['steering', `${steering}: ${reason}`],
     ['hand-off', handoff ? 'connections go to the owner of their bucket' : 'no'],
+    ...(cpuQuota === undefined
+      ? []
+      : [['CPU quota', `the time of ${cpuQuota} CPUs (cpu.max of the control group)`]]),
     ...workers.map(({ workerIndex, cpu, buckets }) => [
       `worker ${workerIndex}`,
       `CPU ${cpu}, NUMA domain ${can.cpuDomains[cpu] ?? 0}, buckets ${buckets.join(' ')}`,

@@ -6,7 +6,8 @@ import net from 'node:net';
 import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-const main = fileURLToPath(new URL('../../examples/memcached/main.js', import.meta.url));
+/** The example's program. */
+export const main = fileURLToPath(new URL('../../examples/memcached/main.js', import.meta.url));
 
 // Servers that a failed test leaves running end with its file.
 const children = new Set<ChildProcess>();

@@ -318,6 +318,14 @@ describe('doctor', () => {
     assert.equal(exitStatus(examine(facts({}))), 0);
   });
 
+  it('says what is refused, and how much CPU time there is', () => {
+    const refused = { pinningRefused: 'EPERM', interfacesUnknown: 'EAFNOSUPPORT' };
+    assert.deepEqual(grades(facts(refused)), { pinning: 'warning', interfaces: 'warning' });
+    const plan = { ...facts({}).plan, cpuQuota: 1.5 };
+    assert.deepEqual(grades(facts({ plan })), { 'CPU quota': 'warning' });
+    assert.deepEqual(grades(facts({ plan: { ...plan, cpuQuota: 4 } })), {});
+  });
+
   it('names the lines of a kernel without RSS, with PCBGROUP up to 13', () => {
     const check = 'RSS in the kernel';
     assert.deepEqual(linesFor(facts({}, { rssConfig: no }), check), ['options RSS']);
