@@ -68,7 +68,7 @@ export type ToWorker =
 
 export type FromWorker =
   | { type: 'online' }
-  /** The thread is on this CPU now; undefined: it cannot be pinned. `reason`: why not as planned. */
+  /** The thread's CPU, undefined if it cannot be pinned. `reason`: why it is not as planned. */
   | { type: 'pinned'; cpu: number | undefined; reason: string | undefined }
   | { type: 'warning'; message: string; code: string }
   | { type: 'misdirected'; samples: Misdirection[] }

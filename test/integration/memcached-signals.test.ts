@@ -41,11 +41,14 @@ function start(): Started {
 async function ask(file: string): Promise<string> {
   for (;;) {
     const client = net.connect(file);
-    client.unref();
     client.on('error', () => client.destroy());
+    after(() => client.destroy());
     client.write('version\r\n');
-    const [answer] = await Promise.race([once(client, 'data'), once(client, 'close')]);
-    if (answer instanceof Buffer) return answer.toString();
+    const answer = await new Promise<Buffer | undefined>((resolve) => {
+      client.once('data', resolve);
+      client.once('close', () => resolve(undefined));
+    });
+    if (answer !== undefined) return answer.toString();
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
