@@ -39,8 +39,8 @@ export type CpuUse = ReadonlyMap<number, number>;
 
 /**
  * Plans the workers. If they are fewer than CPUs, they get the CPUs that are used least. A bucket
- * goes to a worker on its own CPU when there is one, else in its CPU's NUMA domain, and to the least
- * loaded of the candidates. `domains[cpu]` is a CPU's domain.
+ * goes to a worker on its own CPU when there is one, else in its CPU's NUMA domain, and to the
+ * least loaded of the candidates. `domains[cpu]` is a CPU's domain.
  */
 export function planWorkers(
   config: RssConfig,
