@@ -91,7 +91,8 @@ function processCpus({ capabilities: can, cpus, allowedCpus }: Facts): Finding {
 function quota({ plan, allowedCpus }: Facts): Finding[] {
   const { cpuQuota: cpus, workers } = plan;
   if (cpus === undefined) return [];
-  const message = `the time of ${cpus} CPUs (cpu.max), with ${workers.length} workers by default`;
+  const count = workers.length === 1 ? 'one worker' : `${workers.length} workers`;
+  const message = `the time of ${cpus} CPUs (cpu.max): ${count} by default`;
   return [{ check: 'CPU quota', grade: cpus < allowedCpus ? 'warning' : 'ok', message }];
 }
 
