@@ -120,6 +120,27 @@ function processCpus({ capabilities: can, cpus, allowedCpus }: Facts): Finding {
   return { check, grade: 'warning', message, fix: shell(`${tool} 0-${cpus - 1} COMMAND`) };
 }
 
+/** A limit of CPU time, which the CPUs of the process do not show. */
+function quota({ plan, allowedCpus }: Facts): Finding[] {
+  const { cpuQuota: cpus, workers } = plan;
+  if (cpus === undefined) return [];
+  const count = workers.length === 1 ? 'one worker' : `${workers.length} workers`;
+  const message = `the time of ${cpus} CPUs (cpu.max): ${count} by default`;
+  return [{ check: 'CPU quota', grade: cpus < allowedCpus ? 'warning' : 'ok', message }];
+}
+
+/** What a hardened service or a container may refuse. */
+function refused({ pinningRefused, interfacesUnknown }: Facts): Finding[] {
+  const findings: Finding[] = [];
+  const add = (check: string, message: string) =>
+    findings.push({ check, grade: 'warning', message });
+  if (pinningRefused !== undefined)
+    add('pinning', `refused, so workers share the CPUs: ${pinningRefused}`);
+  if (interfacesUnknown !== undefined)
+    add('interfaces', `unknown, so CPUs of packets are, too: ${interfacesUnknown}`);
+  return findings;
+}
+
 function descriptors({ descriptors: limit }: Facts): Finding {
   const check = 'descriptors';
   const message = `${limit} for this process`;
@@ -263,6 +284,8 @@ export function examine(facts: Facts): Finding[] {
     steering(facts),
     ...jail(facts),
     processCpus(facts),
+    ...quota(facts),
+    ...refused(facts),
     descriptors(facts),
     lockedMemory(facts),
   ];

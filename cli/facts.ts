@@ -41,6 +41,10 @@ export interface Facts {
   lockableKilobytes: number;
   /** Existing sysctl(8) names and their values. */
   sysctls: Record<string, string>;
+  /** Why threads cannot be pinned to a CPU. */
+  pinningRefused?: string;
+  /** Why the interfaces are unknown. */
+  interfacesUnknown?: string;
   /** Linux: physical interfaces. */
   interfaces: NetworkInterface[];
   /** FreeBSD: physical interfaces. */
@@ -85,20 +89,28 @@ function hashOf(name: string): NetworkInterface['hash'] {
   return { tableSize: table.length, queues, keyKnown: key.length > 0 };
 }
 
-function interfaces(): NetworkInterface[] {
-  return Object.keys(networkInterfaces())
-    .filter(isDevice)
-    .map((name) => ({
-      name,
-      receive: queues(name, 'rx'),
-      transmit: queues(name, 'tx'),
-      interruptCpus: interruptCpus(name),
-      hash: hashOf(name),
-    }));
+/** The message of the error that `work` throws. */
+function refusal(work: () => unknown): string | undefined {
+  try {
+    work();
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
-export function cards(): Card[] {
-  return Object.keys(networkInterfaces()).flatMap((name) => {
+function interfaces(names: string[]): NetworkInterface[] {
+  return names.filter(isDevice).map((name) => ({
+    name,
+    receive: queues(name, 'rx'),
+    transmit: queues(name, 'tx'),
+    interruptCpus: interruptCpus(name),
+    hash: hashOf(name),
+  }));
+}
+
+export function cards(names: string[]): Card[] {
+  return names.flatMap((name) => {
     const [, driver, unit] = /^([a-z]\w*?)(\d+)$/.exec(name) ?? [];
     const description = driver && sysctl(`dev.${driver}.${unit}.%desc`);
     return driver === undefined || description === undefined ? [] : { name, driver, description };
@@ -108,6 +120,9 @@ export function cards(): Card[] {
 /** `listen`: the addresses of the server. */
 export async function gather(listen: readonly string[]): Promise<Facts> {
   const can = capabilities();
+  const interfacesUnknown = refusal(networkInterfaces);
+  const pinningRefused = refusal(() => affinity.set(affinity.get()));
+  const own = interfacesUnknown === undefined ? Object.keys(networkInterfaces()) : [];
   const found = names[can.platform].map((name) => [name, sysctl(name)] as const);
   return {
     capabilities: can,
@@ -119,7 +134,9 @@ export async function gather(listen: readonly string[]): Promise<Facts> {
     sysctls: Object.fromEntries(
       found.filter((entry): entry is [string, string] => entry[1] !== undefined),
     ),
-    interfaces: process.platform === 'linux' ? interfaces() : [],
-    cards: process.platform === 'freebsd' ? cards() : [],
+    ...(pinningRefused === undefined ? {} : { pinningRefused }),
+    ...(interfacesUnknown === undefined ? {} : { interfacesUnknown }),
+    interfaces: process.platform === 'linux' ? interfaces(own) : [],
+    cards: process.platform === 'freebsd' ? cards(own) : [],
   };
 }

@@ -187,7 +187,9 @@ function run(args: string[]): number {
   });
   if (values.key === undefined && config.source === 'kernel') {
     const major = Number.parseInt(release(), 10);
-    const warning = keyWarning(server.address, networkInterfaces(), cards(), major);
+    const interfaces = networkInterfaces();
+    const found = cards(Object.keys(interfaces));
+    const warning = keyWarning(server.address, interfaces, found, major);
     if (warning !== undefined) console.error(`freebsd-rss flows: warning: ${warning}`);
   }
   if (config.card !== undefined && !config.hashKeyReadable && values.key === undefined) {

@@ -56,7 +56,8 @@ async function run(args: string[]): Promise<number> {
     },
   });
   const can = capabilities();
-  const { config, workers, steering, reason, handoff, forward } = await planHere(values.listen);
+  const plan = await planHere(values.listen);
+  const { config, workers, steering, reason, handoff, forward, cpuQuota } = plan;
   const key = Buffer.from(config.hashKey).toString('hex');
   const fingerprint = createHash('sha256').update(config.hashKey).digest('hex').slice(0, 16);
   // A card's key lets others choose flows that meet in one queue: only `learn` shows it.
@@ -69,7 +70,10 @@ async function run(args: string[]): Promise<number> {
       keyFingerprint: config.source === 'card' ? undefined : fingerprint,
       ...shown,
     };
-    printJson({ configuration, steering, reason, handoff, forward, workers, capabilities: can });
+    printJson({
+      ...{ configuration, steering, reason, handoff, forward, workers, cpuQuota },
+      capabilities: can,
+    });
     return 0;
   }
   const rows = [
@@ -78,6 +82,9 @@ async function run(args: string[]): Promise<number> {
     ['listen', values.listen.length === 0 ? 'all addresses' : values.listen.join(', ')],
     ['steering', `${steering}: ${reason}`],
     ['hand-off', handoff ? 'connections and datagrams go to the owner of their bucket' : 'no'],
+    ...(cpuQuota === undefined
+      ? []
+      : [['CPU quota', `the time of ${cpuQuota} CPUs (cpu.max of the control group)`]]),
     ...workers.map(({ workerIndex, cpu, buckets }) => [
       `worker ${workerIndex}`,
       `CPU ${cpu}, NUMA domain ${can.cpuDomains[cpu] ?? 0}, buckets ${

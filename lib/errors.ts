@@ -27,6 +27,7 @@ export interface SystemError extends Error, ErrorDetails {
 /** Codes of this package's errors. */
 export type RssErrorCode =
   | 'ERR_RSS_CLOSED'
+  | 'ERR_RSS_NO_ADDON'
   | 'ERR_RSS_UPGRADE'
   | 'ERR_RSS_RELEASED'
   | 'ERR_RSS_RESTART_LIMIT'

@@ -35,7 +35,12 @@ export type {
 export type { CounterName, RefusalName } from './server/layout.js';
 export type { ServerAddress } from './server/messages.js';
 export type { Misdirection } from './server/misdirections.js';
-export type { CloseOptions, ListenOptions, ServerOptions } from './server/options.js';
+export type {
+  CloseOptions,
+  ListenOptions,
+  ResourceLimits,
+  ServerOptions,
+} from './server/options.js';
 export type { ServerPlan } from './server/plan.js';
 export { Predecessor, predecessor } from './server/predecessor.js';
 export type { BucketMove } from './server/rebalance.js';

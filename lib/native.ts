@@ -6,6 +6,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import type { optionNumber, steeringNumber, zeroCopyNumber } from './contract.js';
+import { missingAddon } from './missing-addon.js';
 import type { NetworkInterface } from './rss/card/interfaces.js';
 import type { CardPart } from './rss/card/map.js';
 import type { HashType } from './rss/hash.js';
@@ -462,10 +463,10 @@ function load(): Native {
       try {
         return require(path.join(folder, system, 'freebsd_rss.node')) as Native;
       } catch {
-        // tries the next one; without any, the first error is thrown
+        // tries the next one; without any, the first error is explained
       }
     }
-    throw error;
+    throw missingAddon(error as Error, existsSync(path.join(root, 'native/test')));
   }
 }
 

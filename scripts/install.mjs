@@ -60,6 +60,26 @@ function localHeaders() {
 }
 
 /**
+ * node-gyp's script: the one that npm and pnpm name, else npm's own, as Yarn has none. Undefined:
+ * node-gyp may still be a command.
+ */
+function nodeGyp() {
+  const named = process.env.npm_config_node_gyp;
+  if (named) return named;
+  const own = path.dirname(path.dirname(realpathSync(process.execPath)));
+  const commands = (process.env.PATH ?? '').split(path.delimiter).map((dir) => `${dir}/npm`);
+  return [
+    // npm/bin/npm-cli.js
+    ...commands
+      .filter((npm) => existsSync(npm))
+      .map((npm) => path.join(realpathSync(npm), '../..')),
+    ...[own, '/usr', '/usr/local'].map((prefix) => path.join(prefix, 'lib/node_modules/npm')),
+  ]
+    .map((npm) => path.join(npm, 'node_modules/node-gyp/bin/node-gyp.js'))
+    .find((script) => existsSync(script));
+}
+
+/**
  * Whether a prebuilt addon loads. A checkout always builds its own sources, and so does
  * npm install --build-from-source.
  */
@@ -84,9 +104,9 @@ const configured =
 const headers = localHeaders();
 if (!configured && headers !== undefined) args.push(`--nodedir=${headers}`);
 
-const gyp = process.env.npm_config_node_gyp;
+const gyp = nodeGyp();
 const result = gyp
   ? spawnSync(process.execPath, [gyp, ...args], { cwd: root, stdio: 'inherit' })
   : spawnSync('node-gyp', args, { cwd: root, stdio: 'inherit' });
-if (result.error) fail('node-gyp was not found; run this through npm: npm run compile');
+if (result.error) fail('node-gyp was not found: install npm, which has it, or node-gyp itself');
 process.exit(result.status ?? 1);

@@ -7,7 +7,7 @@ import ts from 'typescript';
 
 import { virtualTable } from '../dist/lib/rss/config.js';
 import { tcpTable, udpTable, unixTable } from '../dist/lib/server/endpoint-options.js';
-import { closeTable, listenTable, serverTable } from '../dist/lib/server/options.js';
+import { closeTable, limitsTable, listenTable, serverTable } from '../dist/lib/server/options.js';
 import { streamTable } from '../dist/lib/server/stream-options.js';
 import { upgradeTable } from '../dist/lib/server/upgrade.js';
 import {
@@ -43,6 +43,7 @@ const sections = [
   ['createServer(): `udp`, besides the options of `tcp`', ownUdp, ['UdpOptions']],
   ['createServer(): `unix`', unixTable, ['UnixOptions']],
   ['createServer(): `stream`', streamTable, ['StreamOptions']],
+  ['createServer(): `resourceLimits`', limitsTable, ['ResourceLimits']],
   ['server.listen()', listenTable, ['ListenOptions']],
   ['server.close()', closeTable, ['CloseOptions']],
   ['server.upgrade()', upgradeTable, ['UpgradeOptions']],

@@ -72,7 +72,7 @@ export type ToWorker =
 
 export type FromWorker =
   | { type: 'online' }
-  /** The thread's CPU; undefined: it cannot be pinned. `reason`: why it is not the planned one. */
+  /** The thread's CPU, undefined if it cannot be pinned. `reason`: why it is not as planned. */
   | { type: 'pinned'; cpu: number | undefined; reason: string | undefined }
   | { type: 'warning'; message: string; code: string }
   | { type: 'misdirected'; samples: Misdirection[] }

@@ -10,7 +10,7 @@ const names = ['stdout', 'stderr'] as const;
 export function surviveClosedOutput(worker: Worker): void {
   workers.add(worker);
   worker.once('exit', () => workers.delete(worker));
-  for (const name of names) if (process[name].errored != null) drop(worker, name);
+  for (const name of names) if (process[name].errored instanceof Error) drop(worker, name);
   if (watching) return;
   watching = true;
   for (const name of names)

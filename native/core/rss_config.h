@@ -12,7 +12,7 @@ namespace rss {
 
 enum class Transport { kTcp, kUdp };
 
-constexpr int kMaxBits = 7;  // RSS_MAXBITS: at most 128 buckets
+constexpr int kMaxBits = 7;                     // RSS_MAXBITS: at most 128 buckets
 constexpr int kMaxRssCpus = 64;                 // RSS_MAXCPUS
 constexpr int kMaxVirtualCpus = 1 << kMaxBits;  // a virtual configuration may use a bucket per CPU
 

@@ -125,9 +125,9 @@ void TestBucketMapping() {
 
 void TestVirtualConfig() {
   // cpus -> buckets, up to 64 as in rss_init() in sys/net/rss_config.c
-  const int table[][2] = {{1, 1},   {2, 4},   {3, 8},   {4, 8},    {5, 16},   {8, 16},  {9, 32},
-                          {16, 32}, {17, 64}, {32, 64}, {33, 128}, {64, 128}, {80, 128},
-                          {128, 128}, {200, 128}};
+  const int table[][2] = {{1, 1},    {2, 4},    {3, 8},    {4, 8},     {5, 16},
+                          {8, 16},   {9, 32},   {16, 32},  {17, 64},   {32, 64},
+                          {33, 128}, {64, 128}, {80, 128}, {128, 128}, {200, 128}};
   for (const auto& row : table) {
     CpuList cpus;
     for (int i = 0; i < row[0]; ++i) cpus.push_back(i);

@@ -8,7 +8,8 @@ import { fileURLToPath } from 'node:url';
 
 import { until } from './wait.js';
 
-const main = fileURLToPath(new URL('../../examples/memcached/main.js', import.meta.url));
+/** The example's program. */
+export const main = fileURLToPath(new URL('../../examples/memcached/main.js', import.meta.url));
 
 // Servers that a failed test leaves running end with its file.
 const children = new Set<ChildProcess>();

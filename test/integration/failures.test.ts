@@ -3,14 +3,17 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { syncBuiltinESMExports } from 'node:module';
+import os, { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
-import { createServer, type RssServer, type ServerOptions } from 'freebsd-rss';
+import { affinity, createServer, type RssServer, type ServerOptions } from 'freebsd-rss';
 
-import { harmVictim, portOf } from '../helpers/net.js';
+import type { Masks } from '../fixtures/mask-worker.js';
+import { skipWithout } from '../helpers/features.js';
+import { harmVictim, inParallel, portOf, report, request } from '../helpers/net.js';
 import { limitMs, soon } from '../helpers/wait.js';
 
 const host = '127.0.0.1';
@@ -46,10 +49,21 @@ async function failure(worker: URL): Promise<Error & { code: string; cause: Erro
   return error;
 }
 
-/** Runs fixtures/plain-server.js; resolves with what it has written to stderr after `work`. */
-async function stderrOf(args: string[], work: (port: number) => Promise<unknown>): Promise<string> {
+function plainServer(args: string[], env: NodeJS.ProcessEnv = {}) {
   const main = fileURLToPath(fixture('plain-server'));
-  const child = spawn(process.execPath, [main, ...args], { timeout: limitMs });
+  return spawn(process.execPath, [main, ...args], {
+    timeout: limitMs,
+    env: { ...process.env, ...env },
+  });
+}
+
+/** Runs fixtures/plain-server.js; resolves with what it has written to stderr after `work`. */
+async function stderrOf(
+  args: string[],
+  work: (port: number) => Promise<unknown> | undefined,
+  env: NodeJS.ProcessEnv = {},
+): Promise<string> {
+  const child = plainServer(args, env);
   const exited = once(child, 'exit');
   let written = '';
   const reported = new Promise((resolve) =>
@@ -156,4 +170,104 @@ it('a CommonJS module that a compiler made is taken', async () => {
   );
   await served.listen();
   await served.close({ timeout: 0 });
+});
+
+it('a system that refuses to pin threads is warned about once', async () => {
+  const said = await stderrOf(['report-worker'], () => undefined, {
+    NODE_OPTIONS: `--import=${fixture('no-pinning').href}`,
+  });
+  assert.equal(said.match(/Warning: workers are not pinned: sched_setaffinity EPERM/g)?.length, 1);
+});
+
+it('a host that does not list its interfaces is served, and the reason is known', async (t) => {
+  t.mock.method(os, 'networkInterfaces', () => {
+    throw new Error('uv_interface_addresses returned 97');
+  });
+  syncBuiltinESMExports();
+  const served = server(fixture('report-worker'));
+  try {
+    await served.listen();
+    if (process.platform === 'linux') assert.match(served.steeringReason, /addresses returned 97/);
+    await report({ host, port: portOf(served) });
+  } finally {
+    t.mock.restoreAll();
+    syncBuiltinESMExports();
+    await served.close({ timeout: 0 });
+  }
+});
+
+it('the process and its workers survive closed stdout and stderr', async () => {
+  const child = plainServer(['talking-worker']);
+  const exited = once(child, 'exit', soon());
+  const [port] = (await once(child.stdout, 'data', soon())) as [Buffer];
+  child.stdout.destroy();
+  child.stderr.destroy();
+  for (let i = 0; i < 20; i++)
+    assert.equal((await request({ host, port: Number(port) })).text, 'served\n');
+  child.stdin.end();
+  assert.deepEqual(await exited, [0, null]);
+});
+
+describe('the CPUs of a worker', () => {
+  const masksOf = async (options: string): Promise<Masks[]> => {
+    const child = plainServer(['mask-worker', options]);
+    const exited = once(child, 'exit', soon());
+    const [port] = (await once(child.stdout, 'data', soon())) as [Buffer];
+    const answers = await inParallel(4, 1, () => request({ host, port: Number(port) }));
+    child.stdin.end();
+    await exited;
+    return answers.map(({ text }) => JSON.parse(text) as Masks);
+  };
+  const all = affinity.process();
+
+  it('are not those of its child processes and of libuv’s threads', async () => {
+    for (const { own, child, pool } of await masksOf('{}')) {
+      assert.equal(own.length, 1);
+      assert.deepEqual(child, all);
+      for (const mask of pool) assert.deepEqual(mask, all);
+    }
+  });
+
+  it('are all with pin: false', async () => {
+    for (const { own } of await masksOf('{"pin":false}')) assert.deepEqual(own, all);
+  });
+
+  it('are those of the option "cpus"', async () => {
+    const last = all.at(-1)!;
+    const served = createServer({ worker: fixture('report-worker'), tcp: { host }, cpus: [last] });
+    await served.listen();
+    assert.deepEqual(
+      served.workers.map(({ cpu }) => cpu),
+      [last],
+    );
+    await served.close({ timeout: 0 });
+    const other = createServer({ worker: fixture('report-worker'), cpus: `${last},${last + 1}` });
+    assert.throws(() => other.plan(), { message: new RegExp(`CPU ${last + 1}, and this process`) });
+  });
+});
+
+it(
+  'a second server of the process takes another CPU',
+  { skip: skipWithout('two-cpus') },
+  async () => {
+    const servers = [1, 2].map(() => server(fixture('report-worker'), { workers: 1 }));
+    for (const one of servers) await one.listen();
+    const cpus = servers.map(({ workers }) => workers[0]?.cpu);
+    assert.notEqual(cpus[0], cpus[1]);
+    for (const one of servers) await one.close({ timeout: 0 });
+  },
+);
+
+it('bound() runs before the workers, and its error ends the start', async () => {
+  const served = server(fixture('report-worker'));
+  const events: string[] = [];
+  served.on('worker-online', () => events.push('online'));
+  await served.listen({ bound: () => events.push('bound') });
+  assert.deepEqual(events, ['bound', 'online', 'online']);
+  await served.close({ timeout: 0 });
+  const failing = server(fixture('report-worker'));
+  const bound = () => {
+    throw new Error('no such user');
+  };
+  await assert.rejects(failing.listen({ bound }), { message: 'no such user' });
 });

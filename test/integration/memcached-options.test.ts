@@ -1,5 +1,6 @@
 // What the example's options promise, and its statistics.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
   existsSync,
@@ -17,7 +18,7 @@ import { after, describe, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 
 import { skipWithout } from '../helpers/features.js';
-import { RawClient, type Served, serveExample } from '../helpers/memcached.js';
+import { main, RawClient, type Served, serveExample } from '../helpers/memcached.js';
 import { atMost } from '../helpers/wait.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'memcached-options-'));
@@ -195,7 +196,9 @@ it(
       assert.equal(await client.ask('set k 0 0 1\r\n1\r\n'), 'STORED\r\n');
       client.close();
     });
-    await assert.rejects(serveExample('-u', 'no-such-user'), /before it/);
+    const unknown = spawnSync(process.execPath, [main, '-u', 'no-such-user'], { encoding: 'utf8' });
+    assert.equal(unknown.status, 67);
+    assert.match(unknown.stderr, / error: there is no user "no-such-user"\n$/);
   },
 );
 

@@ -356,6 +356,14 @@ describe('doctor', () => {
     assert.equal(exitStatus(examine(facts({}))), 0);
   });
 
+  it('says what is refused, and how much CPU time there is', () => {
+    const refused = { pinningRefused: 'EPERM', interfacesUnknown: 'EAFNOSUPPORT' };
+    assert.deepEqual(grades(facts(refused)), { pinning: 'warning', interfaces: 'warning' });
+    const plan = { ...facts({}).plan, cpuQuota: 1.5 };
+    assert.deepEqual(grades(facts({ plan })), { 'CPU quota': 'warning' });
+    assert.deepEqual(grades(facts({ plan: { ...plan, cpuQuota: 4 } })), {});
+  });
+
   it('sends nobody to build a kernel: it says what the card gives, or why it gives nothing', () => {
     const without = (config: RssConfig) =>
       facts({ plan: { ...facts({}).plan, config } }, { rssConfig: no });
