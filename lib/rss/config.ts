@@ -29,7 +29,7 @@ export interface RssConfig {
   readonly hashKey: Uint8Array;
   /** False: only root may read the kernel's key, and this is FreeBSD's default key instead. */
   readonly hashKeyReadable: boolean;
-  /** Fields that TCP is hashed by: the 4-tuple, unless `tcp.hash` of createServer() is '2-tuple'. */
+  /** Fields that TCP is hashed by: '4-tuple', unless `tcp.hash` of createServer() is another. */
   readonly tcpHash: '2-tuple' | '4-tuple';
   /** Fields that UDP is hashed by. */
   readonly udpHash: '2-tuple' | '4-tuple';
