@@ -339,7 +339,7 @@ export interface Native {
     buckets: readonly number[],
     domains: readonly number[],
   ): NativeListener[] | Failure;
-  /** Takes ownership of an inherited socket. The other options are those that it was opened with. */
+  /** Takes ownership of an inherited socket. Its other options are those that it has. */
   adoptListener(
     fd: number,
     options: Pick<

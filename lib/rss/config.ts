@@ -51,7 +51,7 @@ export interface RssConfig {
    * default key instead.
    */
   readonly hashKeyReadable: boolean;
-  /** Fields that TCP is hashed by: the 4-tuple, unless `tcp.hash` of createServer() is '2-tuple'. */
+  /** Fields that TCP is hashed by: '4-tuple', unless `tcp.hash` of createServer() is another. */
   readonly tcpHash: '2-tuple' | '4-tuple';
   /** Fields that UDP is hashed by. */
   readonly udpHash: '2-tuple' | '4-tuple';

@@ -93,8 +93,8 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
 // adoptListener(fd, options): see lib/native.ts
 Napi::Value AdoptInherited(const Napi::CallbackInfo& info) {
   Napi::Object options = info[1].As<Napi::Object>();
-  return ToJs(info.Env(), AdoptListener(IntFromJs(info[0]), TransportFromJs(options),
-                                        BuffersFromJs(options)));
+  return ToJs(info.Env(),
+              AdoptListener(IntFromJs(info[0]), TransportFromJs(options), BuffersFromJs(options)));
 }
 
 // dualStackGroups(steering)

@@ -107,12 +107,13 @@ it(
     for (let i = 0; i <= 20; i++) {
       const options = { port, host: '127.0.0.1', localAddress: randomLoopback() };
       const socket = tls.connect({ ...options, rejectUnauthorized: false, session });
-      const ticket = once(socket, 'session', soon());
+      // A resumed session need not bring a ticket of its own.
+      const ticket = i === 0 ? once(socket, 'session', soon()) : undefined;
       socket.write(`secret ${i}`);
       const [answer] = (await once(socket, 'data', soon())) as [Buffer];
       assert.equal(answer.toString(), `secret ${i}`);
       assert.equal(socket.isSessionReused(), i > 0, `connection ${i}`);
-      [session] = (await ticket) as [Buffer];
+      if (ticket !== undefined) [session] = (await ticket) as [Buffer];
       socket.destroy();
     }
     await end();

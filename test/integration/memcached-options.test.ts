@@ -157,6 +157,20 @@ describe('the example’s option', () => {
     });
   });
 
+  it('-l takes host names, and addresses with a port of their own', async () => {
+    await serving(['-l', 'localhost,127.0.0.1:0'], async (server) => {
+      const ports = () =>
+        [...server.output().matchAll(/^serving: +tcp 127\.0\.0\.1:(\d+)$/gm)].map(([, p]) => p);
+      while (ports().length < 2) await setTimeout(5);
+      assert.ok(ports().includes(`${server.port}`));
+      for (const port of ports()) {
+        const client = new RawClient(Number(port));
+        assert.match(await client.ask('version\r\n'), /^VERSION/);
+        client.close();
+      }
+    });
+  });
+
   it('-M refuses, -A allows shutdown, -F forbids flush_all, -P writes a file', async () => {
     const pidFile = path.join(folder, 'pid');
     const server = await serveExample('-m', '2', '-M', '-A', '-F', '-P', pidFile);
