@@ -34,7 +34,7 @@ describe('planWorkers', () => {
         reason: '',
         kernelSpreads: false,
         handoff: false,
-      forward: false,
+        forward: false,
       } as const;
       assert.deepEqual(leftIdle({ config, workers, ...rest }, cpus), cpus.slice(used));
     }
