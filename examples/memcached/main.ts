@@ -109,12 +109,14 @@ server.on('worker-exit', ({ workerIndex, generation, code, error }) => {
 
 /** Whether the successor serves new clients. */
 let upgraded = false;
-server.once('close', () => log.info(`process ${process.pid} has stopped`));
 let ending = false;
 
 /** Closes the server and ends the process. A second call does not wait for clients. */
 function end(timeout: number, status = 0): void {
-  void server.close({ timeout: ending ? 0 : timeout }).then(() => process.exit(status));
+  void server.close({ timeout: ending ? 0 : timeout }).then(() => {
+    log.info(`process ${process.pid} has stopped`);
+    process.exit(status);
+  });
   ending = true;
 }
 

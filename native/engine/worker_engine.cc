@@ -43,7 +43,9 @@ Status WorkerEngine::Start() {
 }
 
 void WorkerEngine::StopAccepting(bool queued) {
-  if (!closed_) acceptor_.Stop(queued);
+  if (closed_) return;
+  acceptor_.Stop(queued);
+  datagrams_.StopForwarding();
 }
 
 void WorkerEngine::Close() {

@@ -27,9 +27,13 @@ const numbers = ['n1', 'n2', 'n3'];
 const keys = [...'abcdefgh', 'a b', '\r\n', '\0\xff', 'k'.repeat(250)];
 const expiries = [0, 0, 0, 0, 1000, 2592000, 2592001, 0xffffffff];
 
+/**
+ * Never a number: see request(). Nor blanks alone, after which memcached reads on behind the value
+ * when it looks for a number.
+ */
 function value(): string {
   const length = pick([0, 1, 5, 20, 100, 1000, 5000, random(60) === 0 ? 200_000 : 10]);
-  return pick(['v', '12', '\r\n\0']).repeat(length).slice(0, length);
+  return pick(['v', 'x1', '\0\r\n']).repeat(length).slice(0, length);
 }
 
 /**
@@ -74,9 +78,9 @@ function request(counting: boolean): Request {
       if (!counting) return { opcode: 0x0c, key: number };
       const delta = pick([0n, 1n, 99n, 2n ** 32n, 2n ** 64n - 1n]);
       const initial = pick([0n, 7n, 500_000n, 2n ** 64n - 2n]);
-      const make = pick([0xffffffff, 0, 1000]);
-      const extras = arithmeticExtras(delta, initial, make);
       const name = random(8) === 0 ? key : number;
+      const make = name === key ? 0xffffffff : pick([0xffffffff, 0, 1000]);
+      const extras = arithmeticExtras(delta, initial, make);
       return { opcode: pick([0x05, 0x06, 0x15, 0x16]), key: name, extras, cas, last };
     }
     case 11:

@@ -14,14 +14,14 @@ for (const [workers, steering] of [
   ['4', 'bpf-toeplitz'],
 ] as const) {
   const skip = skipWithout('memccapable') || (steering !== 'auto' && skipWithout(steering));
-  test(`memccapable passes 55 of 55: ${workers} workers, ${steering}`, { skip }, async () => {
+  test(`memccapable passes 54 of 54: ${workers} workers, ${steering}`, { skip }, async () => {
     const server = await serveExample('-t', workers, '-o', `steering=${steering}`);
     const result = spawnSync('memccapable', ['-h', '127.0.0.1', '-p', String(server.port)], {
       encoding: 'utf8',
       timeout: 60_000,
     });
     const output = result.stdout + result.stderr;
-    assert.equal(output.match(/\[pass\]/g)?.length, 55, output);
+    assert.equal(output.match(/\[pass\]/g)?.length, 54, output);
     assert.match(output, /All tests passed/);
     assert.equal(await server.stop(), 0);
   });

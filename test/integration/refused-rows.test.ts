@@ -41,7 +41,7 @@ const streams: Case[] = [
 /** These are thrown in any case. */
 const thrown: Case[] = [
   ['refer to half a byte', 'outOfRange', /^"offset" .* got 0.5$/],
-  ['mark an unknown event', 'badMark', /^"when" .* got sent$/],
+  ['mark an unknown event', 'badMark', /^"when" .* got 'sent'$/],
   ['mark with half a token', 'badMark', /^"token" .* got 0.5$/],
 ];
 

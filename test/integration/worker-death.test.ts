@@ -139,7 +139,7 @@ for (const steering of steerings) {
         const server = createServer({
           worker,
           tcp: { host },
-          udp: { host, forward: true },
+          udp: { host, forward: steering === 'reuseport-lb' ? true : 'auto' },
           ...options(steering),
         });
         await server.listen();

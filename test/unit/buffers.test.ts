@@ -44,11 +44,12 @@ describe('socket buffers', () => {
   });
 
   it('are warned of once per server', async () => {
-    const hosts = ['127.0.0.1', '0.0.0.0'];
+    const endpoint = { host: '127.0.0.1', sendBuffer: 1 << 30 };
     await using server = createServer({
       worker: new URL('../fixtures/per-item-worker.js', import.meta.url),
       workers: 2,
-      udp: { host: hosts, sendBuffer: 1 << 30 },
+      tcp: endpoint,
+      udp: endpoint,
     });
     const warnings: Error[] = [];
     server.on('warning', (warning) => warnings.push(warning));

@@ -47,7 +47,7 @@ it('without a package manager that names node-gyp, npm’s own is used', () => {
     encoding: 'utf8',
   });
   rmSync(directory, { recursive: true });
-  assert.equal(stdout, 'built by rebuild\n');
+  assert.equal(stdout, 'built by configure\n');
 });
 
 describe('without the addon', () => {

@@ -157,7 +157,7 @@ describe('the command line of load', () => {
   });
 
   const wrong: [string[], RegExp][] = [
-    [[], /needs a URL/],
+    [[], /takes the URL of a server/],
     [['gopher://127.0.0.1:1'], /not "gopher"/],
     [['udp://127.0.0.1'], /no port/],
     [['udp://127.0.0.1:1', '--size', '4'], /--size must be a number from 8/],

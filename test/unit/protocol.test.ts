@@ -251,7 +251,7 @@ describe('the command line', () => {
       unixSocket: undefined,
       unixMode: 0o700,
       backlog: 1024,
-      workers: 'cpu',
+      workers: undefined,
       connections: 1024,
       refuseConnections: false,
       requestsPerTurn: 20,
