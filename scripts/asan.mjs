@@ -54,7 +54,10 @@ cpSync('package.json', path.join(copy, 'package.json'));
 symlinkSync(path.join(root, 'node_modules'), path.join(copy, 'node_modules'));
 
 /** Tests of JavaScript, over native code that the other tests run as well. */
-const others = ['clients', 'examples', 'http', 'load', 'memcached', 'memcached-options', 'top'];
+const others = [
+  ...['addresses', 'clients', 'examples', 'http', 'load', 'memcached', 'memcached-options'],
+  ...['memcached-signals', 'messages', 'sticky', 'top'],
+];
 const tests = readdirSync('dist/test/integration')
   .filter((name) => name.endsWith('.test.js') && !others.includes(name.slice(0, -8)))
   .map((name) => `dist/test/integration/${name}`);
