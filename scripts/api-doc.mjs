@@ -1,9 +1,8 @@
 // Writes docs/api.md from the exports of the package and their doc comments. With --check it fails
 // if the file differs instead.
-import { readFileSync, writeFileSync } from 'node:fs';
-
-import prettier from 'prettier';
 import ts from 'typescript';
+
+import { writeGenerated } from './generated.mjs';
 
 const file = 'docs/api.md';
 const entries = [
@@ -114,15 +113,4 @@ const text = [
   ...sections,
 ].join('\n\n');
 
-const settings = await prettier.resolveConfig(file);
-const printed = await prettier.format(text, {
-  ...settings,
-  parser: 'markdown',
-  proseWrap: 'always',
-  printWidth: 100,
-});
-if (!process.argv.includes('--check')) writeFileSync(file, printed);
-else if (readFileSync(file, 'utf8') !== printed) {
-  console.error(`${file} is out of date: node scripts/api-doc.mjs`);
-  process.exitCode = 1;
-}
+await writeGenerated(file, 'node scripts/api-doc.mjs', text);

@@ -1,8 +1,7 @@
 // Writes docs/options.md from the tables of options and the doc comments of their interfaces. With
 // --check it fails if the file differs instead.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 
-import prettier from 'prettier';
 import ts from 'typescript';
 
 import { virtualTable } from '../dist/lib/rss/config.js';
@@ -20,6 +19,7 @@ import {
 import { listenerTable } from '../dist/lib/socket/listener-options.js';
 import { socketTable } from '../dist/lib/worker/accepted-socket.js';
 import { peerTable } from '../dist/lib/worker/connect.js';
+import { writeGenerated } from './generated.mjs';
 
 const file = 'docs/options.md';
 const sources = [
@@ -120,15 +120,4 @@ const text = [
   ]),
 ].join('\n\n');
 
-const settings = await prettier.resolveConfig(file);
-const printed = await prettier.format(text, {
-  ...settings,
-  parser: 'markdown',
-  proseWrap: 'always',
-  printWidth: 100,
-});
-if (!process.argv.includes('--check')) writeFileSync(file, printed);
-else if (readFileSync(file, 'utf8') !== printed) {
-  console.error(`${file} is out of date: node scripts/options-doc.mjs`);
-  process.exitCode = 1;
-}
+await writeGenerated(file, 'node scripts/options-doc.mjs', text);
