@@ -27,7 +27,7 @@ Example:
 `;
 
 const mostPorts = 32;
-/** This many predictions in a row that come true are enough. */
+/** The key is known after this many correct predictions in a row. */
 const enough = 5;
 const timeoutMs = 3000;
 

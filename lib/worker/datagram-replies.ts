@@ -11,9 +11,9 @@ export const targetOf = (source: number): Target =>
 
 /**
  * Replies to the datagrams of a batch, and datagrams to the peers of connect(), sent together when
- * the callback returns; outside of it, when the current microtask ends. A reply that names no
- * datagram, no open socket or no bytes of the caller's is dropped, and counted in
- * ServerStats.refusedRows. With StreamOptions.checked it throws.
+ * the callback returns; outside of it, when the current microtask ends. A reply is dropped and
+ * counted in ServerStats.refusedRows if its datagram is not in the batch, its socket is not open or
+ * its bytes are not the caller's. With StreamOptions.checked it throws.
  */
 export class DatagramReplies extends Output {
   /** @internal */

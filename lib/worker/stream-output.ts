@@ -16,8 +16,8 @@ export const maxSource = sourceLimit - 1;
 
 /**
  * Output to any connections of this worker, sent in order and together when the callback returns;
- * outside of the callbacks, when the current microtask ends. Output that names no open connection
- * or no bytes of the caller's is dropped, and counted in ServerStats.refusedRows. With
+ * outside of the callbacks, when the current microtask ends. Output is dropped and counted in
+ * ServerStats.refusedRows if its connection is not open or its bytes are not the caller's. With
  * StreamOptions.checked it throws.
  */
 export class StreamOutput extends Output {

@@ -109,7 +109,7 @@ class Peer {
     this.#text = new RawClient(port);
   }
 
-  /** What the answers say, but for CAS numbers. */
+  /** The answers without their CAS numbers, which differ from server to server. */
   async ask(requests: readonly Request[]): Promise<Omit<BinaryAnswer, 'cas'>[]> {
     const sent = requests.map((request, opaque) => ({
       ...request,

@@ -563,7 +563,7 @@ describe('random requests', () => {
   const pick = <T>(list: readonly T[]): T => list[random(list.length)]!;
   const bytes = (length: number) => Buffer.from(Array.from({ length }, () => random(256)));
 
-  /** Mostly well-formed; sometimes the header says something else. */
+  /** A request. In one of eight, a byte of the header is random. */
   function request(opaque: number): Buffer {
     const opcode = random(20) === 0 ? random(256) : random(0x25);
     const extras = pick([0, 0, 0, 4, 8, 8, 20, random(256)]);

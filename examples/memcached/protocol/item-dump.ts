@@ -32,7 +32,7 @@ const newline = 10;
 const percent = 37;
 const hexDigits = Buffer.from('0123456789ABCDEF', 'latin1');
 
-/** By byte: 1 if it stands for itself in a key of metadump, and is not written as %XX. */
+/** By byte: 1 if metadump writes it as it is in a key, 0 if it writes %XX. */
 const plain = new Uint8Array(256);
 for (const byte of Buffer.from('-._~', 'latin1')) plain[byte] = 1;
 for (const range of ['09', 'AZ', 'az']) plain.fill(1, range.charCodeAt(0), range.charCodeAt(1) + 1);

@@ -37,9 +37,7 @@ export class BinaryItems {
     const request = this.#request;
     const writer = this.#writer;
     this.#context.countPrefix(prefixDelete);
-    writer.compare = request.hasCas;
-    writer.uniqueHigh = request.casHigh;
-    writer.uniqueLow = request.casLow;
+    request.compareBy(writer);
     const removal = writer.remove();
     writer.reset();
     if (removal === Removal.Removed) this.#answer.done();

@@ -1,6 +1,7 @@
 // The header of a binary request, and what is wrong with it. One object is reused for all of them.
 import { Memory } from '../../store/memory.js';
 import { longestKey } from '../context.js';
+import type { Writer } from '../writer.js';
 import { headerSize, longestBody, Opcode, quietForms, Status } from './header.js';
 
 const opcodes = 256;
@@ -106,6 +107,13 @@ export class BinaryRequest {
 
   get casLow(): number {
     return this.input.view.getInt32(this.start + 20);
+  }
+
+  /** Makes the writer compare CAS numbers if the request has one. */
+  compareBy(writer: Writer): void {
+    writer.compare = this.hasCas;
+    writer.uniqueHigh = this.casHigh;
+    writer.uniqueLow = this.casLow;
   }
 
   /** A number of 32 bits at byte `at` of the extras. */

@@ -16,7 +16,7 @@ const statuses: Record<Outcome, Status> = {
   [Outcome.NoMemory]: Status.NoMemory,
 };
 
-/** Why these modes have not stored. */
+/** The status when one of these modes has not stored the value. */
 const refusals: Partial<Record<Mode, Status>> = {
   [Mode.Add]: Status.Exists,
   [Mode.Replace]: Status.NotFound,
@@ -63,9 +63,7 @@ export class BinaryStorage {
     item.flags = joins ? 0 : request.signedExtra(0);
     item.expires = joins ? 0 : clock.expires(request.extra(4));
     item.setValue(request.input, request.start + request.headLength, request.valueLength);
-    writer.compare = request.hasCas;
-    writer.uniqueHigh = request.casHigh;
-    writer.uniqueLow = request.casLow;
+    request.compareBy(writer);
     writer.binaryKey = binaryKey;
     // As in memcached: with a CAS number it is a cas, whatever else was asked for.
     const outcome = writer.put(request.hasCas && !joins ? Mode.Set : mode);
