@@ -14,7 +14,7 @@ import { AdminSocket, summarize } from './admin.js';
 import { BucketOwnership } from './bucket-ownership.js';
 import { CardWatch, observed } from './card-watch.js';
 import { useCpus } from './cpu-use.js';
-import { describeWorker, reportExit, type ServerEvents, warn, type WorkerInfo } from './events.js';
+import type { ServerEvents, WorkerInfo } from './events.js';
 import { countersSize, heartbeat, movedBuckets } from './layout.js';
 import type { Lifecycle } from './lifecycle.js';
 import { Listeners } from './listeners.js';
@@ -26,6 +26,7 @@ import { type BucketMove, movesBetween } from './rebalance.js';
 import { readStats, type ServerStats } from './stats.js';
 import { steeringMode } from './steering/index.js';
 import { type Successor, Upgrade, type UpgradeOptions } from './upgrade.js';
+import { Warnings } from './warnings.js';
 import { startWatches } from './watches.js';
 import { WorkerPool } from './worker-pool.js';
 
@@ -39,6 +40,7 @@ export class RunningServer {
   readonly #options: CheckedOptions;
   readonly #lifecycle: Lifecycle;
   readonly #events: EventEmitter<ServerEvents>;
+  readonly #warnings: Warnings;
   readonly #counters: ShmSegment;
   readonly #upgrade = new Upgrade();
   #admin: AdminSocket | undefined;
@@ -48,7 +50,6 @@ export class RunningServer {
   #inPlace = false;
   #finalStats: ServerStats | undefined;
   readonly #releaseCpus: () => void;
-  #warnedOfPinning = false;
 
   /**
    * Prepares everything but the threads. Throws system errors, and leaves nothing open then.
@@ -66,6 +67,7 @@ export class RunningServer {
     this.#options = options;
     this.#lifecycle = lifecycle;
     this.#events = events;
+    this.#warnings = new Warnings(events);
     this.listeners = new Listeners(plan, options);
     try {
       this.#counters = ShmSegment.create({ size: countersSize(workers.length, config.buckets) });
@@ -85,26 +87,20 @@ export class RunningServer {
       },
       exit: (workerIndex, exit) => {
         this.#beat(workerIndex)[0] = 0;
-        reportExit(events, this.#info(workerIndex), exit);
+        this.#warnings.workerExit(this.#info(workerIndex), exit);
       },
       gaveUp: (workerIndex, { error }) => giveUp(workerIndex, error),
-      warning: (message, code) => this.#warn(message, code),
+      warning: this.#warnings.warn,
       misdirected: (samples) => this.misdirections.add(samples),
       pinned: (workerIndex, cpu, reason) => this.#pinned(workerIndex, cpu, reason),
       message: (message, workerIndex) => events.emit('message', message, workerIndex),
     });
     const { workers: wanted } = options;
-    if (typeof wanted === 'number' && wanted > workers.length) {
-      const message = `${workers.length} workers instead of ${wanted}: one for each bucket`;
-      this.#warn(message, 'RSS_FEWER_WORKERS');
-    }
+    if (typeof wanted === 'number' && wanted > workers.length)
+      this.#warnings.fewerWorkers(workers.length, wanted);
     const idle = leftIdle(plan, options.cpus ?? affinity.process());
-    if (idle.length > 0)
-      this.#warn(
-        `CPUs ${affinity.format(idle)} have no worker: there are ${config.buckets} buckets`,
-        'RSS_IDLE_CPUS',
-      );
-    for (const message of this.listeners.warnings) this.#warn(message, 'RSS_BUFFERS');
+    if (idle.length > 0) this.#warnings.idleCpus(idle, config.buckets);
+    for (const message of this.listeners.warnings) this.#warnings.warn(message, 'RSS_BUFFERS');
     if (options.predecessor === undefined) this.#openAdmin();
   }
 
@@ -118,33 +114,15 @@ export class RunningServer {
       kernelBuckets: this.plan.config.source === 'kernel',
     };
     this.#stopWatches = startWatches(watched, this.#options, {
-      idle: (index) =>
-        this.#warn(
-          `worker ${index} gets no flows under steering '${this.plan.steering}'`,
-          'RSS_IDLE_WORKER',
-        ),
+      idle: (index) => this.#warnings.idleWorker(index, this.plan.steering),
       blocked: (index, blockedMs) => {
-        const worker = this.#info(index);
-        if (!this.#events.emit('worker-blocked', { ...worker, blockedMs }))
-          this.#warn(
-            `${describeWorker(worker)} has been blocked for ${blockedMs} ms`,
-            'RSS_BLOCKED',
-          );
+        this.#warnings.blocked(this.#info(index), blockedMs);
         if (replaceBlocked) void this.pool.kill(index, 'blocked');
       },
-      full: () =>
-        this.#warn(
-          `${this.#options.maxConnections} connections are open: further clients wait`,
-          'RSS_CONNECTION_LIMIT',
-        ),
-      mispredicted: (flows) =>
-        this.#warn(
-          `${flows} flows of connect() have other hashes than the kernel's key gives: the card ` +
-            'has a key of its own, and connect({ bucket }) through it fails with ENOTSUP',
-          'RSS_HASH_KEY',
-        ),
+      full: () => this.#warnings.connectionLimit(this.#options.maxConnections),
+      mispredicted: (flows) => this.#warnings.otherKey(flows),
       unbalanced: ({ moves, tooHot }) => this.move(moves, tooHot),
-      warning: (message, code) => this.#warn(message, code),
+      warning: this.#warnings.warn,
     });
     if (this.plan.config.card !== undefined) this.#watchCard(this.plan.config.card);
     this.#inPlace = true;
@@ -169,7 +147,7 @@ export class RunningServer {
     } catch (error) {
       // The predecessor may have been root when it opened its socket, and this process is not.
       if (predecessor === undefined) throw error;
-      this.#warn(`no admin socket: ${(error as Error).message}`, 'RSS_NO_ADMIN');
+      this.#warnings.noAdmin(error as Error);
     }
   }
 
@@ -248,14 +226,12 @@ export class RunningServer {
 
   #pinned(workerIndex: number, cpu: number | undefined, reason: string | undefined): void {
     if (cpu === undefined) {
-      if (!this.#warnedOfPinning) this.#warn(`workers are not pinned: ${reason}`, 'RSS_NOT_PINNED');
-      this.#warnedOfPinning = true;
+      this.#warnings.notPinned(reason);
       return;
     }
     this.ownership.place(workerIndex, cpu);
     this.pool.sendAll({ type: 'placements', placements: this.ownership.placements });
-    if (reason !== undefined)
-      this.#warn(`worker ${workerIndex} has moved to CPU ${cpu}: ${reason}`, 'RSS_CPU_LOST');
+    if (reason !== undefined) this.#warnings.movedCpu(workerIndex, cpu, reason);
   }
 
   #workerInit(workerIndex: number): Omit<WorkerInit, 'generation'> {
@@ -307,7 +283,7 @@ export class RunningServer {
         setConfig(config);
         if (final) native.ignoreFlowIds(table);
       },
-      warning: (message, code) => this.#warn(message, code),
+      warning: this.#warnings.warn,
     });
   }
 
@@ -318,9 +294,5 @@ export class RunningServer {
   #beat(workerIndex: number): Float64Array {
     const { workers, config } = this.plan;
     return heartbeat(this.#counters.buffer, workerIndex, workers.length, config.buckets);
-  }
-
-  #warn(message: string, code: string): void {
-    warn(this.#events, message, code);
   }
 }

@@ -2,9 +2,9 @@
 import { stat } from 'node:fs';
 
 import { RssError } from '../errors.js';
-import { describeWorker } from './events.js';
 import type { ToWorker, WorkerInit } from './messages.js';
 import type { Misdirection } from './misdirections.js';
+import { describeWorker } from './warnings.js';
 import { type ThreadExit, type ThreadSettings, WorkerThread } from './worker-thread.js';
 
 /** Reports of workers. */
