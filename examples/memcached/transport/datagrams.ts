@@ -6,11 +6,13 @@ import type { Environment } from '../protocol/context.js';
 import { Dialects } from '../protocol/dialects.js';
 import { Output } from '../protocol/output.js';
 import { Session } from '../protocol/session.js';
-import { Memory } from '../store/memory.js';
+import { copy, Memory } from '../store/memory.js';
 import { DatagramCredit } from './datagram-credit.js';
 
 const headerSize = 8;
 const payloadSize = 1400 - headerSize;
+/** Sequence number and number of datagrams of a request in one datagram. */
+const firstOfOne = 1;
 /** Larger responses are refused: one request must not cause thousands of datagrams. */
 const mostOutput = 2 ** 21;
 const tooLarge = 'response too large for UDP';
@@ -23,6 +25,11 @@ export class DatagramClients {
   readonly #out = new Output();
   readonly #dialects: Dialects;
   readonly #credit = new DatagramCredit();
+  /** The worker's memory for received datagrams, and for replies. */
+  #input: Memory | undefined;
+  #replies: Memory | undefined;
+  /** Replaced when a request has changed it: datagrams have no common state. */
+  #session = new Session();
   readonly #onRequests: (bucket: number, requests: number) => void;
 
   constructor(environment: Environment, onRequests: (bucket: number, requests: number) => void) {
@@ -34,26 +41,27 @@ export class DatagramClients {
    * Answers every request of a batch. Other frames, and requests of several datagrams, are ignored.
    */
   serve(batch: DatagramBatch, replies: DatagramReplies): void {
-    const input = new Memory(batch.bytes);
+    const input = (this.#input ??= new Memory(batch.bytes));
+    const { bytes, view } = input;
+    const target = (this.#replies ??= new Memory(replies.bytes));
     for (let i = 0; i < batch.count; i++) {
       const start = batch.offset(i);
       const length = batch.length(i);
-      const { bytes } = input;
       if (length <= headerSize || batch.truncated(i)) continue;
-      if (bytes.readUInt16BE(start + 2) !== 0 || bytes.readUInt16BE(start + 4) !== 1) continue;
+      if (view.getUint32(start + 2) !== firstOfOne) continue;
       const protocol = this.#dialects.of(bytes[start + headerSize]!);
       if (protocol === undefined) continue;
       const requests = this.#execute(protocol, input, start + headerSize, start + length);
       this.#onRequests(batch.bucket(i), requests);
       this.#limit(protocol, batch, i);
-      this.#reply(replies, i, bytes.readUInt16BE(start));
+      this.#reply(replies, target, i, view.getUint16(start));
       this.#out.rewind();
     }
   }
 
   /** Returns the number of requests. */
   #execute(protocol: Dialect, input: Memory, start: number, end: number): number {
-    const session = new Session();
+    const session = this.#session;
     const out = this.#out;
     let requests = 0;
     for (let at = start; at < end && !session.closing && out.length <= mostOutput;) {
@@ -62,6 +70,8 @@ export class DatagramClients {
       at += taken;
       requests++;
     }
+    if (session.pending || session.closing || protocol === this.#dialects.binary)
+      this.#session = new Session();
     return requests;
   }
 
@@ -79,19 +89,18 @@ export class DatagramClients {
     protocol.refuse(error);
   }
 
-  #reply(replies: DatagramReplies, i: number, requestId: number): void {
-    const out = this.#out;
-    const total = Math.ceil(out.length / payloadSize);
+  #reply(replies: DatagramReplies, target: Memory, i: number, requestId: number): void {
+    const { view } = target;
+    const { memory, length } = this.#out;
+    const total = Math.ceil(length / payloadSize);
     for (let sequence = 0; sequence < total; sequence++) {
       const from = sequence * payloadSize;
-      const size = Math.min(payloadSize, out.length - from);
+      const size = Math.min(payloadSize, length - from);
       const at = replies.reserve(headerSize + size);
-      const { bytes } = replies;
-      bytes.writeUInt16BE(requestId, at);
-      bytes.writeUInt16BE(sequence, at + 2);
-      bytes.writeUInt16BE(total, at + 4);
-      bytes.writeUInt16BE(0, at + 6);
-      out.memory.bytes.copy(bytes, at + headerSize, from, from + size);
+      view.setUint16(at, requestId);
+      view.setUint16(at + 2, sequence);
+      view.setUint32(at + 4, total * 0x10000);
+      copy(memory, from, target, at + headerSize, size);
       replies.commit(i, at, headerSize + size);
     }
   }
