@@ -152,7 +152,8 @@ export class Retrieval {
 
   /** Answers the key; a miss has no answer. Returns whether it was a hit. */
   #getOne(withCas: boolean, expires: number): boolean {
-    const { out, shard } = this.#context;
+    const { out, store, key } = this.#context;
+    const shard = store.shard(key.hash);
     for (let room = leastRoom; room > 0;) {
       out.ensure(room); // outside of the lock: it may send
       room = this.#tryGet(shard, withCas, expires);
