@@ -21,6 +21,7 @@ import {
   type Served,
   serveExample,
 } from '../helpers/memcached.js';
+import { times } from '../helpers/repeat.js';
 import { atMost, firstOutput, limitMs, until } from '../helpers/wait.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'rss-upgrade-'));
@@ -154,7 +155,7 @@ class DatagramClient {
   }
 }
 
-const upgrades = 10;
+const upgrades = times(2, 10);
 const clients = 50;
 
 describe('memcached, upgraded under load', () => {
