@@ -55,7 +55,7 @@ symlinkSync(path.join(root, 'node_modules'), path.join(copy, 'node_modules'));
 
 /** Tests of JavaScript, over native code that the other tests run as well. */
 const others = [
-  ...['addresses', 'cli', 'clients', 'docs', 'examples', 'failures', 'http', 'load', 'memcached'],
+  ...['addresses', 'cli', 'clients', 'examples', 'failures', 'http', 'load', 'memcached'],
   ...['memcached-binary', 'memcached-options', 'memcached-signals', 'messages', 'rebalance'],
   ...['sticky', 'store-death', 'supervise', 'top'],
 ];

@@ -1,5 +1,5 @@
-// Runs integration tests on other majors of Node, whose binaries are in the npm package `node`: those
-// that use Node's own API most, or all with --all. The existing build of the addon serves all
+// Runs integration tests on other majors of Node, whose binaries are in the npm package `node`:
+// those that use Node's own API most, or all with --all. The existing build of the addon serves all
 // majors, as it uses Node-API alone. npm run check:nodes [-- [--all] MAJOR...]
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';

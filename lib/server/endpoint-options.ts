@@ -59,8 +59,8 @@ export interface UnixOptions {
    */
   path?: string;
   /**
-   * An inherited socket to serve, instead of `path`: see activatedSockets(). The server owns it from
-   * listen() on, and leaves its file in place.
+   * An inherited socket to serve, instead of `path`: see activatedSockets(). The server owns it
+   * from listen() on, and leaves its file in place.
    */
   fd?: number;
   /**

@@ -139,7 +139,6 @@ describe('flows', () => {
       );
     });
 
-
   it('are refused for another hash than Toeplitz', () => {
     const config: RssConfig = { ...configuration(undefined, '8'), hashAlgorithm: 'naive' };
     const request = { server: '10.0.0.2', serverPort: 80, from: '10.1.0.0/24', perBucket: 1 };
