@@ -33,7 +33,7 @@ describe('workers that die while they write', () => {
   `;
   const url = (path: string) => new URL(path, import.meta.url).href;
 
-  it('leave a store that works, and whose items are whole', atMost(120_000), async (t) => {
+  it('leave a store that works, and whose items are whole', atMost(300_000), async (t) => {
     const memory = StoreMemory.create({
       megabytes: 64,
       itemSize: 2 ** 20,

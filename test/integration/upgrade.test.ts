@@ -162,7 +162,7 @@ describe('memcached, upgraded under load', () => {
   for (const steering of steerings)
     it(
       `${steering}: ${upgrades} times, ${clients} clients`,
-      { skip: skipWithout(steering), ...atMost(120_000) },
+      { skip: skipWithout(steering), ...atMost(300_000) },
       async (t) => {
         const pidFile = path.join(folder, steering);
         const udpPort = await freeUdpPort();
