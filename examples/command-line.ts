@@ -1,4 +1,5 @@
 // The command lines of the examples.
+import { lookup } from 'node:dns/promises';
 
 const usageStatus = 64; // EX_USAGE of sysexits(3)
 
@@ -17,6 +18,18 @@ export function commandLine(usage: string, least = 0): string[] {
   }
   if (args.length < least) refuse(`usage: ${usage}`);
   return args;
+}
+
+/** A name or an address that can be resolved. */
+export async function hostAddress(text: string): Promise<string> {
+  const found = text === '' ? undefined : await lookup(text).catch(() => undefined);
+  return found ? text : refuse(`an address must be an IP address or a host name, not "${text}"`);
+}
+
+/** Ends the process with one line when the system refuses the address or port. */
+export function refuseAddress(error: NodeJS.ErrnoException): never {
+  if (error.syscall === undefined) throw error;
+  return refuse(error.message);
 }
 
 export function portNumber(text: string): number {

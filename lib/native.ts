@@ -348,6 +348,8 @@ export interface Native {
     >,
   ): NativeListener | Failure;
   listenUnix(path: string, mode: number, backlog: number): Descriptor | Failure;
+  /** Takes ownership of an inherited Unix socket that listens. */
+  adoptUnix(fd: number): Descriptor | Failure;
   adoptDescriptor(fd: number): Descriptor | Failure;
   dualStackGroups(steering: SteeringNumber): boolean;
   setSocketOption(fd: number, option: OptionNumber, value: number): Failure | undefined;

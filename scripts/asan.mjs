@@ -55,8 +55,9 @@ symlinkSync(path.join(root, 'node_modules'), path.join(copy, 'node_modules'));
 
 /** Tests of JavaScript, over native code that the other tests run as well. */
 const others = [
-  ...['addresses', 'clients', 'examples', 'http', 'load', 'memcached', 'memcached-options'],
-  ...['memcached-signals', 'messages', 'sticky', 'top'],
+  ...['addresses', 'cli', 'clients', 'examples', 'failures', 'http', 'load', 'memcached'],
+  ...['memcached-binary', 'memcached-options', 'memcached-signals', 'messages', 'rebalance'],
+  ...['sticky', 'store-death', 'supervise', 'top'],
 ];
 const tests = readdirSync('dist/test/integration')
   .filter((name) => name.endsWith('.test.js') && !others.includes(name.slice(0, -8)))
@@ -70,7 +71,7 @@ const runtime = execFileSync(compiler, ['-print-file-name=libasan.so'], {
 const reports = path.join(copy, 'reports');
 mkdirSync(reports);
 const options = `log_path=${reports}/report:exitcode=0:handle_abort=0`;
-const flagsOfNode = ['--test', '--test-concurrency=1', '--test-timeout=900000'];
+const flagsOfNode = ['--test', '--test-concurrency=3', '--test-timeout=900000'];
 const command = [...flagsOfNode, ...(chosen.length > 0 ? chosen : tests)];
 const { status } = spawnSync(...fixedAddresses(process.execPath, command), {
   stdio: 'inherit',

@@ -1,15 +1,27 @@
-// Runs the integration tests on other majors of Node, whose binaries are in the npm package `node`.
-// The existing build of the addon serves all, as it uses Node-API alone.
+// Runs integration tests on other majors of Node, whose binaries are in the npm package `node`:
+// those that use Node's own API most, or all with --all. The existing build of the addon serves all
+// majors, as it uses Node-API alone. npm run check:nodes [-- [--all] MAJOR...]
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 
 process.chdir(path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..'));
 
-const majors = process.argv.length > 2 ? process.argv.slice(2) : ['22', '24', '26'];
+const { values, positionals } = parseArgs({
+  options: { all: { type: 'boolean' } },
+  allowPositionals: true,
+});
+const majors = positionals.length > 0 ? positionals : ['22', '24', '26'];
+/** Workers and their ends, net, dgram, http, tls, child processes, and the loading of the addon. */
+const chosen = [
+  ...['activation', 'datagrams', 'examples', 'failures', 'http', 'low-level', 'memcached'],
+  ...['messages', 'proxy', 'server', 'streams', 'streams-forms', 'terminate', 'worker-life'],
+];
 const tests = readdirSync('dist/test/integration')
   .filter((name) => name.endsWith('.test.js'))
+  .filter((name) => values.all || chosen.includes(name.slice(0, -'.test.js'.length)))
   .map((name) => `dist/test/integration/${name}`);
 
 for (const major of majors) {
@@ -22,7 +34,7 @@ for (const major of majors) {
   }
   const { status } = spawnSync(
     'npm',
-    [...node, '--test', '--test-concurrency=1', '--test-timeout=900000', ...tests],
+    [...node, '--test', '--test-concurrency=4', '--test-timeout=900000', ...tests],
     { stdio: 'inherit' },
   );
   if (status !== 0) process.exit(status ?? 1);

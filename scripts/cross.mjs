@@ -1,10 +1,24 @@
 // Compiles the addon for other systems with zig, which has their headers and libraries (pip install
-// ziglang). ZIG names another zig.
+// ziglang). ZIG names another zig. zig keeps what it has compiled, by content: check:freebsd and
+// prebuild compile with the same flags, so whichever comes second links alone.
 import { spawn, spawnSync } from 'node:child_process';
 
-import { compileWith, fail } from './sources.mjs';
+import { addonFlags, compileWith, fail, nodeSources, platformSources } from './sources.mjs';
 
 const zig = (process.env.ZIG ?? 'python3 -m ziglang').split(' ');
+
+// The oldest C library that Node 20 runs on; FreeBSD's addons run on all later releases.
+export const targets = {
+  'freebsd-x64': 'x86_64-freebsd.14.0',
+  'freebsd-arm64': 'aarch64-freebsd.14.0',
+  'linux-x64-glibc': 'x86_64-linux-gnu.2.28',
+  'linux-x64-musl': 'x86_64-linux-musl',
+  'linux-arm64-glibc': 'aarch64-linux-gnu.2.28',
+  'linux-arm64-musl': 'aarch64-linux-musl',
+};
+
+const flags = ['-std=c++17', '-O2', '-fPIC', '-fno-exceptions', '-fvisibility=hidden', '-Inative'];
+const warnings = ['-Wall', '-Wextra', '-Werror'];
 
 export function needZig() {
   if (spawnSync(zig[0], [...zig.slice(1), 'version'], { stdio: 'ignore' }).status !== 0)
@@ -12,17 +26,37 @@ export function needZig() {
 }
 
 /** Runs zig c++; resolves with its status. */
-export function compile(args) {
+function compile(args) {
   return new Promise((resolve) => {
     const child = spawn(zig[0], [...zig.slice(1), 'c++', ...args], { stdio: 'inherit' });
     child.on('close', resolve);
   });
 }
 
-/** Compiles files in parallel into a directory. Returns the objects, or ends the process. */
-export const compileAll = (files, directory, flagsOf) =>
-  compileWith(compile, files, directory, flagsOf);
+/** The folder of a system's objects. */
+export const folderOf = (system) => `build/${system}`;
 
-export async function link(args) {
-  if ((await compile(args)) !== 0) process.exit(1);
+/** Compiles files for a system, in parallel. Returns the objects, or ends the process. */
+export const compileFor = (system, files, own = []) =>
+  compileWith(compile, files, folderOf(system), [
+    ...['-target', targets[system], ...flags, ...warnings],
+    ...own,
+  ]);
+
+/** The addon's objects: those that the self-test links too, and those that need Node. */
+export async function compileAddon(system) {
+  const platform = await compileFor(system, platformSources(system.split('-')[0]));
+  return { platform, node: await compileFor(system, nodeSources(), addonFlags()) };
+}
+
+export async function link(system, args) {
+  if ((await compile(['-target', targets[system], ...args])) !== 0) process.exit(1);
+}
+
+/** The systems of the command line, or all of `known`. */
+export function chosenSystems(known = Object.keys(targets)) {
+  const chosen = process.argv.slice(2);
+  for (const system of chosen)
+    if (!known.includes(system)) fail(`no system "${system}"; there are ${known.join(', ')}`);
+  return chosen.length > 0 ? chosen : known;
 }

@@ -1,49 +1,67 @@
-// Builds native/fuzz with clang's libFuzzer and sanitizers, and runs each program for a while: npm
-// run fuzz [-- SECONDS]. build/fuzz keeps the interesting inputs for the next time.
-import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+// Builds native/fuzz with clang's libFuzzer and sanitizers, and runs each program for a while, as
+// many at once as there are CPUs: npm run fuzz [-- SECONDS]. build/fuzz keeps the interesting inputs
+// for the next time.
+import { spawn } from 'node:child_process';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { fixedAddresses, platformSources, sources } from './sources.mjs';
+import { compileWith, fixedAddresses, inLanes, platformSources, sources } from './sources.mjs';
 
 process.chdir(path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..'));
 
 const seconds = Number(process.argv[2] ?? 60);
+const compiler = process.env.CLANG ?? 'clang++';
 const flags = ['-std=c++17', '-O1', '-g', '-Wall', '-Wextra', '-Inative'];
-const sanitizers = '-fsanitize=fuzzer,address,undefined';
+const sanitizers = 'address,undefined';
 
-/** The output of a command, which is needed only when it fails. */
+/** Runs a command. Resolves with what it wrote to stderr, which is shown only when it fails. */
 function quietly(command, args) {
-  const { status, error, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' });
-  if (status === 0) return stderr;
-  console.error(error?.message ?? stdout + stderr);
-  if (error)
-    console.error(
-      'fuzz: this needs clang and libuv: apt-get install clang libclang-rt-dev libuv1-dev, ' +
-        'pkg install llvm libuv',
-    );
-  process.exit(status ?? 1);
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    let output = '';
+    child.stderr.on('data', (chunk) => (output += chunk));
+    child.on('error', ({ message }) => {
+      console.error(
+        `${message}\nfuzz: this needs clang and libuv: ` +
+          'apt-get install clang libclang-rt-dev libuv1-dev, pkg install llvm libuv',
+      );
+      process.exit(1);
+    });
+    child.on('close', (status) => {
+      if (status === 0) return resolve(output);
+      console.error(output);
+      process.exit(status ?? 1);
+    });
+  });
 }
 
-for (const file of readdirSync('native/fuzz')) {
-  const name = path.basename(file, '.cc');
+const compile = (files) =>
+  compileWith((args) => quietly(compiler, args).then(() => 0), files, 'build/fuzz/objects', [
+    ...flags,
+    `-fsanitize=fuzzer-no-link,${sanitizers}`,
+  ]);
+
+const platform = await compile(platformSources());
+const engine = await compile(sources('engine'));
+const mains = sources('fuzz');
+const objects = await compile(mains);
+
+async function run(main) {
+  const name = path.basename(main, '.cc');
   const corpus = `build/fuzz/${name}`;
   mkdirSync(corpus, { recursive: true });
   const program = `build/fuzz/${name}.fuzz`;
-  const main = `native/fuzz/${file}`;
   const withEngine = readFileSync(main, 'utf8').includes('#include "engine/');
-  const files = [...platformSources(), ...(withEngine ? sources('engine') : []), main];
-  quietly(process.env.CLANG ?? 'clang++', [
-    ...flags,
-    sanitizers,
-    ...files,
-    '-o',
-    program,
-    ...(withEngine ? ['-luv'] : []),
-    '-lpthread',
+  await quietly(compiler, [
+    `-fsanitize=fuzzer,${sanitizers}`,
+    objects[mains.indexOf(main)],
+    ...platform,
+    ...(withEngine ? [...engine, '-luv'] : []),
+    ...['-lpthread', '-o', program],
   ]);
-  const report = quietly(
+  const report = await quietly(
     ...fixedAddresses(`./${program}`, [
       corpus,
       `-max_total_time=${seconds}`,
@@ -56,3 +74,5 @@ for (const file of readdirSync('native/fuzz')) {
   const [, units] = /number_of_executed_units: (\d+)/.exec(report);
   console.log(`fuzz: ${name}: ${units} inputs, nothing found`);
 }
+
+await inLanes(availableParallelism(), mains, run);

@@ -9,21 +9,12 @@ import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:f
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { compileAll, link, needZig } from './cross.mjs';
-import { addonFlags, fail, nodeHeaders, nodeSources, platformSources } from './sources.mjs';
+import { chosenSystems, compileAddon, folderOf, link, needZig } from './cross.mjs';
+import { fail, nodeHeaders } from './sources.mjs';
 
 process.chdir(path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..'));
 needZig();
 
-// The oldest C library that Node 20 runs on; FreeBSD's addons run on all later releases.
-const targets = {
-  'freebsd-x64': 'x86_64-freebsd.14.0',
-  'freebsd-arm64': 'aarch64-freebsd.14.0',
-  'linux-x64-glibc': 'x86_64-linux-gnu.2.28',
-  'linux-x64-musl': 'x86_64-linux-musl',
-  'linux-arm64-glibc': 'aarch64-linux-gnu.2.28',
-  'linux-arm64-musl': 'aarch64-linux-musl',
-};
 /** readelf(1)'s name of the machine, and the libraries that every such system has. */
 const machines = { x64: 'X86-64', arm64: 'AArch64' };
 const systemLibraries = {
@@ -31,16 +22,6 @@ const systemLibraries = {
   glibc: /^(lib(c|pthread|dl|m|rt)\.so\.\d|ld-linux-[\w-]+\.so\.\d)$/,
   musl: /^libc\.so$/,
 };
-const flags = [
-  '-std=c++17',
-  '-O2',
-  '-fPIC',
-  '-fno-exceptions',
-  '-fvisibility=hidden',
-  '-Inative',
-  ...addonFlags(),
-];
-
 /** C source that defines what Node's headers declare of Node-API and libuv. */
 function nodeStub() {
   const names = new Set();
@@ -69,27 +50,21 @@ function checkHeader(system, addon) {
 }
 
 async function build(system) {
-  const target = ['-target', targets[system]];
-  const directory = `build/prebuild-${system}`;
-  const files = [...platformSources(system.split('-')[0]), ...nodeSources()];
-  const objects = await compileAll(files, directory, () => [...target, ...flags]);
-  const stub = `${directory}/node.cc`;
+  const { platform, node } = await compileAddon(system);
+  const objects = [...platform, ...node];
+  const stub = `${folderOf(system)}/node.cc`;
   writeFileSync(stub, nodeStub());
   // The C++ library is linked statically: the process may have another one.
-  const exports = `${directory}/exports.map`;
+  const exports = `${folderOf(system)}/exports.map`;
   writeFileSync(exports, '{ global: napi_*; node_api_*; local: *; };\n');
   const libraries = ['-shared', '-lpthread', `-Wl,--version-script=${exports}`];
-  const complete = `${directory}/complete.node`;
-  await link([...target, ...libraries, '-Wl,-z,defs', ...objects, stub, '-o', complete]);
+  const complete = `${folderOf(system)}/complete.node`;
+  await link(system, [...libraries, '-Wl,-z,defs', ...objects, stub, '-o', complete]);
   const addon = `prebuilds/${system}/freebsd_rss.node`;
   rmSync(path.dirname(addon), { recursive: true, force: true });
   mkdirSync(path.dirname(addon), { recursive: true });
-  await link([...target, ...libraries, '-s', ...objects, '-o', addon]);
+  await link(system, [...libraries, '-s', ...objects, '-o', addon]);
   console.log(`${addon}: ${statSync(addon).size} bytes, ${checkHeader(system, addon)}`);
 }
 
-const chosen = process.argv.slice(2);
-for (const system of chosen)
-  if (!(system in targets))
-    fail(`no system "${system}"; there are ${Object.keys(targets).join(', ')}`);
-for (const system of chosen.length > 0 ? chosen : Object.keys(targets)) await build(system);
+for (const system of chosenSystems()) await build(system);

@@ -39,7 +39,7 @@ function ofAddon(files) {
 }
 
 const files = platformSources();
-const common = ofAddon(files) ?? (await compileWith(compile, files, directory, () => flags));
-const tests = await compileWith(compile, sources('test'), directory, () => flags);
+const common = ofAddon(files) ?? (await compileWith(compile, files, directory, flags));
+const tests = await compileWith(compile, sources('test'), directory, flags);
 run(compiler, [...more, '-o', 'build/selftest', ...common, ...tests, '-lpthread']);
 run('build/selftest', []);

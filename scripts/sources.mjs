@@ -61,22 +61,27 @@ export const addonFlags = () => [
   '-DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
 ];
 
+/** Calls `work` for each item, for at most `width` at once. */
+export async function inLanes(width, items, work) {
+  const queue = [...items];
+  const lane = async () => {
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item);
+  };
+  await Promise.all(Array.from({ length: width }, lane));
+}
+
 /**
  * Compiles files in parallel into a directory; `compile` runs the compiler and resolves with its
  * status. Returns the objects, or ends the process.
  */
-export async function compileWith(compile, files, directory, flagsOf) {
+export async function compileWith(compile, files, directory, flags) {
   mkdirSync(directory, { recursive: true });
   const object = (file) => path.join(directory, file.replaceAll('/', '_').replace(/cc$/, 'o'));
-  const queue = [...files];
   let failed = false;
-  const lane = async () => {
-    for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
-      const status = await compile([...flagsOf(file), '-c', file, '-o', object(file)]);
-      failed ||= status !== 0;
-    }
-  };
-  await Promise.all(Array.from({ length: availableParallelism() }, lane));
+  await inLanes(availableParallelism(), files, async (file) => {
+    const status = await compile([...flags, '-c', file, '-o', object(file)]);
+    failed ||= status !== 0;
+  });
   if (failed) process.exit(1);
   return files.map(object);
 }

@@ -27,6 +27,7 @@ const parts = [
 ];
 /** Tests of the checkout: they compile, or read the sources. */
 const left = [
+  'platform/docs',
   'platform/package',
   'platform/reuse-control',
   'platform/selftest',

@@ -1,16 +1,16 @@
 // A TCP proxy.
 import { createServer } from 'freebsd-rss';
 
-import { commandLine, portNumber } from '../command-line.js';
+import { commandLine, hostAddress, portNumber, refuseAddress } from '../command-line.js';
 
 const usage = 'node dist/examples/proxy/main.js TARGET_PORT [TARGET_ADDRESS [PORT [ADDRESS]]]';
 const [targetPort, target = '127.0.0.1', port = '7008', host = '127.0.0.1'] = commandLine(usage, 1);
 const server = createServer({
   worker: new URL('./worker.js', import.meta.url),
-  workerData: { host: target, port: portNumber(targetPort!) },
-  tcp: { port: portNumber(port), host },
+  workerData: { host: await hostAddress(target), port: portNumber(targetPort!) },
+  tcp: { port: portNumber(port), host: await hostAddress(host) },
 });
-await server.listen();
+await server.listen().catch(refuseAddress);
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void server.close());
 

@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 
 import { createServer } from 'freebsd-rss';
 
-import { commandLine, portNumber, refuse } from '../command-line.js';
+import { commandLine, hostAddress, portNumber, refuse, refuseAddress } from '../command-line.js';
 
 const usage = 'node dist/examples/tls/main.js [KEY_FILE CERTIFICATE_FILE [PORT [ADDRESS]]]';
 const [keyFile = 'key.pem', certificateFile = 'cert.pem', port = '7443', host = '127.0.0.1'] =
@@ -24,9 +24,9 @@ const server = createServer({
     // Session tickets are encrypted with these. By default every worker would have its own.
     ticketKeys: randomBytes(48),
   },
-  tcp: { port: portNumber(port), host },
+  tcp: { port: portNumber(port), host: await hostAddress(host) },
 });
-await server.listen();
+await server.listen().catch(refuseAddress);
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void server.close());
 

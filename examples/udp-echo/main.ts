@@ -2,13 +2,18 @@
 // SIGINFO (^T on BSD).
 import { createServer } from 'freebsd-rss';
 
-import { commandLine, portNumber } from '../command-line.js';
+import { commandLine, hostAddress, portNumber, refuseAddress } from '../command-line.js';
 
 const usage = 'node dist/examples/udp-echo/main.js [PORT [ADDRESS]]';
 const [port = '7007', host = '127.0.0.1'] = commandLine(usage);
 const server = createServer({
   worker: new URL('./worker.js', import.meta.url),
-  udp: { port: portNumber(port), host, receiveBuffer: 4 << 20, sendBuffer: 4 << 20 },
+  udp: {
+    port: portNumber(port),
+    host: await hostAddress(host),
+    receiveBuffer: 4 << 20,
+    sendBuffer: 4 << 20,
+  },
 });
 
 function report(): void {
@@ -19,7 +24,7 @@ function report(): void {
     );
 }
 
-await server.listen();
+await server.listen().catch(refuseAddress);
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => {
     process.removeAllListeners('SIGINFO');

@@ -57,7 +57,12 @@ export interface UnixOptions {
    * The socket file. listen() creates it and close() removes it. A file that a dead server has left
    * is replaced.
    */
-  path: string;
+  path?: string;
+  /**
+   * An inherited socket to serve, instead of `path`: see activatedSockets(). The server owns it
+   * from listen() on, and leaves its file in place.
+   */
+  fd?: number;
   /**
    * Permissions of the socket file.
    * @defaultValue 0o700
@@ -107,12 +112,17 @@ export const udpTable = {
 } satisfies OptionTable<UdpOptions>;
 
 export const unixTable = {
-  path: custom<string>('path')({ required: true }, (name, value) =>
-    checkText(name, 'a path', value),
-  ),
+  path: custom<string>('path')({}, (name, value) => checkText(name, 'a path', value)),
+  fd: custom<number>('descriptor')({}, checkFd),
   mode: integer({ min: 0, max: 0o777, octal: true, default: 0o700, otherwise: '0o700' }),
   backlog: bindTable.backlog,
 } satisfies OptionTable<UnixOptions>;
+
+/** A Unix socket is either opened or inherited. */
+export function checkUnix({ path, fd }: Checked<typeof unixTable>): void {
+  if ((path === undefined) === (fd === undefined))
+    throw argumentValueError('"unix" takes either "path" or "fd"');
+}
 
 /** One protocol and address that a server listens on, or one inherited socket. */
 export interface Endpoint extends GroupOptions {

@@ -13,7 +13,7 @@ import {
   numberOf,
   openGroup,
 } from '../socket/listen.js';
-import { UnixListener } from '../socket/unix.js';
+import { nameOfUnix, UnixListener, type UnixSocketOptions } from '../socket/unix.js';
 import type { Endpoint } from './endpoint-options.js';
 import type { ServerAddress, WorkerInit } from './messages.js';
 import type { CheckedOptions } from './options.js';
@@ -61,7 +61,7 @@ export class Listeners {
           owners,
         );
       }
-      if (unix !== undefined) this.#unix = new UnixListener(unix, predecessor?.takeUnix(unix.path));
+      if (unix !== undefined) this.#unix = this.#openUnix(unix);
     } catch (error) {
       this.close(predecessor !== undefined);
       throw error;
@@ -120,15 +120,26 @@ export class Listeners {
   #newGroup(endpoint: Endpoint): Listener[] {
     const { protocol, fd } = endpoint;
     if (fd !== undefined) {
-      // In this process the number means another descriptor.
-      if (this.#predecessor !== undefined)
-        throw new RssError('ERR_RSS_UPGRADE', `the predecessor does not serve ${nameOf(endpoint)}`);
+      this.#checkInherited(nameOf(endpoint));
       return [adoptListener(fd, endpoint)];
     }
     const placements = this.#plan.workers;
     const domains =
       protocol === 'udp' ? [] : (this.#mode.domains?.(capabilities(), placements) ?? []);
     return openGroup(endpoint, this.#mode.name, [...this.#workers.keys()], domains, true);
+  }
+
+  #openUnix(options: UnixSocketOptions): UnixListener {
+    const name = nameOfUnix(options);
+    const passed = this.#predecessor?.takeUnix(name);
+    if (passed === undefined && options.fd !== undefined) this.#checkInherited(name);
+    return new UnixListener(options, passed);
+  }
+
+  /** After an upgrade the number of a descriptor is that of the predecessor. */
+  #checkInherited(name: string): void {
+    if (this.#predecessor !== undefined)
+      throw new RssError('ERR_RSS_UPGRADE', `the predecessor does not serve ${name}`);
   }
 
   /** Directs new flows to the owners of their buckets, where a program does that. */
@@ -193,7 +204,7 @@ export class Listeners {
         name: nameOf(endpoint),
         sockets: members.map((listener) => give(numberOf(listener))),
       })),
-      unix: this.#unix && { path: this.#unix.path, socket: give(this.#unix.fd) },
+      unix: this.#unix && { name: this.#unix.name, socket: give(this.#unix.fd) },
     };
   }
 

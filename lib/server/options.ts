@@ -21,6 +21,7 @@ import type { WorkersOption } from '../rss/topology.js';
 import { type Steering, steerings } from '../socket/listen.js';
 import { checkFunction, checkInteger, checkOneOf, checkText } from '../validate.js';
 import {
+  checkUnix,
   type Endpoint,
   endpointsOf,
   type Forward,
@@ -219,6 +220,7 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
   const { tcp, udp, ...rest } = checkTable('createServer()', serverTable, options);
   const { forward, datagramSize, ...udpEndpoint } = udp ?? checkTable('udp', udpTable, {});
   const { hash: tcpHash, ...tcpEndpoint } = tcp ?? checkTable('tcp', tcpTable, {});
+  if (rest.unix !== undefined) checkUnix(rest.unix);
   const endpoints = [
     ...(tcp === undefined ? [] : endpointsOf('tcp', tcpEndpoint, 0)),
     ...(udp === undefined ? [] : endpointsOf('udp', udpEndpoint, datagramSize)),

@@ -74,10 +74,10 @@ export class Predecessor {
     });
   }
 
-  /** @internal Takes the Unix socket with this path. */
-  takeUnix(path: string): Descriptor | undefined {
+  /** @internal Takes the Unix socket, by what was given to createServer(). */
+  takeUnix(name: string): Descriptor | undefined {
     const { unix } = this.state;
-    return unix?.path === path ? this.#take(unix.socket) : undefined;
+    return unix?.name === name ? this.#take(unix.socket) : undefined;
   }
 
   /** @internal Notifies it that this process serves, and closes the listeners not taken. */

@@ -5,7 +5,7 @@ import type { Steering } from '../socket/listen.js';
 
 export const upgradeVariable = 'FREEBSD_RSS_UPGRADE';
 /** Version of the variable's content. */
-export const upgradeFormat = 2;
+export const upgradeFormat = 3;
 /** The new process sends this message once it serves. */
 export const readyMessage = 'freebsd-rss: ready';
 /** The first descriptor after standard input, output and error. */
@@ -13,7 +13,7 @@ export const firstDescriptor = 3;
 
 /**
  * State of the server itself. `sockets` and `socket` are indices of descriptors; `name` is what
- * createServer() was given, an address with its port or a descriptor.
+ * createServer() was given: an address with its port, a path or a descriptor.
  */
 export interface UpgradeState {
   steering: Steering;
@@ -21,7 +21,7 @@ export interface UpgradeState {
   owners: readonly number[];
   workers: number;
   groups: { protocol: Protocol; name: string; sockets: number[] }[];
-  unix: { path: string; socket: number } | undefined;
+  unix: { name: string; socket: number } | undefined;
 }
 
 /** The whole content of the variable. */

@@ -4,26 +4,38 @@ import { resolve } from 'node:path';
 import { unwrap } from '../errors.js';
 import { type Descriptor, native } from '../native.js';
 
-/** A listening Unix socket. It owns its descriptor and its file until close(). */
+const inodeOf = (path: string) => statSync(path, { bigint: true }).ino;
+
+/** A socket that is opened at a path, or one that this process has inherited. */
+export interface UnixSocketOptions {
+  path?: string | undefined;
+  fd?: number | undefined;
+  mode: number;
+  backlog: number;
+}
+
+/** A listening Unix socket. It owns its descriptor and the file it has made until close(). */
 export class UnixListener {
-  readonly path: string;
-  /** Absolute: the process may change its directory. */
-  readonly #file: string;
+  /** What createServer() was given: a path or a descriptor. */
+  readonly name: string;
+  /**
+   * Absolute: the process may change its directory. Undefined for a socket of `fd`, whose file is
+   * its activator's.
+   */
+  readonly #file: { path: string; inode: bigint } | undefined;
   readonly #descriptor: Descriptor;
-  readonly #inode: bigint;
   #closed = false;
 
-  /** Throws system errors with the path as `address`. `inherited`: the socket of a predecessor. */
-  constructor(
-    options: { path: string; mode: number; backlog: number },
-    inherited: Descriptor | undefined,
-  ) {
-    this.path = options.path;
-    this.#file = resolve(options.path);
-    const { path, mode, backlog } = options;
-    this.#descriptor =
-      inherited ?? unwrap(native.listenUnix(path, mode, backlog), { address: path });
-    this.#inode = statSync(path, { bigint: true }).ino;
+  /** Throws system errors with `address` or `fd`. `passed`: the socket of a predecessor. */
+  constructor(options: UnixSocketOptions, passed: Descriptor | undefined) {
+    const { path, fd, mode, backlog } = options;
+    this.name = nameOfUnix(options);
+    const open = () =>
+      path === undefined
+        ? unwrap(native.adoptUnix(fd!), { fd: fd! })
+        : unwrap(native.listenUnix(path, mode, backlog), { address: path });
+    this.#descriptor = passed ?? open();
+    if (path !== undefined) this.#file = { path: resolve(path), inode: inodeOf(path) };
   }
 
   /** The listener goes on owning the descriptor. */
@@ -47,12 +59,17 @@ export class UnixListener {
     if (this.#closed) return;
     this.#closed = true;
     try {
-      if (shared) return;
-      if (statSync(this.#file, { bigint: true }).ino === this.#inode) unlinkSync(this.#file);
+      if (shared || this.#file === undefined) return;
+      const { path, inode } = this.#file;
+      if (inodeOf(path) === inode) unlinkSync(path);
     } catch {
       // it has been removed already
     } finally {
       this.#descriptor.close();
     }
   }
+}
+
+export function nameOfUnix({ path, fd }: UnixSocketOptions): string {
+  return path ?? `fd ${fd}`;
 }

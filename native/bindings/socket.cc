@@ -128,6 +128,11 @@ Napi::Value OpenUnix(const Napi::CallbackInfo& info) {
   return ToJs(info.Env(), ListenUnix(TextFromJs(info[0]), IntFromJs(info[1]), IntFromJs(info[2])));
 }
 
+// adoptUnix(fd): a descriptor
+Napi::Value AdoptInheritedUnix(const Napi::CallbackInfo& info) {
+  return ToJs(info.Env(), AdoptUnix(IntFromJs(info[0])));
+}
+
 // adoptDescriptor(fd): takes ownership of an inherited descriptor
 Napi::Value Adopt(const Napi::CallbackInfo& info) {
   return ToJs(info.Env(), AdoptDescriptor(IntFromJs(info[0])));
@@ -149,6 +154,7 @@ void RegisterSocket(Napi::Env env, Napi::Object exports) {
   Export(env, exports, "openGroup", Open);
   Export(env, exports, "adoptListener", AdoptInherited);
   Export(env, exports, "listenUnix", OpenUnix);
+  Export(env, exports, "adoptUnix", AdoptInheritedUnix);
   Export(env, exports, "adoptDescriptor", Adopt);
   Export(env, exports, "dualStackGroups", DualStack);
   Export(env, exports, "setSocketOption", SetSocketOption);

@@ -41,7 +41,7 @@ async function run([command, ...args]: string[]): Promise<void> {
   assert.equal(code, 0, output.slice(-4000));
 }
 
-describe('the client', () => {
+describe('the client', { concurrency: 3 }, () => {
   for (const [name, needs, command, rest = []] of clients)
     it(name, { skip: skipWithout(needs), timeout: 60_000 }, async () => {
       const server = await serveExample('-t', '2');

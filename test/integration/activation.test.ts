@@ -3,8 +3,9 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { after, before, describe, it } from 'node:test';
@@ -12,11 +13,27 @@ import { fileURLToPath } from 'node:url';
 
 import { activatedSockets, createServer, openListener, type ServerAddress } from 'freebsd-rss';
 
+import { unwrap } from '../../lib/errors.js';
+import { native } from '../../lib/native.js';
 import { datagram, inParallel, randomLoopback, report } from '../helpers/net.js';
 import { soon } from '../helpers/wait.js';
 
 const program = fileURLToPath(new URL('../fixtures/activated-server.js', import.meta.url));
 const worker = new URL('../fixtures/report-worker.js', import.meta.url);
+
+const folder = mkdtempSync(path.join(tmpdir(), 'rss-activation-'));
+const socketPath = path.join(folder, 'socket');
+after(() => rmSync(folder, { recursive: true }));
+
+/** A Unix socket that listens, as an activator has it. */
+const listenUnix = (file: string) => unwrap(native.listenUnix(file, 0o700, 16)).release();
+
+async function reportByPath(): Promise<void> {
+  const socket = net.connect(socketPath);
+  socket.write('report\n');
+  await once(socket, 'data', soon());
+  socket.destroy();
+}
 
 interface Started {
   pid: number;
@@ -29,6 +46,7 @@ interface Started {
 describe('activation', () => {
   let web: number;
   let echo: number;
+  let local: number;
   let port: number;
   let udpPort: number;
   let child: ChildProcess;
@@ -41,8 +59,8 @@ describe('activation', () => {
   const activate = () => {
     const script = 'LISTEN_PID=$$ exec "$0" "$1"';
     child = spawn('sh', ['-c', script, process.execPath, path.resolve(program)], {
-      stdio: ['ignore', 'pipe', 'inherit', web, echo],
-      env: { ...process.env, LISTEN_FDS: '2', LISTEN_FDNAMES: 'web:echo' },
+      stdio: ['ignore', 'pipe', 'inherit', web, echo, local],
+      env: { ...process.env, LISTEN_FDS: '3', LISTEN_FDNAMES: 'web:echo:local' },
     });
     output = createInterface(child.stdout!);
     return started();
@@ -52,11 +70,12 @@ describe('activation', () => {
     const tcp = openListener({ host: '127.0.0.1' });
     const udp = openListener({ protocol: 'udp', host: '127.0.0.1' });
     [port, udpPort] = [tcp.port, udp.port];
-    [web, echo] = [tcp.release().fd, udp.release().fd];
+    [web, echo, local] = [tcp.release().fd, udp.release().fd, listenUnix(socketPath)];
   });
   after(() => {
     closeSync(web);
     closeSync(echo);
+    closeSync(local);
   });
 
   const workersOf = async (connections: number) => {
@@ -69,7 +88,7 @@ describe('activation', () => {
   it('a client that is there first is served, by any worker', async () => {
     const waiting = report({ host: '127.0.0.1', port });
     const { steering, steeringReason, addresses, sockets } = await activate();
-    assert.deepEqual([steering, sockets], ['single', 2]);
+    assert.deepEqual([steering, sockets], ['single', 3]);
     assert.match(steeringReason, /inherited/);
     assert.deepEqual(
       addresses.map((one) => [one.protocol, one.address, one.port]),
@@ -84,6 +103,7 @@ describe('activation', () => {
     const answers = await inParallel(64, 8, () => datagram(asked));
     const workers = new Set(answers.map(({ report: { workerIndex } }) => workerIndex));
     assert.equal(workers.size, 2, 'datagrams are forwarded');
+    await reportByPath();
   });
 
   it('the sockets outlive the server: the next one serves who came in between', async () => {
@@ -92,6 +112,7 @@ describe('activation', () => {
     const waiting = report({ host: '127.0.0.1', port });
     await activate();
     await waiting;
+    await reportByPath();
   });
 
   it('upgrade() passes them on', async () => {
@@ -102,9 +123,11 @@ describe('activation', () => {
     assert.notEqual(successor.pid, old.pid);
     assert.deepEqual(await exited, [0, null]);
     assert.equal((await workersOf(64)).size, 2);
+    await reportByPath();
     const closed = once(output, 'close', soon());
     process.kill(successor.pid, 'SIGTERM');
     await closed;
+    assert.ok(existsSync(socketPath), 'the file is the activator’s');
   });
 });
 
@@ -127,6 +150,17 @@ describe('inherited sockets', () => {
     await assert.rejects(server.listen(), { code: 'EPROTOTYPE', fd });
     closeSync(fd);
     await assert.rejects(createServer({ worker, tcp: { fd } }).listen(), { code: 'EBADF' });
+  });
+
+  it('of a Unix socket it is the same', async () => {
+    const { fd } = openListener({ host: '127.0.0.1' }).release();
+    await assert.rejects(createServer({ worker, unix: { fd } }).listen(), {
+      code: 'EPROTOTYPE',
+      fd,
+    });
+    closeSync(fd);
+    for (const unix of [{}, { fd: 3, path: socketPath }])
+      assert.throws(() => createServer({ worker, unix }), { code: 'ERR_INVALID_ARG_VALUE' });
   });
 
   it('close() closes the socket', async () => {

@@ -188,6 +188,7 @@ describe('command lines of the examples', () => {
       );
     });
 
+  const noAddress = /^an address must be an IP address or a host name, not "/;
   const wrong: [string, string[], RegExp][] = [
     ['http/main', ['80a'], /a port must be a number from 0 to 65535, not "80a"/],
     ['echo/main', ['65536'], /a port must be .*"65536"/],
@@ -201,6 +202,16 @@ describe('command lines of the examples', () => {
     ['tutorial/step1-net', ['x'], /a port must be .*"x"/],
     ['proxy/main', [], /usage: .*TARGET_PORT/],
     ['proxy/main', ['http'], /a port must be .*"http"/],
+    ...['10.0.0.300', 'a b', ''].flatMap((host): [string, string[], RegExp][] => [
+      ['udp-echo/main', ['0', host], noAddress],
+      ['echo/main', ['0', host], noAddress],
+      ['http/main', ['0', host], noAddress],
+      ['proxy/main', ['80', host], noAddress],
+      ['proxy/main', ['80', '127.0.0.1', '0', host], noAddress],
+    ]),
+    // Of the documentation, so no host has it.
+    ['udp-echo/main', ['0', '192.0.2.1'], /^bind EADDRNOTAVAIL: .*192\.0\.2\.1/],
+    ['http/main', ['0', '192.0.2.1'], /^bind EADDRNOTAVAIL: .*192\.0\.2\.1/],
     ['tls/main', ['no-key.pem', 'no-cert.pem'], /there is no no-key.pem.*openssl req -x509/],
     ['memcached/main', ['-p', 'x'], /^memcached: -p must be a number/],
   ];

@@ -9,8 +9,9 @@ import { ShmSegment } from 'freebsd-rss';
 import { OwnerLock } from 'freebsd-rss/shm';
 
 import { assertNoLeak, openDescriptors } from '../helpers/net.js';
+import { times } from '../helpers/repeat.js';
 
-const rounds = 25;
+const rounds = times(5, 25);
 
 const calls = {
   bucketOf: `rss.bucketOf({

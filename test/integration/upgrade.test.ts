@@ -21,6 +21,7 @@ import {
   type Served,
   serveExample,
 } from '../helpers/memcached.js';
+import { times } from '../helpers/repeat.js';
 import { atMost, firstOutput, limitMs, until } from '../helpers/wait.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'rss-upgrade-'));
@@ -154,14 +155,14 @@ class DatagramClient {
   }
 }
 
-const upgrades = 10;
+const upgrades = times(2, 10);
 const clients = 50;
 
 describe('memcached, upgraded under load', () => {
   for (const steering of steerings)
     it(
       `${steering}: ${upgrades} times, ${clients} clients`,
-      { skip: skipWithout(steering), ...atMost(120_000) },
+      { skip: skipWithout(steering), ...atMost(300_000) },
       async (t) => {
         const pidFile = path.join(folder, steering);
         const udpPort = await freeUdpPort();

@@ -27,6 +27,7 @@ import {
   report,
   sharedMappings,
 } from '../helpers/net.js';
+import { times } from '../helpers/repeat.js';
 import { atMost, soon, until } from '../helpers/wait.js';
 
 const worker = new URL('../fixtures/report-worker.js', import.meta.url);
@@ -223,7 +224,7 @@ describe('a worker that dies', () => {
 });
 
 /** SERVER_STARTS sets another number. */
-const starts = Number(process.env['SERVER_STARTS'] ?? 50);
+const starts = Number(process.env['SERVER_STARTS'] ?? times(20, 50));
 
 it(
   `${starts} starts and stops leave nothing behind`,

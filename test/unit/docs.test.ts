@@ -1,36 +1,12 @@
-// The documents agree with the code: blocks are copies of files, commands run, paths exist.
+// The documents agree with the code: blocks are copies of files, drawings are current, paths exist.
 import assert from 'node:assert/strict';
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { createInterface } from 'node:readline';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
 import { it } from 'node:test';
 
-import { commands } from '../../cli/commands.js';
-import { parseLoadOptions } from '../../cli/load/options.js';
-import { serveExample } from '../helpers/memcached.js';
+import { documents } from '../helpers/documents.js';
 
-const texts = [
-  'README.md',
-  'CONTRIBUTING.md',
-  'examples/memcached/README.md',
-  ...readdirSync('docs')
-    .filter((name) => name.endsWith('.md'))
-    .map((name) => `docs/${name}`),
-];
-
-for (const text of texts) {
+for (const text of documents) {
   it(`${text}: TypeScript blocks are copies of the files named above them`, () => {
     const source = readFileSync(text, 'utf8');
     for (const [, name, , block] of source.matchAll(
@@ -43,123 +19,8 @@ for (const text of texts) {
   });
 }
 
-const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as {
-  scripts: Record<string, string>;
-};
-/** Commands of an administrator on FreeBSD. Only their syntax is checked. */
-const freebsd = new RegExp(
-  '^(cap_mkdb|cp|cpuset|fetch|install|make|mkdir|netstat|npm (un)?install -g|procstat|rm|service|' +
-    'sockstat|sysctl|sysrc|[\\w.]+=)',
-);
-
-async function run(command: string): Promise<void> {
-  const [, options] = /^npm start -- (.+)$/.exec(command) ?? [];
-  if (options === '-h') {
-    execFileSync(process.execPath, ['dist/examples/memcached/main.js', options]);
-  } else if (options !== undefined) {
-    const server = await serveExample(...options.split(' '));
-    assert.equal(await server.stop(), 0);
-  } else if (command.startsWith('node ')) {
-    const { stdout, stderr } = spawnSync('sh', ['-c', command], { encoding: 'utf8' });
-    assert.deepEqual([stdout !== '', stderr], [true, '']);
-  } else if (command.startsWith('npm ') && !freebsd.test(command)) {
-    // These commands are not run, because npm test would run this test again.
-    for (const [, script] of command.matchAll(/npm (?:run )?(\S+)/g))
-      assert.ok(script === 'ci' || script! in scripts, `${command}: no such script`);
-  } else {
-    assert.match(command, freebsd);
-  }
-}
-
-for (const text of texts) {
-  it(`${text}: commands`, async () => {
-    const source = readFileSync(text, 'utf8');
-    for (const [, block] of source.matchAll(/```sh\n([\s\S]*?)```/g)) {
-      const { status, stderr } = spawnSync('sh', ['-n'], { input: block, encoding: 'utf8' });
-      assert.equal(status, 0, stderr);
-      const lines = block!.replaceAll('\\\n', ' ').replaceAll(/\s+#.*/g, '');
-      for (const line of lines.split('\n')) if (line.trim() !== '') await run(line.trim());
-    }
-  });
-}
-
-it('command lines in documents and manual pages are valid', async () => {
-  const manuals = readdirSync('man').map((name) => `man/${name}`);
-  const lines = [...texts, ...manuals].flatMap((name) =>
-    [...readFileSync(name, 'utf8').matchAll(/(?:`|^\.Dl )freebsd-rss (.+?)(?:`|$)/gm)].map(
-      ([, line]) => line!.split(' '),
-    ),
-  );
-  let run = 0;
-  for (const [command, ...args] of lines) {
-    assert.ok(command! in commands, command);
-    if (args.length === 0 || command === 'top') continue; // top needs a server
-    if (command === 'load') await parseLoadOptions(args);
-    else assert.equal(await commands[command!]!.run([...args, '--json']), 0);
-    run++;
-  }
-  assert.ok(run >= 6, `${run}`);
-});
-
-it('docs/cli.md shows what the command prints', () => {
-  const source = readFileSync('docs/cli.md', 'utf8');
-  let compared = 0;
-  for (const [, line, shown] of source.matchAll(/```text\n\$ freebsd-rss (.*)\n([\s\S]*?)```/g)) {
-    const args = ['dist/cli/main.js', ...line!.split(' ')];
-    const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
-    assert.equal(stderr, '');
-    // The output of info and doctor depends on the host.
-    if (!line!.includes('--buckets')) continue;
-    const withoutCpu = (text: string) => text.replaceAll(/^((?:\S+ +){1,3})\d+( |$)/gm, '$1');
-    assert.equal(withoutCpu(stdout), withoutCpu(shown!));
-    compared++;
-  }
-  assert.equal(compared, 2);
-});
-
-it('docs/api.md is what the sources export', () => {
-  const { status, stderr } = spawnSync(process.execPath, ['scripts/api-doc.mjs', '--check'], {
-    encoding: 'utf8',
-  });
-  assert.equal(status, 0, stderr);
-});
-
 it('the README has at most 150 lines', () => {
   assert.ok(readFileSync('README.md', 'utf8').split('\n').length <= 150);
-});
-
-it('README.md: the first server compiles, starts and answers', async (t) => {
-  const [packageJson, tsconfig, main, worker] = [
-    ...readFileSync('README.md', 'utf8').matchAll(/```(?:json|ts)\n([\s\S]*?)```/g),
-  ].map(([, block]) => block!);
-  const project = mkdtempSync(path.join(tmpdir(), 'my-server-'));
-  t.after(() => rmSync(project, { recursive: true }));
-  for (const directory of ['src', 'node_modules']) mkdirSync(path.join(project, directory));
-  const files = {
-    'package.json': packageJson!,
-    'tsconfig.json': tsconfig!,
-    'src/main.ts': main!,
-    'src/worker.ts': worker!,
-  };
-  for (const [name, text] of Object.entries(files)) writeFileSync(path.join(project, name), text);
-  symlinkSync(path.resolve('.'), path.join(project, 'node_modules/freebsd-rss'));
-  for (const name of ['@types', 'undici-types'])
-    symlinkSync(path.resolve('node_modules', name), path.join(project, 'node_modules', name));
-
-  const tsc = path.resolve('node_modules/typescript/bin/tsc');
-  const { status, stdout } = spawnSync(process.execPath, [tsc], { cwd: project, encoding: 'utf8' });
-  assert.equal(status, 0, stdout);
-  const { scripts: own } = JSON.parse(packageJson!) as { scripts: { start: string } };
-  const [command, ...args] = own.start.split(' ');
-  assert.equal(command, 'node');
-  const env = { ...process.env, PORT: '0' };
-  const server = spawn(process.execPath, args, { cwd: project, env });
-  const exited = once(server, 'exit');
-  const [line] = (await once(createInterface(server.stdout), 'line')) as [string];
-  const [url] = /http:\S+\//.exec(line)!;
-  assert.match(await (await fetch(url)).text(), /^\/ by worker \d+ on CPU \d+\n$/);
-  server.kill();
-  assert.deepEqual(await exited, [0, null]);
 });
 
 it('docs/architecture.svg is what scripts/architecture.mjs draws', () => {

@@ -65,6 +65,15 @@ Result<int> FindUnsharedPort(const ListenerOptions& options) {
   return bound.value.address.port();
 }
 
+// Takes ownership of an inherited socket, which may be a blocking one.
+Result<UniqueFd> AdoptSocket(int fd) {
+  auto owned = AdoptDescriptor(fd);
+  if (!owned.ok()) return owned.failure;
+  int flags = fcntl(fd, F_GETFL);
+  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) return LastError("fcntl");
+  return owned;
+}
+
 }  // namespace
 
 Result<OpenedListener> OpenListener(const ListenerOptions& options) {
@@ -112,19 +121,25 @@ Result<OpenedListener> AdoptListener(int fd, Transport transport, const BufferRe
       kind.value.address.port() == 0)
     return MakeFailure(EPROTOTYPE, "getsockopt",
                        tcp ? "not a TCP socket that listens" : "not a bound UDP socket");
-  auto owned = AdoptDescriptor(fd);
+  auto owned = AdoptSocket(fd);
   if (!owned.ok()) return owned.failure;
   OpenedListener adopted;
   adopted.fd = std::move(owned.value);
   adopted.address = kind.value.address;
-  int flags = fcntl(fd, F_GETFL);
-  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) return LastError("fcntl");
   if (tcp) {
     Status status = SetInt(fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
     if (!status.ok()) return status.failure;
   }
   adopted.short_buffers = SizeBuffers(fd, buffers);
   return adopted;
+}
+
+Result<UniqueFd> AdoptUnix(int fd) {
+  auto kind = InspectSocket(fd);
+  if (!kind.ok()) return kind.failure;
+  if (kind.value.family != AF_UNIX || !kind.value.listening)
+    return MakeFailure(EPROTOTYPE, "getsockopt", "not a Unix stream socket that listens");
+  return AdoptSocket(fd);
 }
 
 }  // namespace rss

@@ -42,5 +42,7 @@ Result<std::vector<OpenedListener>> OpenGroup(const ListenerOptions& options, St
 // Takes ownership of a TCP socket that listens, or of a bound UDP socket. EPROTOTYPE for any other;
 // the caller keeps it then.
 Result<OpenedListener> AdoptListener(int fd, Transport transport, const BufferRequest& buffers);
+// The same for a Unix stream socket that listens.
+Result<UniqueFd> AdoptUnix(int fd);
 
 }  // namespace rss

@@ -206,6 +206,9 @@ Result<std::vector<OpenedListener>> OpenGroup(const ListenerOptions&, Steering,
 Result<OpenedListener> AdoptListener(int, Transport, const BufferRequest&) {
   return Unsupported("getsockopt");
 }
+Result<UniqueFd> AdoptUnix(int) {
+  return Unsupported("getsockopt");
+}
 Result<UniqueFd> AdoptDescriptor(int) {
   return Unsupported("fcntl");
 }
