@@ -187,9 +187,7 @@ function run(args: string[]): number {
   });
   if (values.key === undefined && config.source === 'kernel') {
     const major = Number.parseInt(release(), 10);
-    const interfaces = networkInterfaces();
-    const found = cards(Object.keys(interfaces));
-    const warning = keyWarning(server.address, interfaces, found, major);
+    const warning = keyWarning(server.address, networkInterfaces(), cards(), major);
     if (warning !== undefined) console.error(`freebsd-rss flows: warning: ${warning}`);
   }
   if (config.card !== undefined && !config.hashKeyReadable && values.key === undefined) {

@@ -5,7 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { native, type RecordedNativeFlow } from '../native.js';
 import { whyUseless } from '../rss/card/ids.js';
 import type { CardMap, NoCardMap } from '../rss/card/map.js';
-import type { RssConfig } from '../rss/config.js';
+import { type RssConfig, withBuckets } from '../rss/config.js';
 import { KeyLearner, mostSamples, type ObservedFlow } from '../rss/key-learner.js';
 import { addressWords, tupleWords } from '../rss/tuple.js';
 
@@ -25,8 +25,8 @@ export interface WatchedCard {
   withoutId(): number;
   /** The key of the card behind a local address has been learnt, or more of it. */
   learnt(local: string, key: Uint8Array, udp4Tuple: boolean): void;
-  /** The map is another one, with the same buckets. */
-  moved(config: RssConfig): void;
+  /** The map is another one, over the same number of buckets. False: the server keeps the old. */
+  moved(config: RssConfig): boolean;
   /**
    * The source is another one. `final`: ids say nothing, and flows are hashed in software from now
    * on. Otherwise there have been no ids so far.
@@ -46,9 +46,6 @@ export function observed({
   const ends = { peer: peer.address, peerPort: peer.port };
   return { transport, ...ends, local: local.address, localPort: local.port, flowId, hashType };
 }
-
-/** Whether flows are of the same buckets by both maps. */
-const sameBuckets = (a: CardMap, b: CardMap) => isDeepStrictEqual(a.parts, b.parts);
 
 /** Whether a key gives a flow its id, over all fields or over its addresses. */
 function fits(key: Uint8Array, flow: ObservedFlow): boolean {
@@ -84,7 +81,6 @@ export class CardWatch {
   /** There have been flows, but none with an id. */
   #silent = false;
   #away = false;
-  #warned = false;
 
   constructor(config: RssConfig, card: CardMap, server: WatchedCard) {
     this.#config = config;
@@ -123,20 +119,15 @@ export class CardWatch {
       this.#away = true; // the interface may come back
       return;
     }
-    const changed = !isDeepStrictEqual(map, this.#card);
+    const config = withBuckets({ ...this.#config, card: map }, this.#config.buckets);
+    const changed = !isDeepStrictEqual(config.card, this.#card);
     // An interface that has been initialised anew has another key.
     const anew = this.#away || changed;
     this.#away = false;
-    if (changed && sameBuckets(map, this.#card)) {
-      this.#card = map;
-      this.#config = { ...this.#config, card: map, bucketMap: map.workerCpu };
-      this.#server.moved(this.#config);
-    } else if (changed && !this.#warned) {
-      this.#warned = true;
-      const message =
-        `${map.interfaces.join(', ')}: ${map.buckets} buckets instead of ${this.#card.buckets}; ` +
-        'restart the server to follow them';
-      this.#server.warning(message, 'RSS_CARD_CHANGED');
+    if (changed && this.#server.moved(config)) {
+      this.#card = config.card!;
+      this.#config = config;
+      this.#seen = [];
     }
     this.#server.want(anew ? mostSamples : 1);
   }

@@ -2,7 +2,12 @@
 import { affinity } from '../affinity.js';
 import { capabilities } from '../capabilities.js';
 import { argumentValueError, RssError } from '../errors.js';
-import { type CheckedConfigOptions, readConfig, type RssConfig } from '../rss/config.js';
+import {
+  type CheckedConfigOptions,
+  readConfig,
+  type RssConfig,
+  withBuckets,
+} from '../rss/config.js';
 import {
   bucketOwners,
   planWorkers,
@@ -139,11 +144,16 @@ export function makePlan(options: CheckedOptions): ServerPlan {
   const usable = usableCpus(options.cpus);
   const hosts = hostsOf(options.endpoints);
   const { tcpHash } = options;
-  const config = Object.freeze({ ...configFor(options, hosts, usable), tcpHash });
+  const state = options.predecessor?.state;
+  const found = configFor(options, hosts, usable);
+  // The buckets are the predecessor's, although its card may have changed since it started.
+  const config = Object.freeze({
+    ...(state === undefined ? found : withBuckets(found, state.owners.length)),
+    tcpHash,
+  });
   const quota = cpuQuota();
   const wanted = options.workers ?? workersUnder(quota, new Set(config.bucketMap).size);
   const planned = planWorkers(config, wanted, usable, capabilities().cpuDomains, cpuUse);
-  const state = options.predecessor?.state;
   const workers = state === undefined ? planned : inherit(state, planned, options.steering);
   const { mode, reason } = chooseSteering(state?.steering ?? options.steering, {
     capabilities: capabilities(),

@@ -1,6 +1,7 @@
 // All that a server consists of from listen() on: plan, listeners, bucket owners, counters,
 // workers.
 import { type EventEmitter, once } from 'node:events';
+import { isDeepStrictEqual } from 'node:util';
 
 import { affinity } from '../affinity.js';
 import { capabilities } from '../capabilities.js';
@@ -292,23 +293,43 @@ export class RunningServer {
     const { interface: only } = this.#options;
     const setConfig = (config: RssConfig) => (this.plan = { ...this.plan, config });
     this.#card = new CardWatch(this.plan.config, card, {
-      readMap: () => readCardMap({ hosts, interface: only, allowedCpus: affinity.process() }),
+      readMap: () => {
+        const allowedCpus = this.#options.cpus ?? affinity.process();
+        return readCardMap({ hosts, interface: only, allowedCpus });
+      },
       samples: () => native.takeFlowSamples(table).map(observed),
       want: (count) => native.wantFlowSamples(table, count),
       withoutId: () => this.stats().total.withoutId,
       learnt: (local, key, udp4Tuple) => native.setCardKey(table, local, key, udp4Tuple),
-      moved: (config) => {
-        setConfig(config);
-        const { placements, owners } = this.ownership;
-        const wanted = distribute(placements, config.bucketMap, capabilities().cpuDomains);
-        this.move(movesBetween(owners, bucketOwners(wanted)), []);
-      },
+      moved: (config) => this.#followCard(config),
       judged: (config, final) => {
         setConfig(config);
         if (final) native.ignoreFlowIds(table);
       },
       warning: (message, code) => this.#warn(message, code),
     });
+  }
+
+  /** Takes a new map. False during and after an upgrade, as for move(). */
+  #followCard(config: RssConfig): boolean {
+    if (!this.#lifecycle.is('starting', 'listening')) return false;
+    const { placements, owners, table } = this.ownership;
+    const { bucketMap } = config;
+    const { bucketMap: before } = this.plan.config;
+    this.plan = { ...this.plan, config };
+    native.setCards(table, config);
+    if (isDeepStrictEqual(bucketMap, before)) return true;
+    const wanted = distribute(placements, bucketMap, capabilities().cpuDomains);
+    this.move(movesBetween(owners, bucketOwners(wanted)), []);
+    const known = [...before, ...placements.map(({ cpu }) => cpu)];
+    const fresh = new Set(bucketMap.filter((cpu) => !known.includes(cpu)));
+    if (fresh.size > 0)
+      this.#warn(
+        `${config.card!.interfaces.join(', ')}: packets now reach CPU ` +
+          `${affinity.format([...fresh])}, which has no worker; restart the server to use it`,
+        'RSS_CARD_CHANGED',
+      );
+    return true;
   }
 
   #info(workerIndex: number): WorkerInfo {

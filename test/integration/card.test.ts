@@ -17,15 +17,17 @@ import { skipWithout } from '../helpers/features.js';
 import { portOf } from '../helpers/net.js';
 import { until } from '../helpers/wait.js';
 
-/** Two queues of igb0, whose CPUs this process may use. */
-function pretendCard(): void {
+type Values = Record<string, [string, string][]>;
+
+const queuesOn = (cpus: readonly number[]): [string, string][] =>
+  cpus.map((cpu, queue) => [`dev.igb.0.iflib.rxq${queue}.cpu`, `${cpu}`]);
+
+/** Two queues of igb0, whose CPUs this process may use. Returns the values of sysctl(8). */
+function pretendCard(): Values {
   const cpus = native.processCpus();
   assert.ok(!isFailure(cpus));
-  const values: Record<string, [string, string][]> = {
-    'dev.igb.0.iflib': [0, 1].map((queue) => [
-      `dev.igb.0.iflib.rxq${queue}.cpu`,
-      `${cpus[queue % cpus.length]}`,
-    ]),
+  const values: Values = {
+    'dev.igb.0.iflib': queuesOn([0, 1].map((queue) => cpus[queue % cpus.length]!)),
     'net.isr': [['net.isr.dispatch', 'direct']],
   };
   const absent = { errno: -2, syscall: 'sysctl' };
@@ -33,6 +35,7 @@ function pretendCard(): void {
   native.networkInterfaces = () => [{ ...card, addresses: ['127.0.0.1'] }];
   native.systemValues = (name) => values[name] ?? absent;
   native.kernelRssConfig = () => ({ ...absent, detail: 'no options RSS' });
+  return values;
 }
 
 // A kernel with RSS may hash loopback.
@@ -79,5 +82,53 @@ it('places flows by the card, until its ids say nothing', { skip }, async () => 
   assert.match(metrics, /^freebsd_rss_source_info\{source="card",card="igb0"\} 1$/m);
   assert.match(metrics, /^freebsd_rss_queue_cpu\{card="igb0",queue="1"\} \d+$/m);
   for (const client of clients) client.destroy();
+  await server.close();
+});
+
+it('follows queues and threads that change, with the buckets that it has', { skip }, async (t) => {
+  const allowed = [0, 1, 2, 3];
+  native.processCpus = () => allowed;
+  const values = pretendCard();
+  const intervals = t.mock.method(globalThis, 'setInterval');
+  const server = createServer({
+    worker: new URL('../fixtures/report-worker.js', import.meta.url),
+    tcp: { host: '127.0.0.1' },
+    steering: 'reuseport-lb',
+    pin: false,
+  });
+  const warnings: (Error & { code: string })[] = [];
+  server.on('warning', (warning) => warnings.push(warning as Error & { code: string }));
+  await server.listen();
+  const everyMinute = intervals.mock.calls.find(({ arguments: [, ms] }) => ms === 60_000)!;
+  const [reread] = everyMinute.arguments;
+  const layout = () => {
+    const { buckets, bucketMap, card } = server.config;
+    assert.deepEqual([buckets, bucketMap.length, server.stats().buckets.length], [128, 128, 128]);
+    assert.equal(server.workers.flatMap((worker) => worker.buckets).length, 128);
+    return card!.parts.map((part) => part.buckets);
+  };
+  assert.deepEqual(layout(), [128]);
+
+  values['net.isr'] = [
+    ['net.isr.dispatch', 'deferred'],
+    ['net.isr.numthreads', '3'],
+    ['net.isr.bindthreads', '1'],
+  ];
+  reread();
+  assert.deepEqual(layout(), [3]);
+  assert.deepEqual(server.config.bucketMap.slice(0, 3), [0, 1, 2]);
+  assert.deepEqual(
+    warnings.map(({ code, message }) => [code, /CPU \S+/.exec(message)?.[0]]),
+    [['RSS_CARD_CHANGED', 'CPU 2,']],
+  );
+
+  values['net.isr'] = [['net.isr.dispatch', 'direct']];
+  values['dev.igb.0.iflib'] = queuesOn([1, 0]);
+  reread();
+  assert.deepEqual(layout(), [128]);
+  const [first, second] = server.workers;
+  assert.ok(first!.buckets.every((bucket) => bucket % 2 === 1));
+  assert.ok(second!.buckets.every((bucket) => bucket % 2 === 0));
+  assert.equal(warnings.length, 1);
   await server.close();
 });

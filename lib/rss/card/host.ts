@@ -24,10 +24,10 @@ const needed = [
 function factReader(allowedCpus: readonly number[]): (card: CardName) => CardFacts {
   const shared = valuesOf('net.isr');
   const interrupts = (valuesOf('hw.intrs')['hw.intrs'] ?? '').trim().split('\n');
-  return ({ driver, unit }) => {
+  return ({ driver, unit, interface: name }) => {
     const own = needed.map((name) => valuesOf(`dev.${driver}.${unit}.${name}`));
     const sysctl = Object.assign({}, shared, ...own) as Record<string, string>;
-    return { driver, unit, sysctl, interrupts, allowedCpus };
+    return { driver, unit, interface: name, sysctl, interrupts, allowedCpus };
   };
 }
 
@@ -53,9 +53,9 @@ export function readCardMap(request: MapRequest): CardMap | NoCardMap | undefine
 }
 
 /** The key of the cards of a map, if their drivers tell the same one. */
-export function readCardKey({ interfaces }: CardMap): Uint8Array | undefined {
-  const keys = interfaces.map((name) => {
-    const [, driver = '', unit = ''] = /^(.*?)(\d+)$/.exec(name) ?? [];
+export function readCardKey({ interfaces, devices }: CardMap): Uint8Array | undefined {
+  const keys = interfaces.map((name, i) => {
+    const [, driver = '', unit = ''] = /^(.*?)(\d+)$/.exec(devices[i]!) ?? [];
     const asked = native.cardHash(name);
     const told = keyNames.map((value) => valuesOf(`dev.${driver}.${unit}.${value}`));
     const sysctl = Object.assign({}, ...told) as Record<string, string>;
