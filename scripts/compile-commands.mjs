@@ -10,7 +10,7 @@ const target = 'build/compile_commands.json';
 const flags = ['-std=c++17', '-Wall', '-Wextra', '-fno-exceptions', '-Inative'];
 
 export function writeCompileCommands() {
-  const files = [...platformSources(), ...nodeSources(), ...sources('test', 'stress', 'fuzz')];
+  const files = [...platformSources(), ...nodeSources(), ...sources('test', 'stress', 'fuzz', 'pretend')];
   const commands = files.map((file) => ({
     directory: root,
     file,

@@ -11,7 +11,7 @@ import type { CardMap } from '../rss/card/map.js';
 import type { RssConfig } from '../rss/config.js';
 import { bucketOwners, distribute } from '../rss/topology.js';
 import { ShmSegment } from '../shm/segment.js';
-import { AdminSocket, summarize } from './admin.js';
+import { AdminSocket, keysPath, type LearntKey, summarize } from './admin.js';
 import { BucketOwnership } from './bucket-ownership.js';
 import { CardWatch, observed } from './card-watch.js';
 import { useCpus } from './cpu-use.js';
@@ -42,7 +42,9 @@ export class RunningServer {
   readonly #events: EventEmitter<ServerEvents>;
   readonly #counters: ShmSegment;
   readonly #upgrade = new Upgrade();
-  #admin: AdminSocket | undefined;
+  readonly #admin: AdminSocket[] = [];
+  /** By local address. */
+  readonly #keys = new Map<string, LearntKey>();
   #card: CardWatch | undefined;
   #stopWatches: () => void = () => undefined;
   /** The predecessor has been notified, and does not go on with the listeners. */
@@ -165,10 +167,15 @@ export class RunningServer {
       misdirections: this.misdirections.all,
       ...this.stats(),
     });
+    const replace = predecessor !== undefined;
     try {
-      this.#admin = new AdminSocket(admin, snapshot, predecessor !== undefined);
+      this.#admin.push(new AdminSocket(admin, snapshot, replace));
+      if (this.plan.config.card !== undefined) {
+        const keys = () => ({ keys: [...this.#keys.values()] });
+        this.#admin.push(new AdminSocket(keysPath(admin), keys, replace));
+      }
     } catch (error) {
-      // The predecessor may have been root when it opened its socket, and this process is not.
+      // The predecessor may have been root when it opened its sockets, and this process is not.
       if (predecessor === undefined) throw error;
       this.#warn(`no admin socket: ${(error as Error).message}`, 'RSS_NO_ADMIN');
     }
@@ -240,7 +247,7 @@ export class RunningServer {
     await orHurried(this.pool.drain(timeout, !upgraded));
     await this.pool.terminate();
     clearTimeout(late);
-    this.#admin?.close();
+    for (const socket of this.#admin) socket.close();
     this.#finalStats = this.stats();
     this.#counters.close();
     this.ownership.close();
@@ -300,7 +307,11 @@ export class RunningServer {
       samples: () => native.takeFlowSamples(table).map(observed),
       want: (count) => native.wantFlowSamples(table, count),
       withoutId: () => this.stats().total.withoutId,
-      learnt: (local, key, udp4Tuple) => native.setCardKey(table, local, key, udp4Tuple),
+      learnt: (local, key, udp4Tuple) => {
+        const udpHash = udp4Tuple ? '4-tuple' : '2-tuple';
+        this.#keys.set(local, { local, key: Buffer.from(key).toString('hex'), udpHash });
+        native.setCardKey(table, local, key, udp4Tuple);
+      },
       moved: (config) => this.#followCard(config),
       judged: (config, final) => {
         setConfig(config);

@@ -1,13 +1,17 @@
-// A server on a host whose card places flows. The card is made up, and loopback gives no flow ids,
-// so that the server finds out that this card says nothing.
+// A server on a host whose card places flows. The card is made up. Loopback gives no flow ids, so
+// that the server finds out that this card says nothing, unless the ids are made up, too.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 
 import { createServer, rssConfig } from 'freebsd-rss';
 
-import { isFailure } from '../../lib/errors.js';
 import { native } from '../../lib/native.js';
 import { configurationRows } from '../../cli/info.js';
 import { prometheus } from '../../cli/prometheus.js';
@@ -15,28 +19,9 @@ import { placement } from '../../cli/table.js';
 import { summarize } from '../../lib/server/admin.js';
 import { skipWithout } from '../helpers/features.js';
 import { portOf } from '../helpers/net.js';
+import { buildPretendedAddon } from '../helpers/pretend-addon.js';
+import { pretendCard, queuesOn } from '../helpers/pretend-card.js';
 import { until } from '../helpers/wait.js';
-
-type Values = Record<string, [string, string][]>;
-
-const queuesOn = (cpus: readonly number[]): [string, string][] =>
-  cpus.map((cpu, queue) => [`dev.igb.0.iflib.rxq${queue}.cpu`, `${cpu}`]);
-
-/** Two queues of igb0, whose CPUs this process may use. Returns the values of sysctl(8). */
-function pretendCard(): Values {
-  const cpus = native.processCpus();
-  assert.ok(!isFailure(cpus));
-  const values: Values = {
-    'dev.igb.0.iflib': queuesOn([0, 1].map((queue) => cpus[queue % cpus.length]!)),
-    'net.isr': [['net.isr.dispatch', 'direct']],
-  };
-  const absent = { errno: -2, syscall: 'sysctl' };
-  const card = { name: 'igb0', device: 'igb0', kind: '', up: true, below: [] };
-  native.networkInterfaces = () => [{ ...card, addresses: ['127.0.0.1'] }];
-  native.systemValues = (name) => values[name] ?? absent;
-  native.kernelRssConfig = () => ({ ...absent, detail: 'no options RSS' });
-  return values;
-}
 
 // A kernel with RSS may hash loopback.
 const skip =
@@ -132,3 +117,23 @@ it('follows queues and threads that change, with the buckets that it has', { ski
   assert.equal(warnings.length, 1);
   await server.close();
 });
+
+it(
+  'places connections by ids, learns the key, and connects from ports of a bucket',
+  { skip: skip || skipWithout('addon-objects') },
+  () => {
+    buildPretendedAddon();
+    const file = (name: string) => new URL(`../fixtures/${name}.js`, import.meta.url);
+    const folder = mkdtempSync(path.join(tmpdir(), 'rss-card-'));
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      [fileURLToPath(file('card-server')), folder],
+      {
+        encoding: 'utf8',
+        env: { ...process.env, NODE_OPTIONS: `--import=${file('pretended-addon').href}` },
+      },
+    );
+    rmSync(folder, { recursive: true });
+    assert.equal(status, 0, stderr);
+  },
+);

@@ -85,6 +85,8 @@ function judgeEra(
       .length;
   const saysNothing = (flow: RecordedFlow) => {
     const meaning = learner.meaning(flow);
+    // What type OPAQUE_HASH names is a hash, though perhaps not one that can be learnt (mlx5).
+    if (!isOpaque(flow)) return false;
     return meaning === 'no-hash' || (meaning === undefined && ofClass(flow) >= enoughToLearn);
   };
   return flows.map((flow, i) => {
