@@ -21,6 +21,8 @@ export interface WatchedCard {
   samples(): ObservedFlow[];
   /** Asks for this many more. */
   want(count: number): void;
+  /** The key that the driver of the card behind a local address tells. */
+  exactKey(local: string): Uint8Array | undefined;
   /** How many connections and datagrams had no id. */
   withoutId(): number;
   /** The key of the card behind a local address has been learnt, or more of it. */
@@ -129,19 +131,33 @@ export class CardWatch {
       this.#config = config;
       this.#seen = [];
     }
+    if (anew) for (const [local, lesson] of this.#lessons) this.#askDriver(local, lesson);
     this.#server.want(anew ? mostSamples : 1);
+  }
+
+  #askDriver(local: string, lesson: Lesson): void {
+    lesson.exact = this.#server.exactKey(local) ?? lesson.exact;
+    if (lesson.exact === undefined || isDeepStrictEqual(lesson.exact, lesson.known)) return;
+    lesson.known = lesson.exact;
+    this.#server.learnt(local, lesson.exact, lesson.udp4Tuple);
+  }
+
+  #lessonOf(local: string): Lesson | undefined {
+    const found = this.#lessons.get(local);
+    if (found !== undefined || this.#lessons.size === mostAddresses) return found;
+    const { hashKeyReadable, hashKey } = this.#config;
+    const exact = hashKeyReadable ? hashKey : undefined;
+    const lesson = { learner: new KeyLearner(), exact, known: exact, udp4Tuple: true };
+    this.#lessons.set(local, lesson);
+    // Of several cards, each may have a key of its own.
+    if (exact === undefined) this.#askDriver(local, lesson);
+    return lesson;
   }
 
   #learn(flow: ObservedFlow): void {
     const { local } = flow;
-    let lesson = this.#lessons.get(local);
-    if (lesson === undefined) {
-      if (this.#lessons.size === mostAddresses) return;
-      const { hashKeyReadable, hashKey } = this.#config;
-      const exact = hashKeyReadable ? hashKey : undefined;
-      lesson = { learner: new KeyLearner(), exact, known: undefined, udp4Tuple: true };
-      this.#lessons.set(local, lesson);
-    }
+    const lesson = this.#lessonOf(local);
+    if (lesson === undefined) return;
     if (lesson.exact !== undefined && fits(lesson.exact, flow)) return;
     lesson.exact = undefined;
     const { learner } = lesson;

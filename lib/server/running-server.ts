@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { affinity } from '../affinity.js';
 import { capabilities } from '../capabilities.js';
 import { native } from '../native.js';
-import { readCardMap } from '../rss/card/host.js';
+import { readCardMap, readKeyBehind } from '../rss/card/host.js';
 import type { CardMap } from '../rss/card/map.js';
 import type { RssConfig } from '../rss/config.js';
 import { bucketOwners, distribute } from '../rss/topology.js';
@@ -306,6 +306,7 @@ export class RunningServer {
       },
       samples: () => native.takeFlowSamples(table).map(observed),
       want: (count) => native.wantFlowSamples(table, count),
+      exactKey: readKeyBehind,
       withoutId: () => this.stats().total.withoutId,
       learnt: (local, key, udp4Tuple) => {
         const udpHash = udp4Tuple ? '4-tuple' : '2-tuple';

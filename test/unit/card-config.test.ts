@@ -336,12 +336,14 @@ describe('a server follows its card', () => {
       flows: [] as ObservedFlow[],
       withoutId: 0,
       upgrading: false,
+      told: new Map<string, Uint8Array>(),
     };
     const last: { config?: RssConfig; keys: Map<string, Uint8Array> } = { keys: new Map() };
     const watched = new CardWatch(cardConfig(base, mapOf(name), exact), mapOf(name), {
       readMap: () => state.map,
       samples: () => state.flows.splice(0),
       want: (count) => events.push(`want ${count}`),
+      exactKey: (local) => state.told.get(local),
       withoutId: () => state.withoutId,
       learnt: (local, key) => last.keys.set(local, key),
       moved: (config) => {
@@ -400,6 +402,31 @@ describe('a server follows its card', () => {
       assert.equal(hashOf(key, one, true), one.flowId);
     }
     assert.equal(last.keys.size, 2);
+  });
+
+  it('asks the driver of each card, and asks again when an interface has been away', () => {
+    const random = randomNumbers(13);
+    const { watched, events, state, last } = watch('igb');
+    const locals = ['10.9.0.2', '10.9.0.3'];
+    const tell = () => {
+      for (const local of locals) state.told.set(local, randomKey(random));
+    };
+    tell();
+    const before = new Map(state.told);
+    state.flows = locals.map((local) => {
+      const one = { ...randomFlow(random, [130, 'tcp', 4, true]), local };
+      return { ...one, flowId: hashOf(before.get(local)!, one, true) };
+    });
+    for (let i = 0; i < 2; i++) watched.turn();
+    assert.deepEqual(last.keys, before);
+    tell();
+    state.map = undefined;
+    watched.reread();
+    state.map = mapOf('igb');
+    watched.reread();
+    watched.close();
+    assert.deepEqual(last.keys, state.told);
+    assert.deepEqual(events, ['want 64']);
   });
 
   it('moves buckets when the map changes, and samples anew', () => {
