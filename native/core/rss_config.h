@@ -27,7 +27,9 @@ struct CardLayout {
   // The bucket of each remainder, where several share one. Empty: none do.
   std::vector<int> shared;
 
-  int BucketAt(int remainder) const { return shared.empty() ? first + remainder : shared[remainder]; }
+  int BucketAt(int remainder) const {
+    return shared.empty() ? first + remainder : shared[remainder];
+  }
   bool operator==(const CardLayout& other) const {
     return addresses == other.addresses && first == other.first && buckets == other.buckets &&
            queue_bucket == other.queue_bucket && shared == other.shared;

@@ -380,8 +380,9 @@ void TestCards() {
   Check(bucket("fd05::2", {kId, kHashTypeTcpIpv4}) == (kId & 255) / 2,
         "card: more entries, which share buckets");
   by_address.SetCards({{{}, 0, 4, {3, 2, 1, 0}, {8, 9, 8, 9}}});
-  Check(bucket("fd05::2", {0, kHashTypeOpaque}) == 9 && bucket("fd05::2", {3, kHashTypeOpaque}) == 8,
-        "card: numbers of queues that share buckets");
+  Check(
+      bucket("fd05::2", {0, kHashTypeOpaque}) == 9 && bucket("fd05::2", {3, kHashTypeOpaque}) == 8,
+      "card: numbers of queues that share buckets");
 
   FlowSamples samples(2);
   auto add = [&](int port, uint32_t type) {
