@@ -64,8 +64,13 @@ interface Lesson {
   /** What the driver told or the user gave, until a flow contradicts it. */
   exact: Uint8Array | undefined;
   known: Uint8Array | undefined;
+  /** Flows in a row that contradict the exact key. */
+  misfits: number;
   udp4Tuple: boolean;
 }
+
+/** One id may be wrong; this many in a row mean another key. */
+const mostMisfits = 3;
 
 /** Local addresses for which keys are learnt. */
 const mostAddresses = 16;
@@ -95,6 +100,11 @@ export class CardWatch {
     for (const timer of this.#timers) timer.unref();
   }
 
+  /** How many flows wait to be learnt from. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
   close(): void {
     for (const timer of this.#timers) clearInterval(timer);
   }
@@ -104,7 +114,9 @@ export class CardWatch {
     const fresh = this.#server.samples();
     if (this.#seen.length + fresh.length > mostSamples) this.#seen = [];
     this.#seen.push(...fresh);
-    if (this.#card.opaque === 'hash') this.#waiting.push(...fresh);
+    // More flows than can be learnt from are not kept.
+    const room = mostSamples - this.#waiting.length;
+    if (this.#card.opaque === 'hash') this.#waiting.push(...fresh.slice(0, room));
     const end = performance.now() + learnForMs;
     do {
       const flow = this.#waiting.shift();
@@ -137,6 +149,7 @@ export class CardWatch {
 
   #askDriver(local: string, lesson: Lesson): void {
     lesson.exact = this.#server.exactKey(local) ?? lesson.exact;
+    lesson.misfits = 0;
     if (lesson.exact === undefined || isDeepStrictEqual(lesson.exact, lesson.known)) return;
     lesson.known = lesson.exact;
     this.#server.learnt(local, lesson.exact, lesson.udp4Tuple);
@@ -147,7 +160,8 @@ export class CardWatch {
     if (found !== undefined || this.#lessons.size === mostAddresses) return found;
     const { hashKeyReadable, hashKey } = this.#config;
     const exact = hashKeyReadable ? hashKey : undefined;
-    const lesson = { learner: new KeyLearner(), exact, known: exact, udp4Tuple: true };
+    const learner = new KeyLearner();
+    const lesson: Lesson = { learner, exact, known: exact, misfits: 0, udp4Tuple: true };
     this.#lessons.set(local, lesson);
     // Of several cards, each may have a key of its own.
     if (exact === undefined) this.#askDriver(local, lesson);
@@ -158,10 +172,18 @@ export class CardWatch {
     const { local } = flow;
     const lesson = this.#lessonOf(local);
     if (lesson === undefined) return;
-    if (lesson.exact !== undefined && fits(lesson.exact, flow)) return;
-    lesson.exact = undefined;
+    if (lesson.exact !== undefined && fits(lesson.exact, flow)) {
+      lesson.misfits = 0;
+      return;
+    }
     const { learner } = lesson;
     if (learner.observe(flow) === 'contradicted') this.#server.want(mostSamples);
+    if (lesson.exact !== undefined) {
+      const refuted = ++lesson.misfits === mostMisfits;
+      this.#server.want(refuted ? mostSamples : mostMisfits);
+      if (!refuted) return;
+      lesson.exact = undefined;
+    }
     if (flow.transport === 'udp') lesson.udp4Tuple = learner.meaning(flow) !== '2-tuple';
     const key = learner.solution();
     if (key === undefined || isDeepStrictEqual(key, lesson.known)) return;

@@ -17,7 +17,7 @@ import { KeyLearner, type ObservedFlow } from '../../lib/rss/key-learner.js';
 import { distribute, planWorkers } from '../../lib/rss/topology.js';
 import { CardWatch, type WatchedCard } from '../../lib/server/card-watch.js';
 import { base, configOf, mapOf, recording } from '../helpers/card-config.js';
-import { hashOf, randomFlow, randomKey } from '../helpers/cards.js';
+import { hashOf, randomFlow, randomId, randomKey } from '../helpers/cards.js';
 import { randomNumbers } from '../helpers/random.js';
 
 describe('the cards that serve an address', () => {
@@ -384,6 +384,36 @@ describe('a server follows its card', () => {
     for (let i = 0; i < 20; i++) watched.turn();
     watched.close();
     assert.equal(last.keys.size, 0);
+  });
+
+  it('drops a key that the driver tells once three flows in a row contradict it', () => {
+    const random = randomNumbers(23);
+    const key = randomKey(random);
+    const { watched, events, state, last } = watch('igb', randomKey(random));
+    const flow = () => {
+      const one = randomFlow(random, [130, 'tcp', 4, true]);
+      return { ...one, flowId: hashOf(key, one, true) };
+    };
+    state.flows = Array.from({ length: 30 }, flow);
+    for (let i = 0; i < 30; i++) watched.turn();
+    watched.close();
+    assert.deepEqual(events.slice(0, 3), ['want 3', 'want 3', 'want 64']);
+    const one = flow();
+    assert.equal(hashOf(last.keys.get(one.local)!, one, true), one.flowId);
+  });
+
+  it('keeps no more flows than it can learn from', () => {
+    const random = randomNumbers(29);
+    const { watched, state } = watch('igb');
+    for (let i = 0; i < 3; i++) {
+      state.flows = Array.from({ length: 64 }, () => {
+        const one = randomFlow(random, [130, 'tcp', 4, true]);
+        return { ...one, flowId: randomId(random) };
+      });
+      watched.turn();
+      assert.ok(watched.waiting <= 64);
+    }
+    watched.close();
   });
 
   it('learns a key for each local address: cards with equal maps have keys of their own', () => {
