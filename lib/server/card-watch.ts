@@ -100,11 +100,6 @@ export class CardWatch {
     for (const timer of this.#timers) timer.unref();
   }
 
-  /** How many flows wait to be learnt from. */
-  get waiting(): number {
-    return this.#waiting.length;
-  }
-
   close(): void {
     for (const timer of this.#timers) clearInterval(timer);
   }
