@@ -54,12 +54,17 @@ export function judgeIds(flows: readonly RecordedFlow[], opaque: 'hash' | 'queue
     if (keyChanges > changes) eras.push(observed[keySince]!);
     return (changes = keyChanges);
   });
-  const judged: JudgedFlow[] = [];
-  eras.forEach((first, era) => {
+  const judged = eras.flatMap((first, era) => {
     const own = flows.slice(first, eras[era + 1]);
-    judged.push(...judgeEra(own, predicted.slice(first, eras[era + 1]), hashed, era > 0));
+    return judgeEra(own, predicted.slice(first, eras[era + 1]), hashed, era > 0);
   });
-  return { flows: judged, state: learner.state() };
+  // Once ids have been wrong, only those that others confirm are believed.
+  const spoilt = judged.some(({ corrupted }) => corrupted);
+  const believed = judged.map(({ unconfirmed, ...flow }) => ({
+    ...flow,
+    meaningful: flow.meaningful && !(spoilt && unconfirmed),
+  }));
+  return { flows: believed, state: learner.state() };
 }
 
 /** Judges the flows of one key by what has been learnt from all of them. */
@@ -68,11 +73,13 @@ function judgeEra(
   predicted: readonly (number | undefined)[],
   hashed: (flow: RecordedFlow) => boolean,
   changed: boolean,
-): JudgedFlow[] {
+): (JudgedFlow & { unconfirmed: boolean })[] {
   const learner = new KeyLearner();
   const learnt = flows.filter(hashed);
-  // Twice, so that the first flows are compared with all others and no contradiction stays open.
+  // Twice, so that the first flows are compared with all others.
   for (const flow of [...learnt, ...learnt]) learner.observe(flow);
+  // And on until no contradiction is open: the last id may be wrong.
+  for (let i = 0; i < learnt.length && learner.state().doubtful; i++) learner.observe(learnt[i]!);
   const final = flows.map((flow) => (hashed(flow) ? learner.predict(flow) : undefined));
   const isWrong = (i: number) => final[i] !== undefined && final[i] !== flows[i]!.flowId;
   const determined = final.filter((hash) => hash !== undefined).length;
@@ -93,9 +100,13 @@ function judgeEra(
     const corrupted = isKey && isWrong(i);
     const isHash = hashed(flow);
     const number = isHash && isOpaque(flow) && flow.flowId < smallestHash;
-    const says = !isHash || (!constant && !number && !saysNothing(flow));
+    // No flow has the hash 0, but for one in 2 ** 32.
+    const none = isHash && flow.flowId === 0;
+    const says = !isHash || (!constant && !number && !none && !saysNothing(flow));
     const meaningful = flow.hashType !== 0 && !corrupted && says;
-    return { predicted: predicted[i], corrupted, newKey: changed && i === 0, meaningful };
+    const unconfirmed = isHash && final[i] === undefined;
+    const newKey = changed && i === 0;
+    return { predicted: predicted[i], corrupted, newKey, meaningful, unconfirmed };
   });
 }
 
