@@ -137,6 +137,7 @@ export class CardWatch {
       this.#card = config.card!;
       this.#config = config;
       this.#seen = [];
+      this.#silent = false; // the queues that are used now may give ids
     }
     if (anew) for (const [local, lesson] of this.#lessons) this.#askDriver(local, lesson);
     this.#server.want(anew ? mostSamples : 1);

@@ -75,6 +75,10 @@ Result<CardHash> ReadCardHash(const std::string& interface) {
   // 0: the driver does not say. Hashes other than Toeplitz have no use here.
   constexpr uint8_t kToeplitz = 1;  // ETH_RSS_HASH_TOP
   if (head.hfunc > kToeplitz) return out;
+  // Behind the function: how the input is changed first. Headers before Linux 6.8 do not name it.
+  uint8_t transform;
+  memcpy(&transform, &head.hfunc + 1, sizeof transform);
+  if (transform != 0) return out;
   auto* key = reinterpret_cast<const uint8_t*>(values + entries);
   out.key.assign(key, key + head.key_size);
   return out;
