@@ -52,7 +52,8 @@ function gather(wanted: string | undefined) {
   const cards = cardsIn(all);
   const devices = new Set(cards.map(({ driver, unit }) => `dev.${driver}.${unit}`));
   const found = cards.map(({ driver, unit }) => `${driver}${unit}`);
-  const name = deviceOf(wanted) ?? found.find((one) => /rxq1/.test(valuesOf(all, one).join(' '))) ?? found[0];
+  const several = found.find((one) => /rxq1/.test(valuesOf(all, one).join(' ')));
+  const name = deviceOf(wanted) ?? several ?? found[0];
   const description = name === undefined ? undefined : all[`${nodeOf(name)}.%desc`];
   return {
     kernel: `${type()} ${release()}`,

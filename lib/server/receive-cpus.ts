@@ -93,7 +93,7 @@ function interfaceCpus(name: string): number[] {
   return steered.length > 0 ? steered : interruptCpus(name);
 }
 
-/** The CPU of each receive queue's interrupt. Empty: unknown, or receive packet steering chooses. */
+/** The CPU of each receive queue's interrupt. Empty: unknown, or packets are steered (RPS). */
 function queueCpus(name: string): number[] {
   const cpus: number[] = [];
   if (queues(name, 'rx').some(({ steeredTo }) => steeredTo.length > 0)) return cpus;

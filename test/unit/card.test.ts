@@ -259,7 +259,8 @@ describe('replay', () => {
 
   it('detects a wrong id that nothing follows, and zeros', () => {
     const end = recording('igb').flows.length - 1;
-    const last = replay(changed(recording('igb'), (_, i) => (i === end ? { flowId: 0xabcdef } : {})));
+    const spoilt = changed(recording('igb'), (_, i) => (i === end ? { flowId: 0xabcdef } : {}));
+    const last = replay(spoilt);
     assert.ok(!isWrong(last), JSON.stringify(last));
     assert.deepEqual(last.queue, { right: end, wrong: 0, unknown: 1 });
     const zeros = replay(changed(recording('igb'), (_, i) => (i % 20 === 7 ? { flowId: 0 } : {})));

@@ -1,4 +1,4 @@
-// What drivers of Linux tell of a card's hash, and a virtual configuration by it. The kernel reports
+// What drivers of Linux tell of a card's hash, and a virtual configuration by it. The kernel tells
 // no hash of a connection, so flows are hashed in software, by the card's key. Pure.
 import { rssKeySize } from '../../contract.js';
 import type { RssConfig } from '../config.js';
@@ -14,13 +14,13 @@ export interface EthtoolCard {
   queueCpus: readonly (number | undefined)[];
 }
 
-/** The queue of an interrupt by its name: "eth0-TxRx-3", "virtio0-input.3", "mlx5_comp3@pci:...". */
+/** The queue in an interrupt's name: "eth0-TxRx-3", "virtio0-input.3", "mlx5_comp3@pci:...". */
 export function queueOfInterrupt(name: string): number | undefined {
   const found = /(?:rx|input|comp|ntfy-blk)\D?(\d+)(?:@.*)?$/i.exec(name);
   return found === null ? undefined : Number(found[1]);
 }
 
-/** The key of all cards, if it is the same one. Longer keys hash addresses and ports as their start. */
+/** The key of all cards, if it is the same one. Of longer keys, only the start has an effect. */
 function commonKey(cards: readonly EthtoolCard[]): Uint8Array | undefined {
   const [first, ...others] = cards.map(({ key }) => parseKey(key.subarray(0, rssKeySize)));
   const same = others.every((key) => key !== undefined && Buffer.compare(key, first!) === 0);

@@ -27,7 +27,8 @@ export function fitMap(map: CardMap, buckets: number): CardMap {
     return own > 0 ? at + (taken[at]!++ % own) * cpus.length : at % buckets;
   });
   const bucketCpu = Array.from({ length: buckets }, (_, bucket) => {
-    const [cpu, ...others] = new Set(map.bucketCpu.filter((_, entry) => bucketOf[entry] === bucket));
+    const own = map.bucketCpu.filter((_, entry) => bucketOf[entry] === bucket);
+    const [cpu, ...others] = new Set(own);
     return others.length === 0 ? cpu : undefined;
   });
   return {
