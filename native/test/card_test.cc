@@ -26,16 +26,22 @@ std::string DriverOf(const std::string& device) {
   return device.substr(0, device.find_last_not_of("0123456789") + 1);
 }
 
-// A value of each receive queue, as drivers of iflib(4) show them.
+// A value of each receive queue, as drivers of iflib(4) show them. With more than ten queues, their
+// numbers have two digits; with more than a hundred, three.
 std::vector<int> OfQueues(const std::string& device, const std::string& what) {
   std::string driver = DriverOf(device);
   std::string node = "dev." + driver + "." + device.substr(driver.size()) + ".iflib.rxq";
   std::vector<int> values;
-  for (;;) {
-    auto value = ReadSystemValues(node + std::to_string(values.size()) + "." + what);
-    if (!value.ok() || value.value.size() != 1) return values;
-    values.push_back(atoi(value.value[0].text.c_str()));
+  for (int digits = 1; digits <= 3 && values.empty(); ++digits) {
+    for (;;) {
+      char number[16];
+      snprintf(number, sizeof number, "%0*zu", digits, values.size());
+      auto value = ReadSystemValues(node + number + "." + what);
+      if (!value.ok() || value.value.size() != 1) break;
+      values.push_back(atoi(value.value[0].text.c_str()));
+    }
   }
+  return values;
 }
 
 // Prints source and map. Returns whether a card has several queues.
