@@ -31,6 +31,8 @@ const constantAfter = 8;
 /** A key is refuted when more than one in this many of the flows that it determines are wrong. */
 const corruptedAtMost = 5;
 
+/** So many more wrong ids than right ones are of another key. */
+const fewestOfAKey = 3;
 /** With this many flows of a class, hashes would have been recognized. */
 const enoughToLearn = 32;
 
@@ -67,6 +69,22 @@ export function judgeIds(flows: readonly RecordedFlow[], opaque: 'hash' | 'queue
   return { flows: believed, state: learner.state() };
 }
 
+/**
+ * Where the flows with these hashes begin, if most before have other ids. 0: these are no majority,
+ * or too few.
+ */
+function beginOf(hashes: readonly (number | undefined)[], flows: readonly RecordedFlow[]): number {
+  let begin = 0;
+  let most = fewestOfAKey - 1;
+  let balance = 0;
+  hashes.forEach((hash, i) => {
+    if (hash === undefined) return;
+    balance += hash === flows[i]!.flowId ? -1 : 1;
+    if (balance > most) [most, begin] = [balance, i + 1];
+  });
+  return begin < flows.length ? begin : 0;
+}
+
 /** Judges the flows of one key by what has been learnt from all of them. */
 function judgeEra(
   flows: readonly RecordedFlow[],
@@ -85,6 +103,12 @@ function judgeEra(
   const determined = final.filter((hash) => hash !== undefined).length;
   const wrong = flows.filter((_, i) => isWrong(i)).length;
   const isKey = wrong * corruptedAtMost <= determined;
+  const begin = isKey ? 0 : beginOf(final, flows);
+  if (begin > 0) {
+    // The learner had not settled on the key before, and so did not report a new one.
+    const before = judgeEra(flows.slice(0, begin), predicted.slice(0, begin), hashed, changed);
+    return [...before, ...judgeEra(flows.slice(begin), predicted.slice(begin), hashed, true)];
+  }
   const ids = new Set(learnt.map(({ flowId }) => flowId));
   const constant = learnt.length >= constantAfter && ids.size === 1;
   const ofClass = (flow: RecordedFlow) =>
