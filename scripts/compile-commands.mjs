@@ -11,7 +11,7 @@ const flags = ['-std=c++17', '-Wall', '-Wextra', '-fno-exceptions', '-Inative'];
 
 export function writeCompileCommands() {
   const own = sources('test', 'stress', 'fuzz', 'pretend');
-const files = [...platformSources(), ...nodeSources(), ...own];
+  const files = [...platformSources(), ...nodeSources(), ...own];
   const commands = files.map((file) => ({
     directory: root,
     file,
