@@ -398,6 +398,10 @@ void TestCards() {
   add(5, kHashTypeIpv4);
   add(6, kHashTypeIpv4);
   Check(samples.Take().size() == 1, "card: one more");
+  samples.Want(3);
+  for (int port : {7, 8, 8})
+    samples.Add(Transport::kTcp, {kId, kHashTypeTcpIpv4}, peer, At("10.0.0.2", port));
+  Check(samples.Take().size() == 2, "card: two connections to one peer");
 }
 
 void TestPrediction() {
