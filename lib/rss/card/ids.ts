@@ -60,8 +60,8 @@ export function judgeIds(flows: readonly RecordedFlow[], opaque: 'hash' | 'queue
     const own = flows.slice(first, eras[era + 1]);
     return judgeEra(own, predicted.slice(first, eras[era + 1]), hashed, era > 0);
   });
-  // Once ids have been wrong, only those that others confirm are believed.
-  const spoilt = judged.some(({ corrupted }) => corrupted);
+  // Once ids have been wrong, only those that others confirm are believed. A zero tells by itself.
+  const spoilt = judged.some(({ corrupted }, i) => corrupted && flows[i]!.flowId !== 0);
   const believed = judged.map(({ unconfirmed, ...flow }) => ({
     ...flow,
     meaningful: flow.meaningful && !(spoilt && unconfirmed),
