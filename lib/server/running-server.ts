@@ -19,7 +19,7 @@ import { describeWorker, reportExit, type ServerEvents, warn, type WorkerInfo } 
 import { countersSize, heartbeat, movedBuckets } from './layout.js';
 import type { Lifecycle } from './lifecycle.js';
 import { Listeners } from './listeners.js';
-import type { WorkerInit } from './messages.js';
+import type { ToWorker, WorkerInit } from './messages.js';
 import { Misdirections } from './misdirections.js';
 import { type CheckedOptions, terminateAfterMs } from './options.js';
 import { hostsOf, leftIdle, makePlan, type ServerPlan } from './plan.js';
@@ -82,8 +82,7 @@ export class RunningServer {
     this.pool = new WorkerPool(workers.length, init, options, {
       online: (workerIndex) => {
         // Buckets may have moved while it started.
-        const { placements } = this.ownership;
-        this.pool.send(workerIndex, { type: 'placements', placements });
+        this.pool.send(workerIndex, this.#placements());
         events.emit('worker-online', this.#info(workerIndex));
       },
       exit: (workerIndex, exit) => {
@@ -200,7 +199,7 @@ export class RunningServer {
     this.listeners.follow(ownership.owners);
     const { buffer } = this.#counters;
     movedBuckets(buffer, plan.workers.length, plan.config.buckets)[0]! += moves.length;
-    this.pool.sendAll({ type: 'placements', placements: ownership.placements });
+    this.pool.sendAll(this.#placements());
     this.#events.emit('rebalance', { moves, tooHot });
   }
 
@@ -254,6 +253,15 @@ export class RunningServer {
     this.#releaseCpus();
   }
 
+  /** What workers know of the buckets. */
+  #placements(): ToWorker {
+    return {
+      type: 'placements',
+      placements: this.ownership.placements,
+      config: this.plan.config,
+    };
+  }
+
   #pinned(workerIndex: number, cpu: number | undefined, reason: string | undefined): void {
     if (cpu === undefined) {
       if (!this.#warnedOfPinning) this.#warn(`workers are not pinned: ${reason}`, 'RSS_NOT_PINNED');
@@ -261,7 +269,7 @@ export class RunningServer {
       return;
     }
     this.ownership.place(workerIndex, cpu);
-    this.pool.sendAll({ type: 'placements', placements: this.ownership.placements });
+    this.pool.sendAll(this.#placements());
     if (reason !== undefined)
       this.#warn(`worker ${workerIndex} has moved to CPU ${cpu}: ${reason}`, 'RSS_CPU_LOST');
   }
@@ -298,7 +306,6 @@ export class RunningServer {
     const { table } = this.ownership;
     const hosts = hostsOf(this.#options.endpoints);
     const { interface: only } = this.#options;
-    const setConfig = (config: RssConfig) => (this.plan = { ...this.plan, config });
     this.#card = new CardWatch(this.plan.config, card, {
       readMap: () => {
         const allowedCpus = this.#options.cpus ?? affinity.process();
@@ -315,11 +322,16 @@ export class RunningServer {
       },
       moved: (config) => this.#followCard(config),
       judged: (config, final) => {
-        setConfig(config);
+        this.#setConfig(config);
         if (final) native.ignoreFlowIds(table);
       },
       warning: (message, code) => this.#warn(message, code),
     });
+  }
+
+  #setConfig(config: RssConfig): void {
+    this.plan = { ...this.plan, config };
+    this.pool.sendAll(this.#placements());
   }
 
   /** Takes a new map. False during and after an upgrade, as for move(). */
@@ -328,7 +340,7 @@ export class RunningServer {
     const { placements, owners, table } = this.ownership;
     const { bucketMap } = config;
     const { bucketMap: before } = this.plan.config;
-    this.plan = { ...this.plan, config };
+    this.#setConfig(config);
     native.setCards(table, config);
     if (isDeepStrictEqual(bucketMap, before)) return true;
     const wanted = distribute(placements, bucketMap, capabilities().cpuDomains);
