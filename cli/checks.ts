@@ -1,4 +1,5 @@
 // The checks of doctor: a pure function of the facts.
+import { drivers } from '../lib/rss/card/drivers.js';
 import { cpusToMask } from '../lib/server/receive-cpus.js';
 import { maxsockbufFor } from '../lib/socket/buffers.js';
 import { hashesByItself, takesKernelKey } from './cards.js';
@@ -39,13 +40,13 @@ function placement({ capabilities: can, plan, cpus }: Facts): Finding[] {
     const message = `none: ${reason}. Flows are spread by the kernel’s own hash`;
     return [{ check, grade: can.platform === 'freebsd' ? 'warning' : 'ok', message }];
   }
-  const { interfaces, queues, advice } = card;
+  const { interfaces, devices, queues, advice } = card;
   const names = interfaces.join(', ');
   const where = uniqueCpus(queues.flatMap(({ cpu }) => cpu ?? [])).join(', ');
   const message =
     `by ${names}: ${queues.length} receive queues on CPU ${where}. options RSS would add one ` +
     'table and key for all cards, and buckets for packets that a card does not hash';
-  const few = queues.length < cpus ? [fewQueues(interfaces, queues.length, cpus)] : [];
+  const few = queues.length < cpus ? [fewQueues(devices, queues.length, cpus)] : [];
   return [
     { check, grade: 'ok', message },
     ...few,
@@ -57,17 +58,18 @@ function placement({ capabilities: can, plan, cpus }: Facts): Finding[] {
 }
 
 /** Drivers of iflib(4) take the number of queues from loader.conf(5), up to what the card has. */
-function fewQueues(interfaces: readonly string[], queues: number, cpus: number): Finding {
-  const lines = interfaces.flatMap((name) => {
-    const node = name.replace(/^(.*?)(\d+)$/, 'dev.$1.$2.iflib');
+function fewQueues(devices: readonly string[], queues: number, cpus: number): Finding {
+  const check = 'receive queues';
+  const lines = devices.flatMap((device) => {
+    const [, driver = '', unit] = /^(.*?)(\d+)$/.exec(device) ?? [];
+    if ((drivers[driver]?.queues ?? 'iflib') !== 'iflib') return [];
+    const node = `dev.${driver}.${unit}.iflib`;
     return [`${node}.override_nrxqs="${cpus}"`, `${node}.override_qs_enable="1"`];
   });
-  return {
-    check: 'receive queues',
-    grade: 'ok',
-    message: `${queues} for ${cpus} CPUs: some cards have more, if loader.conf asks for them`,
-    fix: loader(...lines),
-  };
+  const message = `${queues} for ${cpus} CPUs`;
+  if (lines.length === 0) return { check, grade: 'ok', message };
+  const hint = `${message}: some cards have more, if loader.conf asks for them`;
+  return { check, grade: 'ok', message: hint, fix: loader(...lines) };
 }
 
 function netisr({ capabilities: can, cpus, sysctls }: Facts): Finding {

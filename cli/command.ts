@@ -79,13 +79,15 @@ export function configuration(key: string | undefined, buckets: string | undefin
     if (!Number.isInteger(bits)) throw new UsageError('--buckets must be a power of two');
     const { bucketMap } = config;
     const map = Array.from({ length: count }, (_, i) => bucketMap[i % bucketMap.length]!);
-    config = { ...config, buckets: count, bits, mask: count - 1, bucketMap: map };
+    // They are another host's, or those of a virtual configuration.
+    const source = config.source === 'card' ? 'virtual' : config.source;
+    config = { ...config, source, buckets: count, bits, mask: count - 1, bucketMap: map };
   }
   if (key !== undefined) {
     const digits = key.replaceAll(/[:\s]/g, '');
     if (!/^[\da-f]{80}$/i.test(digits))
       throw new UsageError('--key must be 40 bytes in hexadecimal digits');
-    config = { ...config, hashKey: Buffer.from(digits, 'hex') };
+    config = { ...config, hashKey: Buffer.from(digits, 'hex'), hashKeyReadable: true };
   }
   return config;
 }

@@ -22,7 +22,7 @@ export interface NetworkInterface {
 
 /** A network card of FreeBSD. */
 export interface Card {
-  /** "em0", "mce1". */
+  /** As ifconfig(8) has it: "em0", "mce1", or what it was renamed to. */
   name: string;
   /** "em", "mce". */
   driver: string;
@@ -109,9 +109,12 @@ function interfaces(names: string[]): NetworkInterface[] {
   }));
 }
 
-export function cards(names: string[]): Card[] {
-  return names.flatMap((name) => {
-    const [, driver, unit] = /^([a-z]\w*?)(\d+)$/.exec(name) ?? [];
+/** Empty outside FreeBSD. */
+export function cards(): Card[] {
+  const found = native.networkInterfaces();
+  if (isFailure(found)) return [];
+  return found.flatMap(({ name, device }) => {
+    const [, driver, unit] = /^([a-z]\w*?)(\d+)$/.exec(device) ?? [];
     const description = driver && sysctl(`dev.${driver}.${unit}.%desc`);
     return driver === undefined || description === undefined ? [] : { name, driver, description };
   });
@@ -137,6 +140,6 @@ export async function gather(listen: readonly string[]): Promise<Facts> {
     ...(pinningRefused === undefined ? {} : { pinningRefused }),
     ...(interfacesUnknown === undefined ? {} : { interfacesUnknown }),
     interfaces: process.platform === 'linux' ? interfaces(own) : [],
-    cards: process.platform === 'freebsd' ? cards(own) : [],
+    cards: cards(),
   };
 }

@@ -4,12 +4,13 @@ import { type NetworkInterfaceInfo, networkInterfaces, release } from 'node:os';
 
 import { toeplitz, type RssConfig } from 'freebsd-rss';
 
+import { bucketOfHash } from '../lib/rss/card/map.js';
 import { addressBytes } from '../lib/rss/tuple.js';
+import { plainHost } from '../lib/socket/host.js';
 import { hashesByItself } from './cards.js';
 import {
   columns,
   type Command,
-  configuration,
   addressAndPort,
   number,
   parse,
@@ -17,6 +18,7 @@ import {
   UsageError,
 } from './command.js';
 import { type Card, cards } from './facts.js';
+import { configurationOf } from './server-config.js';
 
 const usage = `Source addresses and ports whose flows cover every bucket of a server.
 
@@ -28,6 +30,7 @@ const usage = `Source addresses and ports whose flows cover every bucket of a se
   --per-bucket N         flows for each bucket (default 1)
   --ports FIRST-LAST     source ports (default 10000-65535)
   --key HEX              the server's key, 40 bytes (default: this host's)
+  --admin SOCKET|PID     a server here, for the card's key that it has learnt
   --buckets N            the server's number of buckets
   --json                 for programs
 
@@ -93,6 +96,14 @@ function network(cidr: string): { count: number; address(n: number): Uint8Array 
   };
 }
 
+/** Gives the bucket of a hash that a flow to this address has. */
+function bucketsBehind(server: string, config: RssConfig): (hash: number) => number {
+  const { source, card, buckets } = config;
+  if (source !== 'card' || card === undefined) return (hash) => (hash >>> 0) % buckets;
+  const { address } = plainHost(server);
+  return (hash) => bucketOfHash(card, hash >>> 0, address);
+}
+
 export interface FlowsRequest {
   server: string;
   /** Undefined: only addresses are hashed. */
@@ -116,8 +127,10 @@ export function findFlows(request: FlowsRequest): SourceFlow[] {
   const word = (port: number) => Uint8Array.of(port >> 8, port & 255);
   const fixed = hash.of(server, size) ^ (withPorts ? hash.of(word(serverPort), 2 * size + 2) : 0);
   const found: SourceFlow[][] = Array.from({ length: config.buckets }, () => []);
-  const bucket = (hash: number) => (hash >>> 0) % config.buckets;
-  let missing = config.buckets * perBucket;
+  const bucket = bucketsBehind(request.server, config);
+  // Of several cards, each has buckets of its own.
+  const reachable = new Set(found.map((_, hash) => bucket(hash)));
+  let missing = reachable.size * perBucket;
   const add = (bucket: number, bytes: Uint8Array, port: number | undefined): boolean => {
     const flows = found[bucket]!;
     if (flows.length === perBucket) return false;
@@ -127,7 +140,7 @@ export function findFlows(request: FlowsRequest): SourceFlow[] {
   };
   const { count, address } = network(request.from);
   // Takes few flows of each address, to use many addresses.
-  const most = Math.max(config.buckets, Math.ceil(missing / count));
+  const most = Math.max(reachable.size, Math.ceil(missing / count));
   for (let n = 0; n < count; n++) {
     const bytes = address(n);
     if (bytes.length !== size) throw new UsageError('--server and --from are of two families');
@@ -155,7 +168,7 @@ export function keyWarning(
   return card && `${card.name} hashes by a key of its own, so its flows fall into other buckets`;
 }
 
-function run(args: string[]): number {
+async function run(args: string[]): Promise<number> {
   const { values } = parse({
     args,
     options: {
@@ -164,6 +177,7 @@ function run(args: string[]): number {
       'per-bucket': { type: 'string', default: '1' },
       ports: { type: 'string', default: '10000-65535' },
       key: { type: 'string' },
+      admin: { type: 'string' },
       buckets: { type: 'string' },
       json: { type: 'boolean', default: false },
     },
@@ -175,7 +189,7 @@ function run(args: string[]): number {
   const [first = '', last = '', ...more] = values.ports.split('-');
   if (more.length > 0) throw new UsageError(`--ports must be FIRST-LAST, not "${values.ports}"`);
   const firstPort = number('the first of --ports', first, 1, 65535);
-  const config = configuration(values.key, values.buckets);
+  const config = await configurationOf(values, server.address);
   const flows = findFlows({
     server: server.address,
     serverPort: server.port,
@@ -187,16 +201,14 @@ function run(args: string[]): number {
   });
   if (values.key === undefined && config.source === 'kernel') {
     const major = Number.parseInt(release(), 10);
-    const interfaces = networkInterfaces();
-    const found = cards(Object.keys(interfaces));
-    const warning = keyWarning(server.address, interfaces, found, major);
+    const warning = keyWarning(server.address, networkInterfaces(), cards(), major);
     if (warning !== undefined) console.error(`freebsd-rss flows: warning: ${warning}`);
   }
-  if (config.card !== undefined && !config.hashKeyReadable && values.key === undefined) {
+  if (config.source === 'card' && config.card !== undefined && !config.hashKeyReadable) {
     const names = config.card.interfaces.join(', ');
     console.error(
       `freebsd-rss flows: warning: the key of ${names} is not known, so flows fall into other ` +
-        'buckets; freebsd-rss learn computes it',
+        'buckets; --admin asks a server for it, freebsd-rss learn computes it',
     );
   }
   if (values.json) printJson(flows);

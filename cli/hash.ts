@@ -4,13 +4,13 @@ import { bucketOf, type RssConfig, type TupleHash } from 'freebsd-rss';
 import {
   columns,
   type Command,
-  configuration,
   type AddressAndPort,
   addressAndPort,
   parse,
   printJson,
   UsageError,
 } from './command.js';
+import { configurationOf } from './server-config.js';
 
 const usage = `Hash, bucket and CPU of a flow, as its receiver sees it.
 
@@ -18,6 +18,7 @@ const usage = `Hash, bucket and CPU of a flow, as its receiver sees it.
 
   --udp          by the hash that UDP has here alone
   --key HEX      another key, 40 bytes
+  --admin SOCKET|PID   a server here, for the card's key that it has learnt
   --buckets N    another number of buckets, a power of two
   --json         for programs
 
@@ -55,13 +56,14 @@ export function hashes(
   return lines;
 }
 
-function run(args: string[]): number {
+async function run(args: string[]): Promise<number> {
   const { values, positionals } = parse({
     args,
     allowPositionals: true,
     options: {
       udp: { type: 'boolean', default: false },
       key: { type: 'string' },
+      admin: { type: 'string' },
       buckets: { type: 'string' },
       json: { type: 'boolean', default: false },
     },
@@ -70,8 +72,8 @@ function run(args: string[]): number {
     throw new UsageError(
       'hash takes a source and a destination: freebsd-rss hash 10.0.0.1:4000 10.0.0.2:80',
     );
-  const config = configuration(values.key, values.buckets);
   const [source, destination] = positionals.map(addressAndPort) as [AddressAndPort, AddressAndPort];
+  const config = await configurationOf(values, destination.address);
   let lines = hashes(values.udp ? 'udp' : 'tcp', source, destination, config);
   if (values.udp) lines = lines.filter(({ tuple }) => tuple === config.udpHash);
   if (lines.length === 0) throw new UsageError('this configuration hashes UDP by ports: give both');

@@ -24,8 +24,8 @@ const usage = `Traffic for a server: udp:// and tcp:// (echo), memcached://, htt
   --from ADDR,...    source addresses, in turn; or
   --from CIDR --per-bucket N   flows for each bucket of the server; or
   --sources FILE     flows that \`freebsd-rss flows\` has printed (-: stdin)
-  --key HEX, --buckets N, --udp-hash 2-tuple|4-tuple   the server's, where they
-                     are not this host's
+  --key HEX or --admin SOCKET|PID, --buckets N, --udp-hash 2-tuple|4-tuple
+                     the server's, where they are not this host's
   --find-max         search the highest rate without loss
   --json, --svg FILE   for programs; a chart (needs the package vega)
 

@@ -52,7 +52,8 @@ function gather(wanted: string | undefined) {
   const cards = cardsIn(all);
   const devices = new Set(cards.map(({ driver, unit }) => `dev.${driver}.${unit}`));
   const found = cards.map(({ driver, unit }) => `${driver}${unit}`);
-  const name = wanted ?? found.find((one) => /rxq1/.test(valuesOf(all, one).join(' '))) ?? found[0];
+  const several = found.find((one) => /rxq1/.test(valuesOf(all, one).join(' ')));
+  const name = deviceOf(wanted) ?? several ?? found[0];
   const description = name === undefined ? undefined : all[`${nodeOf(name)}.%desc`];
   return {
     kernel: `${type()} ${release()}`,
@@ -63,6 +64,13 @@ function gather(wanted: string | undefined) {
     sysctl: Object.fromEntries(Object.entries(all).filter(([key]) => isCardValue(key, devices))),
     interrupts: systemValues('hw.intrs').flatMap(([, text]) => text.trim().split('\n')),
   };
+}
+
+/** The driver's name of an interface, which may have been renamed. */
+function deviceOf(name: string | undefined): string | undefined {
+  const interfaces = native.networkInterfaces();
+  const found = isFailure(interfaces) ? undefined : interfaces.find((one) => one.name === name);
+  return found?.device ?? name;
 }
 
 const nodeOf = (name: string) => name.replace(/^(\w*?)(\d+)$/, 'dev.$1.$2');

@@ -422,6 +422,8 @@ export interface Native {
     maxConnections: number,
   ): number;
   setBucketOwners(id: number, bucketToWorker: readonly number[]): void;
+  /** From now on, the cards of this configuration classify flows. It has as many buckets. */
+  setCards(id: number, config: RssConfigInput): void;
   /** From now on, connect() chooses source ports of this local address by this key. */
   setCardKey(id: number, local: string, key: Uint8Array, udp4Tuple: boolean): void;
   /** Flows whose ids have been sampled since the last call: at first 64, then what is wanted. */

@@ -10,7 +10,8 @@ const target = 'build/compile_commands.json';
 const flags = ['-std=c++17', '-Wall', '-Wextra', '-fno-exceptions', '-Inative'];
 
 export function writeCompileCommands() {
-  const files = [...platformSources(), ...nodeSources(), ...sources('test', 'stress', 'fuzz')];
+  const own = sources('test', 'stress', 'fuzz', 'pretend');
+  const files = [...platformSources(), ...nodeSources(), ...own];
   const commands = files.map((file) => ({
     directory: root,
     file,

@@ -5,8 +5,9 @@ import { isIP } from 'node:net';
 
 import type { RssConfig } from 'freebsd-rss';
 
-import { configuration, addressAndPort, number, parse, UsageError } from '../command.js';
+import { addressAndPort, number, parse, UsageError } from '../command.js';
 import { findFlows } from '../flows.js';
+import { configurationOf } from '../server-config.js';
 import { type Protocol, protocols, type Sizes, type Source, type Target } from './messages.js';
 
 const defaultPorts: Partial<Record<Protocol, number>> = { memcached: 11211, http: 80 };
@@ -143,12 +144,11 @@ function chooseSources(
   );
 }
 
-function serverConfiguration(values: {
-  key?: string;
-  buckets?: string;
-  'udp-hash'?: string;
-}): RssConfig {
-  const config = configuration(values.key, values.buckets);
+async function serverConfiguration(
+  values: { key?: string; admin?: string; buckets?: string; 'udp-hash'?: string },
+  target: Target,
+): Promise<RssConfig> {
+  const config = await configurationOf(values, target.address);
   const { 'udp-hash': udpHash = config.udpHash } = values;
   if (udpHash !== '2-tuple' && udpHash !== '4-tuple')
     throw new UsageError(`--udp-hash must be 2-tuple or 4-tuple, not "${udpHash}"`);
@@ -176,6 +176,7 @@ export async function parseLoadOptions(args: string[]): Promise<LoadOptions> {
       'per-bucket': { type: 'string' },
       sources: { type: 'string' },
       key: { type: 'string' },
+      admin: { type: 'string' },
       buckets: { type: 'string' },
       'udp-hash': { type: 'string' },
       'find-max': { type: 'boolean', default: false },
@@ -191,7 +192,7 @@ export async function parseLoadOptions(args: string[]): Promise<LoadOptions> {
     throw new UsageError('--find-max looks for the rate: it takes no --rate');
   // With the usual timeout, a trial might end before a growing queue causes a loss.
   const { timeout = values['find-max'] ? '100' : '1000' } = values;
-  const config = serverConfiguration(values);
+  const config = await serverConfiguration(values, target);
   const sources = chooseSources(values, target, config);
   const workers = Math.min(number('--workers', values.workers, 1, 1024), sources.length);
   return {

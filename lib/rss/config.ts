@@ -10,6 +10,7 @@ import {
   powerOfTwo,
 } from '../option-table.js';
 import { checkInteger, checkText } from '../validate.js';
+import { fitMap } from './card/fit.js';
 import { readCardKey, readCardMap } from './card/host.js';
 import { parseKey } from './card/keys.js';
 import type { CardMap } from './card/map.js';
@@ -170,6 +171,14 @@ export function cardConfig(
     hashKeyReadable: key !== undefined,
     bucketMap: workerCpu,
   });
+}
+
+/** A card's configuration over another number of buckets; any other as it is. */
+export function withBuckets(config: RssConfig, buckets: number): RssConfig {
+  if (config.source !== 'card' || config.card === undefined) return config;
+  const card = fitMap(config.card, buckets);
+  const bits = Math.ceil(Math.log2(buckets));
+  return { ...config, card, buckets, bits, mask: buckets - 1, bucketMap: card.workerCpu };
 }
 
 /** Checks a configuration that the caller may have made by hand. */

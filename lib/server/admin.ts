@@ -1,4 +1,4 @@
-// The admin socket of a server: a Unix socket that answers every connection with one JSON document.
+// The admin sockets of a server: Unix sockets that answer every connection with one JSON document.
 import { rmSync } from 'node:fs';
 import net from 'node:net';
 
@@ -34,6 +34,25 @@ export interface ServerSnapshot extends ServerStats {
   misdirections: Misdirection[];
 }
 
+/** The hash key of the card behind a local address. */
+export interface LearntKey {
+  local: string;
+  /** Hexadecimal digits. */
+  key: string;
+  udpHash: '2-tuple' | '4-tuple';
+}
+
+/**
+ * What the server has learnt of its cards. With a key, others can choose flows that meet in one
+ * queue, so the snapshot, which is for metrics and logs, has none.
+ */
+export interface LearntKeys {
+  keys: LearntKey[];
+}
+
+/** The path of the socket for LearntKeys, beside that of the snapshot. */
+export const keysPath = (path: string) => `${path}.keys`;
+
 /** How long to wait for a client that neither reads nor disconnects. */
 const clientTimeoutMs = 5000;
 
@@ -48,7 +67,7 @@ export class AdminSocket {
    * Throws system errors with the path as `address`. `replace`: the socket of the predecessor,
    * which still answers there, is removed.
    */
-  constructor(path: string, snapshot: () => ServerSnapshot, replace: boolean) {
+  constructor(path: string, document: () => ServerSnapshot | LearntKeys, replace: boolean) {
     if (replace) rmSync(path, { force: true });
     this.#listener = new UnixListener({ path, mode, backlog: 16 }, undefined);
     this.#server = net.createServer((socket) => {
@@ -56,7 +75,7 @@ export class AdminSocket {
       // Input is ignored, and no client keeps the process alive.
       socket.resume().unref();
       socket.setTimeout(clientTimeoutMs, () => socket.destroy());
-      socket.end(`${JSON.stringify(snapshot())}\n`);
+      socket.end(`${JSON.stringify(document())}\n`);
     });
     this.#server.listen({ fd: this.#listener.release() }).unref();
   }

@@ -5,7 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { native, type RecordedNativeFlow } from '../native.js';
 import { whyUseless } from '../rss/card/ids.js';
 import type { CardMap, NoCardMap } from '../rss/card/map.js';
-import type { RssConfig } from '../rss/config.js';
+import { type RssConfig, withBuckets } from '../rss/config.js';
 import { KeyLearner, mostSamples, type ObservedFlow } from '../rss/key-learner.js';
 import { addressWords, tupleWords } from '../rss/tuple.js';
 
@@ -21,12 +21,14 @@ export interface WatchedCard {
   samples(): ObservedFlow[];
   /** Asks for this many more. */
   want(count: number): void;
+  /** The key that the driver of the card behind a local address tells. */
+  exactKey(local: string): Uint8Array | undefined;
   /** How many connections and datagrams had no id. */
   withoutId(): number;
   /** The key of the card behind a local address has been learnt, or more of it. */
   learnt(local: string, key: Uint8Array, udp4Tuple: boolean): void;
-  /** The map is another one, with the same buckets. */
-  moved(config: RssConfig): void;
+  /** The map is another one, over the same number of buckets. False: the server keeps the old. */
+  moved(config: RssConfig): boolean;
   /**
    * The source is another one. `final`: ids say nothing, and flows are hashed in software from now
    * on. Otherwise there have been no ids so far.
@@ -47,9 +49,6 @@ export function observed({
   return { transport, ...ends, local: local.address, localPort: local.port, flowId, hashType };
 }
 
-/** Whether flows are of the same buckets by both maps. */
-const sameBuckets = (a: CardMap, b: CardMap) => isDeepStrictEqual(a.parts, b.parts);
-
 /** Whether a key gives a flow its id, over all fields or over its addresses. */
 function fits(key: Uint8Array, flow: ObservedFlow): boolean {
   const words = tupleWords(flow);
@@ -65,8 +64,13 @@ interface Lesson {
   /** What the driver told or the user gave, until a flow contradicts it. */
   exact: Uint8Array | undefined;
   known: Uint8Array | undefined;
+  /** Flows in a row that contradict the exact key. */
+  misfits: number;
   udp4Tuple: boolean;
 }
+
+/** One id may be wrong; this many in a row mean another key. */
+const mostMisfits = 3;
 
 /** Local addresses for which keys are learnt. */
 const mostAddresses = 16;
@@ -84,7 +88,6 @@ export class CardWatch {
   /** There have been flows, but none with an id. */
   #silent = false;
   #away = false;
-  #warned = false;
 
   constructor(config: RssConfig, card: CardMap, server: WatchedCard) {
     this.#config = config;
@@ -106,7 +109,9 @@ export class CardWatch {
     const fresh = this.#server.samples();
     if (this.#seen.length + fresh.length > mostSamples) this.#seen = [];
     this.#seen.push(...fresh);
-    if (this.#card.opaque === 'hash') this.#waiting.push(...fresh);
+    // More flows than can be learnt from are not kept.
+    const room = mostSamples - this.#waiting.length;
+    if (this.#card.opaque === 'hash') this.#waiting.push(...fresh.slice(0, room));
     const end = performance.now() + learnForMs;
     do {
       const flow = this.#waiting.shift();
@@ -123,38 +128,58 @@ export class CardWatch {
       this.#away = true; // the interface may come back
       return;
     }
-    const changed = !isDeepStrictEqual(map, this.#card);
+    const config = withBuckets({ ...this.#config, card: map }, this.#config.buckets);
+    const changed = !isDeepStrictEqual(config.card, this.#card);
     // An interface that has been initialised anew has another key.
     const anew = this.#away || changed;
     this.#away = false;
-    if (changed && sameBuckets(map, this.#card)) {
-      this.#card = map;
-      this.#config = { ...this.#config, card: map, bucketMap: map.workerCpu };
-      this.#server.moved(this.#config);
-    } else if (changed && !this.#warned) {
-      this.#warned = true;
-      const message =
-        `${map.interfaces.join(', ')}: ${map.buckets} buckets instead of ${this.#card.buckets}; ` +
-        'restart the server to follow them';
-      this.#server.warning(message, 'RSS_CARD_CHANGED');
+    if (changed && this.#server.moved(config)) {
+      this.#card = config.card!;
+      this.#config = config;
+      this.#seen = [];
+      this.#silent = false; // the queues that are used now may give ids
     }
+    if (anew) for (const [local, lesson] of this.#lessons) this.#askDriver(local, lesson);
     this.#server.want(anew ? mostSamples : 1);
+  }
+
+  #askDriver(local: string, lesson: Lesson): void {
+    lesson.exact = this.#server.exactKey(local) ?? lesson.exact;
+    lesson.misfits = 0;
+    if (lesson.exact === undefined || isDeepStrictEqual(lesson.exact, lesson.known)) return;
+    lesson.known = lesson.exact;
+    this.#server.learnt(local, lesson.exact, lesson.udp4Tuple);
+  }
+
+  #lessonOf(local: string): Lesson | undefined {
+    const found = this.#lessons.get(local);
+    if (found !== undefined || this.#lessons.size === mostAddresses) return found;
+    const { hashKeyReadable, hashKey } = this.#config;
+    const exact = hashKeyReadable ? hashKey : undefined;
+    const learner = new KeyLearner();
+    const lesson: Lesson = { learner, exact, known: exact, misfits: 0, udp4Tuple: true };
+    this.#lessons.set(local, lesson);
+    // Of several cards, each may have a key of its own.
+    if (exact === undefined) this.#askDriver(local, lesson);
+    return lesson;
   }
 
   #learn(flow: ObservedFlow): void {
     const { local } = flow;
-    let lesson = this.#lessons.get(local);
-    if (lesson === undefined) {
-      if (this.#lessons.size === mostAddresses) return;
-      const { hashKeyReadable, hashKey } = this.#config;
-      const exact = hashKeyReadable ? hashKey : undefined;
-      lesson = { learner: new KeyLearner(), exact, known: undefined, udp4Tuple: true };
-      this.#lessons.set(local, lesson);
+    const lesson = this.#lessonOf(local);
+    if (lesson === undefined) return;
+    if (lesson.exact !== undefined && fits(lesson.exact, flow)) {
+      lesson.misfits = 0;
+      return;
     }
-    if (lesson.exact !== undefined && fits(lesson.exact, flow)) return;
-    lesson.exact = undefined;
     const { learner } = lesson;
     if (learner.observe(flow) === 'contradicted') this.#server.want(mostSamples);
+    if (lesson.exact !== undefined) {
+      const refuted = ++lesson.misfits === mostMisfits;
+      this.#server.want(refuted ? mostSamples : mostMisfits);
+      if (!refuted) return;
+      lesson.exact = undefined;
+    }
     if (flow.transport === 'udp') lesson.udp4Tuple = learner.meaning(flow) !== '2-tuple';
     const key = learner.solution();
     if (key === undefined || isDeepStrictEqual(key, lesson.known)) return;

@@ -65,8 +65,8 @@ export type ToWorker =
   | { type: 'stop-accepting'; queued: boolean }
   /** `end`: close our side of `stream` connections once their requests are answered. */
   | { type: 'drain'; timeout: number; end: boolean }
-  /** Buckets have moved. */
-  | { type: 'placements'; placements: readonly WorkerPlacement[] }
+  /** Buckets have moved, or the network card says something else. */
+  | { type: 'placements'; placements: readonly WorkerPlacement[]; config: RssConfig }
   /** server.post() */
   | { type: 'message'; message: unknown };
 

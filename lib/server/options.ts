@@ -124,7 +124,8 @@ export interface ServerOptions extends VirtualOptions {
   restartLimit?: number;
   /**
    * Path of a Unix socket that answers every connection with the server's counters, as
-   * `freebsd-rss top` reads them. Only the same user can connect.
+   * `freebsd-rss top` reads them. Only the same user can connect. A server that follows a network
+   * card has a second one, with `.keys` at its end, for the keys that it has learnt.
    */
   admin?: string;
   /**

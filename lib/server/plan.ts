@@ -2,7 +2,13 @@
 import { affinity } from '../affinity.js';
 import { capabilities } from '../capabilities.js';
 import { argumentValueError, RssError } from '../errors.js';
-import { type CheckedConfigOptions, readConfig, type RssConfig } from '../rss/config.js';
+import { byEthtool } from '../rss/card/ethtool.js';
+import {
+  type CheckedConfigOptions,
+  readConfig,
+  type RssConfig,
+  withBuckets,
+} from '../rss/config.js';
 import {
   bucketOwners,
   planWorkers,
@@ -14,7 +20,7 @@ import { cpuQuota } from './cpu-quota.js';
 import { cpuUse } from './cpu-use.js';
 import type { Endpoint } from './endpoint-options.js';
 import type { CheckedOptions } from './options.js';
-import { receivingCpus } from './receive-cpus.js';
+import { ethtoolCards, receivingCpus } from './receive-cpus.js';
 import {
   chooseSteering,
   decideForward,
@@ -61,6 +67,23 @@ function configFor(
   if (config.source === 'virtual') return { ...virtual, reason: config.reason! };
   const names = config.card!.interfaces.join(', ');
   return { ...virtual, reason: `${names}: ${config.buckets} buckets for ${workers} workers` };
+}
+
+/** On Linux, virtual buckets are by the key and table that the cards' drivers tell. */
+function withCardHash(
+  config: RssConfig,
+  options: Pick<CheckedOptions, 'source' | 'key'>,
+  hosts: readonly string[],
+  usable: readonly number[],
+): RssConfig {
+  const { source, key } = options;
+  const open = config.source === 'virtual' && source === 'auto' && key === undefined;
+  if (process.platform !== 'linux' || !open) return config;
+  try {
+    return byEthtool(config, ethtoolCards(hosts), usable);
+  } catch {
+    return config; // the host does not list its interfaces
+  }
 }
 
 /** The CPUs for workers. Throws for some that the process may not use. */
@@ -139,11 +162,16 @@ export function makePlan(options: CheckedOptions): ServerPlan {
   const usable = usableCpus(options.cpus);
   const hosts = hostsOf(options.endpoints);
   const { tcpHash } = options;
-  const config = Object.freeze({ ...configFor(options, hosts, usable), tcpHash });
+  const state = options.predecessor?.state;
+  const found = withCardHash(configFor(options, hosts, usable), options, hosts, usable);
+  // The buckets are the predecessor's, although its card may have changed since it started.
+  const config = Object.freeze({
+    ...(state === undefined ? found : withBuckets(found, state.owners.length)),
+    tcpHash,
+  });
   const quota = cpuQuota();
   const wanted = options.workers ?? workersUnder(quota, new Set(config.bucketMap).size);
   const planned = planWorkers(config, wanted, usable, capabilities().cpuDomains, cpuUse);
-  const state = options.predecessor?.state;
   const workers = state === undefined ? planned : inherit(state, planned, options.steering);
   const { mode, reason } = chooseSteering(state?.steering ?? options.steering, {
     capabilities: capabilities(),

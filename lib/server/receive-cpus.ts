@@ -5,6 +5,9 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 
 import { affinity } from '../affinity.js';
+import { isFailure } from '../errors.js';
+import { native } from '../native.js';
+import { type EthtoolCard, queueOfInterrupt } from '../rss/card/ethtool.js';
 import { plainHost } from '../socket/host.js';
 
 function list(directory: string): string[] {
@@ -64,8 +67,8 @@ export function queues(name: string, direction: 'rx' | 'tx'): Queue[] {
     }));
 }
 
-/** CPUs that handle an interface's interrupts for received packets. Empty if not known. */
-export function interruptCpus(name: string): number[] {
+/** An interface's interrupts for received packets. */
+function receiveInterrupts(name: string): { handlers: string[]; cpus: number[] }[] {
   // A virtio interface's interrupts belong to the bus device above it. The path is not normalized,
   // because `device` is a link.
   const irqs = ['device/msi_irqs', 'device/../msi_irqs'].flatMap((dir) =>
@@ -73,12 +76,16 @@ export function interruptCpus(name: string): number[] {
   );
   return irqs.flatMap((irq) => {
     // Interrupts that are not for received packets: virtio0-config, virtio0-output.0, eth0-tx-1.
-    const other = list(`/proc/irq/${irq}`).some((handler) =>
-      /config|control|ctrl|output|-tx/.test(handler),
-    );
+    const handlers = list(`/proc/irq/${irq}`);
+    const other = handlers.some((handler) => /config|control|ctrl|output|-tx/.test(handler));
     const cpus = read(`/proc/irq/${irq}/effective_affinity_list`);
-    return other || cpus === '' ? [] : affinity.parse(cpus);
+    return other || cpus === '' ? [] : [{ handlers, cpus: affinity.parse(cpus) }];
   });
+}
+
+/** CPUs that handle an interface's interrupts for received packets. Empty if not known. */
+export function interruptCpus(name: string): number[] {
+  return receiveInterrupts(name).flatMap(({ cpus }) => cpus);
 }
 
 function interfaceCpus(name: string): number[] {
@@ -86,8 +93,30 @@ function interfaceCpus(name: string): number[] {
   return steered.length > 0 ? steered : interruptCpus(name);
 }
 
-/** CPUs that process packets for these local addresses. Loopback counts as `all`. */
-export function receivingCpus(hosts: readonly string[], all: readonly number[]): number[] {
+/** The CPU of each receive queue's interrupt. Empty: unknown, or packets are steered (RPS). */
+function queueCpus(name: string): number[] {
+  const cpus: number[] = [];
+  if (queues(name, 'rx').some(({ steeredTo }) => steeredTo.length > 0)) return cpus;
+  for (const { handlers, cpus: own } of receiveInterrupts(name)) {
+    const queue = handlers.map(queueOfInterrupt).find((one) => one !== undefined);
+    if (queue !== undefined && own.length === 1) cpus[queue] = own[0]!;
+  }
+  return cpus;
+}
+
+/** The cards that serve these addresses, if all of their drivers tell how they hash. */
+export function ethtoolCards(hosts: readonly string[]): EthtoolCard[] {
+  const cards: EthtoolCard[] = [];
+  for (const name of [...(servingInterfaces(hosts) ?? [])].filter(isDevice)) {
+    const hash = native.cardHash(name);
+    if (isFailure(hash)) return [];
+    cards.push({ name, key: hash.key, table: hash.table, queueCpus: queueCpus(name) });
+  }
+  return cards;
+}
+
+/** Names of the interfaces that have these addresses. Undefined: none has one of them. */
+function servingInterfaces(hosts: readonly string[]): Set<string> | undefined {
   const interfaces = Object.entries(networkInterfaces());
   const names = new Set<string>();
   for (const { address, zone } of hosts.map(plainHost)) {
@@ -99,8 +128,15 @@ export function receivingCpus(hosts: readonly string[], all: readonly number[]):
     for (const [name] of own) names.add(name);
     if (address.startsWith('127.') || address === '::1') names.add('lo');
     // The host does not have this address yet.
-    else if (!anywhere && own.length === 0) return [];
+    else if (!anywhere && own.length === 0) return undefined;
   }
+  return names;
+}
+
+/** CPUs that process packets for these local addresses. Loopback counts as `all`. */
+export function receivingCpus(hosts: readonly string[], all: readonly number[]): number[] {
+  const names = servingInterfaces(hosts);
+  if (names === undefined) return [];
   const perInterface = [...names].map((name) => (name === 'lo' ? [...all] : interfaceCpus(name)));
   // A worker is reached by clients of all interfaces only if each interface uses its CPU.
   return all.filter((cpu) => perInterface.every((cpus) => cpus.includes(cpu)));

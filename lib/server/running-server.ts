@@ -1,16 +1,17 @@
 // All that a server consists of from listen() on: plan, listeners, bucket owners, counters,
 // workers.
 import { type EventEmitter, once } from 'node:events';
+import { isDeepStrictEqual } from 'node:util';
 
 import { affinity } from '../affinity.js';
 import { capabilities } from '../capabilities.js';
 import { native } from '../native.js';
-import { readCardMap } from '../rss/card/host.js';
+import { readCardMap, readKeyBehind } from '../rss/card/host.js';
 import type { CardMap } from '../rss/card/map.js';
 import type { RssConfig } from '../rss/config.js';
 import { bucketOwners, distribute } from '../rss/topology.js';
 import { ShmSegment } from '../shm/segment.js';
-import { AdminSocket, summarize } from './admin.js';
+import { AdminSocket, keysPath, type LearntKey, summarize } from './admin.js';
 import { BucketOwnership } from './bucket-ownership.js';
 import { CardWatch, observed } from './card-watch.js';
 import { useCpus } from './cpu-use.js';
@@ -18,7 +19,7 @@ import type { ServerEvents, WorkerInfo } from './events.js';
 import { countersSize, heartbeat, movedBuckets } from './layout.js';
 import type { Lifecycle } from './lifecycle.js';
 import { Listeners } from './listeners.js';
-import type { WorkerInit } from './messages.js';
+import type { ToWorker, WorkerInit } from './messages.js';
 import { Misdirections } from './misdirections.js';
 import { type CheckedOptions, terminateAfterMs } from './options.js';
 import { hostsOf, leftIdle, makePlan, type ServerPlan } from './plan.js';
@@ -43,7 +44,9 @@ export class RunningServer {
   readonly #warnings: Warnings;
   readonly #counters: ShmSegment;
   readonly #upgrade = new Upgrade();
-  #admin: AdminSocket | undefined;
+  readonly #admin: AdminSocket[] = [];
+  /** By local address. */
+  readonly #keys = new Map<string, LearntKey>();
   #card: CardWatch | undefined;
   #stopWatches: () => void = () => undefined;
   /** The predecessor has been notified, and does not go on with the listeners. */
@@ -81,8 +84,7 @@ export class RunningServer {
     this.pool = new WorkerPool(workers.length, init, options, {
       online: (workerIndex) => {
         // Buckets may have moved while it started.
-        const { placements } = this.ownership;
-        this.pool.send(workerIndex, { type: 'placements', placements });
+        this.pool.send(workerIndex, this.#placements());
         events.emit('worker-online', this.#info(workerIndex));
       },
       exit: (workerIndex, exit) => {
@@ -142,10 +144,15 @@ export class RunningServer {
       misdirections: this.misdirections.all,
       ...this.stats(),
     });
+    const replace = predecessor !== undefined;
     try {
-      this.#admin = new AdminSocket(admin, snapshot, predecessor !== undefined);
+      this.#admin.push(new AdminSocket(admin, snapshot, replace));
+      if (this.plan.config.card !== undefined) {
+        const keys = () => ({ keys: [...this.#keys.values()] });
+        this.#admin.push(new AdminSocket(keysPath(admin), keys, replace));
+      }
     } catch (error) {
-      // The predecessor may have been root when it opened its socket, and this process is not.
+      // The predecessor may have been root when it opened its sockets, and this process is not.
       if (predecessor === undefined) throw error;
       this.#warnings.noAdmin(error as Error);
     }
@@ -170,7 +177,7 @@ export class RunningServer {
     this.listeners.follow(ownership.owners);
     const { buffer } = this.#counters;
     movedBuckets(buffer, plan.workers.length, plan.config.buckets)[0]! += moves.length;
-    this.pool.sendAll({ type: 'placements', placements: ownership.placements });
+    this.pool.sendAll(this.#placements());
     this.#events.emit('rebalance', { moves, tooHot });
   }
 
@@ -217,11 +224,20 @@ export class RunningServer {
     await orHurried(this.pool.drain(timeout, !upgraded));
     await this.pool.terminate();
     clearTimeout(late);
-    this.#admin?.close();
+    for (const socket of this.#admin) socket.close();
     this.#finalStats = this.stats();
     this.#counters.close();
     this.ownership.close();
     this.#releaseCpus();
+  }
+
+  /** What workers know of the buckets. */
+  #placements(): ToWorker {
+    return {
+      type: 'placements',
+      placements: this.ownership.placements,
+      config: this.plan.config,
+    };
   }
 
   #pinned(workerIndex: number, cpu: number | undefined, reason: string | undefined): void {
@@ -230,7 +246,7 @@ export class RunningServer {
       return;
     }
     this.ownership.place(workerIndex, cpu);
-    this.pool.sendAll({ type: 'placements', placements: this.ownership.placements });
+    this.pool.sendAll(this.#placements());
     if (reason !== undefined) this.#warnings.movedCpu(workerIndex, cpu, reason);
   }
 
@@ -266,25 +282,54 @@ export class RunningServer {
     const { table } = this.ownership;
     const hosts = hostsOf(this.#options.endpoints);
     const { interface: only } = this.#options;
-    const setConfig = (config: RssConfig) => (this.plan = { ...this.plan, config });
     this.#card = new CardWatch(this.plan.config, card, {
-      readMap: () => readCardMap({ hosts, interface: only, allowedCpus: affinity.process() }),
+      readMap: () => {
+        const allowedCpus = this.#options.cpus ?? affinity.process();
+        return readCardMap({ hosts, interface: only, allowedCpus });
+      },
       samples: () => native.takeFlowSamples(table).map(observed),
       want: (count) => native.wantFlowSamples(table, count),
+      exactKey: readKeyBehind,
       withoutId: () => this.stats().total.withoutId,
-      learnt: (local, key, udp4Tuple) => native.setCardKey(table, local, key, udp4Tuple),
-      moved: (config) => {
-        setConfig(config);
-        const { placements, owners } = this.ownership;
-        const wanted = distribute(placements, config.bucketMap, capabilities().cpuDomains);
-        this.move(movesBetween(owners, bucketOwners(wanted)), []);
+      learnt: (local, key, udp4Tuple) => {
+        const udpHash = udp4Tuple ? '4-tuple' : '2-tuple';
+        this.#keys.set(local, { local, key: Buffer.from(key).toString('hex'), udpHash });
+        native.setCardKey(table, local, key, udp4Tuple);
       },
+      moved: (config) => this.#followCard(config),
       judged: (config, final) => {
-        setConfig(config);
+        this.#setConfig(config);
         if (final) native.ignoreFlowIds(table);
       },
       warning: this.#warnings.warn,
     });
+  }
+
+  #setConfig(config: RssConfig): void {
+    this.plan = { ...this.plan, config };
+    this.pool.sendAll(this.#placements());
+  }
+
+  /** Takes a new map. False during and after an upgrade, as for move(). */
+  #followCard(config: RssConfig): boolean {
+    if (!this.#lifecycle.is('starting', 'listening')) return false;
+    const { placements, owners, table } = this.ownership;
+    const { bucketMap } = config;
+    const { bucketMap: before } = this.plan.config;
+    this.#setConfig(config);
+    native.setCards(table, config);
+    if (isDeepStrictEqual(bucketMap, before)) return true;
+    const wanted = distribute(placements, bucketMap, capabilities().cpuDomains);
+    this.move(movesBetween(owners, bucketOwners(wanted)), []);
+    const known = [...before, ...placements.map(({ cpu }) => cpu)];
+    const fresh = new Set(bucketMap.filter((cpu) => !known.includes(cpu)));
+    if (fresh.size > 0)
+      this.#warn(
+        `${config.card!.interfaces.join(', ')}: packets now reach CPU ` +
+          `${affinity.format([...fresh])}, which has no worker; restart the server to use it`,
+        'RSS_CARD_CHANGED',
+      );
+    return true;
   }
 
   #info(workerIndex: number): WorkerInfo {

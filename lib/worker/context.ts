@@ -1,5 +1,6 @@
 // Makes the context that start() of a worker module receives.
 import { RssError } from '../errors.js';
+import type { RssConfig } from '../rss/config.js';
 import { bucketOwners, type WorkerPlacement } from '../rss/topology.js';
 import { counterIndex } from '../server/layout.js';
 import type { WorkerInit } from '../server/messages.js';
@@ -20,13 +21,14 @@ export interface ContextParts {
   readonly allCounters: ArrayBuffer;
   /** All workers, as they are now. */
   placements(): readonly WorkerPlacement[];
+  config(): RssConfig;
   /** Sends a message to the main thread. */
   post(message: unknown): void;
 }
 
 export function workerContext(init: WorkerInit, parts: ContextParts): WorkerContext {
   const { streams, datagrams, counters, allCounters } = parts;
-  const { workerIndex, config } = init;
+  const { workerIndex } = init;
   return {
     workerIndex,
     workers: init.placements.length,
@@ -38,7 +40,9 @@ export function workerContext(init: WorkerInit, parts: ContextParts): WorkerCont
       return parts.placements()[workerIndex]?.buckets ?? [];
     },
     steering: init.steering,
-    config,
+    get config() {
+      return parts.config();
+    },
     addresses: init.addresses,
     workerData: init.workerData,
     get streams() {
@@ -53,7 +57,8 @@ export function workerContext(init: WorkerInit, parts: ContextParts): WorkerCont
     post: (message) => parts.post(message),
     stats() {
       const placements = parts.placements();
-      return readStats(allCounters, placements, config.bucketMap, bucketOwners(placements));
+      const { bucketMap } = parts.config();
+      return readStats(allCounters, placements, bucketMap, bucketOwners(placements));
     },
     countRequests(bucket, requests) {
       counters[counterIndex(bucket, 'requests')]! += requests;

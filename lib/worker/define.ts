@@ -27,6 +27,7 @@ export interface WorkerContext {
   /** Buckets that this worker owns. */
   readonly buckets: readonly number[];
   readonly steering: Steering;
+  /** The RSS configuration the server follows; another one when the network card changes. */
   readonly config: RssConfig;
   /** Where the server listens, except for Unix sockets. */
   readonly addresses: readonly ServerAddress[];

@@ -1,6 +1,7 @@
 // A running worker: composes its parts, from start() to the end of the thread.
 import { unwrap } from '../errors.js';
 import { native, type WorkerEngine } from '../native.js';
+import type { RssConfig } from '../rss/config.js';
 import type { WorkerPlacement } from '../rss/topology.js';
 import { refusedRows, workerCounters } from '../server/layout.js';
 import type { FromWorker, ToWorker, WorkerInit } from '../server/messages.js';
@@ -25,6 +26,7 @@ export class WorkerRuntime {
   readonly #streams: Streams | undefined;
   readonly #context: WorkerContext;
   #placements: readonly WorkerPlacement[];
+  #config: RssConfig;
   #draining = false;
 
   constructor(
@@ -37,6 +39,7 @@ export class WorkerRuntime {
     this.#definition = definition;
     this.#post = post;
     this.#placements = init.placements;
+    this.#config = init.config;
     const counters = workerCounters(allCounters, init.workerIndex, init.config.buckets);
     const { buckets } = init.config;
     const refusals = new Refusals(
@@ -84,6 +87,7 @@ export class WorkerRuntime {
       counters,
       allCounters,
       placements: () => this.#placements,
+      config: () => this.#config,
       post: (message) => post({ type: 'message', message }),
     });
   }
@@ -106,6 +110,7 @@ export class WorkerRuntime {
     switch (message.type) {
       case 'placements':
         this.#placements = message.placements;
+        this.#config = message.config;
         return;
       case 'message':
         return this.#definition.message?.(message.message);

@@ -41,6 +41,14 @@ Napi::Value SetOwners(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// setCards(id, config)
+Napi::Value SetCards(const Napi::CallbackInfo& info) {
+  auto table = FindBucketTable(info[0].As<Napi::Number>().Uint32Value());
+  RssConfig config = RssConfigFromJs(info[1].As<Napi::Object>());
+  if (table != nullptr && config.has_card()) table->classifier().SetCards(std::move(config.cards));
+  return info.Env().Undefined();
+}
+
 // setCardKey(id, local, key, udp4Tuple)
 Napi::Value SetCardKey(const Napi::CallbackInfo& info) {
   auto table = FindBucketTable(info[0].As<Napi::Number>().Uint32Value());
@@ -110,6 +118,7 @@ std::shared_ptr<BucketTable> FindBucketTable(uint32_t id) {
 void RegisterBucketTable(Napi::Env env, Napi::Object exports) {
   Export(env, exports, "createBucketTable", Create);
   Export(env, exports, "setBucketOwners", SetOwners);
+  Export(env, exports, "setCards", SetCards);
   Export(env, exports, "setCardKey", SetCardKey);
   Export(env, exports, "takeFlowSamples", TakeFlowSamples);
   Export(env, exports, "wantFlowSamples", WantFlowSamples);

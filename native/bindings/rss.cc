@@ -33,9 +33,9 @@ Napi::Value ToJs(Napi::Env env, const RssConfig& config) {
 
 namespace {
 
-// { parts: [{ addresses, firstBucket, buckets, queueBucket }] }
-std::vector<CardLayout> CardsFromJs(Napi::Value value) {
-  std::vector<CardLayout> cards;
+// { parts: [{ addresses, firstBucket, buckets, queueBucket, sharedBucket? }] }
+CardLayouts CardsFromJs(Napi::Value value) {
+  CardLayouts cards;
   Napi::Value list = value.IsObject() ? value.As<Napi::Object>().Get("parts") : Napi::Value();
   if (!list.IsArray()) return {CardLayout()};
   auto parts = list.As<Napi::Array>();
@@ -47,6 +47,8 @@ std::vector<CardLayout> CardsFromJs(Napi::Value value) {
     card.first = IntFromJs(part.Get("firstBucket"));
     card.buckets = std::max(IntFromJs(part.Get("buckets")), 1);
     card.queue_bucket = IntsFromJs(part.Get("queueBucket"));
+    card.shared = IntsFromJs(part.Get("sharedBucket"));
+    if (static_cast<int>(card.shared.size()) != card.buckets) card.shared.clear();
     for (const std::string& text : TextsFromJs(part.Get("addresses"))) {
       auto address = ParseAddress(text, 0);
       if (address.ok()) card.addresses.push_back(address->Unmapped());
@@ -124,7 +126,9 @@ Napi::Value HashTuple(const Napi::CallbackInfo& info) {
   if (source->Unmapped().family() != destination->Unmapped().family())
     return ToJs(info.Env(),
                 MakeFailure(EAFNOSUPPORT, "hash", "the addresses are of different families"));
-  return ToJs(info.Env(), classifier.Hash(transport, *source, *destination));
+  Flow flow = classifier.Hash(transport, *source, *destination);
+  flow.bucket = classifier.BucketOfHash(flow.flow_id, *destination);
+  return ToJs(info.Env(), flow);
 }
 
 Napi::Value HashTypeText(const Napi::CallbackInfo& info) {

@@ -26,8 +26,16 @@ Flow FlowClassifier::Classify(Transport transport, const KernelFlow& kernel,
   return Hash(transport, peer, local);
 }
 
+void FlowClassifier::SetCards(CardLayouts cards) {
+  // A layout that returns is not kept twice, however often queues change.
+  for (const auto& later : later_cards_)
+    if (*later == cards) return cards_.store(later.get(), std::memory_order_release);
+  later_cards_.push_back(std::make_unique<const CardLayouts>(std::move(cards)));
+  cards_.store(later_cards_.back().get(), std::memory_order_release);
+}
+
 const CardLayout* FlowClassifier::CardOf(const SocketAddress& local) const {
-  const std::vector<CardLayout>& cards = config_.cards;
+  const CardLayouts& cards = *cards_.load(std::memory_order_acquire);
   if (cards.size() == 1) return &cards[0];
   SocketAddress host = local.Unmapped();
   host.set_port(0);
@@ -40,7 +48,7 @@ const CardLayout* FlowClassifier::CardOf(const SocketAddress& local) const {
 int FlowClassifier::BucketOfHash(uint32_t hash, const SocketAddress& local) const {
   const CardLayout* card = CardOf(local);
   if (card == nullptr) return config_.BucketOf(hash);
-  return card->first + static_cast<int>(hash % static_cast<uint32_t>(card->buckets));
+  return card->BucketAt(static_cast<int>(hash % static_cast<uint32_t>(card->buckets)));
 }
 
 int FlowClassifier::BucketOf(const KernelFlow& kernel, const SocketAddress& local) const {
@@ -52,7 +60,7 @@ int FlowClassifier::BucketOf(const KernelFlow& kernel, const SocketAddress& loca
   const std::vector<int>& queues = card->queue_bucket;
   if (type != kHashTypeOpaque || queues.empty()) return BucketOfHash(kernel.flow_id, local);
   int bucket = kernel.flow_id < queues.size() ? queues[kernel.flow_id] : -1;
-  return bucket < 0 ? -1 : card->first + bucket;
+  return bucket < 0 ? -1 : card->BucketAt(bucket);
 }
 
 }  // namespace rss

@@ -4,6 +4,8 @@
 #include <stdint.h>
 
 #include <atomic>
+#include <memory>
+#include <vector>
 
 #include "core/rss_config.h"
 
@@ -28,7 +30,10 @@ class FlowClassifier {
   explicit FlowClassifier(RssConfig config)
       : config_(std::move(config)),
         hasher_(config_.key, config_.algorithm),
+        cards_(&config_.cards),
         uses_ids_(config_.kernel || config_.has_card()) {}
+  FlowClassifier(const FlowClassifier&) = delete;
+  FlowClassifier& operator=(const FlowClassifier&) = delete;
 
   const RssConfig& config() const { return config_; }
 
@@ -36,6 +41,9 @@ class FlowClassifier {
   bool uses_ids() const { return uses_ids_.load(std::memory_order_relaxed); }
   // Whether a flow came by a card without an id that says where it belongs.
   bool lacks_id(const Flow& flow) const { return config_.has_card() && !flow.from_kernel; }
+  // For cards whose queues have changed. `cards` lead to as many buckets as before. Only one thread
+  // may call it; others may classify meanwhile.
+  void SetCards(CardLayouts cards);
   // For a card whose ids turn out to say nothing. Other threads may classify meanwhile.
   void IgnoreIds() { uses_ids_.store(false, std::memory_order_relaxed); }
 
@@ -63,6 +71,9 @@ class FlowClassifier {
 
   RssConfig config_;
   RssHasher hasher_;
+  std::atomic<const CardLayouts*> cards_;
+  // Those that SetCards() was given. Threads may still read a former one.
+  std::vector<std::unique_ptr<const CardLayouts>> later_cards_;
   std::atomic<bool> uses_ids_;
 };
 

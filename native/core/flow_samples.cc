@@ -21,7 +21,8 @@ void FlowSamples::Keep(const FlowSample& sample) {
   size_t wanted = wanted_.load(std::memory_order_relaxed);
   // One datagram of a flow says as much as all of them.
   bool known = std::any_of(samples_.begin(), samples_.end(), [&](const FlowSample& other) {
-    return other.transport == sample.transport && other.peer == sample.peer;
+    return other.transport == sample.transport && other.peer == sample.peer &&
+           other.local == sample.local;
   });
   if (wanted == 0 || known) return;
   samples_.push_back(sample);

@@ -20,16 +20,27 @@ constexpr int kMaxVirtualCpus = 1 << kMaxBits;  // a virtual configuration may u
 struct CardLayout {
   std::vector<SocketAddress> addresses;  // without ports; empty: all
   int first = 0;                         // the first of its buckets
-  int buckets = 1;                       // a bucket is the remainder of a flow id
+  int buckets = 1;                       // a bucket is the first plus the remainder of a flow id
   // Ids of type OPAQUE are numbers of queues, and these are the queues' buckets; -1: not a queue.
   // Empty: such ids are hashes like others.
   std::vector<int> queue_bucket;
+  // The bucket of each remainder, where several share one. Empty: none do.
+  std::vector<int> shared;
+
+  int BucketAt(int remainder) const {
+    return shared.empty() ? first + remainder : shared[remainder];
+  }
+  bool operator==(const CardLayout& other) const {
+    return addresses == other.addresses && first == other.first && buckets == other.buckets &&
+           queue_bucket == other.queue_bucket && shared == other.shared;
+  }
 };
+using CardLayouts = std::vector<CardLayout>;
 
 struct RssConfig {
   bool kernel = false;  // the kernel's; with neither this nor a card, a virtual configuration
-  std::vector<CardLayout> cards;  // in the order of their buckets
-  std::string reason;             // why a virtual configuration stands in for the kernel's
+  CardLayouts cards;
+  std::string reason;  // why a virtual configuration stands in for the kernel's
   HashAlgorithm algorithm = HashAlgorithm::kToeplitz;
   RssKey key = kDefaultKey;
   bool key_readable = true;  // false: the kernel's may not be read; this is FreeBSD's default
@@ -48,7 +59,7 @@ struct RssConfig {
   std::vector<int> bucket_to_cpu;
 
   bool has_card() const { return !cards.empty(); }
-  int buckets() const { return has_card() ? cards.back().first + cards.back().buckets : 1 << bits; }
+  int buckets() const { return has_card() ? static_cast<int>(bucket_to_cpu.size()) : 1 << bits; }
   uint32_t mask() const { return (1u << bits) - 1; }
   int BucketOf(uint32_t hash) const {
     if (has_card()) return static_cast<int>(hash % static_cast<uint32_t>(buckets()));

@@ -35,6 +35,7 @@ int Summary();  // prints "N passed, N failed, N skipped"; the exit status
 void TestCore();
 void TestSteeringPrograms();
 void TestInterfaces();
+void TestCardFlows();
 void TestBucketTable();
 void TestConfiguration();
 void TestSystemValues();

@@ -298,8 +298,8 @@ void TestCards() {
   SocketAddress peer = At("66.9.149.187", 2794), local = At("161.142.100.80", 1766);
   constexpr uint32_t kId = 0x12345675;
   constexpr int kSoftware = -1;
-  const CardLayout table{{}, 0, 128, {}}, threads{{}, 0, 3, {}}, queues{{}, 0, 3, {0, 1, 2}},
-      half{{}, 0, 128, {0, -1, 2}};
+  const CardLayout table{{}, 0, 128, {}, {}}, threads{{}, 0, 3, {}, {}},
+      queues{{}, 0, 3, {0, 1, 2}, {}}, half{{}, 0, 128, {0, -1, 2}, {}};
   struct Row {
     const char* card;
     CardLayout layout;
@@ -321,6 +321,7 @@ void TestCards() {
   for (const Row& row : rows) {
     RssConfig config = VirtualRssConfig({0, 1, 2, 3}, 3, "");
     config.cards = {row.layout};
+    config.bucket_to_cpu.assign(static_cast<size_t>(row.layout.buckets), 0);
     FlowClassifier classifier(config);
     Flow flow = classifier.Classify(Transport::kTcp, row.said, peer, local);
     bool believed = row.bucket != kSoftware;
@@ -353,7 +354,9 @@ void TestCards() {
         "card: a wrong prediction is no reason to give up");
 
   RssConfig two = VirtualRssConfig({0, 1, 2, 3}, 3, "");
-  two.cards = {{{At("10.0.0.1", 0)}, 0, 128, {}}, {{At("fd05::2", 0)}, 128, 4, {0, 1, 2, 3}}};
+  two.cards = {{{At("10.0.0.1", 0)}, 0, 128, {}, {}},
+               {{At("fd05::2", 0)}, 128, 4, {0, 1, 2, 3}, {}}};
+  two.bucket_to_cpu.assign(132, 0);
   FlowClassifier by_address(two);
   auto bucket = [&](const char* host, KernelFlow said) {
     Flow flow = by_address.Classify(Transport::kTcp, said, peer, At(host, 80));
@@ -365,6 +368,21 @@ void TestCards() {
             bucket("fd05::2", {4, kHashTypeOpaque}) == kSoftware &&
             bucket("10.0.0.9", {kId, kHashTypeTcpIpv4}) == kSoftware,
         "card: two that differ, by the local address");
+
+  // The server keeps its 132 buckets.
+  by_address.SetCards({{{}, 0, 3, {}, {}}});
+  Check(bucket("10.0.0.1", {kId, kHashTypeTcpIpv4}) == kId % 3 &&
+            by_address.config().buckets() == 132,
+        "card: fewer entries than before");
+  std::vector<int> pairs;
+  for (int i = 0; i < 256; ++i) pairs.push_back(i / 2);
+  by_address.SetCards({{{}, 0, 256, {}, pairs}});
+  Check(bucket("fd05::2", {kId, kHashTypeTcpIpv4}) == (kId & 255) / 2,
+        "card: more entries, which share buckets");
+  by_address.SetCards({{{}, 0, 4, {3, 2, 1, 0}, {8, 9, 8, 9}}});
+  Check(
+      bucket("fd05::2", {0, kHashTypeOpaque}) == 9 && bucket("fd05::2", {3, kHashTypeOpaque}) == 8,
+      "card: numbers of queues that share buckets");
 
   FlowSamples samples(2);
   auto add = [&](int port, uint32_t type) {
@@ -380,6 +398,10 @@ void TestCards() {
   add(5, kHashTypeIpv4);
   add(6, kHashTypeIpv4);
   Check(samples.Take().size() == 1, "card: one more");
+  samples.Want(3);
+  for (int port : {7, 8, 8})
+    samples.Add(Transport::kTcp, {kId, kHashTypeTcpIpv4}, peer, At("10.0.0.2", port));
+  Check(samples.Take().size() == 2, "card: two connections to one peer");
 }
 
 void TestPrediction() {

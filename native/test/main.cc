@@ -31,6 +31,7 @@ int main() {
   TestConfiguration();
   TestSystemValues();
   TestInterfaces();
+  TestCardFlows();
   TestAffinity();
   TestOptions();
   TestTcpGroups();

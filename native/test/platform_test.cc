@@ -70,22 +70,6 @@ void TestSystemValues() {
   CheckFails(ReadSystemValues("hw.no_such_name"), ENOENT, "an absent name is refused");
 }
 
-namespace {
-
-// CPUs of a card's receive queues, as drivers of iflib(4) say them.
-std::string QueueCpus(const std::string& device) {
-  size_t unit = device.find_last_not_of("0123456789") + 1;
-  std::string node = "dev." + device.substr(0, unit) + "." + device.substr(unit) + ".iflib.rxq";
-  std::string cpus;
-  for (int queue = 0;; ++queue) {
-    auto cpu = ReadSystemValues(node + std::to_string(queue) + ".cpu");
-    if (!cpu.ok() || cpu.value.size() != 1) return cpus;
-    cpus += " " + cpu.value[0].text;
-  }
-}
-
-}  // namespace
-
 void TestInterfaces() {
   auto interfaces = ReadInterfaces();
   if (interfaces.failure.error == -ENOTSUP) {
@@ -99,7 +83,7 @@ void TestInterfaces() {
     for (const SocketAddress& address : one.addresses)
       local = local || address.Host() == "127.0.0.1";
     loopback = loopback || (local && one.kind == "lo" && one.up);
-    std::string what = one.kind.empty() ? "queues on CPUs" + QueueCpus(one.device) : one.kind;
+    std::string what = one.kind.empty() ? "a card" : one.kind;
     for (const std::string& below : one.below) what += " " + below;
     printf("        %s, device %s: %s\n", one.name.c_str(), one.device.c_str(), what.c_str());
   }

@@ -59,6 +59,10 @@ const present: Record<string, () => boolean> = {
   // script(1) of util-linux gives a program a terminal.
   terminal: () => linux && spawnSync('script', ['--version']).status === 0,
   root: () => process.geteuid?.() === 0,
+  // The checkout, as node-gyp has built it.
+  'addon-objects': () =>
+    existsSync('native/pretend') &&
+    existsSync('build/Release/obj.target/freebsd_rss/native/addon.o'),
   // zig has the headers and libraries of other systems: pip install ziglang.
   zig: () => {
     const [command, ...args] = (process.env['ZIG'] ?? 'python3 -m ziglang').split(' ');

@@ -1,13 +1,17 @@
-// A server on a host whose card places flows. The card is made up, and loopback gives no flow ids,
-// so that the server finds out that this card says nothing.
+// A server on a host whose card places flows. The card is made up. Loopback gives no flow ids, so
+// that the server finds out that this card says nothing, unless the ids are made up, too.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 
 import { createServer, rssConfig } from 'freebsd-rss';
 
-import { isFailure } from '../../lib/errors.js';
 import { native } from '../../lib/native.js';
 import { configurationRows } from '../../cli/info.js';
 import { prometheus } from '../../cli/prometheus.js';
@@ -15,25 +19,9 @@ import { placement } from '../../cli/table.js';
 import { summarize } from '../../lib/server/admin.js';
 import { skipWithout } from '../helpers/features.js';
 import { portOf } from '../helpers/net.js';
+import { buildPretendedAddon } from '../helpers/pretend-addon.js';
+import { pretendCard, queuesOn } from '../helpers/pretend-card.js';
 import { until } from '../helpers/wait.js';
-
-/** Two queues of igb0, whose CPUs this process may use. */
-function pretendCard(): void {
-  const cpus = native.processCpus();
-  assert.ok(!isFailure(cpus));
-  const values: Record<string, [string, string][]> = {
-    'dev.igb.0.iflib': [0, 1].map((queue) => [
-      `dev.igb.0.iflib.rxq${queue}.cpu`,
-      `${cpus[queue % cpus.length]}`,
-    ]),
-    'net.isr': [['net.isr.dispatch', 'direct']],
-  };
-  const absent = { errno: -2, syscall: 'sysctl' };
-  const card = { name: 'igb0', device: 'igb0', kind: '', up: true, below: [] };
-  native.networkInterfaces = () => [{ ...card, addresses: ['127.0.0.1'] }];
-  native.systemValues = (name) => values[name] ?? absent;
-  native.kernelRssConfig = () => ({ ...absent, detail: 'no options RSS' });
-}
 
 // A kernel with RSS may hash loopback.
 const skip =
@@ -81,3 +69,71 @@ it('places flows by the card, until its ids say nothing', { skip }, async () => 
   for (const client of clients) client.destroy();
   await server.close();
 });
+
+it('follows queues and threads that change, with the buckets that it has', { skip }, async (t) => {
+  const allowed = [0, 1, 2, 3];
+  native.processCpus = () => allowed;
+  const values = pretendCard();
+  const intervals = t.mock.method(globalThis, 'setInterval');
+  const server = createServer({
+    worker: new URL('../fixtures/report-worker.js', import.meta.url),
+    tcp: { host: '127.0.0.1' },
+    steering: 'reuseport-lb',
+    pin: false,
+  });
+  const warnings: (Error & { code: string })[] = [];
+  server.on('warning', (warning) => warnings.push(warning as Error & { code: string }));
+  await server.listen();
+  const everyMinute = intervals.mock.calls.find(({ arguments: [, ms] }) => ms === 60_000)!;
+  const [reread] = everyMinute.arguments;
+  const layout = () => {
+    const { buckets, bucketMap, card } = server.config;
+    assert.deepEqual([buckets, bucketMap.length, server.stats().buckets.length], [128, 128, 128]);
+    assert.equal(server.workers.flatMap((worker) => worker.buckets).length, 128);
+    return card!.parts.map((part) => part.buckets);
+  };
+  assert.deepEqual(layout(), [128]);
+
+  values['net.isr'] = [
+    ['net.isr.dispatch', 'deferred'],
+    ['net.isr.numthreads', '3'],
+    ['net.isr.bindthreads', '1'],
+  ];
+  reread();
+  assert.deepEqual(layout(), [3]);
+  assert.deepEqual(server.config.bucketMap.slice(0, 3), [0, 1, 2]);
+  assert.deepEqual(
+    warnings.map(({ code, message }) => [code, /CPU \S+/.exec(message)?.[0]]),
+    [['RSS_CARD_CHANGED', 'CPU 2,']],
+  );
+
+  values['net.isr'] = [['net.isr.dispatch', 'direct']];
+  values['dev.igb.0.iflib'] = queuesOn([1, 0]);
+  reread();
+  assert.deepEqual(layout(), [128]);
+  const [first, second] = server.workers;
+  assert.ok(first!.buckets.every((bucket) => bucket % 2 === 1));
+  assert.ok(second!.buckets.every((bucket) => bucket % 2 === 0));
+  assert.equal(warnings.length, 1);
+  await server.close();
+});
+
+it(
+  'places connections by ids, learns the key, and connects from ports of a bucket',
+  { skip: skip || skipWithout('addon-objects') },
+  () => {
+    buildPretendedAddon();
+    const file = (name: string) => new URL(`../fixtures/${name}.js`, import.meta.url);
+    const folder = mkdtempSync(path.join(tmpdir(), 'rss-card-'));
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      [fileURLToPath(file('card-server')), folder],
+      {
+        encoding: 'utf8',
+        env: { ...process.env, NODE_OPTIONS: `--import=${file('pretended-addon').href}` },
+      },
+    );
+    rmSync(folder, { recursive: true });
+    assert.equal(status, 0, stderr);
+  },
+);

@@ -6,10 +6,11 @@ import { describe, it } from 'node:test';
 import { bucketOf, createServer, type RssConfig, rssConfig } from 'freebsd-rss';
 
 import { Lesson } from '../../cli/learn.js';
+import { fitMap } from '../../lib/rss/card/fit.js';
 import { whyUseless } from '../../lib/rss/card/ids.js';
 import { cardsServing, type NetworkInterface } from '../../lib/rss/card/interfaces.js';
 import { exactKey, parseKey } from '../../lib/rss/card/keys.js';
-import { bucketOfId, type CardMap, mapOfCards } from '../../lib/rss/card/map.js';
+import { bucketOfHash, bucketOfId, type CardMap, mapOfCards } from '../../lib/rss/card/map.js';
 import { recordedCard } from '../../lib/rss/card/recording.js';
 import { cardConfig, checkConfig } from '../../lib/rss/config.js';
 import { KeyLearner, type ObservedFlow } from '../../lib/rss/key-learner.js';
@@ -279,6 +280,54 @@ describe('ids that say nothing', () => {
     });
 });
 
+describe('a map over the buckets that a server has', () => {
+  const deferred = (threads: number) => ({
+    'net.isr.dispatch': 'deferred',
+    'net.isr.numthreads': `${threads}`,
+    'net.isr.bindthreads': '1',
+  });
+  const rows: [string, CardMap, number][] = [
+    ['as many', mapOf('igb'), 128],
+    ['a table of 128 entries for 4 buckets', mapOf('igb'), 4],
+    ['a table of 128 entries for 3 queues and 8 buckets', mapOf('igb-3q'), 8],
+    ['a table of 128 entries for 3 queues and 5 buckets', mapOf('igb-3q'), 5],
+    ['a table for more CPUs than buckets', mapOf('igb'), 3],
+    ['a thread for each of 4 CPUs instead of a table', mapOf('igb', deferred(4)), 128],
+    ['queues whose interrupts stand at one CPU', mapOf('vtnet'), 2],
+  ];
+  for (const [what, map, buckets] of rows)
+    it(what, () => {
+      const fitted = fitMap(map, buckets);
+      const cpus = new Set(map.workerCpu);
+      assert.deepEqual([fitted.buckets, fitted.workerCpu.length], [buckets, buckets]);
+      const used = new Set<number>();
+      for (let hash = 0; hash < 2 * map.buckets; hash++) {
+        const bucket = bucketOfHash(fitted, hash, '10.0.0.2');
+        assert.ok(bucket < buckets);
+        used.add(bucket);
+        if (cpus.size > buckets) continue;
+        assert.equal(fitted.workerCpu[bucket], map.workerCpu[hash % map.buckets]);
+        assert.equal(fitted.bucketCpu[bucket], map.bucketCpu[hash % map.buckets]);
+      }
+      assert.equal(used.size, Math.min(map.buckets, buckets));
+    });
+
+  it('two cards that no longer agree', () => {
+    const cards = ['igb', 'em'].map((name) => recordedCard(recording(name))!);
+    const map = mapOfCards(
+      cards.map((card, i) => ({ addresses: [`10.${i}.0.2`], cards: [card] })),
+      [],
+    ) as CardMap;
+    const fitted = fitMap(map, 128);
+    for (const [local, cpus] of [
+      ['10.0.0.2', 4],
+      ['10.1.0.2', 2],
+    ] as const)
+      for (let hash = 0; hash < 128; hash++)
+        assert.equal(fitted.workerCpu[bucketOfHash(fitted, hash, local)], hash % cpus);
+  });
+});
+
 describe('a server follows its card', () => {
   function watch(name: string, exact?: Uint8Array) {
     const events: string[] = [];
@@ -286,17 +335,21 @@ describe('a server follows its card', () => {
       map: mapOf(name) as ReturnType<WatchedCard['readMap']>,
       flows: [] as ObservedFlow[],
       withoutId: 0,
+      upgrading: false,
+      told: new Map<string, Uint8Array>(),
     };
     const last: { config?: RssConfig; keys: Map<string, Uint8Array> } = { keys: new Map() };
     const watched = new CardWatch(cardConfig(base, mapOf(name), exact), mapOf(name), {
       readMap: () => state.map,
       samples: () => state.flows.splice(0),
       want: (count) => events.push(`want ${count}`),
+      exactKey: (local) => state.told.get(local),
       withoutId: () => state.withoutId,
       learnt: (local, key) => last.keys.set(local, key),
       moved: (config) => {
         events.push('moved');
         last.config = config;
+        return !state.upgrading;
       },
       judged: (config, final) => {
         events.push(`${config.source}${final ? ' for good' : ''}`);
@@ -333,6 +386,22 @@ describe('a server follows its card', () => {
     assert.equal(last.keys.size, 0);
   });
 
+  it('drops a key that the driver tells once three flows in a row contradict it', () => {
+    const random = randomNumbers(23);
+    const key = randomKey(random);
+    const { watched, events, state, last } = watch('igb', randomKey(random));
+    const flow = () => {
+      const one = randomFlow(random, [130, 'tcp', 4, true]);
+      return { ...one, flowId: hashOf(key, one, true) };
+    };
+    state.flows = Array.from({ length: 30 }, flow);
+    for (let i = 0; i < 30; i++) watched.turn();
+    watched.close();
+    assert.deepEqual(events.slice(0, 3), ['want 3', 'want 3', 'want 64']);
+    const one = flow();
+    assert.equal(hashOf(last.keys.get(one.local)!, one, true), one.flowId);
+  });
+
   it('learns a key for each local address: cards with equal maps have keys of their own', () => {
     const random = randomNumbers(5);
     const keys = new Map(['10.9.0.2', '10.9.0.3'].map((local) => [local, randomKey(random)]));
@@ -349,6 +418,31 @@ describe('a server follows its card', () => {
       assert.equal(hashOf(key, one, true), one.flowId);
     }
     assert.equal(last.keys.size, 2);
+  });
+
+  it('asks the driver of each card, and asks again when an interface has been away', () => {
+    const random = randomNumbers(13);
+    const { watched, events, state, last } = watch('igb');
+    const locals = ['10.9.0.2', '10.9.0.3'];
+    const tell = () => {
+      for (const local of locals) state.told.set(local, randomKey(random));
+    };
+    tell();
+    const before = new Map(state.told);
+    state.flows = locals.map((local) => {
+      const one = { ...randomFlow(random, [130, 'tcp', 4, true]), local };
+      return { ...one, flowId: hashOf(before.get(local)!, one, true) };
+    });
+    for (let i = 0; i < 2; i++) watched.turn();
+    assert.deepEqual(last.keys, before);
+    tell();
+    state.map = undefined;
+    watched.reread();
+    state.map = mapOf('igb');
+    watched.reread();
+    watched.close();
+    assert.deepEqual(last.keys, state.told);
+    assert.deepEqual(events, ['want 64']);
   });
 
   it('moves buckets when the map changes, and samples anew', () => {
@@ -376,16 +470,28 @@ describe('a server follows its card', () => {
     assert.deepEqual(events, ['want 64']);
   });
 
-  it('warns once when the number of buckets changes', () => {
-    const { watched, events, state } = watch('vtnet');
-    const map = mapOf('vtnet');
-    const parts = [{ ...map.parts[0]!, buckets: 2, queueBucket: [0, 1] }];
-    state.map = { ...map, buckets: 2, parts };
+  it('keeps its number of buckets when the queues change', () => {
+    const { watched, events, state, last } = watch('vtnet');
+    state.map = mapOf('vtnet', { 'dev.vtnet.1.act_vq_pairs': '2' });
+    assert.equal(state.map.buckets, 2);
     watched.reread();
     watched.reread();
     watched.close();
-    assert.equal(events.filter((event) => event === 'RSS_CARD_CHANGED').length, 1);
-    assert.ok(!events.includes('moved'));
+    assert.deepEqual(events, ['moved', 'want 64', 'want 1']);
+    const { buckets, bucketMap, card } = last.config!;
+    assert.deepEqual([buckets, bucketMap.length, card!.parts[0]!.buckets], [4, 4, 2]);
+  });
+
+  it('tries again after an upgrade that has failed', () => {
+    const { watched, events, state } = watch('igb');
+    state.upgrading = true;
+    state.map = mapOf('igb', { 'dev.igb.0.iflib.rxq0.cpu': '3' });
+    watched.reread();
+    state.upgrading = false;
+    watched.reread();
+    watched.reread();
+    watched.close();
+    assert.deepEqual(events, ['moved', 'want 64', 'moved', 'want 64', 'want 1']);
   });
 
   it('is virtual, with the reason, as long as no flow has an id', () => {

@@ -25,7 +25,7 @@ import { parseRecording, type Recording, recordedCard } from '../../lib/rss/card
 import { isWrong, replay } from '../../lib/rss/card/replay.js';
 import type { ObservedFlow } from '../../lib/rss/key-learner.js';
 import { numberOf } from '../../lib/socket/listen.js';
-import { hashOf, randomId, randomKey } from '../helpers/cards.js';
+import { hashOf, type Random, randomId, randomKey } from '../helpers/cards.js';
 import { randomNumbers } from '../helpers/random.js';
 
 const file = (name: string) => `test/fixtures/cards/${name}-14.0.json`;
@@ -209,6 +209,20 @@ const changed = (
   flows: whole.flows.map((flow, i) => ({ ...flow, ...change(flow, i) })),
 });
 
+const overPorts = ({ hashType }: ObservedFlow) => ![129, 131, 133].includes(hashType);
+
+/** A recording in which another key is in use from this flow on. */
+function otherKey(whole: Recording, queues: number, from: number, random: Random): Recording {
+  const key = randomKey(random);
+  return changed(whole, (flow, i) => {
+    if (i < from) return {};
+    const flowId = hashOf(key, flow, overPorts(flow));
+    const queue = (flowId & 127) % queues;
+    const busiestThread = `if_io_tqg_${queue}`;
+    return { flowId, busiestThread, queues: flow.queues.length > 0 ? [queue] : [] };
+  });
+}
+
 describe('replay', () => {
   const expected: [string, string, number, number, number][] = [
     ['igb', 'card', 120, 120, 100],
@@ -243,22 +257,41 @@ describe('replay', () => {
     }
   });
 
+  it('detects a wrong id that nothing follows, and zeros', () => {
+    const end = recording('igb').flows.length - 1;
+    const spoilt = changed(recording('igb'), (_, i) => (i === end ? { flowId: 0xabcdef } : {}));
+    const last = replay(spoilt);
+    assert.ok(!isWrong(last), JSON.stringify(last));
+    assert.deepEqual(last.queue, { right: end, wrong: 0, unknown: 1 });
+    const zeros = replay(changed(recording('igb'), (_, i) => (i % 20 === 7 ? { flowId: 0 } : {})));
+    assert.ok(!isWrong(zeros), JSON.stringify(zeros));
+    assert.deepEqual(zeros.queue, { right: 114, wrong: 0, unknown: 6 });
+  });
+
+  it('detects wrong ids also where the key changes', () => {
+    for (const [name, queues] of [
+      ['igb', 4],
+      ['igb-3q', 3],
+      ['em', 2],
+    ] as const)
+      for (const from of [24, 60, 96]) {
+        const random = randomNumbers(from * 7919 + queues);
+        const spoilt = changed(otherKey(recording(name), queues, from, random), () =>
+          random(20) > 0 ? {} : { flowId: randomId(random) },
+        );
+        const result = replay(spoilt);
+        assert.ok(!isWrong(result), `${name} from ${from}: ${JSON.stringify(result)}`);
+        assert.ok(result.queue.right >= 80, JSON.stringify(result.queue));
+      }
+  });
+
   it('follows a key that changes half-way', () => {
     const random = randomNumbers(31);
-    const key = randomKey(random);
-    const overPorts = ({ hashType }: ObservedFlow) => ![129, 131, 133].includes(hashType);
     for (const [name, queues] of [
       ['igb', 4],
       ['em', 2],
     ] as const) {
-      const spoilt = changed(recording(name), (flow, i) => {
-        if (i < 60) return {};
-        const flowId = hashOf(key, flow, overPorts(flow));
-        const queue = (flowId & 127) % queues;
-        const busiestThread = `if_io_tqg_${queue}`;
-        return { flowId, busiestThread, queues: flow.queues.length > 0 ? [queue] : [] };
-      });
-      const result = replay(spoilt);
+      const result = replay(otherKey(recording(name), queues, 60, random));
       assert.ok(!isWrong(result), JSON.stringify(result));
       assert.equal(result.learner.keyChanges, 1);
       assert.ok(result.queue.right >= 119 && result.hash.right >= 80);

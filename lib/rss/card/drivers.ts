@@ -5,6 +5,8 @@ export interface CardFacts {
   /** "igb": the part of dev.igb.0. */
   driver: string;
   unit: number;
+  /** As ifconfig(8) names it; absent: as its driver does. */
+  interface?: string;
   /** sysctl(8) names and values; at least dev.DRIVER.UNIT and net.isr. */
   sysctl: Readonly<Record<string, string>>;
   /** Lines of sysctl hw.intrs. */
@@ -24,8 +26,6 @@ export interface Driver {
   queueOf?(entry: number, queues: number, facts: CardFacts): number;
   /** What ids of type OPAQUE are. */
   opaque: 'hash' | 'queue';
-  /** What `ifconfig` calls it where that is not the driver's name. */
-  interfaceName?: string;
 }
 
 const own = ({ driver, unit, sysctl }: CardFacts, name: string) =>

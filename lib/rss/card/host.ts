@@ -24,10 +24,10 @@ const needed = [
 function factReader(allowedCpus: readonly number[]): (card: CardName) => CardFacts {
   const shared = valuesOf('net.isr');
   const interrupts = (valuesOf('hw.intrs')['hw.intrs'] ?? '').trim().split('\n');
-  return ({ driver, unit }) => {
+  return ({ driver, unit, interface: name }) => {
     const own = needed.map((name) => valuesOf(`dev.${driver}.${unit}.${name}`));
     const sysctl = Object.assign({}, shared, ...own) as Record<string, string>;
-    return { driver, unit, sysctl, interrupts, allowedCpus };
+    return { driver, unit, interface: name, sysctl, interrupts, allowedCpus };
   };
 }
 
@@ -52,15 +52,13 @@ export function readCardMap(request: MapRequest): CardMap | NoCardMap | undefine
   );
 }
 
-/** The key of the cards of a map, if their drivers tell the same one. */
-export function readCardKey({ interfaces }: CardMap): Uint8Array | undefined {
-  const keys = interfaces.map((name) => {
-    const [, driver = '', unit = ''] = /^(.*?)(\d+)$/.exec(name) ?? [];
+/** The key that the drivers of all these cards tell. Undefined: one tells none, or they differ. */
+function commonKey(cards: readonly CardName[]): Uint8Array | undefined {
+  const keys = cards.map(({ driver, unit, interface: name }) => {
     const asked = native.cardHash(name);
     const told = keyNames.map((value) => valuesOf(`dev.${driver}.${unit}.${value}`));
     const sysctl = Object.assign({}, ...told) as Record<string, string>;
-    const facts = { driver, unit: Number(unit), sysctl };
-    return exactKey(facts, isFailure(asked) ? undefined : asked.key);
+    return exactKey({ driver, unit, sysctl }, isFailure(asked) ? undefined : asked.key);
   });
   const [first] = keys;
   const same = keys.every((key) => key !== undefined && first !== undefined && equal(key, first));
@@ -68,3 +66,20 @@ export function readCardKey({ interfaces }: CardMap): Uint8Array | undefined {
 }
 
 const equal = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0;
+
+/** The key that the drivers of a map's cards tell, if it is the same one. */
+export function readCardKey({ interfaces, devices }: CardMap): Uint8Array | undefined {
+  return commonKey(
+    interfaces.map((name, i) => {
+      const [, driver = '', unit = ''] = /^(.*?)(\d+)$/.exec(devices[i]!) ?? [];
+      return { driver, unit: Number(unit), interface: name };
+    }),
+  );
+}
+
+/** The key that the driver of the card behind a local address tells. */
+export function readKeyBehind(local: string): Uint8Array | undefined {
+  const interfaces = native.networkInterfaces();
+  if (isFailure(interfaces)) return undefined;
+  return commonKey(cardsServing(interfaces, [local], undefined).groups.flatMap((one) => one.cards));
+}

@@ -31,6 +31,8 @@ const constantAfter = 8;
 /** A key is refuted when more than one in this many of the flows that it determines are wrong. */
 const corruptedAtMost = 5;
 
+/** So many more wrong ids than right ones are of another key. */
+const fewestOfAKey = 3;
 /** With this many flows of a class, hashes would have been recognized. */
 const enoughToLearn = 32;
 
@@ -54,12 +56,33 @@ export function judgeIds(flows: readonly RecordedFlow[], opaque: 'hash' | 'queue
     if (keyChanges > changes) eras.push(observed[keySince]!);
     return (changes = keyChanges);
   });
-  const judged: JudgedFlow[] = [];
-  eras.forEach((first, era) => {
+  const judged = eras.flatMap((first, era) => {
     const own = flows.slice(first, eras[era + 1]);
-    judged.push(...judgeEra(own, predicted.slice(first, eras[era + 1]), hashed, era > 0));
+    return judgeEra(own, predicted.slice(first, eras[era + 1]), hashed, era > 0);
   });
-  return { flows: judged, state: learner.state() };
+  // Once ids have been wrong, only those that others confirm are believed. A zero tells by itself.
+  const spoilt = judged.some(({ corrupted }, i) => corrupted && flows[i]!.flowId !== 0);
+  const believed = judged.map(({ unconfirmed, ...flow }) => ({
+    ...flow,
+    meaningful: flow.meaningful && !(spoilt && unconfirmed),
+  }));
+  return { flows: believed, state: learner.state() };
+}
+
+/**
+ * Where the flows with these hashes begin, if most before have other ids. 0: these are no majority,
+ * or too few.
+ */
+function beginOf(hashes: readonly (number | undefined)[], flows: readonly RecordedFlow[]): number {
+  let begin = 0;
+  let most = fewestOfAKey - 1;
+  let balance = 0;
+  hashes.forEach((hash, i) => {
+    if (hash === undefined) return;
+    balance += hash === flows[i]!.flowId ? -1 : 1;
+    if (balance > most) [most, begin] = [balance, i + 1];
+  });
+  return begin < flows.length ? begin : 0;
 }
 
 /** Judges the flows of one key by what has been learnt from all of them. */
@@ -68,16 +91,24 @@ function judgeEra(
   predicted: readonly (number | undefined)[],
   hashed: (flow: RecordedFlow) => boolean,
   changed: boolean,
-): JudgedFlow[] {
+): (JudgedFlow & { unconfirmed: boolean })[] {
   const learner = new KeyLearner();
   const learnt = flows.filter(hashed);
-  // Twice, so that the first flows are compared with all others and no contradiction stays open.
+  // Twice, so that the first flows are compared with all others.
   for (const flow of [...learnt, ...learnt]) learner.observe(flow);
+  // And on until no contradiction is open: the last id may be wrong.
+  for (let i = 0; i < learnt.length && learner.state().doubtful; i++) learner.observe(learnt[i]!);
   const final = flows.map((flow) => (hashed(flow) ? learner.predict(flow) : undefined));
   const isWrong = (i: number) => final[i] !== undefined && final[i] !== flows[i]!.flowId;
   const determined = final.filter((hash) => hash !== undefined).length;
   const wrong = flows.filter((_, i) => isWrong(i)).length;
   const isKey = wrong * corruptedAtMost <= determined;
+  const begin = isKey ? 0 : beginOf(final, flows);
+  if (begin > 0) {
+    // The learner had not settled on the key before, and so did not report a new one.
+    const before = judgeEra(flows.slice(0, begin), predicted.slice(0, begin), hashed, changed);
+    return [...before, ...judgeEra(flows.slice(begin), predicted.slice(begin), hashed, true)];
+  }
   const ids = new Set(learnt.map(({ flowId }) => flowId));
   const constant = learnt.length >= constantAfter && ids.size === 1;
   const ofClass = (flow: RecordedFlow) =>
@@ -85,15 +116,21 @@ function judgeEra(
       .length;
   const saysNothing = (flow: RecordedFlow) => {
     const meaning = learner.meaning(flow);
+    // What type OPAQUE_HASH names is a hash, though perhaps not one that can be learnt (mlx5).
+    if (!isOpaque(flow)) return false;
     return meaning === 'no-hash' || (meaning === undefined && ofClass(flow) >= enoughToLearn);
   };
   return flows.map((flow, i) => {
     const corrupted = isKey && isWrong(i);
     const isHash = hashed(flow);
     const number = isHash && isOpaque(flow) && flow.flowId < smallestHash;
-    const says = !isHash || (!constant && !number && !saysNothing(flow));
+    // No flow has the hash 0, but for one in 2 ** 32.
+    const none = isHash && flow.flowId === 0;
+    const says = !isHash || (!constant && !number && !none && !saysNothing(flow));
     const meaningful = flow.hashType !== 0 && !corrupted && says;
-    return { predicted: predicted[i], corrupted, newKey: changed && i === 0, meaningful };
+    const unconfirmed = isHash && final[i] === undefined;
+    const newKey = changed && i === 0;
+    return { predicted: predicted[i], corrupted, newKey, meaningful, unconfirmed };
   });
 }
 

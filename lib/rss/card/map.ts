@@ -12,6 +12,8 @@ export interface CardPart {
   buckets: number;
   /** Queue -> bucket, where ids are numbers of queues; -1: no flow is received there. */
   queueBucket: readonly number[];
+  /** Remainder -> bucket, where a server has fewer buckets than its cards have entries. */
+  sharedBucket?: readonly number[];
 }
 
 /** Where the flows of a card, or of several that agree, are handled. */
@@ -19,6 +21,8 @@ export interface CardMap {
   source: 'card';
   /** As ifconfig(8) names them: "igb0". */
   interfaces: readonly string[];
+  /** As their drivers name them: another name if an interface was renamed. */
+  devices: readonly string[];
   queues: readonly CardQueue[];
   /** The redirection table: entry -> queue. */
   table: readonly number[];
@@ -26,7 +30,10 @@ export interface CardMap {
   opaque: 'hash' | 'queue';
   /** CPUs of the netisr threads that packets are queued to; undefined: they are not queued. */
   threads: readonly (number | undefined)[] | undefined;
-  /** A bucket is an entry of the table, or a netisr thread. */
+  /**
+   * A bucket is an entry of the table, or a netisr thread. A server keeps the number that it began
+   * with when the queues of its cards change.
+   */
   buckets: number;
   /** Bucket -> CPU on which the network stack handles its flows; undefined: unknown. */
   bucketCpu: readonly (number | undefined)[];
@@ -51,7 +58,8 @@ const isPowerOfTwo = (n: number) => (n & (n - 1)) === 0;
 const none = (reason: string): NoCardMap => ({ source: 'virtual', reason });
 
 export function cardMap(facts: CardFacts): CardMap | NoCardMap {
-  const name = `${facts.driver}${facts.unit}`;
+  const device = `${facts.driver}${facts.unit}`;
+  const name = facts.interface ?? device;
   const driver = driverOf(facts);
   if (driver === undefined) return none(`${name}: nothing is known of its driver`);
   const queues = queuesOf(facts, driver.queues);
@@ -67,7 +75,8 @@ export function cardMap(facts: CardFacts): CardMap | NoCardMap {
     : table.map((queue) => (threads === undefined ? queues[queue]!.cpu : threads[0]));
   const { opaque } = driver;
   const queueBucket = opaque === 'queue' ? bucketsOfQueues(table, bucketCpu.length) : [];
-  const map = { source: 'card' as const, interfaces: [name], queues, table, opaque, threads };
+  const names = { interfaces: [name], devices: [device] };
+  const map = { source: 'card' as const, ...names, queues, table, opaque, threads };
   return {
     ...map,
     buckets: bucketCpu.length,
@@ -121,6 +130,7 @@ function joinMaps(parts: readonly { addresses: readonly string[]; map: CardMap }
     return {
       source: 'card',
       interfaces: [...joined.interfaces, ...map.interfaces],
+      devices: [...joined.devices, ...map.devices],
       queues: [...joined.queues, ...map.queues],
       table: [...joined.table, ...map.table.map((queue) => queue + joined.queues.length)],
       opaque: joined.opaque === map.opaque ? map.opaque : 'hash',
@@ -223,6 +233,18 @@ export function bucketOfId(map: CardMap, hashType: number, flowId: number): numb
   return entry === undefined || map.buckets === map.table.length ? entry : flowId % map.buckets;
 }
 
+/** The bucket of a hash that the card behind a local address would give. */
+export function bucketOfHash(
+  { parts, buckets }: Pick<CardMap, 'parts' | 'buckets'>,
+  hash: number,
+  local: string,
+): number {
+  const part = parts.length === 1 ? parts[0] : parts.find((one) => one.addresses.includes(local));
+  if (part === undefined) return hash % buckets;
+  const remainder = hash % part.buckets;
+  return part.sharedBucket?.[remainder] ?? part.firstBucket + remainder;
+}
+
 const agrees = (a: CardMap, b: CardMap) =>
   a.opaque === b.opaque &&
   a.buckets === b.buckets &&
@@ -241,6 +263,7 @@ export function combineMaps(maps: readonly CardMap[]): CardMap[] {
       combined[at] = {
         ...other,
         interfaces: [...other.interfaces, ...map.interfaces],
+        devices: [...other.devices, ...map.devices],
         advice: [...other.advice, ...map.advice],
       };
   }

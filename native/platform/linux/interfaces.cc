@@ -2,6 +2,7 @@
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 #include <net/if.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -75,6 +76,8 @@ Result<CardHash> ReadCardHash(const std::string& interface) {
   // 0: the driver does not say. Hashes other than Toeplitz have no use here.
   constexpr uint8_t kToeplitz = 1;  // ETH_RSS_HASH_TOP
   if (head.hfunc > kToeplitz) return out;
+  // Behind the function: how the input is changed first. Headers before Linux 6.8 do not name it.
+  if (reinterpret_cast<const uint8_t*>(&head)[offsetof(ethtool_rxfh, hfunc) + 1] != 0) return out;
   auto* key = reinterpret_cast<const uint8_t*>(values + entries);
   out.key.assign(key, key + head.key_size);
   return out;

@@ -1,0 +1,43 @@
+// Builds the addon with native/pretend in it.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+
+import { tupleWords, type FlowTuple } from '../../lib/rss/tuple.js';
+
+const objects = 'build/Release/obj.target/freebsd_rss';
+export const pretendedAddon = 'build/pretend/freebsd_rss.node';
+
+/** The key in native/pretend/flow_ids.cc. */
+export const pretendedKey = Uint8Array.from({ length: 40 }, (_, i) => (37 * i + 11) & 255);
+
+/** Addresses and ports as a card hashes them. */
+export function tupleBytes(flow: FlowTuple): Uint8Array {
+  const words = tupleWords(flow);
+  const bytes = Buffer.alloc(words.length * 4);
+  words.forEach((word, i) => bytes.writeUInt32BE(word, i * 4));
+  return bytes;
+}
+
+function run(command: string, args: readonly string[]): void {
+  const { status, stderr, error } = spawnSync(command, args, { encoding: 'utf8' });
+  if (status !== 0) throw error ?? new Error(`${command} ${args.join(' ')}: ${stderr}`);
+}
+
+/** Links the addon's objects, as the build has left them. */
+export function buildPretendedAddon(): void {
+  const system = process.platform === 'freebsd' ? 'freebsd' : 'linux';
+  const folders = ['core', 'steering', 'engine', 'bindings', 'platform/posix'];
+  const compiled = [...folders, `platform/${system}`]
+    .flatMap((folder) => readdirSync(`native/${folder}`).map((name) => `native/${folder}/${name}`))
+    .concat('native/addon.cc')
+    .filter((name) => name.endsWith('.cc'))
+    .map((name) => `${objects}/${name.replace(/cc$/, 'o')}`);
+  const compiler = process.env['CXX'] ?? 'c++';
+  const own = path.join(path.dirname(pretendedAddon), 'flow_ids.o');
+  mkdirSync(path.dirname(own), { recursive: true });
+  const flags = ['-std=c++17', '-O1', '-fPIC', '-fno-exceptions', '-Inative'];
+  run(compiler, [...flags, '-c', 'native/pretend/flow_ids.cc', '-o', own]);
+  const wrap = '-Wl,--wrap=_ZN3rss13GetKernelFlowEi';
+  run(compiler, ['-shared', wrap, '-o', pretendedAddon, own, ...compiled, '-lrt']);
+}

@@ -1,0 +1,89 @@
+// What drivers of Linux tell of their cards, from recorded answers. Here are only interfaces that
+// tell nothing.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { bucketOf, type RssConfig } from 'freebsd-rss';
+
+import { isFailure, systemError } from '../../lib/errors.js';
+import { native } from '../../lib/native.js';
+import { byEthtool, type EthtoolCard, queueOfInterrupt } from '../../lib/rss/card/ethtool.js';
+
+const allowed = [0, 1, 2, 3];
+const virtual = (bits: number): RssConfig => native.virtualRssConfig(allowed, bits, 'no sysctl');
+const key = Uint8Array.from({ length: 40 }, (_, i) => 3 * i + 1);
+
+/** ixgbe: entry % queues. */
+const card = (queueCpus: (number | undefined)[], more: Partial<EthtoolCard> = {}): EthtoolCard => ({
+  name: 'eth0',
+  key,
+  table: Array.from({ length: 128 }, (_, entry) => entry % queueCpus.length),
+  queueCpus,
+  ...more,
+});
+
+describe('the hash of cards of Linux', () => {
+  const plain = [0, 1, 2, 3, 0, 1, 2, 3];
+  const rows: [string, EthtoolCard[], boolean, number[]?][] = [
+    ['queues on all CPUs', [card([3, 2, 1, 0])], true, [3, 2, 1, 0, 3, 2, 1, 0]],
+    ['i40e, a key of 52 bytes', [card([3, 2, 1, 0], { key: Buffer.alloc(52, key) })], true],
+    ['two cards that agree', [card([1, 0, 3, 2]), card([1, 0, 3, 2], { name: 'eth1' })], true],
+    ['two cards, other CPUs', [card([1, 0, 3, 2]), card([0, 1, 2, 3])], true, plain],
+    ['two queues for four CPUs', [card([3, 2])], true, plain],
+    ['three queues', [card([3, 2, 1])], true, plain],
+    ['interrupts that are not known', [card([undefined, 2, 1, 0])], true, plain],
+    ['a CPU that is not allowed', [card([9, 2, 1, 0])], true, plain],
+    ['a table of another size', [card([3, 2, 1, 0], { table: [0, 1, 2, 3] })], true, plain],
+    ['no table', [card([3, 2, 1, 0], { table: [] })], true, plain],
+    ['two keys', [card([3, 2, 1, 0]), card([3, 2, 1, 0], { key: key.map((b) => b ^ 1) })], false],
+    ['no key', [card([3, 2, 1, 0], { key: new Uint8Array(0) })], false],
+    ['a key of zeros', [card([3, 2, 1, 0], { key: new Uint8Array(40) })], false],
+    ['no card', [], false],
+  ];
+  for (const [what, cards, followed, map] of rows)
+    it(what, () => {
+      const before = virtual(3);
+      const config = byEthtool(before, cards, allowed);
+      if (!followed) return assert.equal(config, before);
+      assert.equal(config.source, 'virtual');
+      assert.match(config.reason!, /^no sysctl; .*eth0/);
+      assert.deepEqual(Buffer.from(config.hashKey), Buffer.from(cards[0]!.key.subarray(0, 40)));
+      if (map !== undefined) assert.deepEqual(config.bucketMap, map);
+      // The bucket leads to the CPU of the queue that the card's hash selects.
+      const [{ table, queueCpus }] = cards as [EthtoolCard];
+      if (config.reason!.includes('table'))
+        for (let sourcePort = 1; sourcePort < 200; sourcePort++) {
+          const ends = { source: '10.0.0.1', destination: '10.0.0.2', destinationPort: 80 };
+          const { flowId, cpu } = bucketOf({ protocol: 'tcp', sourcePort, ...ends }, config);
+          assert.equal(cpu, queueCpus[table[flowId % table.length]!]);
+        }
+    });
+});
+
+it('finds the queue in the name of an interrupt', () => {
+  const names: [string, number | undefined][] = [
+    ['eth0-TxRx-3', 3],
+    ['ens5-Tx-Rx-12', 12],
+    ['i40e-eth0-TxRx-0', 0],
+    ['eth0-rx-1', 1],
+    ['virtio0-input.2', 2],
+    ['mlx5_comp7@pci:0000:3b:00.0', 7],
+    ['gve-ntfy-blk5@pci:0000:00:04.0', 5],
+    ['mlx5_async0@pci:0000:3b:00.0', undefined],
+    ['eth0', undefined],
+    ['smp_affinity', undefined],
+  ];
+  for (const [name, queue] of names) assert.equal(queueOfInterrupt(name), queue, name);
+});
+
+it('an interface without queues is refused', { skip: process.platform !== 'linux' }, () => {
+  for (const [name, code] of [
+    ['lo', 'ENOTSUP'],
+    ['no-such-name0', 'ENODEV'],
+    ['a-name-that-is-too-long', 'ENODEV'],
+  ] as const) {
+    const hash = native.cardHash(name);
+    assert.ok(isFailure(hash));
+    assert.equal(systemError(hash).code, code);
+  }
+});
