@@ -5,7 +5,7 @@ import type { Steering } from '../socket/listen.js';
 
 export const upgradeVariable = 'FREEBSD_RSS_UPGRADE';
 /** Version of the variable's content. */
-export const upgradeFormat = 2;
+export const upgradeFormat = 3;
 /** The new process sends this message once it serves. */
 export const readyMessage = 'freebsd-rss: ready';
 /** The first descriptor after standard input, output and error. */
@@ -27,6 +27,6 @@ export interface UpgradeState {
 /** The whole content of the variable. */
 export interface UpgradeMessage extends UpgradeState {
   format: number;
-  segments: Record<string, { fd: number; maxSize: number }>;
+  segments: Record<string, { fd: number; maxSize: number; largePages: boolean }>;
   data: unknown;
 }
