@@ -2,6 +2,10 @@
 // and per page, then the pages. Items are named by their byte offset in the shard, a multiple of 8;
 // 0 means no item.
 //
+// Segments begin at multiples of 2 MiB, so words at the same offset of each would share the few
+// places that a CPU's cache has for such addresses. Every shard therefore begins in another cache
+// line of its segment. Its pages still begin at whole pages of the segment.
+//
 // The text of an item follows its words, in the form in which a get answers it after "VALUE ":
 // <key> <flags> <length>\r\n<value>\r\n
 // A value too large for a page lies in pages of its own as far as it fills them. The rest of it
@@ -141,7 +145,18 @@ export function chunkSizes(pageSize: number): number[] {
   return sizes;
 }
 
+const cacheLine = 64;
+/** Cache lines of 4 KiB, the distance at which addresses share their places in the first cache. */
+const shiftedLines = 64;
+
+/** The byte of its segment in which the shard with this number begins. */
+export function shardStart(number: number): number {
+  return (number % shiftedLines) * cacheLine;
+}
+
 export interface Geometry {
+  /** The byte of the segment in which the shard begins. All other offsets count from there. */
+  start: number;
   pageSize: number;
   /** Number of pages that the memory has room for. */
   pages: number;
@@ -164,10 +179,10 @@ export interface Geometry {
 }
 
 /**
- * Lays out a shard of `size` bytes, of which `limit` are used at first. Small shards have small
- * pages, so that every class can have one.
+ * Lays out a shard in a segment of `size` bytes, of which `limit` are used at first. Small shards
+ * have small pages, so that every class can have one.
  */
-export function geometry(size: number, limit = size): Geometry {
+export function geometry(size: number, limit = size, start = 0): Geometry {
   const pageSize = limit <= 2 ** 21 ? 2 ** 14 : 2 ** 16;
   const classes = chunkSizes(pageSize);
   const records = classes.length + 1;
@@ -177,10 +192,11 @@ export function geometry(size: number, limit = size): Geometry {
   const classTable = statistics * 2 + records * Statistic.Count * 2;
   const pageTable = classTable + records * Class.Words;
   const directory = pageTable + most * Page.Words;
-  const firstPage = Math.ceil(((directory + most) * 4) / pageSize) * pageSize;
+  const firstPage = Math.ceil((start + (directory + most) * 4) / pageSize) * pageSize - start;
   return {
+    start,
     pageSize,
-    pages: Math.floor((size - firstPage) / pageSize),
+    pages: Math.floor((size - start - firstPage) / pageSize),
     classes,
     statistics,
     heldTable,

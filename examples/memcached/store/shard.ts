@@ -9,7 +9,7 @@ import type { ItemView } from './item-view.js';
 import { Items } from './items.js';
 import type { Key } from './key.js';
 import { LargeValues, leastPages } from './large-values.js';
-import { firstEvent, Head, Statistic } from './layout.js';
+import { firstEvent, Head, shardStart, Statistic } from './layout.js';
 import { tokenMask, workerOf } from './lock.js';
 import { Parts, type PartsOptions } from './parts.js';
 import { ShardMemory } from './shard-memory.js';
@@ -44,11 +44,12 @@ export class Shard {
   readonly #parts: Parts;
 
   constructor(buffer: ArrayBuffer, token: number, options: ShardOptions) {
-    const memory = new ShardMemory(buffer, options.limit);
+    const number = options.number ?? 0;
+    const memory = new ShardMemory(buffer, options.limit, shardStart(number));
     const parts = new Parts(memory, options);
     const worker = workerOf(token);
     const lock = new OwnerLock(memory.words, Head.Lock, token);
-    this.number = options.number ?? 0;
+    this.number = number;
     this.memory = memory;
     this.view = memory.view;
     this.text = parts.text;
@@ -120,6 +121,18 @@ export class Shard {
     this.lock();
     this.#parts.holdings.reclaim(worker);
     this.unlock();
+  }
+
+  // --- Lookahead. The lock is not held, so what is read may be anything ------------------------
+
+  /** The first item of the hash's chain, perhaps. */
+  hint(hash: number): number {
+    return this.#index.first(hash);
+  }
+
+  /** Reads what find() and a get would read if `item` is the first of the hash's chain. */
+  touch(item: number, hash: number): number {
+    return this.#index.touch(item, hash);
   }
 
   // --- Items. The lock is held ------------------------------------------------------------------
