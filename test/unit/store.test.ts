@@ -10,7 +10,13 @@ import { ShmSegment } from 'freebsd-rss';
 import { Memory } from '../../examples/memcached/store/memory.js';
 import { State } from '../../examples/memcached/shared/state.js';
 import { Clock } from '../../examples/memcached/shared/clock.js';
-import { chunkSizes, Head, Statistic } from '../../examples/memcached/store/layout.js';
+import {
+  chunkSizes,
+  geometry,
+  Head,
+  shardStart,
+  Statistic,
+} from '../../examples/memcached/store/layout.js';
 import { lockToken } from '../../examples/memcached/store/lock.js';
 import { NewItem } from '../../examples/memcached/store/new-item.js';
 import { Shard } from '../../examples/memcached/store/shard.js';
@@ -293,7 +299,12 @@ describe('large values', () => {
       const renewed = new Set<number>();
       const renew = renewable ? (offset: number) => void renewed.add(offset) : undefined;
       const make = (generation: number) =>
-        new Shard(buffer, lockToken(0, generation), { evict: true, limit: 2 ** 23, renew });
+        new Shard(buffer, lockToken(0, generation), {
+          evict: true,
+          limit: 2 ** 23,
+          renew,
+          number: 3, // it begins behind the beginning of its segment
+        });
       const shard = make(0);
       shard.format(1, 2 ** 23);
       return { shard, renewed, again: () => make(1) };
@@ -311,7 +322,7 @@ describe('large values', () => {
 
     const read = (shard: Shard, parts: [number, number][]) =>
       Buffer.concat(
-        parts.map(([at, length]) => shard.memory.content.bytes.subarray(at, at + length)),
+        parts.map(([at, length]) => Buffer.from(shard.memory.words.buffer, at, length)),
       );
 
     const fillUp = (shard: Shard) => {
@@ -519,6 +530,19 @@ describe('the geometry', () => {
     }
   });
 
+  it('shards begin in different cache lines, their pages at whole pages of the segment', () => {
+    for (const limit of [2 ** 20, 2 ** 23]) {
+      const shards = Array.from({ length: 64 }, (_, i) =>
+        geometry(2 ** 26, limit, shardStart(i)),
+      );
+      assert.equal(new Set(shards.map(({ start }) => (start / 64) % 64)).size, 64);
+      for (const { start, firstPage, pageSize, pages } of shards) {
+        assert.equal((start + firstPage) % pageSize, 0);
+        assert.ok(start + firstPage + pages * pageSize <= 2 ** 26);
+      }
+    }
+  });
+
   it('shards are of several MiB each', () => {
     assert.deepEqual(
       [1, 8, 15, 16, 64, 1024, 16384].map((m) => shardCount(m * 2 ** 20, 2 ** 20)),
@@ -566,6 +590,8 @@ describe('the lock', () => {
       itemSize: 1024,
       evict: true,
       trackSizes: false,
+      lockMemory: false,
+      largePages: false,
     });
     const rounds = 200_000;
     await Promise.all([0, 1, 2].map((index) => said(thread(memory.handle, index, rounds))));
@@ -580,6 +606,8 @@ describe('the lock', () => {
       itemSize: 1024,
       evict: true,
       trackSizes: false,
+      lockMemory: false,
+      largePages: false,
     });
     const holder = thread(memory.handle, 5, 0);
     await said(holder);
@@ -619,6 +647,8 @@ describe('workers that die while they write', () => {
       itemSize: 2 ** 20,
       evict: true,
       trackSizes: true,
+      lockMemory: false,
+      largePages: false,
     });
     const store = new Store(memory.handle, lockToken(9, 0));
     const { shards } = store;
@@ -682,6 +712,8 @@ it('segments outlive close() of one user', () => {
     itemSize: 1024,
     evict: true,
     trackSizes: false,
+    lockMemory: false,
+    largePages: false,
   });
   const store = new Store(memory.handle, 1);
   memory.close();
