@@ -211,10 +211,10 @@ describe('listing the store', () => {
     });
 
   for (const kind of ['slabs', 'items', 'sizes'])
-    it(`stats ${kind} looks at no item`, () => {
+    it(`stats ${kind} looks at one item of a class at most`, () => {
       fill();
       assert.match(ask(`stats ${kind}\r\n`), /^STAT /);
-      assert.equal(most, 0);
+      assert.ok(most <= 1, `${most} at once`);
     });
 });
 
@@ -358,6 +358,8 @@ describe('the command line', () => {
       itemSize: 2 ** 20,
       evict: true,
       trackSizes: false,
+      lockMemory: false,
+      largePages: false,
       credentials: undefined,
       shutdownCommand: false,
       flushCommand: true,
@@ -374,7 +376,7 @@ describe('the command line', () => {
       verbose: 0,
     });
     const network = ['-p', '1', '-U', '2', '-l', '::1,127.0.0.2', '-l', '0.0.0.0', '-b', '9'];
-    const limits = ['-t', '3', '-c', '7', '-R', '5', '-m', '100', '-I', '64k', '-M'];
+    const limits = ['-t', '3', '-c', '7', '-R', '5', '-m', '100', '-I', '64k', '-M', '-k', '-L'];
     const commands = ['-A', '-F', '-D', '/', '-B', 'ascii', '-P', '/run/pid', '-vv'];
     const list =
       'idle_timeout=9,maxconns_fast,track_sizes,debugtime,loop_delay,steering=single,admin=/run/a,syslog';
@@ -392,6 +394,8 @@ describe('the command line', () => {
       megabytes: 100,
       itemSize: 65536,
       evict: false,
+      lockMemory: true,
+      largePages: true,
       trackSizes: true,
       shutdownCommand: true,
       flushCommand: false,

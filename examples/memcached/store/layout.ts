@@ -73,7 +73,9 @@ export const enum Class {
   HandPage = 3, // the clock's hand, in the circle of all pages of the class
   HandChunk = 4, // and the chunk in that page
   Pressure = 5, // chunks evicted, halved now and then
-  Words = 6,
+  Newcomers = 6, // length of their queue
+  OldestNewcomer = 7, // its place in the queue
+  Words = 8,
 }
 
 /** Words of a page that is cut into chunks. */
@@ -126,12 +128,13 @@ export const itemHeader = Item.Words * 4;
  */
 export const keyLengthMask = 0xff;
 export const stateItem = 1 << 8;
-export const stateReferenced = 1 << 9; // used since the clock's hand passed last
-export const stateFetched = 1 << 10;
-export const stateStale = 1 << 11; // of the meta commands
-export const stateWon = 1 << 12; // one client has been asked to refresh the item
-export const stateBinaryKey = 1 << 13; // the key came in base64
-export const headShift = 14;
+export const stateFetched = 1 << 9;
+export const stateStale = 1 << 10; // of the meta commands
+export const stateWon = 1 << 11; // one client has been asked to refresh the item
+export const stateBinaryKey = 1 << 12; // the key came in base64
+export const stateNewcomer = 1 << 13; // see newcomers.ts
+export const stateUsed = 1 << 14; // as a newcomer, or since the clock's hand passed last
+export const headShift = 15;
 
 const growth = 1.25;
 const smallestChunk = 64;
@@ -144,6 +147,11 @@ export function chunkSizes(pageSize: number): number[] {
   for (const parts of [4, 3, 2, 1]) sizes.push(Math.floor(pageSize / parts / 8) * 8);
   return sizes;
 }
+
+/** Chunks of a class for each newcomer. */
+export const chunksPerNewcomer = 10;
+/** Bytes of a shard for each evicted key that is remembered. */
+const bytesPerGhost = 256;
 
 const cacheLine = 64;
 /** Cache lines of 4 KiB, the distance at which addresses share their places in the first cache. */
@@ -170,6 +178,12 @@ export interface Geometry {
    */
   heldTable: number;
   classTable: number;
+  /** By class: the first word of the queue of newcomers, and the length of it. */
+  queues: number[];
+  queueSizes: number[];
+  /** First word of the table of evicted keys, and its length, a power of two. */
+  ghostTable: number;
+  ghosts: number;
   pageTable: number;
   directory: number;
   /** Number of bytes before the pages' records. */
@@ -190,7 +204,15 @@ export function geometry(size: number, limit = size, start = 0): Geometry {
   const heldTable = Head.Words;
   const statistics = (heldTable + mostWorkers * Held.Words) / 2;
   const classTable = statistics * 2 + records * Statistic.Count * 2;
-  const pageTable = classTable + records * Class.Words;
+  const queueSizes = classes.map((chunk) => Math.ceil(limit / chunk / chunksPerNewcomer));
+  const queues: number[] = [];
+  let ghostTable = classTable + records * Class.Words;
+  for (const length of queueSizes) {
+    queues.push(ghostTable);
+    ghostTable += length;
+  }
+  const ghosts = 2 ** Math.floor(Math.log2(limit / bytesPerGhost));
+  const pageTable = ghostTable + ghosts;
   const directory = pageTable + most * Page.Words;
   const firstPage = Math.ceil((start + (directory + most) * 4) / pageSize) * pageSize - start;
   return {
@@ -201,6 +223,10 @@ export function geometry(size: number, limit = size, start = 0): Geometry {
     statistics,
     heldTable,
     classTable,
+    queues,
+    queueSizes,
+    ghostTable,
+    ghosts,
     pageTable,
     directory,
     tables: pageTable * 4,
