@@ -123,8 +123,8 @@ async function printMisses(): Promise<void> {
   const rows: string[][] = [];
   const ratios: number[] = [];
   const traces = [
-    ...values.workload.map((name) => () =>
-      makeTrace(name, Number(values.keys), Number(values.requests)),
+    ...values.workload.map(
+      (name) => () => makeTrace(name, Number(values.keys), Number(values.requests)),
     ),
     ...values.trace.map((file) => () => readTrace(file)),
   ];

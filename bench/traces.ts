@@ -110,8 +110,8 @@ const makers: Record<string, Maker> = {
 
   drift: (working, requests, random) => {
     const next = zipf(working, 0.99, random);
-    // The most popular keys change: in the course of the trace each rank moves over half of them.
-    const shift = (i: number) => Math.floor((i / requests) * (working / 2));
+    // Every 20 requests, all ranks move to the next key.
+    const shift = (i: number) => Math.floor(i / 20);
     return {
       name: 'drift',
       about: 'Zipf 0.99 whose ranks move from key to key',
@@ -160,9 +160,10 @@ export function makeTrace(name: string, keys: number, requests: number): Trace {
 }
 
 /**
- * Reads a trace in the form in which Twitter has published its own (github.com/twitter/cache-trace):
- * lines of <time>,<key>,<key size>,<value size>,<client>,<operation>,<TTL>. Its gets are replayed,
- * as fast as possible; a key has the size of its first get, and the TTL of its first set.
+ * Reads a trace in the form in which Twitter has published its own
+ * (github.com/twitter/cache-trace), lines of
+ * <time>,<key>,<key size>,<value size>,<client>,<operation>,<TTL>. Its gets are replayed as fast as
+ * possible. A key has the size of its first get, and the TTL of its first set.
  */
 export function readTrace(file: string): Trace {
   const numbers = new Map<string, number>();

@@ -115,7 +115,8 @@ export class ShmSegment {
   /**
    * Maps a segment of this process by its id, or of any process by its name. ENOENT when its last
    * user has closed it, or when the name does not exist. Each open by name makes a mapping, and a
-   * segment with an id, of its own. With `lock`, the memory is locked from then on. If another process shrinks the object, access raises SIGBUS.
+   * segment with an id, of its own. With `lock`, the memory is locked from then on. If another
+   * process shrinks the object, access raises SIGBUS.
    */
   static open(idOrName: number | string, options: OpenOptions = {}): ShmSegment {
     const { maxSize = 1, lock } = checkTable('ShmSegment.open()', openTable, options);

@@ -580,9 +580,7 @@ describe('the geometry', () => {
 
   it('shards begin in different cache lines, their pages at whole pages of the segment', () => {
     for (const limit of [2 ** 20, 2 ** 23]) {
-      const shards = Array.from({ length: 64 }, (_, i) =>
-        geometry(2 ** 26, limit, shardStart(i)),
-      );
+      const shards = Array.from({ length: 64 }, (_, i) => geometry(2 ** 26, limit, shardStart(i)));
       assert.equal(new Set(shards.map(({ start }) => (start / 64) % 64)).size, 64);
       for (const { start, firstPage, pageSize, pages } of shards) {
         assert.equal((start + firstPage) % pageSize, 0);

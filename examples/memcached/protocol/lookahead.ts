@@ -7,6 +7,8 @@ import type { Store } from '../store/store.js';
 export const getWord = wordOf('get ');
 /** With more keys, some could push others out of the cache. */
 const mostKeys = 32;
+/** In a smaller store most lines are in the cache already, and looking ahead only costs. */
+const leastStore = 2 ** 24;
 
 const space = 32;
 const carriageReturn = 13;
@@ -21,6 +23,11 @@ export class Lookahead {
   constructor(store: Store) {
     this.#store = store;
     this.#key = new Key(store.seed);
+  }
+
+  /** Whether the store is so large that looking ahead pays. */
+  get pays(): boolean {
+    return this.#store.used > leastStore;
   }
 
   get full(): boolean {

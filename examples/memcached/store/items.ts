@@ -4,7 +4,16 @@ import type { HashIndex } from './hash-index.js';
 import type { Holdings } from './holdings.js';
 import { type ItemText, suffixLength } from './item-text.js';
 import type { ItemView } from './item-view.js';
-import { Head, headShift, Item, itemHeader, stateItem, stateNewcomer, stateUsed, Statistic } from './layout.js';
+import {
+  Head,
+  headShift,
+  Item,
+  itemHeader,
+  stateItem,
+  stateNewcomer,
+  stateUsed,
+  Statistic,
+} from './layout.js';
 import type { LiveItems } from './live-items.js';
 import { copy, type Memory } from './memory.js';
 import type { NewItem } from './new-item.js';

@@ -2,7 +2,10 @@
 import { Class, type Geometry, Head, Item, Page } from './layout.js';
 import type { ShardMemory } from './shard-memory.js';
 
-/** Replaces memory of the segment by fresh zeros; the kernel keeps the old pages for as long as it sends them. */
+/**
+ * Replaces memory of the segment by fresh zeros. The kernel keeps the old pages for as long as it
+ * sends them.
+ */
 export type Renew = (offset: number, length: number) => void;
 
 export class Pages {

@@ -52,8 +52,8 @@ export class SecondChance {
   }
 
   /**
-   * Removes a newcomer of class `c` that has expired or has not been used, if there are many. False:
-   * it has removed none.
+   * Removes a newcomer of class `c` that has expired or has not been used, if there are many.
+   * False: it has removed none.
    */
   #removeNewcomer(c: number, now: number): boolean {
     for (let i = 0; i < mostSpared && this.#newcomers.areMany(c); i++) {

@@ -4,7 +4,7 @@ import { randomInt } from 'node:crypto';
 
 import { ShmSegment } from 'freebsd-rss';
 
-import type { Geometry } from './layout.js';
+import { type Geometry, Head } from './layout.js';
 import { workerOf } from './lock.js';
 import { Shard } from './shard.js';
 
@@ -168,6 +168,12 @@ export class Store {
     this.geometry = first.memory.geometry;
     this.seed = first.seed;
     this.#bytesPerShard = first.memory.words.buffer.byteLength;
+  }
+
+  /** Bytes of the items' pages, about: as if all shards had as many as the first. */
+  get used(): number {
+    const { words, geometry } = this.shards[0]!.memory;
+    return words[Head.TakenPages]! * geometry.pageSize * this.shards.length;
   }
 
   /** Gives back what the worker before this one held when it died. */

@@ -62,7 +62,8 @@ void KeepPagesSmall(void*, size_t) {}
 void PreferLargePages(void*, size_t) {}
 
 bool HasTransparentLargePages() {
-  for (const char* name : {"vm.pmap.pg_ps_enabled", "vm.pmap.superpages_enabled"}) {  // amd64, arm64
+  for (const char* name :
+       {"vm.pmap.pg_ps_enabled", "vm.pmap.superpages_enabled"}) {  // amd64, arm64
     int enabled = 0;
     size_t size = sizeof enabled;
     if (sysctlbyname(name, &enabled, &size, nullptr, 0) == 0) return enabled != 0;

@@ -106,8 +106,8 @@ Result<std::shared_ptr<Segment>> Segment::Create(const SegmentOptions& asked) {
     if (!fd.value) return LastError("shm_open");
   }
   if (!fd.ok()) return fd.failure;
-  auto segment = Map(std::move(fd.value), options,
-                     transparent ? LargePages::kTransparent : LargePages::kNone);
+  auto segment =
+      Map(std::move(fd.value), options, transparent ? LargePages::kTransparent : LargePages::kNone);
   if (!segment.ok() && !options.name.empty()) shm_unlink(options.name.c_str());
   return segment;
 }
