@@ -126,7 +126,7 @@ export class StreamClients implements Sink {
     this.#input ??= new Memory(batch.bytes);
     this.#answers.rewind(this.#out.reserve(this.#out.bytes.length));
     this.#environment.clock.follow();
-    let ahead = this.#lookahead.pays ? 0 : Infinity;
+    let ahead = this.#lookahead.pays ? 0 : batch.count;
     for (let i = 0; i < batch.count; i++) {
       if (i === ahead) ahead = this.#lookAhead(batch, i);
       this.#serve(batch, i);
