@@ -384,9 +384,9 @@ export interface Native {
   canRenew: boolean;
   createSegment(options: NativeSegmentOptions): NativeSegment | Failure;
   openNamedSegment(options: NativeSegmentOptions): NativeSegment | Failure;
-  /** `buffer`: the one that this thread has of it already. */
-  openSegment(id: number, buffer: ArrayBuffer | undefined): NativeSegment | Failure;
-  adoptSegment(fd: number, maxSize: number): NativeSegment | Failure;
+  /** `buffer`: the one that this thread has of it already. `lock`: locks its memory. */
+  openSegment(id: number, buffer: ArrayBuffer | undefined, lock: boolean): NativeSegment | Failure;
+  adoptSegment(fd: number, maxSize: number, largePages: boolean): NativeSegment | Failure;
   /** The descriptor still belongs to the segment. */
   segmentDescriptor(id: number): number | Failure;
   unlinkSegment(name: string): Failure | undefined;

@@ -73,6 +73,8 @@ const { credentials: credentialsFile, pidFile } = options;
 const noSuchUser = 67; // EX_NOUSER of sysexits(3)
 const user = orFail(() => options.user && findUser(options.user), noSuchUser);
 const before = predecessor();
+// Instead of Node's own listener, which writes a second line.
+process.removeAllListeners('warning').on('warning', ({ message }) => log.warning(message));
 log.info(`process ${process.pid} starts${before === undefined ? '' : ', for an upgrade'}`);
 const shared = orFail(() => new SharedMemory(options, before, log));
 watch(shared.state.fields);

@@ -22,6 +22,9 @@ export interface Options {
   itemSize: number;
   evict: boolean;
   trackSizes: boolean;
+  /** Keep the store in memory: mlock(2). */
+  lockMemory: boolean;
+  largePages: boolean;
   credentials: string | undefined;
   shutdownCommand: boolean;
   flushCommand: boolean;
@@ -62,6 +65,9 @@ export const usage = `A memcached-style server on RSS-aware workers.
   -m, --memory-limit=NUM     item memory in megabytes (default 64)
   -I, --max-item-size=SIZE   largest item, with k or m (default 1m,
                              or a quarter of -m; at most 128m)
+  -k, --lock-memory          lock the items' memory, so that it is never swapped
+                             out
+  -L, --enable-largepages    large pages for the items, if there are enough
   -M, --disable-evictions    refuse new items when the memory is full
   -Y, --auth-file=FILE       users and passwords, "user:password" a line; read
                              again on SIGHUP
@@ -179,6 +185,8 @@ function parse(args: string[]) {
         'max-reqs-per-event': { type: 'string', short: 'R', default: '20' },
         'memory-limit': { type: 'string', short: 'm', default: '64' },
         'max-item-size': { type: 'string', short: 'I' },
+        'lock-memory': { type: 'boolean', short: 'k', default: false },
+        'enable-largepages': { type: 'boolean', short: 'L', default: false },
         'disable-evictions': { type: 'boolean', short: 'M', default: false },
         'auth-file': { type: 'string', short: 'Y' },
         'enable-shutdown': { type: 'boolean', short: 'A', default: false },
@@ -225,6 +233,8 @@ export function parseOptions(args: string[], version: string): Options | string 
     megabytes,
     itemSize: itemSize === undefined ? Math.min(2 ** 20, mostItem) : size(itemSize),
     evict: !values['disable-evictions'],
+    lockMemory: values['lock-memory'],
+    largePages: values['enable-largepages'],
     credentials: values['auth-file'],
     shutdownCommand: values['enable-shutdown'],
     flushCommand: !values['disable-flush-all'],

@@ -38,9 +38,9 @@ export class Predecessor {
       unwrap(native.adoptDescriptor(firstDescriptor + i)),
     );
     this.segments = new Map(
-      Object.entries(message.segments).map(([name, { fd, maxSize }]) => [
+      Object.entries(message.segments).map(([name, { fd, maxSize, largePages }]) => [
         name,
-        ShmSegment.adopt(firstDescriptor + fd, maxSize),
+        ShmSegment.adopt(firstDescriptor + fd, maxSize, largePages),
       ]),
     );
     this.ended = new Promise((resolve) => {

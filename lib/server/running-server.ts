@@ -323,12 +323,7 @@ export class RunningServer {
     this.move(movesBetween(owners, bucketOwners(wanted)), []);
     const known = [...before, ...placements.map(({ cpu }) => cpu)];
     const fresh = new Set(bucketMap.filter((cpu) => !known.includes(cpu)));
-    if (fresh.size > 0)
-      this.#warn(
-        `${config.card!.interfaces.join(', ')}: packets now reach CPU ` +
-          `${affinity.format([...fresh])}, which has no worker; restart the server to use it`,
-        'RSS_CARD_CHANGED',
-      );
+    if (fresh.size > 0) this.#warnings.newCpus(config.card!.interfaces, [...fresh]);
     return true;
   }
 

@@ -27,6 +27,6 @@ export interface UpgradeState {
 /** The whole content of the variable. */
 export interface UpgradeMessage extends UpgradeState {
   format: number;
-  segments: Record<string, { fd: number; maxSize: number }>;
+  segments: Record<string, { fd: number; maxSize: number; largePages: boolean }>;
   data: unknown;
 }

@@ -113,7 +113,9 @@ async function startSuccessor(
   const descriptors = [...sockets];
   const described = Object.entries(segments).map(([name, segment]) => {
     descriptors.push(unwrap(native.segmentDescriptor(segment.id)));
-    return [name, { fd: descriptors.length - 1, maxSize: segment.maxSize }] as const;
+    const { maxSize, granted } = segment;
+    const { largePages } = granted;
+    return [name, { fd: descriptors.length - 1, maxSize, largePages }] as const;
   });
   const message = {
     format: upgradeFormat,

@@ -72,6 +72,13 @@ export class Warnings {
     this.warn(`worker ${workerIndex} has moved to CPU ${cpu}: ${reason}`, 'RSS_CPU_LOST');
   }
 
+  newCpus(interfaces: string[], cpus: number[]): void {
+    const message =
+      `${interfaces.join(', ')}: packets now reach CPU ${affinity.format(cpus)}, which has no ` +
+      'worker; restart the server to use it';
+    this.warn(message, 'RSS_CARD_CHANGED');
+  }
+
   /** A death that was asked for is no reason for a warning. */
   workerExit(worker: WorkerInfo, exit: ThreadExit): void {
     const { reason, code, error } = exit;

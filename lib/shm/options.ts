@@ -28,8 +28,10 @@ export interface SegmentOptions {
    */
   lock?: boolean;
   /**
-   * Use pages of 2 MiB, if there are any; not with a `name`. On Linux these are of hugetlbfs, which
-   * sendfile(2) cannot read, so sends are copies. On FreeBSD 13 and later: shm_create_largepage(3).
+   * Use pages of 2 MiB, if there are enough; not with a `name`: hugetlbfs of Linux, or
+   * shm_create_largepage(3) of FreeBSD 13 and later. Without them, transparent ones, where the
+   * system has them: on Linux, if transparent_hugepage/shmem_enabled allows. On Linux, sends from
+   * large pages are copies.
    * @defaultValue false
    */
   largePages?: boolean;

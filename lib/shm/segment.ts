@@ -73,19 +73,24 @@ export class ShmSegment {
     return new ShmSegment(segment, entry);
   }
 
-  static #made(segment: NativeSegment, wanted: { lock: boolean; largePages: boolean }): ShmSegment {
+  static #warn(segment: NativeSegment, wanted: { lock: boolean; largePages: boolean }): void {
     if (wanted.lock)
       warnOnce(
         'LOCK',
         segment.locked,
-        'a segment could not be locked (RLIMIT_MEMLOCK, max_user_wired)',
+        `a segment of ${segment.buffer.byteLength} bytes could not be locked: ` +
+          'RLIMIT_MEMLOCK (ulimit -l), or vm.max_user_wired of FreeBSD, is too low',
       );
     if (wanted.largePages)
       warnOnce(
         'LARGE_PAGES',
         segment.largePages,
-        'there are no large pages, or not enough of them',
+        `there are not enough large pages for a segment of ${segment.buffer.byteLength} bytes`,
       );
+  }
+
+  static #made(segment: NativeSegment, wanted: { lock: boolean; largePages: boolean }): ShmSegment {
+    ShmSegment.#warn(segment, wanted);
     return ShmSegment.#first(segment);
   }
 
@@ -110,7 +115,8 @@ export class ShmSegment {
   /**
    * Maps a segment of this process by its id, or of any process by its name. ENOENT when its last
    * user has closed it, or when the name does not exist. Each open by name makes a mapping, and a
-   * segment with an id, of its own. If another process shrinks the object, access raises SIGBUS.
+   * segment with an id, of its own. With `lock`, the memory is locked from then on. If another
+   * process shrinks the object, access raises SIGBUS.
    */
   static open(idOrName: number | string, options: OpenOptions = {}): ShmSegment {
     const { maxSize = 1, lock } = checkTable('ShmSegment.open()', openTable, options);
@@ -121,16 +127,16 @@ export class ShmSegment {
     }
     const id = checkInteger('id', idOrName, 1, 0xffffffff);
     const known = opened.get(id);
-    const segment = unwrap(native.openSegment(id, known?.buffer));
+    const segment = unwrap(native.openSegment(id, known?.buffer, lock));
+    ShmSegment.#warn(segment, { lock, largePages: false });
     if (known === undefined) return ShmSegment.#first(segment);
     known.users++;
     return new ShmSegment(segment, known);
   }
 
   /** @internal A segment whose descriptor this process has inherited. */
-  static adopt(fd: number, maxSize: number): ShmSegment {
-    const wanted = { lock: false, largePages: false };
-    return ShmSegment.#made(unwrap(native.adoptSegment(fd, maxSize), { fd }), wanted);
+  static adopt(fd: number, maxSize: number, largePages: boolean): ShmSegment {
+    return ShmSegment.#first(unwrap(native.adoptSegment(fd, maxSize, largePages), { fd }));
   }
 
   /** Removes a name. Threads that have the segment open keep it. ENOENT without such a name. */
@@ -172,7 +178,7 @@ export class ShmSegment {
     const before = entry.buffer;
     if (size <= before.byteLength) return;
     native.detachBuffer(before);
-    entry.buffer = unwrap(native.openSegment(this.id, undefined)).buffer;
+    entry.buffer = unwrap(native.openSegment(this.id, undefined, false)).buffer;
   }
 
   /**

@@ -54,7 +54,7 @@ SegmentOptions OptionsFromJs(Napi::Object object) {
   return options;
 }
 
-// createSegment(options), openNamedSegment(options), openSegment(id, buffer?)
+// createSegment(options), openNamedSegment(options), openSegment(id, buffer?, lock)
 Napi::Value Create(const Napi::CallbackInfo& info) {
   return ToJs(info.Env(), Segment::Create(OptionsFromJs(info[0].As<Napi::Object>())));
 }
@@ -64,13 +64,15 @@ Napi::Value OpenNamed(const Napi::CallbackInfo& info) {
 Napi::Value Open(const Napi::CallbackInfo& info) {
   auto segment = SegmentFromJs(info[0]);
   if (!segment.ok()) return ToJs(info.Env(), segment.failure);
+  if (BoolFromJs(info[2])) (*segment)->Lock();
   return Describe(info.Env(), *segment, info[1]);
 }
 
-// adoptSegment(fd, maxSize): takes the descriptor, even if it fails
+// adoptSegment(fd, maxSize, largePages): takes the descriptor, even if it fails
 Napi::Value AdoptSegment(const Napi::CallbackInfo& info) {
   SegmentOptions options;
   options.max_size = static_cast<size_t>(NumberFromJs(info[1]));
+  options.large_pages = BoolFromJs(info[2]);
   auto fd = AdoptDescriptor(IntFromJs(info[0]));
   if (!fd.ok()) return ToJs(info.Env(), fd.failure);
   return ToJs(info.Env(), Segment::Adopt(std::move(*fd), options));

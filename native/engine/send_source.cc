@@ -6,6 +6,7 @@ namespace rss {
 
 ssize_t SendSource::Send(int socket, iovec* parts, int count, uint64_t offset, size_t length,
                          bool share, bool* shared) {
+  if (segment != nullptr && segment->large_pages() && CanRenewPages()) share = false;
   if (segment == nullptr || (share && !refused_)) {
     ssize_t sent = SendFile(socket, parts, count, Range(offset, length));
     *shared = sent > 0;

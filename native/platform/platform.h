@@ -254,6 +254,10 @@ uint8_t* ReserveAddresses(size_t size);
 // Makes the kernel use ordinary pages for a mapping. Part of a larger page cannot be renewed while
 // it is being sent: Linux zeroes it in place.
 void KeepPagesSmall(void* at, size_t length);
+// Asks the kernel to back a mapping of ordinary shared memory by large pages as far as it can.
+void PreferLargePages(void* at, size_t length);
+// Whether the system does so: transparent huge pages of Linux, superpages of FreeBSD.
+bool HasTransparentLargePages();
 // Replaces whole pages of an object by fresh zeros. Old pages that are being sent stay as they are.
 // ENOTSUP on FreeBSD: an object keeps pages that are being sent, and maps them again
 // (vm_object_page_remove()).

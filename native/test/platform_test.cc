@@ -240,7 +240,9 @@ void TestSharedMemory() {
   Check(renewed.ok() == CanRenewPages() && data[1 << 20] == (CanRenewPages() ? 0 : 7),
         "pages are renewed, or it is said that they cannot be", Describe(renewed.failure));
   KeepPagesSmall(data, 1 << 20);
-  Check(words[0] == 1, "asking for small pages changes nothing");
+  PreferLargePages(data, 1 << 20);
+  Check(words[0] == 1, "asking for small or large pages changes nothing");
+  printf("        transparent large pages: %s\n", HasTransparentLargePages() ? "yes" : "no");
   segment.reset();
   created.value.reset();
   Check(Segment::Find(id) == nullptr, "the mapping ends with its last user");
@@ -255,6 +257,9 @@ void TestSharedMemory() {
   if (CheckOk(created, "a segment of large pages, if there are any")) {
     printf("        large pages: %s\n", created.value->large_pages() ? "yes" : "no");
     created.value->data()[options.size - 1] = 1;
+    bool locked = created.value->Lock();
+    Check(locked == created.value->locked() && created.value->data()[options.size - 1] == 1,
+          "it is locked, unless the system refuses");
   }
   created.value.reset();
 

@@ -56,6 +56,8 @@ const present: Record<string, () => boolean> = {
   // procfs(5), and no sanitizer, which keeps freed memory.
   'resident-memory': () =>
     existsSync('/proc/self/status') && process.env['ASAN_OPTIONS'] === undefined,
+  // setpriv(1) of util-linux takes a capability from a program that root starts.
+  setpriv: () => process.geteuid?.() === 0 && spawnSync('setpriv', ['--version']).status === 0,
   // script(1) of util-linux gives a program a terminal.
   terminal: () => linux && spawnSync('script', ['--version']).status === 0,
   root: () => process.geteuid?.() === 0,

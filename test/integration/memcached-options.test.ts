@@ -1,6 +1,6 @@
 // What the example's options promise, and its statistics.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
   existsSync,
@@ -146,6 +146,46 @@ describe('the example’s option', () => {
       assert.ok(answer.equals(Buffer.concat([head, value, Buffer.from('end\r\nEND\r\n')])));
     });
   });
+
+  it('-k locks the store, and -L backs it by large pages, or says what is refused', async () => {
+    await serving(['-k', '-L', '-m', '16'], async (server) => {
+      const status = `/proc/${server.child.pid}/status`;
+      if (existsSync(status)) {
+        const kilobytes = Number(/^VmLck:\s+(\d+) kB$/m.exec(readFileSync(status, 'utf8'))![1]);
+        const refused = server.output().includes('could not be locked');
+        assert.equal(kilobytes >= 16 * 1024, !refused, `${kilobytes} kB locked`);
+      }
+      const client = new RawClient(server.port);
+      const value = 'v'.repeat(200_000);
+      assert.equal(await client.ask(`set large 0 0 200000\r\n${value}\r\n`), 'STORED\r\n');
+      assert.equal(
+        await client.ask('get large\r\n', 'END\r\n'),
+        `VALUE large 0 200000\r\n${value}\r\nEND\r\n`,
+      );
+      assert.match(await client.ask('cache_memlimit 32\r\n'), /^MEMLIMIT_ADJUST_FAILED out of/);
+      assert.equal(await client.ask('cache_memlimit 8\r\n'), 'OK\r\n');
+      client.close();
+    });
+  });
+
+  it(
+    '-k serves where the limit of locked memory is too low, after one line of warning',
+    { skip: skipWithout('setpriv') },
+    async () => {
+      const limited = 'ulimit -l 64 && exec setpriv --bounding-set=-ipc_lock "$0" "$@"';
+      const args = ['-c', limited, process.execPath, main, '-p-1', '-k', '-o', 'syslog'];
+      const child = spawn('sh', args, { stdio: ['ignore', 'inherit', 'pipe'] });
+      let output = '';
+      child.stderr.on('data', (chunk: Buffer) => {
+        output += chunk.toString();
+        if (output.includes(' serves with ')) child.kill();
+      });
+      await once(child, 'close');
+      const warnings = output.split('\n').filter((line) => !line.startsWith('info: '));
+      assert.equal(warnings.length, 2, output);
+      assert.match(warnings[0]!, /^warning: shared memory: .*could not be locked: RLIMIT_MEMLOCK/);
+    },
+  );
 
   it('-l takes all addresses of both families', { skip: skipWithout('ipv6') }, async () => {
     await serving(['-l', '0.0.0.0,::'], async (server) => {

@@ -39,6 +39,8 @@ describe('workers that die while they write', () => {
       itemSize: 2 ** 20,
       evict: true,
       trackSizes: true,
+      lockMemory: false,
+      largePages: false,
     });
     const store = new Store(memory.handle, lockToken(9, 0));
     const { shards } = store;

@@ -3,6 +3,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { Memory } from '../../examples/memcached/store/memory.js';
+import { ItemView } from '../../examples/memcached/store/item-view.js';
+import { Shard } from '../../examples/memcached/store/shard.js';
+import { Lookahead } from '../../examples/memcached/protocol/lookahead.js';
 import { Output } from '../../examples/memcached/protocol/output.js';
 import { Protocol } from '../../examples/memcached/protocol/protocol.js';
 import { Session } from '../../examples/memcached/protocol/session.js';
@@ -157,6 +160,101 @@ describe('stats cachedump', () => {
   });
 });
 
+describe('listing the store', () => {
+  /** The largest number of chunks that are looked at while the shard's lock is held. */
+  let most = 0;
+
+  /** Serves a line until it is answered, turn by turn, and counts the chunks. */
+  function ask(line: string): string {
+    const [shard] = store.shards as [Shard];
+    const { view } = shard;
+    let looked = 0;
+    most = 0;
+    shard.lock = () => {
+      looked = 0;
+      Shard.prototype.lock.call(shard);
+    };
+    shard.unlock = () => {
+      most = Math.max(most, looked);
+      Shard.prototype.unlock.call(shard);
+    };
+    view.isItem = (item) => {
+      looked++;
+      return ItemView.prototype.isItem.call(view, item);
+    };
+    const request = new Memory(Buffer.from(line));
+    const session = new Session();
+    protocol.slot = 0;
+    while (protocol.execute(request, 0, line.length, session) === 0);
+    protocol.slot = -1;
+    for (const name of ['lock', 'unlock'] as const) Reflect.deleteProperty(shard, name);
+    Reflect.deleteProperty(view, 'isItem');
+    return taken(out).toString('latin1');
+  }
+
+  const items = 5000;
+  const fill = () => {
+    assert.equal(store.shards.length, 1);
+    const sets = Array.from({ length: items }, (_, i) => `set k${i} 0 0 1 noreply\r\nx\r\n`);
+    assert.equal(feed([Buffer.from(sets.join(''))]), '');
+  };
+
+  for (const [line, pattern] of [
+    ['stats cachedump 1 0\r\n', /^ITEM /gm],
+    ['lru_crawler metadump all\r\n', /^key=/gm],
+    ['lru_crawler mgdump all\r\n', /^mg k/gm],
+  ] as const)
+    it(`${line.trim()} holds the lock for no more than 256 items`, () => {
+      fill();
+      assert.equal([...ask(line).matchAll(pattern)].length, items);
+      assert.ok(most > 0 && most <= 256, `${most} at once`);
+    });
+
+  for (const kind of ['slabs', 'items', 'sizes'])
+    it(`stats ${kind} looks at one item of a class at most`, () => {
+      fill();
+      assert.match(ask(`stats ${kind}\r\n`), /^STAT /);
+      assert.ok(most <= 1, `${most} at once`);
+    });
+});
+
+describe('Lookahead', () => {
+  const lookahead = new Lookahead(store);
+
+  it('reads no byte behind the input, wherever that ends', () => {
+    feed([Buffer.from('set a 0 0 1\r\nx\r\nset b 0 0 1\r\ny\r\n')]);
+    const text = 'get a\r\nget b a none\r\nget b\r\nset a 0 0 1\r\nx\r\n';
+    for (let length = 0; length <= text.length; length++) {
+      const bytes = Buffer.allocUnsafeSlow(length);
+      bytes.write(text);
+      lookahead.addLines(new Memory(bytes), 0, length);
+      lookahead.finish();
+    }
+  });
+
+  it('adds 32 keys at most, and says where the next keys of a line begin', () => {
+    const line = `get ${'k '.repeat(40)}k\r\n`;
+    const input = new Memory(Buffer.from(line));
+    assert.equal(lookahead.keys(input, 4, line.length), 4 + 2 * 32);
+    assert.equal(lookahead.keys(input, 4 + 2 * 32, line.length), line.length - 1);
+    const lines = Buffer.from('get k\r\n'.repeat(40));
+    lookahead.addLines(new Memory(lines), 0, lines.length);
+    assert.ok(lookahead.full);
+    lookahead.finish();
+    assert.ok(!lookahead.full);
+  });
+
+  it('answers long lines of present and missing keys in their order', () => {
+    const keys = Array.from({ length: 200 }, (_, i) => `k${i}`);
+    const stored = keys.filter((_, i) => i % 3 !== 0);
+    const sets = stored.map((key) => `set ${key} 0 0 1 noreply\r\nx\r\n`).join('');
+    assert.equal(
+      feed([Buffer.from(`${sets}get ${keys.join(' ')}\r\n`)]),
+      `${stored.map((key) => `VALUE ${key} 0 1\r\nx\r\n`).join('')}END\r\n`,
+    );
+  });
+});
+
 describe('input in pieces', () => {
   const whole = feed([script]);
 
@@ -260,6 +358,8 @@ describe('the command line', () => {
       itemSize: 2 ** 20,
       evict: true,
       trackSizes: false,
+      lockMemory: false,
+      largePages: false,
       credentials: undefined,
       shutdownCommand: false,
       flushCommand: true,
@@ -276,7 +376,7 @@ describe('the command line', () => {
       verbose: 0,
     });
     const network = ['-p', '1', '-U', '2', '-l', '::1,127.0.0.2', '-l', '0.0.0.0', '-b', '9'];
-    const limits = ['-t', '3', '-c', '7', '-R', '5', '-m', '100', '-I', '64k', '-M'];
+    const limits = ['-t', '3', '-c', '7', '-R', '5', '-m', '100', '-I', '64k', '-M', '-k', '-L'];
     const commands = ['-A', '-F', '-D', '/', '-B', 'ascii', '-P', '/run/pid', '-vv'];
     const list =
       'idle_timeout=9,maxconns_fast,track_sizes,debugtime,loop_delay,steering=single,admin=/run/a,syslog';
@@ -294,6 +394,8 @@ describe('the command line', () => {
       megabytes: 100,
       itemSize: 65536,
       evict: false,
+      lockMemory: true,
+      largePages: true,
       trackSizes: true,
       shutdownCommand: true,
       flushCommand: false,

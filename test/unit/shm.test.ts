@@ -85,6 +85,14 @@ describe('ShmSegment', () => {
     assert.equal(new Uint8Array(segment.buffer)[100], 1);
   });
 
+  it('is locked later by open() with `lock`', () => {
+    using segment = ShmSegment.create({ size: 2 ** 16 });
+    assert.equal(segment.granted.locked, false);
+    using locked = ShmSegment.open(segment.id, { lock: true });
+    using other = ShmSegment.open(segment.id);
+    assert.equal(other.granted.locked, locked.granted.locked);
+  });
+
   it('warns once about what was not granted', { skip: skipWithout('root') }, () => {
     const script = `
       import { ShmSegment } from 'freebsd-rss';

@@ -10,6 +10,7 @@ import { commandName } from './command-name.js';
 import { Context, type Environment } from './context.js';
 import { dumpItems } from './item-dump.js';
 import { Items } from './items.js';
+import { getWord } from './lookahead.js';
 import { Meta } from './meta.js';
 import type { Output } from './output.js';
 import * as reply from './replies.js';
@@ -20,7 +21,6 @@ import { Storage } from './storage.js';
 import { protocolVersion } from './version.js';
 import { Mode, Writer } from './writer.js';
 
-const getWord = wordOf('get ');
 const setWord = wordOf('set ');
 const newline = 10;
 const carriageReturn = 13;

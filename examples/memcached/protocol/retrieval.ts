@@ -3,6 +3,7 @@ import { prefixGet, prefixHit } from '../shared/prefixes.js';
 import { type Memory, wordOf } from '../store/memory.js';
 import type { Shard } from '../store/shard.js';
 import { type Context, longestKey } from './context.js';
+import { Lookahead } from './lookahead.js';
 import * as reply from './replies.js';
 import { restOfLine } from './session.js';
 
@@ -31,11 +32,13 @@ function hasLongKey(bytes: Buffer, at: number, stop: number): boolean {
 
 export class Retrieval {
   readonly #context: Context;
+  readonly #lookahead: Lookahead;
   /** Whether the last key was a hit. */
   #found = false;
 
   constructor(context: Context) {
     this.#context = context;
+    this.#lookahead = new Lookahead(context.store);
   }
 
   /** A line of get or gets. Returns the bytes taken. */
@@ -85,6 +88,7 @@ export class Retrieval {
     const { key, out } = this.#context;
     const { view } = input;
     const { begin, taken, end: written } = out;
+    let ahead = 0;
     for (let at = start + 4; ;) {
       const stop = key.scan(input, at, end);
       const after = view.getUint8(stop);
@@ -104,6 +108,8 @@ export class Retrieval {
       }
       at = stop + 1;
       if (out.answered >= enoughOutput) return this.#pause(at - start, false, -1);
+      if (at >= ahead)
+        ahead = this.#lookahead.pays ? this.#lookahead.keys(input, at, end) : end;
     }
   }
 

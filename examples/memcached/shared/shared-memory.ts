@@ -69,6 +69,7 @@ export class SharedMemory {
       };
       void predecessor.ended.then(() => this.#releaseRecords(data.firstRecord));
     }
+    if (options.lockMemory) this.store.lockMemory();
   }
 
   /** Resets the shards that a dead worker left locked; returns their number. */

@@ -5,6 +5,9 @@ import { equal, type Memory } from './memory.js';
 import type { Pages } from './pages.js';
 import type { ShardMemory } from './shard-memory.js';
 
+/** In words. */
+const cacheLine = 16;
+
 export class HashIndex {
   readonly #content: Memory;
   readonly #words: Int32Array;
@@ -12,6 +15,8 @@ export class HashIndex {
   readonly #bucketsPerPage: number;
   readonly #shift: number;
   readonly #directory: number;
+  /** Items in front of this word can be read without looking at their length. */
+  readonly #touchable: number;
 
   constructor(memory: ShardMemory, pages: Pages) {
     const g = memory.geometry;
@@ -21,6 +26,7 @@ export class HashIndex {
     this.#bucketsPerPage = g.pageSize / 4;
     this.#shift = Math.log2(this.#bucketsPerPage);
     this.#directory = g.directory;
+    this.#touchable = memory.words.length - 2 * cacheLine;
   }
 
   /** Number of buckets. */
@@ -51,6 +57,21 @@ export class HashIndex {
       item = words[w + Item.Next]!;
     }
     return 0;
+  }
+
+  /** The first item of the hash's chain; 0 if there is none. */
+  first(hash: number): number {
+    return this.#words[this.#head(hash)]!;
+  }
+
+  /** Reads the first two cache lines of an item, or of the next one if its hash is another. */
+  touch(item: number, hash: number): number {
+    const words = this.#words;
+    const w = item >>> 2;
+    if (item === 0 || w >= this.#touchable) return 0;
+    if (words[w + Item.Hash] === hash) return words[w + cacheLine]!;
+    const next = words[w + Item.Next]! >>> 2;
+    return next < this.#touchable ? words[next + Item.Hash]! ^ words[next + cacheLine]! : 0;
   }
 
   insert(item: number): void {

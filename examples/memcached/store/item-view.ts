@@ -7,8 +7,9 @@ import {
   stateBinaryKey,
   stateFetched,
   stateItem,
-  stateReferenced,
+  stateNewcomer,
   stateStale,
+  stateUsed,
   stateWon,
 } from './layout.js';
 
@@ -45,6 +46,10 @@ export class ItemView {
   /** First page of a value in pages of its own, + 1. 0: the whole value stands in the text. */
   firstPage(item: number): number {
     return this.words[(item >> 2) + Item.Pages]!;
+  }
+
+  hash(item: number): number {
+    return this.words[(item >> 2) + Item.Hash]!;
   }
 
   // --- Content ----------------------------------------------------------------------------------
@@ -101,18 +106,33 @@ export class ItemView {
     const words = this.words;
     const w = item >> 2;
     const state = words[w + Item.State]!;
-    const used = state | (fetched ? stateReferenced | stateFetched : stateReferenced);
+    const used = state | (fetched ? stateUsed | stateFetched : stateUsed);
     // The memory is not written where nothing changes: other CPUs keep it in their caches.
     if (used !== state) words[w + Item.State] = used;
     if (words[w + Item.Accessed] !== now) words[w + Item.Accessed] = now;
   }
 
-  isReferenced(item: number): boolean {
-    return this.#has(item, stateReferenced);
+  /** Whether it was used as a newcomer, or since the clock's hand passed last. */
+  isUsed(item: number): boolean {
+    return this.#has(item, stateUsed);
   }
 
-  clearReferenced(item: number): void {
-    this.words[(item >> 2) + Item.State]! &= ~stateReferenced;
+  clearUsed(item: number): void {
+    this.words[(item >> 2) + Item.State]! &= ~stateUsed;
+  }
+
+  isNewcomer(item: number): boolean {
+    const mask = stateItem | stateNewcomer;
+    return (this.words[(item >> 2) + Item.State]! & mask) === mask;
+  }
+
+  markNewcomer(item: number): void {
+    this.words[(item >> 2) + Item.State]! |= stateNewcomer;
+  }
+
+  /** The item is no newcomer any longer, and counts as unused from here on. */
+  settle(item: number): void {
+    this.words[(item >> 2) + Item.State]! &= ~(stateNewcomer | stateUsed);
   }
 
   /** Whether a client has read it. */

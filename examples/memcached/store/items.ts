@@ -4,10 +4,20 @@ import type { HashIndex } from './hash-index.js';
 import type { Holdings } from './holdings.js';
 import { type ItemText, suffixLength } from './item-text.js';
 import type { ItemView } from './item-view.js';
-import { Head, headShift, Item, itemHeader, stateItem, Statistic } from './layout.js';
+import {
+  Head,
+  headShift,
+  Item,
+  itemHeader,
+  stateItem,
+  stateNewcomer,
+  stateUsed,
+  Statistic,
+} from './layout.js';
 import type { LiveItems } from './live-items.js';
 import { copy, type Memory } from './memory.js';
 import type { NewItem } from './new-item.js';
+import type { Newcomers } from './newcomers.js';
 import type { Pages } from './pages.js';
 import type { Parts } from './parts.js';
 import type { ValuePages } from './value-pages.js';
@@ -28,6 +38,7 @@ export class Items {
   readonly #holdings: Holdings;
   readonly #live: LiveItems;
   readonly #eviction: Eviction;
+  readonly #newcomers: Newcomers;
   readonly #text: ItemText;
   readonly #worker: number;
   readonly #casStep: number;
@@ -45,6 +56,7 @@ export class Items {
     this.#holdings = parts.holdings;
     this.#live = parts.live;
     this.#eviction = parts.eviction;
+    this.#newcomers = parts.newcomers;
     this.#text = parts.text;
     this.#worker = worker;
     this.#casStep = casStep;
@@ -67,7 +79,7 @@ export class Items {
     words[w + Item.Hash] = key.hash;
     words[w + Item.Pages] = from.pages === 0 ? 0 : this.#holdings.adopt(this.#worker, item);
     copy(key.input, key.at, this.#content, item + itemHeader, key.length);
-    this.#describe(item, key.length, suffix, from, now);
+    this.#describe(item, key.length, suffix, from, stateItem, now);
     return item;
   }
 
@@ -94,24 +106,38 @@ export class Items {
     const c = this.#pages.classOf(item);
     if (size > this.#pageSize || this.#pages.classFor(size) !== c) return false;
     this.#live.resize(c, this.#live.footprint(item), size);
-    this.#describe(item, keyLength, suffix, from, now);
+    const kept = this.#words[(item >> 2) + Item.State]! & (stateItem | stateNewcomer | stateUsed);
+    this.#describe(item, keyLength, suffix, from, kept, now);
     this.renew(item);
     return true;
   }
 
-  #describe(item: number, keyLength: number, suffix: number, from: NewItem, now: number): void {
+  /** `state`: the bits of Item.State besides the lengths. */
+  #describe(
+    item: number,
+    keyLength: number,
+    suffix: number,
+    from: NewItem,
+    state: number,
+    now: number,
+  ): void {
     const words = this.#words;
     const w = item >> 2;
     words[w + Item.Length] = from.length;
     words[w + Item.Expires] = from.expires;
     words[w + Item.Flags] = from.flags;
-    words[w + Item.State] = stateItem | keyLength | ((keyLength + suffix) << headShift);
+    words[w + Item.State] = state | keyLength | ((keyLength + suffix) << headShift);
     words[w + Item.Accessed] = now;
     this.#text.writeSuffix(item, keyLength, from.flags, from.length);
   }
 
-  /** Puts an allocated item into the index, with a new CAS number. */
+  /** Puts an allocated item into the index, with a new CAS number. No item has its key. */
   link(item: number, now: number): void {
+    if (this.#view.firstPage(item) === 0) this.#newcomers.add(this.#pages.classOf(item), item);
+    this.#insert(item, now);
+  }
+
+  #insert(item: number, now: number): void {
     this.renew(item);
     this.#live.insert(item);
     if (this.#index.isCrowded) this.#growIndex(item, now);
@@ -128,8 +154,10 @@ export class Items {
   /** Puts an allocated item in the place of the item that has its key now, if there is one. */
   replace(item: number, from: NewItem, now: number): void {
     const old = this.#index.find(from.key);
-    if (old !== 0) this.remove(old);
-    this.link(item, now);
+    if (old === 0) return this.link(item, now);
+    this.remove(old);
+    this.#insert(item, now);
+    return undefined;
   }
 
   /** Gives an item a new CAS number. */

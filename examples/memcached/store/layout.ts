@@ -2,6 +2,10 @@
 // and per page, then the pages. Items are named by their byte offset in the shard, a multiple of 8;
 // 0 means no item.
 //
+// Segments begin at multiples of 2 MiB, so words at the same offset of each would share the few
+// places that a CPU's cache has for such addresses. Every shard therefore begins in another cache
+// line of its segment. Its pages still begin at whole pages of the segment.
+//
 // The text of an item follows its words, in the form in which a get answers it after "VALUE ":
 // <key> <flags> <length>\r\n<value>\r\n
 // A value too large for a page lies in pages of its own as far as it fills them. The rest of it
@@ -69,7 +73,9 @@ export const enum Class {
   HandPage = 3, // the clock's hand, in the circle of all pages of the class
   HandChunk = 4, // and the chunk in that page
   Pressure = 5, // chunks evicted, halved now and then
-  Words = 6,
+  Newcomers = 6, // length of their queue
+  OldestNewcomer = 7, // its place in the queue
+  Words = 8,
 }
 
 /** Words of a page that is cut into chunks. */
@@ -122,12 +128,13 @@ export const itemHeader = Item.Words * 4;
  */
 export const keyLengthMask = 0xff;
 export const stateItem = 1 << 8;
-export const stateReferenced = 1 << 9; // used since the clock's hand passed last
-export const stateFetched = 1 << 10;
-export const stateStale = 1 << 11; // of the meta commands
-export const stateWon = 1 << 12; // one client has been asked to refresh the item
-export const stateBinaryKey = 1 << 13; // the key came in base64
-export const headShift = 14;
+export const stateFetched = 1 << 9;
+export const stateStale = 1 << 10; // of the meta commands
+export const stateWon = 1 << 11; // one client has been asked to refresh the item
+export const stateBinaryKey = 1 << 12; // the key came in base64
+export const stateNewcomer = 1 << 13; // see newcomers.ts
+export const stateUsed = 1 << 14; // as a newcomer, or since the clock's hand passed last
+export const headShift = 15;
 
 const growth = 1.25;
 const smallestChunk = 64;
@@ -141,7 +148,23 @@ export function chunkSizes(pageSize: number): number[] {
   return sizes;
 }
 
+/** Chunks of a class for each newcomer. */
+export const chunksPerNewcomer = 10;
+/** Bytes of a shard for each evicted key that is remembered. */
+const bytesPerGhost = 256;
+
+const cacheLine = 64;
+/** Cache lines of 4 KiB, the distance at which addresses share their places in the first cache. */
+const shiftedLines = 64;
+
+/** The byte of its segment in which the shard with this number begins. */
+export function shardStart(number: number): number {
+  return (number % shiftedLines) * cacheLine;
+}
+
 export interface Geometry {
+  /** The byte of the segment in which the shard begins. All other offsets count from there. */
+  start: number;
   pageSize: number;
   /** Number of pages that the memory has room for. */
   pages: number;
@@ -155,6 +178,12 @@ export interface Geometry {
    */
   heldTable: number;
   classTable: number;
+  /** By class: the first word of the queue of newcomers, and the length of it. */
+  queues: number[];
+  queueSizes: number[];
+  /** First word of the table of evicted keys, and its length, a power of two. */
+  ghostTable: number;
+  ghosts: number;
   pageTable: number;
   directory: number;
   /** Number of bytes before the pages' records. */
@@ -164,10 +193,10 @@ export interface Geometry {
 }
 
 /**
- * Lays out a shard of `size` bytes, of which `limit` are used at first. Small shards have small
- * pages, so that every class can have one.
+ * Lays out a shard in a segment of `size` bytes, of which `limit` are used at first. Small shards
+ * have small pages, so that every class can have one.
  */
-export function geometry(size: number, limit = size): Geometry {
+export function geometry(size: number, limit = size, start = 0): Geometry {
   const pageSize = limit <= 2 ** 21 ? 2 ** 14 : 2 ** 16;
   const classes = chunkSizes(pageSize);
   const records = classes.length + 1;
@@ -175,16 +204,29 @@ export function geometry(size: number, limit = size): Geometry {
   const heldTable = Head.Words;
   const statistics = (heldTable + mostWorkers * Held.Words) / 2;
   const classTable = statistics * 2 + records * Statistic.Count * 2;
-  const pageTable = classTable + records * Class.Words;
+  const queueSizes = classes.map((chunk) => Math.ceil(limit / chunk / chunksPerNewcomer));
+  const queues: number[] = [];
+  let ghostTable = classTable + records * Class.Words;
+  for (const length of queueSizes) {
+    queues.push(ghostTable);
+    ghostTable += length;
+  }
+  const ghosts = 2 ** Math.floor(Math.log2(limit / bytesPerGhost));
+  const pageTable = ghostTable + ghosts;
   const directory = pageTable + most * Page.Words;
-  const firstPage = Math.ceil(((directory + most) * 4) / pageSize) * pageSize;
+  const firstPage = Math.ceil((start + (directory + most) * 4) / pageSize) * pageSize - start;
   return {
+    start,
     pageSize,
-    pages: Math.floor((size - firstPage) / pageSize),
+    pages: Math.floor((size - start - firstPage) / pageSize),
     classes,
     statistics,
     heldTable,
     classTable,
+    queues,
+    queueSizes,
+    ghostTable,
+    ghosts,
     pageTable,
     directory,
     tables: pageTable * 4,

@@ -2,7 +2,10 @@
 import { Class, type Geometry, Head, Item, Page } from './layout.js';
 import type { ShardMemory } from './shard-memory.js';
 
-/** Replaces memory by fresh zeros; the kernel keeps the old pages for as long as it sends them. */
+/**
+ * Replaces memory of the segment by fresh zeros. The kernel keeps the old pages for as long as it
+ * sends them.
+ */
 export type Renew = (offset: number, length: number) => void;
 
 export class Pages {
@@ -80,7 +83,7 @@ export class Pages {
     const page = free === 0 ? words[Head.UsedPages]! : free - 1;
     const p = this.entry(page);
     if (words[p + Page.Sent] !== 0) {
-      this.#renew!(this.start(page), this.#g.pageSize);
+      this.#renew!(this.#g.start + this.start(page), this.#g.pageSize);
       words[p + Page.Sent] = 0;
     }
     words[Head.TakenPages]!++;

@@ -5,6 +5,7 @@ import { HashIndex } from './hash-index.js';
 import { Holdings } from './holdings.js';
 import { ItemText } from './item-text.js';
 import { LiveItems } from './live-items.js';
+import { Newcomers } from './newcomers.js';
 import { Pages, type Renew } from './pages.js';
 import { SecondChance } from './second-chance.js';
 import type { ShardMemory } from './shard-memory.js';
@@ -28,6 +29,7 @@ export class Parts {
   readonly text: ItemText;
   readonly live: LiveItems;
   readonly expiry: Expiry;
+  readonly newcomers: Newcomers;
   readonly secondChance: SecondChance;
   readonly eviction: Eviction;
 
@@ -40,12 +42,14 @@ export class Parts {
     this.text = new ItemText(memory, this.valuePages);
     this.live = new LiveItems(memory, this.index, this.pages, this.valuePages, sizes);
     this.expiry = new Expiry(memory, this.pages, this.valuePages, this.live);
+    this.newcomers = new Newcomers(memory, this.pages);
     this.secondChance = new SecondChance(
       memory,
       this.pages,
       this.valuePages,
       this.live,
       this.expiry,
+      this.newcomers,
     );
     this.eviction = new Eviction(
       memory,

@@ -1,9 +1,11 @@
-// Chooses the item of a slab class to evict. The clock's hand goes round the class's pages; an item
-// that was used since the hand passed last gets a second chance.
+// Chooses the item of a slab class to evict. A newcomer that has not been used goes first. The
+// clock's hand goes round the class's pages for the others: an item that was used since the hand
+// passed last gets a second chance.
 import type { Expiry } from './expiry.js';
 import type { ItemView } from './item-view.js';
 import { Class, Page, Statistic } from './layout.js';
 import type { LiveItems } from './live-items.js';
+import type { Newcomers } from './newcomers.js';
 import type { Pages } from './pages.js';
 import type { ShardMemory } from './shard-memory.js';
 import type { ValuePages } from './value-pages.js';
@@ -18,6 +20,7 @@ export class SecondChance {
   readonly #values: ValuePages;
   readonly #live: LiveItems;
   readonly #expiry: Expiry;
+  readonly #newcomers: Newcomers;
 
   constructor(
     memory: ShardMemory,
@@ -25,6 +28,7 @@ export class SecondChance {
     values: ValuePages,
     live: LiveItems,
     expiry: Expiry,
+    newcomers: Newcomers,
   ) {
     this.#words = memory.words;
     this.#view = memory.view;
@@ -32,6 +36,7 @@ export class SecondChance {
     this.#values = values;
     this.#live = live;
     this.#expiry = expiry;
+    this.#newcomers = newcomers;
   }
 
   /** The item under the hand of class `c`. 0: there is none, or its chunk is free. */
@@ -47,10 +52,34 @@ export class SecondChance {
   }
 
   /**
+   * Removes a newcomer of class `c` that has expired or has not been used, if there are many.
+   * False: it has removed none.
+   */
+  #removeNewcomer(c: number, now: number): boolean {
+    for (let i = 0; i < mostSpared && this.#newcomers.areMany(c); i++) {
+      const item = this.#newcomers.take(c);
+      if (item === 0) continue;
+      if (this.#view.isExpired(item, now)) {
+        this.#expiry.expire(item);
+        return true;
+      }
+      if (this.#view.isUsed(item)) {
+        this.#view.settle(item);
+        continue;
+      }
+      this.#newcomers.remember(this.#view.hash(item));
+      this.#evict(item, now);
+      return true;
+    }
+    return false;
+  }
+
+  /**
    * Moves the hand by `steps` at most. It removes the first item that has expired and, if `evict`,
-   * the first that was not used recently, but never `keep`. False: it has removed none.
+   * the first that was not used, but never `keep`. False: it has removed none.
    */
   removeNext(c: number, keep: number, now: number, steps: number, evict: boolean): boolean {
+    if (evict && this.#removeNewcomer(c, now)) return true;
     const k = this.#pages.classEntry(c);
     for (let step = 0; step < steps && this.#words[k + Class.HandPage] !== 0; step++) {
       const item = this.peek(c);
@@ -60,9 +89,9 @@ export class SecondChance {
         this.#expiry.expire(item);
         return true;
       }
-      if (!evict || this.#isRead(item)) continue;
-      if (this.#view.isReferenced(item) && step < mostSpared) {
-        this.#view.clearReferenced(item);
+      if (!evict || this.#view.isNewcomer(item) || this.#isRead(item)) continue;
+      if (this.#view.isUsed(item) && step < mostSpared) {
+        this.#view.clearUsed(item);
         continue;
       }
       if (c === this.#values.class)

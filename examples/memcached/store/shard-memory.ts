@@ -12,14 +12,17 @@ export class ShardMemory {
   readonly statistics: Float64Array;
   readonly view: ItemView;
 
-  /** `limit` is the number of bytes that are used at first: the layout depends on it. */
-  constructor(buffer: ArrayBuffer, limit: number) {
-    const g = geometry(buffer.byteLength, limit);
+  /**
+   * `limit` is the number of bytes that are used at first: the layout depends on it. The shard
+   * begins at byte `start`.
+   */
+  constructor(buffer: ArrayBuffer, limit: number, start: number) {
+    const g = geometry(buffer.byteLength, limit, start);
     const records = g.classes.length + 1;
     this.geometry = g;
-    this.words = new Int32Array(buffer);
-    this.content = new Memory(Buffer.from(buffer));
-    this.statistics = new Float64Array(buffer, g.statistics * 8, records * Statistic.Count);
+    this.words = new Int32Array(buffer, start);
+    this.content = new Memory(Buffer.from(buffer, start));
+    this.statistics = new Float64Array(buffer, start + g.statistics * 8, records * Statistic.Count);
     this.view = new ItemView(this.words);
   }
 }

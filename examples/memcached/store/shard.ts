@@ -9,7 +9,7 @@ import type { ItemView } from './item-view.js';
 import { Items } from './items.js';
 import type { Key } from './key.js';
 import { LargeValues, leastPages } from './large-values.js';
-import { firstEvent, Head, Statistic } from './layout.js';
+import { firstEvent, Head, shardStart, Statistic } from './layout.js';
 import { tokenMask, workerOf } from './lock.js';
 import { Parts, type PartsOptions } from './parts.js';
 import { ShardMemory } from './shard-memory.js';
@@ -44,11 +44,12 @@ export class Shard {
   readonly #parts: Parts;
 
   constructor(buffer: ArrayBuffer, token: number, options: ShardOptions) {
-    const memory = new ShardMemory(buffer, options.limit);
+    const number = options.number ?? 0;
+    const memory = new ShardMemory(buffer, options.limit, shardStart(number));
     const parts = new Parts(memory, options);
     const worker = workerOf(token);
     const lock = new OwnerLock(memory.words, Head.Lock, token);
-    this.number = options.number ?? 0;
+    this.number = number;
     this.memory = memory;
     this.view = memory.view;
     this.text = parts.text;
@@ -122,6 +123,18 @@ export class Shard {
     this.unlock();
   }
 
+  // --- Lookahead. The lock is not held, so what is read may be anything ------------------------
+
+  /** The first item of the hash's chain, perhaps. */
+  hint(hash: number): number {
+    return this.#index.first(hash);
+  }
+
+  /** Reads what find() and a get would read if `item` is the first of the hash's chain. */
+  touch(item: number, hash: number): number {
+    return this.#index.touch(item, hash);
+  }
+
   // --- Items. The lock is held ------------------------------------------------------------------
 
   /** The item with this key, 0 if there is none. An item that has expired is removed on the way. */
@@ -145,7 +158,7 @@ export class Shard {
    */
   clear(): void {
     const words = this.#words;
-    const { classTable, pageTable, directory } = this.memory.geometry;
+    const { classTable, queues, directory } = this.memory.geometry;
     const { statistics } = this.memory;
     const { holdings, pages } = this.#parts;
     const held = new Set<number>();
@@ -155,7 +168,7 @@ export class Shard {
     // clear() runs again.
     words.fill(0, Head.FlushAt, Head.UsedPages);
     words.fill(0, Head.UsedPages + 1, Head.Words);
-    words.fill(0, classTable, pageTable);
+    words.fill(0, classTable, queues[0]!);
     // The whole directory, whatever the index's size says: the index may have been about to grow.
     words.fill(0, directory, directory + used);
     for (let c = 0; c < statistics.length; c += Statistic.Count)

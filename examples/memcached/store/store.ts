@@ -4,7 +4,7 @@ import { randomInt } from 'node:crypto';
 
 import { ShmSegment } from 'freebsd-rss';
 
-import type { Geometry } from './layout.js';
+import { type Geometry, Head } from './layout.js';
 import { workerOf } from './lock.js';
 import { Shard } from './shard.js';
 
@@ -26,6 +26,10 @@ export interface StoreOptions {
   itemSize: number;
   evict: boolean;
   trackSizes: boolean;
+  /** Lock the shards in memory (-k). */
+  lockMemory: boolean;
+  /** Large pages for the shards, if there are enough (-L). */
+  largePages: boolean;
 }
 
 /** Lock token of the main thread, which makes and resets shards. No worker has it. */
@@ -33,7 +37,10 @@ const mainThread = 0xff;
 
 const shardSize = 8 * 2 ** 20;
 const mostShards = 64;
-/** Factor of address space over the first limit, so that cache_memlimit can raise it. */
+/**
+ * Factor of address space over the first limit, so that cache_memlimit can raise it. Locked memory
+ * and large pages are taken as a whole at once, so there the first limit stays the highest.
+ */
 const reserve = 4;
 const leastReserve = 2 ** 26;
 const largestShard = 2 ** 30;
@@ -75,6 +82,7 @@ export class StoreMemory {
   readonly handle: StoreHandle;
   /** By the names under which a successor gets them. */
   readonly segments: Record<string, ShmSegment>;
+  readonly #shardSegments: ShmSegment[];
   readonly #shards: Shard[];
 
   /** Opens the store in memory that create() made, in this process or in its predecessor. */
@@ -86,22 +94,32 @@ export class StoreMemory {
     this.handle = { ...handle, segments: shards.map(({ id }) => id), sizes: sizes?.id };
     const named = shards.map((segment, i) => [`shard-${i}`, segment] as const);
     this.segments = { ...Object.fromEntries(named), ...(sizes === undefined ? {} : { sizes }) };
+    this.#shardSegments = shards;
     this.#shards = openShards(this.handle, shards, mainThread);
   }
 
-  static create({ megabytes, itemSize, evict, trackSizes }: StoreOptions): StoreMemory {
+  static create(options: StoreOptions): StoreMemory {
+    const { megabytes, itemSize, evict, trackSizes, lockMemory, largePages } = options;
     const limit = megabytes * 2 ** 20;
     const shards = shardCount(limit, itemSize);
     const seed = randomInt(2 ** 31);
     const shardLimit = Math.floor(limit / shards / 4096) * 4096;
-    const size = Math.min(Math.max(shardLimit * reserve, leastReserve), largestShard);
-    const shardSegments = Array.from({ length: shards }, () => ShmSegment.create({ size }));
+    const most = Math.min(Math.max(shardLimit * reserve, leastReserve), largestShard);
+    const size = lockMemory || largePages ? Math.min(shardLimit, largestShard) : most;
+    const shardSegments = Array.from({ length: shards }, () =>
+      ShmSegment.create({ size, largePages }),
+    );
     const sizes = trackSizes
       ? ShmSegment.create({ size: shards * sizesPerShard(itemSize) * 4 })
       : undefined;
     const store = new StoreMemory({ shardLimit, evict, itemSize }, shardSegments, sizes);
     store.#shards.forEach((shard, i) => shard.format(seed, shardLimit, i));
     return store;
+  }
+
+  /** Locks the shards in this process's memory, as far as the system allows. */
+  lockMemory(): void {
+    for (const { id } of this.#shardSegments) ShmSegment.open(id, { lock: true }).close();
   }
 
   /** Resets the shards that a dead worker left locked; returns their number. */
@@ -149,7 +167,13 @@ export class Store {
     if (first === undefined) throw new Error('a store has at least one shard');
     this.geometry = first.memory.geometry;
     this.seed = first.seed;
-    this.#bytesPerShard = first.memory.words.byteLength;
+    this.#bytesPerShard = first.memory.words.buffer.byteLength;
+  }
+
+  /** Bytes of the items' pages, about: as if all shards had as many as the first. */
+  get used(): number {
+    const { words, geometry } = this.shards[0]!.memory;
+    return words[Head.TakenPages]! * geometry.pageSize * this.shards.length;
   }
 
   /** Gives back what the worker before this one held when it died. */

@@ -17,6 +17,7 @@ export class ValuePages {
   readonly #view: ItemView;
   readonly #pages: Pages;
   readonly #pageSize: number;
+  readonly #segmentStart: number;
 
   constructor(memory: ShardMemory, pages: Pages) {
     this.class = memory.geometry.classes.length;
@@ -26,6 +27,7 @@ export class ValuePages {
     this.#view = memory.view;
     this.#pages = pages;
     this.#pageSize = memory.geometry.pageSize;
+    this.#segmentStart = memory.geometry.start;
   }
 
   /** The slab class of an item. */
@@ -168,13 +170,13 @@ export class ValuePages {
     }
   }
 
-  /** Calls `run` for each part of the memory that the first `length` bytes lie in. */
+  /** Calls `run` for each part of the segment that the first `length` bytes lie in. */
   forEachRun(first: number, length: number, run: (offset: number, length: number) => void): void {
     let start = 0;
     let end = 0;
     let left = length;
     this.forEachPage(first, (_, page) => {
-      const at = this.#pages.start(page);
+      const at = this.#segmentStart + this.#pages.start(page);
       if (at !== end) {
         if (end > start) run(start, end - start);
         start = at;

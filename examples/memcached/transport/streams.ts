@@ -12,6 +12,7 @@ import { ConnectionState, socketText } from '../shared/connections.js';
 import { Memory } from '../store/memory.js';
 import type { Environment } from '../protocol/context.js';
 import { Dialects } from '../protocol/dialects.js';
+import { Lookahead } from '../protocol/lookahead.js';
 import { Output, type Sink } from '../protocol/output.js';
 import { enoughOutput } from '../protocol/retrieval.js';
 import { Session } from '../protocol/session.js';
@@ -58,6 +59,7 @@ function addressesOf(streams: Streams, connection: number, socket: string): [str
 export class StreamClients implements Sink {
   readonly #environment: Environment;
   readonly #dialects: Dialects;
+  readonly #lookahead: Lookahead;
   readonly #answers: Output;
   readonly #count: Float64Array;
   readonly #requestsPerTurn: number;
@@ -87,6 +89,7 @@ export class StreamClients implements Sink {
     this.#memories = environment.store.segments.map((segment) => streams.addSegment(segment));
     this.#answers = new Output(streams.out.bytes, this);
     this.#dialects = new Dialects(environment, this.#answers);
+    this.#lookahead = new Lookahead(environment.store);
     this.#count = environment.counters.record;
     this.#requestsPerTurn = environment.options.requestsPerTurn;
     this.#onRequests = onRequests;
@@ -123,7 +126,23 @@ export class StreamClients implements Sink {
     this.#input ??= new Memory(batch.bytes);
     this.#answers.rewind(this.#out.reserve(this.#out.bytes.length));
     this.#environment.clock.follow();
-    for (let i = 0; i < batch.count; i++) this.#serve(batch, i);
+    let ahead = this.#lookahead.pays ? 0 : batch.count;
+    for (let i = 0; i < batch.count; i++) {
+      if (i === ahead) ahead = this.#lookAhead(batch, i);
+      this.#serve(batch, i);
+    }
+  }
+
+  /** Looks ahead for the gets of the rows from `first` on. Returns the row to go on from. */
+  #lookAhead(batch: StreamBatch, first: number): number {
+    const lookahead = this.#lookahead;
+    let i = first;
+    for (; i < batch.count && !lookahead.full; i++) {
+      const start = batch.offset(i);
+      lookahead.addLines(this.#input!, start, start + batch.length(i));
+    }
+    lookahead.finish();
+    return i;
   }
 
   completed(batch: CompletedBatch): void {

@@ -1,5 +1,8 @@
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/types.h>
+// sys/sysctl.h needs sys/types.h first
+#include <sys/sysctl.h>
 #include <unistd.h>
 
 #include "platform/freebsd/constants.h"
@@ -54,6 +57,19 @@ Status ExtendNamedShm(int fd, size_t, size_t to) {
 }
 
 void KeepPagesSmall(void*, size_t) {}
+
+// Nothing to ask for: the addresses are aligned, and the kernel promotes pages that are in use.
+void PreferLargePages(void*, size_t) {}
+
+bool HasTransparentLargePages() {
+  for (const char* name :
+       {"vm.pmap.pg_ps_enabled", "vm.pmap.superpages_enabled"}) {  // amd64, arm64
+    int enabled = 0;
+    size_t size = sizeof enabled;
+    if (sysctlbyname(name, &enabled, &size, nullptr, 0) == 0) return enabled != 0;
+  }
+  return false;
+}
 
 Status RenewPages(int, uint64_t, size_t) {
   return MakeFailure(ENOTSUP, "fallocate", "pages that are being sent stay in their object");

@@ -1,5 +1,8 @@
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <unistd.h>
+
+#include <string_view>
 
 #include "platform/platform.h"
 
@@ -45,7 +48,21 @@ Status ExtendNamedShm(int fd, size_t from, size_t to) {
 }
 
 void KeepPagesSmall(void* at, size_t length) {
-  madvise(at, length, MADV_NOHUGEPAGE);  // hugetlbfs refuses it; nothing is sent from there
+  madvise(at, length, MADV_NOHUGEPAGE);
+}
+
+void PreferLargePages(void* at, size_t length) {
+  madvise(at, length, MADV_HUGEPAGE);
+}
+
+// The file lists all settings, with the present one in brackets.
+bool HasTransparentLargePages() {
+  UniqueFd fd(open("/sys/kernel/mm/transparent_hugepage/shmem_enabled", O_RDONLY | O_CLOEXEC));
+  char text[256];
+  ssize_t length = read(fd.get(), text, sizeof text);
+  if (length <= 0) return false;
+  std::string_view setting(text, static_cast<size_t>(length));
+  return setting.find("[never]") == setting.npos && setting.find("[deny]") == setting.npos;
 }
 
 Status RenewPages(int fd, uint64_t offset, size_t length) {

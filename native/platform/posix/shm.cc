@@ -29,13 +29,13 @@ size_t RoundUp(size_t size, size_t unit) {
 
 }  // namespace
 
-Segment::Segment(UniqueFd fd, uint8_t* data, const SegmentOptions& options)
+Segment::Segment(UniqueFd fd, uint8_t* data, const SegmentOptions& options, LargePages large_pages)
     : fd_(std::move(fd)),
       data_(data),
       max_size_(options.max_size),
       named_(!options.name.empty()),
       locked_(options.lock),
-      large_pages_(options.large_pages) {
+      large_pages_(large_pages) {
   Registry& registry = TheRegistry();
   std::lock_guard<std::mutex> lock(registry.mutex);
   id_ = registry.next_id++;
@@ -54,7 +54,7 @@ Status Segment::MapUpTo(size_t size) {
   size_t from = size_ / kLargePage * kLargePage;
   // With too few large pages, MAP_FIXED would fail after it has unmapped the addresses, and other
   // threads' mappings could take them. What the trial reserves stays with the object.
-  if (large_pages_) {
+  if (large_pages_ == LargePages::kReserved) {
     void* trial = mmap(nullptr, size - from, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(),
                        static_cast<off_t>(from));
     if (trial == MAP_FAILED) return LastError("mmap");
@@ -63,17 +63,19 @@ Status Segment::MapUpTo(size_t size) {
   void* at = mmap(data_ + from, size - from, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
                   fd_.get(), static_cast<off_t>(from));
   if (at == MAP_FAILED) return LastError("mmap");
-  KeepPagesSmall(at, size - from);
+  if (large_pages_ == LargePages::kNone) KeepPagesSmall(at, size - from);
+  if (large_pages_ == LargePages::kTransparent) PreferLargePages(at, size - from);
   if (locked_ && mlock(data_ + from, size - from) != 0) locked_ = false;
   size_.store(size, std::memory_order_release);
   return Nothing{};
 }
 
-static Result<std::shared_ptr<Segment>> Map(UniqueFd fd, SegmentOptions options) {
+static Result<std::shared_ptr<Segment>> Map(UniqueFd fd, SegmentOptions options,
+                                            LargePages large_pages) {
   options.max_size = RoundUp(std::max(options.max_size, options.size), kLargestPage);
   uint8_t* data = ReserveAddresses(options.max_size);
   if (data == nullptr) return LastError("mmap");
-  auto segment = std::make_shared<Segment>(std::move(fd), data, options);
+  auto segment = std::make_shared<Segment>(std::move(fd), data, options, large_pages);
   Status mapped = segment->Grow(options.size);
   if (!mapped.ok()) return mapped.failure;
   Registry& registry = TheRegistry();
@@ -89,12 +91,12 @@ Result<std::shared_ptr<Segment>> Segment::Create(const SegmentOptions& asked) {
     options.max_size = RoundUp(options.max_size, kLargePage);  // addresses in whole pages
     auto fd = CreateAnonymousShm(true);
     if (fd.ok()) {
-      auto segment = Map(std::move(fd.value), options);
+      auto segment = Map(std::move(fd.value), options, LargePages::kReserved);
       if (segment.ok()) return segment;
     }
     options = asked;
   }
-  options.large_pages = false;
+  bool transparent = options.large_pages && options.name.empty() && HasTransparentLargePages();
   Result<UniqueFd> fd;
   if (options.name.empty()) {
     fd = CreateAnonymousShm(false);
@@ -104,7 +106,8 @@ Result<std::shared_ptr<Segment>> Segment::Create(const SegmentOptions& asked) {
     if (!fd.value) return LastError("shm_open");
   }
   if (!fd.ok()) return fd.failure;
-  auto segment = Map(std::move(fd.value), options);
+  auto segment =
+      Map(std::move(fd.value), options, transparent ? LargePages::kTransparent : LargePages::kNone);
   if (!segment.ok() && !options.name.empty()) shm_unlink(options.name.c_str());
   return segment;
 }
@@ -119,9 +122,10 @@ Result<std::shared_ptr<Segment>> Segment::Adopt(UniqueFd fd, SegmentOptions opti
   struct stat status;
   if (fstat(fd.get(), &status) != 0) return LastError("fstat");
   options.size = static_cast<size_t>(status.st_size);
-  options.large_pages = false;
   if (options.size == 0) return MakeFailure(EINVAL, "mmap", "the object has no size yet");
-  return Map(std::move(fd), options);
+  // Advice about reserved pages has no effect.
+  return Map(std::move(fd), options,
+             options.large_pages ? LargePages::kTransparent : LargePages::kNone);
 }
 
 Status Segment::Unlink(const std::string& name) {
@@ -141,7 +145,7 @@ Status Segment::Grow(size_t size) {
   if (size <= size_) return Nothing{};
   if (size > max_size_)
     return MakeFailure(ENOMEM, "ftruncate", "larger than the segment's maximum size");
-  if (large_pages_) size = RoundUp(size, kLargePage);
+  if (large_pages_ == LargePages::kReserved) size = RoundUp(size, kLargePage);
   // Another process may have grown a named object already.
   struct stat status;
   if (fstat(fd_.get(), &status) != 0) return LastError("fstat");
@@ -157,6 +161,12 @@ Status Segment::Grow(size_t size) {
 
 Status Segment::Seal() {
   return SealSize(fd_.get());
+}
+
+bool Segment::Lock() {
+  std::lock_guard<std::mutex> lock(growing_);
+  locked_ = mlock(data_, size_) == 0;
+  return locked_;
 }
 
 void Segment::Prefault() {

@@ -19,6 +19,10 @@ struct SegmentOptions {
   bool large_pages = false;
 };
 
+// kReserved: pages of kLargePage bytes, all of them from the beginning. kTransparent: the kernel
+// uses large pages as far as it can.
+enum class LargePages { kNone, kTransparent, kReserved };
+
 // A mapped shared memory object. Its last user unmaps and closes it; the kernel keeps pages that
 // are still referenced elsewhere. `lock` and `large_pages` are dropped where the system refuses
 // them.
@@ -33,7 +37,7 @@ class Segment {
   // The segment of this process with that id, or null.
   static std::shared_ptr<Segment> Find(uint32_t id);
 
-  Segment(UniqueFd fd, uint8_t* data, const SegmentOptions& options);
+  Segment(UniqueFd fd, uint8_t* data, const SegmentOptions& options, LargePages large_pages);
   ~Segment();
   Segment(const Segment&) = delete;
   Segment& operator=(const Segment&) = delete;
@@ -45,11 +49,13 @@ class Segment {
   size_t size() const { return size_.load(std::memory_order_acquire); }
   size_t max_size() const { return max_size_; }
   bool locked() const { return locked_; }
-  bool large_pages() const { return large_pages_; }
+  bool large_pages() const { return large_pages_ != LargePages::kNone; }
 
   // Grows it to at least `size` bytes. ENOMEM beyond max_size, EPERM once it is sealed.
   Status Grow(size_t size);
   Status Seal();
+  // Keeps it in memory from now on: mlock(2). False: the system refuses. Thread-safe.
+  bool Lock();
   // Faults its pages in, so that the first use of its memory does not wait. Thread-safe.
   void Prefault();
 
@@ -62,7 +68,7 @@ class Segment {
   size_t max_size_;
   bool named_;
   std::atomic<bool> locked_;
-  bool large_pages_;
+  LargePages large_pages_;
   std::mutex growing_;
   uint32_t id_;
 };

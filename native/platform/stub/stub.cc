@@ -183,6 +183,10 @@ Status ExtendNamedShm(int, size_t, size_t) {
   return Unsupported("ftruncate");
 }
 void KeepPagesSmall(void*, size_t) {}
+void PreferLargePages(void*, size_t) {}
+bool HasTransparentLargePages() {
+  return false;
+}
 Status RenewPages(int, uint64_t, size_t) {
   return Unsupported("fallocate");
 }
@@ -238,13 +242,13 @@ int DatagramBatcher::Send(int, const OutgoingDatagram*, int) {
   return -ENOTSUP;
 }
 
-Segment::Segment(UniqueFd fd, uint8_t* data, const SegmentOptions& options)
+Segment::Segment(UniqueFd fd, uint8_t* data, const SegmentOptions& options, LargePages large_pages)
     : fd_(std::move(fd)),
       data_(data),
       max_size_(options.max_size),
       named_(false),
       locked_(false),
-      large_pages_(false),
+      large_pages_(large_pages),
       id_(0) {}
 Segment::~Segment() = default;
 Result<std::shared_ptr<Segment>> Segment::Create(const SegmentOptions&) {
@@ -264,6 +268,9 @@ Status Segment::Grow(size_t) {
 }
 Status Segment::Seal() {
   return Unsupported("fcntl");
+}
+bool Segment::Lock() {
+  return false;
 }
 void Segment::Prefault() {}
 std::shared_ptr<Segment> Segment::Find(uint32_t) {
