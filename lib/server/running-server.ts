@@ -15,7 +15,7 @@ import { BucketOwnership } from './bucket-ownership.js';
 import { CardWatch, observed } from './card-watch.js';
 import { useCpus } from './cpu-use.js';
 import { describeWorker, reportExit, type ServerEvents, warn, type WorkerInfo } from './events.js';
-import { countersSize, heartbeat, movedBuckets } from './layout.js';
+import { countersSize, heartbeat, movedBuckets, socketRows } from './layout.js';
 import type { Lifecycle } from './lifecycle.js';
 import { Listeners } from './listeners.js';
 import type { WorkerInit } from './messages.js';
@@ -23,6 +23,7 @@ import { Misdirections } from './misdirections.js';
 import { type CheckedOptions, terminateAfterMs } from './options.js';
 import { hostsOf, leftIdle, makePlan, type ServerPlan } from './plan.js';
 import { type BucketMove, movesBetween } from './rebalance.js';
+import { SocketWatch } from './sockets.js';
 import { readStats, type ServerStats } from './stats.js';
 import { steeringMode } from './steering/index.js';
 import { type Successor, Upgrade, type UpgradeOptions } from './upgrade.js';
@@ -40,6 +41,7 @@ export class RunningServer {
   readonly #lifecycle: Lifecycle;
   readonly #events: EventEmitter<ServerEvents>;
   readonly #counters: ShmSegment;
+  readonly #sockets: SocketWatch;
   readonly #upgrade = new Upgrade();
   #admin: AdminSocket | undefined;
   #card: CardWatch | undefined;
@@ -67,12 +69,18 @@ export class RunningServer {
     this.#lifecycle = lifecycle;
     this.#events = events;
     this.listeners = new Listeners(plan, options);
+    const { sockets } = this.listeners;
+    const size = countersSize(workers.length, config.buckets, sockets.length);
     try {
-      this.#counters = ShmSegment.create({ size: countersSize(workers.length, config.buckets) });
+      this.#counters = ShmSegment.create({ size });
     } catch (error) {
       this.listeners.close(options.predecessor !== undefined);
       throw error;
     }
+    this.#sockets = new SocketWatch(
+      sockets,
+      socketRows(this.#counters.buffer, workers.length, config.buckets, sockets.length),
+    );
     this.ownership = new BucketOwnership(plan, options);
     const init = (workerIndex: number) => this.#workerInit(workerIndex);
     this.#releaseCpus = useCpus(workers);
@@ -143,6 +151,7 @@ export class RunningServer {
             'has a key of its own, and connect({ bucket }) through it fails with ENOTSUP',
           'RSS_HASH_KEY',
         ),
+      dropped: (message) => this.#warn(message, 'RSS_DROPS'),
       unbalanced: ({ moves, tooHot }) => this.move(moves, tooHot),
       warning: (message, code) => this.#warn(message, code),
     });
@@ -180,7 +189,9 @@ export class RunningServer {
   stats(): ServerStats {
     if (this.#finalStats !== undefined) return this.#finalStats;
     const { placements, owners } = this.ownership;
-    return readStats(this.#counters.buffer, placements, this.plan.config.bucketMap, owners);
+    const { bucketMap } = this.plan.config;
+    this.#sockets.read();
+    return readStats(this.#counters.buffer, placements, bucketMap, owners, this.#sockets.sockets);
   }
 
   /** Moves buckets. Does nothing during and after an upgrade: the other process keeps its map. */
@@ -235,6 +246,7 @@ export class RunningServer {
       if (!hurry.signal.aborted) await Promise.race([work, once(hurry.signal, 'abort')]);
     };
     await orHurried(this.pool.stopAccepting(!shared));
+    this.#sockets.close();
     this.listeners.close(shared);
     await orHurried(this.pool.drain(timeout, !upgraded));
     await this.pool.terminate();
@@ -260,7 +272,8 @@ export class RunningServer {
 
   #workerInit(workerIndex: number): Omit<WorkerInit, 'generation'> {
     const { plan, ownership } = this;
-    const { worker, workerData, datagramSize, stream, admin, handoff, pin } = this.#options;
+    const { worker, workerData, datagramSize, flowInfo, stream, admin, handoff, pin } =
+      this.#options;
     return {
       workerIndex,
       cpu: plan.workers[workerIndex]!.cpu,
@@ -277,8 +290,10 @@ export class RunningServer {
       handoffUnhashed: plan.config.source !== 'card' || !plan.kernelSpreads || handoff === 'always',
       countMisdirected: steeringMode(plan.steering).bucketChoosesWorker,
       forward: plan.forward,
+      flowInfo,
       table: ownership.table,
       counters: this.#counters.id,
+      sockets: this.#sockets.sockets,
       ...this.listeners.ofWorker(workerIndex),
       datagramSize,
       stream,

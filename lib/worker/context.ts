@@ -53,7 +53,8 @@ export function workerContext(init: WorkerInit, parts: ContextParts): WorkerCont
     post: (message) => parts.post(message),
     stats() {
       const placements = parts.placements();
-      return readStats(allCounters, placements, config.bucketMap, bucketOwners(placements));
+      const { bucketMap } = config;
+      return readStats(allCounters, placements, bucketMap, bucketOwners(placements), init.sockets);
     },
     countRequests(bucket, requests) {
       counters[counterIndex(bucket, 'requests')]! += requests;

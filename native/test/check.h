@@ -44,6 +44,7 @@ void TestTcpGroups();
 void TestUdpGroups();
 void TestReplies();
 void TestStreams();
+void TestDrops();
 void TestSharedMemory();
 void TestSendFile();
 

@@ -37,6 +37,7 @@ int main() {
   TestUdpGroups();
   TestReplies();
   TestStreams();
+  TestDrops();
   TestSharedMemory();
   TestSendFile();
   int after = OpenDescriptors();
