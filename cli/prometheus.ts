@@ -1,5 +1,11 @@
 // Counters in Prometheus' text format, version 0.0.4.
-import type { CounterName, RssSummary, ServerSnapshot, WorkerStats } from 'freebsd-rss';
+import type {
+  CounterName,
+  RssSummary,
+  ServerSnapshot,
+  SocketStats,
+  WorkerStats,
+} from 'freebsd-rss';
 
 const help: Record<CounterName, string> = {
   accepted: 'Connections accepted.',
@@ -66,8 +72,55 @@ const ofWorkers: WorkerFamily[] = [
 const metric = (name: string) =>
   `freebsd_rss_${name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}_total`;
 
+function socketLabels({ protocol, address, port, workerIndex, bucket }: SocketStats): string {
+  const own = bucket === undefined ? '' : `,bucket="${bucket}"`;
+  return `protocol="${protocol}",address="${address}",port="${port}",worker="${workerIndex}"${own}`;
+}
+
+/** What the kernel has dropped: for each socket if it counts so, and of the server or the host. */
+function drops({ sockets, kernelDrops }: ServerSnapshot): string[] {
+  const family = (name: string, text: string, type: string, samples: [string, number][]) =>
+    samples.length === 0
+      ? []
+      : [
+          `# HELP freebsd_rss_${name} ${text}`,
+          `# TYPE freebsd_rss_${name} ${type}`,
+          ...samples.map(([labels, value]) => `freebsd_rss_${name}{${labels}} ${value}`),
+        ];
+  const of = (value: (socket: SocketStats) => number | undefined) =>
+    sockets.flatMap((socket): [string, number][] => {
+      const number = value(socket);
+      return number === undefined ? [] : [[socketLabels(socket), number]];
+    });
+  const scope = `of="${kernelDrops.of}"`;
+  return [
+    ...family(
+      'kernel_drops_total',
+      'Datagrams and connection attempts that the kernel dropped because sockets were full.',
+      'counter',
+      [
+        [`protocol="udp",${scope}`, kernelDrops.datagrams],
+        [`protocol="tcp",${scope}`, kernelDrops.connections],
+      ],
+    ),
+    ...family(
+      'socket_drops_total',
+      'What the kernel dropped because this socket was full.',
+      'counter',
+      of(({ dropped }) => dropped),
+    ),
+    ...family(
+      'accept_queue_length',
+      'Connections that wait to be accepted.',
+      'gauge',
+      of(({ waiting }) => waiting),
+    ),
+  ];
+}
+
 /** One metric family per counter, one sample per bucket. */
-export function prometheus({ buckets, workers, movedBuckets, rss }: ServerSnapshot): string {
+export function prometheus(snapshot: ServerSnapshot): string {
+  const { buckets, workers, movedBuckets, rss } = snapshot;
   const lines = Object.entries(help).flatMap(([name, text]) => [
     `# HELP ${metric(name)} ${text}`,
     `# TYPE ${metric(name)} counter`,
@@ -94,6 +147,7 @@ export function prometheus({ buckets, workers, movedBuckets, rss }: ServerSnapsh
         );
       }),
     ]),
+    ...drops(snapshot),
     ...placement(rss),
     '',
   ].join('\n');

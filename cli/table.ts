@@ -22,8 +22,11 @@ interface Row {
   busy: number;
 }
 
+const secondsBetween = (now: ServerSnapshot, before: ServerSnapshot) =>
+  Math.max((now.time - before.time) / 1000, 0.001);
+
 function rowsOf(now: ServerSnapshot, before: ServerSnapshot): Row[] {
-  const seconds = Math.max((now.time - before.time) / 1000, 0.001);
+  const seconds = secondsBetween(now, before);
   return now.buckets.map((bucket, i) => {
     const earlier = before.buckets[i] ?? bucket;
     const rate = (name: 'accepted' | 'requests' | 'datagramsIn') =>
@@ -57,6 +60,9 @@ function short(value: number): string {
   if (value < 100_000) return `${value}`;
   return value < 1e8 ? `${Math.round(value / 1000)}k` : `${Math.round(value / 1e6)}M`;
 }
+
+const shortened = (text: string) =>
+  text.length > widest ? `${text.slice(0, widest - 3)}...` : text;
 
 interface Column {
   head: string;
@@ -94,6 +100,27 @@ function misdirection({ misdirections = [] }: Partial<ServerSnapshot>): string[]
   ];
 }
 
+const lost = ({ kernelDrops: { datagrams, connections } }: ServerSnapshot) =>
+  datagrams + connections;
+
+/** What the kernel has dropped because sockets were full, and which socket has lost most. */
+function drops(now: ServerSnapshot, before: ServerSnapshot): string[] {
+  if (lost(now) === 0) return [];
+  const { kernelDrops, sockets } = now;
+  const { datagrams, connections, of } = kernelDrops;
+  const rate = Math.max(0, Math.round((lost(now) - lost(before)) / secondsBetween(now, before)));
+  const summary =
+    `dropped by the kernel${of === 'host' ? ' of this host' : ''}: ` +
+    `${short(datagrams)} datagrams, ${short(connections)} connections, ${short(rate)}/s`;
+  const [most] = sockets
+    .filter(({ dropped = 0 }) => dropped > 0)
+    .sort((a, b) => b.dropped! - a.dropped!);
+  if (most === undefined) return [summary];
+  const { protocol, address, port, workerIndex, dropped } = most;
+  const socket = `  ${protocol} ${address} port ${port}, worker ${workerIndex}: ${short(dropped!)}`;
+  return [summary, shortened(socket)];
+}
+
 /** Where the buckets are from, in a line. */
 export function placement({ rss }: Partial<ServerSnapshot>): string {
   if (rss === undefined) return '';
@@ -104,7 +131,7 @@ export function placement({ rss }: Partial<ServerSnapshot>): string {
     card: `buckets of ${cards.join(', ')}, queues on CPU ${cpus}`,
     virtual: `virtual buckets: ${reason}`,
   }[source];
-  return text.length > widest ? `${text.slice(0, widest - 3)}...` : text;
+  return shortened(text);
 }
 
 /** Returns at most `lines` lines (4 or more) of at most 79 columns. */
@@ -116,8 +143,8 @@ export function table(
 ): string[] {
   const rows = rowsOf(now, before);
   const total = rows.reduce((sum, row) => sum + load(row), 0);
-  const sample = lines < 7 ? [] : misdirection(now);
-  const shown = rows.sort(compare[sorting]).slice(0, lines - 3 - sample.length);
+  const notes = [...(lines < 9 ? [] : drops(now, before)), ...(lines < 7 ? [] : misdirection(now))];
+  const shown = rows.sort(compare[sorting]).slice(0, lines - 3 - notes.length);
   const workers = now.workers.length;
   return [
     `process ${now.pid}, ${now.steering}: ${rows.length} buckets, ` +
@@ -129,6 +156,6 @@ export function table(
       const cells = line(({ value }) => short(value(row)));
       return `${cells}  ${'#'.repeat(Math.round(share * barWidth))}`.trimEnd();
     }),
-    ...sample,
+    ...notes,
   ];
 }

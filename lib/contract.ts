@@ -62,6 +62,17 @@ export const outputAcknowledged = 0xfffffffc;
 export const replyInSlab = 0;
 export const replyOutSlab = 1;
 export const replyOutSlabConnected = 2;
+/** It leaves through an endpoint of the server, and has a TargetHead in front of its bytes. */
+export const replyOutSlabTarget = 3;
+// TargetHead. `targetPeer` and `targetSource` are in bytes: what native.parseAddress() returns.
+export const targetPeer = 0;
+export const targetSource = 24;
+export const targetPort = 12;
+export const targetFlowId = 13;
+/** 0: no flow is given. */
+export const targetHashType = 14;
+/** Bytes of a TargetHead. */
+export const targetSize = 64;
 
 // PendingRow: an accepted connection that becomes a socket of Node.
 export const pendingBucket = 0;
@@ -79,6 +90,8 @@ export const datagramFlowId = 4;
 export const datagramHashType = 5;
 /** The connected socket that received it; 0: a bound one. */
 export const datagramSocket = 6;
+/** Where the bound one listens: an index of the server's UDP addresses. */
+export const datagramEndpoint = 7;
 export const datagramWords = 8;
 /** Flag: longer than a cell, and cut. */
 export const datagramTruncated = 1;

@@ -45,6 +45,7 @@ export type { ServerPlan } from './server/plan.js';
 export { Predecessor, predecessor } from './server/predecessor.js';
 export type { BucketMove } from './server/rebalance.js';
 export { createServer, RssServer } from './server/server.js';
+export type { KernelDrops, ServerSocket, SocketStats } from './server/sockets.js';
 export type {
   BucketStats,
   Counters,

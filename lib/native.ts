@@ -236,6 +236,8 @@ export interface WorkerEngineSettings {
   /** Also connections without a flow id. */
   handOffUnhashed: boolean;
   forward: boolean;
+  /** Ask the kernel for the flow of each datagram. */
+  flowInfo: boolean;
   countMisdirected: boolean;
   counters: Float64Array;
   refusals: Float64Array;
@@ -361,6 +363,16 @@ export interface Native {
     | { protocol: 'tcp' | 'udp'; family: 4 | 6; listening: boolean; host: string; port: number }
     | Failure;
   /**
+   * What the kernel has dropped at the socket, modulo 2^32, and the connections in its accept
+   * queue: -1 where there is no such number. Sizes of its buffers in bytes.
+   */
+  socketState(
+    fd: number,
+    listening: boolean,
+  ): { dropped: number; waiting: number; receiveBuffer: number; sendBuffer: number };
+  /** What full sockets of the whole host have dropped. ENOTSUP where sockets have own counters. */
+  hostDrops(): { datagrams: number; connections: number } | Failure;
+  /**
    * Attaches the program of a steering to a group through any member; anew, with other listeners.
    * `listeners`: the listener's index in the group, by bucket or by CPU as the steering has it.
    */
@@ -420,6 +432,8 @@ export interface Native {
     bucketToWorker: readonly number[],
     workers: number,
     maxConnections: number,
+    /** Whether the kernel brings datagrams to the owner of their bucket. */
+    placed: boolean,
   ): number;
   setBucketOwners(id: number, bucketToWorker: readonly number[]): void;
   /** From now on, the cards of this configuration classify flows. It has as many buckets. */
@@ -443,7 +457,11 @@ export interface Native {
     onConnections: (count: number) => void,
     onDatagrams: () => void,
     onAcceptError: (errno: number) => void,
+    /** An error that the kernel reports for a connected UDP socket. */
+    onDatagramError: (id: number, errno: number) => void,
   ) => WorkerEngine;
+  /** An IP address in binary form: AddressWords of native/core/rows.h. */
+  parseAddress(text: string): Uint8Array | Failure;
 }
 
 const require = createRequire(import.meta.url);

@@ -36,7 +36,13 @@ export class BucketOwnership {
     this.#reason = plan.reason;
     this.#owners = bucketOwners(workers);
     this.#placements = workers;
-    this.table = native.createBucketTable(config, this.#owners, this.#workers, maxConnections);
+    this.table = native.createBucketTable(
+      config,
+      this.#owners,
+      this.#workers,
+      maxConnections,
+      byProgram,
+    );
   }
 
   /** Index: a bucket. Value: the index of its worker. */

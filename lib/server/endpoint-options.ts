@@ -1,7 +1,7 @@
 // What a server listens on: the `tcp`, `udp` and `unix` options of createServer().
 import { largestDatagram } from '../contract.js';
 import { argumentTypeError, argumentValueError } from '../errors.js';
-import { type Checked, custom, integer, oneOf, type OptionTable } from '../option-table.js';
+import { type Checked, custom, flag, integer, oneOf, type OptionTable } from '../option-table.js';
 import { type BindOptions, bindTable, type GroupOptions } from '../socket/listener-options.js';
 import { checkFd, checkHostAndPort, checkText, type HostAndPort } from '../validate.js';
 
@@ -49,6 +49,13 @@ export interface UdpOptions extends EndpointOptions {
    * @defaultValue 1536
    */
   datagramSize?: number;
+  /**
+   * Ask the kernel for the flow id of each datagram. Without it datagrams are cheaper to receive,
+   * buckets are always computed, and replies choose no transmit queue. Leave it on where buckets
+   * are a network card's.
+   * @defaultValue true
+   */
+  flowInfo?: boolean;
 }
 
 /** The Unix socket of a server. */
@@ -109,6 +116,7 @@ export const udpTable = {
   ...endpointTable,
   forward: custom<Forward>("'auto' or a boolean")({ default: 'auto' }, checkForward),
   datagramSize: integer({ min: 64, max: largestDatagram, default: 1536, unit: 'bytes' }),
+  flowInfo: flag({ default: true, system: 'FreeBSD' }),
 } satisfies OptionTable<UdpOptions>;
 
 export const unixTable = {

@@ -1,5 +1,6 @@
 // The shared-memory layout of a server's counters: one block per worker, one record per bucket in
-// it. The fields of a record are defined in native/core/counters.h.
+// it; then a record for each thread, and a row for each socket. The fields of a bucket's record are
+// defined in native/core/counters.h.
 import { counterNames, counterStride as stride, refusalNames } from '../contract.js';
 
 export { counterNames, refusalNames } from '../contract.js';
@@ -20,9 +21,30 @@ const refusedAt = 8;
 export const usageAt = 3;
 export const usageLength = 4;
 
-export function countersSize(workers: number, buckets: number): number {
-  const values = workers * buckets * stride + (workers + 1) * ownStride;
+/** Numbers of a row of socketRows(). */
+export const socketRowLength = 2;
+
+function socketsAt(workers: number, buckets: number): number {
+  return workers * buckets * stride + (workers + 1) * ownStride;
+}
+
+export function countersSize(workers: number, buckets: number, sockets: number): number {
+  const values = socketsAt(workers, buckets) + (sockets + 1) * socketRowLength;
   return values * Float64Array.BYTES_PER_ELEMENT;
+}
+
+/**
+ * What the main thread knows of the server's sockets, a row for each: what the kernel has dropped,
+ * and the connections that wait. The last row is the host's: dropped datagrams and connections.
+ */
+export function socketRows(
+  buffer: ArrayBuffer,
+  workers: number,
+  buckets: number,
+  sockets: number,
+): Float64Array {
+  const at = socketsAt(workers, buckets) * Float64Array.BYTES_PER_ELEMENT;
+  return new Float64Array(buffer, at, (sockets + 1) * socketRowLength);
 }
 
 function ownRecord(

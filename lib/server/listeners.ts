@@ -20,6 +20,7 @@ import type { CheckedOptions } from './options.js';
 import type { ServerPlan } from './plan.js';
 import type { Predecessor } from './predecessor.js';
 import { type SteeringMode, steeringMode } from './steering/index.js';
+import type { OpenSocket } from './sockets.js';
 import type { UpgradeState } from './upgrade-state.js';
 
 /** How many ports are tried that the kernel has chosen on the first of several addresses. */
@@ -173,6 +174,21 @@ export class Listeners {
       port: first!.port,
       family: first!.family,
     }));
+  }
+
+  /** All of them but the Unix socket. */
+  get sockets(): OpenSocket[] {
+    return this.#groups.flatMap(({ members }) =>
+      members.map((listener, i) => {
+        const { protocol, host: address, port } = listener;
+        const fd = numberOf(listener);
+        const workerIndex = this.#workers[i]!;
+        const bucket = this.#mode.perBucket === true ? i : undefined;
+        const { receiveBuffer, sendBuffer } = native.socketState(fd, false);
+        const place = { protocol, address, port, workerIndex, bucket };
+        return { fd, socket: { ...place, receiveBuffer, sendBuffer } };
+      }),
+    );
   }
 
   /** The descriptors that a worker adopts. */

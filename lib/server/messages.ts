@@ -3,6 +3,7 @@ import type { RssConfig } from '../rss/config.js';
 import type { WorkerPlacement } from '../rss/topology.js';
 import type { Steering } from '../socket/listen.js';
 import type { Misdirection } from './misdirections.js';
+import type { ServerSocket } from './sockets.js';
 import type { StreamSettings } from './stream-options.js';
 
 /** A UDP socket that the worker duplicates. */
@@ -43,10 +44,14 @@ export interface WorkerInit {
   /** Whether a flow belongs to the owner of its bucket: see SteeringMode. */
   countMisdirected: boolean;
   forward: boolean;
+  /** Whether to ask the kernel for the flow of each datagram. */
+  flowInfo: boolean;
   /** Id of the native bucket table. */
   table: number;
   /** Id of the segment with the counters. */
   counters: number;
+  /** All sockets of the server, for its statistics. */
+  sockets: readonly ServerSocket[];
   /** The main thread keeps these descriptors open; the worker duplicates them. */
   listeners: number[];
   datagramSockets: DatagramSocketInit[];

@@ -215,18 +215,20 @@ export interface CheckedOptions extends Omit<Checked<typeof serverTable>, 'tcp' 
   tcpHash: '2-tuple' | '4-tuple';
   forward: Forward;
   datagramSize: number;
+  flowInfo: boolean;
 }
 
 export function checkServerOptions(options: ServerOptions): CheckedOptions {
   const { tcp, udp, ...rest } = checkTable('createServer()', serverTable, options);
-  const { forward, datagramSize, ...udpEndpoint } = udp ?? checkTable('udp', udpTable, {});
+  const { forward, datagramSize, flowInfo, ...udpEndpoint } =
+    udp ?? checkTable('udp', udpTable, {});
   const { hash: tcpHash, ...tcpEndpoint } = tcp ?? checkTable('tcp', tcpTable, {});
   if (rest.unix !== undefined) checkUnix(rest.unix);
   const endpoints = [
     ...(tcp === undefined ? [] : endpointsOf('tcp', tcpEndpoint, 0)),
     ...(udp === undefined ? [] : endpointsOf('udp', udpEndpoint, datagramSize)),
   ];
-  return { ...rest, endpoints, tcpHash, forward, datagramSize };
+  return { ...rest, endpoints, tcpHash, forward, datagramSize, flowInfo };
 }
 
 /** Options of RssServer.listen(). */

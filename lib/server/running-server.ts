@@ -16,7 +16,7 @@ import { BucketOwnership } from './bucket-ownership.js';
 import { CardWatch, observed } from './card-watch.js';
 import { useCpus } from './cpu-use.js';
 import type { ServerEvents, WorkerInfo } from './events.js';
-import { countersSize, heartbeat, movedBuckets } from './layout.js';
+import { countersSize, heartbeat, movedBuckets, socketRows } from './layout.js';
 import type { Lifecycle } from './lifecycle.js';
 import { Listeners } from './listeners.js';
 import type { ToWorker, WorkerInit } from './messages.js';
@@ -24,6 +24,7 @@ import { Misdirections } from './misdirections.js';
 import { type CheckedOptions, terminateAfterMs } from './options.js';
 import { hostsOf, leftIdle, makePlan, type ServerPlan } from './plan.js';
 import { type BucketMove, movesBetween } from './rebalance.js';
+import { SocketWatch } from './sockets.js';
 import { readStats, type ServerStats } from './stats.js';
 import { steeringMode } from './steering/index.js';
 import { type Successor, Upgrade, type UpgradeOptions } from './upgrade.js';
@@ -43,6 +44,7 @@ export class RunningServer {
   readonly #events: EventEmitter<ServerEvents>;
   readonly #warnings: Warnings;
   readonly #counters: ShmSegment;
+  readonly #sockets: SocketWatch;
   readonly #upgrade = new Upgrade();
   readonly #admin: AdminSocket[] = [];
   /** By local address. */
@@ -72,12 +74,18 @@ export class RunningServer {
     this.#events = events;
     this.#warnings = new Warnings(events);
     this.listeners = new Listeners(plan, options);
+    const { sockets } = this.listeners;
+    const size = countersSize(workers.length, config.buckets, sockets.length);
     try {
-      this.#counters = ShmSegment.create({ size: countersSize(workers.length, config.buckets) });
+      this.#counters = ShmSegment.create({ size });
     } catch (error) {
       this.listeners.close(options.predecessor !== undefined);
       throw error;
     }
+    this.#sockets = new SocketWatch(
+      sockets,
+      socketRows(this.#counters.buffer, workers.length, config.buckets, sockets.length),
+    );
     this.ownership = new BucketOwnership(plan, options);
     const init = (workerIndex: number) => this.#workerInit(workerIndex);
     this.#releaseCpus = useCpus(workers);
@@ -123,6 +131,7 @@ export class RunningServer {
       },
       full: () => this.#warnings.connectionLimit(this.#options.maxConnections),
       mispredicted: (flows) => this.#warnings.otherKey(flows),
+      dropped: (message) => this.#warnings.warn(message, 'RSS_DROPS'),
       unbalanced: ({ moves, tooHot }) => this.move(moves, tooHot),
       warning: this.#warnings.warn,
     });
@@ -165,7 +174,9 @@ export class RunningServer {
   stats(): ServerStats {
     if (this.#finalStats !== undefined) return this.#finalStats;
     const { placements, owners } = this.ownership;
-    return readStats(this.#counters.buffer, placements, this.plan.config.bucketMap, owners);
+    const { bucketMap } = this.plan.config;
+    this.#sockets.read();
+    return readStats(this.#counters.buffer, placements, bucketMap, owners, this.#sockets.sockets);
   }
 
   /** Moves buckets. Does nothing during and after an upgrade: the other process keeps its map. */
@@ -220,6 +231,7 @@ export class RunningServer {
       if (!hurry.signal.aborted) await Promise.race([work, once(hurry.signal, 'abort')]);
     };
     await orHurried(this.pool.stopAccepting(!shared));
+    this.#sockets.close();
     this.listeners.close(shared);
     await orHurried(this.pool.drain(timeout, !upgraded));
     await this.pool.terminate();
@@ -252,7 +264,8 @@ export class RunningServer {
 
   #workerInit(workerIndex: number): Omit<WorkerInit, 'generation'> {
     const { plan, ownership } = this;
-    const { worker, workerData, datagramSize, stream, admin, handoff, pin } = this.#options;
+    const { worker, workerData, datagramSize, flowInfo, stream, admin, handoff, pin } =
+      this.#options;
     return {
       workerIndex,
       cpu: plan.workers[workerIndex]!.cpu,
@@ -269,8 +282,10 @@ export class RunningServer {
       handoffUnhashed: plan.config.source !== 'card' || !plan.kernelSpreads || handoff === 'always',
       countMisdirected: steeringMode(plan.steering).bucketChoosesWorker,
       forward: plan.forward,
+      flowInfo,
       table: ownership.table,
       counters: this.#counters.id,
+      sockets: this.#sockets.sockets,
       ...this.listeners.ofWorker(workerIndex),
       datagramSize,
       stream,

@@ -9,9 +9,11 @@ import {
   type RefusalName,
   refusalNames,
   refusedRows,
+  socketRows,
   usageAt,
   workerCounters,
 } from './layout.js';
+import { type KernelDrops, readSockets, type ServerSocket, type SocketStats } from './sockets.js';
 
 /**
  * Counters since the server started, over all generations of a worker. They never decrease.
@@ -70,6 +72,10 @@ export interface ServerStats {
   buckets: BucketStats[];
   workers: WorkerStats[];
   total: Counters;
+  /** The server's TCP listeners and UDP sockets. */
+  sockets: SocketStats[];
+  /** What the kernel has dropped because sockets were full. */
+  kernelDrops: KernelDrops;
   /** Number of moves of buckets to another worker: rebalance(). */
   movedBuckets: number;
   /** Of all workers. */
@@ -94,6 +100,7 @@ export function readStats(
   placements: readonly WorkerPlacement[],
   bucketMap: readonly number[],
   owners: readonly number[],
+  sockets: readonly ServerSocket[],
 ): ServerStats {
   const buckets = bucketMap.map((cpu, bucket) => ({
     bucket,
@@ -130,5 +137,15 @@ export function readStats(
     }
   }
   const [moved] = movedBuckets(buffer, placements.length, bucketMap.length);
-  return { buckets, workers, total, movedBuckets: moved!, refusedRows: refused(refusals) };
+  return {
+    buckets,
+    workers,
+    total,
+    ...readSockets(
+      socketRows(buffer, placements.length, bucketMap.length, sockets.length),
+      sockets,
+    ),
+    movedBuckets: moved!,
+    refusedRows: refused(refusals),
+  };
 }

@@ -1,7 +1,9 @@
-// What is watched while a server serves: idle and blocked workers, and the load of buckets.
+// What is watched while a server serves: idle and blocked workers, full sockets, and the load of
+// buckets.
 import type { BucketOwnership } from './bucket-ownership.js';
 import { watchBlocked } from './blocked-watch.js';
 import { watchCounter } from './counter-watch.js';
+import { watchDrops } from './drop-watch.js';
 import { watchIdle } from './idle-watch.js';
 import { LoadWatch, type RebalanceDecision } from './rebalance.js';
 import type { ServerStats } from './stats.js';
@@ -22,6 +24,7 @@ export interface Findings {
   blocked(workerIndex: number, blockedMs: number): void;
   full(): void;
   mispredicted(flows: number): void;
+  dropped(message: string): void;
   unbalanced(decision: RebalanceDecision): void;
   warning(message: string, code: string): void;
 }
@@ -32,7 +35,10 @@ export function startWatches(
   settings: { maxConnections: number; blockedAfter: number; rebalance: 'auto' | 'never' },
   findings: Findings,
 ): () => void {
-  const stops = [watchIdle(() => server.stats(), findings.idle)];
+  const stops = [
+    watchIdle(() => server.stats(), findings.idle),
+    watchDrops(() => server.stats(), findings.dropped),
+  ];
   const { maxConnections, blockedAfter, rebalance } = settings;
   if (server.kernelBuckets)
     stops.push(watchCounter(() => server.stats(), 'mispredicted', findings.mispredicted));

@@ -58,7 +58,7 @@ export function workerContext(init: WorkerInit, parts: ContextParts): WorkerCont
     stats() {
       const placements = parts.placements();
       const { bucketMap } = parts.config();
-      return readStats(allCounters, placements, bucketMap, bucketOwners(placements));
+      return readStats(allCounters, placements, bucketMap, bucketOwners(placements), init.sockets);
     },
     countRequests(bucket, requests) {
       counters[counterIndex(bucket, 'requests')]! += requests;

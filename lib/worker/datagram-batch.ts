@@ -11,6 +11,7 @@ import { RowBatch } from './row-batch.js';
 const {
   datagramBatch,
   datagramBucket,
+  datagramEndpoint,
   datagramFlags,
   datagramFlowId,
   datagramHashType,
@@ -91,6 +92,14 @@ export class DatagramBatch extends RowBatch {
   /** The socket of Datagrams.connect() that received row i; 0: a socket of the server. */
   socket(i: number): number {
     return this.has(i) ? this.words[i * datagramWords + datagramSocket]! : 0;
+  }
+
+  /**
+   * The address of the server that row i was sent to, as an index of its UDP addresses: what
+   * Datagrams.send() takes. -1 for a socket of Datagrams.connect().
+   */
+  endpoint(i: number): number {
+    return this.has(i) ? this.words[i * datagramWords + datagramEndpoint]! | 0 : 0;
   }
 
   /** A view of the payload; copy it to keep it. */

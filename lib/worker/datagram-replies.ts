@@ -3,11 +3,14 @@ import * as contract from '../contract.js';
 import { checkPayload, Output } from './output.js';
 import type { OutputRows, Target } from './output-rows.js';
 
-const { largestDatagram, replyInSlab, replyOutSlab, replyOutSlabConnected } = contract;
+const { largestDatagram, replyInSlab, replyOutSlab, replyOutSlabConnected, replyOutSlabTarget } =
+  contract;
 
 /** @internal What the first word of a reply row is. */
-export const targetOf = (source: number): Target =>
-  source === replyOutSlabConnected ? 'socket' : 'i';
+export function targetOf(source: number): Target {
+  if (source === replyOutSlabTarget) return 'endpoint';
+  return source === replyOutSlabConnected ? 'socket' : 'i';
+}
 
 /**
  * Replies to the datagrams of a batch, and datagrams to the peers of connect(), sent together when

@@ -1,29 +1,37 @@
-// The UDP side of a worker: calls the `datagrams` handler, and connects sockets.
-import { unwrap } from '../errors.js';
+// The UDP side of a worker: calls the `datagrams` handler, sends unasked, and connects sockets.
+import * as contract from '../contract.js';
+import { rangeError, systemError, unwrap } from '../errors.js';
 import type { SocketAddress, WorkerEngine } from '../native.js';
 import { checkPeer, endOf, type PeerOptions } from './connect.js';
 import { DatagramBatch, type DatagramMemory } from './datagram-batch.js';
 import { DatagramReplies, targetOf } from './datagram-replies.js';
+import { type DatagramPeer, type DatagramPath, TargetHead } from './datagram-target.js';
 import type { WorkerDefinition } from './define.js';
+import { checkPayload } from './output.js';
 import { OutputRows } from './output-rows.js';
 import type { Refusals } from './refusals.js';
 
-/** The UDP sockets that a worker has connected itself. */
+const { largestDatagram, replyOutSlabTarget, targetSize } = contract;
+
+type Handlers = Pick<WorkerDefinition, 'datagrams' | 'datagramError'>;
+
+/** Sends through the server's UDP sockets, and has sockets that the worker has connected. */
 export class Datagrams {
   /** Output: in the `datagrams` callback the same as its second argument. */
   readonly out: DatagramReplies;
   readonly #engine: WorkerEngine;
-  readonly #handlers: Pick<WorkerDefinition, 'datagrams'>;
+  readonly #handlers: Handlers;
   readonly #buckets: number;
   readonly #batch: DatagramBatch;
   readonly #received: Uint32Array;
   readonly #rows: OutputRows;
+  readonly #head = new TargetHead();
 
   /** @internal */
   constructor(
     engine: WorkerEngine,
     memory: DatagramMemory,
-    handlers: Pick<WorkerDefinition, 'datagrams'>,
+    handlers: Handlers,
     buckets: number,
     refusals: Refusals,
   ) {
@@ -34,6 +42,24 @@ export class Datagrams {
     this.#received = memory.received;
     this.#rows = new OutputRows(memory.output, engine, refusals, targetOf);
     this.out = new DatagramReplies(this.#rows);
+  }
+
+  /**
+   * Sends a copy of `payload` (at most 65,507 bytes) from one of the server's UDP addresses, by its
+   * index, together with the output of the same callback. Throws TypeError and RangeError for the
+   * arguments. A datagram to an endpoint that the server does not have is dropped, and counted in
+   * ServerStats.refusedRows; one that the kernel does not take, in `datagramsDropped`.
+   */
+  send(endpoint: number, peer: DatagramPeer, payload: Uint8Array, path?: DatagramPath): void {
+    checkPayload(payload);
+    const { length } = payload;
+    if (length > largestDatagram)
+      throw rangeError('payload.length', `0 to ${largestDatagram}`, length);
+    this.#head.write(peer, path);
+    const offset = this.#rows.reserve(targetSize + length);
+    this.#rows.bytes.set(this.#head.bytes, offset);
+    this.#rows.bytes.set(payload, offset + targetSize);
+    this.#rows.commit(endpoint, replyOutSlabTarget, offset, targetSize + length);
   }
 
   /**
@@ -57,6 +83,11 @@ export class Datagrams {
   /** Closes a socket of connect(). Datagrams sent by it afterwards are dropped. */
   close(socket: number): void {
     this.#engine.closeDatagrams(socket);
+  }
+
+  /** @internal The kernel has reported an error for a socket of connect(). */
+  fail(socket: number, errno: number): void {
+    this.#handlers.datagramError?.(socket, systemError({ errno, syscall: 'recv' }));
   }
 
   /** @internal The engine has received a batch. */

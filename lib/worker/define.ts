@@ -1,7 +1,7 @@
 // defineWorker(): the interface of worker modules.
 import type { Socket } from 'node:net';
 
-import { argumentTypeError, argumentValueError } from '../errors.js';
+import { argumentTypeError, argumentValueError, type SystemError } from '../errors.js';
 import { checkTable } from '../option-table.js';
 import type { RssConfig } from '../rss/config.js';
 import type { Flow } from '../rss/hash.js';
@@ -60,6 +60,11 @@ export interface WorkerDefinition {
   stream?: StreamHandlers;
   /** Up to 64 datagrams. The batch and its payloads are valid until the function returns. */
   datagrams?(batch: DatagramBatch, replies: DatagramReplies): void;
+  /**
+   * The kernel has reported an error for a socket of Datagrams.connect(), after an ICMP message:
+   * ECONNREFUSED when nothing listens at the peer. The socket stays open.
+   */
+  datagramError?(socket: number, error: SystemError): void;
   /** A structured clone of what server.post() has sent. Runs after start(). */
   message?(message: unknown): void;
   /** Runs when the server closes, after accepting has stopped. End idle connections here. */
@@ -70,7 +75,7 @@ const marker = Symbol.for('freebsd-rss.worker');
 
 /** Marks the default export of a worker module. Throws TypeError for unknown or wrong members. */
 export function defineWorker(definition: WorkerDefinition): WorkerDefinition {
-  const names = ['start', 'connection', 'datagrams', 'message', 'stop'] as const;
+  const names = ['start', 'connection', 'datagrams', 'datagramError', 'message', 'stop'] as const;
   checkOptions('defineWorker()', definition, [...names, 'stream', 'sockets']);
   for (const name of names)
     if (definition[name] !== undefined) checkFunction(name, definition[name]);

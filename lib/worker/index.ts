@@ -5,6 +5,7 @@ export type { PeerOptions } from './connect.js';
 export type { SocketAddress } from '../native.js';
 export type { DatagramBatch } from './datagram-batch.js';
 export type { DatagramReplies } from './datagram-replies.js';
+export type { DatagramPeer, DatagramPath } from './datagram-target.js';
 export type { Datagrams } from './datagrams.js';
 export type { Flow } from '../rss/hash.js';
 export { defineWorker, type WorkerContext, type WorkerDefinition } from './define.js';

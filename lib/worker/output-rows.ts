@@ -28,7 +28,7 @@ interface Sender {
 }
 
 /** What a row's first word names: by the argument's name. */
-export type Target = 'connection' | 'socket' | 'i';
+export type Target = 'connection' | 'socket' | 'endpoint' | 'i';
 
 /** Memory that native code keeps using, so that postMessage() must not transfer it. */
 export function lentBuffer(size: number): Buffer {

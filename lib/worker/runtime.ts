@@ -58,6 +58,7 @@ export class WorkerRuntime {
         handOff: init.handoff,
         handOffUnhashed: init.handoffUnhashed,
         forward: init.forward,
+        flowInfo: init.flowInfo,
         countMisdirected: init.countMisdirected,
         counters,
         refusals: refusals.counts,
@@ -76,6 +77,7 @@ export class WorkerRuntime {
       (count) => this.#sockets.take(count),
       () => datagrams.serve(),
       acceptErrorReporter(init.workerIndex, post),
+      (id, errno) => datagrams.fail(id, errno),
     );
     this.#sockets = new NodeSockets(this.#engine, pending, counters, definition, () =>
       this.#finishWhenDrained(),

@@ -22,11 +22,11 @@ Tables& TheTables() {
   return *tables;
 }
 
-// createBucketTable(config, bucketToWorker, workers, maxConnections): its id
+// createBucketTable(config, bucketToWorker, workers, maxConnections, placed): its id
 Napi::Value Create(const Napi::CallbackInfo& info) {
-  auto table =
-      std::make_shared<BucketTable>(RssConfigFromJs(info[0].As<Napi::Object>()),
-                                    IntsFromJs(info[1]), IntFromJs(info[2]), IntFromJs(info[3]));
+  auto table = std::make_shared<BucketTable>(RssConfigFromJs(info[0].As<Napi::Object>()),
+                                             IntsFromJs(info[1]), IntFromJs(info[2]),
+                                             IntFromJs(info[3]), BoolFromJs(info[4]));
   Tables& tables = TheTables();
   std::lock_guard<std::mutex> lock(tables.mutex);
   uint32_t id = tables.next_id++;

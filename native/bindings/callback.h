@@ -37,9 +37,10 @@ class Callback {
   // 'uncaughtException', and the result is true if the thread lives on.
   bool Call(const Napi::FunctionReference& function);
   bool Call(const Napi::FunctionReference& function, double argument);
+  bool Call(const Napi::FunctionReference& function, double first, double second);
 
  private:
-  bool Call(const Napi::FunctionReference& function, const double* argument);
+  bool Call(const Napi::FunctionReference& function, const double* arguments, size_t count);
   bool Report();
 
   napi_env env_;

@@ -88,7 +88,7 @@ Napi::Value AcceptFlow(const Napi::CallbackInfo& info) {
 // receiveFlow(fd): receives a datagram and reads its flow
 Napi::Value ReceiveFlow(const Napi::CallbackInfo& info) {
   int fd = IntFromJs(info[0]);
-  Status enabled = EnableDatagramInfo(fd, false);
+  Status enabled = EnableDatagramInfo(fd, false, true);
   if (!enabled.ok()) return ToJs(info.Env(), enabled.failure);
   auto kind = InspectIpSocket(fd);
   if (!kind.ok()) return ToJs(info.Env(), kind.failure);

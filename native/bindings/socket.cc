@@ -123,6 +123,29 @@ Napi::Value Inspect(const Napi::CallbackInfo& info) {
   return ToJs(info.Env(), InspectIpSocket(IntFromJs(info[0])));
 }
 
+// socketState(fd, listening): see lib/native.ts
+Napi::Value SocketState(const Napi::CallbackInfo& info) {
+  int fd = IntFromJs(info[0]);
+  auto dropped = DroppedBySocket(fd);
+  auto waiting = BoolFromJs(info[1]) ? AcceptQueueLength(fd) : Result<int>(-1);
+  Napi::Object out = Napi::Object::New(info.Env());
+  out.Set("dropped", dropped.ok() ? static_cast<double>(*dropped) : -1.0);
+  out.Set("waiting", waiting.ok() ? *waiting : -1);
+  out.Set("receiveBuffer", BufferSize(fd, Buffer::kReceive));
+  out.Set("sendBuffer", BufferSize(fd, Buffer::kSend));
+  return out;
+}
+
+// hostDrops(): { datagrams, connections }
+Napi::Value GetHostDrops(const Napi::CallbackInfo& info) {
+  auto drops = DroppedByHost();
+  if (!drops.ok()) return ToJs(info.Env(), drops.failure);
+  Napi::Object out = Napi::Object::New(info.Env());
+  out.Set("datagrams", drops->datagrams);
+  out.Set("connections", drops->connections);
+  return out;
+}
+
 // listenUnix(path, mode, backlog): a descriptor
 Napi::Value OpenUnix(const Napi::CallbackInfo& info) {
   return ToJs(info.Env(), ListenUnix(TextFromJs(info[0]), IntFromJs(info[1]), IntFromJs(info[2])));
@@ -161,6 +184,8 @@ void RegisterSocket(Napi::Env env, Napi::Object exports) {
   Export(env, exports, "getSocketOption", GetSocketOption);
   Export(env, exports, "socketFlow", SocketFlow);
   Export(env, exports, "inspectSocket", Inspect);
+  Export(env, exports, "socketState", SocketState);
+  Export(env, exports, "hostDrops", GetHostDrops);
   Export(env, exports, "attachProgram", Attach);
 }
 

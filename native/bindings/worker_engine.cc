@@ -15,6 +15,36 @@
 namespace rss {
 namespace {
 
+SocketAddress ToAddress(const AddressWords& words) {
+  SocketAddress out;
+  if (words.family == 4) {
+    out.v4.sin_family = AF_INET;
+    memcpy(&out.v4.sin_addr, words.bytes, sizeof out.v4.sin_addr);
+  } else {
+    out.v6.sin6_family = AF_INET6;
+    out.v6.sin6_scope_id = words.scope;
+    memcpy(&out.v6.sin6_addr, words.bytes, sizeof out.v6.sin6_addr);
+  }
+  return out;
+}
+
+// parseAddress(text): the bytes of AddressWords, or a failure
+Napi::Value AddressBytes(const Napi::CallbackInfo& info) {
+  auto parsed = ParseAddress(TextFromJs(info[0]), 0);
+  if (!parsed.ok()) return ToJs(info.Env(), parsed.failure);
+  SocketAddress address = parsed->Unmapped();
+  AddressWords words{};
+  if (address.family() == AF_INET) {
+    words.family = 4;
+    memcpy(words.bytes, &address.v4.sin_addr, sizeof address.v4.sin_addr);
+  } else {
+    words.family = 6;
+    words.scope = address.v6.sin6_scope_id;
+    memcpy(words.bytes, &address.v6.sin6_addr, sizeof address.v6.sin6_addr);
+  }
+  return Napi::Buffer<uint8_t>::Copy(info.Env(), reinterpret_cast<uint8_t*>(&words), sizeof words);
+}
+
 class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
  public:
   static Napi::Function Define(Napi::Env env) {
@@ -35,8 +65,8 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
          InstanceMethod<&Worker::Flush>("flush"), InstanceMethod<&Worker::Check>("check")});
   }
 
-  // new WorkerEngine(settings, views, onConnections(count), onDatagrams(), onAcceptError(errno)):
-  // see lib/native.ts
+  // new WorkerEngine(settings, views, onConnections(count), onDatagrams(), onAcceptError(errno),
+  // onDatagramError(id, errno)): see lib/native.ts
   explicit Worker(const Napi::CallbackInfo& info)
       : ObjectWrap(info), env_(info.Env()), callback_(info.Env(), "RssWorkerEngine") {
     auto settings = info[0].As<Napi::Object>();
@@ -51,6 +81,8 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
     options.count_misdirected = BoolFromJs(settings.Get("countMisdirected"));
     DatagramOptions& datagrams = options.datagrams;
     datagrams.forward = BoolFromJs(settings.Get("forward"));
+    datagrams.flows = BoolFromJs(settings.Get("flowInfo"));
+    datagrams.default_bucket = options.accept.default_bucket;
     datagrams.stride = static_cast<size_t>(IntFromJs(settings.Get("stride")));
     datagrams.cell_size = static_cast<size_t>(IntFromJs(settings.Get("cellSize")));
     size_t buckets = context.table == nullptr ? 0 : context.table->classifier().config().buckets();
@@ -71,6 +103,7 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
     on_connections_ = Napi::Persistent(info[2].As<Napi::Function>());
     on_datagrams_ = Napi::Persistent(info[3].As<Napi::Function>());
     on_accept_error_ = Napi::Persistent(info[4].As<Napi::Function>());
+    on_datagram_error_ = Napi::Persistent(info[5].As<Napi::Function>());
     datagrams.slab = slab_.data;
     context.counters = reinterpret_cast<BucketCounters*>(counters_.data);
     context.refusals = reinterpret_cast<RefusalCounts*>(refusals_.data);
@@ -110,12 +143,16 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
                  from.flow.flow_id,
                  from.flow.hash_type,
                  from.connected,
-                 0};
+                 static_cast<uint32_t>(from.endpoint)};
     }
     rows_ = count;
     received_.data[0] = static_cast<uint32_t>(count);
     if (callback_.Call(on_datagrams_)) Send();
     rows_ = 0;
+  }
+
+  void OnDatagramError(uint32_t connected, int error) override {
+    callback_.Call(on_datagram_error_, static_cast<double>(connected), static_cast<double>(error));
   }
 
   void OnAcceptError(int error) override {
@@ -138,13 +175,30 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
   }
 
   Refusal Judge(const ReplyRow& row) const {
-    if (row.source > ReplyRow::kOutSlabConnected) return Refusal::kUnknownSource;
-    bool connected = row.source == ReplyRow::kOutSlabConnected;
-    if (connected && row.to == 0) return Refusal::kUnknownConnection;
-    if (!connected && row.to >= rows_) return Refusal::kNotInBatch;
+    if (row.source > ReplyRow::kOutSlabTarget) return Refusal::kUnknownSource;
+    bool answers = row.source < ReplyRow::kOutSlabConnected;
+    if (row.source == ReplyRow::kOutSlabConnected && row.to == 0)
+      return Refusal::kUnknownConnection;
+    if (answers && row.to >= rows_) return Refusal::kNotInBatch;
     size_t size = SlabOf(row).length;
     bool inside = row.offset <= size && row.length <= size - row.offset;
     return inside ? Refusal::kNone : Refusal::kOutOfRange;
+  }
+
+  // Reads the head of a row to a target, and takes it off the row.
+  Refusal ReadTarget(ReplyRow* row, DatagramTarget* target) const {
+    TargetHead head;
+    if (row->length < sizeof head) return Refusal::kOutOfRange;
+    memcpy(&head, SlabOf(*row).data + row->offset, sizeof head);
+    row->offset += static_cast<uint32_t>(sizeof head);
+    row->length -= static_cast<uint32_t>(sizeof head);
+    target->endpoint = static_cast<int>(row->to);
+    target->peer = ToAddress(head.peer);
+    target->peer.set_port(static_cast<uint16_t>(head.port));
+    target->has_source = head.source.family != 0;
+    target->source = ToAddress(head.source);
+    target->flow = {head.flow_id, head.hash_type};
+    return engine_->datagrams().Resolve(target) ? Refusal::kNone : Refusal::kUnknownConnection;
   }
 
   // Sends the rows that JavaScript has collected; their number is in `unsent`. Counts and skips
@@ -155,15 +209,19 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
     size_t count = std::min<size_t>(unsent_.data[0], most_replies());
     unsent_.data[0] = 0;
     for (size_t i = 0; i < count; ++i) {
-      const ReplyRow& row = replies()[i];
+      ReplyRow row = replies()[i];
       Refusal refusal = Judge(row);
+      bool targeted = row.source == ReplyRow::kOutSlabTarget;
+      if (refusal == Refusal::kNone && targeted) refusal = ReadTarget(&row, &targets_[size]);
       if (refusal != Refusal::kNone) {
         reinterpret_cast<RefusalCounts*>(refusals_.data)->Add(refusal);
         continue;
       }
       bool connected = row.source == ReplyRow::kOutSlabConnected;
-      batch[size++] = {connected ? 0 : row.to, connected ? row.to : 0,
-                       SlabOf(row).data + row.offset, row.length};
+      batch[size] = {connected ? 0 : row.to, connected ? row.to : 0,
+                     targeted ? &targets_[size] : nullptr, SlabOf(row).data + row.offset,
+                     row.length};
+      ++size;
       if (size == kDatagramBatch) {
         engine_->datagrams().Send(batch, size);
         size = 0;
@@ -235,10 +293,13 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
   Napi::Value Check(const Napi::CallbackInfo& info) {
     size_t i = info[0].As<Napi::Number>().Uint32Value();
     if (i >= most_replies()) return Napi::Number::New(info.Env(), 0);
-    const ReplyRow& row = replies()[i];
+    ReplyRow row = replies()[i];
     Refusal refusal = Judge(row);
+    DatagramTarget target;
     if (refusal == Refusal::kNone && row.source == ReplyRow::kOutSlabConnected)
       refusal = engine_->datagrams().Check(row.to);
+    if (refusal == Refusal::kNone && row.source == ReplyRow::kOutSlabTarget)
+      refusal = ReadTarget(&row, &target);
     return Napi::Number::New(info.Env(), static_cast<double>(refusal));
   }
   Napi::Value Peer(const Napi::CallbackInfo& info) {
@@ -271,8 +332,9 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
   View<uint8_t> slab_, reply_slab_;
   View<uint32_t> connections_, datagrams_, replies_, received_, unsent_;
   View<double> counters_, refusals_;
-  Napi::FunctionReference on_connections_, on_datagrams_, on_accept_error_;
+  Napi::FunctionReference on_connections_, on_datagrams_, on_accept_error_, on_datagram_error_;
   std::unique_ptr<WorkerEngine> engine_;
+  std::vector<DatagramTarget> targets_{kDatagramBatch};  // of the batch that Send() collects
   size_t rows_ = 0;
   bool hooked_ = false;
 };
@@ -280,6 +342,7 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
 }  // namespace
 
 void RegisterWorkerEngine(Napi::Env env, Napi::Object exports) {
+  Export(env, exports, "parseAddress", AddressBytes);
   exports.Set("WorkerEngine", Worker::Define(env));
 }
 

@@ -35,6 +35,16 @@ SocketAddress SocketAddress::Unmapped() const {
   return out;
 }
 
+SocketAddress SocketAddress::Mapped() const {
+  if (family() != AF_INET) return *this;
+  SocketAddress out;
+  out.v6.sin6_family = AF_INET6;
+  out.v6.sin6_port = v4.sin_port;
+  out.v6.sin6_addr.s6_addr[10] = out.v6.sin6_addr.s6_addr[11] = 0xff;
+  memcpy(out.v6.sin6_addr.s6_addr + 12, &v4.sin_addr, 4);
+  return out;
+}
+
 std::string SocketAddress::Host() const {
   char text[INET6_ADDRSTRLEN + 1 + IF_NAMESIZE] = "";
   const void* bytes = family() == AF_INET ? static_cast<const void*>(&v4.sin_addr) : &v6.sin6_addr;

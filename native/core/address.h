@@ -27,6 +27,8 @@ struct SocketAddress {
   bool is_unspecified() const;
   // A v4-mapped IPv6 address as the IPv4 address it stands for; any other address unchanged.
   SocketAddress Unmapped() const;
+  // An IPv4 address as sockets of IPv6 have it; any other address unchanged.
+  SocketAddress Mapped() const;
   std::string Host() const;  // "127.0.0.1", "fe80::1%em0"
 };
 

@@ -28,6 +28,7 @@ struct Connection {
 
 struct ForwardedDatagram {
   Flow flow;
+  KernelFlow kernel;  // for its reply: IP_FLOWID and IP_FLOWTYPE on transmit
   SocketAddress peer;
   SocketAddress local;  // the address it was sent to
   int endpoint = 0;     // the server's UDP endpoint that received it
@@ -49,18 +50,28 @@ class BucketTable {
   static constexpr size_t kMaxConnections = 4096;
   static constexpr size_t kMaxDatagrams = 1024;
 
-  // `most_connections`: of all workers together; 0: no limit.
+  // `most_connections`: of all workers together; 0: no limit. `placed`: the kernel brings datagrams
+  // to the owner of their bucket, so that those in an inbox are older than those in its socket.
   BucketTable(RssConfig config, const std::vector<int>& bucket_to_worker, int workers,
-              int most_connections = 0);
+              int most_connections = 0, bool placed = false);
 
   const FlowClassifier& classifier() const { return classifier_; }
   FlowClassifier& classifier() { return classifier_; }
   FlowPredictor& predictor() { return predictor_; }
   FlowSamples& samples() { return samples_; }
   int workers() const { return static_cast<int>(wakers_.size()); }
-  int owner(int bucket) const { return buckets_[bucket]->owner.load(std::memory_order_relaxed); }
+  int owner(int bucket) const {
+    return buckets_[bucket]->route.load(std::memory_order_acquire) / kRouteOfWorker;
+  }
+  // Whether a worker serves the bucket's datagrams as it reads them. Otherwise they go through the
+  // inbox: to the owner, or behind what the owner has not served yet.
+  bool ServesDirectly(int bucket, int worker) const {
+    return buckets_[bucket]->route.load(std::memory_order_acquire) == worker * kRouteOfWorker;
+  }
   // Moves buckets together with their inboxes. `bucket_to_worker` has as many buckets as before.
   void SetOwners(const std::vector<int>& bucket_to_worker);
+  // Changes before any owner does.
+  uint32_t moves() const { return moves_.load(std::memory_order_acquire); }
 
   // Tracks the turns of the workers' stream engines.
   Epochs& epochs() { return epochs_; }
@@ -70,28 +81,42 @@ class BucketTable {
   void Attach(int worker, Waker* waker);
   void Detach(int worker);
 
-  // False when the inbox is full; the argument is then unchanged.
+  // False when the inbox is full; the argument is then unchanged. `from`: the worker that has read
+  // the datagram.
   bool PushConnection(int bucket, Connection&& connection);
-  bool PushDatagram(int bucket, ForwardedDatagram&& datagram);
+  bool PushDatagram(int bucket, int from, ForwardedDatagram&& datagram);
   // Puts back what a dying worker has not delivered: at the front of the queue, without a limit.
   void ReturnConnections(std::vector<Connection>&& connections);
 
   // Appends what waits for this worker's buckets to the vectors, which grow to at most `limit`
-  // elements each. True when more is waiting.
+  // elements each. True when more is waiting. No other worker can drain datagrams of these buckets
+  // until Delivered(), so that a bucket that moves keeps their order.
   bool Drain(int worker, size_t limit, std::vector<Connection>* connections,
              std::vector<ForwardedDatagram>* datagrams);
+  // The worker has served the datagrams that it has drained.
+  void Delivered(int worker);
 
  private:
+  // A bucket's route: the number of its owner, and kSettling.
+  static constexpr int kRouteOfWorker = 2;
+  static constexpr int kSettling = 1;  // older datagrams have to be served before the owner's own
+
   struct Bucket {
-    std::atomic<int> owner{0};
+    std::atomic<int> route{0};
     std::mutex mutex;
+    int deliverer = -1;  // the worker that serves datagrams that it has drained
+    // Datagrams since the beginning: put into the inbox, and taken out. The bucket is settled once
+    // those before `settled_at` have been served.
+    uint64_t pushed = 0, taken = 0, settled_at = 0;
     std::deque<Connection> connections;
     std::deque<ForwardedDatagram> datagrams;
   };
   struct Wakeup {
     std::mutex mutex;
     Waker* waker = nullptr;
+    // Of the worker's own thread:
     size_t next_bucket = 0;  // where the next drain begins, so that no bucket starves another
+    std::vector<Bucket*> delivering;
   };
 
   void Wake(int worker);
@@ -103,6 +128,8 @@ class BucketTable {
   std::vector<std::unique_ptr<Bucket>> buckets_;
   std::vector<std::unique_ptr<Wakeup>> wakers_;
   Epochs epochs_;
+  std::atomic<uint32_t> moves_{0};
+  const bool placed_;
 };
 
 }  // namespace rss

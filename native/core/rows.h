@@ -92,8 +92,8 @@ struct DatagramRow {
   uint32_t bucket;
   uint32_t flow_id;
   uint32_t hash_type;
-  uint32_t socket;  // the connected socket that received it; 0: a bound one
-  uint32_t reserved;
+  uint32_t socket;    // the connected socket that received it; 0: a bound one
+  uint32_t endpoint;  // index of the bound one's address among the server's UDP addresses
 };
 
 // A datagram to send. Laid out like OutputRow.
@@ -101,11 +101,29 @@ struct ReplyRow {
   static constexpr uint32_t kInSlab = 0;            // answers row `to` from the input slab
   static constexpr uint32_t kOutSlab = 1;           // answers row `to` from the output slab
   static constexpr uint32_t kOutSlabConnected = 2;  // the same, through connected socket `to`
+  static constexpr uint32_t kOutSlabTarget = 3;     // a TargetHead and bytes, by endpoint `to`
 
   uint32_t to;
   uint32_t source;
   uint32_t offset;
   uint32_t length;
+};
+
+// An address as parseAddress() of the addon gives it.
+struct AddressWords {
+  uint32_t family;  // 4 or 6; 0: none
+  uint32_t scope;
+  uint8_t bytes[16];
+};
+
+// Precedes the bytes of a datagram that answers none.
+struct TargetHead {
+  AddressWords peer;
+  AddressWords source;
+  uint32_t port;
+  uint32_t flow_id;
+  uint32_t hash_type;  // 0: no flow is given
+  uint32_t reserved;
 };
 
 // Number of 32-bit words of a row.

@@ -66,9 +66,12 @@ DatagramEngine::DatagramEngine(const EngineContext& context, const DatagramOptio
       log_(log),
       sink_(sink),
       turn_end_(this),
-      rows_(kDatagramBatch) {
+      rows_(kDatagramBatch),
+      errors_due_(this) {
   uv_check_init(context_.loop, turn_end_.get());
   turn_end_.set_initialized();
+  uv_idle_init(context_.loop, errors_due_.get());
+  errors_due_.set_initialized();
 }
 
 DatagramEngine::~DatagramEngine() = default;
@@ -81,7 +84,7 @@ Status DatagramEngine::AddSocket(int fd, int endpoint, bool receive) {
   bool bound = !duplicated->kind.address.is_unspecified();
   auto socket = std::make_unique<BoundSocket>(this, std::move(*duplicated), endpoint, receive);
   Status status = socket->Register(context_.loop);
-  if (status.ok()) status = EnableDatagramInfo(socket->fd(), bound);
+  if (status.ok()) status = EnableDatagramInfo(socket->fd(), bound, options_.flows);
   if (status.ok()) bound_.push_back(std::move(socket));
   return status;
 }
@@ -98,6 +101,7 @@ Status DatagramEngine::Start() {
 void DatagramEngine::Close() {
   closed_ = true;
   turn_end_.Close();
+  errors_due_.Close();
   waiting_ = 0;
   bound_.clear();
   connected_.clear();
@@ -159,11 +163,20 @@ void DatagramEngine::Receive(BoundSocket* socket) {
     if (IsEmpty(received)) return;
     if (received < 0) continue;  // an ICMP error, which this call has cleared
     size_t count = 0;
+    uint32_t moves = context_.table->moves();
     for (int i = 0; i < received; ++i) {
       ReceivedDatagram& row = rows_[i];
       row.endpoint = socket->endpoint;
       row.connected = 0;
-      if (!Classify(&row, *socket)) continue;
+      if (!Classify(&row, *socket)) {
+        // Its bucket may have moved since the rows before were classified. They come first.
+        if (count > 0 && context_.table->moves() != moves) {
+          sink_->OnDatagrams(count);
+          if (closed_) return;
+          count = 0;
+        }
+        if (Forward(row)) continue;
+      }
       CountReceived(row);
       if (count != static_cast<size_t>(i)) rows_[count] = row;
       ++count;
@@ -173,7 +186,7 @@ void DatagramEngine::Receive(BoundSocket* socket) {
   }
 }
 
-// Finds the flow of a datagram. False when the datagram has been forwarded to its bucket's owner.
+// Finds the flow of a datagram. False when it must go through the inbox of its bucket.
 bool DatagramEngine::Classify(ReceivedDatagram* row, const BoundSocket& socket) {
   SocketAddress local = socket.address;
   if (row->info.has_destination) {
@@ -184,26 +197,30 @@ bool DatagramEngine::Classify(ReceivedDatagram* row, const BoundSocket& socket) 
   row->flow = table.classifier().Classify(Transport::kUdp, row->info.flow, row->peer, local);
   table.samples().Add(Transport::kUdp, row->info.flow, row->peer, local);
   if (table.classifier().lacks_id(row->flow)) context_.counter(row->flow.bucket).without_id += 1;
-  if (context_.owns(row->flow.bucket)) return true;
-  log_->Add(Transport::kUdp, row->flow, row->peer, local);
-  return !options_.forward || !Forward(*row);
+  if (table.ServesDirectly(row->flow.bucket, context_.worker)) return true;
+  if (!context_.owns(row->flow.bucket)) log_->Add(Transport::kUdp, row->flow, row->peer, local);
+  return !options_.forward;
 }
 
+// Puts a datagram into the inbox of its bucket. False when the inbox is full: it is served here,
+// ahead of those that wait there.
 bool DatagramEngine::Forward(const ReceivedDatagram& row) {
   const uint8_t* payload = options_.slab + row.cell * options_.stride;
   ForwardedDatagram datagram;
   datagram.flow = row.flow;
+  datagram.kernel = row.info.flow;
   datagram.peer = row.peer;
   if (row.info.has_destination) datagram.local = row.info.destination;
   datagram.endpoint = row.endpoint;
   datagram.truncated = row.truncated;
   datagram.payload.assign(payload, payload + row.length);
   BucketCounters& counter = context_.counter(row.flow.bucket);
-  if (!context_.table->PushDatagram(row.flow.bucket, std::move(datagram))) {
+  bool own = context_.owns(row.flow.bucket);
+  if (!context_.table->PushDatagram(row.flow.bucket, context_.worker, std::move(datagram))) {
     counter.inbox_full += 1;
     return false;
   }
-  counter.datagrams_forwarded += 1;
+  if (!own) counter.datagrams_forwarded += 1;
   if (row.truncated) counter.datagrams_truncated += 1;
   return true;
 }
@@ -223,6 +240,7 @@ void DatagramEngine::DeliverForwarded(const std::vector<ForwardedDatagram>& forw
       row.truncated = from.truncated;
       row.peer = from.peer;
       row.info = DatagramInfo();
+      row.info.flow = from.kernel;
       row.info.has_destination = from.local.family() != 0;
       row.info.destination = from.local;
       if (!from.payload.empty())
@@ -257,7 +275,10 @@ void DatagramEngine::ReceiveConnected(ConnectedSocket* socket) {
     int received = batcher_.ReceiveConnected(socket->fd(), first, options_.slab, options_.stride,
                                              options_.cell_size, rows_.data());
     if (IsEmpty(received)) return;
-    if (received < 0) continue;
+    if (received < 0) {
+      NoteError(id, received);
+      continue;
+    }
     if (waiting_ == 0) uv_check_start(turn_end_.get(), OnTurnEnd);
     for (int i = 0; i < received; ++i) {
       ReceivedDatagram& row = rows_[waiting_++];
@@ -290,6 +311,25 @@ void DatagramEngine::DeliverConnected() {
   if (count > 0) sink_->OnDatagrams(count);
 }
 
+// Errors come while datagrams are read or sent, also by JavaScript, and are delivered in the next
+// turn of the loop.
+void DatagramEngine::NoteError(uint32_t connected, int error) {
+  if (errors_.empty())
+    uv_idle_start(errors_due_.get(), [](uv_idle_t* idle) {
+      if (idle->data != nullptr) static_cast<DatagramEngine*>(idle->data)->DeliverErrors();
+    });
+  errors_.push_back({connected, error});
+}
+
+void DatagramEngine::DeliverErrors() {
+  uv_idle_stop(errors_due_.get());
+  std::vector<SocketError> errors;
+  errors.swap(errors_);
+  for (const SocketError& one : errors)
+    if (!closed_ && ConnectedOf(one.connected) != nullptr)
+      sink_->OnDatagramError(one.connected, one.error);
+}
+
 void DatagramEngine::CountReceived(const ReceivedDatagram& row) {
   BucketCounters& counter = context_.counter(row.flow.bucket);
   if (row.truncated) counter.datagrams_truncated += 1;
@@ -313,9 +353,35 @@ SocketAddress DatagramEngine::Destination(size_t i) const {
 // --- Output --------------------------------------------------------------------------------------
 
 DatagramEngine::Outlet DatagramEngine::OutletOf(const DatagramReply& reply) const {
+  if (reply.target != nullptr) return {BoundOf(reply.target->endpoint), nullptr};
   uint32_t id = reply.connected != 0 ? reply.connected : rows_[reply.row].connected;
   if (id != 0) return {nullptr, ConnectedOf(id)};
   return {BoundOf(rows_[reply.row].endpoint), nullptr};
+}
+
+int DatagramEngine::BucketOf(const DatagramReply& reply, const Outlet& outlet) const {
+  if (reply.target != nullptr) return reply.target->bucket;
+  return outlet.connected != nullptr ? outlet.connected->flow.bucket : rows_[reply.row].flow.bucket;
+}
+
+bool DatagramEngine::Resolve(DatagramTarget* target) const {
+  const BoundSocket* socket = BoundOf(target->endpoint);
+  if (socket == nullptr) return false;
+  BucketTable& table = *context_.table;
+  SocketAddress local = target->has_source ? target->source : socket->address;
+  local.set_port(socket->address.port());
+  target->bucket = options_.default_bucket;
+  if (target->flow.hash_type != 0) {
+    target->bucket = table.classifier().BucketOfHash(target->flow.flow_id, local);
+  } else if (!local.is_unspecified()) {
+    Flow flow = table.classifier().uses_ids()
+                    ? table.predictor().Predict(Transport::kUdp, target->peer, local)
+                    : table.classifier().Hash(Transport::kUdp, target->peer, local);
+    target->flow = {flow.flow_id, flow.hash_type};
+    target->bucket = flow.bucket;
+  }
+  if (socket->address.family() == AF_INET6) target->peer = target->peer.Mapped();
+  return true;
 }
 
 Refusal DatagramEngine::Check(uint32_t connected) const {
@@ -334,7 +400,7 @@ void DatagramEngine::Send(const DatagramReply* replies, size_t count) {
   }
 }
 
-// Fills `batch` with the first replies that share a socket. Returns their number.
+// Fills `batch` with the first datagrams that share a socket. Returns their number.
 int DatagramEngine::FillBatch(const DatagramReply* replies, size_t count, const Outlet& outlet,
                               OutgoingDatagram* batch) const {
   int most = static_cast<int>(std::min<size_t>(count, kDatagramBatch));
@@ -347,11 +413,17 @@ int DatagramEngine::FillBatch(const DatagramReply* replies, size_t count, const 
     out.data = reply.data;
     out.length = reply.length;
     if (outlet.bound == nullptr) continue;
+    bool wildcard = outlet.bound->address.is_unspecified();
+    if (const DatagramTarget* target = reply.target) {
+      out.peer = &target->peer;
+      out.source = wildcard && target->has_source ? &target->source : nullptr;
+      out.flow = target->flow;
+      continue;
+    }
     const ReceivedDatagram& row = rows_[reply.row];
     const DatagramInfo& info = row.info;
     out.peer = &row.peer;
-    bool named = outlet.bound->address.is_unspecified() && info.has_destination &&
-                 CanBeSource(info.destination);
+    bool named = wildcard && info.has_destination && CanBeSource(info.destination);
     out.source = named ? &info.destination : nullptr;
     out.flow = info.flow;
   }
@@ -370,13 +442,14 @@ void DatagramEngine::SendBatch(const DatagramReply* replies, const Outlet& outle
   for (int done = 0; done < size;) {
     int sent = batcher_.Send(fd, batch + done, size - done);
     // A full buffer drops the rest, as UDP does; any other error drops one datagram.
-    int dropped = sent >= 0 ? 0 : (sent == -EAGAIN || sent == -ENOBUFS) ? size - done : 1;
+    bool full = sent == -EAGAIN || sent == -ENOBUFS;
+    int dropped = sent >= 0 ? 0 : full ? size - done : 1;
+    if (sent < 0 && !full && sent != -EMSGSIZE && outlet.connected != nullptr)
+      NoteError(outlet.connected->id, sent);
     int moved = std::max(sent, 0);
     if (moved + dropped == 0) return;
     for (int i = done; i < done + moved + dropped; ++i) {
-      const Flow& flow =
-          outlet.connected != nullptr ? outlet.connected->flow : rows_[replies[i].row].flow;
-      BucketCounters& counter = context_.counter(flow.bucket);
+      BucketCounters& counter = context_.counter(BucketOf(replies[i], outlet));
       if (i < done + moved) {
         counter.datagrams_out += 1;
         counter.bytes_out += static_cast<double>(batch[i].length);

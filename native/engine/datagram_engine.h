@@ -17,9 +17,21 @@
 
 namespace rss {
 
+// Where a datagram goes that answers none.
+struct DatagramTarget {
+  int endpoint = 0;  // of the bound socket that sends it
+  SocketAddress peer;
+  bool has_source = false;
+  SocketAddress source;  // without a port
+  KernelFlow flow;       // type 0: Resolve() computes it
+  // Set by Resolve().
+  int bucket = 0;
+};
+
 struct DatagramReply {
-  uint32_t row = 0;        // the datagram to answer, unless `connected` is set
+  uint32_t row = 0;        // the datagram to answer, unless one of the next two is set
   uint32_t connected = 0;  // id of the connected socket to send through; 0: none
+  const DatagramTarget* target = nullptr;
   const uint8_t* data = nullptr;
   size_t length = 0;
 };
@@ -30,10 +42,15 @@ class DatagramSink {
   // The first `count` rows are valid, and Send() may answer them, until this returns. Their
   // payloads lie in the slab.
   virtual void OnDatagrams(size_t count) = 0;
+  // The kernel has reported an error for a connected socket, -errno, which stays open: an ICMP
+  // message has arrived.
+  virtual void OnDatagramError(uint32_t connected, int error) = 0;
 };
 
 struct DatagramOptions {
   bool forward = false;     // forward datagrams to their bucket's owner
+  bool flows = true;        // ask the kernel for the flow of each datagram
+  int default_bucket = 0;   // counts what is sent by no known flow
   uint8_t* slab = nullptr;  // kDatagramBatch cells, `stride` bytes apart
   size_t stride = 0;
   size_t cell_size = 0;
@@ -72,6 +89,8 @@ class DatagramEngine {
   void Send(const DatagramReply* replies, size_t count);
   // Why nothing can be sent through the connected socket.
   Refusal Check(uint32_t connected) const;
+  // Completes a target for its socket. False: there is no such endpoint.
+  bool Resolve(DatagramTarget* target) const;
 
  private:
   struct BoundSocket;
@@ -86,9 +105,12 @@ class DatagramEngine {
   void CountReceived(const ReceivedDatagram& row);
   bool Classify(ReceivedDatagram* row, const BoundSocket& socket);
   bool Forward(const ReceivedDatagram& row);
+  void NoteError(uint32_t connected, int error);
+  void DeliverErrors();
   BoundSocket* BoundOf(int endpoint) const;
   ConnectedSocket* ConnectedOf(uint32_t id) const;
   Outlet OutletOf(const DatagramReply& reply) const;
+  int BucketOf(const DatagramReply& reply, const Outlet& outlet) const;
   int FillBatch(const DatagramReply* replies, size_t count, const Outlet& outlet,
                 OutgoingDatagram* batch) const;
   void SendBatch(const DatagramReply* replies, const Outlet& outlet, const OutgoingDatagram* batch,
@@ -105,6 +127,12 @@ class DatagramEngine {
   DatagramBatcher batcher_;
   std::vector<ReceivedDatagram> rows_;
   size_t waiting_ = 0;  // rows of connected sockets that have not been delivered
+  struct SocketError {
+    uint32_t connected;
+    int error;
+  };
+  std::vector<SocketError> errors_;  // that have not been delivered
+  Handle<uv_idle_t> errors_due_;     // active while there are any
   bool closed_ = false;
 };
 

@@ -29,6 +29,7 @@ bool Inbox::Drain() {
   receiver_->EndPass();
   if (!closed_) datagrams_->DeliverForwarded(forwarded_);
   forwarded_.clear();
+  context_.table->Delivered(context_.worker);
   draining_ = false;
   return !more && !receiver_->has_waiting();
 }

@@ -129,6 +129,21 @@ int BufferSize(int fd, Buffer which);
 // Sets the size to `bytes`, or to what the kernel grants. Returns the new size.
 int SetBufferSize(int fd, Buffer which, int bytes);
 
+// How many datagrams a UDP socket, or connection attempts a listener, has dropped since it was
+// made, because its queue was full. Wraps at 2^32. ENOTSUP where the kernel counts for the host
+// alone.
+Result<uint32_t> DroppedBySocket(int fd);
+
+struct HostDrops {
+  double datagrams = 0;
+  double connections = 0;
+};
+// The same for all sockets of this host since it booted. ENOTSUP where the kernel counts for each
+// socket.
+Result<HostDrops> DroppedByHost();
+// Connections in the accept queue of a TCP listener.
+Result<int> AcceptQueueLength(int fd);
+
 // Flow id and hash type of a connected TCP socket. ENOPROTOOPT where the kernel has none; type 0
 // when its packets were not hashed.
 Result<KernelFlow> GetKernelFlow(int fd);
@@ -155,10 +170,10 @@ struct DatagramInfo {
   SocketAddress destination;  // the address that was sent to, without a port
 };
 
-// Makes the kernel deliver destination address, flow id, hash type and bucket with each datagram,
-// as far as it has them. A socket that is `bound` to one address needs no destination, except on
-// FreeBSD, which delivers the flow's messages reliably only beside it.
-Status EnableDatagramInfo(int fd, bool bound);
+// Makes the kernel deliver the destination address with each datagram, and with `flows` also flow
+// id, hash type and bucket, as far as it has them. A socket that is `bound` to one address needs no
+// destination, except on FreeBSD, which delivers the flow's messages reliably only beside it.
+Status EnableDatagramInfo(int fd, bool bound, bool flows);
 DatagramInfo ParseControl(const msghdr& message);
 // Writes the control messages that make a reply leave from `source`, unless that is null, and on
 // the transmit queue of its flow, where the kernel takes that. Returns their length; 0: none.

@@ -43,6 +43,8 @@ void StressInboxes() {
   BucketTable table(VirtualRssConfig({0, 1, 2, 3}, 3, "stress"), owners, kWorkers);
   std::atomic<int> sent{0}, received{0}, senders{kWorkers};
   std::atomic<uint64_t> sum_sent{0}, sum_received{0};
+  std::vector<std::atomic<uint32_t>> last(kWorkers * kBuckets);
+  std::atomic<int> disorder{0};
   auto worker = [&](int me) {
     auto bell = std::make_unique<Bell>();
     table.Attach(me, bell.get());
@@ -65,7 +67,7 @@ void StressInboxes() {
           ForwardedDatagram datagram;
           datagram.flow.flow_id = name;
           datagram.payload.assign(32, static_cast<uint8_t>(name));
-          pushed = table.PushDatagram(bucket, std::move(datagram));
+          pushed = table.PushDatagram(bucket, me, std::move(datagram));
         }
         if (!pushed) break;  // full: again later
         sent.fetch_add(1);
@@ -91,10 +93,15 @@ void StressInboxes() {
         for (uint8_t byte : datagram.payload)
           if (byte != static_cast<uint8_t>(datagram.flow.flow_id)) abort();
         sum_received.fetch_add(datagram.flow.flow_id);
+        // Each sender counts up in each bucket.
+        uint32_t name = datagram.flow.flow_id, sender = name / kEach, number = name % kEach;
+        size_t flow = sender * kBuckets + (sender + number) % kBuckets;
+        if (last[flow].exchange(number + 1) > number) disorder.fetch_add(1);
       }
       received.fetch_add(static_cast<int>(connections.size() + datagrams.size()));
       connections.clear();
       datagrams.clear();
+      table.Delivered(me);
     }
     table.Detach(me);
   };
@@ -108,6 +115,7 @@ void StressInboxes() {
   for (std::thread& thread : threads) thread.join();
   Expect(sent == kWorkers * kEach && received == sent, "inboxes: what is pushed is drained");
   Expect(sum_sent == sum_received, "inboxes: nothing is lost, and nothing comes twice");
+  Expect(disorder == 0, "inboxes: datagrams are drained in the order in which they were pushed");
 }
 
 // --- Epochs: pieces of memory are found, read for one turn, and reused

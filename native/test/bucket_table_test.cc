@@ -2,6 +2,7 @@
 #include <fcntl.h>
 
 #include <atomic>
+#include <string>
 #include <thread>
 
 #include "core/bucket_table.h"
@@ -64,7 +65,7 @@ void TestBounds() {
   for (size_t i = 0; i < BucketTable::kMaxDatagrams + 10; ++i) {
     ForwardedDatagram datagram;
     datagram.payload = {1, 2, 3};
-    if (table.PushDatagram(0, std::move(datagram)))
+    if (table.PushDatagram(0, 0, std::move(datagram)))
       ++taken;
     else
       taken += datagram.payload.size() == 3 ? 0 : 100000;  // a refused one must be unchanged
@@ -81,7 +82,7 @@ void TestThreads() {
     for (int i = 0; i < kPerThread; ++i) {
       ForwardedDatagram datagram;
       datagram.flow.bucket = (seed + i) % 8;
-      if (!table.PushDatagram(datagram.flow.bucket, std::move(datagram))) ++refused;
+      if (!table.PushDatagram(datagram.flow.bucket, seed, std::move(datagram))) ++refused;
     }
   };
   auto drain = [&](int worker) {
@@ -94,6 +95,7 @@ void TestThreads() {
       while (table.Drain(worker, 64, &connections, &datagrams)) {
         drained += static_cast<int>(datagrams.size());
         datagrams.clear();
+        table.Delivered(worker);
       }
       drained += static_cast<int>(datagrams.size());
       datagrams.clear();
@@ -111,6 +113,63 @@ void TestThreads() {
   for (auto& thread : threads) thread.join();
   Check(drained + refused == 4 * kPerThread, "4 threads push, 4 drain: nothing lost, nothing twice",
         std::to_string(drained) + " drained, " + std::to_string(refused) + " refused");
+}
+
+ForwardedDatagram Datagram(uint32_t number) {
+  ForwardedDatagram datagram;
+  datagram.flow.flow_id = number;
+  return datagram;
+}
+
+std::string Drained(BucketTable* table, int worker) {
+  std::vector<Connection> connections;
+  std::vector<ForwardedDatagram> datagrams;
+  table->Drain(worker, 64, &connections, &datagrams);
+  std::string numbers;
+  for (const ForwardedDatagram& one : datagrams) numbers += std::to_string(one.flow.flow_id) + " ";
+  return numbers;
+}
+
+// Datagrams of a bucket are served in the order in which they were read, also when it moves.
+void TestOrder() {
+  BucketTable table(VirtualRssConfig({0, 1}, 1, ""), {0, 1}, 2);
+  Flag first, second;
+  table.Attach(0, &first);
+  table.Attach(1, &second);
+  Check(table.ServesDirectly(1, 1) && !table.ServesDirectly(1, 0),
+        "an owner serves what it reads itself");
+  (void)table.PushDatagram(1, 0, Datagram(1));
+  Check(table.ServesDirectly(1, 1), "also while the datagrams of other readers wait");
+  uint32_t moves = table.moves();
+  table.SetOwners({0, 0});
+  Check(table.moves() != moves && table.owner(1) == 0, "a move is seen");
+  Check(!table.ServesDirectly(1, 0) && table.ServesDirectly(0, 0),
+        "a reader that becomes the owner has older datagrams in the inbox");
+  (void)table.PushDatagram(1, 0, Datagram(2));
+  Check(Drained(&table, 0) == "1 2 " && !table.ServesDirectly(1, 0), "they are served first");
+  (void)table.PushDatagram(1, 1, Datagram(9));
+  table.Delivered(0);
+  Check(table.ServesDirectly(1, 0), "then it serves what it reads, whatever others have pushed");
+  (void)Drained(&table, 0);
+  table.Delivered(0);
+
+  (void)table.PushDatagram(1, 1, Datagram(3));
+  Check(Drained(&table, 0) == "3 ", "an owner has drained");
+  table.SetOwners({0, 1});
+  (void)table.PushDatagram(1, 1, Datagram(4));
+  int woken = second.count;
+  Check(Drained(&table, 1).empty() && !table.ServesDirectly(1, 1),
+        "the next one waits until it has served");
+  table.Delivered(0);
+  Check(second.count == woken + 1, "and is woken");
+  Check(Drained(&table, 1) == "4 ", "then it drains");
+  table.Detach(1);
+  Check(table.ServesDirectly(1, 1), "what a dying owner has drained holds nothing up");
+
+  BucketTable placed(VirtualRssConfig({0, 1}, 1, ""), {0, 1}, 2, 0, true);
+  (void)placed.PushDatagram(1, 0, Datagram(1));
+  Check(!placed.ServesDirectly(1, 1),
+        "where the kernel places datagrams, those in an inbox are older than the owner's own");
 }
 
 void TestLimit() {
@@ -134,6 +193,7 @@ void TestBucketTable() {
   TestLimit();
   TestLifetimes();
   TestBounds();
+  TestOrder();
   TestThreads();
 }
 

@@ -45,6 +45,7 @@ void TestTcpGroups();
 void TestUdpGroups();
 void TestReplies();
 void TestStreams();
+void TestDrops();
 void TestSharedMemory();
 void TestSendFile();
 

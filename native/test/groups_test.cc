@@ -187,7 +187,7 @@ Tally RunUdp(const Kernel& kernel, const Family& family, std::vector<OpenedListe
   Tally tally;
   tally.per_listener.resize(group.size());
   for (auto& member : group) {
-    Status status = EnableDatagramInfo(member.fd.get(), false);
+    Status status = EnableDatagramInfo(member.fd.get(), false, true);
     if (!status.ok()) tally.error = Describe(status.failure);
   }
   DatagramBatcher batcher;
@@ -309,7 +309,7 @@ void TestReply(const char* bind_host, const char* target_host) {
   options.address = ParseAddress(bind_host, 0).value;
   auto server = OpenListener(options);
   if (!server.ok()) return Skip(name, Describe(server.failure));
-  (void)EnableDatagramInfo(server.value.fd.get(), false);
+  (void)EnableDatagramInfo(server.value.fd.get(), false, true);
   SocketAddress target = ParseAddress(target_host, server.value.address.port()).value;
   UniqueFd client(socket(target.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (sendto(client.get(), "ping", 4, 0, &target.sa, target.length()) != 4)
@@ -407,6 +407,22 @@ void TestReplies() {
         std::to_string(count));
   Check(batcher.Receive(server.value.fd.get(), slab.data(), 128, 100, received.data()) == -EAGAIN,
         "no datagram is EAGAIN");
+
+  // A datagram that answers none, by a flow of its own.
+  SocketAddress peer;
+  socklen_t length = sizeof peer.v6;
+  getsockname(client.get(), &peer.sa, &length);
+  peer.v4.sin_addr = target.v4.sin_addr;
+  OutgoingDatagram unasked;
+  unasked.data = "unasked";
+  unasked.length = 7;
+  unasked.peer = &peer;
+  Flow flow = kernel.classifier.Hash(Transport::kUdp, peer, target);
+  unasked.flow = {flow.flow_id, flow.hash_type};
+  int sent = batcher.Send(server.value.fd.get(), &unasked, 1);
+  Check(sent == 1 && Await(client.get(), POLLIN) &&
+            recv(client.get(), large, sizeof large, MSG_DONTWAIT) == 7,
+        "a datagram leaves with the flow that is given", std::to_string(sent));
 }
 
 }  // namespace rss_test

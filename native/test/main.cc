@@ -38,6 +38,7 @@ int main() {
   TestUdpGroups();
   TestReplies();
   TestStreams();
+  TestDrops();
   TestSharedMemory();
   TestSendFile();
   int after = OpenDescriptors();

@@ -10,6 +10,7 @@
 
 #include "platform/platform.h"
 #include "platform/posix/inspect.h"
+#include "platform/posix/listener.h"
 #include "platform/posix/shm.h"
 #include "test/check.h"
 
@@ -188,6 +189,62 @@ void TestOptions() {
              "a file is no socket");
   UniqueFd local = Socket(AF_UNIX, SOCK_STREAM);
   CheckFails(InspectIpSocket(local.get()), EPROTOTYPE, "a Unix socket is neither TCP nor UDP");
+}
+
+namespace {
+
+OpenedListener Listen(Transport transport, int backlog) {
+  ListenerOptions options;
+  options.transport = transport;
+  options.address = ParseAddress("127.0.0.1", 0).value;
+  options.backlog = backlog;
+  options.buffers.exact.receive = transport == Transport::kUdp ? 4096 : 0;
+  return std::move(OpenListener(options).value);
+}
+
+// What a socket, or else the host, has dropped.
+double Dropped(int fd, bool tcp) {
+  auto own = DroppedBySocket(fd);
+  if (own.ok()) return *own;
+  HostDrops host = DroppedByHost().value;
+  return tcp ? host.connections : host.datagrams;
+}
+
+}  // namespace
+
+void TestDrops() {
+  OpenedListener udp = Listen(Transport::kUdp, 0);
+  auto own = DroppedBySocket(udp.fd.get());
+  auto host = DroppedByHost();
+  Check(own.ok() != host.ok(),
+        own.ok() ? "losses are counted for each socket" : "losses are counted for the host",
+        Describe(own.failure) + "; " + Describe(host.failure));
+  double before = Dropped(udp.fd.get(), false);
+  UniqueFd client = Socket(AF_INET, SOCK_DGRAM);
+  char payload[1000] = {};
+  int sent = 0;
+  for (; sent < 10000 && Dropped(udp.fd.get(), false) == before; ++sent)
+    (void)!sendto(client.get(), payload, sizeof payload, 0, &udp.address.sa, udp.address.length());
+  Check(Dropped(udp.fd.get(), false) > before,
+        "a datagram that a full receive buffer refuses is counted", std::to_string(sent) + " sent");
+
+  OpenedListener tcp = Listen(Transport::kTcp, 1);
+  before = Dropped(tcp.fd.get(), true);
+  std::vector<UniqueFd> clients;
+  // A client may be refused a little later than it asks.
+  for (int tries = 0; tries < 200 && Dropped(tcp.fd.get(), true) == before; ++tries) {
+    if (clients.size() < 20) {
+      clients.push_back(Socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK));
+      (void)!connect(clients.back().get(), &tcp.address.sa, tcp.address.length());
+    }
+    usleep(10000);
+  }
+  Check(Dropped(tcp.fd.get(), true) > before,
+        "a connection attempt that a full accept queue refuses is counted");
+  auto waiting = AcceptQueueLength(tcp.fd.get());
+  Check(waiting.ok() && *waiting > 0, "connections that wait are counted",
+        Describe(waiting.failure));
+  Check(!DroppedBySocket(-1).ok() && !AcceptQueueLength(-1).ok(), "no descriptor has no counters");
 }
 
 void TestSharedMemory() {

@@ -1,15 +1,15 @@
 // The datagram engine: addresses of replies, sizes, runs of replies, slow links, closed peers.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 
-import { createServer, type RssServer, type UdpOptions } from 'freebsd-rss';
+import { createServer, type RssServer, type ServerOptions, type UdpOptions } from 'freebsd-rss';
 
 import { skipWithout } from '../helpers/features.js';
+import { inNamespace } from '../helpers/namespace.js';
 import { flood, portOf } from '../helpers/net.js';
+import { soon, until } from '../helpers/wait.js';
 
 const worker = new URL('../fixtures/flood-worker.js', import.meta.url);
 
@@ -157,18 +157,6 @@ describe('replies', () => {
     peer.close();
   });
 
-  /** Runs a fixture in a network namespace, after the command `link`. Returns what it prints. */
-  function inNamespace(link: string, fixture: string): Record<string, number | boolean> {
-    const script = fileURLToPath(new URL(`../fixtures/${fixture}.js`, import.meta.url));
-    const { stdout, stderr, status } = spawnSync(
-      'unshare',
-      ['-n', 'sh', '-c', `${link} && exec "${process.execPath}" "${script}"`],
-      { encoding: 'utf8', timeout: 60_000 },
-    );
-    assert.equal(status, 0, stderr);
-    return JSON.parse(stdout) as Record<string, number | boolean>;
-  }
-
   it(
     'that a slow link does not take are dropped and counted',
     { skip: skipWithout('netns') },
@@ -188,5 +176,92 @@ describe('replies', () => {
       datagramsOut: 30,
       datagramsDropped: 0,
     });
+  });
+});
+
+describe('datagrams that answer none', () => {
+  const pusher = new URL('../fixtures/push-worker.js', import.meta.url);
+  const push = (udp: UdpOptions, more: Partial<ServerOptions> = {}) =>
+    createServer({ worker: pusher, workers: 2, udp, workerData: {}, ...more }).listen();
+
+  for (const [host, target, family] of [
+    ['127.0.0.1', '127.0.0.1', 'udp4'],
+    ['::', '127.0.0.1', 'udp4'],
+    ['::', '::1', 'udp6'],
+    ['::1', '::1', 'udp6'],
+  ] as const)
+    it(
+      `from ${host} to a peer of ${target}`,
+      { skip: host.includes(':') && skipWithout('ipv6') },
+      async () => {
+        await using server = await push({ host });
+        const peer = await Peer.bind(family);
+        peer.socket.send('subscribe', portOf(server), target);
+        const got = await peer.received(22);
+        const texts = got.map(({ payload }) => payload.toString());
+        const pushed = (what: string) => Array.from({ length: 10 }, (_, i) => `${what} ${i}`);
+        assert.deepEqual(texts, [
+          'before',
+          ...pushed('in the callback'),
+          'after',
+          ...pushed('later'),
+        ]);
+        assert.ok(got.every(({ from }) => from === target));
+        // A datagram is counted after it has been received.
+        await until('they are counted', () => server.stats().total.datagramsOut === 22);
+        const { total, refusedRows } = server.stats();
+        assert.equal(total.datagramsIn, 1);
+        assert.equal(refusedRows.unknownConnection, 0);
+        peer.close();
+      },
+    );
+
+  it(
+    'leave from the address that is asked for',
+    { skip: skipWithout('loopback-net') },
+    async () => {
+      const workerData = { source: '127.0.0.9' };
+      await using server = await push({ host: '0.0.0.0' }, { workerData });
+      const peer = await Peer.bind();
+      peer.socket.send('subscribe', portOf(server), '127.0.0.1');
+      const got = await peer.received(22);
+      const own = got.filter(({ payload }) => /later|callback/.test(payload.toString()));
+      assert.equal(own.length, 20);
+      assert.ok(own.every(({ from }) => from === '127.0.0.9'));
+      peer.close();
+    },
+  );
+
+  it('by the endpoint that a request has reached', { skip: skipWithout('ipv6') }, async () => {
+    await using server = await push({ host: ['127.0.0.1', '::1'] });
+    for (const [family, target] of [
+      ['udp4', '127.0.0.1'],
+      ['udp6', '::1'],
+    ] as const) {
+      const peer = await Peer.bind(family);
+      peer.socket.send('subscribe', portOf(server), target);
+      assert.equal((await peer.received(22)).length, 22);
+      peer.close();
+    }
+  });
+
+  it('wrong arguments are refused', async () => {
+    await using server = await push({ host: '127.0.0.1' }, { stream: { checked: true } });
+    const peer = await Peer.bind();
+    const answered = once(server, 'message', soon());
+    peer.socket.send('mistakes', portOf(server), '127.0.0.1');
+    const [mistakes] = (await answered) as [string[]];
+    assert.deepEqual(mistakes, [
+      'address: ERR_INVALID_ARG_VALUE',
+      'port: ERR_OUT_OF_RANGE',
+      'payload: ERR_INVALID_ARG_TYPE',
+      'payload.length: ERR_OUT_OF_RANGE',
+      'source: ERR_INVALID_ARG_VALUE',
+      'flwo: ERR_INVALID_ARG_VALUE',
+      'endpoint: ERR_OUT_OF_RANGE',
+      'endpoint: ERR_OUT_OF_RANGE',
+    ]);
+    await until('they are counted', () => server.stats().refusedRows.unknownConnection === 2);
+    peer.close();
   });
 });

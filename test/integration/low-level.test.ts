@@ -163,7 +163,7 @@ describe('wrong uses of a descriptor are errors', () => {
   });
 
   it('adopting a closed, unsuitable or foreign descriptor', () => {
-    const table = native.createBucketTable(native.virtualRssConfig([0], 0, ''), [0], 1, 0);
+    const table = native.createBucketTable(native.virtualRssConfig([0], 0, ''), [0], 1, 0, false);
     const port = new native.WorkerEngine(
       {
         table,
@@ -173,6 +173,7 @@ describe('wrong uses of a descriptor are errors', () => {
         handOff: false,
         handOffUnhashed: true,
         forward: false,
+        flowInfo: true,
         countMisdirected: true,
         counters: new Float64Array(counterStride),
         refusals: new Float64Array(refusalNames.length),
@@ -188,6 +189,7 @@ describe('wrong uses of a descriptor are errors', () => {
         received: new Uint32Array(1),
         unsent: new Uint32Array(1),
       },
+      () => undefined,
       () => undefined,
       () => undefined,
       () => undefined,

@@ -32,7 +32,7 @@ const calls = {
       connections: new Uint32Array(4),
       datagrams: new Uint32Array(8 * native.contract.datagramBatch),
       replies: new Uint32Array(4), received: new Uint32Array(1), unsent: new Uint32Array(1) },
-    () => {}, () => {}, () => {},
+    () => {}, () => {}, () => {}, () => {},
   ).close()`,
 };
 
@@ -68,7 +68,7 @@ describe('terminate() in the middle of', () => {
   for (const [name, call] of Object.entries(calls)) {
     it(name, async () => {
       const { native } = await import('../../lib/native.js');
-      const table = native.createBucketTable(native.virtualRssConfig([0], 0, ''), [0], 1, 0);
+      const table = native.createBucketTable(native.virtualRssConfig([0], 0, ''), [0], 1, 0, false);
       const source = `
         import { parentPort, workerData } from 'node:worker_threads';
         const rss = await import(workerData.library);

@@ -159,6 +159,13 @@ describe('flows', () => {
 });
 
 describe('top', () => {
+  const longest = {
+    protocol: 'udp',
+    address: '2001:db8:1234:5678:9abc:def0:1234:5678%interface0',
+    port: 65535,
+    workerIndex: 127,
+    dropped: 1e9,
+  };
   const snapshot = (time: number): ServerSnapshot =>
     ({
       time,
@@ -184,6 +191,8 @@ describe('top', () => {
         misdirected: 1e9,
         handedOff: 1e9,
       })),
+      kernelDrops: { of: 'server', datagrams: time * 1e9, connections: time * 1e9 },
+      sockets: [{ protocol: 'udp', address: '::1', port: 7, workerIndex: 0, dropped: 0 }, longest],
       misdirections: [
         {
           bucket: 127,
@@ -201,7 +210,15 @@ describe('top', () => {
       ],
     }) as unknown as ServerSnapshot;
 
-  for (const height of [4, 6, 7, 23, 200])
+  it('shows what the kernel has dropped, and where most', () => {
+    const lines = table(snapshot(2000), snapshot(1000), 'bucket', 24);
+    assert.ok(
+      lines.includes('dropped by the kernel: 2000000M datagrams, 2000000M connections, 2000000M/s'),
+    );
+    assert.ok(lines.some((line) => line.startsWith(`  udp ${longest.address} port 65535`)));
+  });
+
+  for (const height of [4, 6, 7, 8, 9, 23, 200])
     it(`fits ${height} lines of 79 columns, whatever the numbers`, () => {
       const lines = table(snapshot(2000), snapshot(1000), 'load', height);
       assert.ok(lines.length <= height && lines.length >= 4);

@@ -7,6 +7,7 @@ export const listenBucket: SteeringMode = {
   systems: ['freebsd'],
   spreads: true,
   bucketChoosesWorker: true,
+  perBucket: true,
   judge({ capabilities: can }) {
     if (!can.listenBucket.available) return missing('IP_RSS_LISTEN_BUCKET', can.listenBucket);
     if (!can.bindMulti.available) return missing('IP_BINDMULTI', can.bindMulti);

@@ -61,6 +61,8 @@ export interface SteeringMode {
    * counted as misdirected, and can be handed off.
    */
   readonly bucketChoosesWorker: boolean;
+  /** Whether each bucket has a listener of its own. */
+  readonly perBucket?: true;
   readonly program?: SteeringProgram;
   judge(host: SteeringHost): Verdict;
   /** Index of the worker that each listener of a group belongs to. */

@@ -6,9 +6,10 @@
 
 namespace rss {
 
-Status EnableDatagramInfo(int fd, bool) {
+Status EnableDatagramInfo(int fd, bool bound, bool flows) {
+  if (bound && !flows) return Nothing{};
   Status status = SetOption(fd, SocketOption::kRecvDestination, 1);
-  if (!status.ok()) return status;
+  if (!status.ok() || !flows) return status;
   // Without the flow options, datagrams are hashed in software.
   (void)SetOption(fd, SocketOption::kRecvFlowId, 1);
   (void)SetOption(fd, SocketOption::kRecvRssBucketId, 1);

@@ -10,7 +10,7 @@ constexpr int kUdpSegment = 103;  // UDP_SEGMENT, Linux 4.18; older headers lack
 
 }  // namespace
 
-Status EnableDatagramInfo(int fd, bool bound) {
+Status EnableDatagramInfo(int fd, bool bound, bool) {
   if (bound) return Nothing{};
   return SetOption(fd, SocketOption::kRecvDestination, 1);
 }

@@ -122,6 +122,15 @@ int BufferSize(int, Buffer) {
 int SetBufferSize(int, Buffer, int) {
   return 0;
 }
+Result<uint32_t> DroppedBySocket(int) {
+  return Unsupported("getsockopt");
+}
+Result<HostDrops> DroppedByHost() {
+  return Unsupported("sysctl");
+}
+Result<int> AcceptQueueLength(int) {
+  return Unsupported("getsockopt");
+}
 Result<KernelFlow> GetKernelFlow(int) {
   return Unsupported("getsockopt");
 }
@@ -135,7 +144,7 @@ Status AttachReusePortProgram(int, const BpfProgram&) {
   return Unsupported("setsockopt");
 }
 
-Status EnableDatagramInfo(int, bool) {
+Status EnableDatagramInfo(int, bool, bool) {
   return Unsupported("setsockopt");
 }
 DatagramInfo ParseControl(const msghdr&) {
