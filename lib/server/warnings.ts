@@ -72,7 +72,7 @@ export class Warnings {
     this.warn(`worker ${workerIndex} has moved to CPU ${cpu}: ${reason}`, 'RSS_CPU_LOST');
   }
 
-  newCpus(interfaces: string[], cpus: number[]): void {
+  newCpus(interfaces: readonly string[], cpus: number[]): void {
     const message =
       `${interfaces.join(', ')}: packets now reach CPU ${affinity.format(cpus)}, which has no ` +
       'worker; restart the server to use it';
