@@ -6,13 +6,30 @@ import { text } from 'node:stream/consumers';
 
 import type { ServerSnapshot } from 'freebsd-rss';
 
+import type { ConnectionPage } from '../lib/server/connections.js';
 import { UsageError } from './command.js';
 
 /** A socket that takes longer to answer is no admin socket. */
 const answerMs = 1000;
 
+async function ask(path: string, request: string): Promise<unknown> {
+  const socket = net.connect(path);
+  socket.end(`${request}\n`);
+  return JSON.parse(await text(socket)) as unknown;
+}
+
 export async function snapshot(path: string): Promise<ServerSnapshot> {
-  return JSON.parse(await text(net.connect(path))) as ServerSnapshot;
+  return (await ask(path, 'stats')) as ServerSnapshot;
+}
+
+/** Connections of a worker; undefined: it does not serve now, or the server lists none. */
+export async function connectionPage(
+  path: string,
+  workerIndex: number,
+  after: number,
+): Promise<ConnectionPage | undefined> {
+  const page = (await ask(path, `connections ${workerIndex} ${after}`)) as ConnectionPage | null;
+  return page !== null && 'connections' in page ? page : undefined;
 }
 
 /** Paths of the listening Unix sockets with these inode numbers, in /proc/net/unix of Linux. */

@@ -122,8 +122,8 @@ export interface ServerOptions extends VirtualOptions {
    */
   restartLimit?: number;
   /**
-   * Path of a Unix socket that answers every connection with the server's counters, as
-   * `freebsd-rss top` reads them. Only the same user can connect.
+   * Path of a Unix socket that answers with the server's counters, as `freebsd-rss top` reads them,
+   * and lists its connections for `freebsd-rss conns`. Only the same user can connect.
    */
   admin?: string;
   /**

@@ -15,7 +15,8 @@ import { BucketOwnership } from './bucket-ownership.js';
 import { CardWatch, observed } from './card-watch.js';
 import { useCpus } from './cpu-use.js';
 import { describeWorker, reportExit, type ServerEvents, warn, type WorkerInfo } from './events.js';
-import { countersSize, heartbeat, movedBuckets } from './layout.js';
+import { canCompare, FlowIdWatch } from './flow-id-watch.js';
+import { countersSize, heartbeat, mainRecord } from './layout.js';
 import type { Lifecycle } from './lifecycle.js';
 import { Listeners } from './listeners.js';
 import type { WorkerInit } from './messages.js';
@@ -43,6 +44,7 @@ export class RunningServer {
   readonly #upgrade = new Upgrade();
   #admin: AdminSocket | undefined;
   #card: CardWatch | undefined;
+  #flowIds: FlowIdWatch | undefined;
   #stopWatches: () => void = () => undefined;
   /** The predecessor has been notified, and does not go on with the listeners. */
   #inPlace = false;
@@ -147,6 +149,7 @@ export class RunningServer {
       warning: (message, code) => this.#warn(message, code),
     });
     if (this.plan.config.card !== undefined) this.#watchCard(this.plan.config.card);
+    if (canCompare(this.plan.config)) this.#flowIds = this.#watchFlowIds();
     this.#inPlace = true;
     if (predecessor !== undefined) this.#openAdmin();
     predecessor?.ready();
@@ -164,8 +167,10 @@ export class RunningServer {
       misdirections: this.misdirections.all,
       ...this.stats(),
     });
+    const connections = (workerIndex: number, after: number) =>
+      this.pool.connections(workerIndex, after);
     try {
-      this.#admin = new AdminSocket(admin, snapshot, predecessor !== undefined);
+      this.#admin = new AdminSocket(admin, { snapshot, connections }, predecessor !== undefined);
     } catch (error) {
       // The predecessor may have been root when it opened its socket, and this process is not.
       if (predecessor === undefined) throw error;
@@ -179,19 +184,19 @@ export class RunningServer {
 
   stats(): ServerStats {
     if (this.#finalStats !== undefined) return this.#finalStats;
-    const { placements, owners } = this.ownership;
-    return readStats(this.#counters.buffer, placements, this.plan.config.bucketMap, owners);
+    const { placements, owners, table } = this.ownership;
+    const { bucketMap } = this.plan.config;
+    return readStats(this.#counters.buffer, placements, bucketMap, owners, table);
   }
 
   /** Moves buckets. Does nothing during and after an upgrade: the other process keeps its map. */
   move(moves: BucketMove[], tooHot: number[]): void {
     if (!this.#lifecycle.is('starting', 'listening')) return;
-    const { ownership, plan } = this;
+    const { ownership } = this;
     // Before the programs: flows that they bring to a new owner must not be handed back.
     ownership.move(moves);
     this.listeners.follow(ownership.owners);
-    const { buffer } = this.#counters;
-    movedBuckets(buffer, plan.workers.length, plan.config.buckets)[0]! += moves.length;
+    this.#mainRecord()[0]! += moves.length;
     this.pool.sendAll({ type: 'placements', placements: ownership.placements });
     this.#events.emit('rebalance', { moves, tooHot });
   }
@@ -227,6 +232,7 @@ export class RunningServer {
   async close(timeout: number, hurry: AbortController): Promise<void> {
     this.#stopWatches();
     this.#card?.close();
+    this.#flowIds?.close();
     const upgraded = await this.#upgrade.cancel();
     const inherited = this.#options.predecessor !== undefined && !this.#inPlace;
     const shared = upgraded || inherited;
@@ -309,6 +315,25 @@ export class RunningServer {
       },
       warning: (message, code) => this.#warn(message, code),
     });
+  }
+
+  #watchFlowIds(): FlowIdWatch {
+    const { table } = this.ownership;
+    return new FlowIdWatch(this.plan.config, {
+      samples: () => native.takeFlowSamples(table).map(observed),
+      want: (count) => native.wantFlowSamples(table, count),
+      compared: (flows, wrong) => {
+        const record = this.#mainRecord();
+        record[1]! += flows;
+        record[2]! += wrong;
+      },
+      warning: (message, code) => this.#warn(message, code),
+    });
+  }
+
+  #mainRecord(): Float64Array {
+    const { workers, config } = this.plan;
+    return mainRecord(this.#counters.buffer, workers.length, config.buckets);
   }
 
   #info(workerIndex: number): WorkerInfo {

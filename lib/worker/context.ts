@@ -53,7 +53,13 @@ export function workerContext(init: WorkerInit, parts: ContextParts): WorkerCont
     post: (message) => parts.post(message),
     stats() {
       const placements = parts.placements();
-      return readStats(allCounters, placements, config.bucketMap, bucketOwners(placements));
+      return readStats(
+        allCounters,
+        placements,
+        config.bucketMap,
+        bucketOwners(placements),
+        init.table,
+      );
     },
     countRequests(bucket, requests) {
       counters[counterIndex(bucket, 'requests')]! += requests;

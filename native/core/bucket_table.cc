@@ -58,6 +58,7 @@ bool BucketTable::PushConnection(int bucket, Connection&& connection) {
     std::lock_guard<std::mutex> lock(target.mutex);
     if (target.connections.size() >= kMaxConnections) return false;
     target.connections.push_back(std::move(connection));
+    target.NoteLength();
   }
   Wake(owner(bucket));
   return true;
@@ -69,6 +70,7 @@ bool BucketTable::PushDatagram(int bucket, ForwardedDatagram&& datagram) {
     std::lock_guard<std::mutex> lock(target.mutex);
     if (target.datagrams.size() >= kMaxDatagrams) return false;
     target.datagrams.push_back(std::move(datagram));
+    target.NoteLength();
   }
   Wake(owner(bucket));
   return true;
@@ -81,10 +83,17 @@ void BucketTable::ReturnConnections(std::vector<Connection>&& connections) {
     {
       std::lock_guard<std::mutex> lock(target.mutex);
       target.connections.push_front(std::move(connections[i]));
+      target.NoteLength();
     }
     Wake(owner(bucket));
   }
   connections.clear();
+}
+
+BucketTable::InboxLength BucketTable::inbox(int bucket) {
+  Bucket& target = *buckets_[bucket];
+  std::lock_guard<std::mutex> lock(target.mutex);
+  return {target.length(), target.most};
 }
 
 bool BucketTable::Drain(int worker, size_t limit, std::vector<Connection>* connections,

@@ -125,6 +125,12 @@ int SetBufferSize(int, Buffer, int) {
 Result<KernelFlow> GetKernelFlow(int) {
   return Unsupported("getsockopt");
 }
+int IncomingCpu(int) {
+  return -ENOTSUP;
+}
+Result<ConnectionBytes> BytesOfConnection(int) {
+  return Unsupported("getsockopt");
+}
 SocketOption BalancingOption() {
   return SocketOption::kReusePort;
 }
