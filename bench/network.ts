@@ -1,7 +1,7 @@
 // A veth pair into a network namespace for the clients. Their packets pass through the kernel's
 // receive path, and receive packet steering (RPS) gives each flow a CPU, on either side.
 import { spawnSync } from 'node:child_process';
-import { readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 
 import { cpusToMask } from '../lib/server/receive-cpus.js';
 
@@ -52,9 +52,10 @@ export class Network {
     run([...this.enter, 'sh', '-ec', write, cpusToMask(clients)]);
   }
 
-  /** The pair ends with its namespace. */
   close(): void {
     process.off('exit', this.#atExit);
+    // With its namespace alone, the pair would end later than the command.
+    if (existsSync(`/sys/class/net/${near}`)) ip(`link delete ${near}`);
     ip(`netns delete ${namespace}`);
   }
 }

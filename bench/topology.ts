@@ -65,12 +65,12 @@ export function displacement(places: readonly CpuPlace[]): [CpuPlace, CpuPlace][
 
 export const placesOf = (cpus: readonly number[]) => cpus.map(placeOf);
 
-/** "0 to 1, 1 to 0 (2 of 2 share the last-level cache, 0 a core)" */
+/** "0 to 1, 1 to 0 (of 2 pairs, 0 share a core and 2 a cache)" */
 export function describeDisplacement(cpus: readonly number[]): string {
   const pairs = displacement(placesOf(cpus));
   const count = (what: Shared) => pairs.filter(([a, b]) => shared(a, b) === what).length;
   return (
     `${pairs.map(([from, to]) => `${from.cpu} to ${to.cpu}`).join(', ')} ` +
-    `(of ${pairs.length} pairs ${count('core')} share a core, ${count('cache')} the last cache)`
+    `(of ${pairs.length} pairs, ${count('core')} share a core and ${count('cache')} a cache)`
   );
 }

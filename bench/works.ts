@@ -3,6 +3,7 @@
 import { affinity } from 'freebsd-rss';
 
 import type { LoadSpec } from './load.js';
+import { scalingSteps, split } from './stage.js';
 import {
   ceiling,
   cluster,
@@ -21,7 +22,6 @@ import {
   values,
   valuesCeiling,
 } from './subjects.js';
-import { scalingSteps, split } from './stage.js';
 import type { Goals } from './verdict.js';
 
 export interface Work {

@@ -58,61 +58,46 @@ export function findingsOf(
 ): Finding[] {
   const remedy = remedies(doctor);
   const { cpus, losses } = activity;
+  const { udpFull, listenFull, tcpBacklog } = losses;
   const full = cpus.filter(({ dropped }) => dropped > 0);
-  const squeezed = cpus.filter((one) => one.squeezed > 0);
   const dropped = full.reduce((sum, one) => sum + one.dropped, 0);
-  const finding = (check: string, message: string, fix: Pick<Finding, 'fix'>): Finding => ({
-    check,
-    grade: 'warning',
-    message,
-    ...fix,
-  });
+  const squeezed = cpus.filter((one) => one.squeezed > 0);
+  const losing: [number, check: string, message: string, Pick<Finding, 'fix'>][] = [
+    [
+      dropped,
+      'queue full',
+      `${count(dropped)} packets dropped: the queue of CPU ${list(full)} was full`,
+      remedy(/^(queues of|netisr)/, []),
+    ],
+    [
+      squeezed.length,
+      'squeezed',
+      `CPU ${list(squeezed)} left packets for the next round: it has too much to do`,
+      remedy(/^queues of/, []),
+    ],
+    [
+      udpFull,
+      'UDP',
+      `${count(udpFull)} datagrams dropped: the buffer of a socket was full`,
+      remedy(/^(receive buffers|socket buffers)$/, ['udp: { receiveBuffer: 16 << 20 }']),
+    ],
+    [
+      listenFull,
+      'accept queue',
+      `${count(listenFull)} connections dropped: an accept queue was full`,
+      remedy(/^accept queue$/, ['tcp: { backlog: 65535 }']),
+    ],
+    [
+      tcpBacklog,
+      'TCP backlog',
+      `${count(tcpBacklog)} segments dropped: their sockets were in use by other CPUs`,
+      remedy(/^queues of/, []),
+    ],
+  ];
   return [
     ...placement(activity, workers, remedy),
-    ...(full.length > 0
-      ? [
-          finding(
-            'queue full',
-            `${count(dropped)} packets dropped: the queue of CPU ${list(full)} was full`,
-            remedy(/^(queues of|netisr)/, []),
-          ),
-        ]
-      : []),
-    ...(squeezed.length > 0
-      ? [
-          finding(
-            'squeezed',
-            `CPU ${list(squeezed)} left packets for the next round: it has too much to do`,
-            remedy(/^queues of/, []),
-          ),
-        ]
-      : []),
-    ...(losses.udpFull > 0
-      ? [
-          finding(
-            'UDP',
-            `${count(losses.udpFull)} datagrams dropped: the buffer of a socket was full`,
-            remedy(/^(receive buffers|socket buffers)$/, ['udp: { receiveBuffer: 16 << 20 }']),
-          ),
-        ]
-      : []),
-    ...(losses.listenFull > 0
-      ? [
-          finding(
-            'accept queue',
-            `${count(losses.listenFull)} connections dropped: an accept queue was full`,
-            remedy(/^accept queue$/, ['tcp: { backlog: 65535 }']),
-          ),
-        ]
-      : []),
-    ...(losses.tcpBacklog > 0
-      ? [
-          finding(
-            'TCP backlog',
-            `${count(losses.tcpBacklog)} segments dropped: their sockets were in use by other CPUs`,
-            remedy(/^queues of/, []),
-          ),
-        ]
-      : []),
+    ...losing
+      .filter(([happened]) => happened > 0)
+      .map(([, check, message, fix]): Finding => ({ check, grade: 'warning', message, ...fix })),
   ];
 }

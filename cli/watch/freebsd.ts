@@ -105,6 +105,6 @@ export function readFreebsd(): Reading {
       tcp: run('netstat', '-s', '-p', 'tcp'),
       switches: run('sysctl', '-n', 'vm.stats.sys.v_swtch'),
     },
-    performance.now(),
+    Math.round(performance.now()),
   );
 }

@@ -109,6 +109,6 @@ export function readLinux(): Reading {
       snmp: read('net/snmp'),
       netstat: read('net/netstat'),
     },
-    performance.now(),
+    Math.round(performance.now()),
   );
 }
