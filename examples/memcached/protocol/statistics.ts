@@ -191,6 +191,8 @@ export class Statistics {
       yield [name('misplaced'), bucket.misplaced];
       yield [name('inbox_length'), bucket.inboxLength];
       yield [name('inbox_peak'), bucket.inboxPeak];
+      yield [name('inbox_full'), bucket.inboxFull];
+      yield [name('datagrams_dropped'), bucket.datagramsDropped];
     }
     for (const worker of this.#context.environment.rss().workers) {
       const name = (text: string) => `worker:${worker.workerIndex}:${text}`;
