@@ -22,14 +22,22 @@ export async function snapshot(path: string): Promise<ServerSnapshot> {
   return (await ask(path, 'stats')) as ServerSnapshot;
 }
 
+/** How often to ask for a page. */
+const tries = 5;
+
 /** Connections of a worker; undefined: it does not serve now, or the server lists none. */
 export async function connectionPage(
   path: string,
   workerIndex: number,
   after: number,
 ): Promise<ConnectionPage | undefined> {
-  const page = (await ask(path, `connections ${workerIndex} ${after}`)) as ConnectionPage | null;
-  return page !== null && 'connections' in page ? page : undefined;
+  for (let i = 0; i < tries; i++) {
+    const page = (await ask(path, `connections ${workerIndex} ${after}`)) as ConnectionPage | null;
+    if (page === null) return undefined;
+    if ('connections' in page) return page;
+    // A server that has not seen the request in time answers with the counters.
+  }
+  return undefined;
 }
 
 /** Paths of the listening Unix sockets with these inode numbers, in /proc/net/unix of Linux. */

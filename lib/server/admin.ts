@@ -57,7 +57,8 @@ async function requestOf(socket: net.Socket): Promise<string> {
   let request = '';
   const complete = () => request.includes('\n') || request.length > longestRequest;
   await new Promise<void>((resolve) => {
-    setTimeout(resolve, requestWaitMs).unref();
+    // A late loop runs its timers before it reads what has arrived.
+    setTimeout(() => setImmediate(resolve), requestWaitMs).unref();
     socket.once('end', resolve).once('close', resolve);
     socket.on('data', (chunk: Buffer) => {
       // More input is ignored.

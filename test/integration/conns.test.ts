@@ -63,6 +63,7 @@ for (const [kind, module] of [
     it('says who is connected, and where', async () => {
       const client = clients[7]!;
       const all = await listed();
+      assert.equal(all.length, many);
       const one = all.find(({ peer }) => peer!.port === portOf(client))!;
       const { port } = server.addresses[0]!;
       assert.deepEqual(one.peer, { address: host, port: portOf(client) });
