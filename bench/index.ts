@@ -1,6 +1,9 @@
 // npm run bench -- [--only NAME]... [--against DIRECTORY] [--within 2%] [--limit SECONDS]
 //                  [--slice SECONDS] [--seed N] [--json FILE] [--svg FILE]
 //
+// --only     a work, or a group of works that needs root and is measured only when it is named:
+//            locality  the same server, steered right and wrong
+//            scaling   1, 2, 4 ... CPUs, with a chart
 // --within   measure until the 95 % intervals of rate and CPU time reach at most this far to either
 //            side, or until the limit
 // --limit    seconds for each work
@@ -15,6 +18,8 @@ import { chart } from './chart.js';
 import { measure, type Measured } from './measure.js';
 import { chosen, optionTable, parse } from './options.js';
 import { cell, describeMachine, describeOptions, markdown } from './report.js';
+import { scalingChart } from './scaling-chart.js';
+import { describeStage } from './stage.js';
 import { against, type Work } from './works.js';
 
 const { values } = parseArgs({
@@ -52,14 +57,19 @@ for (const work of named.flatMap(comparison)) {
 
 const machine = describeMachine();
 const results = all.flatMap((measured) => measured.results);
-console.log(`${machine}; ${describeOptions(options)}\n\n${markdown(all)}`);
+const stage = all.some(({ work }) => work.namespace) ? describeStage(options.cpus) : undefined;
+const heading = `${machine}; ${describeOptions(options)}`;
+console.log([heading, ...(stage === undefined ? [] : [stage]), markdown(all)].join('\n\n'));
 if (values.json !== undefined)
   writeFileSync(
     values.json,
     JSON.stringify(
-      { machine, options, results, servers: all.map(({ summaries }) => summaries) },
+      { machine, stage, options, results, servers: all.map(({ summaries }) => summaries) },
       null,
       2,
     ),
   );
-if (values.svg !== undefined) writeFileSync(values.svg, await chart(results));
+if (values.svg !== undefined) {
+  const scaling = all.every(({ work }) => work.group === 'scaling');
+  writeFileSync(values.svg, await (scaling ? scalingChart(all) : chart(results)));
+}

@@ -24,6 +24,8 @@ export interface Slice {
   p50: number;
   p99: number;
   lost: number;
+  /** Involuntary context switches of the server per operation. */
+  switches: number;
   disturbance: Disturbance;
 }
 
@@ -41,6 +43,7 @@ interface Line {
   p99: number;
   bad: number;
   lost: number;
+  switches: number;
 }
 
 /** CPU seconds that a process which ends unmeasured is taken to use. */
@@ -50,8 +53,9 @@ class Client {
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
 
-  constructor(client: string, words: string[]) {
-    const child = spawn(native(client), words, { stdio: ['pipe', 'pipe', 'inherit'] });
+  constructor(command: string[]) {
+    const [program, ...words] = command;
+    const child = spawn(program!, words, { stdio: ['pipe', 'pipe', 'inherit'] });
     // A client that has failed cannot be written to. It has printed why.
     child.stdin.on('error', () => undefined);
     this.#child = child;
@@ -73,16 +77,19 @@ class Client {
   }
 }
 
-const wordsOf = (args: LoadSpec['args']) =>
-  Object.entries(args).map(([name, value]) => `${name}=${value}`);
+/** The command of a client at the server's site. */
+function commandOf({ client, args }: LoadSpec, { enter, host, port }: Running): string[] {
+  const words = Object.entries({ ...args, host, port }).map(([name, value]) => `${name}=${value}`);
+  return [...enter, native(client), ...words];
+}
 
 /** Runs a client that stores the data of a work and ends. */
-export async function fill({ client, args }: LoadSpec, { port }: Running): Promise<void> {
-  const words = wordsOf({ ...args, port });
-  const [status] = (await once(spawn(native(client), words, { stdio: 'inherit' }), 'exit')) as [
+export async function fill(spec: LoadSpec, server: Running): Promise<void> {
+  const [program, ...words] = commandOf(spec, server);
+  const [status] = (await once(spawn(program!, words, { stdio: 'inherit' }), 'exit')) as [
     number | null,
   ];
-  if (status !== 0) throw new Error(`${client} ${words.join(' ')} ended with ${status}`);
+  if (status !== 0) throw new Error(`${spec.client} ${words.join(' ')} ended with ${status}`);
 }
 
 export class Load {
@@ -91,9 +98,11 @@ export class Load {
 
   /** One client on each of the CPUs. */
   constructor({ client, args }: LoadSpec, server: Running, cpus: readonly number[]) {
-    const { port, pid } = server;
+    const { pid } = server;
     this.#server = server;
-    this.#clients = cpus.map((cpu) => new Client(client, wordsOf({ ...args, port, pid, cpu })));
+    this.#clients = cpus.map(
+      (cpu) => new Client(commandOf({ client, args: { ...args, pid, cpu } }, server)),
+    );
   }
 
   async slice(seconds: number): Promise<Slice> {
@@ -122,8 +131,6 @@ function combine(server: string, lines: Line[]): Slice {
     mean((line) => line.serverCpu),
   );
   const clientCpu = sum((line) => line.clientCpu);
-  // Each client counts the other clients among the other processes.
-  const others = mean((line) => line.othersCpu) - (clientCpu * (lines.length - 1)) / lines.length;
   const share = (cpuSeconds: number) => Math.max(0, cpuSeconds) / (seconds * 2);
   return {
     rate: operations / seconds,
@@ -132,9 +139,10 @@ function combine(server: string, lines: Line[]): Slice {
     p50: mean((line) => line.p50),
     p99: mean((line) => line.p99),
     lost: sum((line) => line.lost),
+    switches: mean((line) => line.switches) / operations,
     disturbance: {
       stolen: share(mean((line) => line.stolen)),
-      others: share(others),
+      others: share(mean((line) => line.othersCpu)),
       started: share(mean((line) => line.forks) * shortProcess),
     },
   };

@@ -5,12 +5,14 @@ import { lossOf, undisturbed } from './disturbance.js';
 import { halfWidth, type Interval, intervalOf, median } from './interval.js';
 import { fill, Load, type Slice } from './load.js';
 import { type Random, randomFrom, shuffled } from './random.js';
+import { openStage, type Stage } from './stage.js';
 import { type Running, start } from './subjects.js';
 import { type Metric, metrics } from './verdict.js';
 import type { Work } from './works.js';
 
 export interface Options {
-  cpus: [number, number];
+  /** Two or more. */
+  cpus: number[];
   /** Counted seconds of a slice. */
   slice: number;
   /** How far the 95 % intervals of rate and CPU time may reach to either side, as a share. */
@@ -41,6 +43,8 @@ export interface Summary {
   serverCpu: number;
   p50: number;
   p99: number;
+  /** Involuntary context switches of the server in 1,000 operations. */
+  switches: number;
 }
 
 export interface Measured {
@@ -74,11 +78,16 @@ export async function measure(work: Work, options: Options): Promise<Measured> {
   const groups: Turn[][] = [];
   const compared = () => work.subjects.slice(1).map((_, i) => compare(work, groups, i + 1, random));
   let results: Result[] | undefined;
-  do {
-    groups.push(await runGroup(work, options, random));
-    results = groups.length >= fewestGroups ? compared() : undefined;
-    if (results?.every((result) => isNarrow(result, options.within)) === true) break;
-  } while (elapsed() * (1 + 1 / groups.length) <= options.limit);
+  const stage = openStage(work, options.cpus);
+  try {
+    do {
+      groups.push(await runGroup(work, options, stage, random));
+      results = groups.length >= fewestGroups ? compared() : undefined;
+      if (results?.every((result) => isNarrow(result, options.within)) === true) break;
+    } while (elapsed() * (1 + 1 / groups.length) <= options.limit);
+  } finally {
+    stage.close();
+  }
   results ??= compared();
   return { ...summarize(work, groups, results), work, results, seconds: elapsed() };
 }
@@ -87,18 +96,21 @@ function isNarrow({ ratios: { rate, cpu } }: Result, within: number): boolean {
   return halfWidth(rate) <= within && halfWidth(cpu) <= within;
 }
 
-async function runGroup(work: Work, options: Options, random: Random): Promise<Turn[]> {
-  const { cpus, slice } = options;
-  const shared = work.shared === true;
+async function runGroup(
+  work: Work,
+  { slice }: Options,
+  stage: Stage,
+  random: Random,
+): Promise<Turn[]> {
   const servers: Running[] = [];
   const loads: Load[] = [];
   try {
     for (const subject of shuffled(work.subjects, random))
-      servers.push(await start(subject, shared ? cpus : [cpus[0]]));
+      servers.push(await start(subject, stage.servers, stage));
     const inOrder = work.subjects.map(({ name }) => servers.find((one) => one.name === name)!);
     for (const server of inOrder) {
       if (work.data !== undefined) await fill(work.data, server);
-      const load = new Load(work.load, server, shared ? cpus : [cpus[1]]);
+      const load = new Load(work.load, server, stage.clients);
       loads.push(load);
       await load.slice(Math.min(1, 10 * slice)); // warms up: code is compiled
     }
@@ -159,7 +171,8 @@ function summarize(
     const middle = (of: (slice: Slice) => number) => median(slices.map(of));
     const client = middle(({ clientCpu }) => clientCpu);
     const server = middle(({ serverCpu }) => serverCpu);
-    if (work.shared !== true && client > server && work.load.args['connections'] !== 1)
+    const apart = work.shared !== true && work.namespace !== true;
+    if (apart && client > server && work.load.args['connections'] !== 1)
       warnings.push(
         `${work.name}: the client (${client.toFixed(2)} us) costs more than ${name} ` +
           `(${server.toFixed(2)} us)`,
@@ -172,6 +185,7 @@ function summarize(
       serverCpu: server,
       p50: middle(({ p50 }) => p50),
       p99: middle(({ p99 }) => p99),
+      switches: 1000 * middle(({ switches }) => switches),
     };
   });
   return { summaries, warnings };

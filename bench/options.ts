@@ -37,19 +37,21 @@ function share(name: string, text: string): number {
   return positive(name, percent) / 100;
 }
 
-/** The named works, or all. */
+/** The named works and those of the named groups; by default all that are in no group. */
 export function chosen(only: string[] | undefined): Work[] {
+  const names = [...new Set(works.flatMap(({ name, group }) => [name, group ?? name]))];
   for (const name of only ?? [])
-    if (!works.some((work) => work.name === name))
-      fail(`no work "${name}"; there are ${works.map((work) => work.name).join(', ')}`);
-  return works.filter(({ name }) => only?.includes(name) ?? true);
+    if (!names.includes(name)) fail(`no work "${name}"; there are ${names.join(', ')}`);
+  return works.filter(({ name, group }) =>
+    only === undefined ? group === undefined : only.includes(name) || only.includes(group ?? name),
+  );
 }
 
 export function parse(values: Values): Options {
-  const [first, second] = affinity.process();
-  if (first === undefined || second === undefined) fail('two CPUs are needed');
+  const cpus = affinity.process();
+  if (cpus.length < 2) fail('two CPUs are needed');
   return {
-    cpus: [first, second],
+    cpus,
     within: share('within', values.within),
     limit: positive('limit', values.limit),
     slice: positive('slice', values.slice),

@@ -77,7 +77,7 @@ export function markdown(all: Measured[]): string {
     ),
   );
   const rates = table(
-    ['work', 'server', 'operations/s', 'server CPU us', 'p50 us', 'p99 us'],
+    ['work', 'server', 'operations/s', 'server CPU us', 'p50 us', 'p99 us', 'switches'],
     all.flatMap(({ work, summaries }) =>
       summaries.map((summary) => [
         work.name,
@@ -86,6 +86,7 @@ export function markdown(all: Measured[]): string {
         summary.serverCpu.toFixed(2),
         summary.p50.toFixed(0),
         summary.p99.toFixed(0),
+        summary.switches.toFixed(1),
       ]),
     ),
   );

@@ -6,12 +6,15 @@ import { existsSync, readFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 
 import { native } from './native.js';
+import { displacement, placesOf } from './topology.js';
 
 /** Where a subject runs. */
 export interface Place {
+  /** The address to serve. */
+  host: string;
   port: number;
   cpus: number[];
   /** The compiled folder of the checkout whose servers are started. */
@@ -27,9 +30,21 @@ export interface Subject {
   dist?: string;
   /** The share by which the subject is slowed down. */
   slowed?: number;
+  /** Its workers run on other CPUs than those that process their packets. */
+  displaced?: true;
 }
 
-export interface Running {
+/** How clients reach a server. */
+export interface Site {
+  /** The server's address. */
+  host: string;
+  /** Words in front of a client's command. */
+  enter: readonly string[];
+}
+
+export const loopback: Site = { host: '127.0.0.1', enter: [] };
+
+export interface Running extends Site {
   name: string;
   port: number;
   pid: number;
@@ -48,19 +63,24 @@ const memcachedExample = 'examples/memcached/main.js';
 export const ours = (threads = 1, ...options: string[]): Subject => ({
   name: 'ours',
   command: (place) =>
-    node(place, memcachedExample, `-p${place.port}`, `-t${threads}`, '-c8192', ...options),
+    node(
+      place,
+      memcachedExample,
+      ...[`-l${place.host}`, `-p${place.port}`, `-t${threads}`, '-c8192', ...options],
+    ),
 });
 
 export const oursUdp: Subject = {
   name: 'ours',
-  command: (place) => node(place, memcachedExample, `-p${place.port}`, `-U${place.port}`, '-t1'),
+  command: (place) =>
+    node(place, memcachedExample, `-l${place.host}`, `-p${place.port}`, `-U${place.port}`, '-t1'),
 };
 
 export const memcached = (threads = 1, udp = false, ...options: string[]): Subject => ({
   name: 'memcached',
-  command: ({ port }) => [
+  command: ({ host, port }) => [
     'memcached',
-    ...['-u', 'root', '-l', '127.0.0.1', '-t', String(threads), '-c', '8192'],
+    ...['-u', 'root', '-l', host, '-t', String(threads), '-c', '8192'],
     ...['-p', String(port), '-U', udp ? String(port) : '0', ...options],
   ],
 });
@@ -78,13 +98,13 @@ export const ceiling: Subject = {
 export const cluster: Subject = {
   name: 'cluster',
   command: (place) =>
-    node(place, 'bench/servers/cluster.js', ...[place.port, ...place.cpus].map(String)),
+    node(place, 'bench/servers/cluster.js', ...[place.host, place.port, ...place.cpus].map(String)),
 };
 
 export const echo: Subject = {
   name: 'ours',
   udp: true,
-  command: (place) => node(place, 'examples/udp-echo/main.js', String(place.port)),
+  command: (place) => node(place, 'examples/udp-echo/main.js', String(place.port), place.host),
 };
 
 export const nodeHttp: Subject = {
@@ -114,7 +134,8 @@ function bySteering(
   return {
     name,
     udp: protocol === 'udp',
-    command: (place) => node(place, 'bench/servers/steered.js', String(place.port), ...args),
+    command: (place) =>
+      node(place, 'bench/servers/steered.js', String(place.port), ...args, place.host),
   };
 }
 
@@ -133,11 +154,19 @@ export const steered = (
 export const form = (name: string, protocol: 'tcp' | 'udp', module: string): Subject =>
   bySteering(name, protocol, 'auto', 'auto', '1', module);
 
+/** HTTP, with as many workers. */
+export const http = (workers: number): Subject =>
+  bySteering('ours', 'tcp', 'auto', 'auto', String(workers), 'http-worker');
+
 /** Answers with values of this size, from a segment, or with socket.write() for 'net'. */
-export const values = (size: number, how: 'auto' | 'never' | 'net'): Subject => ({
+export const values = (size: number, how: 'auto' | 'never' | 'net', workers = 1): Subject => ({
   name: how === 'net' ? 'socket.write' : how,
   command: (place) =>
-    node(place, 'bench/servers/values.js', ...[place.port, size, how].map(String)),
+    node(
+      place,
+      'bench/servers/values.js',
+      ...[place.port, size, how, place.host, workers].map(String),
+    ),
 });
 
 export const valuesCeiling = (size: number, how: 'writev' | 'sendfile'): Subject => ({
@@ -152,6 +181,8 @@ const children = new Set<ChildProcess>();
 process.once('exit', () => {
   for (const child of children) child.kill('SIGKILL');
 });
+// Without a listener, a signal would end the process without that.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
 async function freePort(): Promise<number> {
   const server = net.createServer().listen(0, '127.0.0.1');
@@ -162,14 +193,18 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** Whether a UDP socket of this port is bound to the loopback address, or to any address. */
-function isBound(port: number): boolean {
-  const local = new RegExp(` (0100007F|00000000):${port.toString(16).padStart(4, '0')} `, 'i');
+/** Whether a UDP socket of this port is bound to the address, or to any address. */
+function isBound(host: string, port: number): boolean {
+  const words = host.split('.').map((byte) => Number(byte).toString(16).padStart(2, '0'));
+  const local = new RegExp(
+    ` (${words.reverse().join('')}|00000000):${port.toString(16).padStart(4, '0')} `,
+    'i',
+  );
   return local.test(readFileSync('/proc/net/udp', 'latin1'));
 }
 
-async function isConnectable(port: number): Promise<boolean> {
-  const socket = net.connect(port, '127.0.0.1');
+async function isConnectable(host: string, port: number): Promise<boolean> {
+  const socket = net.connect(port, host);
   return await once(socket, 'connect')
     .then(
       () => true,
@@ -178,10 +213,15 @@ async function isConnectable(port: number): Promise<boolean> {
     .finally(() => socket.destroy());
 }
 
-async function serving({ udp }: Subject, port: number, child: ChildProcess): Promise<void> {
+async function serving(
+  { udp }: Subject,
+  host: string,
+  port: number,
+  child: ChildProcess,
+): Promise<void> {
   for (let i = 0; i < 1000; i++) {
     if (child.exitCode !== null) throw new Error(`${child.spawnargs.join(' ')} has ended`);
-    if (udp === true ? isBound(port) : await isConnectable(port)) return;
+    if (udp === true ? isBound(host, port) : await isConnectable(host, port)) return;
     await setTimeout(20);
   }
   throw new Error(`${child.spawnargs.join(' ')} does not serve`);
@@ -189,28 +229,41 @@ async function serving({ udp }: Subject, port: number, child: ChildProcess): Pro
 
 /** Whether the subject's checkout has it. */
 export function exists(subject: Subject): boolean {
-  const [, script] = commandOf(subject, 0, [0]);
+  const [, script] = commandOf(subject, { ...loopback, port: 0, cpus: [0] });
   return script === undefined || !script.endsWith('.js') || existsSync(script);
 }
 
-function commandOf(subject: Subject, port: number, cpus: number[]): string[] {
-  const command = subject.command({ port, cpus, dist: subject.dist ?? dist });
+function commandOf(subject: Subject, place: Omit<Place, 'dist'>): string[] {
+  const command = subject.command({ ...place, dist: subject.dist ?? dist });
   return subject.slowed === undefined
     ? command
     : [native('slowed'), String(subject.slowed), ...command];
 }
 
+/** Makes Node move the workers of a server: see servers/displaced.ts. */
+function displacing(cpus: number[]): NodeJS.ProcessEnv {
+  const pairs = displacement(placesOf(cpus)).map(([from, to]) => [from.cpu, to.cpu]);
+  const script = pathToFileURL(path.join(dist, 'bench/servers/displaced.js')).href;
+  return { NODE_OPTIONS: `--import=${script}`, BENCH_DISPLACED: JSON.stringify(pairs) };
+}
+
 /** Starts a subject on these CPUs, and waits until it serves. */
-export async function start(subject: Subject, cpus: number[]): Promise<Running> {
+export async function start(subject: Subject, cpus: number[], site = loopback): Promise<Running> {
   const port = await freePort();
-  const command = ['-c', cpus.join(','), ...commandOf(subject, port, cpus)];
-  const child = spawn('taskset', command, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const { host, enter } = site;
+  const command = ['-c', cpus.join(','), ...commandOf(subject, { host, port, cpus })];
+  const child = spawn('taskset', command, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, ...(subject.displaced === true ? displacing(cpus) : {}) },
+  });
   children.add(child);
   child.once('exit', () => children.delete(child));
   child.stdout.resume();
-  await serving(subject, port, child);
+  await serving(subject, host, port, child);
   return {
     name: subject.name,
+    host,
+    enter,
     port,
     pid: child.pid!,
     async stop() {

@@ -1,6 +1,9 @@
 // The works: what is measured, against which peers, and with which goals (ratios; above 1, ours is
 // better).
+import { affinity } from 'freebsd-rss';
+
 import type { LoadSpec } from './load.js';
+import { scalingSteps, split } from './stage.js';
 import {
   ceiling,
   cluster,
@@ -8,6 +11,7 @@ import {
   echoCeiling,
   exists,
   form,
+  http,
   memcached,
   nodeDgram,
   nodeNet,
@@ -30,6 +34,15 @@ export interface Work {
   load: LoadSpec;
   /** Server and clients share both CPUs, instead of having one each. */
   shared?: boolean;
+  /**
+   * The clients are in a network namespace, and RPS gives each flow a CPU. Needs root. All CPUs of
+   * the process are used.
+   */
+  namespace?: true;
+  /** At most this many CPUs for the servers of a `namespace` work. */
+  cpus?: number;
+  /** Works that are measured together, and only when they are named. */
+  group?: 'locality' | 'scaling';
   /** The client that stores the data of the work. */
   data?: LoadSpec;
 }
@@ -96,6 +109,83 @@ const largeGets = (
     data: { client: 'load_values', args: { work: 'set', size } },
   })),
 );
+
+/** A server whose flows are served on the CPU that processes their packets, and on another one. */
+const bothWays = (subject: Subject): [Subject, Subject] => [
+  { ...subject, name: 'right' },
+  { ...subject, name: 'wrong', displaced: true },
+];
+
+/** Loads on a worker for each CPU. The client on each CPU has this many connections. */
+function localityWorks(workers: number): Work[] {
+  const work = (name: string, about: string, subject: Subject, load: LoadSpec): Work => ({
+    name: `locality-${name}`,
+    about,
+    subjects: bothWays(subject),
+    goals: {},
+    load,
+    namespace: true,
+    group: 'locality',
+  });
+  const echoing = { work: 'echo', sockets: 8, window: 8, spin: 0 };
+  const large = { work: 'raw', size: 2 ** 16, connections: 8, copy: 1 };
+  return [
+    ...[2, 8, 25].map((connections) => ({
+      ...work(
+        `get-${connections}`,
+        `get, ${connections} connections for each CPU`,
+        ours(workers),
+        get({ connections, spin: 0 }),
+      ),
+      data: dataSet,
+    })),
+    {
+      ...work(
+        'get-8-pipelined',
+        '16 pipelined gets, 8 connections for each CPU',
+        ours(workers),
+        get({ connections: 8, depth: 16, spin: 0 }),
+      ),
+      data: dataSet,
+    },
+    work('udp-echo', 'UDP echo, 510 bytes, 8 sockets for each CPU with 8 datagrams each', echo, {
+      client: 'load_udp',
+      args: echoing,
+    }),
+    work(
+      'http',
+      'HTTP, 8 connections for each CPU',
+      http(workers),
+      get({ work: 'http', connections: 8, spin: 0 }),
+    ),
+    work(
+      'values-64k',
+      '65,536 bytes from a segment, 8 connections for each CPU, two requests ahead',
+      values(2 ** 16, 'auto', workers),
+      { client: 'load_values', args: large },
+    ),
+  ];
+}
+
+/** The same gets of servers on 1, 2, 4 ... CPUs. With one, there is no other CPU to steer to. */
+function scalingWorks(steps: readonly number[]): Work[] {
+  return steps.map((workers) => {
+    const [right, wrong] = bothWays(ours(workers));
+    return {
+      name: `scaling-${workers}`,
+      about: `get, ${workers} workers, 25 connections for each CPU of the clients`,
+      subjects: [right, ...(workers > 1 ? [wrong] : []), memcached(workers), cluster],
+      goals: {},
+      load: get({ connections: 25, spin: 0 }),
+      data: dataSet,
+      namespace: true,
+      cpus: workers,
+      group: 'scaling',
+    };
+  });
+}
+
+const cpus = affinity.process();
 
 export const works: Work[] = [
   {
@@ -203,7 +293,7 @@ export const works: Work[] = [
     goals: { cluster: { rate: 2.7 } },
     load: { client: 'load_accept', args: {} },
     shared: true,
-    data: dataSet, // of ours; the cluster's workers have their own
+    data: dataSet, // of ours; each worker of the cluster has all items from the start
   },
   {
     name: 'two-workers',
@@ -257,6 +347,8 @@ export const works: Work[] = [
   },
   ...valueWorks,
   ...largeGets,
+  ...localityWorks(split(cpus).servers.length),
+  ...scalingWorks(scalingSteps(cpus)),
 ];
 
 /** A work's first subject against the same server of another checkout, if it exists there. */

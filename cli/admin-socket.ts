@@ -6,13 +6,52 @@ import { text } from 'node:stream/consumers';
 
 import type { ServerSnapshot } from 'freebsd-rss';
 
+import type { LearntKey, LearntKeys } from '../lib/server/admin.js';
+import type { ConnectionPage } from '../lib/server/connections.js';
 import { UsageError } from './command.js';
 
 /** A socket that takes longer to answer is no admin socket. */
 const answerMs = 1000;
 
+async function ask(path: string, request: string): Promise<unknown> {
+  const socket = net.connect(path);
+  socket.end(`${request}\n`);
+  return JSON.parse(await text(socket)) as unknown;
+}
+
 export async function snapshot(path: string): Promise<ServerSnapshot> {
-  return JSON.parse(await text(net.connect(path))) as ServerSnapshot;
+  return (await ask(path, 'stats')) as ServerSnapshot;
+}
+
+/** How often to ask. A server that has not seen the request in time answers with the counters. */
+const tries = 5;
+
+/** The answer to a request, whose documents have this member. Undefined: the server has none. */
+async function askFor<T extends object>(
+  path: string,
+  request: string,
+  member: keyof T,
+): Promise<T | undefined> {
+  for (let i = 0; i < tries; i++) {
+    const answer = (await ask(path, request)) as T | null;
+    if (answer === null) return undefined;
+    if (member in answer) return answer;
+  }
+  return undefined;
+}
+
+/** The keys that a server has learnt of the cards behind its addresses. */
+export async function learntKeys(path: string): Promise<LearntKey[]> {
+  return (await askFor<LearntKeys>(path, 'keys', 'keys'))?.keys ?? [];
+}
+
+/** Connections of a worker; undefined: it does not serve now, or the server lists none. */
+export async function connectionPage(
+  path: string,
+  workerIndex: number,
+  after: number,
+): Promise<ConnectionPage | undefined> {
+  return askFor<ConnectionPage>(path, `connections ${workerIndex} ${after}`, 'connections');
 }
 
 /** Paths of the listening Unix sockets with these inode numbers, in /proc/net/unix of Linux. */

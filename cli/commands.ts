@@ -1,5 +1,6 @@
 // All commands, by name.
 import type { Command } from './command.js';
+import { conns } from './conns.js';
 import { doctor } from './doctor.js';
 import { flows } from './flows.js';
 import { hash } from './hash.js';
@@ -9,6 +10,7 @@ import { load } from './load.js';
 import { record } from './record.js';
 import { replay } from './replay.js';
 import { top } from './top.js';
+import { watch } from './watch.js';
 
 export const commands: Readonly<Record<string, Command>> = {
   info,
@@ -17,6 +19,8 @@ export const commands: Readonly<Record<string, Command>> = {
   flows,
   load,
   top,
+  conns,
+  watch,
   learn,
   record,
   replay,

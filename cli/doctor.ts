@@ -1,7 +1,7 @@
 // freebsd-rss doctor: finds what is missing for RSS on this host.
 import { capabilities } from 'freebsd-rss';
 
-import { exitStatus, examine, notServed } from './checks.js';
+import { exitStatus, examine, type Finding, notServed } from './checks.js';
 import { columns, type Command, parse, printJson, wrap } from './command.js';
 import { gather } from './facts.js';
 
@@ -20,6 +20,17 @@ Example:
   freebsd-rss doctor || echo "see above"
 `;
 
+export function printFindings(findings: readonly Finding[]): void {
+  const width = Math.max(...findings.map(({ check }) => check.length));
+  for (const { check, grade, message, fix } of findings) {
+    const indent = 9 + width + 2;
+    process.stdout.write(columns([[grade.padEnd(7), check.padEnd(width), wrap(message, indent)]]));
+    if (fix === undefined) continue;
+    console.log(`${' '.repeat(indent)}in ${fix.file}:`);
+    for (const line of fix.lines) console.log(`${' '.repeat(indent + 2)}${line}`);
+  }
+}
+
 async function run(args: string[]): Promise<number> {
   const { values } = parse({
     args,
@@ -34,14 +45,7 @@ async function run(args: string[]): Promise<number> {
     printJson(findings);
     return exitStatus(findings);
   }
-  const width = Math.max(...findings.map(({ check }) => check.length));
-  for (const { check, grade, message, fix } of findings) {
-    const indent = 9 + width + 2;
-    process.stdout.write(columns([[grade.padEnd(7), check.padEnd(width), wrap(message, indent)]]));
-    if (fix === undefined) continue;
-    console.log(`${' '.repeat(indent)}in ${fix.file}:`);
-    for (const line of fix.lines) console.log(`${' '.repeat(indent + 2)}${line}`);
-  }
+  printFindings(findings);
   return exitStatus(findings);
 }
 

@@ -13,6 +13,8 @@ const usage = `Looks at the receive side scaling (RSS) of this host.
   freebsd-rss flows     source addresses and ports that cover every bucket
   freebsd-rss load      traffic for a server: rates, losses, latency
   freebsd-rss top       what a running server does, bucket by bucket
+  freebsd-rss conns     connections of a running server, and their CPUs
+  freebsd-rss watch     what the host does with packets, CPU by CPU
   freebsd-rss learn     the card's hash key, from connections to a peer
   freebsd-rss record    what the network cards say of flows, into a file
   freebsd-rss replay    holds the card's map and key against a recording

@@ -25,6 +25,8 @@ const help: Record<CounterName, string> = {
   acceptPauses: 'How often accepting paused at the limit of connections.',
   acceptPausedUs: 'Microseconds that accepting paused.',
   withoutId: 'Connections and datagrams to which the network card gave no flow id.',
+  placementSamples: 'Sampled connections and batches whose packets’ CPU is known.',
+  misplaced: 'Of the placement samples, those whose packets another CPU processed.',
   mispredicted: 'Outgoing connections with a flow id by another key than the kernel’s.',
 };
 
@@ -66,6 +68,30 @@ const ofWorkers: WorkerFamily[] = [
       [',kind="voluntary"', voluntaryContextSwitches],
       [',kind="involuntary"', involuntaryContextSwitches],
     ],
+  },
+  {
+    name: 'lock_waits_total',
+    text: 'How often the worker found an OwnerLock taken.',
+    type: 'counter',
+    samples: ({ lockWaits }) => [['', lockWaits]],
+  },
+  {
+    name: 'lock_wait_seconds_total',
+    text: 'How long the worker waited for OwnerLocks.',
+    type: 'counter',
+    samples: ({ lockWaitUs }) => [['', lockWaitUs / 1e6]],
+  },
+  {
+    name: 'inbox_length',
+    text: 'Connections and datagrams in the inboxes of the worker’s buckets.',
+    type: 'gauge',
+    samples: ({ inboxLength }) => [['', inboxLength]],
+  },
+  {
+    name: 'inbox_peak',
+    text: 'The most that ever waited in an inbox of the worker’s buckets.',
+    type: 'gauge',
+    samples: ({ inboxPeak }) => [['', inboxPeak]],
   },
 ];
 
@@ -118,9 +144,15 @@ function drops({ sockets, kernelDrops }: ServerSnapshot): string[] {
   ];
 }
 
+const ofServer = {
+  movedBuckets: 'Buckets that have moved to another worker.',
+  comparedFlowIds: 'Sampled flow ids that were compared with the hash by the kernel’s key.',
+  wrongFlowIds: 'Compared flow ids that differ.',
+};
+
 /** One metric family per counter, one sample per bucket. */
 export function prometheus(snapshot: ServerSnapshot): string {
-  const { buckets, workers, movedBuckets, rss } = snapshot;
+  const { buckets, workers, rss } = snapshot;
   const lines = Object.entries(help).flatMap(([name, text]) => [
     `# HELP ${metric(name)} ${text}`,
     `# TYPE ${metric(name)} counter`,
@@ -129,14 +161,13 @@ export function prometheus(snapshot: ServerSnapshot): string {
       return `${metric(name)}{${labels}} ${row[name as CounterName]}`;
     }),
   ]);
-  const moved = metric('movedBuckets');
-  lines.push(
-    `# HELP ${moved} Buckets that have moved to another worker.`,
-    `# TYPE ${moved} counter`,
-  );
   return [
     ...lines,
-    `${moved} ${movedBuckets}`,
+    ...Object.entries(ofServer).flatMap(([name, text]) => [
+      `# HELP ${metric(name)} ${text}`,
+      `# TYPE ${metric(name)} counter`,
+      `${metric(name)} ${snapshot[name as keyof typeof ofServer]}`,
+    ]),
     ...ofWorkers.flatMap(({ name, text, type, samples }) => [
       `# HELP freebsd_rss_${name} ${text}`,
       `# TYPE freebsd_rss_${name} ${type}`,

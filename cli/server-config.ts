@@ -1,22 +1,17 @@
 // The RSS configuration of a server: this host's, with what the command line says instead.
-import net from 'node:net';
-import { text } from 'node:stream/consumers';
-
 import type { RssConfig } from 'freebsd-rss';
 
-import { keysPath, type LearntKey, type LearntKeys } from '../lib/server/admin.js';
+import type { LearntKey } from '../lib/server/admin.js';
 import { plainHost } from '../lib/socket/host.js';
-import { findAdminSocket } from './admin-socket.js';
+import { findAdminSocket, learntKeys } from './admin-socket.js';
 import { configuration, UsageError } from './command.js';
 
 /** What a server on this host has learnt of the card behind its address. Only root is given it. */
 async function learntBy(where: string, local: string): Promise<LearntKey | undefined> {
   if (process.getuid?.() !== 0) throw new UsageError('--admin: only root is given the key');
-  const path = keysPath(await findAdminSocket(where));
-  const answer = await text(net.connect(path)).catch((error: Error) => {
-    throw new UsageError(`--admin: ${error.message}; only a server that follows a card has keys`);
+  const keys = await learntKeys(await findAdminSocket(where)).catch((error: Error) => {
+    throw new UsageError(`--admin: ${error.message}`);
   });
-  const { keys } = JSON.parse(answer) as LearntKeys;
   return keys.find((one) => one.local === plainHost(local).address);
 }
 

@@ -134,6 +134,22 @@ export function placement({ rss }: Partial<ServerSnapshot>): string {
   return shortened(text);
 }
 
+const count = (value: number) => Math.round(value).toLocaleString('en-US');
+
+/** What costs a server placement and requests, since it started. */
+export function losses({ total, workers }: ServerSnapshot): string {
+  const sum = (of: (worker: ServerSnapshot['workers'][number]) => number) =>
+    workers.reduce((all, worker) => all + of(worker), 0);
+  const peak = Math.max(0, ...workers.map(({ inboxPeak }) => inboxPeak));
+  const text = [
+    `misplaced ${count(total.misplaced)} of ${count(total.placementSamples)}`,
+    `inbox ${count(sum(({ inboxLength }) => inboxLength))}, most ${count(peak)}`,
+    `dropped ${count(total.datagramsDropped)}`,
+    `lock waits ${count(sum(({ lockWaits }) => lockWaits))}`,
+  ].join('; ');
+  return text.slice(0, widest);
+}
+
 /** Returns at most `lines` lines (4 or more) of at most 79 columns. */
 export function table(
   now: ServerSnapshot,
@@ -143,13 +159,15 @@ export function table(
 ): string[] {
   const rows = rowsOf(now, before);
   const total = rows.reduce((sum, row) => sum + load(row), 0);
+  const lost = lines < 7 ? [] : [losses(now)];
   const notes = [...(lines < 9 ? [] : drops(now, before)), ...(lines < 7 ? [] : misdirection(now))];
-  const shown = rows.sort(compare[sorting]).slice(0, lines - 3 - notes.length);
+  const shown = rows.sort(compare[sorting]).slice(0, lines - 3 - lost.length - notes.length);
   const workers = now.workers.length;
   return [
     `process ${now.pid}, ${now.steering}: ${rows.length} buckets, ` +
       `${workers} workers, by ${sorting}`,
     placement(now),
+    ...lost,
     `${line(({ head }) => head)}  share`,
     ...shown.map((row) => {
       const share = total === 0 ? 0 : load(row) / total;

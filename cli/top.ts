@@ -3,7 +3,8 @@ import readline from 'node:readline';
 import { setTimeout } from 'node:timers/promises';
 
 import { findAdminSocket, snapshot } from './admin-socket.js';
-import { type Command, number, parse, printJson, UsageError } from './command.js';
+import { addressAndPort, type Command, number, parse, printJson, UsageError } from './command.js';
+import { serve } from './http/server.js';
 import { prometheus } from './prometheus.js';
 import { sortings, table } from './table.js';
 
@@ -14,6 +15,8 @@ const usage = `What a running server does, bucket by bucket, once a second.
   --count N      end after N times (default: when q is pressed)
   --prometheus   the counters in Prometheus' text format, once
   --json         the counters for programs, once
+  --http ADDR    a live page, /metrics and /healthz: PORT (of 127.0.0.1), or
+                 an address and a port
 
 SOCKET is the path that the server was given as \`admin\`; of a process it is
 looked for. On a terminal the keys are s, to sort by another column, and q.
@@ -61,6 +64,15 @@ async function watch(path: string, count: number): Promise<number> {
   return 0;
 }
 
+/** `where`: a port of the loopback address, or an address and a port. */
+async function serveOn(where: string, path: string): Promise<void> {
+  const { address, port } = addressAndPort(/^\d+$/.test(where) ? `127.0.0.1:${where}` : where);
+  if (port === undefined) throw new UsageError(`--http needs a port, not "${where}"`);
+  const local = await serve(address, port, () => snapshot(path));
+  const host = local.family === 'IPv6' ? `[${local.address}]` : local.address;
+  console.log(`http://${host}:${local.port}/`);
+}
+
 async function run(args: string[]): Promise<number> {
   const { values, positionals } = parse({
     args,
@@ -69,6 +81,7 @@ async function run(args: string[]): Promise<number> {
       count: { type: 'string' },
       prometheus: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
+      http: { type: 'string' },
     },
   });
   const [where] = positionals;
@@ -79,6 +92,7 @@ async function run(args: string[]): Promise<number> {
   const path = await findAdminSocket(where);
   if (values.prometheus) process.stdout.write(prometheus(await snapshot(path)));
   else if (values.json) printJson(await snapshot(path));
+  else if (values.http !== undefined) await serveOn(values.http, path);
   else
     return watch(
       path,

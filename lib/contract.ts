@@ -155,6 +155,8 @@ export const counterNames = [
   'acceptPausedUs',
   'mispredicted',
   'withoutId',
+  'placementSamples',
+  'misplaced',
 ] as const;
 /** Doubles of one bucket's counters. */
 export const counterStride = 24;

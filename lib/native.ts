@@ -200,6 +200,18 @@ export interface NativeConnect {
   bucket: number;
 }
 
+/** What a socket says about its connection. Without addresses and a flow: a Unix socket. */
+export interface ConnectionFacts {
+  peer?: SocketAddress;
+  local?: SocketAddress;
+  flow?: NativeFlow;
+  /** The CPU that processed its last packets; negative: unknown. */
+  packetCpu: number;
+  /** Negative: unknown. */
+  bytesIn: number;
+  bytesOut: number;
+}
+
 export interface StreamEngine {
   addBuffer(bytes: Uint8Array): number;
   addSegment(id: number): number | Failure;
@@ -219,6 +231,14 @@ export interface StreamEngine {
   ): { fd: number; bucket: number; accepted: boolean; input: Buffer; output: Buffer } | Failure;
   /** Empty for Unix sockets. */
   addresses(connection: number): { local?: SocketAddress; peer?: SocketAddress } | Failure;
+  /** The connections in `count` slots from this one on. `next`: the next slot; -1: none. */
+  list(
+    slot: number,
+    count: number,
+  ): {
+    rows: (ConnectionFacts & { bucket: number; accepted: boolean; ageMs: number })[];
+    next: number;
+  };
   endAll(): void;
   close(): void;
   connections(): number;
@@ -275,6 +295,8 @@ export interface WorkerEngine {
   hold(bucket: number): void;
   /** A socket of take() or hold() has ended. */
   ended(bucket: number): void;
+  /** Of a socket of take() or hold(). */
+  facts(fd: number): ConnectionFacts;
   peer(row: number): SocketAddress | undefined;
   destination(row: number): SocketAddress | undefined;
   /** The first of each bucket since the last call. */
@@ -326,7 +348,7 @@ export interface Native {
 
   processCpus(): number[] | Failure;
   threadAffinity(): number[] | Failure;
-  /** Fills four numbers: CPU time in microseconds and context switches of this thread. */
+  /** Fills `usageLength` numbers of this thread, in the order of lib/server/layout.ts. */
   threadUsage(into: Float64Array): undefined | Failure;
   setThreadAffinity(cpus: number[]): Failure | undefined;
   /** Pins a worker's thread, but not the child processes that it starts. */
@@ -438,6 +460,8 @@ export interface Native {
   setBucketOwners(id: number, bucketToWorker: readonly number[]): void;
   /** From now on, the cards of this configuration classify flows. It has as many buckets. */
   setCards(id: number, config: RssConfigInput): void;
+  /** Fills two numbers for each bucket: what waits in its inbox, and the most that ever did. */
+  inboxLengths(id: number, into: Float64Array): void;
   /** From now on, connect() chooses source ports of this local address by this key. */
   setCardKey(id: number, local: string, key: Uint8Array, udp4Tuple: boolean): void;
   /** Flows whose ids have been sampled since the last call: at first 64, then what is wanted. */

@@ -1,7 +1,7 @@
 // Load by connections: each connects, sends one get, reads the answer and resets. `flight` at a
 // time.
 //
-//   load_accept port=N pid=N [flight=16] [cpu=1]
+//   load_accept [host=ADDRESS] port=N pid=N [flight=16] [cpu=1]
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -28,14 +28,13 @@ struct Attempt {
 
 int main(int count, char** words) {
   Arguments arguments(count, words);
-  auto port = static_cast<uint16_t>(arguments.Number("port", 11211));
+  sockaddr_in address = ServerOf(&arguments);
   int pid = static_cast<int>(arguments.Number("pid", 0));
   auto flight = static_cast<size_t>(arguments.Number("flight", 16));
   PinTo(static_cast<int>(arguments.Number("cpu", 1)));
   arguments.End();
 
   const std::string request = "get " + KeyOf(1) + "\r\n", answer = ItemOf(1) + "END\r\n";
-  sockaddr_in address = Loopback(port);
   int poll = epoll_create1(0);
   std::vector<Attempt> attempts(flight);
   Slices slices(pid);

@@ -1,9 +1,11 @@
 // Load on a memcached server: TCP connections, each with `depth` pipelined requests in flight.
-// Every answer is compared with the expected bytes. The answer to an echo is the request.
+// Every answer is compared with the expected bytes. The answer to an echo is the request. The
+// answers of an HTTP server are compared with its first one.
 //
-//   load_memcached port=N pid=N work=get|multiget|set|mixed|touch|incr|cas|delete|echo
+//   load_memcached [host=ADDRESS] port=N pid=N
+//                  work=get|multiget|set|mixed|touch|incr|cas|delete|echo|http
 //                  [connections=50] [depth=1] [keys=16] [cpu=1] [spin=1]
-//   load_memcached port=N work=fill|fill-numbers: stores the data set, and ends
+//   load_memcached [host=ADDRESS] port=N work=fill|fill-numbers: stores the data set, and ends
 #include <errno.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -24,6 +26,27 @@ std::string Set(unsigned n) {
 
 std::string SetNumber(unsigned n) {
   return "set " + KeyOf(n) + " 0 0 10\r\n1000000000\r\n";
+}
+
+constexpr std::string_view kHttpRequest = "GET / HTTP/1.1\r\nHost: bench\r\n\r\n";
+
+// The answer of an HTTP server, whose length is in its head.
+std::string FirstAnswer(const sockaddr_in& server, std::string_view request) {
+  int fd = Connect(server);
+  SendAll(fd, request);
+  std::string answer;
+  char buffer[4096];
+  for (size_t length = SIZE_MAX; answer.size() < length;) {
+    ssize_t r = recv(fd, buffer, sizeof buffer, 0);
+    if (r <= 0) Fail("first answer");
+    answer.append(buffer, static_cast<size_t>(r));
+    size_t head = answer.find("\r\n\r\n"), field = answer.find("Content-Length: ");
+    if (head == std::string::npos) continue;
+    if (field > head) Fail("no Content-Length");
+    length = head + 4 + strtoul(answer.c_str() + field + 16, nullptr, 10);
+  }
+  close(fd);
+  return answer;
 }
 
 // The requests of a work besides gets, which are equally long for all keys, and their answer.
@@ -54,8 +77,8 @@ Change ChangeOf(const std::string& work) {
   return {Set, "STORED\r\n"};
 }
 
-void Fill(uint16_t port, std::string (*set)(unsigned)) {
-  int fd = Connect(port);
+void Fill(const sockaddr_in& server, std::string (*set)(unsigned)) {
+  int fd = Connect(server);
   char buffer[65536];
   constexpr unsigned kBatch = 100;
   for (unsigned n = 0; n < kKeys; n += kBatch) {
@@ -90,10 +113,19 @@ class Requests {
       items_.append(ItemOf(n)).append(kEnd);
     }
   }
+  // The same request always, with the same answer.
+  void Fix(std::string_view request, std::string answer) {
+    fixed_request_ = request;
+    fixed_answer_ = std::move(answer);
+  }
   unsigned operations() const { return multi_ ? 1 : depth_; }
 
   // Returns the next request, valid until the next call, and sets the answer that is expected.
   std::string_view Next(std::string* own, std::string_view* expected) {
+    if (!fixed_request_.empty()) {
+      *expected = fixed_answer_;
+      return fixed_request_;
+    }
     request_.clear();
     own->clear();
     if (multi_) {
@@ -135,6 +167,8 @@ class Requests {
   Change change_;
   unsigned change_percent_, depth_, keys_;
   std::string gets_, changes_, items_, request_;
+  std::string_view fixed_request_;
+  std::string fixed_answer_;
   Random random_;
 };
 
@@ -151,13 +185,13 @@ struct Client {
 // on it to wake, so it costs the server less than epoll(7).
 class Load {
  public:
-  Load(Requests* requests, Slices* slices, uint16_t port, size_t connections, bool spin)
+  Load(Requests* requests, Slices* slices, const sockaddr_in& server, size_t connections, bool spin)
       : requests_(requests),
         slices_(slices),
         clients_(connections + 1),
         epoll_(spin ? -1 : epoll_create1(0)) {
     for (size_t i = 1; i <= connections; ++i) {
-      clients_[i].fd = Connect(port);
+      clients_[i].fd = Connect(server);
       if (spin) continue;
       epoll_event event{};
       event.events = EPOLLIN | EPOLLET;
@@ -254,7 +288,7 @@ class Load {
 
 int main(int count, char** words) {
   Arguments arguments(count, words);
-  auto port = static_cast<uint16_t>(arguments.Number("port", 11211));
+  sockaddr_in server = ServerOf(&arguments);
   int pid = static_cast<int>(arguments.Number("pid", 0));
   std::string work = arguments.Text("work", "get");
   auto connections = static_cast<size_t>(arguments.Number("connections", 50));
@@ -265,12 +299,13 @@ int main(int count, char** words) {
   arguments.End();
 
   if (work == "fill" || work == "fill-numbers") {
-    Fill(port, work == "fill" ? Set : SetNumber);
+    Fill(server, work == "fill" ? Set : SetNumber);
     return 0;
   }
   Requests requests(work, depth, keys);
+  if (work == "http") requests.Fix(kHttpRequest, FirstAnswer(server, kHttpRequest));
   Slices slices(pid);
-  Load load(&requests, &slices, port, connections, spin);
+  Load load(&requests, &slices, server, connections, spin);
   while (slices.Next()) {
     load.RunSlice();
     slices.Print();

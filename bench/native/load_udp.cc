@@ -1,7 +1,8 @@
 // Load on a UDP server: `sockets` connected sockets with `window` requests in flight each. Requests
 // are sent by UDP_SEGMENT, several per call, so that the client costs less than any server.
 //
-//   load_udp port=N pid=N work=echo|get [length=510] [sockets=16] [window=32] [cpu=1]
+//   load_udp [host=ADDRESS] port=N pid=N work=echo|get [length=510] [sockets=16] [window=32]
+//            [cpu=1] [spin=1]
 //
 // echo: numbered datagrams of `length` bytes. The first bytes of every answer are compared, and all
 // bytes of every sixteenth batch. get: memcached's frames, which are compared as a whole.
@@ -78,12 +79,14 @@ class Messages {
 
 int main(int count, char** words) {
   Arguments arguments(count, words);
-  auto port = static_cast<uint16_t>(arguments.Number("port", 0));
+  sockaddr_in address = ServerOf(&arguments);
   int pid = static_cast<int>(arguments.Number("pid", 0));
   Messages messages(arguments.Text("work", "echo") == "echo",
                     static_cast<size_t>(arguments.Number("length", 510)));
   auto sockets_count = static_cast<size_t>(arguments.Number("sockets", 16));
   auto window = static_cast<unsigned>(arguments.Number("window", 32));
+  // Without spinning, it waits: it shares its CPU with a server.
+  int wait_ms = arguments.Number("spin", 1) != 0 ? 0 : 20;
   PinTo(static_cast<int>(arguments.Number("cpu", 1)));
   arguments.End();
 
@@ -96,7 +99,6 @@ int main(int count, char** words) {
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
     if (setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof segment) != 0)
       Fail("UDP_SEGMENT");
-    sockaddr_in address = Loopback(port);
     if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) Fail("connect");
     epoll_event event{};
     event.events = EPOLLIN;
@@ -141,7 +143,7 @@ int main(int count, char** words) {
       now = Now();
       asking = slices.Asking(now, operations);
       if (!asking && outstanding == 0) break;
-      int ready = epoll_wait(poll, events, 64, 0);
+      int ready = epoll_wait(poll, events, 64, wait_ms);
       if (ready <= 0) {
         for (Socket& s : sockets) {
           if (now - s.sent < kLostAfter) continue;

@@ -1,9 +1,9 @@
 // Load by large values: each connection requests one after the other, `depth` requests ahead, and
 // reads the answers or lets the kernel discard them.
 //
-//   load_values port=N pid=N size=N work=raw|get [connections=64] [depth=2] [copy=0]
+//   load_values [host=ADDRESS] port=N pid=N size=N work=raw|get [connections=64] [depth=2] [copy=0]
 //               [keys=16] [cpu=1]
-//   load_values port=N size=N work=set [keys=16]: stores the values and ends
+//   load_values [host=ADDRESS] port=N size=N work=set [keys=16]: stores the values and ends
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -37,7 +37,7 @@ std::string ReadExactly(int fd, size_t size) {
 
 int main(int count, char** words) {
   Arguments arguments(count, words);
-  auto port = static_cast<uint16_t>(arguments.Number("port", 11211));
+  sockaddr_in server = ServerOf(&arguments);
   int pid = static_cast<int>(arguments.Number("pid", 0));
   auto size = static_cast<size_t>(arguments.Number("size", 65536));
   std::string work = arguments.Text("work", "raw");
@@ -50,7 +50,7 @@ int main(int count, char** words) {
 
   std::string head = " 0 " + std::to_string(size) + "\r\n";
   if (work == "set") {
-    int fd = Connect(port);
+    int fd = Connect(server);
     for (unsigned n = 0; n < keys; ++n) {
       std::string length = " 0 0 " + std::to_string(size) + "\r\n";
       SendAll(fd,
@@ -70,7 +70,7 @@ int main(int count, char** words) {
   std::vector<Client> clients(connections);
   for (size_t i = 0; i < connections; ++i) {
     Client& client = clients[i];
-    client.fd = Connect(port);
+    client.fd = Connect(server);
     client.left = answer;
     epoll_event event{};
     event.events = EPOLLIN;

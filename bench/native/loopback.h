@@ -1,10 +1,12 @@
-// Loopback sockets of the load clients and ceilings.
+// Sockets of the load clients and ceilings.
 #pragma once
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <string>
 #include <string_view>
 
 #include "program.h"
@@ -16,6 +18,14 @@ inline sockaddr_in Loopback(uint16_t port) {
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return address;
+}
+
+// The server that the arguments name: host=127.0.0.1 port=11211
+inline sockaddr_in ServerOf(Arguments* arguments) {
+  sockaddr_in address = Loopback(static_cast<uint16_t>(arguments->Number("port", 11211)));
+  std::string host = arguments->Text("host", "127.0.0.1");
+  if (inet_pton(AF_INET, host.c_str(), &address.sin_addr) != 1) Fail("host");
   return address;
 }
 
@@ -32,10 +42,9 @@ inline int Listen(uint16_t port) {
 }
 
 // A blocking TCP connection without Nagle delay.
-inline int Connect(uint16_t port) {
-  sockaddr_in address = Loopback(port);
+inline int Connect(const sockaddr_in& address) {
   int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
-  if (fd < 0 || connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+  if (fd < 0 || connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
     Fail("connect");
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   return fd;

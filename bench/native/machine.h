@@ -12,7 +12,6 @@
 #include <algorithm>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 namespace bench {
@@ -58,6 +57,24 @@ class ProcessTree {
     return seconds;
   }
 
+  // Involuntary context switches of all threads that are alive.
+  uint64_t Switches() const {
+    uint64_t switches = 0;
+    for (pid_t pid : pids_) {
+      std::string tasks = "/proc/" + std::to_string(pid) + "/task";
+      ForEachNumber(tasks.c_str(), [&](int thread) {
+        FILE* file = fopen((tasks + "/" + std::to_string(thread) + "/status").c_str(), "r");
+        if (file == nullptr) return;
+        char line[256];
+        unsigned long long count = 0;
+        while (fgets(line, sizeof line, file) != nullptr)
+          if (sscanf(line, "nonvoluntary_ctxt_switches: %llu", &count) == 1) switches += count;
+        fclose(file);
+      });
+    }
+    return switches;
+  }
+
  private:
   void Add(pid_t pid) {
     if (pid <= 0) return;
@@ -75,20 +92,19 @@ class ProcessTree {
   std::vector<pid_t> pids_;
 };
 
-// Work of the machine between Begin() and End(), except for that of a server and this process.
+// The name of a program that runs, at most 15 characters.
+inline std::string NameOf(const std::string& process) {
+  char name[32] = "";
+  FILE* file = fopen(("/proc/" + process + "/comm").c_str(), "r");
+  if (file == nullptr) return {};
+  if (fgets(name, sizeof name, file) == nullptr) name[0] = '\0';
+  fclose(file);
+  return std::string(name, strcspn(name, "\n"));
+}
+
+// Work of the machine between Begin() and End(), except for that of a server and its load.
 class Machine {
  public:
-  Machine() {
-    ForEachNumber("/proc", [&](int pid) {
-      char name[16] = "";
-      FILE* file = fopen(("/proc/" + std::to_string(pid) + "/comm").c_str(), "r");
-      if (file == nullptr) return;
-      if (fgets(name, sizeof name, file) != nullptr && strncmp(name, "ksoftirqd", 9) == 0)
-        network_.insert(pid);
-      fclose(file);
-    });
-  }
-
   void Begin(const ProcessTree& server) {
     before_.clear();
     ForEachOther(server, [&](pid_t pid) { before_[pid] = CpuOf(pid); });
@@ -113,12 +129,19 @@ class Machine {
   uint64_t forks = 0;  // processes and threads that were started
 
  private:
-  // Leaves out the server, this process, and the kernel's threads that serve the load.
+  // Leaves out the server, this program's processes, and the kernel's threads that serve the load.
   template <typename Visit>
   void ForEachOther(const ProcessTree& server, Visit visit) {
     ForEachNumber("/proc", [&](int pid) {
-      if (pid != getpid() && network_.count(pid) == 0 && !server.Contains(pid)) visit(pid);
+      if (!IsLoad(pid) && !server.Contains(pid)) visit(pid);
     });
+  }
+
+  bool IsLoad(pid_t pid) {
+    auto known = is_load_.find(pid);
+    if (known != is_load_.end()) return known->second;
+    std::string name = NameOf(std::to_string(pid));
+    return is_load_[pid] = name == own_name_ || name.compare(0, 9, "ksoftirqd") == 0;
   }
 
   void ReadStat() {
@@ -133,8 +156,8 @@ class Machine {
     fclose(file);
   }
 
-  // The kernel's threads that process packets.
-  std::unordered_set<pid_t> network_;
+  const std::string own_name_ = NameOf("self");
+  std::unordered_map<pid_t, bool> is_load_;
   std::unordered_map<pid_t, double> before_;
 };
 

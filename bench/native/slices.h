@@ -70,6 +70,7 @@ class Slices {
       latencies.Clear();
       idle = 0;
       machine_.Begin(tree_);
+      switches_ = tree_.Switches();
       operations_ = operations;
       begin_ = Now();
       server_cpu_ = tree_.Cpu();
@@ -84,6 +85,7 @@ class Slices {
     operations_ = operations - operations_;
     p50_ = latencies.Percentile(50);
     p99_ = latencies.Percentile(99);
+    switches_ = tree_.Switches() - switches_;
     machine_.End(tree_);
     phase_ = Phase::kOver;
     return false;
@@ -93,10 +95,11 @@ class Slices {
     printf(
         "{\"operations\":%llu,\"seconds\":%.6f,\"serverCpu\":%.6f,\"clientCpu\":%.6f,"
         "\"idleCpu\":%.6f,\"othersCpu\":%.6f,\"stolen\":%.6f,\"forks\":%llu,\"p50\":%.2f,"
-        "\"p99\":%.2f,\"bad\":%llu,\"lost\":%llu}\n",
+        "\"p99\":%.2f,\"bad\":%llu,\"lost\":%llu,\"switches\":%llu}\n",
         static_cast<unsigned long long>(operations_), elapsed_, server_cpu_, own_cpu_, idle_,
         machine_.others, machine_.stolen, static_cast<unsigned long long>(machine_.forks), p50_,
-        p99_, static_cast<unsigned long long>(bad), static_cast<unsigned long long>(lost));
+        p99_, static_cast<unsigned long long>(bad), static_cast<unsigned long long>(lost),
+        static_cast<unsigned long long>(switches_));
     fflush(stdout);
   }
 
@@ -114,7 +117,7 @@ class Slices {
   Phase phase_ = Phase::kOver;
   double seconds_ = 0, begin_ = 0, elapsed_ = 0;
   // First the values at the beginning, then what the slice has added to them.
-  uint64_t operations_ = 0;
+  uint64_t operations_ = 0, switches_ = 0;
   double server_cpu_ = 0, own_cpu_ = 0, idle_ = 0, p50_ = 0, p99_ = 0;
   Machine machine_;
 };

@@ -5,6 +5,10 @@ export function valueOf(n: number): string {
   return value;
 }
 
+export const keys = 10_000;
+
+export const keyOf = (n: number) => `key:${String(n).padStart(5, '0')}`;
+
 export function itemOf(n: number): string {
-  return `VALUE key:${String(n).padStart(5, '0')} 0 32\r\n${valueOf(n)}\r\n`;
+  return `VALUE ${keyOf(n)} 0 32\r\n${valueOf(n)}\r\n`;
 }

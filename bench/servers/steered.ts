@@ -1,9 +1,9 @@
 // A server with the steering, hand-off and worker module of its command line.
-// node steered.js PORT tcp|udp STEERING HANDOFF WORKERS MODULE
+// node steered.js PORT tcp|udp STEERING HANDOFF WORKERS MODULE HOST
 import { createServer, type ServerOptions } from 'freebsd-rss';
 
-const [port, protocol, steering, handoff, workers, module] = process.argv.slice(2);
-const endpoint = { port: Number(port), host: '127.0.0.1' };
+const [port, protocol, steering, handoff, workers, module, host = ''] = process.argv.slice(2);
+const endpoint = { port: Number(port), host };
 const buffers = { receiveBuffer: 4 << 20, sendBuffer: 4 << 20 };
 const server = createServer({
   worker: new URL(`./${module}.js`, import.meta.url),

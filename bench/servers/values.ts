@@ -1,6 +1,6 @@
 // Answers each line with the next of 16 large values.
 //
-//   node values.js PORT SIZE net|auto|always|never
+//   node values.js PORT SIZE net|auto|always|never HOST WORKERS
 //
 // net: sends by socket.write(). The others: the engine sends from a segment with that zeroCopy.
 import net from 'node:net';
@@ -9,7 +9,7 @@ import { createServer } from 'freebsd-rss';
 
 const values = 16;
 const newline = 10;
-const [port, size, how] = process.argv.slice(2);
+const [port, size, how, host = '', workers] = process.argv.slice(2);
 const length = Number(size);
 
 function serveByWrite(): void {
@@ -23,14 +23,14 @@ function serveByWrite(): void {
       });
       socket.on('error', () => socket.destroy());
     })
-    .listen(Number(port), '127.0.0.1', () => console.log('ready'));
+    .listen(Number(port), host, () => console.log('ready'));
 }
 
 async function serveBySegment(zeroCopy: 'auto' | 'always' | 'never'): Promise<void> {
   const server = createServer({
     worker: new URL('./values-worker.js', import.meta.url),
-    tcp: { port: Number(port), host: '127.0.0.1' },
-    workers: 1,
+    tcp: { port: Number(port), host },
+    workers: Number(workers),
     stream: { zeroCopy },
     workerData: length,
   });

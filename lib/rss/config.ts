@@ -1,3 +1,5 @@
+import { randomBytes } from 'node:crypto';
+
 import { rssKeySize, rssMaxBits } from '../contract.js';
 import { argumentTypeError, isFailure, systemError, unsupported } from '../errors.js';
 import { native, type NativeRssConfig } from '../native.js';
@@ -74,8 +76,10 @@ export interface VirtualOptions {
    */
   interface?: string;
   /**
-   * The key that the card hashes by: 40 bytes, or their hexadecimal digits. By default it is what
-   * the driver tells, or is learnt from accepted flows.
+   * The key that the card hashes by, or a virtual configuration: 40 bytes, or their hexadecimal
+   * digits. By default it is what the driver tells, or is learnt from accepted flows; for virtual
+   * buckets it is FreeBSD's default key, which everyone knows. With 'random', virtual buckets get a
+   * new key in each server, so that nobody can choose addresses whose flows meet in one bucket.
    */
   key?: Uint8Array | string;
   /**
@@ -91,10 +95,17 @@ export interface VirtualOptions {
   udpHash?: '2-tuple' | '4-tuple';
 }
 
-function checkKey(name: string, value: unknown): Uint8Array {
-  const key = parseKey(value);
-  if (key !== undefined) return key;
-  const wanted = `${rssKeySize} bytes that are not all 0, or their hexadecimal digits`;
+export interface CheckedKey {
+  bytes: Uint8Array;
+  /** It is for virtual buckets alone. */
+  random: boolean;
+}
+
+function checkKey(name: string, value: unknown): CheckedKey {
+  if (value === 'random') return { bytes: randomBytes(rssKeySize), random: true };
+  const bytes = parseKey(value);
+  if (bytes !== undefined) return { bytes, random: false };
+  const wanted = `${rssKeySize} bytes that are not all 0, their hexadecimal digits, or 'random'`;
   // The message must not quote a key.
   throw argumentTypeError(name, wanted, typeof value === 'string' ? 'another text' : typeof value);
 }
@@ -104,7 +115,10 @@ export const virtualTable = {
   interface: custom<string>('name')({ system: 'FreeBSD' }, (name, value) =>
     checkText(name, 'the name of an interface', value),
   ),
-  key: custom<Uint8Array | string, Uint8Array>('bytes or hexadecimal digits')({}, checkKey),
+  key: custom<Uint8Array | string, CheckedKey>("bytes, hexadecimal digits or 'random'")(
+    {},
+    checkKey,
+  ),
   buckets: powerOfTwo({ min: 1, max: 2 ** rssMaxBits, otherwise: 'by the number of CPUs' }),
   udpHash: oneOf(['2-tuple', '4-tuple'], { default: '4-tuple' }),
 } satisfies OptionTable<VirtualOptions>;
@@ -143,10 +157,11 @@ export function readConfig(
     : "source is 'virtual'";
   const bits = buckets === undefined ? freebsdBits : Math.log2(buckets);
   const base = { ...native.virtualRssConfig(allowed, bits, none), udpHash };
-  if (key !== undefined) base.hashKey = key;
+  if (key !== undefined) base.hashKey = key.bytes;
   if (source === 'virtual') return Object.freeze(base);
   const map = readCardMap({ hosts, interface: options.interface, allowedCpus: allowed });
-  if (map?.source === 'card') return cardConfig(base, map, key ?? readCardKey(map));
+  const given = key?.random === false ? key.bytes : undefined;
+  if (map?.source === 'card') return cardConfig(base, map, given ?? readCardKey(map));
   if (source === 'card') throw unsupported('listen', map?.reason ?? none);
   return Object.freeze(map === undefined ? base : { ...base, reason: `${none}; ${map.reason}` });
 }

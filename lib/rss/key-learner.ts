@@ -13,10 +13,10 @@ export interface ObservedFlow extends FlowTuple {
 
 /** What ids of one hash type, transport and family are: hashes over these fields, or no hashes. */
 export type IdMeaning = '4-tuple' | '2-tuple' | 'mixed' | 'no-hash' | undefined;
-type Fields = '4-tuple' | '2-tuple';
+export type Fields = '4-tuple' | '2-tuple';
 
 /** The fields that a hash type names. */
-const fieldsOf: Readonly<Record<number, Fields>> = {
+export const fieldsOf: Readonly<Record<number, Fields>> = {
   [hashTypeNumber.ipv4]: '2-tuple',
   [hashTypeNumber['tcp-ipv4']]: '4-tuple',
   [hashTypeNumber.ipv6]: '2-tuple',

@@ -1,9 +1,11 @@
-// The admin sockets of a server: Unix sockets that answer every connection with one JSON document.
+// The admin socket of a server: a Unix socket that answers every connection with one JSON document,
+// by default the counters.
 import { rmSync } from 'node:fs';
 import net from 'node:net';
 
 import type { RssConfig } from '../rss/config.js';
 import { UnixListener } from '../socket/unix.js';
+import type { ConnectionPage } from './connections.js';
 import type { Misdirection } from './misdirections.js';
 import type { ServerStats } from './stats.js';
 
@@ -50,15 +52,42 @@ export interface LearntKeys {
   keys: LearntKey[];
 }
 
-/** The path of the socket for LearntKeys, beside that of the snapshot. */
-export const keysPath = (path: string) => `${path}.keys`;
+/** What the socket answers with. */
+export interface AdminAnswers {
+  snapshot(): ServerSnapshot;
+  /** Undefined: there is no such worker, or it does not serve. */
+  connections(workerIndex: number, after: number): Promise<ConnectionPage | undefined>;
+  keys(): LearntKeys;
+}
 
 /** How long to wait for a client that neither reads nor disconnects. */
 const clientTimeoutMs = 5000;
+/** A client that sends no request in this time gets the snapshot. */
+const requestWaitMs = 100;
+const longestRequest = 100;
 
 /** Only the owner may connect. */
 const mode = 0o600;
 
+/** What a client sends: a line, or nothing. */
+async function requestOf(socket: net.Socket): Promise<string> {
+  let request = '';
+  const complete = () => request.includes('\n') || request.length > longestRequest;
+  await new Promise<void>((resolve) => {
+    // A late loop runs its timers before it reads what has arrived.
+    setTimeout(() => setImmediate(resolve), requestWaitMs).unref();
+    socket.once('end', resolve).once('close', resolve);
+    socket.on('data', (chunk: Buffer) => {
+      // More input is ignored.
+      if (complete()) return;
+      request += chunk.toString('latin1');
+      if (complete()) resolve();
+    });
+  });
+  return request.trim();
+}
+
+/** A socket for lines: `connections WORKER AFTER` asks for a ConnectionPage, `keys` for LearntKeys. */
 export class AdminSocket {
   readonly #listener: UnixListener;
   readonly #server: net.Server;
@@ -67,15 +96,15 @@ export class AdminSocket {
    * Throws system errors with the path as `address`. `replace`: the socket of the predecessor,
    * which still answers there, is removed.
    */
-  constructor(path: string, document: () => ServerSnapshot | LearntKeys, replace: boolean) {
+  constructor(path: string, answers: AdminAnswers, replace: boolean) {
     if (replace) rmSync(path, { force: true });
     this.#listener = new UnixListener({ path, mode, backlog: 16 }, undefined);
-    this.#server = net.createServer((socket) => {
+    this.#server = net.createServer({ allowHalfOpen: true }, (socket) => {
       socket.on('error', () => socket.destroy());
-      // Input is ignored, and no client keeps the process alive.
-      socket.resume().unref();
+      // No client keeps the process alive.
+      socket.unref();
       socket.setTimeout(clientTimeoutMs, () => socket.destroy());
-      socket.end(`${JSON.stringify(document())}\n`);
+      void answer(socket, answers);
     });
     this.#server.listen({ fd: this.#listener.release() }).unref();
   }
@@ -84,4 +113,16 @@ export class AdminSocket {
     this.#server.close();
     this.#listener.close(false);
   }
+}
+
+async function answer(socket: net.Socket, answers: AdminAnswers): Promise<void> {
+  const request = await requestOf(socket);
+  socket.end(`${JSON.stringify(await documentFor(request, answers))}\n`);
+}
+
+async function documentFor(request: string, answers: AdminAnswers): Promise<unknown> {
+  if (request === 'keys') return answers.keys();
+  const [, worker, after] = /^connections (\d+) (\d+)$/.exec(request) ?? [];
+  if (worker === undefined) return answers.snapshot();
+  return (await answers.connections(Number(worker), Number(after))) ?? null;
 }

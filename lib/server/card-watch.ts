@@ -2,12 +2,12 @@
 // say anything, and what their key is. Workers only sample some flows; all else is done here.
 import { isDeepStrictEqual } from 'node:util';
 
-import { native, type RecordedNativeFlow } from '../native.js';
+import type { RecordedNativeFlow } from '../native.js';
 import { whyUseless } from '../rss/card/ids.js';
 import type { CardMap, NoCardMap } from '../rss/card/map.js';
 import { type RssConfig, withBuckets } from '../rss/config.js';
+import { hashesOf } from '../rss/flow-id.js';
 import { KeyLearner, mostSamples, type ObservedFlow } from '../rss/key-learner.js';
-import { addressWords, tupleWords } from '../rss/tuple.js';
 
 const rereadEveryMs = 60_000;
 const turnEveryMs = 250;
@@ -51,11 +51,7 @@ export function observed({
 
 /** Whether a key gives a flow its id, over all fields or over its addresses. */
 function fits(key: Uint8Array, flow: ObservedFlow): boolean {
-  const words = tupleWords(flow);
-  const bytes = Buffer.alloc(words.length * 4);
-  words.forEach((word, i) => bytes.writeUInt32BE(word, i * 4));
-  const addresses = bytes.subarray(0, addressWords(words) * 4);
-  return [bytes, addresses].some((input) => native.toeplitz(key, input) === flow.flowId);
+  return Object.values(hashesOf(key, flow)).includes(flow.flowId);
 }
 
 /** What is known of the key of the card behind a local address. */

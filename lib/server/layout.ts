@@ -11,15 +11,15 @@ export type CounterName = (typeof counterNames)[number];
 export type RefusalName = (typeof refusalNames)[number];
 
 /**
- * Doubles in two cache lines. Behind the counters, each worker has a record of that size, and so
- * has the main thread. A worker's refused rows are in the second line.
+ * Doubles in three cache lines. Behind the counters, each worker has a record of that size, and so
+ * has the main thread. A worker's refused rows are in the third line.
  */
-const ownStride = 16;
-const refusedAt = 8;
+const ownStride = 24;
+const refusedAt = 16;
 
 /** Where a worker's record has what native.threadUsage() returns. */
 export const usageAt = 3;
-export const usageLength = 4;
+export const usageLength = 6;
 
 /** Numbers of a row of socketRows(). */
 export const socketRowLength = 2;
@@ -61,8 +61,8 @@ function ownRecord(
  * [0]: when the worker's event loop last turned, by beatTime(); 0 before it runs. [1]: how late
  * timers were in its last second, the 99th percentile in microseconds, if that is measured. [2]:
  * the share of the time since the heartbeat before in which the loop was busy. From `usageAt` on:
- * user and system CPU time in microseconds, voluntary and involuntary context switches, of all
- * generations of the worker.
+ * user and system CPU time in microseconds, voluntary and involuntary context switches, how often
+ * it waited for an OwnerLock and for how many microseconds, of all generations of the worker.
  */
 export function heartbeat(
   buffer: ArrayBuffer,
@@ -84,8 +84,11 @@ export function refusedRows(
   return record.subarray(refusedAt, refusedAt + refusalNames.length);
 }
 
-/** [0]: how many buckets the main thread has moved. */
-export function movedBuckets(buffer: ArrayBuffer, workers: number, buckets: number): Float64Array {
+/**
+ * The main thread's record. [0]: how many buckets it has moved. [1]: how many flow ids it has
+ * compared with the kernel's key. [2]: how many of these differed.
+ */
+export function mainRecord(buffer: ArrayBuffer, workers: number, buckets: number): Float64Array {
   return ownRecord(buffer, workers, workers, buckets);
 }
 

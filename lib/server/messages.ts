@@ -2,6 +2,7 @@
 import type { RssConfig } from '../rss/config.js';
 import type { WorkerPlacement } from '../rss/topology.js';
 import type { Steering } from '../socket/listen.js';
+import type { ConnectionPage } from './connections.js';
 import type { Misdirection } from './misdirections.js';
 import type { ServerSocket } from './sockets.js';
 import type { StreamSettings } from './stream-options.js';
@@ -72,6 +73,8 @@ export type ToWorker =
   | { type: 'drain'; timeout: number; end: boolean }
   /** Buckets have moved, or the network card says something else. */
   | { type: 'placements'; placements: readonly WorkerPlacement[]; config: RssConfig }
+  /** Asks for a page of connections. */
+  | { type: 'connections'; question: number; after: number }
   /** server.post() */
   | { type: 'message'; message: unknown };
 
@@ -81,6 +84,7 @@ export type FromWorker =
   | { type: 'pinned'; cpu: number | undefined; reason: string | undefined }
   | { type: 'warning'; message: string; code: string }
   | { type: 'misdirected'; samples: Misdirection[] }
+  | { type: 'connections'; question: number; page: ConnectionPage }
   /** context.post() */
   | { type: 'message'; message: unknown }
   | { type: 'stopped-accepting' };

@@ -123,9 +123,8 @@ export interface ServerOptions extends VirtualOptions {
    */
   restartLimit?: number;
   /**
-   * Path of a Unix socket that answers every connection with the server's counters, as
-   * `freebsd-rss top` reads them. Only the same user can connect. A server that follows a network
-   * card has a second one, with `.keys` at its end, for the keys that it has learnt.
+   * Path of a Unix socket that answers with the server's counters, as `freebsd-rss top` reads them,
+   * and lists its connections for `freebsd-rss conns`. Only the same user can connect.
    */
   admin?: string;
   /**

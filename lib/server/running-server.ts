@@ -11,12 +11,13 @@ import type { CardMap } from '../rss/card/map.js';
 import type { RssConfig } from '../rss/config.js';
 import { bucketOwners, distribute } from '../rss/topology.js';
 import { ShmSegment } from '../shm/segment.js';
-import { AdminSocket, keysPath, type LearntKey, summarize } from './admin.js';
+import { AdminSocket, type LearntKey, summarize } from './admin.js';
 import { BucketOwnership } from './bucket-ownership.js';
 import { CardWatch, observed } from './card-watch.js';
 import { useCpus } from './cpu-use.js';
 import type { ServerEvents, WorkerInfo } from './events.js';
-import { countersSize, heartbeat, movedBuckets, socketRows } from './layout.js';
+import { canCompare, FlowIdWatch } from './flow-id-watch.js';
+import { countersSize, heartbeat, mainRecord, socketRows } from './layout.js';
 import type { Lifecycle } from './lifecycle.js';
 import { Listeners } from './listeners.js';
 import type { ToWorker, WorkerInit } from './messages.js';
@@ -46,10 +47,11 @@ export class RunningServer {
   readonly #counters: ShmSegment;
   readonly #sockets: SocketWatch;
   readonly #upgrade = new Upgrade();
-  readonly #admin: AdminSocket[] = [];
+  #admin: AdminSocket | undefined;
   /** By local address. */
   readonly #keys = new Map<string, LearntKey>();
   #card: CardWatch | undefined;
+  #flowIds: FlowIdWatch | undefined;
   #stopWatches: () => void = () => undefined;
   /** The predecessor has been notified, and does not go on with the listeners. */
   #inPlace = false;
@@ -136,6 +138,7 @@ export class RunningServer {
       warning: this.#warnings.warn,
     });
     if (this.plan.config.card !== undefined) this.#watchCard(this.plan.config.card);
+    if (canCompare(this.plan.config)) this.#flowIds = this.#watchFlowIds();
     this.#inPlace = true;
     if (predecessor !== undefined) this.#openAdmin();
     predecessor?.ready();
@@ -153,15 +156,14 @@ export class RunningServer {
       misdirections: this.misdirections.all,
       ...this.stats(),
     });
-    const replace = predecessor !== undefined;
+    const connections = (workerIndex: number, after: number) =>
+      this.pool.connections(workerIndex, after);
+    const keys = () => ({ keys: [...this.#keys.values()] });
+    const answers = { snapshot, connections, keys };
     try {
-      this.#admin.push(new AdminSocket(admin, snapshot, replace));
-      if (this.plan.config.card !== undefined) {
-        const keys = () => ({ keys: [...this.#keys.values()] });
-        this.#admin.push(new AdminSocket(keysPath(admin), keys, replace));
-      }
+      this.#admin = new AdminSocket(admin, answers, predecessor !== undefined);
     } catch (error) {
-      // The predecessor may have been root when it opened its sockets, and this process is not.
+      // The predecessor may have been root when it opened its socket, and this process is not.
       if (predecessor === undefined) throw error;
       this.#warnings.noAdmin(error as Error);
     }
@@ -173,21 +175,21 @@ export class RunningServer {
 
   stats(): ServerStats {
     if (this.#finalStats !== undefined) return this.#finalStats;
-    const { placements, owners } = this.ownership;
+    const { placements, owners, table } = this.ownership;
     const { bucketMap } = this.plan.config;
+    const { buffer } = this.#counters;
     this.#sockets.read();
-    return readStats(this.#counters.buffer, placements, bucketMap, owners, this.#sockets.sockets);
+    return readStats(buffer, placements, bucketMap, owners, this.#sockets.sockets, table);
   }
 
   /** Moves buckets. Does nothing during and after an upgrade: the other process keeps its map. */
   move(moves: BucketMove[], tooHot: number[]): void {
     if (!this.#lifecycle.is('starting', 'listening')) return;
-    const { ownership, plan } = this;
+    const { ownership } = this;
     // Before the programs: flows that they bring to a new owner must not be handed back.
     ownership.move(moves);
     this.listeners.follow(ownership.owners);
-    const { buffer } = this.#counters;
-    movedBuckets(buffer, plan.workers.length, plan.config.buckets)[0]! += moves.length;
+    this.#mainRecord()[0]! += moves.length;
     this.pool.sendAll(this.#placements());
     this.#events.emit('rebalance', { moves, tooHot });
   }
@@ -223,6 +225,7 @@ export class RunningServer {
   async close(timeout: number, hurry: AbortController): Promise<void> {
     this.#stopWatches();
     this.#card?.close();
+    this.#flowIds?.close();
     const upgraded = await this.#upgrade.cancel();
     const inherited = this.#options.predecessor !== undefined && !this.#inPlace;
     const shared = upgraded || inherited;
@@ -236,7 +239,7 @@ export class RunningServer {
     await orHurried(this.pool.drain(timeout, !upgraded));
     await this.pool.terminate();
     clearTimeout(late);
-    for (const socket of this.#admin) socket.close();
+    this.#admin?.close();
     this.#finalStats = this.stats();
     this.#counters.close();
     this.ownership.close();
@@ -340,6 +343,25 @@ export class RunningServer {
     const fresh = new Set(bucketMap.filter((cpu) => !known.includes(cpu)));
     if (fresh.size > 0) this.#warnings.newCpus(config.card!.interfaces, [...fresh]);
     return true;
+  }
+
+  #watchFlowIds(): FlowIdWatch {
+    const { table } = this.ownership;
+    return new FlowIdWatch(this.plan.config, {
+      samples: () => native.takeFlowSamples(table).map(observed),
+      want: (count) => native.wantFlowSamples(table, count),
+      compared: (flows, wrong) => {
+        const record = this.#mainRecord();
+        record[1]! += flows;
+        record[2]! += wrong;
+      },
+      warning: this.#warnings.warn,
+    });
+  }
+
+  #mainRecord(): Float64Array {
+    const { workers, config } = this.plan;
+    return mainRecord(this.#counters.buffer, workers.length, config.buckets);
   }
 
   #info(workerIndex: number): WorkerInfo {

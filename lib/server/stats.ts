@@ -1,11 +1,12 @@
-// Reads the counters that workers keep in shared memory.
+// Reads the counters that workers keep in shared memory, and the lengths of inboxes.
+import { native } from '../native.js';
 import type { WorkerPlacement } from '../rss/topology.js';
 import {
   type CounterName,
   counterNames,
   counterIndex,
   heartbeat,
-  movedBuckets,
+  mainRecord,
   type RefusalName,
   refusalNames,
   refusedRows,
@@ -24,7 +25,10 @@ import { type KernelDrops, readSockets, type ServerSocket, type SocketStats } fr
  * the worker module: context.countRequests(). Accepting paused `acceptPauses` times at
  * `maxConnections`, for `acceptPausedUs` microseconds. `mispredicted` connections and UDP sockets
  * of connect() have a flow id that is not the hash by the configuration's key. To `withoutId`
- * connections and datagrams a network card that places flows gave no flow id.
+ * connections and datagrams a network card that places flows gave no flow id. `placementSamples` is
+ * a sample: one in 16 connections, and one in 16 batches of datagrams, if the system says which CPU
+ * processed its packets (on Linux not those of bound UDP sockets). `misplaced` of these were served
+ * on another CPU.
  */
 export type Counters = Record<CounterName, number>;
 
@@ -44,6 +48,9 @@ export interface BucketStats extends Counters {
   cpu: number;
   /** Index of the worker that owns the bucket. */
   owner: number;
+  /** Connections and datagrams that wait in its inbox for the owner, and the most that ever did. */
+  inboxLength: number;
+  inboxPeak: number;
 }
 
 export interface WorkerStats extends Counters {
@@ -64,6 +71,12 @@ export interface WorkerStats extends Counters {
   voluntaryContextSwitches: number;
   /** How often another thread was given its CPU: something else runs there. */
   involuntaryContextSwitches: number;
+  /** How often it found an OwnerLock taken, and for how many microseconds it waited for them. */
+  lockWaits: number;
+  lockWaitUs: number;
+  /** What waits in the inboxes of its buckets, and the most that ever waited in one of them. */
+  inboxLength: number;
+  inboxPeak: number;
   refusedRows: RefusedRows;
 }
 
@@ -78,6 +91,12 @@ export interface ServerStats {
   kernelDrops: KernelDrops;
   /** Number of moves of buckets to another worker: rebalance(). */
   movedBuckets: number;
+  /**
+   * Sampled flow ids that were compared with the hash by the kernel's key, and those that differ.
+   * Only root can compare, on a kernel with options RSS: four flows a second.
+   */
+  comparedFlowIds: number;
+  wrongFlowIds: number;
   /** Of all workers. */
   refusedRows: RefusedRows;
 }
@@ -95,17 +114,23 @@ function add(to: Counters, rows: Float64Array, bucket: number): void {
   for (const name of counterNames) to[name] += rows[counterIndex(bucket, name)]!;
 }
 
+/** `table`: id of the bucket table. */
 export function readStats(
   buffer: ArrayBuffer,
   placements: readonly WorkerPlacement[],
   bucketMap: readonly number[],
   owners: readonly number[],
   sockets: readonly ServerSocket[],
+  table: number,
 ): ServerStats {
+  const inboxes = new Float64Array(2 * bucketMap.length);
+  native.inboxLengths(table, inboxes);
   const buckets = bucketMap.map((cpu, bucket) => ({
     bucket,
     cpu,
     owner: owners[bucket]!,
+    inboxLength: inboxes[2 * bucket]!,
+    inboxPeak: inboxes[2 * bucket + 1]!,
     ...zero(),
   }));
   const refusals = placements.map(({ workerIndex }) =>
@@ -114,7 +139,8 @@ export function readStats(
   const workers = placements.map((worker) => {
     const beat = heartbeat(buffer, worker.workerIndex, placements.length, bucketMap.length);
     const [, delay, busy] = beat;
-    const [user, system, voluntary, involuntary] = beat.subarray(usageAt);
+    const [user, system, voluntary, involuntary, waits, waitUs] = beat.subarray(usageAt);
+    const own = buckets.filter(({ owner }) => owner === worker.workerIndex);
     return {
       ...worker,
       ...zero(),
@@ -124,6 +150,10 @@ export function readStats(
       systemCPUTime: system!,
       voluntaryContextSwitches: voluntary!,
       involuntaryContextSwitches: involuntary!,
+      lockWaits: waits!,
+      lockWaitUs: waitUs!,
+      inboxLength: own.reduce((sum, { inboxLength }) => sum + inboxLength, 0),
+      inboxPeak: Math.max(0, ...own.map(({ inboxPeak }) => inboxPeak)),
       refusedRows: refused([refusals[worker.workerIndex]!]),
     };
   });
@@ -136,7 +166,7 @@ export function readStats(
       add(total, rows, entry.bucket);
     }
   }
-  const [moved] = movedBuckets(buffer, placements.length, bucketMap.length);
+  const [moved, compared, wrong] = mainRecord(buffer, placements.length, bucketMap.length);
   return {
     buckets,
     workers,
@@ -146,6 +176,8 @@ export function readStats(
       sockets,
     ),
     movedBuckets: moved!,
+    comparedFlowIds: compared!,
+    wrongFlowIds: wrong!,
     refusedRows: refused(refusals),
   };
 }

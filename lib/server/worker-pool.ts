@@ -2,6 +2,7 @@
 import { stat } from 'node:fs';
 
 import { RssError } from '../errors.js';
+import type { ConnectionPage } from './connections.js';
 import type { ToWorker, WorkerInit } from './messages.js';
 import type { Misdirection } from './misdirections.js';
 import { describeWorker } from './warnings.js';
@@ -106,6 +107,11 @@ export class WorkerPool {
   /** Sends a message to a worker that serves. A worker that starts later gets it as its init. */
   send(workerIndex: number, message: ToWorker): void {
     this.#threads[workerIndex]!.send(message);
+  }
+
+  /** A page of a worker's connections; undefined: there is no such worker, or it does not serve. */
+  connections(workerIndex: number, after: number): Promise<ConnectionPage | undefined> {
+    return this.#threads[workerIndex]?.connections(after) ?? Promise.resolve(undefined);
   }
 
   sendAll(message: ToWorker): void {

@@ -1,6 +1,7 @@
 // The thread of one worker, from the main thread's side: started, restarted when it dies, closed.
 import { Worker } from 'node:worker_threads';
 
+import type { ConnectionPage } from './connections.js';
 import type { FromWorker, ToWorker, WorkerInit } from './messages.js';
 import type { Misdirection } from './misdirections.js';
 import type { CheckedOptions } from './options.js';
@@ -63,6 +64,8 @@ export class WorkerThread {
   #wasOnline = false;
   #killed: 'terminated' | 'blocked' | undefined;
   #exited: Promise<void> = Promise.resolve();
+  #questions = 0;
+  readonly #answers = new Map<number, (page: ConnectionPage | undefined) => void>();
   #onStoppedAccepting: () => void = () => undefined;
 
   /** `init` is asked anew for each start. */
@@ -108,6 +111,7 @@ export class WorkerThread {
         this.#wasOnline = this.#online;
         this.#online = false;
         this.#onStoppedAccepting();
+        for (const question of this.#answers.keys()) this.#answer(question, undefined);
         resolve();
         const reason = this.#killed ?? (error === undefined ? 'exit' : 'error');
         if (!this.#closing) this.#died({ reason, code, error });
@@ -149,6 +153,19 @@ export class WorkerThread {
   /** Sends a message to a thread that serves. One that starts later has it in its init. */
   send(message: ToWorker): void {
     if (this.#online) this.#post(message);
+  }
+
+  /** A page of its connections; undefined: the thread does not serve, or ends. */
+  connections(after: number): Promise<ConnectionPage | undefined> {
+    if (!this.#online) return Promise.resolve(undefined);
+    const question = this.#questions++;
+    this.#post({ type: 'connections', question, after });
+    return new Promise((resolve) => this.#answers.set(question, resolve));
+  }
+
+  #answer(question: number, page: ConnectionPage | undefined): void {
+    this.#answers.get(question)?.(page);
+    this.#answers.delete(question);
   }
 
   #post(message: ToWorker): void {
@@ -207,6 +224,8 @@ export class WorkerThread {
         return this.#events.warning(message.message, message.code);
       case 'message':
         return this.#events.message(message.message);
+      case 'connections':
+        return this.#answer(message.question, message.page);
       case 'misdirected':
         return this.#events.misdirected(message.samples);
       case 'stopped-accepting':

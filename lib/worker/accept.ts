@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 
 import * as contract from '../contract.js';
 import { systemError } from '../errors.js';
-import { native, type WorkerEngine } from '../native.js';
+import { type ConnectionFacts, native, type WorkerEngine } from '../native.js';
 import { type Checked, checkTable } from '../option-table.js';
 import type { Flow } from '../rss/hash.js';
 import { counterIndex } from '../server/layout.js';
@@ -22,10 +22,20 @@ const accountEveryMs = 1000;
 const reportAcceptErrorEveryMs = 10_000;
 
 interface SocketBytes {
+  readonly bucket: number;
+  readonly accepted: boolean;
+  readonly openedAt: number;
   in: number;
   out: number;
   readonly counterIn: number;
   readonly counterOut: number;
+}
+
+export interface ListedSocket {
+  bucket: number;
+  accepted: boolean;
+  ageMs: number;
+  facts: ConnectionFacts;
 }
 
 /** The table in which the engine describes waiting connections. */
@@ -89,6 +99,21 @@ export class NodeSockets {
     this.#track(socket, bucket, accepted);
   }
 
+  /** At most `count` of the sockets, without the first `after`. */
+  list(after: number, count: number): ListedSocket[] {
+    const listed: ListedSocket[] = [];
+    let at = 0;
+    for (const [socket, { bucket, accepted, openedAt }] of this.#sockets) {
+      if (at++ < after) continue;
+      if (at > after + count) break;
+      const fd = (socket as unknown as { _handle?: { fd?: number } | null })._handle?.fd;
+      if (fd === undefined || fd < 0) continue;
+      const ageMs = Math.round(performance.now() - openedAt);
+      listed.push({ bucket, accepted, ageMs, facts: this.#engine.facts(fd) });
+    }
+    return listed;
+  }
+
   destroy(): void {
     for (const [socket, bytes] of this.#sockets) {
       this.#account(socket, bytes);
@@ -101,6 +126,9 @@ export class NodeSockets {
    */
   #track(socket: Socket, bucket: number, held: boolean): void {
     const bytes = {
+      bucket,
+      accepted: held,
+      openedAt: performance.now(),
       in: 0,
       out: 0,
       counterIn: counterIndex(bucket, 'bytesIn'),

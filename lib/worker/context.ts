@@ -58,7 +58,8 @@ export function workerContext(init: WorkerInit, parts: ContextParts): WorkerCont
     stats() {
       const placements = parts.placements();
       const { bucketMap } = parts.config();
-      return readStats(allCounters, placements, bucketMap, bucketOwners(placements), init.sockets);
+      const owners = bucketOwners(placements);
+      return readStats(allCounters, placements, bucketMap, owners, init.sockets, init.table);
     },
     countRequests(bucket, requests) {
       counters[counterIndex(bucket, 'requests')]! += requests;

@@ -3,9 +3,11 @@ import { unwrap } from '../errors.js';
 import { native, type WorkerEngine } from '../native.js';
 import type { RssConfig } from '../rss/config.js';
 import type { WorkerPlacement } from '../rss/topology.js';
+import type { ConnectionPage } from '../server/connections.js';
 import { refusedRows, workerCounters } from '../server/layout.js';
 import type { FromWorker, ToWorker, WorkerInit } from '../server/messages.js';
 import { acceptErrorReporter, NodeSockets, pendingTable } from './accept.js';
+import { connectionPage } from './connections.js';
 import { workerContext } from './context.js';
 import { DatagramMemory } from './datagram-batch.js';
 import { Datagrams } from './datagrams.js';
@@ -116,12 +118,23 @@ export class WorkerRuntime {
         return;
       case 'message':
         return this.#definition.message?.(message.message);
+      case 'connections':
+        return this.#post({
+          type: 'connections',
+          question: message.question,
+          page: this.#connections(message.after),
+        });
       case 'stop-accepting':
         this.#engine.stopAccepting(message.queued);
         return this.#post({ type: 'stopped-accepting' });
       case 'drain':
         return void this.#drain(message.timeout, message.end);
     }
+  }
+
+  #connections(after: number): ConnectionPage {
+    const { workerIndex, config } = this.#init;
+    return connectionPage(workerIndex, after, this.#streams, this.#sockets, config.bucketMap);
   }
 
   #openStreams(counters: Float64Array, refusals: Refusals): Streams | undefined {

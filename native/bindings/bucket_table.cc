@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 
@@ -58,6 +59,21 @@ Napi::Value SetCardKey(const Napi::CallbackInfo& info) {
   if (table == nullptr || !local.ok() || bytes.length != key.size()) return info.Env().Undefined();
   memcpy(key.data(), bytes.data, key.size());
   table->predictor().SetCardKey(*local, key, BoolFromJs(info[3]));
+  return info.Env().Undefined();
+}
+
+// inboxLengths(id, into): two numbers for each bucket, what waits in its inbox and the most ever
+Napi::Value InboxLengths(const Napi::CallbackInfo& info) {
+  auto table = FindBucketTable(info[0].As<Napi::Number>().Uint32Value());
+  auto into = ElementsFromJs<double>(info[1]);
+  if (table == nullptr) return info.Env().Undefined();
+  size_t buckets =
+      std::min(static_cast<size_t>(table->classifier().config().buckets()), into.length / 2);
+  for (size_t bucket = 0; bucket < buckets; ++bucket) {
+    BucketTable::InboxLength length = table->inbox(static_cast<int>(bucket));
+    into.data[2 * bucket] = static_cast<double>(length.now);
+    into.data[2 * bucket + 1] = static_cast<double>(length.most);
+  }
   return info.Env().Undefined();
 }
 
@@ -119,6 +135,7 @@ void RegisterBucketTable(Napi::Env env, Napi::Object exports) {
   Export(env, exports, "createBucketTable", Create);
   Export(env, exports, "setBucketOwners", SetOwners);
   Export(env, exports, "setCards", SetCards);
+  Export(env, exports, "inboxLengths", InboxLengths);
   Export(env, exports, "setCardKey", SetCardKey);
   Export(env, exports, "takeFlowSamples", TakeFlowSamples);
   Export(env, exports, "wantFlowSamples", WantFlowSamples);

@@ -3,7 +3,10 @@
 
 #include <unistd.h>
 
+#include <chrono>
+
 #include "bindings/convert.h"
+#include "core/lock_waits.h"
 #include "core/owner_lock.h"
 #include "platform/posix/inspect.h"
 
@@ -159,7 +162,12 @@ OwnerLock LockOf(const Napi::CallbackInfo& info) {
 
 // acquireLock(int32array, index, token): false after a while, so that the thread can be terminated
 Napi::Value AcquireLock(const Napi::CallbackInfo& info) {
+  auto began = std::chrono::steady_clock::now();
   bool acquired = LockOf(info).TryAcquire(static_cast<uint32_t>(IntFromJs(info[2])));
+  std::chrono::duration<double, std::micro> waited = std::chrono::steady_clock::now() - began;
+  LockWaits& waits = LockWaitsOfThread();
+  waits.us += waited.count();
+  if (acquired) waits.count += 1;
   return Napi::Boolean::New(info.Env(), acquired);
 }
 

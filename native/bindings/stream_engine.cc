@@ -7,6 +7,7 @@
 
 #include "bindings/bucket_table.h"
 #include "bindings/callback.h"
+#include "bindings/connection_facts.h"
 #include "bindings/file_flags.h"
 #include "engine/stream_engine.h"
 
@@ -28,7 +29,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
          InstanceMethod<&Streams::ConnectUnix>("connectUnix"),
          InstanceMethod<&Streams::Retire>("retire"), InstanceMethod<&Streams::Passed>("passed"),
          InstanceMethod<&Streams::Detach>("detach"),
-         InstanceMethod<&Streams::Addresses>("addresses"),
+         InstanceMethod<&Streams::Addresses>("addresses"), InstanceMethod<&Streams::List>("list"),
          InstanceMethod<&Streams::EndAll>("endAll"), InstanceMethod<&Streams::Close>("close"),
          InstanceMethod<&Streams::Connections>("connections"),
          InstanceMethod<&Streams::Statistics>("statistics")});
@@ -223,6 +224,25 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     if (local.family() == AF_UNIX) return out;
     out.Set("local", ToJs(info.Env(), local));
     out.Set("peer", ToJs(info.Env(), peer));
+    return out;
+  }
+
+  // list(slot, count): { rows, next }; see lib/native.ts
+  Napi::Value List(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    int64_t slot = IntFromJs(info[0]);
+    auto listed = engine_->List(&slot, static_cast<size_t>(IntFromJs(info[1])));
+    auto rows = Napi::Array::New(env, listed.size());
+    for (size_t i = 0; i < listed.size(); ++i) {
+      Napi::Object row = FactsOf(env, listed[i].fd, engine_->classifier());
+      row.Set("bucket", listed[i].bucket);
+      row.Set("accepted", listed[i].accepted);
+      row.Set("ageMs", static_cast<double>(listed[i].age_ms));
+      rows.Set(static_cast<uint32_t>(i), row);
+    }
+    Napi::Object out = Napi::Object::New(env);
+    out.Set("rows", rows);
+    out.Set("next", static_cast<double>(slot));
     return out;
   }
 

@@ -8,6 +8,7 @@
 
 #include "bindings/bucket_table.h"
 #include "bindings/callback.h"
+#include "bindings/connection_facts.h"
 #include "bindings/stream_engine.h"
 #include "core/rows.h"
 #include "platform/posix/shm.h"
@@ -60,7 +61,8 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
          InstanceMethod<&Worker::Drain>("drain"), InstanceMethod<&Worker::Close>("close"),
          InstanceMethod<&Worker::Take>("take"), InstanceMethod<&Worker::Arrived>("arrived"),
          InstanceMethod<&Worker::Hold>("hold"), InstanceMethod<&Worker::Ended>("ended"),
-         InstanceMethod<&Worker::Peer>("peer"), InstanceMethod<&Worker::Destination>("destination"),
+         InstanceMethod<&Worker::Facts>("facts"), InstanceMethod<&Worker::Peer>("peer"),
+         InstanceMethod<&Worker::Destination>("destination"),
          InstanceMethod<&Worker::Misdirections>("misdirections"),
          InstanceMethod<&Worker::Flush>("flush"), InstanceMethod<&Worker::Check>("check")});
   }
@@ -283,6 +285,10 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
   Napi::Value Ended(const Napi::CallbackInfo& info) {
     engine_->sockets().Ended(IntFromJs(info[0]));
     return info.Env().Undefined();
+  }
+  // facts(fd): what a socket of Node says about its connection
+  Napi::Value Facts(const Napi::CallbackInfo& info) {
+    return FactsOf(info.Env(), IntFromJs(info[0]), engine_->classifier());
   }
   // flush(): sends the rows now
   Napi::Value Flush(const Napi::CallbackInfo& info) {

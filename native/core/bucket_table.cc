@@ -68,6 +68,7 @@ bool BucketTable::PushConnection(int bucket, Connection&& connection) {
     std::lock_guard<std::mutex> lock(target.mutex);
     if (target.connections.size() >= kMaxConnections) return false;
     target.connections.push_back(std::move(connection));
+    target.NoteLength();
   }
   Wake(owner(bucket));
   return true;
@@ -80,6 +81,7 @@ bool BucketTable::PushDatagram(int bucket, int from, ForwardedDatagram&& datagra
     if (target.datagrams.size() >= kMaxDatagrams) return false;
     target.datagrams.push_back(std::move(datagram));
     ++target.pushed;
+    target.NoteLength();
     if (placed_ || owner(bucket) == from) {
       target.settled_at = target.pushed;
       target.route.fetch_or(kSettling, std::memory_order_release);
@@ -96,10 +98,17 @@ void BucketTable::ReturnConnections(std::vector<Connection>&& connections) {
     {
       std::lock_guard<std::mutex> lock(target.mutex);
       target.connections.push_front(std::move(connections[i]));
+      target.NoteLength();
     }
     Wake(owner(bucket));
   }
   connections.clear();
+}
+
+BucketTable::InboxLength BucketTable::inbox(int bucket) {
+  Bucket& target = *buckets_[bucket];
+  std::lock_guard<std::mutex> lock(target.mutex);
+  return {target.length(), target.most};
 }
 
 bool BucketTable::Drain(int worker, size_t limit, std::vector<Connection>* connections,

@@ -4,6 +4,7 @@
 // of its worker and is drained by the worker's replacement.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <deque>
 #include <memory>
@@ -85,6 +86,12 @@ class BucketTable {
   // the datagram.
   bool PushConnection(int bucket, Connection&& connection);
   bool PushDatagram(int bucket, int from, ForwardedDatagram&& datagram);
+  // What waits in a bucket's inbox, and the most that ever did.
+  struct InboxLength {
+    size_t now = 0;
+    size_t most = 0;
+  };
+  InboxLength inbox(int bucket);
   // Puts back what a dying worker has not delivered: at the front of the queue, without a limit.
   void ReturnConnections(std::vector<Connection>&& connections);
 
@@ -110,6 +117,10 @@ class BucketTable {
     uint64_t pushed = 0, taken = 0, settled_at = 0;
     std::deque<Connection> connections;
     std::deque<ForwardedDatagram> datagrams;
+    size_t most = 0;  // elements of both together
+
+    size_t length() const { return connections.size() + datagrams.size(); }
+    void NoteLength() { most = std::max(most, length()); }
   };
   struct Wakeup {
     std::mutex mutex;

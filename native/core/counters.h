@@ -26,7 +26,9 @@ struct BucketCounters {
   double accept_paused_us;     // total length of the pauses that have ended
   double mispredicted;         // flows of this worker's own sockets: see FlowPredictor::Check()
   double without_id;           // connections and datagrams to whose bucket the card gave no id
-  double unused[6];
+  double placement_samples;    // flows of which the CPU of their packets is known: a sample
+  double misplaced;            // of those, the ones whose packets another CPU processed
+  double unused[4];
 };
 static_assert(sizeof(BucketCounters) % 64 == 0, "whole cache lines, so that workers share none");
 
@@ -39,7 +41,8 @@ constexpr const char* kCounterNames[] = {"accepted",           "served",
                                          "datagramsTruncated", "datagramsDropped",
                                          "requests",           "closed",
                                          "acceptPauses",       "acceptPausedUs",
-                                         "mispredicted",       "withoutId"};
+                                         "mispredicted",       "withoutId",
+                                         "placementSamples",   "misplaced"};
 constexpr size_t kCounterStride = sizeof(BucketCounters) / sizeof(double);
 
 }  // namespace rss

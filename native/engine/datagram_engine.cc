@@ -60,10 +60,11 @@ struct DatagramEngine::Outlet {
 };
 
 DatagramEngine::DatagramEngine(const EngineContext& context, const DatagramOptions& options,
-                               MisdirectionLog* log, DatagramSink* sink)
+                               MisdirectionLog* log, PlacementSampler* sampler, DatagramSink* sink)
     : context_(context),
       options_(options),
       log_(log),
+      sampler_(sampler),
       sink_(sink),
       turn_end_(this),
       rows_(kDatagramBatch),
@@ -181,7 +182,10 @@ void DatagramEngine::Receive(BoundSocket* socket) {
       if (count != static_cast<size_t>(i)) rows_[count] = row;
       ++count;
     }
-    if (count > 0) sink_->OnDatagrams(count);
+    if (count > 0) {
+      sampler_->OnBatch(-1, rows_[0].flow);
+      sink_->OnDatagrams(count);
+    }
     if (closed_ || received < kDatagramBatch) return;
   }
 }
@@ -279,6 +283,7 @@ void DatagramEngine::ReceiveConnected(ConnectedSocket* socket) {
       NoteError(id, received);
       continue;
     }
+    sampler_->OnBatch(socket->fd(), socket->flow);
     if (waiting_ == 0) uv_check_start(turn_end_.get(), OnTurnEnd);
     for (int i = 0; i < received; ++i) {
       ReceivedDatagram& row = rows_[waiting_++];

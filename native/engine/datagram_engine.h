@@ -11,6 +11,7 @@
 #include "engine/engine_context.h"
 #include "engine/handle.h"
 #include "engine/misdirection_log.h"
+#include "engine/placement_sampler.h"
 #include "engine/polled_socket.h"
 #include "platform/posix/connect.h"
 #include "platform/posix/datagrams.h"
@@ -62,7 +63,7 @@ class DatagramEngine {
   static constexpr int kBatchesPerTurn = 8;
 
   DatagramEngine(const EngineContext& context, const DatagramOptions& options, MisdirectionLog* log,
-                 DatagramSink* sink);
+                 PlacementSampler* sampler, DatagramSink* sink);
   ~DatagramEngine();
 
   // Duplicates the descriptor. Without `receive`, the socket only answers forwarded datagrams.
@@ -119,6 +120,7 @@ class DatagramEngine {
   const EngineContext& context_;
   DatagramOptions options_;
   MisdirectionLog* log_;
+  PlacementSampler* sampler_;
   DatagramSink* sink_;
   Handle<uv_check_t> turn_end_;  // active while rows of connected sockets wait
   std::vector<std::unique_ptr<BoundSocket>> bound_;

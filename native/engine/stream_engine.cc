@@ -47,7 +47,11 @@ Result<StreamConnection*> StreamEngine::Add(UniqueFd fd) {
   uint32_t id = ids_.Allocate();
   if (id == 0) return MakeFailure(EMFILE, "open", "too many connections");
   uint32_t slot = ConnectionIds::SlotOf(id);
-  if (slot >= slots_.size()) slots_.resize(slot + 1);
+  if (slot >= slots_.size()) {
+    slots_.resize(slot + 1);
+    opened_at_.resize(slot + 1);
+  }
+  opened_at_[slot] = uv_now(loop_);
   auto connection = std::make_unique<StreamConnection>(this, id, std::move(fd));
   int error = uv_poll_init(loop_, connection->poll.get(), connection->fd.get());
   if (error != 0) {
@@ -245,6 +249,19 @@ void StreamEngine::RunTurn() {
   slab_used_ = 0;
   in_turn_ = false;
   if (HasEvents()) Schedule();
+}
+
+std::vector<StreamEngine::Listed> StreamEngine::List(int64_t* slot, size_t count) const {
+  std::vector<Listed> listed;
+  auto at = static_cast<size_t>(*slot);
+  size_t end = std::min(slots_.size(), at + count);
+  for (; at < end; ++at) {
+    const StreamConnection* c = slots_[at].get();
+    if (c == nullptr || c->is_connecting()) continue;
+    listed.push_back({c->fd.get(), c->bucket, bool{c->place}, uv_now(loop_) - opened_at_[at]});
+  }
+  *slot = at < slots_.size() ? static_cast<int64_t>(at) : -1;
+  return listed;
 }
 
 // --- Detaching and closing -----------------------------------------------------------------------

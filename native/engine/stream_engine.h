@@ -131,6 +131,17 @@ class StreamEngine final : public ConnectionReceiver,
   Detached Detach(uint32_t id, bool with_row);
   Status Addresses(uint32_t id, SocketAddress* local, SocketAddress* peer) const;
 
+  struct Listed {
+    int fd = -1;
+    int bucket = 0;
+    bool accepted = false;
+    uint64_t age_ms = 0;
+  };
+  // Open connections in `count` slots from this one on. Sets `slot` to the next one, or to -1 after
+  // the last. The descriptors are valid until the engine runs again.
+  std::vector<Listed> List(int64_t* slot, size_t count) const;
+  const FlowClassifier& classifier() const { return table_->classifier(); }
+
   // Serves the input that has arrived, then ends all connections, including new ones.
   void EndAll();
   // Closes everything and reports nothing. Idempotent.
@@ -232,6 +243,7 @@ class StreamEngine final : public ConnectionReceiver,
 
   ConnectionIds ids_;
   std::vector<std::unique_ptr<StreamConnection>> slots_;
+  std::vector<uint64_t> opened_at_;  // milliseconds of the loop, by slot: no turn reads them
   size_t connections_ = 0;
   std::unordered_map<uint32_t, Wanted> wanted_;  // by the connection's id
 

@@ -9,9 +9,9 @@ WorkerEngine::WorkerEngine(const EngineContext& context, const WorkerOptions& op
       inbox_(context_),
       sockets_(context_),
       pending_(context_, &sockets_, &inbox_, sink),
-      receiver_(options.streams == nullptr ? &pending_ : options.streams),
-      acceptor_(context_, options.accept, &misdirections_, receiver_, sink),
-      datagrams_(context_, options.datagrams, &misdirections_, sink) {}
+      sampler_(context_, options.streams == nullptr ? &pending_ : options.streams),
+      acceptor_(context_, options.accept, &misdirections_, &sampler_, sink),
+      datagrams_(context_, options.datagrams, &misdirections_, &sampler_, sink) {}
 
 Status WorkerEngine::CheckOpen(const char* call) const {
   if (closed_) return MakeFailure(EBADF, call, "the worker is closed");
@@ -38,7 +38,7 @@ Status WorkerEngine::Start() {
   Status status = CheckOpen("start");
   if (status.ok()) status = acceptor_.Start();
   if (status.ok()) status = datagrams_.Start();
-  if (status.ok()) inbox_.Start(receiver_, &datagrams_);
+  if (status.ok()) inbox_.Start(&sampler_, &datagrams_);
   return status;
 }
 

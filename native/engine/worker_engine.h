@@ -10,6 +10,7 @@
 #include "engine/misdirection_log.h"
 #include "engine/node_sockets.h"
 #include "engine/pending_connections.h"
+#include "engine/placement_sampler.h"
 
 namespace rss {
 
@@ -39,6 +40,7 @@ class WorkerEngine {
   // Connections that JavaScript has not taken go back to their buckets' inboxes. Idempotent.
   void Close();
 
+  const FlowClassifier& classifier() const { return context_.table->classifier(); }
   PendingConnections& pending() { return pending_; }
   NodeSockets& sockets() { return sockets_; }
   DatagramEngine& datagrams() { return datagrams_; }
@@ -52,7 +54,7 @@ class WorkerEngine {
   Inbox inbox_;
   NodeSockets sockets_;
   PendingConnections pending_;
-  ConnectionReceiver* receiver_;
+  PlacementSampler sampler_;
   Acceptor acceptor_;
   DatagramEngine datagrams_;
   bool closed_ = false;

@@ -148,6 +148,17 @@ Result<int> AcceptQueueLength(int fd);
 // when its packets were not hashed.
 Result<KernelFlow> GetKernelFlow(int fd);
 
+// The CPU that has processed the last packet of a connected socket. Negative where the system does
+// not say: an errno, or nothing has arrived.
+int IncomingCpu(int fd);
+
+struct ConnectionBytes {
+  double received = 0;
+  double sent = 0;  // and acknowledged
+};
+// Payload of a TCP connection so far: TCP_INFO. ENOTSUP on FreeBSD, which does not count it.
+Result<ConnectionBytes> BytesOfConnection(int fd);
+
 // --- Steering -----------------------------------------------------------------------------------
 
 // The option that makes the kernel balance flows over the sockets of an address by its own hash.

@@ -59,6 +59,23 @@ void TestLifetimes() {
   Check(got.size() == 1 && got[0].flow.flow_id == 9, "and drains what waited for the old one");
 }
 
+void TestLengths() {
+  BucketTable table(VirtualRssConfig({0, 1}, 1, ""), {0, 1}, 2);
+  auto is = [&](int bucket, size_t now, size_t most) {
+    BucketTable::InboxLength length = table.inbox(bucket);
+    return length.now == now && length.most == most;
+  };
+  Check(is(0, 0, 0), "an inbox begins empty");
+  for (uint32_t i = 0; i < 3; ++i) (void)table.PushConnection(0, Numbered(0, i));
+  (void)table.PushDatagram(0, ForwardedDatagram());
+  Check(is(0, 4, 4) && is(1, 0, 0), "connections and datagrams count together");
+  std::vector<Connection> got;
+  std::vector<ForwardedDatagram> datagrams;
+  table.Drain(0, 10, &got, &datagrams);
+  (void)table.PushConnection(0, Numbered(0, 9));
+  Check(is(0, 1, 4), "the highest length stays after a drain");
+}
+
 void TestBounds() {
   BucketTable table(VirtualRssConfig({0}, 0, ""), {0}, 1);
   size_t taken = 0;
@@ -192,6 +209,7 @@ void TestLimit() {
 void TestBucketTable() {
   TestLimit();
   TestLifetimes();
+  TestLengths();
   TestBounds();
   TestOrder();
   TestThreads();

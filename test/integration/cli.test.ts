@@ -15,10 +15,11 @@ function command(...args: string[]) {
 describe('freebsd-rss', () => {
   for (const args of [
     ['--help'],
-    ...['info', 'doctor', 'hash', 'flows', 'load', 'top', 'learn', 'record', 'replay'].map((c) => [
+    ...['info', 'doctor', 'hash', 'flows', 'load', 'top', 'conns', 'watch'].map((c) => [
       c,
       '--help',
     ]),
+    ...['learn', 'record', 'replay'].map((c) => [c, '--help']),
   ])
     it(`${args.join(' ')} fits a screen`, () => {
       const { status, stdout } = command(...args);

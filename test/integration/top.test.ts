@@ -15,7 +15,7 @@ import parsePrometheus from 'parse-prometheus-text-format';
 
 import { skipWithout } from '../helpers/features.js';
 import { RawClient, type Served, serveExample } from '../helpers/memcached.js';
-import { soon, until } from '../helpers/wait.js';
+import { firstOutput, soon, until } from '../helpers/wait.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'rss-top-'));
 const socket = path.join(folder, 'admin');
@@ -170,6 +170,49 @@ describe('freebsd-rss top', () => {
         .metrics.map(({ labels }) => `${labels!['worker']} ${labels!['mode'] ?? labels!['kind']}`);
     assert.deepEqual(labels('cpu_seconds'), ['0 user', '0 system', '1 user', '1 system']);
     assert.deepEqual(labels('context_switches').length, 4);
+  });
+
+  it('serves a page, metrics and health to browsers', async () => {
+    const args = ['dist/cli/main.js', 'top', '--http', '0', socket];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    try {
+      const url = (await firstOutput(child)).trim();
+      assert.match(url, /^http:\/\/127\.0\.0\.1:\d+\/$/);
+      const get = async (name: string, method = 'GET') => {
+        const answer = await fetch(`${url}${name}`, { method });
+        return { status: answer.status, body: await answer.text() };
+      };
+      assert.match((await get('')).body, /^<!doctype html>[\s\S]*id="heat"/);
+      const snapshot = JSON.parse((await get('snapshot')).body) as ServerSnapshot;
+      assert.equal(snapshot.pid, server.child.pid);
+      const names = parsePrometheus((await get('metrics')).body).map(({ name }) => name);
+      for (const name of ['misplaced', 'lock_waits'])
+        assert.ok(names.includes(`freebsd_rss_${name}_total`));
+      assert.ok(names.includes('freebsd_rss_inbox_peak'));
+      assert.equal((await get('healthz')).status, 200);
+      assert.equal((await get('other')).status, 404);
+      assert.equal((await get('metrics', 'POST')).status, 405);
+    } finally {
+      child.kill();
+      await once(child, 'exit', soon());
+    }
+  });
+
+  it('counts placement, inboxes and waits for locks', async () => {
+    const { total, workers } = JSON.parse(await top('--json')) as ServerSnapshot;
+    assert.ok(total.misplaced <= total.placementSamples);
+    if (process.platform === 'linux') assert.ok(total.placementSamples > 0);
+    for (const { inboxLength, inboxPeak, lockWaits, lockWaitUs } of workers) {
+      assert.ok(0 <= inboxLength && inboxLength <= inboxPeak);
+      assert.ok(lockWaits >= 0 && lockWaitUs >= 0);
+    }
+    const [, , lost] = (await top('--count', '1')).split('\n');
+    assert.match(lost!, /^misplaced \d+ of \d+; inbox \d+, most \d+; dropped \d+; lock waits/);
+    const client = new RawClient(server.port);
+    const stats = await client.ask('stats rss\r\n', 'END\r\n');
+    client.close();
+    for (const name of ['0:placement_samples', '0:inbox_peak', 'worker:0:lock_waits'])
+      assert.match(stats, new RegExp(`^STAT ${name} \\d+`, 'm'));
   });
 
   it('fails with ENOENT where there is no socket', async () => {

@@ -64,6 +64,23 @@ describe(
       assert.match(readFileSync(svg, 'utf8'), /^<svg[\s\S]*get-1, memcached/);
     });
 
+    it(
+      'measures the groups that need a network namespace',
+      { skip: skipWithout('root') || skipWithout('netns') },
+      () => {
+        const svg = path.join(folder, 'scaling.svg');
+        const { status, stdout, stderr } = bench('--only', 'locality', ...quick);
+        assert.equal(status, 0, stderr);
+        assert.match(stdout, /^Servers .* Steered wrong, the worker moves from CPU \d+ to \d+/m);
+        assert.match(stdout, /^\| locality-http \| wrong \|/m);
+        const scaling = bench('--only', 'scaling-2', ...quick, '--svg', svg);
+        assert.equal(scaling.status, 0, scaling.stderr);
+        for (const peer of ['wrong', 'memcached', 'cluster'])
+          assert.ok(scaling.stdout.includes(`| scaling-2 | ${peer} |`), scaling.stdout);
+        assert.match(readFileSync(svg, 'utf8'), /^<svg[\s\S]*Operations a second/);
+      },
+    );
+
     it('compares two checkouts: here one with itself', () => {
       const { status, stdout, stderr } = bench('--against', '.', '--only', 'get-1', ...quick);
       assert.equal(status, 0, stderr);

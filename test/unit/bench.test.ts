@@ -5,6 +5,7 @@ import { describe, it } from 'node:test';
 import { lossOf, undisturbed } from '../../bench/disturbance.js';
 import { halfWidth, intervalOf } from '../../bench/interval.js';
 import { randomFrom, shuffled } from '../../bench/random.js';
+import { byNearness, displacement, shared } from '../../bench/topology.js';
 import { verdict } from '../../bench/verdict.js';
 
 /** Groups of ratios around `ratio`: those of a group have a deviation of their own in common. */
@@ -104,5 +105,38 @@ describe('the order of slices', () => {
     const orders = Array.from({ length: 100 }, () => shuffled([0, 1, 2], random));
     for (const order of orders) assert.deepEqual([...order].sort(), [0, 1, 2]);
     assert.equal(new Set(orders.map(String)).size, 6);
+  });
+});
+
+describe('steering wrong', () => {
+  const cpu = (number: number, core: number, cache: number) => ({
+    cpu: number,
+    package: 0,
+    core,
+    cache,
+  });
+  const moves = (places: Parameters<typeof displacement>[0]) =>
+    displacement(places).map(([from, to]) => `${from.cpu} to ${to.cpu}`);
+
+  it('moves each worker to another CPU, and one to each', () => {
+    assert.deepEqual(moves([cpu(0, 0, 0), cpu(1, 1, 0)]), ['0 to 1', '1 to 0']);
+    const pairs = displacement([0, 1, 2, 3, 4].map((number) => cpu(number, number, 0)));
+    assert.equal(new Set(pairs.map(([, to]) => to.cpu)).size, 5);
+    assert.ok(pairs.every(([from, to]) => from.cpu !== to.cpu));
+  });
+
+  it('moves to another core, and to another cache where there is one', () => {
+    const threads = [cpu(0, 0, 0), cpu(1, 1, 0), cpu(2, 0, 0), cpu(3, 1, 0)];
+    for (const [from, to] of displacement(threads)) assert.equal(shared(from, to), 'cache');
+    const caches = [cpu(0, 0, 0), cpu(1, 1, 0), cpu(2, 2, 2), cpu(3, 3, 2)];
+    for (const [from, to] of displacement(caches)) assert.equal(shared(from, to), 'nothing');
+  });
+
+  it('keeps CPUs together that share a core', () => {
+    const order = byNearness([cpu(0, 0, 0), cpu(1, 1, 0), cpu(2, 0, 0), cpu(3, 1, 0)]);
+    assert.deepEqual(
+      order.map(({ cpu }) => cpu),
+      [0, 2, 1, 3],
+    );
   });
 });

@@ -178,7 +178,8 @@ describe('top', () => {
         cards: ['igb0', 'igb1'],
         queueCpus: Array.from({ length: 64 }, (_, cpu) => cpu),
       },
-      workers: [{ loopDelayP99Us: 1e9 }],
+      workers: [{ loopDelayP99Us: 1e9, inboxLength: 1e9, inboxPeak: 1e9, lockWaits: 1e15 }],
+      total: { misplaced: 1e15, placementSamples: 1e15, datagramsDropped: 1e15 },
       buckets: Array.from({ length: 128 }, (_, bucket) => ({
         bucket,
         cpu: 127,

@@ -5,6 +5,8 @@ import { describe, it } from 'node:test';
 import { type Granted, ShmSegment } from 'freebsd-rss';
 import { OwnerLock, type Region, SegmentAllocator } from 'freebsd-rss/shm';
 
+import { native } from '../../lib/native.js';
+import { usageLength } from '../../lib/server/layout.js';
 import { skipWithout } from '../helpers/features.js';
 import { randomNumbers } from '../helpers/random.js';
 
@@ -30,6 +32,27 @@ describe('ShmSegment', () => {
     assert.equal(lock.isHeldBy(1), false);
     segment.grow(2 ** 20);
     assert.throws(() => lock.break(), { name: 'TypeError' });
+  });
+
+  it('waiting for a lock is counted by the thread that waits', () => {
+    using segment = ShmSegment.create({ size: 1000 });
+    const words = new Int32Array(segment.buffer);
+    const [count, us] = [4, 5];
+    const usage = () => {
+      const into = new Float64Array(usageLength);
+      assert.equal(native.threadUsage(into), undefined);
+      return into;
+    };
+    const before = usage();
+    new OwnerLock(words, 0, 1).acquire();
+    assert.deepEqual([...usage().slice(count)], [...before.slice(count)], 'nothing to wait for');
+    assert.equal(native.acquireLock(words, 0, 2), false);
+    assert.equal(usage()[count], before[count], 'it still waits');
+    assert.ok(usage()[us]! > before[us]!);
+    new OwnerLock(words, 0, 1).release();
+    new OwnerLock(words, 0, 2).acquire();
+    assert.equal(native.acquireLock(words, 1, 2), true);
+    assert.equal(usage()[count], before[count]! + 1);
   });
 
   it(

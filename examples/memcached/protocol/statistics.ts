@@ -187,6 +187,12 @@ export class Statistics {
       yield [name('datagrams_out'), bucket.datagramsOut];
       yield [name('misdirected'), bucket.misdirected];
       yield [name('handed_off'), bucket.handedOff];
+      yield [name('placement_samples'), bucket.placementSamples];
+      yield [name('misplaced'), bucket.misplaced];
+      yield [name('inbox_length'), bucket.inboxLength];
+      yield [name('inbox_peak'), bucket.inboxPeak];
+      yield [name('inbox_full'), bucket.inboxFull];
+      yield [name('datagrams_dropped'), bucket.datagramsDropped];
     }
     for (const worker of this.#context.environment.rss().workers) {
       const name = (text: string) => `worker:${worker.workerIndex}:${text}`;
@@ -194,6 +200,8 @@ export class Statistics {
       yield [name('rusage_system'), (worker.systemCPUTime / 1e6).toFixed(6)];
       yield [name('voluntary_switches'), worker.voluntaryContextSwitches];
       yield [name('involuntary_switches'), worker.involuntaryContextSwitches];
+      yield [name('lock_waits'), worker.lockWaits];
+      yield [name('lock_wait_us'), Math.round(worker.lockWaitUs)];
     }
     yield* this.#loopDelays();
   }

@@ -86,6 +86,14 @@ Result<KernelFlow> GetKernelFlow(int fd) {
   return flow;
 }
 
+int IncomingCpu(int) {
+  return -ENOPROTOOPT;
+}
+
+Result<ConnectionBytes> BytesOfConnection(int) {
+  return Failure{-ENOTSUP, "getsockopt", "TCP_INFO", {}};
+}
+
 SocketOption BalancingOption() {
   return SocketOption::kReusePortLb;
 }

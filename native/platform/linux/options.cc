@@ -4,6 +4,9 @@
 
 #include "platform/platform.h"
 
+#ifndef SO_INCOMING_CPU
+#define SO_INCOMING_CPU 49
+#endif
 #ifndef SO_ATTACH_REUSEPORT_CBPF
 #define SO_ATTACH_REUSEPORT_CBPF 51
 #endif
@@ -78,6 +81,12 @@ Result<int> GetOption(int fd, SocketOption option) {
 
 Result<KernelFlow> GetKernelFlow(int) {
   return Failure{-ENOPROTOOPT, "getsockopt", "IP_FLOWID", {}};
+}
+
+int IncomingCpu(int fd) {
+  int cpu = -1;
+  socklen_t length = sizeof cpu;
+  return getsockopt(fd, SOL_SOCKET, SO_INCOMING_CPU, &cpu, &length) == 0 ? cpu : -errno;
 }
 
 SocketOption BalancingOption() {

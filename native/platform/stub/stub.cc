@@ -134,6 +134,12 @@ Result<int> AcceptQueueLength(int) {
 Result<KernelFlow> GetKernelFlow(int) {
   return Unsupported("getsockopt");
 }
+int IncomingCpu(int) {
+  return -ENOTSUP;
+}
+Result<ConnectionBytes> BytesOfConnection(int) {
+  return Unsupported("getsockopt");
+}
 SocketOption BalancingOption() {
   return SocketOption::kReusePort;
 }

@@ -1,0 +1,101 @@
+// freebsd-rss watch: what the host does with packets for some seconds, CPU by CPU.
+import { setTimeout } from 'node:timers/promises';
+
+import { capabilities, type ServerPlan } from 'freebsd-rss';
+
+import { examine, exitStatus, type Finding, notServed } from './checks.js';
+import { columns, type Command, number, parse, printJson, UsageError } from './command.js';
+import { printFindings } from './doctor.js';
+import { gather } from './facts.js';
+import { findingsOf } from './watch/findings.js';
+import { readFreebsd } from './watch/freebsd.js';
+import { readLinux } from './watch/linux.js';
+import { difference, type Reading } from './watch/reading.js';
+
+const usage = `What this host does with packets for some seconds, CPU by CPU.
+
+  freebsd-rss watch [--json] [SECONDS]
+
+SECONDS is 5 by default. The columns are packets per second, those that another
+CPU or netisr has queued, those dropped as a queue was full, rounds that were
+cut short (Linux), the share of time in software interrupts (FreeBSD: in all
+interrupts) and of all work, the buckets of a server here, and the busiest
+interrupt with its rate. Below is what costs placement or packets, with the
+lines to add.
+
+Exit status: 0 all is well, 1 something is below the table.
+
+Example:
+  freebsd-rss watch 10
+`;
+
+const widestBuckets = 20;
+
+const perSecond = (count: number, ms: number) =>
+  Math.round((count * 1000) / ms).toLocaleString('en-US');
+const share = (part: number, all: number) => `${all === 0 ? 0 : Math.round((100 * part) / all)}`;
+
+function bucketsOf(cpu: number, { config }: Pick<ServerPlan, 'config'>): string {
+  const own = config.bucketMap.flatMap((on, bucket) => (on === cpu ? [bucket] : []));
+  const text = own.join(' ');
+  return text.length <= widestBuckets ? text || '-' : `${own.length} of ${config.buckets}`;
+}
+
+/** A row for each CPU, below a head. */
+export function rows(activity: Reading, plan: Pick<ServerPlan, 'config'>): string[][] {
+  const { time, interrupts } = activity;
+  return [
+    ['CPU', 'packets/s', 'queued', 'dropped', 'cut', 'soft %', 'busy %', 'buckets', 'interrupts/s'],
+    ...activity.cpus.map((one) => {
+      const busiest = interrupts
+        .filter(({ cpu, count }) => cpu === one.cpu && (count * 1000) / time >= 1)
+        .sort((a, b) => b.count - a.count)[0];
+      return [
+        `${one.cpu}`,
+        perSecond(one.packets, time),
+        perSecond(one.queued, time),
+        `${one.dropped}`,
+        `${one.squeezed}`,
+        share(one.softirq, one.time),
+        share(one.busy, one.time),
+        bucketsOf(one.cpu, plan),
+        busiest === undefined ? '-' : `${perSecond(busiest.count, time)} ${busiest.name}`,
+      ];
+    }),
+  ];
+}
+
+async function run(args: string[]): Promise<number> {
+  const { values, positionals } = parse({
+    args,
+    allowPositionals: true,
+    options: { json: { type: 'boolean', default: false } },
+  });
+  if (positionals.length > 1)
+    throw new UsageError('watch takes a number of seconds: freebsd-rss watch 10');
+  const seconds = number('SECONDS', positionals[0] ?? '5', 0.1, 86_400, /^\d+(\.\d+)?$/);
+  const { platform } = capabilities();
+  if (platform === 'stub') {
+    printFindings([notServed]);
+    return exitStatus([notServed]);
+  }
+  const read = platform === 'freebsd' ? readFreebsd : readLinux;
+  const facts = await gather([]);
+  const before = read();
+  await setTimeout(seconds * 1000);
+  const activity = difference(read(), before);
+  const workers = new Set(facts.plan.workers.map(({ cpu }) => cpu));
+  const findings: Finding[] = findingsOf(activity, workers, examine(facts));
+  if (values.json) printJson({ ...activity, bucketMap: facts.plan.config.bucketMap, findings });
+  else {
+    const switches = perSecond(activity.contextSwitches, activity.time);
+    const timeouts = activity.losses.tcpTimeouts.toLocaleString('en-US');
+    process.stdout.write(columns(rows(activity, facts.plan)));
+    console.log(`${switches} context switches a second; ${timeouts} TCP timeouts`);
+    if (findings.length > 0) console.log('');
+    printFindings(findings);
+  }
+  return findings.length > 0 ? 1 : 0;
+}
+
+export const watch: Command = { usage, run };

@@ -1,0 +1,110 @@
+// FreeBSD: counters of sysctl(8), and those of netisr and protocols as netstat(1) prints them. The
+// parsers are pure.
+import { execFileSync } from 'node:child_process';
+
+import { type CpuCounts, emptyCpu, type Interrupt, type Losses, type Reading } from './reading.js';
+
+/**
+ * netstat -Q: work of netisr's threads, summed over protocols. The columns are
+ * "WSID CPU Name Len WMark Disp'd HDisp'd QDrops Queued Handled"; the first two are blank in all
+ * but the first row of a thread.
+ */
+export function parseNetisr(
+  text: string,
+): Pick<CpuCounts, 'cpu' | 'packets' | 'dropped' | 'queued'>[] {
+  const byCpu = new Map<number, { packets: number; dropped: number; queued: number }>();
+  const row = /^ *(?:\d+ +(\d+) +)?(\w+) +\d+ +\d+ +(\d+) +(\d+) +(\d+) +(\d+) +(\d+)$/;
+  const [, workstreams = ''] = text.split(/^Workstreams:$/m);
+  let cpu = 0;
+  for (const line of workstreams.split('\n')) {
+    const [, own, , , , dropped, queued, handled] = row.exec(line.trimEnd()) ?? [];
+    if (handled === undefined) continue;
+    if (own !== undefined) cpu = Number(own);
+    const sum = byCpu.get(cpu) ?? { packets: 0, dropped: 0, queued: 0 };
+    sum.packets += Number(handled);
+    sum.dropped += Number(dropped);
+    sum.queued += Number(queued);
+    byCpu.set(cpu, sum);
+  }
+  return [...byCpu].map(([number, sum]) => ({ cpu: number, ...sum }));
+}
+
+/** hw.intrs: "irq25: igb0:rxq1:53 @cpu1(domain0): 1234" */
+export function parseInterrupts(text: string): Interrupt[] {
+  return [...text.matchAll(/^(irq\d+: \S+):\d+ @cpu(\d+)\(domain\d+\): (\d+)$/gm)].map(
+    ([, name, cpu, count]) => ({ name: name!, cpu: Number(cpu), count: Number(count) }),
+  );
+}
+
+/** kern.cp_times: user, nice, system, interrupt and idle ticks of each CPU. */
+export function parseTimes(text: string): Pick<CpuCounts, 'cpu' | 'time' | 'busy' | 'softirq'>[] {
+  const ticks = text.trim().split(/\s+/).map(Number);
+  return Array.from({ length: Math.floor(ticks.length / 5) }, (_, cpu) => {
+    const own = ticks.slice(cpu * 5, cpu * 5 + 5);
+    const time = own.reduce((sum, value) => sum + value, 0);
+    return { cpu, time, busy: time - own[4]!, softirq: own[3]! };
+  });
+}
+
+/** netstat -s: the number before a phrase; 0 where the release has no such line. */
+const counted = (text: string, phrase: string) =>
+  Number(new RegExp(`^\\s*(\\d+) ${phrase}`, 'm').exec(text)?.[1] ?? 0);
+
+export function lossesOf(udp: string, tcp: string): Losses {
+  return {
+    udpFull: counted(udp, 'dropped due to full socket buffers'),
+    listenFull: counted(tcp, 'listen queue overflow'),
+    tcpBacklog: 0,
+    tcpTimeouts: counted(tcp, 'retransmit timeout'),
+  };
+}
+
+/** The outputs that a reading is made of. */
+export type Outputs = Record<
+  'netisr' | 'times' | 'interrupts' | 'udp' | 'tcp' | 'switches',
+  string
+>;
+
+export function readingOf(outputs: Outputs, time: number): Reading {
+  const netisr = parseNetisr(outputs.netisr);
+  const times = parseTimes(outputs.times);
+  // A single thread's counters have the packets that other CPUs dispatch directly, too: they do not
+  // say where packets were processed.
+  const single = netisr.length === 1 && times.length > 1;
+  return {
+    time,
+    cpus: times.map((own) => ({
+      ...emptyCpu(own.cpu),
+      ...netisr.find(({ cpu }) => cpu === own.cpu),
+      ...(single ? { packets: 0 } : {}),
+      ...own,
+    })),
+    interrupts: parseInterrupts(outputs.interrupts),
+    losses: lossesOf(outputs.udp, outputs.tcp),
+    contextSwitches: Number(outputs.switches),
+  };
+}
+
+export function readFreebsd(): Reading {
+  const run = (command: string, ...args: string[]) =>
+    execFileSync(command, args, { encoding: 'latin1', stdio: ['ignore', 'pipe', 'ignore'] });
+  // Releases before 12.2 have no hw.intrs.
+  const optional = (name: string) => {
+    try {
+      return run('sysctl', '-n', name);
+    } catch {
+      return '';
+    }
+  };
+  return readingOf(
+    {
+      netisr: run('netstat', '-Q'),
+      times: run('sysctl', '-n', 'kern.cp_times'),
+      interrupts: optional('hw.intrs'),
+      udp: run('netstat', '-s', '-p', 'udp'),
+      tcp: run('netstat', '-s', '-p', 'tcp'),
+      switches: run('sysctl', '-n', 'vm.stats.sys.v_swtch'),
+    },
+    Math.round(performance.now()),
+  );
+}

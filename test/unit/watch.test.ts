@@ -1,0 +1,258 @@
+// freebsd-rss watch: parsers on recorded text, and what they lead to. The files of Linux are from a
+// machine of 2 CPUs; the outputs of FreeBSD have the form that netstat(1)
+// and sysctl(8) of 14 print.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+
+import { rssConfig } from 'freebsd-rss';
+
+import type { Finding } from '../../cli/checks.js';
+import { rows } from '../../cli/watch.js';
+import { findingsOf } from '../../cli/watch/findings.js';
+import * as freebsd from '../../cli/watch/freebsd.js';
+import * as linux from '../../cli/watch/linux.js';
+import { difference, type Reading } from '../../cli/watch/reading.js';
+
+const recorded = (name: string) => readFileSync(`test/fixtures/watch/linux/${name}.txt`, 'latin1');
+const files = {
+  softnet: recorded('softnet_stat'),
+  stat: recorded('stat'),
+  interrupts: recorded('interrupts'),
+  snmp: recorded('snmp'),
+  netstat: recorded('netstat'),
+};
+
+const softnet = files.softnet
+  .trim()
+  .split('\n')
+  .map((line, cpu) => {
+    const [packets, dropped, squeezed] = line.split(' ').map((word) => parseInt(word, 16));
+    return { cpu, packets, dropped, squeezed, queued: parseInt(line.split(' ')[9]!, 16) };
+  });
+
+const outputs = {
+  netisr: `Configuration:
+Setting                        Current        Limit
+Thread count                         2            2
+Default queue limit                256        10240
+Dispatch policy                 hybrid          n/a
+Threads bound to CPUs          enabled          n/a
+
+Protocols:
+Name   Proto QLimit Policy Dispatch Flags
+ip         1    256    cpu   hybrid   C--
+igmp       2    256 source  default   ---
+ip6        6   1000    cpu   hybrid   C--
+
+Workstreams:
+WSID CPU   Name     Len WMark   Disp'd  HDisp'd   QDrops   Queued  Handled
+   0   0   ip         0    12     1000      200        3       50     1250
+           igmp       0     0        0        0        0        0        0
+           ip6        0     1        7        0        0        0        7
+   1   1   ip         0     8     2000        0        0        0     2000
+           ip6        0     0        0        0        0        0        0
+`,
+  times: '100 1 50 9 840 300 0 100 40 560\n',
+  interrupts: `irq1: atkbd0:1 @cpu0(domain0): 2
+irq24: igb0:rxq0:52 @cpu0(domain0): 511
+irq25: igb0:rxq1:53 @cpu1(domain0): 9007
+`,
+  udp: `udp:
+\t404885 datagrams received
+\t13567 dropped due to no socket
+\t17 dropped due to full socket buffers
+\t391298 delivered
+`,
+  tcp: `tcp:
+\t2536 connection requests
+\t5 listen queue overflows
+\t99 retransmit timeouts
+\t\t2 connections dropped by rexmit timeout
+`,
+  switches: '4711\n',
+};
+
+describe('readings of Linux', () => {
+  const reading = linux.readingOf(files, 5);
+
+  it('packets of each CPU', () => {
+    assert.deepEqual(linux.parseSoftnet(files.softnet), softnet);
+    // Kernels before 5.10 do not name the CPU.
+    assert.deepEqual(linux.parseSoftnet('0000000a 00000001 00000002 0 0 0 0 0 0 00000007 0\n'), [
+      { cpu: 0, packets: 10, dropped: 1, squeezed: 2, queued: 7 },
+    ]);
+  });
+
+  it('time and context switches', () => {
+    const { cpus, contextSwitches } = linux.parseStat(files.stat);
+    assert.deepEqual(cpus[0], {
+      cpu: 0,
+      time: 1_804_928 + 74_062 + 349_259 + 758_783 + 1963 + 105_621 + 8408,
+      busy: 1_804_928 + 74_062 + 349_259 + 105_621 + 8408,
+      softirq: 105_621,
+    });
+    assert.equal(cpus.length, 2);
+    assert.equal(contextSwitches, 133_674_982);
+  });
+
+  it('interrupts of devices', () => {
+    const all = linux.parseInterrupts(files.interrupts);
+    const rx = all.find(({ name }) => name === 'virtio3-rx')!;
+    assert.equal(rx.cpu, 0);
+    assert.ok(rx.count > 24_000);
+    assert.ok(all.every(({ count }) => count > 0));
+    assert.ok(!all.some(({ name }) => /interrupts/.test(name)), 'no local timers');
+  });
+
+  it('losses', () => {
+    assert.ok(reading.losses.udpFull > 1_000_000);
+    for (const value of Object.values(reading.losses)) assert.ok(Number.isInteger(value));
+  });
+
+  it('together', () => {
+    assert.deepEqual(
+      reading.cpus.map(({ cpu, packets }) => [cpu, packets]),
+      softnet.map(({ cpu, packets }) => [cpu, packets]),
+    );
+  });
+});
+
+describe('readings of FreeBSD', () => {
+  it('netisr work is summed over protocols', () => {
+    assert.deepEqual(freebsd.parseNetisr(outputs.netisr), [
+      { cpu: 0, packets: 1257, dropped: 3, queued: 50 },
+      { cpu: 1, packets: 2000, dropped: 0, queued: 0 },
+    ]);
+    assert.deepEqual(freebsd.parseNetisr(''), []);
+  });
+
+  it('interrupts with their CPUs', () => {
+    assert.deepEqual(freebsd.parseInterrupts(outputs.interrupts)[2], {
+      name: 'irq25: igb0:rxq1',
+      cpu: 1,
+      count: 9007,
+    });
+  });
+
+  it('times, losses and switches', () => {
+    const { cpus, losses, contextSwitches } = freebsd.readingOf(outputs, 1);
+    assert.deepEqual(cpus[1], {
+      cpu: 1,
+      ...{ packets: 2000, queued: 0, dropped: 0, squeezed: 0, time: 1000, busy: 440, softirq: 40 },
+    });
+    assert.deepEqual(losses, { udpFull: 17, listenFull: 5, tcpBacklog: 0, tcpTimeouts: 99 });
+    assert.equal(contextSwitches, 4711);
+  });
+
+  it('one thread does not say where packets were processed', () => {
+    const netisr = outputs.netisr.replace(/^ {3}1 {3}1[\s\S]*/m, '');
+    const { cpus } = freebsd.readingOf({ ...outputs, netisr }, 1);
+    assert.deepEqual(
+      cpus.map(({ packets, dropped }) => [packets, dropped]),
+      [
+        [0, 3],
+        [0, 0],
+      ],
+    );
+  });
+});
+
+describe('an activity', () => {
+  const before = freebsd.readingOf(outputs, 1000);
+  /** `packets` of CPU 0 and 1 in a second. */
+  const after = (packets: [number, number], more: Partial<Reading> = {}): Reading => ({
+    ...before,
+    time: 2000,
+    cpus: before.cpus.map((one, i) => ({ ...one, packets: one.packets + packets[i]! })),
+    ...more,
+  });
+  const doctor: Finding[] = [
+    { check: 'steering', grade: 'ok', message: '' },
+    {
+      check: 'queues of eth0',
+      grade: 'warning',
+      message: '',
+      fix: { file: 'a shell', lines: ['echo 3 > rps_cpus'] },
+    },
+  ];
+  const found = (now: Reading, workers = [0, 1]) =>
+    findingsOf(difference(now, before), new Set(workers), doctor);
+
+  it('is the difference of two readings; counters that go back count as 0', () => {
+    const activity = difference(after([5, -7], { contextSwitches: 5000 }), before);
+    assert.deepEqual(
+      activity.cpus.map(({ packets }) => packets),
+      [5, 0],
+    );
+    assert.equal(activity.time, 1000);
+    assert.equal(activity.contextSwitches, 289);
+    assert.ok(activity.interrupts.every(({ count }) => count === 0));
+  });
+
+  it('is well when workers’ CPUs share the packets, or there are few', () => {
+    assert.deepEqual(found(after([4000, 5000])), []);
+    assert.deepEqual(found(after([0, 900])), []);
+  });
+
+  it('on one CPU is found, with the remedy of doctor', () => {
+    const [finding, ...more] = found(after([0, 9000]));
+    assert.deepEqual(more, []);
+    assert.equal(finding!.message, 'CPU 1 processes 100 % of packets');
+    assert.deepEqual(finding!.fix?.lines, ['echo 3 > rps_cpus']);
+  });
+
+  it('on CPUs without workers is found', () => {
+    const [finding] = found(after([3000, 6000]), [1]);
+    assert.equal(finding!.message, '33 % of packets are processed on CPU 0, which has no worker');
+  });
+
+  it('losses are found', () => {
+    const losses = { udpFull: 20, listenFull: 6, tcpBacklog: 2, tcpTimeouts: 1000 };
+    const cpus = before.cpus.map((one) => ({ ...one, dropped: 4, squeezed: 1 }));
+    const messages = found(after([0, 0], { losses, cpus })).map(
+      ({ check, message }) => `${check}: ${message}`,
+    );
+    assert.deepEqual(messages, [
+      'queue full: 5 packets dropped: the queue of CPU 0, 1 was full',
+      'squeezed: CPU 0, 1 left packets for the next round: it has too much to do',
+      'UDP: 3 datagrams dropped: the buffer of a socket was full',
+      'accept queue: 1 connections dropped: an accept queue was full',
+      'TCP backlog: 2 segments dropped: their sockets were in use by other CPUs',
+    ]);
+  });
+
+  it('is shown beside the buckets', () => {
+    const config = rssConfig({ source: 'virtual', buckets: 4 });
+    const bucketMap = [0, 1, 0, 1];
+    const [head, first] = rows(difference(after([5000, 0]), before), {
+      config: { ...config, bucketMap },
+    });
+    assert.deepEqual(head!.slice(0, 2), ['CPU', 'packets/s']);
+    assert.deepEqual(first, ['0', '5,000', '0', '0', '0', '0', '0', '0 2', '-']);
+  });
+});
+
+describe('freebsd-rss watch', () => {
+  const watch = (...args: string[]) =>
+    spawnSync(process.execPath, ['dist/cli/main.js', 'watch', ...args], { encoding: 'utf8' });
+
+  it('watches this host', () => {
+    const { status, stdout, stderr } = watch('0.2');
+    assert.ok(status === 0 || status === 1, stderr);
+    assert.match(stdout, /^CPU +packets\/s +queued +dropped +cut +soft % +busy % +buckets/);
+    assert.match(stdout, /^0 +[\d,]+ /m);
+    const { cpus, findings } = JSON.parse(watch('--json', '0.1').stdout) as {
+      cpus: unknown[];
+      findings: unknown[];
+    };
+    assert.ok(cpus.length >= 1 && Array.isArray(findings));
+  });
+
+  it('refuses what is no number of seconds', () => {
+    const { status, stderr } = watch('soon');
+    assert.equal(status, 64);
+    assert.match(stderr, /SECONDS must be a number from 0\.1 to 86400, not "soon"/);
+  });
+});
