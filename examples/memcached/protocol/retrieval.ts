@@ -108,8 +108,7 @@ export class Retrieval {
       }
       at = stop + 1;
       if (out.answered >= enoughOutput) return this.#pause(at - start, false, -1);
-      if (at >= ahead)
-        ahead = this.#lookahead.pays ? this.#lookahead.keys(input, at, end) : end;
+      if (at >= ahead) ahead = this.#lookahead.pays ? this.#lookahead.keys(input, at, end) : end;
     }
   }
 
