@@ -124,8 +124,7 @@ describe('ShmSegment', () => {
 
 describe('SegmentAllocator', () => {
   const size = 2 ** 16;
-  const holds = ({ bytes }: Region, byte: number) =>
-    Buffer.alloc(bytes.length, byte).equals(bytes);
+  const holds = ({ bytes }: Region, byte: number) => Buffer.alloc(bytes.length, byte).equals(bytes);
   const tryStore = (allocator: SegmentAllocator, byte: number, length = 10_000) => {
     const region = allocator.allocate(length);
     if (region === undefined) return undefined;
