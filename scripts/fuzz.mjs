@@ -1,6 +1,6 @@
 // Builds native/fuzz with clang's libFuzzer and sanitizers, and runs each program for a while, as
-// many at once as there are CPUs: npm run fuzz [-- SECONDS]. build/fuzz keeps the interesting inputs
-// for the next time.
+// many at once as there are CPUs: npm run fuzz [-- SECONDS]. build/fuzz keeps the interesting
+// inputs for the next time.
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
