@@ -65,11 +65,11 @@ describe(
     });
 
     it(
-      'measures the groups that need a network namespace',
+      'measures works that need a network namespace',
       { skip: skipWithout('root') || skipWithout('netns') },
       () => {
         const svg = path.join(folder, 'scaling.svg');
-        const { status, stdout, stderr } = bench('--only', 'locality', ...quick);
+        const { status, stdout, stderr } = bench('--only', 'locality-http', ...quick);
         assert.equal(status, 0, stderr);
         assert.match(stdout, /^Servers .* Steered wrong, the worker moves from CPU \d+ to \d+/m);
         assert.match(stdout, /^\| locality-http \| wrong \|/m);

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 
 import { lossOf, undisturbed } from '../../bench/disturbance.js';
 import { halfWidth, intervalOf } from '../../bench/interval.js';
+import { chosen } from '../../bench/options.js';
 import { randomFrom, shuffled } from '../../bench/random.js';
 import { byNearness, displacement, shared } from '../../bench/topology.js';
 import { verdict } from '../../bench/verdict.js';
@@ -105,6 +106,19 @@ describe('the order of slices', () => {
     const orders = Array.from({ length: 100 }, () => shuffled([0, 1, 2], random));
     for (const order of orders) assert.deepEqual([...order].sort(), [0, 1, 2]);
     assert.equal(new Set(orders.map(String)).size, 6);
+  });
+});
+
+describe('the works', () => {
+  it('of a group are measured only when it is named', () => {
+    assert.ok(chosen(undefined).every(({ group }) => group === undefined));
+    const names = chosen(['locality', 'get-1']).map(({ name }) => name);
+    assert.ok(names.includes('get-1') && names.includes('locality-udp-echo'));
+    assert.ok(names.every((name) => name === 'get-1' || name.startsWith('locality-')));
+    assert.deepEqual(
+      chosen(['locality-http']).map(({ name }) => name),
+      ['locality-http'],
+    );
   });
 });
 
