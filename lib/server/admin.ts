@@ -87,7 +87,7 @@ async function requestOf(socket: net.Socket): Promise<string> {
   return request.trim();
 }
 
-/** A socket for lines: `connections WORKER AFTER` asks for a ConnectionPage, `keys` for LearntKeys. */
+/** A socket for lines: `connections WORKER AFTER` for a ConnectionPage, `keys` for LearntKeys. */
 export class AdminSocket {
   readonly #listener: UnixListener;
   readonly #server: net.Server;
