@@ -67,7 +67,7 @@ void TestLengths() {
   };
   Check(is(0, 0, 0), "an inbox begins empty");
   for (uint32_t i = 0; i < 3; ++i) (void)table.PushConnection(0, Numbered(0, i));
-  (void)table.PushDatagram(0, ForwardedDatagram());
+  (void)table.PushDatagram(0, 1, ForwardedDatagram());
   Check(is(0, 4, 4) && is(1, 0, 0), "connections and datagrams count together");
   std::vector<Connection> got;
   std::vector<ForwardedDatagram> datagrams;
