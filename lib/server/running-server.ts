@@ -6,24 +6,21 @@ import { isDeepStrictEqual } from 'node:util';
 import { affinity } from '../affinity.js';
 import { capabilities } from '../capabilities.js';
 import { native } from '../native.js';
-import { readCardMap, readKeyBehind } from '../rss/card/host.js';
-import type { CardMap } from '../rss/card/map.js';
 import type { RssConfig } from '../rss/config.js';
 import { bucketOwners, distribute } from '../rss/topology.js';
 import { ShmSegment } from '../shm/segment.js';
-import { AdminSocket, type LearntKey, summarize } from './admin.js';
+import { AdminSocket, summarize } from './admin.js';
 import { BucketOwnership } from './bucket-ownership.js';
-import { CardWatch, observed } from './card-watch.js';
 import { useCpus } from './cpu-use.js';
 import type { ServerEvents, WorkerInfo } from './events.js';
-import { canCompare, FlowIdWatch } from './flow-id-watch.js';
+import { FlowWatch } from './flow-watch.js';
 import { countersSize, heartbeat, mainRecord, socketRows } from './layout.js';
 import type { Lifecycle } from './lifecycle.js';
 import { Listeners } from './listeners.js';
 import type { ToWorker, WorkerInit } from './messages.js';
 import { Misdirections } from './misdirections.js';
 import { type CheckedOptions, terminateAfterMs } from './options.js';
-import { hostsOf, leftIdle, makePlan, type ServerPlan } from './plan.js';
+import { leftIdle, makePlan, type ServerPlan } from './plan.js';
 import { type BucketMove, movesBetween } from './rebalance.js';
 import { SocketWatch } from './sockets.js';
 import { readStats, type ServerStats } from './stats.js';
@@ -48,10 +45,7 @@ export class RunningServer {
   readonly #sockets: SocketWatch;
   readonly #upgrade = new Upgrade();
   #admin: AdminSocket | undefined;
-  /** By local address. */
-  readonly #keys = new Map<string, LearntKey>();
-  #card: CardWatch | undefined;
-  #flowIds: FlowIdWatch | undefined;
+  #flows: FlowWatch | undefined;
   #stopWatches: () => void = () => undefined;
   /** The predecessor has been notified, and does not go on with the listeners. */
   #inPlace = false;
@@ -137,8 +131,18 @@ export class RunningServer {
       unbalanced: ({ moves, tooHot }) => this.move(moves, tooHot),
       warning: this.#warnings.warn,
     });
-    if (this.plan.config.card !== undefined) this.#watchCard(this.plan.config.card);
-    if (canCompare(this.plan.config)) this.#flowIds = this.#watchFlowIds();
+    this.#flows = new FlowWatch(this.plan.config, this.#options, {
+      table: this.ownership.table,
+      withoutId: () => this.stats().total.withoutId,
+      moved: (config) => this.#followCard(config),
+      judged: (config) => this.#setConfig(config),
+      compared: (flows, wrong) => {
+        const record = this.#mainRecord();
+        record[1]! += flows;
+        record[2]! += wrong;
+      },
+      warning: this.#warnings.warn,
+    });
     this.#inPlace = true;
     if (predecessor !== undefined) this.#openAdmin();
     predecessor?.ready();
@@ -158,7 +162,7 @@ export class RunningServer {
     });
     const connections = (workerIndex: number, after: number) =>
       this.pool.connections(workerIndex, after);
-    const keys = () => ({ keys: [...this.#keys.values()] });
+    const keys = () => ({ keys: this.#flows?.keys ?? [] });
     const answers = { snapshot, connections, keys };
     try {
       this.#admin = new AdminSocket(admin, answers, predecessor !== undefined);
@@ -224,8 +228,7 @@ export class RunningServer {
   /** See RssServer.close(). `hurry` ends the waiting; it is aborted here when workers are late. */
   async close(timeout: number, hurry: AbortController): Promise<void> {
     this.#stopWatches();
-    this.#card?.close();
-    this.#flowIds?.close();
+    this.#flows?.close();
     const upgraded = await this.#upgrade.cancel();
     const inherited = this.#options.predecessor !== undefined && !this.#inPlace;
     const shared = upgraded || inherited;
@@ -296,33 +299,6 @@ export class RunningServer {
     };
   }
 
-  #watchCard(card: CardMap): void {
-    const { table } = this.ownership;
-    const hosts = hostsOf(this.#options.endpoints);
-    const { interface: only } = this.#options;
-    this.#card = new CardWatch(this.plan.config, card, {
-      readMap: () => {
-        const allowedCpus = this.#options.cpus ?? affinity.process();
-        return readCardMap({ hosts, interface: only, allowedCpus });
-      },
-      samples: () => native.takeFlowSamples(table).map(observed),
-      want: (count) => native.wantFlowSamples(table, count),
-      exactKey: readKeyBehind,
-      withoutId: () => this.stats().total.withoutId,
-      learnt: (local, key, udp4Tuple) => {
-        const udpHash = udp4Tuple ? '4-tuple' : '2-tuple';
-        this.#keys.set(local, { local, key: Buffer.from(key).toString('hex'), udpHash });
-        native.setCardKey(table, local, key, udp4Tuple);
-      },
-      moved: (config) => this.#followCard(config),
-      judged: (config, final) => {
-        this.#setConfig(config);
-        if (final) native.ignoreFlowIds(table);
-      },
-      warning: this.#warnings.warn,
-    });
-  }
-
   #setConfig(config: RssConfig): void {
     this.plan = { ...this.plan, config };
     this.pool.sendAll(this.#placements());
@@ -343,20 +319,6 @@ export class RunningServer {
     const fresh = new Set(bucketMap.filter((cpu) => !known.includes(cpu)));
     if (fresh.size > 0) this.#warnings.newCpus(config.card!.interfaces, [...fresh]);
     return true;
-  }
-
-  #watchFlowIds(): FlowIdWatch {
-    const { table } = this.ownership;
-    return new FlowIdWatch(this.plan.config, {
-      samples: () => native.takeFlowSamples(table).map(observed),
-      want: (count) => native.wantFlowSamples(table, count),
-      compared: (flows, wrong) => {
-        const record = this.#mainRecord();
-        record[1]! += flows;
-        record[2]! += wrong;
-      },
-      warning: this.#warnings.warn,
-    });
   }
 
   #mainRecord(): Float64Array {
