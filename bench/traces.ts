@@ -55,27 +55,20 @@ function fill(requests: number, next: (i: number) => number): Int32Array {
   return keys;
 }
 
-type Maker = (keys: number, requests: number, random: Random) => Trace;
+/** What a workload says itself; makeTrace() has the rest. */
+type Made = Pick<Trace, 'about' | 'keys'> & Partial<Trace>;
+
+type Maker = (keys: number, requests: number, random: Random) => Made;
 
 const makers: Record<string, Maker> = {
   zipf: (working, requests, random) => ({
-    name: 'zipf',
     about: 'Zipf 0.99',
     keys: fill(requests, zipf(working, 0.99, random)),
-    working,
-    sizeOf: mixedSize,
-    ttlOf: never,
-    rate: 0,
   }),
 
   flat: (working, requests, random) => ({
-    name: 'flat',
     about: 'Zipf 0.7',
     keys: fill(requests, zipf(working, 0.7, random)),
-    working,
-    sizeOf: mixedSize,
-    ttlOf: never,
-    rate: 0,
   }),
 
   scan: (working, requests, random) => {
@@ -84,13 +77,8 @@ const makers: Record<string, Maker> = {
     let scanned = 0;
     const keys = fill(requests, (i) => (i % 50_000 < 15_000 ? scanned++ % working : next()));
     return {
-      name: 'scan',
       about: 'Zipf 0.9 with scans, 30 % of the requests',
       keys,
-      working,
-      sizeOf: mixedSize,
-      ttlOf: never,
-      rate: 0,
     };
   },
 
@@ -98,13 +86,8 @@ const makers: Record<string, Maker> = {
     const next = zipf(working, 0.9, random);
     let wonder = working;
     return {
-      name: 'wonders',
       about: 'Zipf 0.9 with keys that are asked for once, 25 % of the requests',
       keys: fill(requests, () => (random() < 0.25 ? wonder++ : next())),
-      working,
-      sizeOf: mixedSize,
-      ttlOf: never,
-      rate: 0,
     };
   },
 
@@ -113,22 +96,14 @@ const makers: Record<string, Maker> = {
     // Every 20 requests, all ranks move to the next key.
     const shift = (i: number) => Math.floor(i / 20);
     return {
-      name: 'drift',
       about: 'Zipf 0.99 whose ranks move from key to key',
       keys: fill(requests, (i) => (next() + shift(i)) % working),
-      working,
-      sizeOf: mixedSize,
-      ttlOf: never,
-      rate: 0,
     };
   },
 
   ttl: (working, requests, random) => ({
-    name: 'ttl',
     about: 'Zipf 0.9; a third of the values expires after 2 s, a third after 10 s',
     keys: fill(requests, zipf(working, 0.9, random)),
-    working,
-    sizeOf: mixedSize,
     ttlOf: (key) => [0, 2, 10][Math.floor(share(key, 2) * 3)]!,
     rate: 100_000,
   }),
@@ -137,16 +112,12 @@ const makers: Record<string, Maker> = {
     const next = zipf(working, 0.9, random);
     // Keys of the second half of the trace are others, whose values are larger.
     return {
-      name: 'sizes',
       about: 'Zipf 0.9; values of 50 to 5,000 bytes, which become larger half way',
       keys: fill(requests, (i) => (next() >> 1) + (i < requests / 2 ? 0 : working >> 1)),
-      working,
       sizeOf: (key) => {
         const size = Math.floor(50 * 100 ** share(key, 3));
         return key < working >> 1 ? Math.ceil(size / 4) : size;
       },
-      ttlOf: never,
-      rate: 0,
     };
   },
 };
@@ -156,7 +127,8 @@ export const traceNames = Object.keys(makers);
 export function makeTrace(name: string, keys: number, requests: number): Trace {
   const make = makers[name];
   if (make === undefined) throw new Error(`there is no workload "${name}"`);
-  return make(keys, requests, randomFrom(12345));
+  const made = make(keys, requests, randomFrom(12345));
+  return { name, working: keys, sizeOf: mixedSize, ttlOf: never, rate: 0, ...made };
 }
 
 /**

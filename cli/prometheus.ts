@@ -95,8 +95,25 @@ const ofWorkers: WorkerFamily[] = [
   },
 ];
 
-const metric = (name: string) =>
-  `freebsd_rss_${name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}_total`;
+const counterName = (name: string) =>
+  `${name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}_total`;
+
+/** The lines of a family. A sample is its labels, if it has any, and its value. */
+function family(
+  name: string,
+  text: string,
+  type: 'counter' | 'gauge',
+  samples: [labels: string, value: number][],
+): string[] {
+  if (samples.length === 0) return [];
+  return [
+    `# HELP freebsd_rss_${name} ${text}`,
+    `# TYPE freebsd_rss_${name} ${type}`,
+    ...samples.map(
+      ([labels, value]) => `freebsd_rss_${name}${labels === '' ? '' : `{${labels}}`} ${value}`,
+    ),
+  ];
+}
 
 function socketLabels({ protocol, address, port, workerIndex, bucket }: SocketStats): string {
   const own = bucket === undefined ? '' : `,bucket="${bucket}"`;
@@ -105,14 +122,6 @@ function socketLabels({ protocol, address, port, workerIndex, bucket }: SocketSt
 
 /** What the kernel has dropped: for each socket if it counts so, and of the server or the host. */
 function drops({ sockets, kernelDrops }: ServerSnapshot): string[] {
-  const family = (name: string, text: string, type: string, samples: [string, number][]) =>
-    samples.length === 0
-      ? []
-      : [
-          `# HELP freebsd_rss_${name} ${text}`,
-          `# TYPE freebsd_rss_${name} ${type}`,
-          ...samples.map(([labels, value]) => `freebsd_rss_${name}{${labels}} ${value}`),
-        ];
   const of = (value: (socket: SocketStats) => number | undefined) =>
     sockets.flatMap((socket): [string, number][] => {
       const number = value(socket);
@@ -153,31 +162,32 @@ const ofServer = {
 /** One metric family per counter, one sample per bucket. */
 export function prometheus(snapshot: ServerSnapshot): string {
   const { buckets, workers, rss } = snapshot;
-  const lines = Object.entries(help).flatMap(([name, text]) => [
-    `# HELP ${metric(name)} ${text}`,
-    `# TYPE ${metric(name)} counter`,
-    ...buckets.map((row) => {
-      const labels = `bucket="${row.bucket}",cpu="${row.cpu}",worker="${row.owner}"`;
-      return `${metric(name)}{${labels}} ${row[name as CounterName]}`;
-    }),
-  ]);
   return [
-    ...lines,
-    ...Object.entries(ofServer).flatMap(([name, text]) => [
-      `# HELP ${metric(name)} ${text}`,
-      `# TYPE ${metric(name)} counter`,
-      `${metric(name)} ${snapshot[name as keyof typeof ofServer]}`,
-    ]),
-    ...ofWorkers.flatMap(({ name, text, type, samples }) => [
-      `# HELP freebsd_rss_${name} ${text}`,
-      `# TYPE freebsd_rss_${name} ${type}`,
-      ...workers.flatMap((worker) => {
-        const labels = `cpu="${worker.cpu}",worker="${worker.workerIndex}"`;
-        return samples(worker).map(
-          ([label, value]) => `freebsd_rss_${name}{${labels}${label}} ${value}`,
-        );
-      }),
-    ]),
+    ...Object.entries(help).flatMap(([name, text]) =>
+      family(
+        counterName(name),
+        text,
+        'counter',
+        buckets.map((row) => [
+          `bucket="${row.bucket}",cpu="${row.cpu}",worker="${row.owner}"`,
+          row[name as CounterName],
+        ]),
+      ),
+    ),
+    ...Object.entries(ofServer).flatMap(([name, text]) =>
+      family(counterName(name), text, 'counter', [['', snapshot[name as keyof typeof ofServer]]]),
+    ),
+    ...ofWorkers.flatMap(({ name, text, type, samples }) =>
+      family(
+        name,
+        text,
+        type,
+        workers.flatMap((worker) => {
+          const labels = `cpu="${worker.cpu}",worker="${worker.workerIndex}"`;
+          return samples(worker).map(([more, value]): [string, number] => [labels + more, value]);
+        }),
+      ),
+    ),
     ...drops(snapshot),
     ...placement(rss),
     '',
@@ -186,18 +196,14 @@ export function prometheus(snapshot: ServerSnapshot): string {
 
 /** Where buckets are from: the kernel, cards, or nowhere. */
 function placement({ source, cards, queueCpus }: RssSummary): string[] {
-  const name = 'freebsd_rss_source_info';
-  const queue = 'freebsd_rss_queue_cpu';
   const card = cards.join(' ');
-  const known = queueCpus.flatMap((cpu, index) =>
-    cpu === null ? [] : `${queue}{card="${card}",queue="${index}"} ${cpu}`,
+  const known = queueCpus.flatMap((cpu, index): [string, number][] =>
+    cpu === null ? [] : [[`card="${card}",queue="${index}"`, cpu]],
   );
   return [
-    `# HELP ${name} Where buckets are from, and the cards whose they are.`,
-    `# TYPE ${name} gauge`,
-    `${name}{source="${source}",card="${card}"} 1`,
-    ...(known.length === 0
-      ? []
-      : [`# HELP ${queue} CPU of a receive queue.`, `# TYPE ${queue} gauge`, ...known]),
+    ...family('source_info', 'Where buckets are from, and the cards whose they are.', 'gauge', [
+      [`source="${source}",card="${card}"`, 1],
+    ]),
+    ...family('queue_cpu', 'CPU of a receive queue.', 'gauge', known),
   ];
 }
