@@ -9,7 +9,7 @@ import type { Trace } from './traces.js';
 const batch = 200;
 /** The share of the requests that fills the cache, and is not counted. */
 const warmUp = 1 / 3;
-/** What memcached needs for an item besides its key and value, about. */
+/** About what memcached needs for an item besides its key and value, in bytes. */
 const overhead = 60;
 
 const keyName = (key: number) => `k${key}`;

@@ -181,7 +181,7 @@ const children = new Set<ChildProcess>();
 process.once('exit', () => {
   for (const child of children) child.kill('SIGKILL');
 });
-// Without a listener, a signal would end the process without that.
+// By default a signal ends the process without its 'exit' listeners.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
 async function freePort(): Promise<number> {

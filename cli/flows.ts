@@ -128,7 +128,7 @@ export function findFlows(request: FlowsRequest): SourceFlow[] {
   const fixed = hash.of(server, size) ^ (withPorts ? hash.of(word(serverPort), 2 * size + 2) : 0);
   const found: SourceFlow[][] = Array.from({ length: config.buckets }, () => []);
   const bucket = bucketsBehind(request.server, config);
-  // Of several cards, each has buckets of its own.
+  // Several cards have buckets of their own each.
   const reachable = new Set(found.map((_, hash) => bucket(hash)));
   let missing = reachable.size * perBucket;
   const add = (bucket: number, bytes: Uint8Array, port: number | undefined): boolean => {

@@ -56,7 +56,7 @@ export async function serve(
         'Content-Type': type.startsWith('text/plain;') ? type : `${type}; charset=utf-8`,
         'Content-Length': Buffer.byteLength(body),
         'Cache-Control': 'no-store',
-        // The page has its script and style in itself, and asks nobody else.
+        // The page contains its script and style, and loads nothing else.
         'Content-Security-Policy':
           "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline'; " +
           "style-src 'unsafe-inline'",

@@ -11,7 +11,7 @@ export interface CpuCounts {
   dropped: number;
   /** Linux: how often packets were left for the next round, as the budget was used up. */
   squeezed: number;
-  /** Shares of time, in a unit of the system's: of all, of work, of software interrupts. */
+  /** Time in the system's unit: in all, at work, in software interrupts. */
   time: number;
   busy: number;
   softirq: number;

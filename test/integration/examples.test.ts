@@ -209,7 +209,7 @@ describe('command lines of the examples', () => {
       ['proxy/main', ['80', host], noAddress],
       ['proxy/main', ['80', '127.0.0.1', '0', host], noAddress],
     ]),
-    // Of the documentation, so no host has it.
+    // A documentation address (RFC 5737): no host has it.
     ['udp-echo/main', ['0', '192.0.2.1'], /^bind EADDRNOTAVAIL: .*192\.0\.2\.1/],
     ['http/main', ['0', '192.0.2.1'], /^bind EADDRNOTAVAIL: .*192\.0\.2\.1/],
     ['tls/main', ['no-key.pem', 'no-cert.pem'], /there is no no-key.pem.*openssl req -x509/],

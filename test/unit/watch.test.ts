@@ -1,6 +1,6 @@
 // freebsd-rss watch: parsers on recorded text, and what they lead to. The files of Linux are from a
-// machine of 2 CPUs; the outputs of FreeBSD have the form that netstat(1)
-// and sysctl(8) of 14 print.
+// machine of 2 CPUs; the outputs of FreeBSD have the form that netstat(1) and sysctl(8) print on
+// FreeBSD 14.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';

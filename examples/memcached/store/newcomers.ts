@@ -26,7 +26,7 @@ export class Newcomers {
 
   /**
    * Takes in an item that has just been stored in class `c`. If its key was evicted as a newcomer a
-   * short while ago, it is none this time.
+   * short while ago, it is stored among the others.
    */
   add(c: number, item: number): void {
     if (this.#wasEvicted(this.#view.hash(item))) return;

@@ -170,7 +170,7 @@ export class Store {
     this.#bytesPerShard = first.memory.words.buffer.byteLength;
   }
 
-  /** Bytes of the items' pages, about: as if all shards had as many as the first. */
+  /** Estimated bytes of the items' pages: every shard is taken to have as many as the first. */
   get used(): number {
     const { words, geometry } = this.shards[0]!.memory;
     return words[Head.TakenPages]! * geometry.pageSize * this.shards.length;

@@ -31,7 +31,7 @@ const constantAfter = 8;
 /** A key is refuted when more than one in this many of the flows that it determines are wrong. */
 const corruptedAtMost = 5;
 
-/** So many more wrong ids than right ones are of another key. */
+/** With this many more wrong ids than right ones, the card has another key. */
 const fewestOfAKey = 3;
 /** With this many flows of a class, hashes would have been recognized. */
 const enoughToLearn = 32;
@@ -96,7 +96,7 @@ function judgeEra(
   const learnt = flows.filter(hashed);
   // Twice, so that the first flows are compared with all others.
   for (const flow of [...learnt, ...learnt]) learner.observe(flow);
-  // And on until no contradiction is open: the last id may be wrong.
+  // Goes on until no contradiction is open, because the last id may be wrong.
   for (let i = 0; i < learnt.length && learner.state().doubtful; i++) learner.observe(learnt[i]!);
   const final = flows.map((flow) => (hashed(flow) ? learner.predict(flow) : undefined));
   const isWrong = (i: number) => final[i] !== undefined && final[i] !== flows[i]!.flowId;
