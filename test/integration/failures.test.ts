@@ -14,7 +14,7 @@ import { affinity, createServer, type RssServer, type ServerOptions } from 'free
 import type { Masks } from '../fixtures/mask-worker.js';
 import { skipWithout } from '../helpers/features.js';
 import { harmVictim, inParallel, portOf, report, request } from '../helpers/net.js';
-import { limitMs, soon } from '../helpers/wait.js';
+import { firstOutput, limitMs, soon, until } from '../helpers/wait.js';
 
 const host = '127.0.0.1';
 const fixture = (name: string) => new URL(`../fixtures/${name}.js`, import.meta.url);
@@ -57,52 +57,54 @@ function plainServer(args: string[], env: NodeJS.ProcessEnv = {}) {
   });
 }
 
-/** Runs fixtures/plain-server.js; resolves with what it has written to stderr after `work`. */
+/**
+ * Runs fixtures/plain-server.js and `work`, and waits until its stderr matches `expected`. Resolves
+ * with all that it has written there until it ends.
+ */
 async function stderrOf(
   args: string[],
-  work: (port: number) => Promise<unknown> | undefined,
+  expected: RegExp,
+  work: (port: number) => unknown,
   env: NodeJS.ProcessEnv = {},
 ): Promise<string> {
   const child = plainServer(args, env);
-  const exited = once(child, 'exit');
   let written = '';
-  const reported = new Promise((resolve) =>
-    child.stderr.on('data', (chunk: Buffer) => {
-      written += chunk.toString();
-      resolve(written);
-    }),
-  );
-  const [port] = (await once(child.stdout, 'data', soon())) as [Buffer];
-  await work(Number(port));
-  await Promise.race([reported, exited]);
-  child.stdin.end();
-  await exited;
+  child.stderr.on('data', (chunk: Buffer) => (written += chunk.toString()));
+  const closed = once(child, 'close');
+  try {
+    await work(Number(await firstOutput(child)));
+    await until(`stderr matches ${expected}`, () => expected.test(written), child);
+  } finally {
+    child.stdin.end();
+  }
+  await closed;
   return written;
 }
 
 describe('a worker that dies', () => {
   it('of an exception is reported on stderr, with everything', async () => {
-    const said = await stderrOf(['http-throwing-worker'], (port) =>
+    const where = /Error: broken handler\n {4}at .*http-throwing-worker\.js:\d+:\d+/;
+    const said = await stderrOf(['http-throwing-worker'], where, (port) =>
       fetch(`http://${host}:${port}/`).catch(() => undefined),
     );
     assert.match(said, /worker \d \(CPU \d+, buckets [\d ]+\) ended with code 1/);
-    assert.match(said, /Error: broken handler\n {4}at .*http-throwing-worker\.js:\d+:\d+/);
   });
 
   it('out of memory, too', async () => {
     const options = JSON.stringify({ resourceLimits: { maxOldGenerationSizeMb: 16 } });
-    const said = await stderrOf(['greedy-worker', options], (port) =>
-      fetch(`http://${host}:${port}/`).catch(() => undefined),
+    await stderrOf(
+      ['greedy-worker', options],
+      /worker \d \(CPU .*\n.*ERR_WORKER_OUT_OF_MEMORY/,
+      (port) => fetch(`http://${host}:${port}/`).catch(() => undefined),
     );
-    assert.match(said, /worker \d \(CPU .*\n.*ERR_WORKER_OUT_OF_MEMORY/);
   });
 
   it('by its own exit, too', async () => {
-    const said = await stderrOf(
+    await stderrOf(
       ['report-worker', '{"workers":2,"steering":"single","handoff":"always"}'],
+      /worker 1 \(CPU .*\) ended with code 3/,
       (port) => harmVictim(port, 'exit'),
     );
-    assert.match(said, /worker 1 \(CPU .*\) ended with code 3/);
   });
 
   it('is reported to the listener of worker-exit alone', async () => {
@@ -173,10 +175,11 @@ it('a CommonJS module that a compiler made is taken', async () => {
 });
 
 it('a system that refuses to pin threads is warned about once', async () => {
-  const said = await stderrOf(['report-worker'], () => undefined, {
+  const refusal = /Warning: workers are not pinned: sched_setaffinity EPERM/;
+  const said = await stderrOf(['report-worker'], refusal, () => undefined, {
     NODE_OPTIONS: `--import=${fixture('no-pinning').href}`,
   });
-  assert.equal(said.match(/Warning: workers are not pinned: sched_setaffinity EPERM/g)?.length, 1);
+  assert.equal(said.split(refusal).length, 2, said);
 });
 
 it('a host that does not list its interfaces is served, and the reason is known', async (t) => {
