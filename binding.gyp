@@ -4,7 +4,8 @@
       "target_name": "freebsd_rss",
       "sources": [
         "native/addon.cc",
-        "<!@(ls -1 native/core/*.cc native/steering/*.cc native/engine/*.cc native/bindings/*.cc)"
+        "<!@(ls -1 native/core/*.cc native/steering/*.cc)",
+        "<!@(node scripts/units.mjs engine bindings)"
       ],
       "include_dirs": ["native", "<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": [

@@ -2,52 +2,43 @@
 // tests of native code on a copy of the package: npm run test:asan [-- TEST...]
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { addonFlags, fixedAddresses, nodeSources, platformSources, run } from './sources.mjs';
+import {
+  addonFlags,
+  compilerOf,
+  compileWith,
+  fixedAddresses,
+  nodeUnits,
+  platformSources,
+  run,
+} from './sources.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 process.chdir(root);
 const copy = path.join(root, 'build/asan');
 const compiler = process.env.CXX ?? 'c++';
 
-const sources = [...platformSources(), ...nodeSources()].map((name) => path.join(root, name));
 const sanitizers = '-fsanitize=address,undefined';
 const flags = ['-std=c++17', '-O1', '-g', '-fPIC', '-fno-exceptions', '-fno-omit-frame-pointer'];
 rmSync(copy, { recursive: true, force: true });
-mkdirSync(path.join(copy, 'objects'), { recursive: true });
-// xargs runs one compiler per CPU.
-const compile = [
-  ...flags,
-  sanitizers,
-  '-fno-sanitize-recover=undefined',
-  '-fno-sanitize=vptr', // it opens descriptors, and a test uses them all up
-  `-I${path.join(root, 'native')}`,
-  ...addonFlags(),
-  '-c',
-];
-run('xargs', ['-n', '1', '-P', String(availableParallelism()), compiler, ...compile], {
-  cwd: path.join(copy, 'objects'),
-  input: sources.map(rename).join('\n'),
-  stdio: ['pipe', 'inherit', 'inherit'],
-});
-
-/** All objects are in one folder, so the folder of a source is part of its object's name. */
-function rename(source) {
-  const name = path.relative(path.join(root, 'native'), source).replaceAll('/', '_');
-  const link = path.join(copy, 'objects', name);
-  symlinkSync(source, link);
-  return link;
-}
-
-const objects = readdirSync(path.join(copy, 'objects')).filter((name) => name.endsWith('.o'));
+const objects = await compileWith(
+  compilerOf(compiler),
+  [...platformSources(), ...nodeUnits()],
+  path.join(copy, 'objects'),
+  [
+    ...flags,
+    sanitizers,
+    '-fno-sanitize-recover=undefined',
+    '-fno-sanitize=vptr', // it opens descriptors, and a test uses them all up
+    '-Inative',
+    ...addonFlags(),
+  ],
+);
 const library = path.join(copy, 'build/Release/freebsd_rss.node');
 mkdirSync(path.dirname(library), { recursive: true });
-run(compiler, ['-shared', sanitizers, '-o', library, ...objects], {
-  cwd: path.join(copy, 'objects'),
-});
+run(compiler, ['-shared', sanitizers, '-o', library, ...objects]);
 
 cpSync('dist', path.join(copy, 'dist'), { recursive: true });
 cpSync('package.json', path.join(copy, 'package.json'));

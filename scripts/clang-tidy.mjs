@@ -10,7 +10,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { writeCompileCommands } from './compile-commands.mjs';
-import { fail, nodeSources, platformSources } from './sources.mjs';
+import { fail, nodeUnits, platformSources } from './sources.mjs';
 
 process.chdir(path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..'));
 
@@ -31,11 +31,18 @@ const common = hash(
   readFileSync('build/compile_commands.json'),
   ...headers,
 ).digest('hex');
-const fingerprint = (file) => hash(common, readFileSync(file)).digest('hex');
+/** Of a source, or of those that a unit includes. */
+const fingerprint = (file) => {
+  const own = readFileSync(file, 'utf8');
+  const included = [...own.matchAll(/^#include "(.*\.cc)"$/gm)].map(([, name]) =>
+    readFileSync(path.join(path.dirname(file), name)),
+  );
+  return hash(common, own, ...included).digest('hex');
+};
 
 const passed = existsSync(passedFile) ? JSON.parse(readFileSync(passedFile, 'utf8')) : {};
 const chosen = process.argv.slice(2);
-const files = (chosen.length > 0 ? chosen : [...platformSources(), ...nodeSources()]).filter(
+const files = (chosen.length > 0 ? chosen : [...platformSources(), ...nodeUnits()]).filter(
   (file) => passed[file] !== fingerprint(file),
 );
 

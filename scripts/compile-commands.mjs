@@ -3,15 +3,15 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
-import { addonFlags, nodeSources, platformSources, sources } from './sources.mjs';
+import { addonFlags, nodeUnits, platformSources, sources } from './sources.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const target = 'build/compile_commands.json';
 const flags = ['-std=c++17', '-Wall', '-Wextra', '-fno-exceptions', '-Inative'];
 
 export function writeCompileCommands() {
-  const own = sources('test', 'stress', 'fuzz', 'pretend');
-  const files = [...platformSources(), ...nodeSources(), ...own];
+  const own = sources('engine', 'bindings', 'test', 'stress', 'fuzz', 'pretend');
+  const files = [...platformSources(), ...nodeUnits(), ...own];
   const commands = files.map((file) => ({
     directory: root,
     file,

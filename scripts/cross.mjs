@@ -1,9 +1,16 @@
 // Compiles the addon for other systems with zig, which has their headers and libraries (pip install
 // ziglang). ZIG names another zig. zig keeps what it has compiled, by content: check:freebsd and
 // prebuild compile with the same flags, so whichever comes second links alone.
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 
-import { addonFlags, compileWith, fail, nodeSources, platformSources } from './sources.mjs';
+import {
+  addonFlags,
+  compilerOf,
+  compileWith,
+  fail,
+  nodeUnits,
+  platformSources,
+} from './sources.mjs';
 
 const zig = (process.env.ZIG ?? 'python3 -m ziglang').split(' ');
 
@@ -25,13 +32,7 @@ export function needZig() {
     fail('this needs zig, which carries the headers of other systems: pip install ziglang');
 }
 
-/** Runs zig c++; resolves with its status. */
-function compile(args) {
-  return new Promise((resolve) => {
-    const child = spawn(zig[0], [...zig.slice(1), 'c++', ...args], { stdio: 'inherit' });
-    child.on('close', resolve);
-  });
-}
+const compile = compilerOf(...zig, 'c++');
 
 /** The folder of a system's objects. */
 export const folderOf = (system) => `build/${system}`;
@@ -46,7 +47,7 @@ export const compileFor = (system, files, own = []) =>
 /** The addon's objects: those that the self-test links too, and those that need Node. */
 export async function compileAddon(system) {
   const platform = await compileFor(system, platformSources(system.split('-')[0]));
-  return { platform, node: await compileFor(system, nodeSources(), addonFlags()) };
+  return { platform, node: await compileFor(system, nodeUnits(), addonFlags()) };
 }
 
 export async function link(system, args) {

@@ -8,6 +8,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { compileWith, fixedAddresses, inLanes, platformSources, sources } from './sources.mjs';
+import { writeUnit } from './units.mjs';
 
 process.chdir(path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..'));
 
@@ -44,7 +45,7 @@ const compile = (files) =>
   ]);
 
 const platform = await compile(platformSources());
-const engine = await compile(sources('engine'));
+const engine = await compile([writeUnit('engine')]);
 const mains = sources('fuzz');
 const objects = await compile(mains);
 

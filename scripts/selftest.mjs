@@ -1,12 +1,11 @@
 #!/usr/bin/env node
 // Builds native/test and runs it, with the addon's objects where they are up to date. kyua(1) runs
 // this.
-import { spawn } from 'node:child_process';
 import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { compileWith, platformSources, run, sources } from './sources.mjs';
+import { compilerOf, compileWith, platformSources, run, sources } from './sources.mjs';
 
 process.chdir(path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..'));
 
@@ -15,12 +14,7 @@ const compiler = process.env.CXX ?? 'c++';
 const more = (process.env.CXXFLAGS ?? '').split(' ').filter(Boolean);
 const flags = ['-std=c++17', '-O1', '-g', '-Wall', '-Wextra', '-Inative', ...more];
 
-const compile = (args) =>
-  new Promise((resolve) => {
-    const child = spawn(compiler, args, { stdio: 'inherit' });
-    child.on('error', ({ message }) => console.error(message));
-    child.on('close', resolve);
-  });
+const compile = compilerOf(compiler);
 
 const changed = (file) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 

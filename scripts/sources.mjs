@@ -1,9 +1,11 @@
 // The sources of the addon, and how to compile them on this machine.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
+
+import { writeUnit } from './units.mjs';
 
 /** The folder of native/platform that is this system's. */
 export const platform = process.platform === 'freebsd' ? 'freebsd' : 'linux';
@@ -46,10 +48,12 @@ export const sources = (...folders) =>
       .map((name) => `native/${folder}/${name}`),
   );
 
-/** Sources of the addon: without Node, for a platform; and those that need Node. */
+/** Sources of the addon that do not need Node, for a platform. */
 export const platformSources = (system = platform) =>
   sources('core', 'steering', 'platform/posix', `platform/${system}`);
-export const nodeSources = () => [...sources('engine', 'bindings'), 'native/addon.cc'];
+
+/** The addon's sources that need Node, as they are compiled: a file for each folder. */
+export const nodeUnits = () => [...['engine', 'bindings'].map(writeUnit), 'native/addon.cc'];
 
 export const addonFlags = () => [
   '-isystem',
@@ -69,6 +73,16 @@ export async function inLanes(width, items, work) {
   };
   await Promise.all(Array.from({ length: width }, lane));
 }
+
+/** A compiler for compileWith(): runs a command with arguments before those of each file. */
+export const compilerOf =
+  (command, ...first) =>
+  (args) =>
+    new Promise((resolve) => {
+      const child = spawn(command, [...first, ...args], { stdio: 'inherit' });
+      child.on('error', ({ message }) => console.error(message));
+      child.on('close', resolve);
+    });
 
 /**
  * Compiles files in parallel into a directory; `compile` runs the compiler and resolves with its

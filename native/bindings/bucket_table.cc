@@ -24,7 +24,7 @@ Tables& TheTables() {
 }
 
 // createBucketTable(config, bucketToWorker, workers, maxConnections, placed): its id
-Napi::Value Create(const Napi::CallbackInfo& info) {
+Napi::Value CreateBucketTable(const Napi::CallbackInfo& info) {
   auto table = std::make_shared<BucketTable>(RssConfigFromJs(info[0].As<Napi::Object>()),
                                              IntsFromJs(info[1]), IntFromJs(info[2]),
                                              IntFromJs(info[3]), BoolFromJs(info[4]));
@@ -132,7 +132,7 @@ std::shared_ptr<BucketTable> FindBucketTable(uint32_t id) {
 }
 
 void RegisterBucketTable(Napi::Env env, Napi::Object exports) {
-  Export(env, exports, "createBucketTable", Create);
+  Export(env, exports, "createBucketTable", CreateBucketTable);
   Export(env, exports, "setBucketOwners", SetOwners);
   Export(env, exports, "setCards", SetCards);
   Export(env, exports, "inboxLengths", InboxLengths);

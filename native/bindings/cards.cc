@@ -65,7 +65,7 @@ Napi::Value CardHashOf(const Napi::CallbackInfo& info) {
   return out;
 }
 
-Napi::Value ToJs(Napi::Env env, const KernelFlow& flow, const SocketAddress& peer,
+Napi::Value FlowToJs(Napi::Env env, const KernelFlow& flow, const SocketAddress& peer,
                  const SocketAddress& local) {
   Napi::Object out = Napi::Object::New(env);
   out.Set("peer", ToJs(env, peer));
@@ -82,7 +82,7 @@ Napi::Value AcceptFlow(const Napi::CallbackInfo& info) {
   if (error != 0) return ToJs(info.Env(), MakeFailure(-error, "accept"));
   auto flow = GetKernelFlow(connection.fd.get());
   if (!flow.ok()) return ToJs(info.Env(), flow.failure);
-  return ToJs(info.Env(), flow.value, connection.peer, connection.local);
+  return FlowToJs(info.Env(), flow.value, connection.peer, connection.local);
 }
 
 // receiveFlow(fd): receives a datagram and reads its flow
@@ -110,7 +110,7 @@ Napi::Value ReceiveFlow(const Napi::CallbackInfo& info) {
     local = found.destination;
     local.set_port(port);
   }
-  return ToJs(info.Env(), found.flow, from.Unmapped(), local.Unmapped());
+  return FlowToJs(info.Env(), found.flow, from.Unmapped(), local.Unmapped());
 }
 
 }  // namespace

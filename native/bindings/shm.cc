@@ -46,7 +46,7 @@ Napi::Value ToJs(Napi::Env env, const std::shared_ptr<Segment>& segment) {
 
 namespace {
 
-SegmentOptions OptionsFromJs(Napi::Object object) {
+SegmentOptions SegmentOptionsFromJs(Napi::Object object) {
   SegmentOptions options;
   options.size = static_cast<size_t>(NumberFromJs(object.Get("size")));
   options.max_size = static_cast<size_t>(NumberFromJs(object.Get("maxSize")));
@@ -58,13 +58,13 @@ SegmentOptions OptionsFromJs(Napi::Object object) {
 }
 
 // createSegment(options), openNamedSegment(options), openSegment(id, buffer?, lock)
-Napi::Value Create(const Napi::CallbackInfo& info) {
-  return ToJs(info.Env(), Segment::Create(OptionsFromJs(info[0].As<Napi::Object>())));
+Napi::Value CreateSegment(const Napi::CallbackInfo& info) {
+  return ToJs(info.Env(), Segment::Create(SegmentOptionsFromJs(info[0].As<Napi::Object>())));
 }
 Napi::Value OpenNamed(const Napi::CallbackInfo& info) {
-  return ToJs(info.Env(), Segment::OpenNamed(OptionsFromJs(info[0].As<Napi::Object>())));
+  return ToJs(info.Env(), Segment::OpenNamed(SegmentOptionsFromJs(info[0].As<Napi::Object>())));
 }
-Napi::Value Open(const Napi::CallbackInfo& info) {
+Napi::Value OpenSegment(const Napi::CallbackInfo& info) {
   auto segment = SegmentFromJs(info[0]);
   if (!segment.ok()) return ToJs(info.Env(), segment.failure);
   if (BoolFromJs(info[2])) (*segment)->Lock();
@@ -174,7 +174,7 @@ Napi::Value AcquireLock(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void RegisterShm(Napi::Env env, Napi::Object exports) {
-  Export(env, exports, "createSegment", Create);
+  Export(env, exports, "createSegment", CreateSegment);
   exports.Set("pageSize", static_cast<double>(sysconf(_SC_PAGESIZE)));
   exports.Set("canRenew", Napi::Boolean::New(env, CanRenewPages()));
   Export(env, exports, "openNamedSegment", OpenNamed);
@@ -185,7 +185,7 @@ void RegisterShm(Napi::Env env, Napi::Object exports) {
   Export(env, exports, "sealSegment", Seal);
   Export(env, exports, "renewSegment", Renew);
   Export(env, exports, "prefaultSegment", PrefaultSegment);
-  Export(env, exports, "openSegment", Open);
+  Export(env, exports, "openSegment", OpenSegment);
   Export(env, exports, "detachBuffer", Detach);
   Export(env, exports, "waitOnWord", Wait);
   Export(env, exports, "wakeWord", WakeWord);

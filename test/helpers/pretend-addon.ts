@@ -27,11 +27,11 @@ function run(command: string, args: readonly string[]): void {
 /** Links the addon's objects, as the build has left them. */
 export function buildPretendedAddon(): void {
   const system = process.platform === 'freebsd' ? 'freebsd' : 'linux';
-  const folders = ['core', 'steering', 'engine', 'bindings', 'platform/posix'];
-  const compiled = [...folders, `platform/${system}`]
+  const folders = ['core', 'steering', 'platform/posix', `platform/${system}`];
+  const compiled = folders
     .flatMap((folder) => readdirSync(`native/${folder}`).map((name) => `native/${folder}/${name}`))
-    .concat('native/addon.cc')
     .filter((name) => name.endsWith('.cc'))
+    .concat('native/addon.cc', 'build/units/engine.cc', 'build/units/bindings.cc')
     .map((name) => `${objects}/${name.replace(/cc$/, 'o')}`);
   const compiler = process.env['CXX'] ?? 'c++';
   const own = path.join(path.dirname(pretendedAddon), 'flow_ids.o');

@@ -42,6 +42,7 @@ it('npm pack has what the package needs, and nothing else', (t) => {
     'native/addon.cc',
     'native/platform/freebsd/sendfile.cc',
     'scripts/install.mjs',
+    'scripts/units.mjs',
     'scripts/rc.d/rss_memcached',
     'man/freebsd-rss.1',
     'man/freebsd-rss.3',
@@ -57,7 +58,7 @@ it('npm pack has what the package needs, and nothing else', (t) => {
   ])
     assert.ok(names.includes(needed), `${needed} is missing`);
   const expected =
-    /^(dist\/(lib|cli|examples)|docs|examples|man|native|prebuilds|scripts\/(install\.mjs|rc\.d))\b|^[\w.]+$/;
+    /^(dist\/(lib|cli|examples)|docs|examples|man|native|prebuilds|scripts\/((install|units)\.mjs|rc\.d))\b|^[\w.]+$/;
   assert.deepEqual(
     names.filter((name) => !expected.test(name) || /^native\/(fuzz|test|stress)|\.map$/.test(name)),
     [],
