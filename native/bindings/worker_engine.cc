@@ -57,6 +57,7 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
          InstanceMethod<&Worker::CloseDatagrams>("closeDatagrams"),
          InstanceMethod<&Worker::LocalAddress>("localAddress"),
          InstanceMethod<&Worker::Start>("start"),
+         InstanceMethod<&Worker::SetHandOff>("setHandOff"),
          InstanceMethod<&Worker::StopAccepting>("stopAccepting"),
          InstanceMethod<&Worker::Drain>("drain"), InstanceMethod<&Worker::Close>("close"),
          InstanceMethod<&Worker::Take>("take"), InstanceMethod<&Worker::Arrived>("arrived"),
@@ -255,6 +256,11 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
     return local == nullptr ? info.Env().Undefined() : ToJs(info.Env(), *local);
   }
   Napi::Value Start(const Napi::CallbackInfo& info) { return ToJs(info.Env(), engine_->Start()); }
+  // setHandOff(connections, unhashed, datagrams)
+  Napi::Value SetHandOff(const Napi::CallbackInfo& info) {
+    engine_->SetHandOff(BoolFromJs(info[0]), BoolFromJs(info[1]), BoolFromJs(info[2]));
+    return info.Env().Undefined();
+  }
   // stopAccepting(queued)
   Napi::Value StopAccepting(const Napi::CallbackInfo& info) {
     engine_->StopAccepting(BoolFromJs(info[0]));
