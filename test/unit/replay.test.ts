@@ -45,7 +45,7 @@ describe('replay of made-up cards', () => {
     ['iavf', 64],
     ['axgbe', 256],
   ] as const;
-  for (let seed = 1; seed <= times(8, 40); seed++) {
+  for (let seed = 1; seed <= times(3, 40); seed++) {
     const random = randomNumbers(seed * 15_485_863);
     const queues = 4 + random(13);
     const [driver, size] = cards[random(cards.length)]!;
@@ -92,7 +92,7 @@ describe('replay of made-up cards', () => {
     const others: [Record<string, string>, RegExp][] = [
       [iflib('igb1', [3, 2, 1, 0]), /differ/],
       [iflib('igb1', [0, 1]), /differ/],
-      [iflib('em0', [0]), /other cards, too/],
+      [iflib('em0', [0]), /other cards of the address/],
     ];
     for (const [other, reason] of others) {
       const sysctl = { ...iflib('igb0', four), ...other };
@@ -132,7 +132,7 @@ describe('replay of made-up cards', () => {
         const sysctl = { ...iflib('igb0', four), ...netisr(dispatch, threads) };
         const result = judged({ card: 'igb', sysctl, flows });
         assert.equal(result.queue.right, 120);
-        assert.ok(result.cpu.right > 60, JSON.stringify(result.cpu));
+        if (dispatch === 'deferred') assert.ok(result.cpu.right > 110, JSON.stringify(result));
         const { 'net.isr.numthreads': _, ...without } = sysctl as Record<string, string>;
         assert.equal(judged({ card: 'igb', sysctl: without, flows }).cpu.right, 0);
       }
@@ -218,7 +218,7 @@ describe('replay of made-up cards', () => {
     const random = randomNumbers(29);
     const sysctl = iflib('em0', [0, 1]);
     for (const count of [10, 40, 120]) {
-      const flows = flowsOf(random, kinds, count, (hash) => ({
+      const flows = flowsOf(random, typed, count, (hash) => ({
         ...byTable(128, [0, 1])(hash),
         queues: [],
       }));
@@ -255,7 +255,7 @@ describe('replay of made-up cards', () => {
     for (const sysctl of nonsense)
       for (const card of ['igb', 'vtnet', 'mlx5', 'hn', 'ena', '', '(', 'constructor'])
         for (const cpus of [0, 1, 65535])
-          judged({ card, cpus, sysctl, interrupts: [3, null, 'irq: :'], flows });
+          replay(reread({ card, cpus, sysctl, interrupts: [3, null, 'irq: :'], flows }));
   });
 });
 

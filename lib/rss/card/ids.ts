@@ -128,13 +128,12 @@ function judgeEra(
     const type = hashType & ~hashTypeInner;
     return fieldsOf[type] !== undefined || type === hashTypeNumber['opaque-hash'];
   };
-  // Opaque ids may be anything until they have turned out to be hashes. What type OPAQUE_HASH names
-  // is a hash, though perhaps not one that can be learnt (mlx5).
-  const isMeant = (flow: RecordedFlow) => {
-    if (!isOpaque(flow)) return isKnown(flow);
-    const meaning = learner.meaning(flow);
-    return meaning !== undefined && meaning !== 'no-hash' && reliable.has(classOf(flow));
-  };
+  // Opaque ids may be anything but what has turned out to be the flow's hash. What type OPAQUE_HASH
+  // names is a hash, though perhaps not one that can be learnt (mlx5).
+  const isMeant = (flow: RecordedFlow, i: number) =>
+    isOpaque(flow) ? final[i] !== undefined || isMixed(flow) : isKnown(flow);
+  const isMixed = (flow: RecordedFlow) =>
+    learner.meaning(flow) === 'mixed' && reliable.has(classOf(flow));
   return flows.map((flow, i) => {
     const isHash = hashed(flow);
     const unreliable = isHash && isOpaque(flow) && !reliable.has(classOf(flow));
@@ -142,7 +141,7 @@ function judgeEra(
     const number = isHash && isOpaque(flow) && flow.flowId < smallestHash;
     // No flow has the hash 0, but for one in 2 ** 32.
     const none = isHash && flow.flowId === 0;
-    const says = !isHash || (!constant && !number && !none && isMeant(flow));
+    const says = !isHash || (!constant && !number && !none && isMeant(flow, i));
     const meaningful = flow.hashType !== 0 && !isWrong(i) && says;
     const unconfirmed = isHash && final[i] === undefined;
     const newKey = changed && i === 0;

@@ -108,7 +108,7 @@ export function mapOfCards(
     // Nothing tells by which of them a packet has come.
     if (more.length > 0) others.push(`${names}: one address, but queues or CPUs that differ`);
     else if (maps.length < cards.length && map !== undefined)
-      others.push(`${names}: one address, but other cards, too`);
+      others.push(`${names}: other cards of the address do not place flows`);
     else if (map !== undefined) parts.push({ addresses, map });
   }
   if (parts.length === 0) return none([...new Set(others)].join('; '));
