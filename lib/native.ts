@@ -415,8 +415,8 @@ export interface Native {
   /** `queues`: 0, and the others empty, where the driver does not say. */
   cardHash(name: string): { key: Uint8Array; table: number[]; queues: number } | Failure;
   /**
-   * Connects, and says whether the card's hash of the peer's answer is by this key: Linux. Waits for
-   * seconds if it is not.
+   * Connects, and says whether the card's hash of the peer's answer is by this key: Linux. It waits
+   * for seconds if it is not.
    */
   hasReceiveHash(local: string, peer: string, peerPort: number, key: Uint8Array): boolean | Failure;
   /** Names and texts. */

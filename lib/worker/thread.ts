@@ -31,8 +31,8 @@ async function start(): Promise<WorkerRuntime> {
 }
 
 const started = start();
-// Other messages wait for start(). No connection may be accepted before it has returned, and Node leaks
-// the descriptor of a module file that a thread is reading when it ends.
+// Other messages wait for start(). No connection may be accepted before it has returned, and Node
+// leaks the descriptor of a module file that a thread is reading when it ends.
 main.on('message', (message: ToWorker) => {
   if (message.type === 'pin') return pinTo(message.cpu);
   void started.then((runtime) => runtime.receive(message));

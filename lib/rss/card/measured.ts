@@ -32,8 +32,8 @@ function threadCpu(thread: string, map: CardMap, facts: CardFacts): number | und
 }
 
 /**
- * Queue and CPU of each flow. `expected`: the CPUs that the map leads to. If few threads differ from
- * these, they were busy with something else.
+ * Queue and CPU of each flow. `expected`: the CPUs that the map leads to. If only a few threads
+ * differ from these, they were busy with something else.
  */
 export function measure(
   flows: readonly RecordedFlow[],
