@@ -45,7 +45,7 @@ describe('replay of made-up cards', () => {
     ['iavf', 64],
     ['axgbe', 256],
   ] as const;
-  for (let seed = 1; seed <= times(3, 40); seed++) {
+  for (let seed = 1; seed <= times(2, 40); seed++) {
     const random = randomNumbers(seed * 15_485_863);
     const queues = 4 + random(13);
     const [driver, size] = cards[random(cards.length)]!;
@@ -67,8 +67,7 @@ describe('replay of made-up cards', () => {
       const changed = [...flows(before), ...flows(120 - before)];
       const twoKeys = judged({ card, sysctl, flows: changed });
       assert.ok(twoKeys.queue.right >= 60, JSON.stringify(twoKeys.queue));
-      judged({ card, sysctl, flows: spoil(random, [...flows(60), ...flows(60)]) });
-      judged({ card, sysctl, flows: [...flows(40), ...flows(40), ...flows(40)] });
+      judged({ card, sysctl, flows: spoil(random, [...flows(40), ...flows(40), ...flows(40)]) });
       judged({ card, sysctl, flows: flows(3) });
     });
   }
@@ -170,7 +169,7 @@ describe('replay of made-up cards', () => {
   it('ids that say nothing, however few', () => {
     const random = randomNumbers(17);
     const sysctl = iflib('igb0', four);
-    for (const count of [8, 20, 33, 120]) {
+    for (const count of [8, 33]) {
       const flows = igb(random, count);
       const entropy = (flow: object) => ({ ...flow, hashType: 63, flowId: randomId(random) });
       const made = (change: (flow: JsonFlow) => object) =>
@@ -235,7 +234,7 @@ describe('replay of made-up cards', () => {
 
   it('facts that make no sense', () => {
     const random = randomNumbers(31);
-    const flows = igb(random, 20);
+    const flows = igb(random, 3);
     const nonsense: Record<string, unknown>[] = [
       {},
       { 'dev.igb.0.iflib.rxq4294967295.cpu': '0', 'dev.igb.0.iflib.rxq0.cpu': '1' },
