@@ -8,6 +8,7 @@ import { native, type RssConfigInput } from '../lib/native.js';
 import { KeyLearner, type ObservedFlow } from '../lib/rss/key-learner.js';
 import { plainHost } from '../lib/socket/host.js';
 import { addressAndPort, type Command, parse, printJson, UsageError } from './command.js';
+import { checkReceiveHash } from './receive-hash.js';
 
 const usage = `Learns the hash key of the card by which this host reaches a peer.
 
@@ -20,7 +21,10 @@ It connects there from at most 32 ports, one after another, and reads the id
 that the card gives to each connection. Only root is shown the key: with it,
 others can choose flows that meet in one queue. It holds for flows between the
 same two addresses; a server learns more from the flows that it accepts.
-FreeBSD only. Exit status: 0 the key predicts ids, 1 it does not.
+
+On Linux, where drivers tell the key, it connects at most eight times and
+holds the kernel's hash of each answer against that key.
+Exit status: 0 the key predicts what the kernel has, 1 it does not.
 
 Example:
   freebsd-rss flows --key "$(freebsd-rss learn 10.0.0.1:22)" --server ...
@@ -97,6 +101,20 @@ export class Lesson {
   }
 }
 
+/** Linux: whether hashes are by the key that the driver tells. */
+async function check(address: string, port: number, json: boolean): Promise<number> {
+  const { interface: name, checked } = await checkReceiveHash(address, port);
+  const right = checked !== undefined && checked.byKey === checked.connections;
+  if (json) printJson({ interface: name, ...checked });
+  else if (checked === undefined) console.error(`${name}: its driver tells no hash key`);
+  else {
+    const { connections, byKey } = checked;
+    const hint = right ? '' : '; ethtool -k shows whether receive-hashing is on';
+    console.error(`${name}: ${byKey} of ${connections} hashes are by its key${hint}`);
+  }
+  return right ? 0 : 1;
+}
+
 async function run(args: string[]): Promise<number> {
   const { values, positionals } = parse({
     args,
@@ -106,6 +124,7 @@ async function run(args: string[]): Promise<number> {
   const { address, port } = addressAndPort(positionals[0] ?? '');
   if (positionals.length !== 1 || port === undefined)
     throw new UsageError('learn needs one address and port');
+  if (process.platform === 'linux') return check(address, port, values.json);
   const lesson = new Lesson();
   while (!lesson.done && lesson.connections < mostPorts) {
     lesson.add(await connectOnce(address, port));

@@ -29,7 +29,8 @@ function read(file: string): Recording {
   try {
     return parseRecording(text);
   } catch (error) {
-    throw new UsageError(`${file}: ${(error as Error).message}`);
+    // A message of JSON.parse() may quote several lines of the file.
+    throw new UsageError(`${file}: ${(error as Error).message.replaceAll(/\s+/g, ' ')}`);
   }
 }
 

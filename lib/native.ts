@@ -49,7 +49,10 @@ export type RssConfigInput = Readonly<
 > & {
   readonly source: 'kernel' | 'card' | 'virtual';
   readonly bucketMap: readonly number[];
-  readonly card?: { readonly parts: readonly CardPart[] };
+  readonly card?: {
+    readonly parts: readonly CardPart[];
+    readonly bucketCpu?: readonly (number | undefined)[];
+  };
 };
 
 export interface NativeCapabilities {
@@ -285,6 +288,8 @@ export interface WorkerEngine {
   closeDatagrams(id: number): void;
   localAddress(id: number): SocketAddress | undefined;
   start(): Failure | undefined;
+  /** Replaces `handOff`, `handOffUnhashed` and `forward`, unless it has stopped accepting. */
+  setHandOff(connections: boolean, unhashed: boolean, datagrams: boolean): void;
   /** With `queued`, first accepts what is queued. */
   stopAccepting(queued: boolean): void;
   drain(): boolean;
@@ -409,6 +414,11 @@ export interface Native {
   networkInterfaces(): NetworkInterface[] | Failure;
   /** `queues`: 0, and the others empty, where the driver does not say. */
   cardHash(name: string): { key: Uint8Array; table: number[]; queues: number } | Failure;
+  /**
+   * Connects, and says whether the card's hash of the peer's answer is by this key: Linux. It waits
+   * for seconds if it is not.
+   */
+  hasReceiveHash(local: string, peer: string, peerPort: number, key: Uint8Array): boolean | Failure;
   /** Names and texts. */
   systemValues(name: string): [string, string][] | Failure;
   acceptFlow(fd: number): RecordedNativeFlow | Failure;
@@ -458,7 +468,7 @@ export interface Native {
     placed: boolean,
   ): number;
   setBucketOwners(id: number, bucketToWorker: readonly number[]): void;
-  /** From now on, the cards of this configuration classify flows. It has as many buckets. */
+  /** From now on, this configuration's cards classify flows. It has as many buckets as before. */
   setCards(id: number, config: RssConfigInput): void;
   /** Fills two numbers for each bucket: what waits in its inbox, and the most that ever did. */
   inboxLengths(id: number, into: Float64Array): void;

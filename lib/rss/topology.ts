@@ -11,16 +11,20 @@ export interface WorkerPlacement {
   buckets: number[];
 }
 
+/** The CPUs of a map, ascending. The kernel may map buckets to CPUs that workers must not use. */
+function usableCpus(bucketMap: readonly number[], allowed: readonly number[]): number[] {
+  const mapped = [...new Set(bucketMap)].sort((a, b) => a - b);
+  const usable = mapped.filter((cpu) => allowed.includes(cpu));
+  return usable.length > 0 ? usable : [...allowed];
+}
+
 function workerCpus(
   config: RssConfig,
   workers: WorkersOption,
   allowed: readonly number[],
   inUse: CpuUse,
 ): number[] {
-  const mapped = [...new Set(config.bucketMap)].sort((a, b) => a - b);
-  const usable = mapped.filter((cpu) => allowed.includes(cpu));
-  // The kernel may map buckets to CPUs that this process must not use.
-  const cpus = usable.length > 0 ? usable : [...allowed];
+  const cpus = usableCpus(config.bucketMap, allowed);
   // A worker without a bucket would get no flows.
   if (workers === 'cpu') return cpus.slice(0, config.buckets);
   if (workers === 'bucket')
@@ -75,6 +79,43 @@ export function distribute(
       .reduce((least, worker) => (worker.buckets.length < least.buckets.length ? worker : least))
       .buckets.push(bucket);
   });
+  return placements;
+}
+
+/**
+ * Where workers run once the map of buckets has changed. The workers of a CPU that has no buckets
+ * any more move together to the CPU of these buckets, or to another one without workers. A CPU that
+ * still has none gets half of the workers of the most crowded one. All others stay.
+ */
+export function followMap(
+  workers: readonly WorkerPlacement[],
+  before: readonly number[],
+  after: readonly number[],
+  allowed: readonly number[],
+): WorkerPlacement[] {
+  const cpus = usableCpus(after, allowed);
+  const used = new Set(workers.map(({ cpu }) => cpu));
+  const left = new Set([...used].filter((cpu) => !cpus.includes(cpu)));
+  const empty = new Set(cpus.filter((cpu) => !used.has(cpu)));
+  const moves = new Map<number, number>();
+  const move = (from: number, to: number) => {
+    if (!left.has(from) || !empty.has(to)) return;
+    moves.set(from, to);
+    left.delete(from);
+    empty.delete(to);
+  };
+  after.forEach((cpu, bucket) => move(before[bucket]!, cpu));
+  for (const from of left) for (const to of empty) move(from, to);
+  const placements = workers.map((worker) => ({
+    ...worker,
+    cpu: moves.get(worker.cpu) ?? worker.cpu,
+  }));
+  for (const cpu of empty) {
+    const crowd = cpus
+      .map((other) => placements.filter((worker) => worker.cpu === other))
+      .reduce((most, some) => (some.length > most.length ? some : most));
+    for (const worker of crowd.slice(Math.ceil(crowd.length / 2))) worker.cpu = cpu;
+  }
   return placements;
 }
 

@@ -15,34 +15,46 @@ export interface Movable {
 }
 
 export class BucketOwnership {
-  readonly movable: Movable;
   /** The native table, by which workers hand off and forward. */
   readonly table: number;
   readonly #workers: number;
-  readonly #reason: string;
+  readonly #endpoints: readonly Endpoint[];
+  #plan: ServerPlan;
   #owners: readonly number[];
   #placements: readonly WorkerPlacement[];
 
   constructor(plan: ServerPlan, options: { endpoints: Endpoint[]; maxConnections: number }) {
-    const { config, workers, steering, handoff, forward } = plan;
-    const { endpoints, maxConnections } = options;
-    const listens = (wanted: string) => endpoints.some(({ protocol }) => protocol === wanted);
-    const byProgram = steeringMode(steering).program?.followsOwners === true;
-    this.movable = {
-      tcp: listens('tcp') && (handoff || byProgram),
-      udp: listens('udp') && (forward || byProgram),
-    };
+    const { config, workers } = plan;
     this.#workers = workers.length;
-    this.#reason = plan.reason;
+    this.#endpoints = options.endpoints;
+    this.#plan = plan;
     this.#owners = bucketOwners(workers);
     this.#placements = workers;
     this.table = native.createBucketTable(
       config,
       this.#owners,
       this.#workers,
-      maxConnections,
-      byProgram,
+      options.maxConnections,
+      this.#byProgram,
     );
+  }
+
+  get #byProgram(): boolean {
+    return steeringMode(this.#plan.steering).program?.followsOwners === true;
+  }
+
+  get movable(): Movable {
+    const { handoff, forward } = this.#plan;
+    const listens = (wanted: string) => this.#endpoints.some(({ protocol }) => protocol === wanted);
+    return {
+      tcp: listens('tcp') && (handoff || this.#byProgram),
+      udp: listens('udp') && (forward || this.#byProgram),
+    };
+  }
+
+  /** The server's plan has changed. Owners stay. */
+  follow(plan: ServerPlan): void {
+    this.#plan = plan;
   }
 
   /** Index: a bucket. Value: the index of its worker. */
@@ -58,7 +70,7 @@ export class BucketOwnership {
   /** Why buckets cannot move, or undefined when they can. */
   get fixedBecause(): string | undefined {
     const { tcp, udp } = this.movable;
-    return tcp || udp ? undefined : `buckets do not choose workers: ${this.#reason}`;
+    return tcp || udp ? undefined : `buckets do not choose workers: ${this.#plan.reason}`;
   }
 
   /** The moves that lead to these owners. Throws ENOTSUP where buckets cannot move. */

@@ -1,6 +1,7 @@
 // Watches sampled flows of a server that serves: of a network card, whether its ids say anything
 // and what its key is; of a kernel with options RSS, whether ids are by the kernel's key.
 import { affinity } from '../affinity.js';
+import { isFailure } from '../errors.js';
 import { native } from '../native.js';
 import { readCardMap, readKeyBehind } from '../rss/card/host.js';
 import type { RssConfig } from '../rss/config.js';
@@ -8,7 +9,9 @@ import type { LearntKey } from './admin.js';
 import { CardWatch, observed } from './card-watch.js';
 import { canCompare, FlowIdWatch } from './flow-id-watch.js';
 import type { CheckedOptions } from './options.js';
-import { hostsOf } from './plan.js';
+import { hostsOf, planWithCard, type ServerPlan } from './plan.js';
+
+const lookEveryMs = 60_000;
 
 export interface WatchedFlows {
   /** The bucket table that samples flows. */
@@ -17,6 +20,9 @@ export interface WatchedFlows {
   withoutId(): number;
   /** The card has another map. False: the server does not follow it now. */
   moved(config: RssConfig): boolean;
+  plan(): ServerPlan;
+  /** The server has begun without a card, and has one now. False: it does not follow it now. */
+  gained(plan: ServerPlan): boolean;
   /** The configuration says more of the card; the map is the same. */
   judged(config: RssConfig): void;
   /** Of the kernel's flow ids, how many were compared and how many of these differ. */
@@ -28,6 +34,7 @@ export class FlowWatch {
   readonly #watch: CardWatch | FlowIdWatch | undefined;
   /** By local address. */
   readonly #keys = new Map<string, LearntKey>();
+  readonly #search: NodeJS.Timeout | undefined;
 
   constructor(config: RssConfig, options: CheckedOptions, server: WatchedFlows) {
     const { table, warning } = server;
@@ -39,7 +46,10 @@ export class FlowWatch {
       const compared = (flows: number, wrong: number) => server.compared(flows, wrong);
       this.#watch = new FlowIdWatch(config, { ...samples, compared, warning });
     }
-    if (config.card === undefined) return;
+    if (config.card === undefined) {
+      if (mayGainCard(config, options)) this.#search = searchCard(options, server);
+      return;
+    }
     const hosts = hostsOf(options.endpoints);
     const { interface: only, cpus } = options;
     this.#watch = new CardWatch(config, config.card, {
@@ -69,5 +79,21 @@ export class FlowWatch {
 
   close(): void {
     this.#watch?.close();
+    clearInterval(this.#search);
   }
+}
+
+/** Whether the system describes its cards, and none of them was of use. */
+function mayGainCard({ source }: RssConfig, options: CheckedOptions): boolean {
+  const open = source === 'virtual' && options.source === 'auto';
+  return open && !isFailure(native.networkInterfaces());
+}
+
+/** Looks for a card that places flows: an interface may come up after the server. */
+function searchCard(options: CheckedOptions, server: WatchedFlows): NodeJS.Timeout {
+  const look = () => {
+    const plan = planWithCard(server.plan(), options);
+    if (plan !== undefined) server.gained(plan);
+  };
+  return setInterval(look, lookEveryMs).unref();
 }

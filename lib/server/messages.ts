@@ -24,8 +24,17 @@ export interface ServerAddress {
   family: 4 | 6;
 }
 
+/** Which flows go to the workers that own their buckets. */
+export interface HandOffRules {
+  handoff: boolean;
+  /** Whether to hand off connections without a flow id, too. */
+  handoffUnhashed: boolean;
+  /** Whether to forward datagrams. */
+  forward: boolean;
+}
+
 /** workerData of a worker thread. */
-export interface WorkerInit {
+export interface WorkerInit extends HandOffRules {
   module: string;
   workerData: unknown;
   workerIndex: number;
@@ -39,12 +48,8 @@ export interface WorkerInit {
   pin: boolean;
   config: RssConfig;
   steering: Steering;
-  handoff: boolean;
-  /** Whether to hand off connections without a flow id, too. */
-  handoffUnhashed: boolean;
   /** Whether a flow belongs to the owner of its bucket: see SteeringMode. */
   countMisdirected: boolean;
-  forward: boolean;
   /** Whether to ask the kernel for the flow of each datagram. */
   flowInfo: boolean;
   /** Id of the native bucket table. */
@@ -71,8 +76,15 @@ export type ToWorker =
   | { type: 'stop-accepting'; queued: boolean }
   /** `end`: close our side of `stream` connections once their requests are answered. */
   | { type: 'drain'; timeout: number; end: boolean }
-  /** Buckets have moved, or the network card says something else. */
-  | { type: 'placements'; placements: readonly WorkerPlacement[]; config: RssConfig }
+  /** The worker's CPU is another one, if threads are pinned. */
+  | { type: 'pin'; cpu: number }
+  /** Buckets or workers have moved, or the network card says something else. */
+  | {
+      type: 'placements';
+      placements: readonly WorkerPlacement[];
+      config: RssConfig;
+      rules: HandOffRules;
+    }
   /** Asks for a page of connections. */
   | { type: 'connections'; question: number; after: number }
   /** server.post() */

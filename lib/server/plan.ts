@@ -26,6 +26,7 @@ import {
   decideForward,
   decideHandoff,
   type SteeringHost,
+  steeringMode,
 } from './steering/index.js';
 import type { UpgradeState } from './upgrade-state.js';
 
@@ -155,6 +156,25 @@ function inherit(
   if (difference !== undefined)
     throw new RssError('ERR_RSS_UPGRADE', `the predecessor has ${difference}`);
   return withOwners(workers, owners);
+}
+
+/**
+ * The plan of a server without a card, once a card places flows. Steering and numbers of workers
+ * and buckets stay. Undefined: no card does.
+ */
+export function planWithCard(plan: ServerPlan, options: CheckedOptions): ServerPlan | undefined {
+  const usable = options.cpus ?? affinity.process();
+  const found = configFor(options, hostsOf(options.endpoints), usable);
+  if (found.source !== 'card') return undefined;
+  const { buckets, tcpHash } = plan.config;
+  const config = Object.freeze({ ...withBuckets(found, buckets), tcpHash });
+  const mode = steeringMode(plan.steering);
+  return {
+    ...plan,
+    config,
+    handoff: decideHandoff(options.handoff, mode, config),
+    forward: decideForward(options.forward, mode, config),
+  };
 }
 
 /** Throws ENOTSUP with the reason where the steering that is asked for is not available. */

@@ -7,7 +7,8 @@ import { affinity } from '../affinity.js';
 import { capabilities } from '../capabilities.js';
 import { native } from '../native.js';
 import type { RssConfig } from '../rss/config.js';
-import { bucketOwners, distribute } from '../rss/topology.js';
+import { mostSamples } from '../rss/key-learner.js';
+import { bucketOwners, distribute, followMap } from '../rss/topology.js';
 import { ShmSegment } from '../shm/segment.js';
 import { AdminSocket, summarize } from './admin.js';
 import { BucketOwnership } from './bucket-ownership.js';
@@ -17,7 +18,7 @@ import { FlowWatch } from './flow-watch.js';
 import { countersSize, heartbeat, mainRecord, socketRows } from './layout.js';
 import type { Lifecycle } from './lifecycle.js';
 import { Listeners } from './listeners.js';
-import type { ToWorker, WorkerInit } from './messages.js';
+import type { HandOffRules, ToWorker, WorkerInit } from './messages.js';
 import { Misdirections } from './misdirections.js';
 import { type CheckedOptions, terminateAfterMs } from './options.js';
 import { leftIdle, makePlan, type ServerPlan } from './plan.js';
@@ -31,7 +32,7 @@ import { startWatches } from './watches.js';
 import { WorkerPool } from './worker-pool.js';
 
 export class RunningServer {
-  /** Its configuration changes with the network card; the rest stays. */
+  /** Configuration, hand-off and CPUs of workers follow the network card; the rest stays. */
   plan: ServerPlan;
   readonly listeners: Listeners;
   readonly ownership: BucketOwnership;
@@ -50,7 +51,7 @@ export class RunningServer {
   /** The predecessor has been notified, and does not go on with the listeners. */
   #inPlace = false;
   #finalStats: ServerStats | undefined;
-  readonly #releaseCpus: () => void;
+  #releaseCpus: () => void;
 
   /**
    * Prepares everything but the threads. Throws system errors, and leaves nothing open then.
@@ -87,7 +88,8 @@ export class RunningServer {
     this.#releaseCpus = useCpus(workers);
     this.pool = new WorkerPool(workers.length, init, options, {
       online: (workerIndex) => {
-        // Buckets may have moved while it started.
+        // Buckets and workers may have moved while it started.
+        this.pool.send(workerIndex, { type: 'pin', cpu: this.plan.workers[workerIndex]!.cpu });
         this.pool.send(workerIndex, this.#placements());
         events.emit('worker-online', this.#info(workerIndex));
       },
@@ -112,7 +114,15 @@ export class RunningServer {
 
   /** The server goes into service: it is watched, and its predecessor can leave. */
   serve(): void {
-    const { predecessor, replaceBlocked } = this.#options;
+    const { predecessor } = this.#options;
+    this.#watch();
+    this.#inPlace = true;
+    if (predecessor !== undefined) this.#openAdmin();
+    predecessor?.ready();
+  }
+
+  #watch(): void {
+    const { replaceBlocked } = this.#options;
     const watched = {
       stats: () => this.stats(),
       beats: () => this.plan.workers.map(({ workerIndex }) => this.#beat(workerIndex)[0]!),
@@ -135,6 +145,8 @@ export class RunningServer {
       table: this.ownership.table,
       withoutId: () => this.stats().total.withoutId,
       moved: (config) => this.#followCard(config),
+      plan: () => this.plan,
+      gained: (plan) => this.#gainCard(plan),
       judged: (config) => this.#setConfig(config),
       compared: (flows, wrong) => {
         const record = this.#mainRecord();
@@ -143,9 +155,6 @@ export class RunningServer {
       },
       warning: this.#warnings.warn,
     });
-    this.#inPlace = true;
-    if (predecessor !== undefined) this.#openAdmin();
-    predecessor?.ready();
   }
 
   /** Opens the socket of the counters. A successor does so once it serves. */
@@ -255,7 +264,17 @@ export class RunningServer {
       type: 'placements',
       placements: this.ownership.placements,
       config: this.plan.config,
+      rules: this.#rules(),
     };
+  }
+
+  #rules(): HandOffRules {
+    const { config, kernelSpreads, handoff, forward } = this.plan;
+    // Of a flow without an id nothing is known that another worker could use, unless all flows come
+    // to one worker.
+    const always = this.#options.handoff === 'always';
+    const handoffUnhashed = config.card === undefined || !kernelSpreads || always;
+    return { handoff, handoffUnhashed, forward };
   }
 
   #pinned(workerIndex: number, cpu: number | undefined, reason: string | undefined): void {
@@ -270,8 +289,7 @@ export class RunningServer {
 
   #workerInit(workerIndex: number): Omit<WorkerInit, 'generation'> {
     const { plan, ownership } = this;
-    const { worker, workerData, datagramSize, flowInfo, stream, admin, handoff, pin } =
-      this.#options;
+    const { worker, workerData, datagramSize, flowInfo, stream, admin, pin } = this.#options;
     return {
       workerIndex,
       cpu: plan.workers[workerIndex]!.cpu,
@@ -282,12 +300,8 @@ export class RunningServer {
       addresses: this.listeners.addresses,
       config: plan.config,
       steering: plan.steering,
-      handoff: plan.handoff,
-      // Of a flow without an id nothing is known that another worker could use, unless all flows
-      // come to one worker.
-      handoffUnhashed: plan.config.source !== 'card' || !plan.kernelSpreads || handoff === 'always',
+      ...this.#rules(),
       countMisdirected: steeringMode(plan.steering).bucketChoosesWorker,
-      forward: plan.forward,
       flowInfo,
       table: ownership.table,
       counters: this.#counters.id,
@@ -307,18 +321,47 @@ export class RunningServer {
   /** Takes a new map. False during and after an upgrade, as for move(). */
   #followCard(config: RssConfig): boolean {
     if (!this.#lifecycle.is('starting', 'listening')) return false;
-    const { placements, owners, table } = this.ownership;
     const { bucketMap } = config;
     const { bucketMap: before } = this.plan.config;
+    native.setCards(this.ownership.table, config);
+    if (!isDeepStrictEqual(bucketMap, before)) this.#moveWorkers(before, bucketMap);
     this.#setConfig(config);
-    native.setCards(table, config);
     if (isDeepStrictEqual(bucketMap, before)) return true;
+    const { placements, owners } = this.ownership;
     const wanted = distribute(placements, bucketMap, capabilities().cpuDomains);
-    this.move(movesBetween(owners, bucketOwners(wanted)), []);
+    const moves = movesBetween(owners, bucketOwners(wanted));
+    if (moves.length > 0) this.move(moves, []);
     const known = [...before, ...placements.map(({ cpu }) => cpu)];
     const fresh = new Set(bucketMap.filter((cpu) => !known.includes(cpu)));
     if (fresh.size > 0) this.#warnings.newCpus(config.card!.interfaces, [...fresh]);
     return true;
+  }
+
+  /** Follows a card that the server started without. False during and after an upgrade. */
+  #gainCard(plan: ServerPlan): boolean {
+    if (!this.#lifecycle.is('starting', 'listening')) return false;
+    this.plan = { ...plan, config: this.plan.config };
+    this.ownership.follow(plan);
+    this.#followCard(plan.config);
+    native.wantFlowSamples(this.ownership.table, mostSamples);
+    this.#stopWatches();
+    this.#flows?.close();
+    this.#watch();
+    return true;
+  }
+
+  /** Brings workers to the CPUs that buckets are mapped to now. */
+  #moveWorkers(before: readonly number[], bucketMap: readonly number[]): void {
+    const allowed = this.#options.cpus ?? affinity.process();
+    const workers = followMap(this.plan.workers, before, bucketMap, allowed);
+    for (const { workerIndex, cpu } of workers) {
+      if (cpu === this.plan.workers[workerIndex]!.cpu) continue;
+      this.ownership.place(workerIndex, cpu);
+      this.pool.send(workerIndex, { type: 'pin', cpu });
+    }
+    this.plan = { ...this.plan, workers };
+    this.#releaseCpus();
+    this.#releaseCpus = useCpus(workers);
   }
 
   #mainRecord(): Float64Array {

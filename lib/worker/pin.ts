@@ -9,13 +9,14 @@ const lookEveryMs = 1000;
 /**
  * Pins the thread to its planned CPU. If the process loses that CPU, the kernel puts the thread on
  * all that are left: then it is pinned to one of them, and goes back when it can. A program that
- * calls affinity.set() in the thread ends this.
+ * calls affinity.set() in the thread ends this. The result plans another CPU.
  */
 export function keepPinned(
-  { cpu: planned, workerIndex }: Pick<WorkerInit, 'cpu' | 'workerIndex'>,
+  { cpu, workerIndex }: Pick<WorkerInit, 'cpu' | 'workerIndex'>,
   post: (message: FromWorker) => void,
-): void {
-  /** Undefined: the system refuses to pin. */
+): (cpu: number) => void {
+  let planned = cpu;
+  /** As the main thread knows it. Undefined: the system refuses to pin. */
   let current: number | undefined = planned;
 
   const move = (cpu: number | undefined, reason?: string) => {
@@ -39,6 +40,11 @@ export function keepPinned(
   const timer = setInterval(look, lookEveryMs);
   timer.unref();
   look();
+  return (next) => {
+    if (next === planned || current === undefined) return;
+    planned = current = next;
+    look();
+  };
 }
 
 function isAlone(cpu: number | undefined, mask: readonly number[]): boolean {

@@ -5,7 +5,7 @@ import type { RssConfig } from '../rss/config.js';
 import type { WorkerPlacement } from '../rss/topology.js';
 import type { ConnectionPage } from '../server/connections.js';
 import { refusedRows, workerCounters } from '../server/layout.js';
-import type { FromWorker, ToWorker, WorkerInit } from '../server/messages.js';
+import type { FromWorker, HandOffRules, ToWorker, WorkerInit } from '../server/messages.js';
 import { acceptErrorReporter, NodeSockets, pendingTable } from './accept.js';
 import { connectionPage } from './connections.js';
 import { workerContext } from './context.js';
@@ -110,12 +110,12 @@ export class WorkerRuntime {
   }
 
   /** Handles a message of the main thread. */
-  receive(message: ToWorker): void {
+  receive(message: Exclude<ToWorker, { type: 'pin' }>): void {
     switch (message.type) {
       case 'placements':
         this.#placements = message.placements;
         this.#config = message.config;
-        return;
+        return this.#followRules(message.rules);
       case 'message':
         return this.#definition.message?.(message.message);
       case 'connections':
@@ -130,6 +130,10 @@ export class WorkerRuntime {
       case 'drain':
         return void this.#drain(message.timeout, message.end);
     }
+  }
+
+  #followRules({ handoff, handoffUnhashed, forward }: HandOffRules): void {
+    this.#engine.setHandOff(handoff, handoffUnhashed, forward);
   }
 
   #connections(after: number): ConnectionPage {

@@ -16,7 +16,7 @@ if (main === null) throw new RssError('ERR_RSS_STATE', 'this module is the entry
 const init = workerData as WorkerInit;
 const post = (message: FromWorker) => main.postMessage(message);
 // The thread is pinned before it allocates memory, which then lies in this CPU's NUMA domain.
-if (init.pin) keepPinned(init, post);
+const pinTo = init.pin ? keepPinned(init, post) : () => undefined;
 
 const { buffer: counters } = ShmSegment.open(init.counters);
 const beat = heartbeat(counters, init.workerIndex, init.placements.length, init.config.buckets);
@@ -31,9 +31,10 @@ async function start(): Promise<WorkerRuntime> {
 }
 
 const started = start();
-// Messages wait for start(). No connection may be accepted before it has returned, and Node leaks
-// the descriptor of a module file that a thread is reading when it ends.
+// Other messages wait for start(). No connection may be accepted before it has returned, and Node
+// leaks the descriptor of a module file that a thread is reading when it ends.
 main.on('message', (message: ToWorker) => {
+  if (message.type === 'pin') return pinTo(message.cpu);
   void started.then((runtime) => runtime.receive(message));
 });
 await started;

@@ -46,7 +46,8 @@ Napi::Value SetOwners(const Napi::CallbackInfo& info) {
 Napi::Value SetCards(const Napi::CallbackInfo& info) {
   auto table = FindBucketTable(info[0].As<Napi::Number>().Uint32Value());
   RssConfig config = RssConfigFromJs(info[1].As<Napi::Object>());
-  if (table != nullptr && config.has_card()) table->classifier().SetCards(std::move(config.cards));
+  if (table != nullptr && config.has_card())
+    table->classifier().SetCards(std::move(config.cards), std::move(config.bucket_to_cpu));
   return info.Env().Undefined();
 }
 

@@ -65,6 +65,21 @@ Napi::Value CardHashOf(const Napi::CallbackInfo& info) {
   return out;
 }
 
+// hasReceiveHash(local, peer, peerPort, key)
+Napi::Value HasHash(const Napi::CallbackInfo& info) {
+  auto local = ParseAddress(TextFromJs(info[0]), 0);
+  auto peer = ParseAddress(TextFromJs(info[1]), static_cast<uint16_t>(IntFromJs(info[2])));
+  auto bytes = ElementsFromJs<uint8_t>(info[3]);
+  RssKey key;
+  if (!local.ok()) return ToJs(info.Env(), local.failure);
+  if (!peer.ok()) return ToJs(info.Env(), peer.failure);
+  if (bytes.length < key.size()) return ToJs(info.Env(), MakeFailure(EINVAL, "setsockopt"));
+  memcpy(key.data(), bytes.data, key.size());
+  auto has = HasReceiveHash(*local, *peer, key);
+  if (!has.ok()) return ToJs(info.Env(), has.failure);
+  return Napi::Boolean::New(info.Env(), *has);
+}
+
 Napi::Value FlowToJs(Napi::Env env, const KernelFlow& flow, const SocketAddress& peer,
                  const SocketAddress& local) {
   Napi::Object out = Napi::Object::New(env);
@@ -119,6 +134,7 @@ void RegisterCards(Napi::Env env, Napi::Object exports) {
   Export(env, exports, "systemValues", SystemValues);
   Export(env, exports, "networkInterfaces", NetworkInterfaces);
   Export(env, exports, "cardHash", CardHashOf);
+  Export(env, exports, "hasReceiveHash", HasHash);
   Export(env, exports, "acceptFlow", AcceptFlow);
   Export(env, exports, "receiveFlow", ReceiveFlow);
 }

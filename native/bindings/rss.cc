@@ -33,6 +33,18 @@ Napi::Value ToJs(Napi::Env env, const RssConfig& config) {
 
 namespace {
 
+// Numbers, or undefined: -1.
+std::vector<int> CpusFromJs(Napi::Value value) {
+  std::vector<int> out;
+  if (!value.IsArray()) return out;
+  auto list = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    Napi::Value cpu = list.Get(i);
+    out.push_back(cpu.IsNumber() ? IntFromJs(cpu) : -1);
+  }
+  return out;
+}
+
 // { parts: [{ addresses, firstBucket, buckets, queueBucket, sharedBucket? }] }
 CardLayouts CardsFromJs(Napi::Value value) {
   CardLayouts cards;
@@ -71,7 +83,14 @@ RssConfig RssConfigFromJs(Napi::Object object) {
   config.tcp_4tuple = TextFromJs(object.Get("tcpHash")) != "2-tuple";
   config.udp_4tuple = TextFromJs(object.Get("udpHash")) == "4-tuple";
   config.bucket_to_cpu = IntsFromJs(object.Get("bucketMap"));
-  if (TextFromJs(object.Get("source")) == "card") config.cards = CardsFromJs(object.Get("card"));
+  if (TextFromJs(object.Get("source")) != "card") return config;
+  Napi::Value card = object.Get("card");
+  config.cards = CardsFromJs(card);
+  // Workers may run elsewhere than packets are handled.
+  if (card.IsObject()) {
+    std::vector<int> cpus = CpusFromJs(card.As<Napi::Object>().Get("bucketCpu"));
+    if (cpus.size() == config.bucket_to_cpu.size()) config.bucket_to_cpu = std::move(cpus);
+  }
   return config;
 }
 

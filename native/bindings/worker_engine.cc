@@ -49,22 +49,27 @@ Napi::Value AddressBytes(const Napi::CallbackInfo& info) {
 class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
  public:
   static Napi::Function Define(Napi::Env env) {
-    return DefineClass(
-        env, "WorkerEngine",
-        {InstanceMethod<&Worker::AddListener>("addListener"),
-         InstanceMethod<&Worker::AddDatagramSocket>("addDatagramSocket"),
-         InstanceMethod<&Worker::ConnectDatagrams>("connectDatagrams"),
-         InstanceMethod<&Worker::CloseDatagrams>("closeDatagrams"),
-         InstanceMethod<&Worker::LocalAddress>("localAddress"),
-         InstanceMethod<&Worker::Start>("start"),
-         InstanceMethod<&Worker::StopAccepting>("stopAccepting"),
-         InstanceMethod<&Worker::Drain>("drain"), InstanceMethod<&Worker::Close>("close"),
-         InstanceMethod<&Worker::Take>("take"), InstanceMethod<&Worker::Arrived>("arrived"),
-         InstanceMethod<&Worker::Hold>("hold"), InstanceMethod<&Worker::Ended>("ended"),
-         InstanceMethod<&Worker::Facts>("facts"), InstanceMethod<&Worker::Peer>("peer"),
-         InstanceMethod<&Worker::Destination>("destination"),
-         InstanceMethod<&Worker::Misdirections>("misdirections"),
-         InstanceMethod<&Worker::Flush>("flush"), InstanceMethod<&Worker::Check>("check")});
+    return DefineClass(env, "WorkerEngine",
+                       {InstanceMethod<&Worker::AddListener>("addListener"),
+                        InstanceMethod<&Worker::AddDatagramSocket>("addDatagramSocket"),
+                        InstanceMethod<&Worker::ConnectDatagrams>("connectDatagrams"),
+                        InstanceMethod<&Worker::CloseDatagrams>("closeDatagrams"),
+                        InstanceMethod<&Worker::LocalAddress>("localAddress"),
+                        InstanceMethod<&Worker::Start>("start"),
+                        InstanceMethod<&Worker::SetHandOff>("setHandOff"),
+                        InstanceMethod<&Worker::StopAccepting>("stopAccepting"),
+                        InstanceMethod<&Worker::Drain>("drain"),
+                        InstanceMethod<&Worker::Close>("close"),
+                        InstanceMethod<&Worker::Take>("take"),
+                        InstanceMethod<&Worker::Arrived>("arrived"),
+                        InstanceMethod<&Worker::Hold>("hold"),
+                        InstanceMethod<&Worker::Ended>("ended"),
+                        InstanceMethod<&Worker::Facts>("facts"),
+                        InstanceMethod<&Worker::Peer>("peer"),
+                        InstanceMethod<&Worker::Destination>("destination"),
+                        InstanceMethod<&Worker::Misdirections>("misdirections"),
+                        InstanceMethod<&Worker::Flush>("flush"),
+                        InstanceMethod<&Worker::Check>("check")});
   }
 
   // new WorkerEngine(settings, views, onConnections(count), onDatagrams(), onAcceptError(errno),
@@ -255,6 +260,11 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
     return local == nullptr ? info.Env().Undefined() : ToJs(info.Env(), *local);
   }
   Napi::Value Start(const Napi::CallbackInfo& info) { return ToJs(info.Env(), engine_->Start()); }
+  // setHandOff(connections, unhashed, datagrams)
+  Napi::Value SetHandOff(const Napi::CallbackInfo& info) {
+    engine_->SetHandOff(BoolFromJs(info[0]), BoolFromJs(info[1]), BoolFromJs(info[2]));
+    return info.Env().Undefined();
+  }
   // stopAccepting(queued)
   Napi::Value StopAccepting(const Napi::CallbackInfo& info) {
     engine_->StopAccepting(BoolFromJs(info[0]));

@@ -1,5 +1,7 @@
 #include "core/flow.h"
 
+#include <algorithm>
+
 #include "core/hash_type.h"
 
 namespace rss {
@@ -26,16 +28,21 @@ Flow FlowClassifier::Classify(Transport transport, const KernelFlow& kernel,
   return Hash(transport, peer, local);
 }
 
-void FlowClassifier::SetCards(CardLayouts cards) {
-  // A layout that returns is not kept twice, however often queues change.
-  for (const auto& later : later_cards_)
-    if (*later == cards) return cards_.store(later.get(), std::memory_order_release);
-  later_cards_.push_back(std::make_unique<const CardLayouts>(std::move(cards)));
-  cards_.store(later_cards_.back().get(), std::memory_order_release);
+void FlowClassifier::SetCards(CardLayouts cards, std::vector<int> bucket_to_cpu) {
+  // A map that returns is not kept twice, however often queues change.
+  auto found = std::find_if(later_.begin(), later_.end(), [&](const auto& later) {
+    return later->cards == cards && later->bucket_to_cpu == bucket_to_cpu;
+  });
+  if (found == later_.end()) {
+    Map map{std::move(cards), std::move(bucket_to_cpu)};
+    found = later_.insert(later_.end(), std::make_unique<const Map>(std::move(map)));
+  }
+  map_.store(found->get(), std::memory_order_release);
+  uses_ids_.store(true, std::memory_order_release);
 }
 
 const CardLayout* FlowClassifier::CardOf(const SocketAddress& local) const {
-  const CardLayouts& cards = *cards_.load(std::memory_order_acquire);
+  const CardLayouts& cards = map().cards;
   if (cards.size() == 1) return &cards[0];
   SocketAddress host = local.Unmapped();
   host.set_port(0);
@@ -52,7 +59,7 @@ int FlowClassifier::BucketOfHash(uint32_t hash, const SocketAddress& local) cons
 }
 
 int FlowClassifier::BucketOf(const KernelFlow& kernel, const SocketAddress& local) const {
-  if (!config_.has_card())
+  if (!has_card())
     return HashTypeHasBucket(kernel.hash_type) ? config_.BucketOf(kernel.flow_id) : -1;
   uint32_t type = StripInner(kernel.hash_type);
   const CardLayout* card = type == kHashTypeNone ? nullptr : CardOf(local);

@@ -30,20 +30,30 @@ class FlowClassifier {
   explicit FlowClassifier(RssConfig config)
       : config_(std::move(config)),
         hasher_(config_.key, config_.algorithm),
-        cards_(&config_.cards),
+        first_{config_.cards, config_.bucket_to_cpu},
+        map_(&first_),
         uses_ids_(config_.kernel || config_.has_card()) {}
   FlowClassifier(const FlowClassifier&) = delete;
   FlowClassifier& operator=(const FlowClassifier&) = delete;
 
+  // The configuration at the start: a card's map may have changed since then.
   const RssConfig& config() const { return config_; }
+
+  bool has_card() const { return !map().cards.empty(); }
+  // The CPU that handles the packets of a bucket; -1: unknown.
+  int CpuOf(int bucket) const {
+    const std::vector<int>& cpus = map().bucket_to_cpu;
+    auto at = static_cast<size_t>(bucket);
+    return at < cpus.size() ? cpus[at] : -1;
+  }
 
   // Whether the kernel's flow ids have a part in the classification.
   bool uses_ids() const { return uses_ids_.load(std::memory_order_relaxed); }
   // Whether a flow came by a card without an id that says where it belongs.
-  bool lacks_id(const Flow& flow) const { return config_.has_card() && !flow.from_kernel; }
-  // For cards whose queues have changed. `cards` lead to as many buckets as before. Only one thread
-  // may call it; others may classify meanwhile.
-  void SetCards(CardLayouts cards);
+  bool lacks_id(const Flow& flow) const { return has_card() && !flow.from_kernel; }
+  // For cards whose queues have changed, and for the first card of a virtual configuration. `cards`
+  // lead to as many buckets as before. Only one thread may call it; others may classify meanwhile.
+  void SetCards(CardLayouts cards, std::vector<int> bucket_to_cpu);
   // For a card whose ids turn out to say nothing. Other threads may classify meanwhile.
   void IgnoreIds() { uses_ids_.store(false, std::memory_order_relaxed); }
 
@@ -64,6 +74,11 @@ class FlowClassifier {
   Flow Hash(Transport transport, const SocketAddress& peer, const SocketAddress& local) const;
 
  private:
+  struct Map {
+    CardLayouts cards;
+    std::vector<int> bucket_to_cpu;
+  };
+  const Map& map() const { return *map_.load(std::memory_order_acquire); }
   // The card that serves a local address; null: none does.
   const CardLayout* CardOf(const SocketAddress& local) const;
   // The bucket of an id, or -1 when it says nothing.
@@ -71,9 +86,10 @@ class FlowClassifier {
 
   RssConfig config_;
   RssHasher hasher_;
-  std::atomic<const CardLayouts*> cards_;
+  const Map first_;
+  std::atomic<const Map*> map_;
   // Those that SetCards() was given. Threads may still read a former one.
-  std::vector<std::unique_ptr<const CardLayouts>> later_cards_;
+  std::vector<std::unique_ptr<const Map>> later_;
   std::atomic<bool> uses_ids_;
 };
 

@@ -46,7 +46,7 @@ void FlowPredictor::SetCardKey(const SocketAddress& local, const RssKey& key, bo
 
 bool FlowPredictor::Check(Transport transport, const Flow& flow, const SocketAddress& peer,
                           const SocketAddress& local) {
-  if (!flow.from_kernel || classifier_.config().has_card()) return true;
+  if (!flow.from_kernel || classifier_.has_card()) return true;
   Flow predicted = classifier_.Hash(transport, peer, local);
   // A hash of other fields says nothing about the key.
   if (StripInner(flow.hash_type) != predicted.hash_type || flow.flow_id == predicted.flow_id)

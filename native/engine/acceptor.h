@@ -39,6 +39,10 @@ class Acceptor {
   // Duplicates the descriptor.
   Status AddListener(int fd);
   Status Start();
+  void SetHandOff(bool hand_off, bool unhashed) {
+    options_.hand_off = hand_off;
+    options_.hand_off_unhashed = unhashed;
+  }
   // Closes the listeners. With `queued`, first accepts what is queued, even past the limit.
   void Stop(bool queued);
   // Idempotent.

@@ -69,8 +69,7 @@ class DatagramEngine {
   // Duplicates the descriptor. Without `receive`, the socket only answers forwarded datagrams.
   Status AddSocket(int fd, int endpoint, bool receive);
   Status Start();
-  // Serves all datagrams here from now on: the owners of their buckets may end before this worker.
-  void StopForwarding() { options_.forward = false; }
+  void SetForwarding(bool forward) { options_.forward = forward; }
   // Idempotent.
   void Close();
 

@@ -108,7 +108,7 @@ Result<uint32_t> StreamEngine::Connect(Result<UniqueFd> socket, bool is_unix) {
 Result<uint32_t> StreamEngine::Connect(const Connecting& how) {
   auto id = Connect(rss::Connect(how, &table_->predictor()), false);
   bool given = how.local.family() != 0 && how.local.port() != 0;
-  if (id.ok() && how.bucket >= 0 && !given && table_->classifier().config().has_card())
+  if (id.ok() && how.bucket >= 0 && !given && table_->classifier().has_card())
     wanted_[*id].how = how;
   return id;
 }

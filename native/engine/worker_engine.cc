@@ -42,10 +42,18 @@ Status WorkerEngine::Start() {
   return status;
 }
 
+void WorkerEngine::SetHandOff(bool connections, bool unhashed, bool datagrams) {
+  if (stopping_) return;
+  acceptor_.SetHandOff(connections, unhashed);
+  datagrams_.SetForwarding(datagrams);
+}
+
 void WorkerEngine::StopAccepting(bool queued) {
   if (closed_) return;
+  stopping_ = true;
   acceptor_.Stop(queued);
-  datagrams_.StopForwarding();
+  // The owners of other buckets may end before this worker.
+  datagrams_.SetForwarding(false);
 }
 
 void WorkerEngine::Close() {

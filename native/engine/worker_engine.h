@@ -34,6 +34,8 @@ class WorkerEngine {
   Status AddDatagramSocket(int fd, int endpoint, bool receive);
   Result<uint32_t> ConnectDatagrams(const Connecting& how);
   Status Start();
+  // Which connections and datagrams go to the owners of their buckets, as in the options.
+  void SetHandOff(bool connections, bool unhashed, bool datagrams);
   // Closes the listeners. With `queued`, first accepts what is queued. UDP and the inbox go on.
   void StopAccepting(bool queued);
   bool Drain() { return inbox_.Drain(); }
@@ -57,6 +59,7 @@ class WorkerEngine {
   PlacementSampler sampler_;
   Acceptor acceptor_;
   DatagramEngine datagrams_;
+  bool stopping_ = false;
   bool closed_ = false;
 };
 

@@ -92,6 +92,11 @@ struct CardHash {
 // SIOCGIFRSSKEY; Linux: ETHTOOL_GRSSH, ETHTOOL_GRXFHINDIR, ETHTOOL_GRXRINGS.
 Result<CardHash> ReadCardHash(const std::string& interface);
 
+// Connects from a local address and returns whether the hash that the card has given to the peer's
+// answer is by this key. Linux, which tells no hash of a connection; ENOTSUP elsewhere. Waits: a
+// second for an answer, and five more if the hash differs.
+Result<bool> HasReceiveHash(SocketAddress local, const SocketAddress& peer, const RssKey& key);
+
 // --- CPUs ---------------------------------------------------------------------------------------
 
 // The CPUs that this process may use: cpuset(1), jail, taskset, container.

@@ -370,19 +370,30 @@ void TestCards() {
         "card: two that differ, by the local address");
 
   // The server keeps its 132 buckets.
-  by_address.SetCards({{{}, 0, 3, {}, {}}});
+  by_address.SetCards({{{}, 0, 3, {}, {}}}, {2, 1, -1});
   Check(bucket("10.0.0.1", {kId, kHashTypeTcpIpv4}) == kId % 3 &&
-            by_address.config().buckets() == 132,
+            by_address.config().buckets() == 132 && by_address.CpuOf(0) == 2 &&
+            by_address.CpuOf(2) == -1 && by_address.CpuOf(3) == -1,
         "card: fewer entries than before");
   std::vector<int> pairs;
   for (int i = 0; i < 256; ++i) pairs.push_back(i / 2);
-  by_address.SetCards({{{}, 0, 256, {}, pairs}});
+  by_address.SetCards({{{}, 0, 256, {}, pairs}}, {});
   Check(bucket("fd05::2", {kId, kHashTypeTcpIpv4}) == (kId & 255) / 2,
         "card: more entries, which share buckets");
-  by_address.SetCards({{{}, 0, 4, {3, 2, 1, 0}, {8, 9, 8, 9}}});
+  by_address.SetCards({{{}, 0, 4, {3, 2, 1, 0}, {8, 9, 8, 9}}}, {});
   Check(
       bucket("fd05::2", {0, kHashTypeOpaque}) == 9 && bucket("fd05::2", {3, kHashTypeOpaque}) == 8,
       "card: numbers of queues that share buckets");
+
+  FlowClassifier virtual_first(VirtualRssConfig({0, 1}, 2, "no card yet"));
+  Flow before = virtual_first.Classify(Transport::kTcp, {kId, kHashTypeTcpIpv4}, peer, local);
+  bool lacked = virtual_first.lacks_id(before);
+  virtual_first.SetCards({{{}, 0, 4, {}, {}}}, {0, 1, 0, 1});
+  Flow after = virtual_first.Classify(Transport::kTcp, {kId, kHashTypeTcpIpv4}, peer, local);
+  Flow none = virtual_first.Classify(Transport::kTcp, {}, peer, local);
+  Check(!before.from_kernel && !lacked && after.from_kernel && after.bucket == kId % 4 &&
+            virtual_first.lacks_id(none) && none.bucket == before.bucket,
+        "card: one that appears beside virtual buckets");
 
   FlowSamples samples(2);
   auto add = [&](int port, uint32_t type) {

@@ -10,7 +10,7 @@ import path from 'node:path';
 import { it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { createServer, rssConfig } from 'freebsd-rss';
+import { affinity, createServer, rssConfig } from 'freebsd-rss';
 
 import { native } from '../../lib/native.js';
 import { configurationRows } from '../../cli/info.js';
@@ -21,7 +21,7 @@ import { skipWithout } from '../helpers/features.js';
 import { portOf } from '../helpers/net.js';
 import { buildPretendedAddon } from '../helpers/pretend-addon.js';
 import { pretendCard, queuesOn } from '../helpers/pretend-card.js';
-import { until } from '../helpers/wait.js';
+import { soon, until } from '../helpers/wait.js';
 
 // A kernel with RSS may hash loopback.
 const skip =
@@ -115,6 +115,92 @@ it('follows queues and threads that change, with the buckets that it has', { ski
   assert.ok(first!.buckets.every((bucket) => bucket % 2 === 1));
   assert.ok(second!.buckets.every((bucket) => bucket % 2 === 0));
   assert.equal(warnings.length, 1);
+  await server.close();
+});
+
+const [first = 0, ...others] = affinity.process();
+const skipPinning = skip || (others.length === 0 && 'one CPU');
+it('moves workers to the CPUs of their queues', { skip: skipPinning }, async (t) => {
+  const last = others.at(-1)!;
+  const values = pretendCard();
+  const allow = (cpu: number) => {
+    native.processCpus = () => [cpu];
+    values['dev.igb.0.iflib'] = queuesOn([cpu, cpu]);
+  };
+  allow(first);
+  const intervals = t.mock.method(globalThis, 'setInterval');
+  const server = createServer({
+    worker: new URL('../fixtures/affinity-worker.js', import.meta.url),
+    tcp: { host: '127.0.0.1' },
+    steering: 'reuseport-lb',
+  });
+  const warnings: Error[] = [];
+  server.on('warning', (warning) => warnings.push(warning));
+  await server.listen();
+  const [reread] = intervals.mock.calls.find(({ arguments: [, ms] }) => ms === 60_000)!.arguments;
+  const said = async (): Promise<unknown> => {
+    const answer = once(server, 'message', soon());
+    server.post('where', 0);
+    return (await answer)[0];
+  };
+  assert.deepEqual(await said(), { mask: [first], cpu: first });
+  allow(last);
+  reread();
+  assert.deepEqual(
+    server.workers.map(({ cpu }) => cpu),
+    [last],
+  );
+  assert.deepEqual(await said(), { mask: [last], cpu: last });
+  await server.terminateWorker(0);
+  await once(server, 'worker-online', soon());
+  assert.deepEqual(await said(), { mask: [last], cpu: last });
+  assert.deepEqual(warnings, []);
+  await server.close();
+});
+
+it('follows a card that comes up after the server', { skip }, async (t) => {
+  native.processCpus = () => [0, 1];
+  pretendCard();
+  const { networkInterfaces } = native;
+  native.networkInterfaces = () => [];
+  const intervals = t.mock.method(globalThis, 'setInterval');
+  const server = createServer({
+    worker: new URL('../fixtures/report-worker.js', import.meta.url),
+    tcp: { host: '127.0.0.1' },
+    steering: 'reuseport-lb',
+    pin: false,
+  });
+  const warnings: string[] = [];
+  server.on('warning', (warning) => warnings.push((warning as Error & { code: string }).code));
+  await server.listen();
+  const everyMinute = () =>
+    intervals.mock.calls
+      .filter(({ arguments: [, ms] }) => ms === 60_000)
+      .map(({ arguments: [look] }) => look);
+  const { buckets } = server.config;
+  assert.equal(server.config.source, 'virtual');
+  assert.throws(() => server.rebalance(Array.from({ length: buckets }, () => 0)), {
+    code: 'ENOTSUP',
+  });
+  everyMinute()[0]!();
+  assert.equal(server.config.source, 'virtual');
+  native.networkInterfaces = networkInterfaces;
+  everyMinute()[0]!();
+  const { config } = server;
+  assert.deepEqual(
+    [config.source, config.buckets, config.bucketMap, server.plan().handoff],
+    ['card', buckets, Array.from({ length: buckets }, (_, bucket) => bucket % 2), true],
+  );
+  assert.equal(config.card!.parts[0]!.buckets, 128);
+  // The card is followed from now on, and not looked for any more.
+  assert.equal(everyMinute().length, 2);
+  server.rebalance(Array.from({ length: buckets }, () => 0));
+  const clients = Array.from({ length: 50 }, () => net.connect(portOf(server), '127.0.0.1'));
+  await Promise.all(clients.map((client) => once(client, 'connect')));
+  await until('the ids are found out', () => warnings.includes('RSS_CARD_IDS'));
+  await until('all are served', () => server.stats().total.served === 50);
+  assert.equal(server.stats().total.withoutId, 50);
+  for (const client of clients) client.destroy();
   await server.close();
 });
 

@@ -1,10 +1,14 @@
 // What drivers of Linux tell of their cards, from recorded answers. Here are only interfaces that
 // tell nothing.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import net from 'node:net';
 import { describe, it } from 'node:test';
 
 import { bucketOf, type RssConfig } from 'freebsd-rss';
 
+import { checkReceiveHash } from '../../cli/receive-hash.js';
 import { isFailure, systemError } from '../../lib/errors.js';
 import { native } from '../../lib/native.js';
 import { byEthtool, type EthtoolCard, queueOfInterrupt } from '../../lib/rss/card/ethtool.js';
@@ -86,4 +90,39 @@ it('an interface without queues is refused', { skip: process.platform !== 'linux
     assert.ok(isFailure(hash));
     assert.equal(systemError(hash).code, code);
   }
+});
+
+const skip = process.platform !== 'linux' && 'only Linux has the filter';
+
+describe('the hash of received packets', { skip }, () => {
+  it('is no Toeplitz hash over loopback', async () => {
+    const server = net.createServer();
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const { port } = server.address() as net.AddressInfo;
+    assert.equal(native.hasReceiveHash('127.0.0.1', '127.0.0.1', port, key), false);
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      ['dist/cli/main.js', 'learn', `127.0.0.1:${port}`],
+      { encoding: 'utf8' },
+    );
+    assert.deepEqual([status, stderr], [1, 'lo: its driver tells no hash key\n']);
+    server.close();
+    await once(server, 'close');
+    const refused = native.hasReceiveHash('127.0.0.1', '127.0.0.1', port, key);
+    assert.ok(isFailure(refused));
+    assert.equal(systemError(refused).code, 'ECONNREFUSED');
+  });
+
+  it('is compared for a few connections', async (t) => {
+    const told = Buffer.alloc(52, key);
+    t.mock.method(native, 'cardHash', () => ({ key: told, table: [0, 1], queues: 2 }));
+    const answers = [true, false, true, false, true];
+    t.mock.method(native, 'hasReceiveHash', (...args: unknown[]) => {
+      assert.deepEqual(args, ['127.0.0.1', '127.0.0.1', 7, key]);
+      return answers.shift() ?? true;
+    });
+    const check = () => checkReceiveHash('127.0.0.1', 7);
+    assert.deepEqual((await check()).checked, { connections: 4, byKey: 2 });
+    assert.deepEqual(await check(), { interface: 'lo', checked: { connections: 8, byKey: 8 } });
+  });
 });

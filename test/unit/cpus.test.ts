@@ -6,7 +6,7 @@ import { describe, it, mock } from 'node:test';
 import { rssConfig, type RssConfig } from 'freebsd-rss';
 
 import { native } from '../../lib/native.js';
-import { planWorkers } from '../../lib/rss/topology.js';
+import { followMap, planWorkers } from '../../lib/rss/topology.js';
 import { cpuQuota } from '../../lib/server/cpu-quota.js';
 import { cpuUse, useCpus } from '../../lib/server/cpu-use.js';
 import type { FromWorker } from '../../lib/server/messages.js';
@@ -77,6 +77,36 @@ describe('cpuQuota', () => {
   });
 });
 
+describe('followMap', () => {
+  const all = [0, 1, 2, 3, 4, 5];
+  /** CPUs of the workers after a map that led to `before` leads to `after`. */
+  function follow(workers: number[], before: number[], after: number[], allowed = all): number[] {
+    const placements = workers.map((cpu, workerIndex) => ({ workerIndex, cpu, buckets: [] }));
+    return followMap(placements, before, after, allowed).map(({ cpu }) => cpu);
+  }
+  const rows: [string, number[], number[]][] = [
+    ['the CPUs are the same in another order', follow([0, 1], [0, 1], [1, 0]), [0, 1]],
+    ['all queues have moved', follow([0, 1], [0, 1, 0, 1], [5, 3, 5, 3]), [5, 3]],
+    ['one queue has moved', follow([0, 1, 2], [0, 1, 2], [0, 4, 2]), [0, 4, 2]],
+    ['a queue has gone', follow([0, 1, 2], [0, 1, 2], [0, 1, 1]), [0, 1, 2]],
+    ['it is back elsewhere', follow([0, 1, 2], [0, 1, 1], [0, 1, 3]), [0, 1, 3]],
+    ['there are more queues than workers', follow([0, 1], [0, 1], [0, 1, 2, 3]), [0, 1]],
+    ['workers share CPUs', follow([0, 1, 0, 1], [0, 1], [0, 2]), [0, 2, 0, 2]],
+    [
+      'crowded CPUs get company',
+      follow([0, 1, 0, 1, 0, 1], [0, 1, 0, 1], [0, 1, 2, 3]),
+      [0, 1, 0, 1, 2, 3],
+    ],
+    ['the new CPU is not for workers', follow([0, 1], [0, 1], [0, 7]), [0, 1]],
+    ['no CPU of the map is for workers', follow([0, 1], [0, 1], [7, 8], [0, 1]), [0, 1]],
+    ['an allowed CPU is not used yet', follow([0, 1], [0, 1], [7, 8], [1, 2]), [2, 1]],
+  ];
+  for (const [what, found, expected] of rows)
+    it(what, () => {
+      assert.deepEqual(found, expected);
+    });
+});
+
 describe('keepPinned', () => {
   /** A kernel that lets the thread use these CPUs, or refuses to pin it. */
   class Kernel {
@@ -104,8 +134,8 @@ describe('keepPinned', () => {
       this.mask = cpus;
     }
 
-    run(cpu: number, workerIndex: number): void {
-      keepPinned({ cpu, workerIndex }, (message) => this.posted.push(message));
+    run(cpu: number, workerIndex: number): (cpu: number) => void {
+      return keepPinned({ cpu, workerIndex }, (message) => this.posted.push(message));
     }
 
     get moves(): unknown[] {
@@ -152,6 +182,23 @@ describe('keepPinned', () => {
       kernel.run(0, 0);
       assert.deepEqual(kernel.mask, [1]);
       assert.deepEqual(kernel.moves, [1]);
+    });
+  });
+
+  it('goes where it is planned anew, and stays where it is until it can', () => {
+    withKernel([0, 1, 2], (kernel) => {
+      const plan = kernel.run(0, 0);
+      plan(2);
+      assert.deepEqual(kernel.mask, [2]);
+      mock.timers.tick(2000);
+      assert.deepEqual([kernel.mask, kernel.moves], [[2], []]);
+      plan(3);
+      assert.deepEqual([kernel.mask, kernel.moves], [[2], [2]]);
+      mock.timers.tick(2000);
+      assert.deepEqual(kernel.moves, [2]);
+      kernel.allow([0, 1, 2, 3]);
+      mock.timers.tick(1000);
+      assert.deepEqual([kernel.mask, kernel.moves], [[3], [2, 3]]);
     });
   });
 

@@ -31,9 +31,13 @@ export interface Driver {
 const own = ({ driver, unit, sysctl }: CardFacts, name: string) =>
   sysctl[`dev.${driver}.${unit}.${name}`];
 
-function count(text: string | undefined): number | undefined {
-  const value = Number(text);
-  return text !== undefined && Number.isInteger(value) && value > 0 ? value : undefined;
+/** No card has more queues or table entries. Larger values are mistakes. */
+const mostEntries = 65_536;
+
+/** A number of queues, channels, threads or table entries. */
+export function count(text: string | undefined): number | undefined {
+  const value = /^\d+$/.test(text ?? '') ? Number(text) : 0;
+  return value > 0 && value <= mostEntries ? value : undefined;
 }
 
 /** A driver of iflib(4), with a table of this size that it fills with entry % queues. */
@@ -106,7 +110,10 @@ export const drivers: Readonly<Record<string, Driver>> = {
 /** The driver of a card. Drivers of iflib(4) need not be in the table. */
 export function driverOf(facts: CardFacts): Driver | undefined {
   if (Object.hasOwn(drivers, facts.driver)) return drivers[facts.driver];
-  return own(facts, 'iflib.rxq0.cpu') === undefined ? undefined : iflib(undefined);
+  // With more than ten queues, their numbers have two digits.
+  const prefix = `dev.${facts.driver}.${facts.unit}.iflib.rxq`;
+  const ofIflib = Object.keys(facts.sysctl).some((name) => name.startsWith(prefix));
+  return ofIflib ? iflib(undefined) : undefined;
 }
 
 /** Cards that these values name, by driver and unit. */

@@ -1,12 +1,14 @@
 // Judges recorded ids: which of them place their flows, and what a learner makes of them. Pure.
 import { hashTypeInner, hashTypeNumber } from '../../contract.js';
 import {
+  fieldsOf,
   KeyLearner,
   type LearnerState,
   mostSamples,
   type ObservedFlow,
   smallestHash,
 } from '../key-learner.js';
+import { addressBytes } from '../tuple.js';
 import type { CardMap, CardPart } from './map.js';
 import type { RecordedFlow } from './recording.js';
 
@@ -39,6 +41,9 @@ const enoughToLearn = 32;
 const isOpaque = ({ hashType }: ObservedFlow) =>
   (hashType & ~hashTypeInner) === hashTypeNumber.opaque;
 
+const classOf = ({ hashType, transport, peer }: ObservedFlow) =>
+  `${hashType} ${transport} ${addressBytes(peer).length}`;
+
 /** Learns from the flows in order. Predicts each before learning from it. */
 export function judgeIds(flows: readonly RecordedFlow[], opaque: 'hash' | 'queue'): JudgedIds {
   const learner = new KeyLearner();
@@ -53,7 +58,8 @@ export function judgeIds(flows: readonly RecordedFlow[], opaque: 'hash' | 'queue
     learner.observe(flow);
     observed.push(i);
     const { keyChanges, keySince } = learner.state();
-    if (keyChanges > changes) eras.push(observed[keySince]!);
+    const first = observed[keySince]!;
+    if (keyChanges > changes && first > eras.at(-1)!) eras.push(first);
     return (changes = keyChanges);
   });
   const judged = eras.flatMap((first, era) => {
@@ -100,10 +106,12 @@ function judgeEra(
   for (let i = 0; i < learnt.length && learner.state().doubtful; i++) learner.observe(learnt[i]!);
   const final = flows.map((flow) => (hashed(flow) ? learner.predict(flow) : undefined));
   const isWrong = (i: number) => final[i] !== undefined && final[i] !== flows[i]!.flowId;
-  const determined = final.filter((hash) => hash !== undefined).length;
-  const wrong = flows.filter((_, i) => isWrong(i)).length;
-  const isKey = wrong * corruptedAtMost <= determined;
-  const begin = isKey ? 0 : beginOf(final, flows);
+  /** Whether most ids of these flows are the hashes by the key. */
+  const areHashes = (which: (flow: RecordedFlow) => boolean) => {
+    const determined = flows.flatMap((flow, i) => (which(flow) && final[i] !== undefined ? i : []));
+    return determined.filter(isWrong).length * corruptedAtMost <= determined.length;
+  };
+  const begin = areHashes(() => true) ? 0 : beginOf(final, flows);
   if (begin > 0) {
     // The learner had not settled on the key before, and so did not report a new one.
     const before = judgeEra(flows.slice(0, begin), predicted.slice(0, begin), hashed, changed);
@@ -111,26 +119,36 @@ function judgeEra(
   }
   const ids = new Set(learnt.map(({ flowId }) => flowId));
   const constant = learnt.length >= constantAfter && ids.size === 1;
-  const ofClass = (flow: RecordedFlow) =>
-    learnt.filter((other) => other.hashType === flow.hashType && other.transport === flow.transport)
-      .length;
-  const saysNothing = (flow: RecordedFlow) => {
-    const meaning = learner.meaning(flow);
-    // What type OPAQUE_HASH names is a hash, though perhaps not one that can be learnt (mlx5).
-    if (!isOpaque(flow)) return false;
-    return meaning === 'no-hash' || (meaning === undefined && ofClass(flow) >= enoughToLearn);
+  const classes = new Set(flows.map(classOf));
+  const reliable = new Set(
+    [...classes].filter((one) => areHashes((flow) => classOf(flow) === one)),
+  );
+  const isKey = areHashes((flow) => !isOpaque(flow) || reliable.has(classOf(flow)));
+  const isKnown = ({ hashType }: RecordedFlow) => {
+    const type = hashType & ~hashTypeInner;
+    return fieldsOf[type] !== undefined || type === hashTypeNumber['opaque-hash'];
   };
+  // Opaque ids may be anything but what has turned out to be the flow's hash. What type OPAQUE_HASH
+  // names is a hash, though perhaps not one that can be learnt (mlx5).
+  const isMeant = (flow: RecordedFlow, i: number) =>
+    isOpaque(flow) ? final[i] !== undefined || isMixed(flow) : isKnown(flow);
+  const isMixed = (flow: RecordedFlow) =>
+    learner.meaning(flow) === 'mixed' && reliable.has(classOf(flow));
   return flows.map((flow, i) => {
-    const corrupted = isKey && isWrong(i);
     const isHash = hashed(flow);
+    const unreliable = isHash && isOpaque(flow) && !reliable.has(classOf(flow));
+    const corrupted = isWrong(i) && (isKey || unreliable);
     const number = isHash && isOpaque(flow) && flow.flowId < smallestHash;
     // No flow has the hash 0, but for one in 2 ** 32.
     const none = isHash && flow.flowId === 0;
-    const says = !isHash || (!constant && !number && !none && !saysNothing(flow));
-    const meaningful = flow.hashType !== 0 && !corrupted && says;
+    const says = !isHash || (!constant && !number && !none && isMeant(flow, i));
+    const meaningful = flow.hashType !== 0 && !isWrong(i) && says;
     const unconfirmed = isHash && final[i] === undefined;
     const newKey = changed && i === 0;
-    return { predicted: predicted[i], corrupted, newKey, meaningful, unconfirmed };
+    // Ids over addresses alone among others cannot be told from these beforehand.
+    const mixed = isHash && learner.meaning(flow) === 'mixed';
+    const hash = mixed ? undefined : predicted[i];
+    return { predicted: hash, corrupted, newKey, meaningful, unconfirmed };
   });
 }
 

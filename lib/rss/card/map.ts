@@ -1,6 +1,6 @@
 // From a flow id to the bucket, queue and CPU of its flow. Pure.
 import { hashTypeInner, hashTypeNumber } from '../../contract.js';
-import { type CardFacts, type Driver, driverOf } from './drivers.js';
+import { type CardFacts, count, type Driver, driverOf } from './drivers.js';
 import { type CardQueue, queuesOf } from './queues.js';
 
 /** Buckets of the flows to some local addresses. */
@@ -107,6 +107,8 @@ export function mapOfCards(
     const names = maps.flatMap(({ interfaces }) => interfaces).join(', ');
     // Nothing tells by which of them a packet has come.
     if (more.length > 0) others.push(`${names}: one address, but queues or CPUs that differ`);
+    else if (maps.length < cards.length && map !== undefined)
+      others.push(`${names}: other cards of the address do not place flows`);
     else if (map !== undefined) parts.push({ addresses, map });
   }
   if (parts.length === 0) return none([...new Set(others)].join('; '));
@@ -174,7 +176,8 @@ function redirectionTable(
 function netisrThreads({ sysctl }: CardFacts): (number | undefined)[] | undefined {
   const dispatch = sysctl['net.isr.dispatch'] ?? 'direct';
   if (dispatch !== 'hybrid' && dispatch !== 'deferred') return undefined;
-  const length = Math.max(1, Number(sysctl['net.isr.numthreads'] ?? 1));
+  const length = count(sysctl['net.isr.numthreads']);
+  if (length === undefined) return [undefined];
   const bound = sysctl['net.isr.bindthreads'] === '1';
   return Array.from({ length }, (_, thread) => (bound ? thread : undefined));
 }
@@ -249,6 +252,7 @@ const agrees = (a: CardMap, b: CardMap) =>
   a.opaque === b.opaque &&
   a.buckets === b.buckets &&
   a.table.length === b.table.length &&
+  a.table.every((queue, entry) => queue === b.table[entry]) &&
   a.bucketCpu.every((cpu, bucket) => cpu === b.bucketCpu[bucket]) &&
   a.workerCpu.every((cpu, bucket) => cpu === b.workerCpu[bucket]);
 

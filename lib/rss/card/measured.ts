@@ -31,19 +31,13 @@ function threadCpu(thread: string, map: CardMap, facts: CardFacts): number | und
   return parseInterrupts(facts.interrupts).find((one) => one.irq === Number(irq[1]))?.cpu;
 }
 
-const mostFrequent = (values: readonly number[]): number | undefined => {
-  const counts = new Map<number, number>();
-  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
-  return [...counts].sort((a, b) => b[1] - a[1])[0]?.[0];
-};
-
 /**
- * Queue and CPU of each flow. `lanes` groups flows that are handled together. A thread that differs
- * from that of most flows of its lane was busy with something else.
+ * Queue and CPU of each flow. `expected`: the CPUs that the map leads to. If only a few threads
+ * differ from these, they were busy with something else.
  */
 export function measure(
   flows: readonly RecordedFlow[],
-  lanes: readonly (number | undefined)[],
+  expected: readonly (number | undefined)[],
   map: CardMap,
   facts: CardFacts,
 ): Measured[] {
@@ -51,19 +45,14 @@ export function measure(
   const threads = flows.map(({ busiestThread }) =>
     busiestThread === undefined ? undefined : threadCpu(busiestThread, map, facts),
   );
-  const laneOf = (i: number) => (map.threads === undefined ? (rings[i] ?? lanes[i]) : lanes[i]);
-  const perLane = new Map<number | undefined, number[]>();
-  threads.forEach((cpu, i) => {
-    const lane = laneOf(i);
-    if (cpu !== undefined) perLane.set(lane, [...(perLane.get(lane) ?? []), cpu]);
-  });
-  const usual = new Map([...perLane].map(([lane, cpus]) => [lane, mostFrequent(cpus)]));
-  const odd = (i: number) => threads[i] !== undefined && threads[i] !== usual.get(laneOf(i));
+  const differs = (i: number) =>
+    threads[i] !== undefined && expected[i] !== undefined && threads[i] !== expected[i];
   const recorded = threads.filter((cpu) => cpu !== undefined).length;
-  const isolated = flows.filter((_, i) => odd(i)).length <= recorded / disturbedAtMost;
+  const different = flows.filter((_, i) => differs(i)).length;
+  const disturbed = different <= Math.ceil(recorded / disturbedAtMost);
   return flows.map((_, i) => {
     const ring = rings[i];
-    if (isolated && odd(i)) return { queue: ring, cpu: undefined };
+    if (disturbed && differs(i)) return { queue: ring, cpu: undefined };
     const served = ring === undefined || map.threads ? undefined : map.queues[ring]?.cpu;
     const cpu = threads[i] ?? served;
     return { queue: ring ?? onlyQueueOf(map, threads[i]), cpu };

@@ -1,5 +1,5 @@
 // The receive queues of a card, and the CPU that serves each.
-import type { CardFacts, QueueSource } from './drivers.js';
+import { type CardFacts, count as countOf, type QueueSource } from './drivers.js';
 
 /** A receive queue of a network card. */
 export interface CardQueue {
@@ -25,6 +25,8 @@ export function parseInterrupts(lines: readonly string[]): Interrupt[] {
   });
 }
 
+const cpuOf = (text: string) => (/^\d+$/.test(text) ? Number(text) : undefined);
+
 type Finder = (facts: CardFacts, interrupts: readonly Interrupt[]) => CardQueue[];
 
 const node = ({ driver, unit }: CardFacts) => `dev.${driver}.${unit}.`;
@@ -35,7 +37,7 @@ function numbered(facts: CardFacts, pattern: RegExp): string[] {
   const values: string[] = [];
   for (const [name, value] of Object.entries(facts.sysctl)) {
     const match = name.startsWith(prefix) ? pattern.exec(name.slice(prefix.length)) : null;
-    if (match !== null) values[Number(match[1])] = value;
+    if (match !== null) values[Number(match[1] ?? 0)] = value;
   }
   const gap = values.findIndex((value) => value === undefined);
   return gap < 0 ? values : values.slice(0, gap);
@@ -62,8 +64,8 @@ const unknownQueues = (count: number): CardQueue[] =>
 /** iflib binds a queue's work to a CPU. Moving the interrupt does not change that. */
 const iflibQueues: Finder = (facts, interrupts) => {
   const { driver, unit } = facts;
-  const cpus = numbered(facts, /^iflib\.rxq(\d+)\.cpu$/);
-  if (cpus.length > 0) return cpus.map((cpu) => ({ cpu: Number(cpu), irq: undefined }));
+  const cpus = numbered(facts, /^iflib\.rxq(\d{1,4})\.cpu$/);
+  if (cpus.length > 0) return cpus.map((cpu) => ({ cpu: cpuOf(cpu), irq: undefined }));
   return named(interrupts, (queue) => `${driver}${unit}:rxq${queue}`).map(({ cpu }) => ({
     cpu,
     irq: undefined,
@@ -73,8 +75,8 @@ const iflibQueues: Finder = (facts, interrupts) => {
 /** virtio_pci.c: one interrupt for changes, then rx0, tx0, rx1, tx1, ...; or one for all. */
 const virtioQueues: Finder = (facts, interrupts) => {
   const value = (name: string) => facts.sysctl[node(facts) + name];
-  const pairs = Number(value('act_vq_pairs') ?? 0);
-  const count = pairs > 0 ? pairs : numbered(facts, /^rxq(\d+)\.ipackets$/).length;
+  const count =
+    countOf(value('act_vq_pairs')) ?? numbered(facts, /^rxq(\d{1,4})\.ipackets$/).length;
   const own = ofDevice(interrupts, value('%parent') ?? '');
   if (own.length === 0) return unknownQueues(count);
   const perQueue = own.length >= 1 + 2 * count;
@@ -86,7 +88,7 @@ const virtioQueues: Finder = (facts, interrupts) => {
 
 /** mlx5/driver.h:83: three interrupts for the device, then one for each channel. */
 const mlx5Queues: Finder = (facts, interrupts) => {
-  const count = Number(facts.sysctl[`${node(facts)}conf.channels`] ?? 0);
+  const count = countOf(facts.sysctl[`${node(facts)}conf.channels`]) ?? 0;
   const own = ofDevice(interrupts, `mlx5_core${facts.unit}`).slice(3);
   if (own.length < count) return unknownQueues(count);
   return own.slice(0, count).map(({ cpu, irq }) => ({ cpu, irq }));
@@ -109,14 +111,8 @@ const enaQueues: Finder = ({ unit }, interrupts) =>
 
 /** hyperv/vmbus/vmbus_chan.c:313: the CPU of each channel; the primary channel is queue 0. */
 const hnQueues: Finder = (facts) => {
-  const cpus: number[] = [];
-  for (const [name, value] of Object.entries(facts.sysctl)) {
-    if (!name.startsWith(node(facts))) continue;
-    const match = /^channel\.\d+(?:\.sub\.(\d+))?\.cpu$/.exec(name.slice(node(facts).length));
-    if (match !== null) cpus[Number(match[1] ?? 0)] = Number(value);
-  }
-  const gap = cpus.findIndex((cpu) => cpu === undefined);
-  return (gap < 0 ? cpus : cpus.slice(0, gap)).map((cpu) => ({ cpu, irq: undefined }));
+  const cpus = numbered(facts, /^channel\.\d+(?:\.sub\.(\d{1,4}))?\.cpu$/);
+  return cpus.map((cpu) => ({ cpu: cpuOf(cpu), irq: undefined }));
 };
 
 const finders: Readonly<Record<QueueSource, Finder>> = {

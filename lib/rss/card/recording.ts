@@ -1,6 +1,7 @@
 // A host's facts and flows: `freebsd-rss record` writes them, `freebsd-rss replay` reads them.
 import { isIP } from 'node:net';
 
+import { plainHost } from '../../socket/host.js';
 import type { ObservedFlow } from '../key-learner.js';
 import { type CardFacts, cardsIn } from './drivers.js';
 
@@ -36,16 +37,23 @@ function integer(value: unknown, max: number): number | undefined {
     : undefined;
 }
 
+/** Programs that read IP_FLOWID as a signed number write the upper half as negative ones. */
+function idOf(value: unknown): number | undefined {
+  const signed = typeof value === 'number' && value < 0 && value >= -0x80000000;
+  return integer(signed ? value >>> 0 : value, 0xffffffff);
+}
+
 function parseFlow(value: unknown, index: number): RecordedFlow {
   const bad = (what: string) => new Error(`flow ${index + 1}: ${what}`);
   if (!isObject(value)) throw bad('no object');
   const { transport, peer, local } = value;
   if (transport !== 'tcp' && transport !== 'udp') throw bad('"transport" must be "tcp" or "udp"');
   if (typeof peer !== 'string' || typeof local !== 'string') throw bad('no addresses');
-  const family = (address: string) => isIP(address.split('%')[0]!);
+  const family = (address: string) => isIP(plainHost(address).address);
   if (family(peer) === 0 || family(peer) !== family(local)) throw bad('no pair of IP addresses');
   const [peerPort, localPort] = [integer(value.peerPort, 65535), integer(value.localPort, 65535)];
   if (peerPort === undefined || localPort === undefined) throw bad('no ports');
+  const flowId = idOf(value.flowId);
   const thread = value.busiestThread;
   return {
     transport,
@@ -54,8 +62,8 @@ function parseFlow(value: unknown, index: number): RecordedFlow {
     local,
     localPort,
     // A flow without an id has type 0.
-    flowId: integer(value.flowId, 0xffffffff) ?? 0,
-    hashType: value.flowId === null ? 0 : (integer(value.hashType, 255) ?? 0),
+    flowId: flowId ?? 0,
+    hashType: flowId === undefined ? 0 : (integer(value.hashType, 255) ?? 0),
     queues: list(value.queues).filter((queue): queue is number => integer(queue, 65535) === queue),
     busiestThread: typeof thread === 'string' ? thread : undefined,
   };
@@ -63,12 +71,13 @@ function parseFlow(value: unknown, index: number): RecordedFlow {
 
 /** Throws an Error that says what is missing. */
 export function parseRecording(json: string): Recording {
-  const value: unknown = JSON.parse(json);
+  const value: unknown = JSON.parse(json.replace(/^\uFEFF/, ''));
   if (!isObject(value) || !isObject(value.sysctl) || !Array.isArray(value.flows))
     throw new Error('no recording: it needs "sysctl" and "flows"');
   const sysctl: Record<string, string> = {};
   for (const [name, entry] of Object.entries(value.sysctl))
-    if (typeof entry === 'string' || typeof entry === 'number') sysctl[name] = `${entry}`;
+    if (typeof entry === 'string' || typeof entry === 'number')
+      sysctl[name.trim()] = `${entry}`.trim();
   const interrupts = list(value.interrupts).map(text);
   return {
     kernel: text(value.kernel),
@@ -77,35 +86,54 @@ export function parseRecording(json: string): Recording {
     interface: typeof value.interface === 'string' ? value.interface : undefined,
     sysctl,
     // A single text with line ends, as sysctl(8) prints it, is accepted too.
-    interrupts: interrupts.length > 0 ? interrupts : text(value.interrupts).split('\n'),
+    interrupts:
+      interrupts.length > 0
+        ? interrupts
+        : (text(value.interrupts) || (sysctl['hw.intrs'] ?? '')).split('\n'),
     flows: value.flows.map(parseFlow),
   };
 }
 
 /** Names of cards that differ from those of their drivers. */
-const spoken: readonly (readonly [RegExp, string])[] = [
-  [/^vmxnet3\b/i, 'vmx'],
-  [/^virtio\b/i, 'vtnet'],
-  [/^mlx5\b/i, 'mce'],
+const spoken: readonly (readonly [RegExp, readonly string[]])[] = [
+  [/\bvmxnet3\b/i, ['vmx']],
+  [/\bvirtio\b/i, ['vtnet']],
+  [/\bmlx5|\bconnectx/i, ['mce']],
+  [/\bchelsio\b/i, ['cxgbe', 'cxl', 'cc']],
+  [/\bhyper-?v\b|\bnetvsc\b/i, ['hn']],
 ];
 
-/** The card that received the flows: the named interface, else the described card. */
-export function recordedCard(recording: Recording): CardFacts | undefined {
+/**
+ * The cards that may have received the flows: the named interface, or else those that are
+ * described. A recording at a lagg(4) names no card.
+ */
+export function recordedCards(recording: Recording): CardFacts[] {
   const { sysctl, interrupts, card } = recording;
   const allowedCpus = Array.from({ length: recording.cpus }, (_, cpu) => cpu);
   const cards = cardsIn(sysctl);
-  const driver =
-    spoken.find(([pattern]) => pattern.test(card))?.[1] ?? /^[a-z]\w*/i.exec(card)?.[0] ?? '';
-  const named = cards.find((one) => `${one.driver}${one.unit}` === recording.interface);
+  // "igb0.7" is a vlan(4) of igb0.
+  const parent = recording.interface?.replace(/(\.\d+)+$/, '');
+  const named = cards.filter((one) => `${one.driver}${one.unit}` === parent);
+  const isSaid = (word: string) => new RegExp(`\\b${word}\\b`, 'i').test(card);
+  const drivers = spoken.flatMap(([pattern, names]) => (pattern.test(card) ? names : []));
+  const numbered = cards.filter((one) => isSaid(`${one.driver}${one.unit}`));
+  const described = cards.filter(
+    ({ driver }) => drivers.includes(driver) || isSaid(`${driver}\\d*`),
+  );
+  // The device of a driver that is not known is none of these cards.
+  const others = [parent ?? '', card].map((one) => /^[a-z]\w*?(?=\d*\b)/i.exec(one)?.[0]);
+  const isDevice = (driver?: string) =>
+    Object.keys(sysctl).some((name) => name.startsWith(`dev.${driver}.`));
+  const known = named.length + described.length > 0 || !others.some(isDevice);
   // The recorded card has all values of its device, %driver included. Others may have a few.
   const whole = (one: { driver: string; unit: number }) =>
     sysctl[`dev.${one.driver}.${one.unit}.%driver`] !== undefined;
-  const described = cards.filter((one) => one.driver.toLowerCase() === driver.toLowerCase());
-  const found =
-    named ??
-    described.find(whole) ??
-    described[0] ??
-    cards.find(whole) ??
-    (cards.length === 1 ? cards[0] : undefined);
-  return found === undefined ? undefined : { ...found, sysctl, interrupts, allowedCpus };
+  const rest = known ? [cards.filter(whole), cards] : [];
+  const found = [named, numbered, described.filter(whole), described, ...rest].find(
+    ({ length }) => length > 0,
+  );
+  return (found ?? []).map((one) => ({ ...one, sysctl, interrupts, allowedCpus }));
 }
+
+export const recordedCard = (recording: Recording): CardFacts | undefined =>
+  recordedCards(recording)[0];

@@ -1,9 +1,9 @@
 // Compares the map and the learner with a recording. Pure.
 import { drivers } from './drivers.js';
 import { judgeIds, whyNoId } from './ids.js';
-import { bucketOfId, cardMap, type CardMap, type NoCardMap, queueOfId } from './map.js';
+import { bucketOfId, type CardMap, mapOfCards, type NoCardMap, queueOfId } from './map.js';
 import { measure } from './measured.js';
-import { type Recording, recordedCard } from './recording.js';
+import { type Recording, recordedCards } from './recording.js';
 import type { LearnerState } from '../key-learner.js';
 
 export interface Tally {
@@ -34,11 +34,13 @@ function count(into: Tally, expected: number | undefined, found: number | undefi
 
 export function replay(recording: Recording): Replay {
   const { flows } = recording;
-  const facts = recordedCard(recording);
+  const cards = recordedCards(recording);
+  const [facts] = cards;
+  // If there are several, nothing says by which of them a flow has come.
   const found: CardMap | NoCardMap =
     facts === undefined
       ? { source: 'virtual', reason: 'the recording names no known card' }
-      : cardMap(facts);
+      : mapOfCards([{ addresses: [], cards }], []);
   const opaque = facts === undefined ? 'hash' : (drivers[facts.driver]?.opaque ?? 'hash');
   const ids = judgeIds(flows, opaque);
   const hash = tally();
@@ -61,14 +63,14 @@ export function replay(recording: Recording): Replay {
     const reason = found.source === 'virtual' ? found.reason : whyNoId(flows);
     return { source: 'virtual', reason, map: undefined, ...base };
   }
-  const lanes = placed.map((place) => (found.threads === undefined ? place?.queue : place?.bucket));
-  measure(flows, lanes, found, facts).forEach((measured, i) => {
+  const expected = placed.map((place) => place && found.bucketCpu[place.bucket]);
+  measure(flows, expected, found, facts).forEach((measured, i) => {
     const place = placed[i];
     const rings = flows[i]!.queues;
     // If several rings moved, the flow's own is one of them.
     const missed = rings.length > 1 && place !== undefined && !rings.includes(place.queue);
     count(queue, place?.queue, missed ? rings[0] : measured.queue);
-    count(cpu, place && found.bucketCpu[place.bucket], measured.cpu);
+    count(cpu, expected[i], measured.cpu);
   });
   return { source: 'card', reason: undefined, map: found, ...base };
 }

@@ -123,4 +123,8 @@ Result<CardHash> ReadCardHash(const std::string& interface) {
   return hash;
 }
 
+Result<bool> HasReceiveHash(SocketAddress, const SocketAddress&, const RssKey&) {
+  return MakeFailure(ENOTSUP, "setsockopt", "FreeBSD tells the hash itself");
+}
+
 }  // namespace rss

@@ -35,6 +35,10 @@ Result<CardHash> ReadCardHash(const std::string&) {
   return Unsupported("ioctl");
 }
 
+Result<bool> HasReceiveHash(SocketAddress, const SocketAddress&, const RssKey&) {
+  return Unsupported("setsockopt");
+}
+
 Capabilities ProbeCapabilities() {
   Capabilities c;
   c.platform = "stub";
