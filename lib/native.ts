@@ -283,6 +283,8 @@ export interface WorkerEngine {
   /** Returns the id of the connected UDP socket. */
   connectDatagrams(how: NativeConnect): number | Failure;
   closeDatagrams(id: number): void;
+  /** Counts what full sockets of connect() have lost: of at most 256 of them, in turn. */
+  countDrops(): void;
   localAddress(id: number): SocketAddress | undefined;
   start(): Failure | undefined;
   /** With `queued`, first accepts what is queued. */
