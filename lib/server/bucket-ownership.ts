@@ -18,6 +18,7 @@ export class BucketOwnership {
   readonly movable: Movable;
   /** The native table, by which workers hand off and forward. */
   readonly table: number;
+  readonly #listens: Movable;
   readonly #workers: number;
   readonly #reason: string;
   #owners: readonly number[];
@@ -27,10 +28,11 @@ export class BucketOwnership {
     const { config, workers, steering, handoff, forward } = plan;
     const { endpoints, maxConnections } = options;
     const listens = (wanted: string) => endpoints.some(({ protocol }) => protocol === wanted);
+    this.#listens = { tcp: listens('tcp'), udp: listens('udp') };
     const byProgram = steeringMode(steering).program?.followsOwners === true;
     this.movable = {
-      tcp: listens('tcp') && (handoff || byProgram),
-      udp: listens('udp') && (forward || byProgram),
+      tcp: this.#listens.tcp && (handoff || byProgram),
+      udp: this.#listens.udp && (forward || byProgram),
     };
     this.#workers = workers.length;
     this.#reason = plan.reason;
@@ -59,6 +61,17 @@ export class BucketOwnership {
   get fixedBecause(): string | undefined {
     const { tcp, udp } = this.movable;
     return tcp || udp ? undefined : `buckets do not choose workers: ${this.#reason}`;
+  }
+
+  /** What does not follow a bucket to another worker, and why; undefined when everything does. */
+  get staysBecause(): string | undefined {
+    const { fixedBecause } = this;
+    if (fixedBecause !== undefined) return fixedBecause;
+    const { tcp, udp } = this.#listens;
+    if (tcp && !this.movable.tcp)
+      return 'connections do not follow buckets: they are not handed off';
+    if (udp && !this.movable.udp) return 'datagrams do not follow buckets: they are not forwarded';
+    return undefined;
   }
 
   /** The moves that lead to these owners. Throws ENOTSUP where buckets cannot move. */

@@ -12,9 +12,9 @@ import { ShmSegment } from '../shm/segment.js';
 import { AdminSocket, summarize } from './admin.js';
 import { BucketOwnership } from './bucket-ownership.js';
 import { useCpus } from './cpu-use.js';
-import type { ServerEvents, WorkerInfo } from './events.js';
+import type { Rebalance, ServerEvents, WorkerInfo } from './events.js';
 import { FlowWatch } from './flow-watch.js';
-import { countersSize, heartbeat, mainRecord, socketRows } from './layout.js';
+import { countersSize, heartbeat, mainRecord, socketRows, workerCounters } from './layout.js';
 import type { Lifecycle } from './lifecycle.js';
 import { Listeners } from './listeners.js';
 import type { ToWorker, WorkerInit } from './messages.js';
@@ -29,6 +29,9 @@ import { type Successor, Upgrade, type UpgradeOptions } from './upgrade.js';
 import { Warnings } from './warnings.js';
 import { startWatches } from './watches.js';
 import { WorkerPool } from './worker-pool.js';
+
+/** Buckets move, whatever their load is. */
+const unmeasured = { measure: undefined, tooHot: [], tooBusy: [] };
 
 export class RunningServer {
   /** Its configuration changes with the network card; the rest stays. */
@@ -115,6 +118,10 @@ export class RunningServer {
     const { predecessor, replaceBlocked } = this.#options;
     const watched = {
       stats: () => this.stats(),
+      counters: () =>
+        this.plan.workers.map(({ workerIndex }) =>
+          workerCounters(this.#counters.buffer, workerIndex, this.plan.config.buckets),
+        ),
       beats: () => this.plan.workers.map(({ workerIndex }) => this.#beat(workerIndex)[0]!),
       ownership: this.ownership,
       kernelBuckets: this.plan.config.source === 'kernel',
@@ -128,7 +135,8 @@ export class RunningServer {
       full: () => this.#warnings.connectionLimit(this.#options.maxConnections),
       mispredicted: (flows) => this.#warnings.otherKey(flows),
       dropped: (message) => this.#warnings.warn(message, 'RSS_DROPS'),
-      unbalanced: ({ moves, tooHot }) => this.move(moves, tooHot),
+      unbalanced: ({ moves, measure, tooHot, tooBusy }) =>
+        this.move(moves, { measure, tooHot, tooBusy }),
       warning: this.#warnings.warn,
     });
     this.#flows = new FlowWatch(this.plan.config, this.#options, {
@@ -187,7 +195,7 @@ export class RunningServer {
   }
 
   /** Moves buckets. Does nothing during and after an upgrade: the other process keeps its map. */
-  move(moves: BucketMove[], tooHot: number[]): void {
+  move(moves: BucketMove[], why: Omit<Rebalance, 'moves'> = unmeasured): void {
     if (!this.#lifecycle.is('starting', 'listening')) return;
     const { ownership } = this;
     // Before the programs: flows that they bring to a new owner must not be handed back.
@@ -195,7 +203,7 @@ export class RunningServer {
     this.listeners.follow(ownership.owners);
     this.#mainRecord()[0]! += moves.length;
     this.pool.sendAll(this.#placements());
-    this.#events.emit('rebalance', { moves, tooHot });
+    this.#events.emit('rebalance', { moves, ...why });
   }
 
   async upgrade(options: UpgradeOptions): Promise<Successor> {
@@ -314,7 +322,7 @@ export class RunningServer {
     native.setCards(table, config);
     if (isDeepStrictEqual(bucketMap, before)) return true;
     const wanted = distribute(placements, bucketMap, capabilities().cpuDomains);
-    this.move(movesBetween(owners, bucketOwners(wanted)), []);
+    this.move(movesBetween(owners, bucketOwners(wanted)));
     const known = [...before, ...placements.map(({ cpu }) => cpu)];
     const fresh = new Set(bucketMap.filter((cpu) => !known.includes(cpu)));
     if (fresh.size > 0) this.#warnings.newCpus(config.card!.interfaces, [...fresh]);

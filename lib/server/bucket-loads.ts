@@ -1,0 +1,70 @@
+// What the counters of an interval say about the load of buckets: how much of it follows a bucket
+// to another worker, and how much stays where it is.
+import type { Movable } from './bucket-ownership.js';
+import { type CounterName, counterIndex } from './layout.js';
+
+/** How load is measured: by new connections, datagrams, payload, or context.countRequests(). */
+export const measures = ['flows', 'datagrams', 'bytes', 'requests'] as const;
+export type Measure = (typeof measures)[number];
+
+/** Load by one measure. */
+export interface Load {
+  /** Index: a bucket. What its owner gets, and a new owner would get. */
+  follows: number[];
+  /** Index: a worker. What it keeps when its buckets move, as the load of open connections. */
+  stays: number[];
+}
+export type Loads = Record<Measure, Load>;
+
+const zeros = (length: number) => Array.from({ length }, () => 0);
+
+export function noLoad(buckets: number, workers: number): Loads {
+  const load = (): Load => ({ follows: zeros(buckets), stays: zeros(workers) });
+  return { flows: load(), datagrams: load(), bytes: load(), requests: load() };
+}
+
+/** All load of a measure. */
+export function totalOf({ follows, stays }: Load): number {
+  const sum = (values: number[]) => values.reduce((total, value) => total + value, 0);
+  return sum(follows) + sum(stays);
+}
+
+/**
+ * The load between two readings of the counters: an array for each worker. Connections of a bucket
+ * are taken to be equally busy. As many as have ended and been replaced stand for the load that
+ * moves with the bucket; the others are open, and stay.
+ */
+export function loadBetween(
+  before: readonly Float64Array[],
+  now: readonly Float64Array[],
+  buckets: number,
+  movable: Movable,
+): Loads {
+  const loads = noLoad(buckets, now.length);
+  for (const [worker, counters] of now.entries())
+    for (let bucket = 0; bucket < buckets; bucket++) {
+      const was = (name: CounterName) => before[worker]![counterIndex(bucket, name)]!;
+      const fresh = (name: CounterName) => counters[counterIndex(bucket, name)]! - was(name);
+      const add = (measure: Measure, amount: number, share: number) => {
+        loads[measure].follows[bucket]! += amount * share;
+        loads[measure].stays[worker]! += amount * (1 - share);
+      };
+      const served = fresh('served');
+      const datagrams = fresh('datagramsIn');
+      const requests = fresh('requests');
+      const connections = was('served') - was('closed') + served;
+      const replaced = movable.tcp ? Math.min(served, fresh('closed')) : 0;
+      const replacedShare = replaced > 0 ? replaced / Math.max(connections, replaced) : 0;
+      const datagramShare = movable.udp ? 1 : 0;
+      // No counter says which protocol the bytes and requests are of. A datagram is a request at
+      // most.
+      const ofDatagrams = requests > 0 ? Math.min(1, datagrams / requests) : 0;
+      const byDatagrams = connections > 0 ? ofDatagrams : 1;
+      const share = byDatagrams * datagramShare + (1 - byDatagrams) * replacedShare;
+      add('flows', served, movable.tcp ? 1 : 0);
+      add('datagrams', datagrams, datagramShare);
+      add('bytes', fresh('bytesIn') + fresh('bytesOut'), share);
+      add('requests', requests, share);
+    }
+  return loads;
+}
