@@ -3,8 +3,8 @@
 import type { Movable } from './bucket-ownership.js';
 import { type CounterName, counterIndex } from './layout.js';
 
-/** How load is measured: by new connections, datagrams, payload, or context.countRequests(). */
 export const measures = ['flows', 'datagrams', 'bytes', 'requests'] as const;
+/** How load is measured: by new connections, datagrams, payload, or context.countRequests(). */
 export type Measure = (typeof measures)[number];
 
 /** Load by one measure. */

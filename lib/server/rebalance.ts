@@ -104,7 +104,7 @@ class Trial {
   }
 }
 
-/** The move that takes most from an overloaded worker, if any helps and no other measure forbids. */
+/** The move that helps an overloaded worker most, unless another measure forbids all that help. */
 function bestMove(
   trial: Trial,
   others: readonly Trial[],

@@ -49,23 +49,27 @@ Napi::Value AddressBytes(const Napi::CallbackInfo& info) {
 class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
  public:
   static Napi::Function Define(Napi::Env env) {
-    return DefineClass(
-        env, "WorkerEngine",
-        {InstanceMethod<&Worker::AddListener>("addListener"),
-         InstanceMethod<&Worker::AddDatagramSocket>("addDatagramSocket"),
-         InstanceMethod<&Worker::ConnectDatagrams>("connectDatagrams"),
-         InstanceMethod<&Worker::CloseDatagrams>("closeDatagrams"),
-         InstanceMethod<&Worker::LocalAddress>("localAddress"),
-         InstanceMethod<&Worker::Start>("start"),
-         InstanceMethod<&Worker::StopAccepting>("stopAccepting"),
-         InstanceMethod<&Worker::Drain>("drain"), InstanceMethod<&Worker::Close>("close"),
-         InstanceMethod<&Worker::Take>("take"), InstanceMethod<&Worker::Arrived>("arrived"),
-         InstanceMethod<&Worker::Hold>("hold"), InstanceMethod<&Worker::Ended>("ended"),
-         InstanceMethod<&Worker::Facts>("facts"), InstanceMethod<&Worker::Peer>("peer"),
-         InstanceMethod<&Worker::Destination>("destination"),
-         InstanceMethod<&Worker::Misdirections>("misdirections"),
-         InstanceMethod<&Worker::CountDrops>("countDrops"),
-         InstanceMethod<&Worker::Flush>("flush"), InstanceMethod<&Worker::Check>("check")});
+    return DefineClass(env, "WorkerEngine",
+                       {InstanceMethod<&Worker::AddListener>("addListener"),
+                        InstanceMethod<&Worker::AddDatagramSocket>("addDatagramSocket"),
+                        InstanceMethod<&Worker::ConnectDatagrams>("connectDatagrams"),
+                        InstanceMethod<&Worker::CloseDatagrams>("closeDatagrams"),
+                        InstanceMethod<&Worker::LocalAddress>("localAddress"),
+                        InstanceMethod<&Worker::Start>("start"),
+                        InstanceMethod<&Worker::StopAccepting>("stopAccepting"),
+                        InstanceMethod<&Worker::Drain>("drain"),
+                        InstanceMethod<&Worker::Close>("close"),
+                        InstanceMethod<&Worker::Take>("take"),
+                        InstanceMethod<&Worker::Arrived>("arrived"),
+                        InstanceMethod<&Worker::Hold>("hold"),
+                        InstanceMethod<&Worker::Ended>("ended"),
+                        InstanceMethod<&Worker::Facts>("facts"),
+                        InstanceMethod<&Worker::Peer>("peer"),
+                        InstanceMethod<&Worker::Destination>("destination"),
+                        InstanceMethod<&Worker::Misdirections>("misdirections"),
+                        InstanceMethod<&Worker::Flush>("flush"),
+                        InstanceMethod<&Worker::Check>("check"),
+                        InstanceMethod<&Worker::CountDrops>("countDrops")});
   }
 
   // new WorkerEngine(settings, views, onConnections(count), onDatagrams(), onAcceptError(errno),

@@ -80,8 +80,7 @@ BpfProgram FindIpv6Ports() {
     size_t passed = types == 0 ? 0 : pass.size();
     size_t size = 2 + types + 1 + passed;
     auto to = [&](size_t target) { return static_cast<uint8_t>(target - step.size() - 1); };
-    for (uint32_t type : {kTcp, kUdp})
-      step.push_back({kJumpEqual, to(size + found), 0, type});
+    for (uint32_t type : {kTcp, kUdp}) step.push_back({kJumpEqual, to(size + found), 0, type});
     for (size_t i = 0; i < types; ++i)
       step.push_back({kJumpEqual, to(size - passed), 0, kExtensionHeaders[i]});
     Emit(&step, kJump, to(size + none));

@@ -131,7 +131,7 @@ class DatagramEngine {
   Handle<uv_check_t> turn_end_;  // active while rows of connected sockets wait
   std::vector<std::unique_ptr<BoundSocket>> bound_;
   std::vector<std::unique_ptr<ConnectedSocket>> connected_;  // by slot
-  size_t asked_for_drops_ = 0;  // by CountDrops(), in all
+  size_t asked_for_drops_ = 0;                               // by CountDrops(), in all
   ConnectionIds ids_;
   DatagramBatcher batcher_;
   std::vector<ReceivedDatagram> rows_;

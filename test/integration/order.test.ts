@@ -137,7 +137,8 @@ it(
     for (const [name, result] of Object.entries(results)) {
       const { served, disorder, scattered, reassembled, forwarded } = result;
       t.diagnostic(`${name}: ${served} served, ${reassembled} reassembled`);
-      if (name.startsWith('bpf-toeplitz')) assert.equal(forwarded, 0, 'the program finds the owner');
+      if (name.startsWith('bpf-toeplitz'))
+        assert.equal(forwarded, 0, 'the program finds the owner');
       assert.deepEqual(
         { served, disorder, scattered },
         { served: 1800, disorder: 0, scattered: 0 },

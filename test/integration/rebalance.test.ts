@@ -199,10 +199,7 @@ it(
       await setTimeout(20);
     }
     const [{ measure, moves, tooBusy }] = (await said) as [Rebalance];
-    assert.deepEqual(
-      { measure, moves, tooBusy },
-      { measure: 'bytes', moves: [], tooBusy: [2] },
-    );
+    assert.deepEqual({ measure, moves, tooBusy }, { measure: 'bytes', moves: [], tooBusy: [2] });
     for (const client of clients) client.destroy();
     await server.close({ timeout: 0 });
   },
