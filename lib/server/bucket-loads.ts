@@ -16,11 +16,19 @@ export interface Load {
 }
 export type Loads = Record<Measure, Load>;
 
+export interface LoadForecast {
+  /** What a move changes at once. */
+  now: Loads;
+  /** What it will have changed when all open connections have been replaced. */
+  later: Loads;
+}
+
 const zeros = (length: number) => Array.from({ length }, () => 0);
 
-export function noLoad(buckets: number, workers: number): Loads {
+export function noLoad(buckets: number, workers: number): LoadForecast {
   const load = (): Load => ({ follows: zeros(buckets), stays: zeros(workers) });
-  return { flows: load(), datagrams: load(), bytes: load(), requests: load() };
+  const loads = () => ({ flows: load(), datagrams: load(), bytes: load(), requests: load() });
+  return { now: loads(), later: loads() };
 }
 
 /** All load of a measure. */
@@ -36,18 +44,21 @@ export function totalOf({ follows, stays }: Load): number {
  */
 export function loadBetween(
   before: readonly Float64Array[],
-  now: readonly Float64Array[],
+  after: readonly Float64Array[],
   buckets: number,
   movable: Movable,
-): Loads {
-  const loads = noLoad(buckets, now.length);
-  for (const [worker, counters] of now.entries())
+): LoadForecast {
+  const forecast = noLoad(buckets, after.length);
+  for (const [worker, counters] of after.entries())
     for (let bucket = 0; bucket < buckets; bucket++) {
       const was = (name: CounterName) => before[worker]![counterIndex(bucket, name)]!;
       const fresh = (name: CounterName) => counters[counterIndex(bucket, name)]! - was(name);
-      const add = (measure: Measure, amount: number, share: number) => {
-        loads[measure].follows[bucket]! += amount * share;
-        loads[measure].stays[worker]! += amount * (1 - share);
+      const add = (measure: Measure, amount: number, nowShare: number, laterShare: number) => {
+        const { now, later } = forecast;
+        now[measure].follows[bucket]! += amount * nowShare;
+        now[measure].stays[worker]! += amount * (1 - nowShare);
+        later[measure].follows[bucket]! += amount * laterShare;
+        later[measure].stays[worker]! += amount * (1 - laterShare);
       };
       const served = fresh('served');
       const datagrams = fresh('datagramsIn');
@@ -55,16 +66,18 @@ export function loadBetween(
       const connections = was('served') - was('closed') + served;
       const replaced = movable.tcp ? Math.min(served, fresh('closed')) : 0;
       const replacedShare = replaced > 0 ? replaced / Math.max(connections, replaced) : 0;
+      const connectionShare = movable.tcp ? 1 : 0;
       const datagramShare = movable.udp ? 1 : 0;
       // No counter says which protocol the bytes and requests are of. A datagram is a request at
       // most.
       const ofDatagrams = requests > 0 ? Math.min(1, datagrams / requests) : 0;
       const byDatagrams = connections > 0 ? ofDatagrams : 1;
-      const share = byDatagrams * datagramShare + (1 - byDatagrams) * replacedShare;
-      add('flows', served, movable.tcp ? 1 : 0);
-      add('datagrams', datagrams, datagramShare);
-      add('bytes', fresh('bytesIn') + fresh('bytesOut'), share);
-      add('requests', requests, share);
+      const now = byDatagrams * datagramShare + (1 - byDatagrams) * replacedShare;
+      const later = byDatagrams * datagramShare + (1 - byDatagrams) * connectionShare;
+      add('flows', served, connectionShare, connectionShare);
+      add('datagrams', datagrams, datagramShare, datagramShare);
+      add('bytes', fresh('bytesIn') + fresh('bytesOut'), now, later);
+      add('requests', requests, now, later);
     }
-  return loads;
+  return forecast;
 }

@@ -41,8 +41,8 @@ export interface Rebalance {
   /** Buckets that alone are more than a worker's fair share. */
   tooHot: number[];
   /**
-   * Workers whose open connections alone are more than a fair share. Connections stay where they
-   * are; only new ones follow a bucket.
+   * Workers for which what stays is more than a fair share alone: the load of open connections,
+   * because only new ones follow a bucket, and of protocols that do not follow buckets.
    */
   tooBusy: number[];
 }

@@ -2,6 +2,7 @@
 import {
   type Load,
   loadBetween,
+  type LoadForecast,
   type Loads,
   type Measure,
   measures,
@@ -28,7 +29,7 @@ export interface RebalanceDecision {
   after: number;
   /** Buckets that alone exceed a worker's fair share: moving them does not help. */
   tooHot: number[];
-  /** Workers whose open connections alone exceed a fair share: these do not move. */
+  /** Workers that exceed a fair share by what stays alone, as the load of open connections. */
   tooBusy: number[];
 }
 
@@ -59,7 +60,7 @@ class Trial {
   readonly measure: Measure;
   readonly sums: number[];
   readonly mean: number;
-  /** What moves for the sake of another measure may raise a worker to. */
+  /** What moves may raise a worker to when something else decides. */
   readonly limit: number;
   readonly #load: Load;
 
@@ -104,7 +105,7 @@ class Trial {
   }
 }
 
-/** The move that helps an overloaded worker most, unless another measure forbids all that help. */
+/** The move that helps an overloaded worker most and keeps to the limits of all others. */
 function bestMove(
   trial: Trial,
   others: readonly Trial[],
@@ -129,45 +130,48 @@ function bestMove(
   return undefined;
 }
 
+const trialsOf = (loads: Partial<Loads>, owners: readonly number[]) =>
+  measures.flatMap((measure) => {
+    const load = loads[measure];
+    return load === undefined ? [] : [new Trial(measure, load, owners)];
+  });
+
 /** Moves buckets by one measure, each time the one that lowers the peak most. */
 function decideBy(
   measure: Measure,
-  loads: Partial<Loads>,
+  now: Partial<Loads>,
+  later: Partial<Loads>,
   owners: readonly number[],
 ): RebalanceDecision {
-  const trials = measures.flatMap((name) => {
-    const load = loads[name];
-    return load === undefined ? [] : [new Trial(name, load, owners)];
-  });
+  const trials = [...trialsOf(now, owners), ...trialsOf(later, owners)];
   const trial = trials.find((one) => one.measure === measure)!;
   const others = trials.filter((one) => one !== trial);
-  const now = [...owners];
+  const moved = [...owners];
   const before = trial.peak;
   for (let i = 0; i < owners.length; i++) {
-    const move = bestMove(trial, others, now);
+    const move = bestMove(trial, others, moved);
     if (move === undefined) break;
-    now[move.bucket] = move.to;
+    moved[move.bucket] = move.to;
     for (const one of trials) one.move(move);
   }
   const { tooHot, tooBusy, peak: after } = trial;
-  return { moves: movesBetween(owners, now), measure, before, after, tooHot, tooBusy };
+  return { moves: movesBetween(owners, moved), measure, before, after, tooHot, tooBusy };
 }
 
 /**
- * Decides by the measure by which a worker is overloaded most, or by the next one if no move helps
- * there. By no other measure does a worker become overloaded, or more so. Undefined: no worker is
- * overloaded. Pure.
+ * Decides by the measure by which a worker is overloaded most now, or by the next one if no move
+ * helps there. By no other measure does a worker become overloaded, or more so, and later by none.
+ * Undefined: no worker is overloaded. Pure.
  */
 export function decideRebalance(
-  loads: Partial<Loads>,
+  now: Partial<Loads>,
   owners: readonly number[],
+  later: Partial<Loads> = {},
 ): RebalanceDecision | undefined {
-  const decisions = measures
-    .filter((measure) => loads[measure] !== undefined)
-    .map((measure) => ({ measure, peak: new Trial(measure, loads[measure]!, owners).peak }))
+  const decisions = trialsOf(now, owners)
     .filter(({ peak }) => peak > tolerated)
     .sort((a, b) => b.peak - a.peak)
-    .map(({ measure }) => decideBy(measure, loads, owners));
+    .map(({ measure }) => decideBy(measure, now, later, owners));
   return decisions.find(({ moves }) => moves.length > 0) ?? decisions[0];
 }
 
@@ -178,7 +182,7 @@ export function decideRebalance(
 export class LoadWatch {
   readonly #movable: Movable;
   #before: Float64Array[] | undefined;
-  #loads: Loads | undefined;
+  #loads: LoadForecast | undefined;
   #resting = 0;
   #uneven = 0;
   #reported = '';
@@ -198,18 +202,22 @@ export class LoadWatch {
     if (before === undefined) return undefined;
     const fresh = loadBetween(before, this.#before, owners.length, this.#movable);
     this.#loads ??= noLoad(owners.length, counters.length);
-    const judged: Partial<Loads> = {};
+    const now: Partial<Loads> = {};
+    const later: Partial<Loads> = {};
     for (const measure of measures) {
-      const load = this.#loads[measure];
-      blend(load.follows, fresh[measure].follows);
-      blend(load.stays, fresh[measure].stays);
-      if (totalOf(fresh[measure]) >= enough[measure]) judged[measure] = load;
+      for (const time of ['now', 'later'] as const) {
+        blend(this.#loads[time][measure].follows, fresh[time][measure].follows);
+        blend(this.#loads[time][measure].stays, fresh[time][measure].stays);
+      }
+      if (totalOf(fresh.now[measure]) < enough[measure]) continue;
+      now[measure] = this.#loads.now[measure];
+      later[measure] = this.#loads.later[measure];
     }
     if (this.#resting > 0) {
       this.#resting--;
       return undefined;
     }
-    const decision = decideRebalance(judged, owners);
+    const decision = decideRebalance(now, owners, later);
     this.#uneven = decision === undefined ? 0 : this.#uneven + 1;
     if (decision === undefined || this.#uneven < 2) return undefined;
     this.#uneven = 0;

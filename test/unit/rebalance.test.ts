@@ -77,6 +77,16 @@ describe('decideRebalance', () => {
     assert.equal(decision.after, 100 / 52);
   });
 
+  it('takes no more buckets from open connections than their successors need', () => {
+    const now = { requests: load([1, 1, 1, 1], [78, 18]) };
+    const later = { requests: load([40, 40, 10, 10]) };
+    const first = decideRebalance(now, [0, 0, 1, 1], later)!;
+    assert.deepEqual(first.moves, [{ bucket: 0, from: 0, to: 1 }]);
+    const second = decideRebalance(now, [1, 0, 1, 1], later)!;
+    assert.deepEqual(second.moves, []);
+    assert.deepEqual(second.tooBusy, [0]);
+  });
+
   it('decides by the next measure where no move helps the worst', () => {
     const requests = load([0, 0, 0, 0], [100, 0]);
     const flows = load([40, 40, 10, 10]);
@@ -153,15 +163,16 @@ describe('loadBetween', () => {
       closed: [10, 5, 0, 0],
       requests: [400, 50, 90, 8],
     });
-    const { flows, requests } = loadBetween(begun, now, buckets, both);
-    assert.deepEqual(flows, load([10, 5, 0, 4]));
-    assert.deepEqual(requests, load([200, 50, 0, 0], [200, 98]));
+    const forecast = loadBetween(begun, now, buckets, both);
+    assert.deepEqual(forecast.now.flows, load([10, 5, 0, 4]));
+    assert.deepEqual(forecast.now.requests, load([200, 50, 0, 0], [200, 98]));
+    assert.deepEqual(forecast.later.requests, load([400, 50, 90, 8]));
   });
 
   it('datagrams: all of their load follows', () => {
     const served = [10, 0, 10, 0];
     const counts = { served, datagramsIn: [0, 70, 0, 0], bytesIn: [0, 7000, 0, 0] };
-    const { datagrams, bytes } = loadBetween(begun, countersOf(counts), buckets, both);
+    const { datagrams, bytes } = loadBetween(begun, countersOf(counts), buckets, both).now;
     assert.deepEqual(datagrams, load([0, 70, 0, 0]));
     assert.deepEqual(bytes.follows[1], 7000);
   });
@@ -173,7 +184,7 @@ describe('loadBetween', () => {
       requests: [120, 0, 0, 0],
       bytesOut: [4000, 0, 0, 0],
     });
-    const { requests, bytes } = loadBetween(begun, now, buckets, both);
+    const { requests, bytes } = loadBetween(begun, now, buckets, both).now;
     assert.deepEqual(requests, load([30, 0, 0, 0], [90, 0]));
     assert.deepEqual(bytes, load([1000, 0, 0, 0], [3000, 0]));
   });
@@ -181,9 +192,10 @@ describe('loadBetween', () => {
   it('protocols that do not follow buckets: everything stays', () => {
     const now = countersOf({ served: [20, 0, 10, 0], datagramsIn: [0, 0, 0, 9] });
     const none = { tcp: false, udp: false };
-    const { flows, datagrams } = loadBetween(begun, now, buckets, none);
-    assert.deepEqual(flows, load([0, 0, 0, 0], [10, 0]));
-    assert.deepEqual(datagrams, load([0, 0, 0, 0], [0, 9]));
+    for (const { flows, datagrams } of Object.values(loadBetween(begun, now, buckets, none))) {
+      assert.deepEqual(flows, load([0, 0, 0, 0], [10, 0]));
+      assert.deepEqual(datagrams, load([0, 0, 0, 0], [0, 9]));
+    }
   });
 });
 
