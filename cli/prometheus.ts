@@ -27,6 +27,7 @@ const help: Record<CounterName, string> = {
   withoutId: 'Connections and datagrams to which the network card gave no flow id.',
   placementSamples: 'Sampled connections and batches whose packets’ CPU is known.',
   misplaced: 'Of the placement samples, those whose packets another CPU processed.',
+  connectedDrops: 'Datagrams that full UDP sockets of connect() have lost.',
   mispredicted: 'Outgoing connections with a flow id by another key than the kernel’s.',
 };
 

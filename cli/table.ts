@@ -115,6 +115,9 @@ function drops(now: ServerSnapshot, before: ServerSnapshot): string[] {
   const [most] = sockets
     .filter(({ dropped = 0 }) => dropped > 0)
     .sort((a, b) => b.dropped! - a.dropped!);
+  const connected = now.total.connectedDrops;
+  if (connected > (most?.dropped ?? 0))
+    return [summary, `  UDP sockets of connect(): ${short(connected)}`];
   if (most === undefined) return [summary];
   const { protocol, address, port, workerIndex, dropped } = most;
   const socket = `  ${protocol} ${address} port ${port}, worker ${workerIndex}: ${short(dropped!)}`;

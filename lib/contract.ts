@@ -157,6 +157,7 @@ export const counterNames = [
   'withoutId',
   'placementSamples',
   'misplaced',
+  'connectedDrops',
 ] as const;
 /** Doubles of one bucket's counters. */
 export const counterStride = 24;

@@ -43,6 +43,7 @@ export type {
 } from './server/options.js';
 export type { ServerPlan } from './server/plan.js';
 export { Predecessor, predecessor } from './server/predecessor.js';
+export type { Measure } from './server/bucket-loads.js';
 export type { BucketMove } from './server/rebalance.js';
 export { createServer, RssServer } from './server/server.js';
 export type { KernelDrops, ServerSocket, SocketStats } from './server/sockets.js';

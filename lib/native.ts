@@ -286,6 +286,8 @@ export interface WorkerEngine {
   /** Returns the id of the connected UDP socket. */
   connectDatagrams(how: NativeConnect): number | Failure;
   closeDatagrams(id: number): void;
+  /** Counts what full sockets of connect() have lost: of at most 256 of them, in turn. */
+  countDrops(): void;
   localAddress(id: number): SocketAddress | undefined;
   start(): Failure | undefined;
   /** Replaces `handOff`, `handOffUnhashed` and `forward`, unless it has stopped accepting. */

@@ -17,16 +17,18 @@ export interface Movable {
 export class BucketOwnership {
   /** The native table, by which workers hand off and forward. */
   readonly table: number;
+  readonly #listens: Movable;
   readonly #workers: number;
-  readonly #endpoints: readonly Endpoint[];
   #plan: ServerPlan;
   #owners: readonly number[];
   #placements: readonly WorkerPlacement[];
 
   constructor(plan: ServerPlan, options: { endpoints: Endpoint[]; maxConnections: number }) {
     const { config, workers } = plan;
+    const { endpoints, maxConnections } = options;
+    const listens = (wanted: string) => endpoints.some(({ protocol }) => protocol === wanted);
+    this.#listens = { tcp: listens('tcp'), udp: listens('udp') };
     this.#workers = workers.length;
-    this.#endpoints = options.endpoints;
     this.#plan = plan;
     this.#owners = bucketOwners(workers);
     this.#placements = workers;
@@ -34,7 +36,7 @@ export class BucketOwnership {
       config,
       this.#owners,
       this.#workers,
-      options.maxConnections,
+      maxConnections,
       this.#byProgram,
     );
   }
@@ -45,10 +47,10 @@ export class BucketOwnership {
 
   get movable(): Movable {
     const { handoff, forward } = this.#plan;
-    const listens = (wanted: string) => this.#endpoints.some(({ protocol }) => protocol === wanted);
+    const { tcp, udp } = this.#listens;
     return {
-      tcp: listens('tcp') && (handoff || this.#byProgram),
-      udp: listens('udp') && (forward || this.#byProgram),
+      tcp: tcp && (handoff || this.#byProgram),
+      udp: udp && (forward || this.#byProgram),
     };
   }
 
@@ -71,6 +73,17 @@ export class BucketOwnership {
   get fixedBecause(): string | undefined {
     const { tcp, udp } = this.movable;
     return tcp || udp ? undefined : `buckets do not choose workers: ${this.#plan.reason}`;
+  }
+
+  /** What does not follow a bucket to another worker, and why; undefined when everything does. */
+  get staysBecause(): string | undefined {
+    const { fixedBecause } = this;
+    if (fixedBecause !== undefined) return fixedBecause;
+    const { tcp, udp } = this.#listens;
+    if (tcp && !this.movable.tcp)
+      return 'connections do not follow buckets: they are not handed off';
+    if (udp && !this.movable.udp) return 'datagrams do not follow buckets: they are not forwarded';
+    return undefined;
   }
 
   /** The moves that lead to these owners. Throws ENOTSUP where buckets cannot move. */

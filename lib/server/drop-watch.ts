@@ -25,8 +25,11 @@ export class DropWatch {
     const before = this.#before;
     this.#before = stats;
     if (before === undefined) return [];
-    const protocols = new Set(stats.sockets.map(({ protocol }) => protocol));
-    return [...protocols].flatMap((protocol) => {
+    // The host's losses are of interest only where the server has such sockets.
+    const { of } = stats.kernelDrops;
+    const concerns = (wanted: Protocol) =>
+      of === 'server' || stats.sockets.some(({ protocol }) => protocol === wanted);
+    return (['udp', 'tcp'] as const).filter(concerns).flatMap((protocol) => {
       const dropped = stats.kernelDrops[lost[protocol]] - before.kernelDrops[lost[protocol]];
       if (dropped <= 0) return [];
       const quiet = now - this.#lastDrop[protocol];
@@ -39,11 +42,18 @@ export class DropWatch {
 }
 
 /** What was full: the socket that has lost most, where the kernel counts for each. */
-function cause(protocol: Protocol, { sockets, kernelDrops }: ServerStats, before: ServerStats) {
+function cause(protocol: Protocol, now: ServerStats, before: ServerStats): string {
+  const { sockets, kernelDrops, workers } = now;
   if (kernelDrops.of === 'host') return 'sockets of this host were full, perhaps of other programs';
   const losses = sockets.map(({ dropped = 0 }, i) => dropped - (before.sockets[i]?.dropped ?? 0));
   const own = losses.map((loss, i) => (sockets[i]!.protocol === protocol ? loss : 0));
-  return fullSocket(sockets[own.indexOf(Math.max(...own))]!);
+  const most = Math.max(0, ...own);
+  if (most > 0) return fullSocket(sockets[own.indexOf(most)]!);
+  const connected = workers.map(
+    ({ connectedDrops }, i) => connectedDrops - before.workers[i]!.connectedDrops,
+  );
+  const worker = connected.indexOf(Math.max(...connected));
+  return `UDP sockets that worker ${worker} has connected were full`;
 }
 
 /** Calls `report` when the kernel begins to drop. The result ends the watch. */

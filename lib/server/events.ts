@@ -1,5 +1,6 @@
 // The events of a server, and what their listeners get.
 import type { WorkerPlacement } from '../rss/topology.js';
+import type { Measure } from './bucket-loads.js';
 import type { BucketMove } from './rebalance.js';
 import type { ExitReason } from './worker-thread.js';
 
@@ -29,9 +30,21 @@ export interface WorkerBlocked extends WorkerInfo {
 
 /** Argument of 'rebalance'. */
 export interface Rebalance {
+  /** Empty: a worker is overloaded, and no move helps. */
   moves: BucketMove[];
-  /** Buckets that alone have more new flows than a worker's fair share. */
+  /**
+   * How the load was measured that decided: by new connections ('flows'), datagrams, payload
+   * ('bytes'), or what the worker module counts ('requests'). Undefined: nothing was measured,
+   * because the program or a network card has moved the buckets.
+   */
+  measure: Measure | undefined;
+  /** Buckets that alone are more than a worker's fair share. */
   tooHot: number[];
+  /**
+   * Workers for which what stays is more than a fair share alone: the load of open connections,
+   * because only new ones follow a bucket, and of protocols that do not follow buckets.
+   */
+  tooBusy: number[];
 }
 
 /** Events of a server, and the arguments of their listeners. */

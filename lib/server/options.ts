@@ -100,8 +100,8 @@ export interface ServerOptions extends VirtualOptions {
    */
   maxConnections?: number;
   /**
-   * 'auto' moves buckets to other workers while one has more than 1.25 times the mean of new flows:
-   * see RssServer.rebalance().
+   * 'auto' moves buckets to other workers while one has more than 1.25 times the mean load: see
+   * RssServer.rebalance() and the event 'rebalance'.
    * @defaultValue 'never'
    */
   rebalance?: 'auto' | 'never';

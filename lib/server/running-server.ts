@@ -13,9 +13,9 @@ import { ShmSegment } from '../shm/segment.js';
 import { AdminSocket, summarize } from './admin.js';
 import { BucketOwnership } from './bucket-ownership.js';
 import { useCpus } from './cpu-use.js';
-import type { ServerEvents, WorkerInfo } from './events.js';
+import type { Rebalance, ServerEvents, WorkerInfo } from './events.js';
 import { FlowWatch } from './flow-watch.js';
-import { countersSize, heartbeat, mainRecord, socketRows } from './layout.js';
+import { countersSize, heartbeat, mainRecord, socketRows, workerCounters } from './layout.js';
 import type { Lifecycle } from './lifecycle.js';
 import { Listeners } from './listeners.js';
 import type { HandOffRules, ToWorker, WorkerInit } from './messages.js';
@@ -30,6 +30,9 @@ import { type Successor, Upgrade, type UpgradeOptions } from './upgrade.js';
 import { Warnings } from './warnings.js';
 import { startWatches } from './watches.js';
 import { WorkerPool } from './worker-pool.js';
+
+/** Buckets move, whatever their load is. */
+const unmeasured = { measure: undefined, tooHot: [], tooBusy: [] };
 
 export class RunningServer {
   /** Configuration, hand-off and CPUs of workers follow the network card; the rest stays. */
@@ -125,6 +128,10 @@ export class RunningServer {
     const { replaceBlocked } = this.#options;
     const watched = {
       stats: () => this.stats(),
+      counters: () =>
+        this.plan.workers.map(({ workerIndex }) =>
+          workerCounters(this.#counters.buffer, workerIndex, this.plan.config.buckets),
+        ),
       beats: () => this.plan.workers.map(({ workerIndex }) => this.#beat(workerIndex)[0]!),
       ownership: this.ownership,
       kernelBuckets: this.plan.config.source === 'kernel',
@@ -138,7 +145,8 @@ export class RunningServer {
       full: () => this.#warnings.connectionLimit(this.#options.maxConnections),
       mispredicted: (flows) => this.#warnings.otherKey(flows),
       dropped: (message) => this.#warnings.warn(message, 'RSS_DROPS'),
-      unbalanced: ({ moves, tooHot }) => this.move(moves, tooHot),
+      unbalanced: ({ moves, measure, tooHot, tooBusy }) =>
+        this.move(moves, { measure, tooHot, tooBusy }),
       warning: this.#warnings.warn,
     });
     this.#flows = new FlowWatch(this.plan.config, this.#options, {
@@ -196,7 +204,7 @@ export class RunningServer {
   }
 
   /** Moves buckets. Does nothing during and after an upgrade: the other process keeps its map. */
-  move(moves: BucketMove[], tooHot: number[]): void {
+  move(moves: BucketMove[], why: Omit<Rebalance, 'moves'> = unmeasured): void {
     if (!this.#lifecycle.is('starting', 'listening')) return;
     const { ownership } = this;
     // Before the programs: flows that they bring to a new owner must not be handed back.
@@ -204,7 +212,7 @@ export class RunningServer {
     this.listeners.follow(ownership.owners);
     this.#mainRecord()[0]! += moves.length;
     this.pool.sendAll(this.#placements());
-    this.#events.emit('rebalance', { moves, tooHot });
+    this.#events.emit('rebalance', { moves, ...why });
   }
 
   async upgrade(options: UpgradeOptions): Promise<Successor> {
@@ -330,7 +338,7 @@ export class RunningServer {
     const { placements, owners } = this.ownership;
     const wanted = distribute(placements, bucketMap, capabilities().cpuDomains);
     const moves = movesBetween(owners, bucketOwners(wanted));
-    if (moves.length > 0) this.move(moves, []);
+    if (moves.length > 0) this.move(moves);
     const known = [...before, ...placements.map(({ cpu }) => cpu)];
     const fresh = new Set(bucketMap.filter((cpu) => !known.includes(cpu)));
     if (fresh.size > 0) this.#warnings.newCpus(config.card!.interfaces, [...fresh]);

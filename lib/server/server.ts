@@ -28,7 +28,7 @@ import type { Successor, UpgradeOptions } from './upgrade.js';
 /**
  * A server whose worker threads each have their own listeners. Events: 'listening',
  * 'worker-online', 'worker-exit' (a worker died and is being replaced), 'worker-blocked' (its event
- * loop does not turn), 'rebalance' (buckets have moved, or have too many flows for that),
+ * loop does not turn), 'rebalance' (buckets have moved, or no move helps an overloaded worker),
  * 'message' (a worker has called context.post()), 'warning', 'error' (a worker died too often; the
  * server closes), 'close'. What 'worker-exit', 'worker-blocked' and 'warning' report is written to
  * stderr when nothing listens to them.
@@ -161,7 +161,7 @@ export class RssServer extends EventEmitter<ServerEvents> {
     const running = this.#begun('rebalance()');
     const moves = running.ownership.movesTo(owners);
     if (this.#lifecycle.is('upgrading', 'upgraded')) this.#lifecycle.refuse('rebalance()');
-    running.move(moves, []);
+    running.move(moves);
   }
 
   /**

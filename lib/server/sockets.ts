@@ -41,6 +41,7 @@ export interface SocketStats extends ServerSocket {
 export interface KernelDrops {
   /** 'host': of all sockets of the host, those of other programs included (FreeBSD). */
   of: 'server' | 'host';
+  /** Those of sockets of connect() included. */
   datagrams: number;
   /** Attempts to connect. Clients repeat them. */
   connections: number;
@@ -50,10 +51,11 @@ export interface KernelDrops {
 const unknown = -1;
 const known = (value: number) => (value === unknown ? undefined : value);
 
-/** Reads what SocketWatch has written. */
+/** Reads what SocketWatch has written. `connectedDrops`: what sockets of connect() have lost. */
 export function readSockets(
   rows: Float64Array,
   sockets: readonly ServerSocket[],
+  connectedDrops: number,
 ): { sockets: SocketStats[]; kernelDrops: KernelDrops } {
   const all = sockets.map((socket, i) => ({
     ...socket,
@@ -67,7 +69,7 @@ export function readSockets(
       .reduce((total, { dropped = 0 }) => total + dropped, 0);
   const kernelDrops: KernelDrops =
     datagrams === unknown
-      ? { of: 'server', datagrams: sum('udp'), connections: sum('tcp') }
+      ? { of: 'server', datagrams: sum('udp') + connectedDrops, connections: sum('tcp') }
       : { of: 'host', datagrams: datagrams!, connections: connections! };
   return { sockets: all, kernelDrops };
 }

@@ -28,7 +28,8 @@ import { type KernelDrops, readSockets, type ServerSocket, type SocketStats } fr
  * connections and datagrams a network card that places flows gave no flow id. `placementSamples` is
  * a sample: one in 16 connections, and one in 16 batches of datagrams, if the system says which CPU
  * processed its packets (on Linux not those of bound UDP sockets). `misplaced` of these were served
- * on another CPU.
+ * on another CPU. `connectedDrops` datagrams were lost because sockets of connect() were full (not
+ * on FreeBSD, which counts for the whole host).
  */
 export type Counters = Record<CounterName, number>;
 
@@ -166,15 +167,18 @@ export function readStats(
       add(total, rows, entry.bucket);
     }
   }
+  const { sockets: socketStats, kernelDrops } = readSockets(
+    socketRows(buffer, placements.length, bucketMap.length, sockets.length),
+    sockets,
+    total.connectedDrops,
+  );
   const [moved, compared, wrong] = mainRecord(buffer, placements.length, bucketMap.length);
   return {
     buckets,
     workers,
     total,
-    ...readSockets(
-      socketRows(buffer, placements.length, bucketMap.length, sockets.length),
-      sockets,
-    ),
+    sockets: socketStats,
+    kernelDrops,
     movedBuckets: moved!,
     comparedFlowIds: compared!,
     wrongFlowIds: wrong!,

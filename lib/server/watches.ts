@@ -12,6 +12,8 @@ const rebalanceEveryMs = 1000;
 
 export interface Watched {
   stats(): ServerStats;
+  /** Counters of each worker: workerCounters() of lib/server/layout.ts. */
+  counters(): Float64Array[];
   /** Last heartbeat of each worker. */
   beats(): number[];
   ownership: BucketOwnership;
@@ -46,13 +48,13 @@ export function startWatches(
     stops.push(watchCounter(() => server.stats(), 'acceptPauses', findings.full));
   if (blockedAfter > 0)
     stops.push(watchBlocked(() => server.beats(), blockedAfter, findings.blocked));
-  const { fixedBecause, movable } = server.ownership;
-  if (rebalance === 'auto' && fixedBecause !== undefined)
-    findings.warning(fixedBecause, 'RSS_NO_REBALANCING');
-  else if (rebalance === 'auto') {
-    const load = new LoadWatch(movable);
+  const { ownership } = server;
+  if (rebalance === 'auto' && ownership.staysBecause !== undefined)
+    findings.warning(ownership.staysBecause, 'RSS_NO_REBALANCING');
+  if (rebalance === 'auto' && ownership.fixedBecause === undefined) {
+    const load = new LoadWatch(ownership.movable);
     const timer = setInterval(() => {
-      const decision = load.look(server.stats());
+      const decision = load.look(server.counters(), ownership.owners);
       if (decision !== undefined) findings.unbalanced(decision);
     }, rebalanceEveryMs);
     timer.unref();

@@ -3,6 +3,7 @@ import { unwrap } from '../errors.js';
 import { native, type WorkerEngine } from '../native.js';
 import type { RssConfig } from '../rss/config.js';
 import type { WorkerPlacement } from '../rss/topology.js';
+import { beatEveryMs } from '../server/blocked-watch.js';
 import type { ConnectionPage } from '../server/connections.js';
 import { refusedRows, workerCounters } from '../server/layout.js';
 import type { FromWorker, HandOffRules, ToWorker, WorkerInit } from '../server/messages.js';
@@ -106,6 +107,7 @@ export class WorkerRuntime {
     unwrap(this.#engine.start());
     if (this.#init.measureDelay) measureDelay(beat);
     reportMisdirections(this.#engine, workerIndex, this.#post);
+    setInterval(() => this.#engine.countDrops(), beatEveryMs).unref();
     this.#post({ type: 'online' });
   }
 

@@ -69,7 +69,8 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
                         InstanceMethod<&Worker::Destination>("destination"),
                         InstanceMethod<&Worker::Misdirections>("misdirections"),
                         InstanceMethod<&Worker::Flush>("flush"),
-                        InstanceMethod<&Worker::Check>("check")});
+                        InstanceMethod<&Worker::Check>("check"),
+                        InstanceMethod<&Worker::CountDrops>("countDrops")});
   }
 
   // new WorkerEngine(settings, views, onConnections(count), onDatagrams(), onAcceptError(errno),
@@ -252,6 +253,11 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
   }
   Napi::Value CloseDatagrams(const Napi::CallbackInfo& info) {
     engine_->datagrams().Disconnect(static_cast<uint32_t>(IntFromJs(info[0])));
+    return info.Env().Undefined();
+  }
+  // countDrops(): see lib/native.ts
+  Napi::Value CountDrops(const Napi::CallbackInfo& info) {
+    engine_->datagrams().CountDrops();
     return info.Env().Undefined();
   }
   Napi::Value LocalAddress(const Napi::CallbackInfo& info) {

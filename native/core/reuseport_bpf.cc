@@ -1,13 +1,16 @@
 #include "core/reuseport_bpf.h"
 
+#include <iterator>
+
 namespace rss {
 namespace {
 
 // Instruction codes and offsets of linux/bpf_common.h and linux/filter.h, spelt out so that the
 // generator compiles and is tested everywhere.
 constexpr uint16_t kLoadWord = 0x20, kLoadByte = 0x30, kLoadWordIndirect = 0x40,
-                   kLoadImmediate = 0x00, kLoadScratch = 0x60, kLoadXScratch = 0x61,
-                   kLoadXHeaderLength = 0xb1, kStore = 0x02, kAnd = 0x54, kXorX = 0xac, kOrX = 0x4c,
+                   kLoadByteIndirect = 0x50, kLoadImmediate = 0x00, kLoadScratch = 0x60,
+                   kLoadXImmediate = 0x01, kLoadXScratch = 0x61, kLoadXHeaderLength = 0xb1,
+                   kStore = 0x02, kAnd = 0x54, kXorX = 0xac, kOrX = 0x4c, kAdd = 0x04, kAddX = 0x0c,
                    kShiftRight = 0x74, kShiftRightX = 0x7c, kShiftLeft = 0x64, kModulo = 0x94,
                    kCopyAToX = 0x07, kJump = 0x05, kJumpEqual = 0x15, kJumpGreaterEqual = 0x35,
                    kReturn = 0x06, kReturnA = 0x16;
@@ -16,6 +19,16 @@ constexpr uint32_t kProtocol = 0xfffff000u;  // SKF_AD_OFF + SKF_AD_PROTOCOL
 constexpr uint32_t kCpu = 0xfffff000u + 36;  // SKF_AD_OFF + SKF_AD_CPU
 constexpr uint32_t kEthertypeIpv4 = 0x0800;
 constexpr uint32_t kResult = 15;  // scratch word that collects the hash bits
+constexpr uint32_t kNext = 14;    // scratch word for the type of the next IPv6 header
+
+constexpr uint32_t kIpv6Header = 40;  // its length
+constexpr uint32_t kTcp = 6, kUdp = 17;
+// Hop-by-hop options, routing, fragment and destination options. Their second byte is the length in
+// units of 8 bytes, without the first 8; in a fragment header it is 0. A packet with a fragment
+// header is whole here: the kernel has put it together, or it was a single fragment.
+constexpr uint32_t kExtensionHeaders[] = {0, 43, 44, 60};
+// Behind more of them the ports are not looked for.
+constexpr int kMostExtensionHeaders = 4;
 
 void Emit(BpfProgram* program, uint16_t code, uint32_t k = 0) {
   program->push_back({code, 0, 0, k});
@@ -38,20 +51,59 @@ size_t LoadIpv4(BpfProgram* program, bool with_ports) {
   return 3;
 }
 
+// Passes an extension header at offset X: A = the type of the next header, X = its offset.
+BpfProgram PassExtensionHeader() {
+  BpfProgram program;
+  Emit(&program, kLoadByteIndirect, kNet + kIpv6Header);
+  Emit(&program, kStore, kNext);
+  Emit(&program, kLoadByteIndirect, kNet + kIpv6Header + 1);
+  Emit(&program, kAdd, 1);
+  Emit(&program, kShiftLeft, 3);
+  Emit(&program, kAddX);
+  Emit(&program, kCopyAToX);
+  Emit(&program, kLoadScratch, kNext);
+  return program;
+}
+
+// A = the ports behind the extension headers of an IPv6 packet. Where there are none, A = 0, which
+// leaves the hash of the addresses. Jumps lead forwards, so it is made from its end.
+BpfProgram FindIpv6Ports() {
+  BpfProgram rest;
+  Emit(&rest, kLoadImmediate, 0);
+  Emit(&rest, kJump, 1);
+  Emit(&rest, kLoadWordIndirect, kNet + kIpv6Header);
+  size_t none = 0, found = 2;  // where that is in `rest`
+  BpfProgram pass = PassExtensionHeader();
+  for (int headers = 0; headers <= kMostExtensionHeaders; ++headers) {
+    BpfProgram step;
+    size_t types = headers == 0 ? 0 : std::size(kExtensionHeaders);
+    size_t passed = types == 0 ? 0 : pass.size();
+    size_t size = 2 + types + 1 + passed;
+    auto to = [&](size_t target) { return static_cast<uint8_t>(target - step.size() - 1); };
+    for (uint32_t type : {kTcp, kUdp}) step.push_back({kJumpEqual, to(size + found), 0, type});
+    for (size_t i = 0; i < types; ++i)
+      step.push_back({kJumpEqual, to(size - passed), 0, kExtensionHeaders[i]});
+    Emit(&step, kJump, to(size + none));
+    if (types > 0) Append(&step, pass);
+    Append(&step, rest);
+    rest = std::move(step);
+    none += size;
+    found += size;
+  }
+  BpfProgram program;
+  Emit(&program, kLoadXImmediate, 0);
+  Emit(&program, kLoadByte, kNet + 6);
+  Append(&program, rest);
+  return program;
+}
+
 size_t LoadIpv6(BpfProgram* program, bool with_ports) {
   for (uint32_t word = 0; word < 8; ++word) {
     Emit(program, kLoadWord, kNet + 8 + 4 * word);
     Emit(program, kStore, word);
   }
   if (!with_ports) return 8;
-  // Behind extension headers the ports lie elsewhere: a zero word there leaves the 2-tuple hash,
-  // which is what network cards fall back to.
-  Emit(program, kLoadByte, kNet + 6);
-  program->push_back({kJumpEqual, 3, 0, 6});
-  program->push_back({kJumpEqual, 2, 0, 17});
-  Emit(program, kLoadImmediate, 0);
-  program->push_back({kJump, 0, 0, 1});
-  Emit(program, kLoadWord, kNet + 40);
+  Append(program, FindIpv6Ports());
   Emit(program, kStore, 8);
   return 9;
 }

@@ -20,7 +20,7 @@ using BpfProgram = std::vector<BpfInstruction>;
 
 // Toeplitz hash and indirection table in the kernel: returns bucket_to_listener[hash & mask].
 // Each needed bit of the hash is the parity of the input under a mask of key bits, so only
-// config.bits of the 32 are computed; straight line, at most about 1,100 instructions.
+// config.bits of the 32 are computed; straight line, at most about 1,200 instructions.
 BpfProgram ToeplitzProgram(const RssConfig& config, bool with_ports,
                            const std::vector<int>& bucket_to_listener);
 

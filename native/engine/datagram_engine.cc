@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "platform/platform.h"
 #include "platform/posix/stream.h"
 
 namespace rss {
@@ -18,6 +19,10 @@ bool CanBeSource(const SocketAddress& address) {
 
 bool IsEmpty(int received) {
   return received == -EAGAIN || received == -EWOULDBLOCK || received == 0;
+}
+
+bool IsFull(int sent) {
+  return sent == -EAGAIN || sent == -ENOBUFS;
 }
 
 }  // namespace
@@ -47,6 +52,7 @@ struct DatagramEngine::ConnectedSocket final : PolledSocket {
   SocketAddress local, peer;
   Flow flow;               // of all datagrams from the peer
   bool predicted = false;  // the kernel has not confirmed `flow` yet
+  uint32_t dropped = 0;    // datagrams that it has lost and that are counted
 };
 
 // The socket that sends a reply. Both pointers are null once it has been closed.
@@ -131,9 +137,25 @@ Result<uint32_t> DatagramEngine::Connect(const Connecting& how) {
 }
 
 void DatagramEngine::Disconnect(uint32_t id) {
-  if (ConnectedOf(id) == nullptr) return;
+  ConnectedSocket* socket = ConnectedOf(id);
+  if (socket == nullptr) return;
+  CountDropsOf(socket);
   connected_[ConnectionIds::SlotOf(id)] = nullptr;
   ids_.Free(id);
+}
+
+void DatagramEngine::CountDrops() {
+  for (size_t i = std::min(kAskedForDrops, connected_.size()); i > 0; --i) {
+    ConnectedSocket* socket = connected_[asked_for_drops_++ % connected_.size()].get();
+    if (socket != nullptr) CountDropsOf(socket);
+  }
+}
+
+void DatagramEngine::CountDropsOf(ConnectedSocket* socket) {
+  auto dropped = DroppedBySocket(socket->fd());
+  if (!dropped.ok()) return;  // FreeBSD counts for the host
+  context_.counter(socket->flow.bucket).connected_drops += *dropped - socket->dropped;
+  socket->dropped = *dropped;
 }
 
 const SocketAddress* DatagramEngine::LocalAddress(uint32_t id) const {
@@ -260,11 +282,15 @@ void DatagramEngine::DeliverForwarded(const std::vector<ForwardedDatagram>& forw
 // Compares the flow of the first datagram with the prediction, and no others: connected sockets
 // receive without control messages, which cost as much as the payload.
 void DatagramEngine::CheckPrediction(ConnectedSocket* socket) {
-  socket->predicted = false;
   BucketTable& table = *context_.table;
-  KernelFlow kernel = NextFlow(socket->fd());
-  table.samples().Add(Transport::kUdp, kernel, socket->peer, socket->local);
-  Flow flow = table.classifier().Classify(Transport::kUdp, kernel, socket->peer, socket->local);
+  auto kernel = NextFlow(socket->fd());
+  if (!kernel.ok()) {
+    if (!IsEmpty(kernel.failure.error)) NoteError(socket->id, kernel.failure.error);
+    return;
+  }
+  socket->predicted = false;
+  table.samples().Add(Transport::kUdp, *kernel, socket->peer, socket->local);
+  Flow flow = table.classifier().Classify(Transport::kUdp, *kernel, socket->peer, socket->local);
   (void)ReportFlows(socket->fd(), false);
   if (!table.predictor().Check(Transport::kUdp, flow, socket->peer, socket->local))
     context_.counter(flow.bucket).mispredicted += 1;
@@ -446,11 +472,14 @@ void DatagramEngine::SendBatch(const DatagramReply* replies, const Outlet& outle
   int fd = outlet.bound != nullptr ? outlet.bound->fd() : outlet.connected->fd();
   for (int done = 0; done < size;) {
     int sent = batcher_.Send(fd, batch + done, size - done);
+    if (sent < 0 && outlet.connected != nullptr && !IsFull(sent)) {
+      // The kernel reports an ICMP error of an earlier datagram instead of sending this one, and
+      // clears it by that.
+      if (sent != -EMSGSIZE) NoteError(outlet.connected->id, sent);
+      sent = batcher_.Send(fd, batch + done, size - done);
+    }
     // A full buffer drops the rest, as UDP does; any other error drops one datagram.
-    bool full = sent == -EAGAIN || sent == -ENOBUFS;
-    int dropped = sent >= 0 ? 0 : full ? size - done : 1;
-    if (sent < 0 && !full && sent != -EMSGSIZE && outlet.connected != nullptr)
-      NoteError(outlet.connected->id, sent);
+    int dropped = sent >= 0 ? 0 : IsFull(sent) ? size - done : 1;
     int moved = std::max(sent, 0);
     if (moved + dropped == 0) return;
     for (int i = done; i < done + moved + dropped; ++i) {

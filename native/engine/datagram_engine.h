@@ -61,6 +61,8 @@ class DatagramEngine {
  public:
   // The most batches read per event, so that no socket starves another.
   static constexpr int kBatchesPerTurn = 8;
+  // The most sockets that CountDrops() asks.
+  static constexpr size_t kAskedForDrops = 256;
 
   DatagramEngine(const EngineContext& context, const DatagramOptions& options, MisdirectionLog* log,
                  PlacementSampler* sampler, DatagramSink* sink);
@@ -77,6 +79,9 @@ class DatagramEngine {
   // bucket of what the peer sends.
   Result<uint32_t> Connect(const Connecting& how);
   void Disconnect(uint32_t id);
+  // Counts what full connected sockets have lost since they were asked last. Each costs a system
+  // call, so it asks some of them, and goes on with the others the next time.
+  void CountDrops();
   // Null when there is no such socket.
   const SocketAddress* LocalAddress(uint32_t id) const;
 
@@ -99,6 +104,7 @@ class DatagramEngine {
 
   void Receive(BoundSocket* socket);
   void CheckPrediction(ConnectedSocket* socket);
+  void CountDropsOf(ConnectedSocket* socket);
   void ReceiveConnected(ConnectedSocket* socket);
   static void OnTurnEnd(uv_check_t* check);
   void DeliverConnected();
@@ -124,6 +130,7 @@ class DatagramEngine {
   Handle<uv_check_t> turn_end_;  // active while rows of connected sockets wait
   std::vector<std::unique_ptr<BoundSocket>> bound_;
   std::vector<std::unique_ptr<ConnectedSocket>> connected_;  // by slot
+  size_t asked_for_drops_ = 0;                               // by CountDrops(), in all
   ConnectionIds ids_;
   DatagramBatcher batcher_;
   std::vector<ReceivedDatagram> rows_;

@@ -32,6 +32,9 @@ int64_t RunBpf(const rss::BpfProgram& program, const BpfPacket& packet) {
       case 0x40:
         if (!Load(packet, k + x, 4, &a)) return -1;
         break;  // ld [x + k]
+      case 0x50:
+        if (!Load(packet, k + x, 1, &a)) return -1;
+        break;  // ldb [x + k]
       case 0xb1:
         if (!Load(packet, k, 1, &x)) return -1;
         x = (x & 15) * 4;
@@ -39,6 +42,9 @@ int64_t RunBpf(const rss::BpfProgram& program, const BpfPacket& packet) {
       case 0x00:
         a = k;
         break;  // ld #k
+      case 0x01:
+        x = k;
+        break;  // ldx #k
       case 0x60:
         if (k > 15) return -1;
         a = memory[k];
@@ -54,6 +60,12 @@ int64_t RunBpf(const rss::BpfProgram& program, const BpfPacket& packet) {
       case 0x07:
         x = a;
         break;  // tax
+      case 0x04:
+        a += k;
+        break;
+      case 0x0c:
+        a += x;
+        break;
       case 0x54:
         a &= k;
         break;

@@ -46,6 +46,7 @@ void TestUdpGroups();
 void TestReplies();
 void TestStreams();
 void TestDrops();
+void TestPendingErrors();
 void TestSharedMemory();
 void TestSendFile();
 

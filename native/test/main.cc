@@ -39,6 +39,7 @@ int main() {
   TestReplies();
   TestStreams();
   TestDrops();
+  TestPendingErrors();
   TestSharedMemory();
   TestSendFile();
   int after = OpenDescriptors();

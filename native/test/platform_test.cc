@@ -1,5 +1,6 @@
 // Configuration, CPUs, socket options, shared memory: what this kernel reports.
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -9,6 +10,7 @@
 #include <thread>
 
 #include "platform/platform.h"
+#include "platform/posix/datagrams.h"
 #include "platform/posix/inspect.h"
 #include "platform/posix/listener.h"
 #include "platform/posix/shm.h"
@@ -245,6 +247,33 @@ void TestDrops() {
   Check(waiting.ok() && *waiting > 0, "connections that wait are counted",
         Describe(waiting.failure));
   Check(!DroppedBySocket(-1).ok() && !AcceptQueueLength(-1).ok(), "no descriptor has no counters");
+}
+
+// An ICMP error is reported once, by the next call, which does nothing else.
+void TestPendingErrors() {
+  SocketAddress closed = Listen(Transport::kUdp, 0).address;
+  UniqueFd fd = Socket(AF_INET, SOCK_DGRAM);
+  if (connect(fd.get(), &closed.sa, closed.length()) != 0) {
+    Check(false, "connecting to a closed port", strerror(errno));
+    return;
+  }
+  DatagramBatcher batcher;
+  std::vector<uint8_t> slab(kDatagramBatch * 128);
+  std::vector<ReceivedDatagram> rows(kDatagramBatch);
+  OutgoingDatagram datagram;
+  datagram.data = "ping";
+  datagram.length = 4;
+  auto send = [&] { return batcher.Send(fd.get(), &datagram, 1); };
+  auto refuse = [&] { return send() == 1 && Await(fd.get(), POLLIN | POLLERR); };
+  Check(refuse() && send() == -ECONNREFUSED, "a pending ICMP error takes the place of sending");
+  Check(send() == 1, "the datagram is sent the second time");
+  if (!Await(fd.get(), POLLIN | POLLERR)) return Check(false, "its ICMP error comes");
+  CheckFails(NextFlow(fd.get()), ECONNREFUSED, "looking at the next datagram reports an error");
+  int received = 0;
+  if (refuse())
+    received = batcher.ReceiveConnected(fd.get(), 0, slab.data(), 128, 100, rows.data());
+  Check(received == -ECONNREFUSED, "receiving reports an error", std::to_string(received));
+  CheckFails(NextFlow(fd.get()), EAGAIN, "and clears it");
 }
 
 void TestSharedMemory() {

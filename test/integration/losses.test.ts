@@ -67,6 +67,42 @@ it('datagrams to a blocked worker: all are served, or counted as dropped', async
   assert.ok(drops().datagrams > count / 2, 'after close()');
 });
 
+it('datagrams to a socket that a blocked worker has connected', async (t) => {
+  const words = sharedWords();
+  const server = createServer({ worker, workers: 2, buckets: 2, workerData: words });
+  const peer = dgram.createSocket('udp4');
+  peer.bind(0, host);
+  await once(peer, 'listening');
+  const warned = once(server, 'warning', soon());
+  await server.listen();
+  const connected = once(server, 'message', soon());
+  server.post(peer.address().port, 1);
+  const [port] = (await connected) as [number];
+  server.post('block', 1);
+  await until('the worker is blocked', () => words[blockedAt] === 1);
+  const count = 5000;
+  for (let i = 0; i < count; i++)
+    await new Promise((resolve) => peer.send(Buffer.alloc(1000), port, host, resolve));
+  openGate(words);
+  const { of } = server.stats().kernelDrops;
+  if (of === 'host') t.diagnostic('FreeBSD counts for the whole host');
+  else {
+    const lost = () => server.stats().total.connectedDrops;
+    await until('all are accounted for', () => words[servedAt]! + lost() === count);
+    const { workers, kernelDrops } = server.stats();
+    assert.deepEqual(
+      workers.map(({ connectedDrops }) => connectedDrops),
+      [0, kernelDrops.datagrams],
+    );
+    assert.ok(lost() > count / 2);
+    const [warning] = (await warned) as [NodeJS.ErrnoException];
+    assert.equal(warning.code, 'RSS_DROPS');
+    assert.match(warning.message, /UDP sockets that worker 1 has connected/);
+  }
+  peer.close();
+  await server.close();
+});
+
 it('connection attempts that a full accept queue refuses', async () => {
   const words = sharedWords();
   const tcp = { host, backlog: 1 };
@@ -88,12 +124,35 @@ it('connection attempts that a full accept queue refuses', async () => {
   await server.close({ timeout: 0 });
 });
 
+/** A port where nothing listens. */
+async function closedPort(): Promise<number> {
+  const socket = dgram.createSocket('udp4');
+  socket.bind(0, host);
+  await once(socket, 'listening');
+  const { port } = socket.address();
+  socket.close();
+  return port;
+}
+
+it('a pending ICMP error costs no datagram', async () => {
+  const port = await closedPort();
+  const server = createServer({
+    worker: new URL('../fixtures/pending-error-worker.js', import.meta.url),
+    workers: 1,
+    workerData: { host, port },
+  });
+  const messages: unknown[] = [];
+  server.on('message', (message) => messages.push(message));
+  await server.listen();
+  await until('both have come', () => messages.length >= 2);
+  assert.deepEqual(messages.sort(), ['ECONNREFUSED', 'received']);
+  const { datagramsOut, datagramsDropped } = server.stats().total;
+  assert.deepEqual({ datagramsOut, datagramsDropped }, { datagramsOut: 2, datagramsDropped: 0 });
+  await server.close();
+});
+
 it('ICMP errors of connected UDP sockets reach the worker that has connected them', async () => {
-  const closed = dgram.createSocket('udp4');
-  closed.bind(0, host);
-  await once(closed, 'listening');
-  const { port } = closed.address();
-  closed.close();
+  const port = await closedPort();
   const server = createServer({
     worker: new URL('../fixtures/refused-worker.js', import.meta.url),
     workers: 2,

@@ -1,13 +1,15 @@
 // Buckets move to other workers while clients connect: new flows follow, and none is lost.
 import assert from 'node:assert/strict';
+import dgram from 'node:dgram';
 import { once } from 'node:events';
 import net from 'node:net';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 
-import { createServer, type Rebalance, rssConfig, type RssServer } from 'freebsd-rss';
+import { bucketOf, createServer, type Rebalance, rssConfig, type RssServer } from 'freebsd-rss';
 
 import { skipWithout } from '../helpers/features.js';
-import { type Answer, inParallel, report, sourceIn } from '../helpers/net.js';
+import { type Answer, inParallel, portOf, report, type Report, sourceIn } from '../helpers/net.js';
 import { limitMs, soon } from '../helpers/wait.js';
 
 const worker = new URL('../fixtures/report-worker.js', import.meta.url);
@@ -113,6 +115,112 @@ for (const steering of ['listen-bucket', 'bpf-toeplitz', 'reuseport-lb', 'single
       }
     });
   });
+
+/** A connected socket for each of these buckets. */
+async function socketsIn(server: RssServer, wanted: number[]): Promise<dgram.Socket[]> {
+  const found = new Map<number, dgram.Socket>();
+  const destinationPort = portOf(server);
+  while (found.size < wanted.length) {
+    const socket = dgram.createSocket('udp4');
+    socket.connect(destinationPort, host);
+    await once(socket, 'connect');
+    const { address: source, port: sourcePort } = socket.address();
+    const tuple = { protocol: 'udp', source, sourcePort, destination: host } as const;
+    const { bucket } = bucketOf({ ...tuple, destinationPort }, server.config);
+    if (wanted.includes(bucket) && !found.has(bucket)) found.set(bucket, socket);
+    else socket.close();
+  }
+  return [...found.values()];
+}
+
+for (const steering of ['listen-bucket', 'bpf-toeplitz', 'reuseport-lb', 'single'] as const) {
+  const skip =
+    skipWithout(steering) ||
+    few ||
+    (rssConfig().udpHash === '2-tuple' && 'the kernel hashes addresses alone');
+  it(`datagrams of few flows are spread, ${steering}, UDP alone`, { skip }, async () => {
+    const udp = { host, forward: true };
+    const options = { worker, workers, buckets, steering, udp, rebalance: 'auto' } as const;
+    const server = await createServer(options).listen();
+    const hot = server.workers[0]!.buckets;
+    const flows = await socketsIn(server, hot);
+    const ownersOf = () => server.stats().buckets.map(({ owner }) => owner);
+    const busiest = () => {
+      const counts = Array.from({ length: workers }, () => 0);
+      for (const bucket of hot) counts[ownersOf()[bucket]!]!++;
+      return Math.max(...counts);
+    };
+    const rebalanced = once(server, 'rebalance', soon());
+    let done = false;
+    void rebalanced.finally(() => (done = true));
+    while (!done) {
+      for (const flow of flows) for (let i = 0; i < 5; i++) flow.send('report');
+      await setTimeout(5);
+    }
+    const [{ measure, moves }] = (await rebalanced) as [Rebalance];
+    assert.equal(measure, 'datagrams');
+    assert.ok(moves.length > 0);
+    assert.ok(busiest() <= hot.length / 2, `${busiest()} of ${hot.length} at one worker`);
+    for (const flow of flows) {
+      flow.removeAllListeners('message');
+      // Answers to earlier datagrams may still be on their way.
+      const { address: source, port: sourcePort } = flow.address();
+      const tuple = { protocol: 'udp', source, sourcePort, destination: host } as const;
+      const own = bucketOf({ ...tuple, destinationPort: portOf(server) }, server.config).bucket;
+      for (let owner = -1; owner !== ownersOf()[own];) {
+        const answered = once(flow, 'message', soon());
+        flow.send('report');
+        const [text] = (await answered) as [Buffer];
+        owner = (JSON.parse(text.toString()) as Report).workerIndex;
+      }
+      flow.close();
+    }
+    await server.close({ timeout: 0 });
+  });
+}
+
+it(
+  'few long connections that carry the load are seen, and said to stay',
+  { skip: skipWithout('bpf-toeplitz') },
+  async () => {
+    const steering = 'bpf-toeplitz';
+    const options = { worker, workers, buckets, steering, tcp: { host } } as const;
+    const server = await createServer({ ...options, rebalance: 'auto' }).listen();
+    const said = once(server, 'rebalance', soon());
+    const own = server.workers[2]!.buckets;
+    const clients = Array.from({ length: 2 }, () =>
+      net.connect(sourceIn(server, (bucket) => own.includes(bucket))),
+    );
+    let done = false;
+    void said.finally(() => (done = true));
+    for (const client of clients) client.on('error', () => client.destroy()).resume();
+    while (!done) {
+      for (const client of clients) client.write(Buffer.alloc(100_000, 'x'));
+      await setTimeout(20);
+    }
+    const [{ measure, moves, tooBusy }] = (await said) as [Rebalance];
+    assert.deepEqual({ measure, moves, tooBusy }, { measure: 'bytes', moves: [], tooBusy: [2] });
+    for (const client of clients) client.destroy();
+    await server.close({ timeout: 0 });
+  },
+);
+
+it('what does not follow buckets is said', async () => {
+  const server = createServer({
+    worker,
+    workers: 2,
+    steering: 'single',
+    tcp: { host },
+    udp: { host, forward: false },
+    rebalance: 'auto',
+  });
+  const warned = once(server, 'warning', soon());
+  await server.listen();
+  const [{ code, message }] = (await warned) as [NodeJS.ErrnoException];
+  assert.equal(code, 'RSS_NO_REBALANCING');
+  assert.equal(message, 'datagrams do not follow buckets: they are not forwarded');
+  await server.close({ timeout: 0 });
+});
 
 it(
   'a bucket that is too hot to move is reported',

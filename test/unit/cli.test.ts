@@ -179,7 +179,12 @@ describe('top', () => {
         queueCpus: Array.from({ length: 64 }, (_, cpu) => cpu),
       },
       workers: [{ loopDelayP99Us: 1e9, inboxLength: 1e9, inboxPeak: 1e9, lockWaits: 1e15 }],
-      total: { misplaced: 1e15, placementSamples: 1e15, datagramsDropped: 1e15 },
+      total: {
+        misplaced: 1e15,
+        placementSamples: 1e15,
+        datagramsDropped: 1e15,
+        connectedDrops: 1e9,
+      },
       buckets: Array.from({ length: 128 }, (_, bucket) => ({
         bucket,
         cpu: 127,

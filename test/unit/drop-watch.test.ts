@@ -18,11 +18,12 @@ const socket = (protocol: 'tcp' | 'udp', workerIndex: number, dropped: number | 
   dropped,
 });
 
-/** Of two UDP sockets and a listener. */
-function stats(first: number, second: number, listener: number): ServerStats {
+/** Of two UDP sockets, a listener, and what the second of two workers has connected. */
+function stats(first: number, second: number, listener: number, connected = 0): ServerStats {
   return {
     sockets: [socket('udp', 0, first), socket('udp', 1, second), socket('tcp', 0, listener)],
-    kernelDrops: { of: 'server', datagrams: first + second, connections: listener },
+    kernelDrops: { of: 'server', datagrams: first + second + connected, connections: listener },
+    workers: [{ connectedDrops: 0 }, { connectedDrops: connected }],
   } as unknown as ServerStats;
 }
 
@@ -47,6 +48,14 @@ it('warns once while losses go on, of each protocol, and again after a minute wi
   ]);
   assert.equal(watch.look(stats(4, 0, 2), 119_000).length, 0);
   assert.equal(watch.look(stats(5, 0, 2), 180_000).length, 1);
+});
+
+it('names the worker whose connected sockets were full', () => {
+  const watch = new DropWatch();
+  watch.look(stats(1, 0, 0, 1), 0);
+  assert.deepEqual(watch.look(stats(1, 0, 0, 4), 1000), [
+    'the kernel has dropped 3 datagrams: UDP sockets that worker 1 has connected were full',
+  ]);
 });
 
 it('says so where the kernel counts for the whole host', () => {

@@ -60,13 +60,13 @@ Status ReportFlows(int fd, bool on) {
   return Nothing{};
 }
 
-KernelFlow NextFlow(int fd) {
+Result<KernelFlow> NextFlow(int fd) {
   alignas(cmsghdr) char control[kControlSize];
   msghdr header;
   memset(&header, 0, sizeof header);
   header.msg_control = control;
   header.msg_controllen = sizeof control;
-  if (recvmsg(fd, &header, MSG_PEEK | MSG_DONTWAIT) < 0) return KernelFlow();
+  if (recvmsg(fd, &header, MSG_PEEK | MSG_DONTWAIT) < 0) return LastError("recvmsg");
   return header.msg_controllen == 0 ? KernelFlow() : ParseControl(header).flow;
 }
 

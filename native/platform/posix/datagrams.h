@@ -35,8 +35,9 @@ struct OutgoingDatagram {
 
 // Whether the kernel delivers flow id and hash type with each datagram, for NextFlow().
 Status ReportFlows(int fd, bool on);
-// The kernel's flow of the datagram that will be received next.
-KernelFlow NextFlow(int fd);
+// The kernel's flow of the datagram that will be received next. Fails with an ICMP error of the
+// socket, which is cleared by that, and with EAGAIN.
+Result<KernelFlow> NextFlow(int fd);
 
 // Reusable headers and control buffers, so that a batch allocates nothing.
 class DatagramBatcher {
