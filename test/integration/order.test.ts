@@ -102,7 +102,7 @@ async function overflow(steering: 'single' | 'reuseport-lb', moves: boolean): Pr
   const send = () => flow!.send(numbered(0, ++sent));
   // The flow's reader is the owner to which nothing is forwarded.
   let reader = 0;
-  for (;; reader++) {
+  for (; ; reader++) {
     const before = forwarded();
     own(reader);
     send();
