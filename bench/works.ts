@@ -340,8 +340,8 @@ export const works: Work[] = [
   {
     name: 'flow-info-cost',
     about:
-      'UDP echo, 64 bytes: flow ids asked for, against `flowInfo: false` (the same on Linux, which ' +
-      'has none)',
+      'UDP echo, 64 bytes: flow ids asked for, against `flowInfo: false` ' +
+      '(the same on Linux, which has none)',
     subjects: [flowInfo(true), flowInfo(false)],
     goals: {},
     load: { client: 'load_udp', args: { work: 'echo', length: 64 } },
