@@ -128,14 +128,14 @@ export const echoCeiling: Subject = {
 function bySteering(
   name: string,
   protocol: 'tcp' | 'udp',
-  ...[steering, handoff, workers, module]: string[]
+  ...[steering, handoff, workers, module, ...more]: string[]
 ): Subject {
   const args = [protocol, steering!, handoff!, workers!, module!];
   return {
     name,
     udp: protocol === 'udp',
     command: (place) =>
-      node(place, 'bench/servers/steered.js', String(place.port), ...args, place.host),
+      node(place, 'bench/servers/steered.js', String(place.port), ...args, place.host, ...more),
   };
 }
 
@@ -149,6 +149,21 @@ export const steered = (
   const module = protocol === 'tcp' ? 'answer-worker' : 'batch-worker';
   return bySteering(name, protocol, steering, handoff, '2', module);
 };
+
+/** Two workers: one reads all datagrams, and forwards them to the other, which owns all buckets. */
+export const forwarding = bySteering(
+  'forwarded',
+  'udp',
+  ...['single', 'auto', '2', 'batch-worker', '{"forward":true}', '1'],
+);
+
+/** One worker that asks, or does not ask, for the flow of each datagram. */
+export const flowInfo = (on: boolean): Subject =>
+  bySteering(
+    on ? 'flowInfo' : 'without',
+    'udp',
+    ...['auto', 'auto', '1', 'batch-worker', JSON.stringify({ flowInfo: on })],
+  );
 
 /** One worker with an echo module of bench/servers. */
 export const form = (name: string, protocol: 'tcp' | 'udp', module: string): Subject =>

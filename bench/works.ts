@@ -10,7 +10,9 @@ import {
   echo,
   echoCeiling,
   exists,
+  flowInfo,
   form,
+  forwarding,
   http,
   memcached,
   nodeDgram,
@@ -323,6 +325,25 @@ export const works: Work[] = [
       steered('kernel hash', 'udp', 'reuseport-lb', 'never'),
     ],
     goals: { 'kernel hash': { rate: 0.95 } },
+    load: { client: 'load_udp', args: { work: 'echo', length: 64 } },
+  },
+  {
+    name: 'forward-cost',
+    about:
+      'UDP echo, 64 bytes, two workers and two clients on two CPUs: all read by one worker and ' +
+      'forwarded to the other, against bpf-toeplitz',
+    subjects: [forwarding, steered('bpf-toeplitz', 'udp', 'bpf-toeplitz', 'never')],
+    goals: { 'bpf-toeplitz': { rate: 0.75 } },
+    load: { client: 'load_udp', args: { work: 'echo', length: 64, spin: 0 } },
+    shared: true,
+  },
+  {
+    name: 'flow-info-cost',
+    about:
+      'UDP echo, 64 bytes: flow ids asked for, against `flowInfo: false` ' +
+      '(the same on Linux, which has none)',
+    subjects: [flowInfo(true), flowInfo(false)],
+    goals: {},
     load: { client: 'load_udp', args: { work: 'echo', length: 64 } },
   },
   {

@@ -1,19 +1,13 @@
 #include "core/bucket_table.h"
 
-#include <iterator>
-
 namespace rss {
-namespace {
 
-template <typename T>
-void Take(std::deque<T>* from, size_t limit, std::vector<T>* to) {
-  while (!from->empty() && to->size() < limit) {
-    to->push_back(std::move(from->front()));
-    from->pop_front();
+void BucketTable::Bucket::NoteLength() {
+  size_t now = length();
+  size_t before = most.load(std::memory_order_relaxed);
+  while (now > before && !most.compare_exchange_weak(before, now, std::memory_order_relaxed)) {
   }
 }
-
-}  // namespace
 
 BucketTable::BucketTable(RssConfig config, const std::vector<int>& bucket_to_worker, int workers,
                          int most_connections, bool placed)
@@ -26,68 +20,84 @@ BucketTable::BucketTable(RssConfig config, const std::vector<int>& bucket_to_wor
     buckets_.push_back(std::make_unique<Bucket>());
     buckets_.back()->route = worker * kRouteOfWorker;
   }
-  for (int i = 0; i < workers; ++i) wakers_.push_back(std::make_unique<Wakeup>());
+  for (int i = 0; i < workers; ++i) {
+    workers_.push_back(std::make_unique<Worker>());
+    workers_.back()->pushed_to.resize(static_cast<size_t>(workers));
+    workers_.back()->delivering.reserve(buckets_.size());
+  }
 }
 
 // The old owner serves what it has drained already. A concurrent push may wake either owner, so all
 // workers look again after the change.
+//
+// A worker pushes first and loads the route then. Here the route is stored first, and the ring is
+// examined then. So either the worker sees its new owner, or the push is seen here.
 void BucketTable::SetOwners(const std::vector<int>& bucket_to_worker) {
   moves_.fetch_add(1, std::memory_order_release);
   for (size_t i = 0; i < bucket_to_worker.size(); ++i) {
     Bucket& bucket = *buckets_[i];
     if (owner(static_cast<int>(i)) == bucket_to_worker[i]) continue;
+    const int route = bucket_to_worker[i] * kRouteOfWorker;
     std::lock_guard<std::mutex> lock(bucket.mutex);
-    bool settling = !bucket.datagrams.empty() || bucket.deliverer >= 0;
-    if (settling) bucket.settled_at = bucket.pushed;
-    bucket.route.store(bucket_to_worker[i] * kRouteOfWorker + (settling ? kSettling : 0),
-                       std::memory_order_release);
+    bucket.route.store(route + kSettling);
+    bucket.settled_at = bucket.datagrams.tail();
+    if (bucket.settled()) bucket.route.store(route);
   }
   for (int worker = 0; worker < workers(); ++worker) Wake(worker);
 }
 
 void BucketTable::Attach(int worker, Waker* waker) {
-  std::lock_guard<std::mutex> lock(wakers_[worker]->mutex);
-  wakers_[worker]->waker = waker;
+  std::lock_guard<std::mutex> lock(workers_[worker]->mutex);
+  workers_[worker]->waker = waker;
   waker->Wake();
 }
 
 void BucketTable::Detach(int worker) {
   Delivered(worker);
-  std::lock_guard<std::mutex> lock(wakers_[worker]->mutex);
-  wakers_[worker]->waker = nullptr;
+  std::lock_guard<std::mutex> lock(workers_[worker]->mutex);
+  workers_[worker]->waker = nullptr;
 }
 
 void BucketTable::Wake(int worker) {
-  std::lock_guard<std::mutex> lock(wakers_[worker]->mutex);
-  if (wakers_[worker]->waker != nullptr) wakers_[worker]->waker->Wake();
+  std::lock_guard<std::mutex> lock(workers_[worker]->mutex);
+  if (workers_[worker]->waker != nullptr) workers_[worker]->waker->Wake();
 }
 
-bool BucketTable::PushConnection(int bucket, Connection&& connection) {
-  Bucket& target = *buckets_[bucket];
-  {
-    std::lock_guard<std::mutex> lock(target.mutex);
-    if (target.connections.size() >= kMaxConnections) return false;
-    target.connections.push_back(std::move(connection));
-    target.NoteLength();
+void BucketTable::NotePush(int from, int to) {
+  workers_[from]->pushed_to[to] = 1;
+  workers_[from]->has_pushed = true;
+}
+
+void BucketTable::WakeOwners(int from) {
+  Worker& self = *workers_[from];
+  if (!self.has_pushed) return;
+  self.has_pushed = false;
+  for (int to = 0; to < workers(); ++to) {
+    if (self.pushed_to[to] == 0) continue;
+    self.pushed_to[to] = 0;
+    Wake(to);
   }
-  Wake(owner(bucket));
+}
+
+bool BucketTable::PushConnection(int bucket, int from, Connection&& connection) {
+  Bucket& target = *buckets_[bucket];
+  if (!target.connections.Push(std::move(connection))) return false;
+  NotePush(from, target.route.load() / kRouteOfWorker);
+  target.NoteLength();
   return true;
 }
 
-bool BucketTable::PushDatagram(int bucket, int from, ForwardedDatagram&& datagram) {
+bool BucketTable::PushDatagram(int bucket, int from, const ForwardedDatagram& datagram,
+                               const uint8_t* payload) {
   Bucket& target = *buckets_[bucket];
-  {
-    std::lock_guard<std::mutex> lock(target.mutex);
-    if (target.datagrams.size() >= kMaxDatagrams) return false;
-    target.datagrams.push_back(std::move(datagram));
-    ++target.pushed;
-    target.NoteLength();
-    if (placed_ || owner(bucket) == from) {
-      target.settled_at = target.pushed;
-      target.route.fetch_or(kSettling, std::memory_order_release);
-    }
-  }
-  Wake(owner(bucket));
+  if (!target.datagrams.Push(datagram, payload)) return false;
+  const int to = target.route.load() / kRouteOfWorker;
+  NotePush(from, to);
+  target.NoteLength();
+  if (!placed_ && to != from) return true;
+  std::lock_guard<std::mutex> lock(target.mutex);
+  target.settled_at = target.datagrams.tail();
+  if (!target.settled()) target.route.fetch_or(kSettling, std::memory_order_release);
   return true;
 }
 
@@ -97,57 +107,81 @@ void BucketTable::ReturnConnections(std::vector<Connection>&& connections) {
     Bucket& target = *buckets_[bucket];
     {
       std::lock_guard<std::mutex> lock(target.mutex);
-      target.connections.push_front(std::move(connections[i]));
-      target.NoteLength();
+      target.returned.push_back(std::move(connections[i]));
+      target.has_returned.store(true, std::memory_order_release);
     }
     Wake(owner(bucket));
   }
   connections.clear();
 }
 
-BucketTable::InboxLength BucketTable::inbox(int bucket) {
-  Bucket& target = *buckets_[bucket];
-  std::lock_guard<std::mutex> lock(target.mutex);
-  return {target.length(), target.most};
+BucketTable::InboxLength BucketTable::inbox(int bucket) const {
+  const Bucket& target = *buckets_[bucket];
+  return {target.length(), target.most.load(std::memory_order_relaxed)};
 }
 
-bool BucketTable::Drain(int worker, size_t limit, std::vector<Connection>* connections,
-                        std::vector<ForwardedDatagram>* datagrams) {
+// The i-th bucket of a drain; null when its owner is another worker.
+BucketTable::Bucket* BucketTable::OwnedBy(int worker, size_t i) const {
+  Bucket* bucket = buckets_[(workers_[worker]->first_bucket + i) % buckets_.size()].get();
+  int owner = bucket->route.load(std::memory_order_acquire) / kRouteOfWorker;
+  return owner == worker ? bucket : nullptr;
+}
+
+bool BucketTable::DrainConnections(int worker, size_t limit, std::vector<Connection>* connections) {
   bool more = false;
-  size_t first = wakers_[worker]->next_bucket++;
   for (size_t i = 0; i < buckets_.size(); ++i) {
-    auto& bucket = buckets_[(first + i) % buckets_.size()];
-    if (bucket->route.load(std::memory_order_acquire) / kRouteOfWorker != worker) continue;
-    std::lock_guard<std::mutex> lock(bucket->mutex);
-    Take(&bucket->connections, limit, connections);
-    more = more || !bucket->connections.empty();
-    // The previous owner still serves some. It wakes this worker afterwards.
-    if (bucket->deliverer >= 0 && bucket->deliverer != worker) continue;
-    size_t before = datagrams->size();
-    Take(&bucket->datagrams, limit, datagrams);
-    bucket->taken += datagrams->size() - before;
+    Bucket* bucket = OwnedBy(worker, i);
+    if (bucket == nullptr) continue;
+    if (bucket->has_returned.load(std::memory_order_acquire)) {
+      std::lock_guard<std::mutex> lock(bucket->mutex);
+      while (!bucket->returned.empty() && connections->size() < limit) {
+        connections->push_back(std::move(bucket->returned.back()));
+        bucket->returned.pop_back();
+      }
+      bucket->has_returned.store(!bucket->returned.empty(), std::memory_order_release);
+      more = more || !bucket->returned.empty();
+    }
+    Connection connection;
+    while (connections->size() < limit && bucket->connections.Pop(&connection))
+      connections->push_back(std::move(connection));
+    more = more || bucket->connections.length() > 0;
+  }
+  return more;
+}
+
+bool BucketTable::DrainDatagrams(int worker, size_t limit, DatagramReceiver* receiver) {
+  bool more = false;
+  ++workers_[worker]->first_bucket;
+  for (size_t i = 0; i < buckets_.size(); ++i) {
+    Bucket* bucket = OwnedBy(worker, i);
+    if (bucket == nullptr || bucket->datagrams.empty()) continue;
+    if (limit == 0) return true;
+    {
+      std::lock_guard<std::mutex> lock(bucket->mutex);
+      // The previous owner still serves some. It wakes this worker afterwards.
+      if (bucket->deliverer >= 0) continue;
+      bucket->deliverer = worker;
+    }
+    workers_[worker]->delivering.push_back(bucket);
+    limit -= bucket->datagrams.Take(limit, receiver);
     more = more || !bucket->datagrams.empty();
-    if (datagrams->size() == before || bucket->deliverer == worker) continue;
-    bucket->deliverer = worker;
-    wakers_[worker]->delivering.push_back(bucket.get());
   }
   return more;
 }
 
 void BucketTable::Delivered(int worker) {
-  for (Bucket* bucket : wakers_[worker]->delivering) {
+  for (Bucket* bucket : workers_[worker]->delivering) {
     int waiting = worker;  // the worker for which datagrams wait
     {
       std::lock_guard<std::mutex> lock(bucket->mutex);
       bucket->deliverer = -1;
-      if (bucket->taken >= bucket->settled_at)
-        bucket->route.fetch_and(~kSettling, std::memory_order_release);
+      if (bucket->settled()) bucket->route.fetch_and(~kSettling, std::memory_order_release);
       if (!bucket->datagrams.empty())
         waiting = bucket->route.load(std::memory_order_relaxed) / kRouteOfWorker;
     }
     if (waiting != worker) Wake(waiting);
   }
-  wakers_[worker]->delivering.clear();
+  workers_[worker]->delivering.clear();
 }
 
 }  // namespace rss

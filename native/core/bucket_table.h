@@ -1,17 +1,18 @@
 // Who owns each RSS bucket, and the inbox through which its flows reach the owner.
 //
 // A BucketTable belongs to the process, not to a worker. What waits in an inbox survives the death
-// of its worker and is drained by the worker's replacement.
+// of its worker and is drained by the worker's replacement. Workers push without a lock. The mutex
+// of a bucket is for those that take, and for the few pushes that concern a move of the bucket.
 #pragma once
 
-#include <algorithm>
 #include <atomic>
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <vector>
 
+#include "core/bounded_queue.h"
 #include "core/connection_limit.h"
+#include "core/datagram_ring.h"
 #include "core/epochs.h"
 #include "core/flow_predictor.h"
 #include "core/flow_samples.h"
@@ -27,16 +28,6 @@ struct Connection {
   Place place;
 };
 
-struct ForwardedDatagram {
-  Flow flow;
-  KernelFlow kernel;  // for its reply: IP_FLOWID and IP_FLOWTYPE on transmit
-  SocketAddress peer;
-  SocketAddress local;  // the address it was sent to
-  int endpoint = 0;     // the server's UDP endpoint that received it
-  bool truncated = false;
-  std::vector<uint8_t> payload;
-};
-
 // Wakes a worker: by a uv_async_t in the engine, by a pipe or a flag in tests. Called from any
 // thread, under a lock that Detach() takes too.
 class Waker {
@@ -47,9 +38,9 @@ class Waker {
 
 class BucketTable {
  public:
-  // Limits of one bucket's inbox. Beyond them, the worker that accepted a connection serves it.
+  // The most connections in one bucket's inbox. DatagramRing says how many datagrams fit. Beyond
+  // that, what a worker accepts or reads is served there.
   static constexpr size_t kMaxConnections = 4096;
-  static constexpr size_t kMaxDatagrams = 1024;
 
   // `most_connections`: of all workers together; 0: no limit. `placed`: the kernel brings datagrams
   // to the owner of their bucket, so that those in an inbox are older than those in its socket.
@@ -60,7 +51,7 @@ class BucketTable {
   FlowClassifier& classifier() { return classifier_; }
   FlowPredictor& predictor() { return predictor_; }
   FlowSamples& samples() { return samples_; }
-  int workers() const { return static_cast<int>(wakers_.size()); }
+  int workers() const { return static_cast<int>(workers_.size()); }
   int owner(int bucket) const {
     return buckets_[bucket]->route.load(std::memory_order_acquire) / kRouteOfWorker;
   }
@@ -82,24 +73,30 @@ class BucketTable {
   void Attach(int worker, Waker* waker);
   void Detach(int worker);
 
-  // False when the inbox is full; the argument is then unchanged. `from`: the worker that has read
-  // the datagram.
-  bool PushConnection(int bucket, Connection&& connection);
-  bool PushDatagram(int bucket, int from, ForwardedDatagram&& datagram);
+  // False when the inbox is full; a connection is then unchanged. `from`: the worker that has
+  // accepted or read it. Its thread calls WakeOwners() after a batch of pushes, and before
+  // JavaScript runs.
+  bool PushConnection(int bucket, int from, Connection&& connection);
+  bool PushDatagram(int bucket, int from, const ForwardedDatagram& datagram,
+                    const uint8_t* payload);
+  // Wakes the owners of the inboxes that `from` has pushed to, each once.
+  void WakeOwners(int from);
   // What waits in a bucket's inbox, and the most that ever did.
   struct InboxLength {
     size_t now = 0;
     size_t most = 0;
   };
-  InboxLength inbox(int bucket);
-  // Puts back what a dying worker has not delivered: at the front of the queue, without a limit.
+  InboxLength inbox(int bucket) const;
+  // Puts back what a dying worker has not delivered: ahead of the queue, without a limit.
   void ReturnConnections(std::vector<Connection>&& connections);
 
-  // Appends what waits for this worker's buckets to the vectors, which grow to at most `limit`
-  // elements each. True when more is waiting. No other worker can drain datagrams of these buckets
-  // until Delivered(), so that a bucket that moves keeps their order.
-  bool Drain(int worker, size_t limit, std::vector<Connection>* connections,
-             std::vector<ForwardedDatagram>* datagrams);
+  // Appends connections that wait for this worker's buckets to `connections`, which grows to at
+  // most `limit`. True when more are waiting.
+  bool DrainConnections(int worker, size_t limit, std::vector<Connection>* connections);
+  // Gives up to `limit` datagrams to `receiver`. True when more are waiting. No other worker can
+  // drain datagrams of their buckets until Delivered(), so that a bucket that moves keeps their
+  // order.
+  bool DrainDatagrams(int worker, size_t limit, DatagramReceiver* receiver);
   // The worker has served the datagrams that it has drained.
   void Delivered(int worker);
 
@@ -110,26 +107,33 @@ class BucketTable {
 
   struct Bucket {
     std::atomic<int> route{0};
-    std::mutex mutex;
-    int deliverer = -1;  // the worker that serves datagrams that it has drained
-    // Datagrams since the beginning: put into the inbox, and taken out. The bucket is settled once
-    // those before `settled_at` have been served.
-    uint64_t pushed = 0, taken = 0, settled_at = 0;
-    std::deque<Connection> connections;
-    std::deque<ForwardedDatagram> datagrams;
-    size_t most = 0;  // elements of both together
+    std::atomic<size_t> most{0};  // connections and datagrams together
+    BoundedQueue<Connection, kMaxConnections> connections;
+    DatagramRing datagrams;
 
-    size_t length() const { return connections.size() + datagrams.size(); }
-    void NoteLength() { most = std::max(most, length()); }
+    std::mutex mutex;    // for what follows, and for changing the route
+    int deliverer = -1;  // the worker that serves datagrams that it has drained
+    // The bucket is settled once the datagrams before this position of the ring have been served.
+    uint64_t settled_at = 0;
+    std::vector<Connection> returned;  // the first to be drained is the last
+    std::atomic<bool> has_returned{false};
+
+    size_t length() const { return connections.length() + datagrams.length(); }
+    void NoteLength();
+    bool settled() const { return deliverer < 0 && datagrams.head() >= settled_at; }
   };
-  struct Wakeup {
+  struct Worker {
     std::mutex mutex;
     Waker* waker = nullptr;
     // Of the worker's own thread:
-    size_t next_bucket = 0;  // where the next drain begins, so that no bucket starves another
+    std::vector<char> pushed_to;  // by worker; 1: WakeOwners() wakes it
+    bool has_pushed = false;
+    size_t first_bucket = 0;  // of a drain; another one each time, so that none starves the rest
     std::vector<Bucket*> delivering;
   };
 
+  Bucket* OwnedBy(int worker, size_t i) const;
+  void NotePush(int from, int to);
   void Wake(int worker);
 
   FlowClassifier classifier_;
@@ -137,7 +141,7 @@ class BucketTable {
   FlowSamples samples_;
   ConnectionLimit limit_;  // outlives the buckets, which hold places
   std::vector<std::unique_ptr<Bucket>> buckets_;
-  std::vector<std::unique_ptr<Wakeup>> wakers_;
+  std::vector<std::unique_ptr<Worker>> workers_;
   Epochs epochs_;
   std::atomic<uint32_t> moves_{0};
   const bool placed_;

@@ -17,7 +17,7 @@ class Acceptor::Listener final : public PolledSocket {
   void OnReadable() override {
     Acceptor* acceptor = acceptor_;  // JavaScript may destroy the listener
     acceptor->Accept(this);
-    acceptor->receiver_->EndPass();
+    acceptor->EndPass();
   }
 
   bool has_flows_;
@@ -65,7 +65,7 @@ void Acceptor::Stop(bool queued) {
     }
   }
   last.clear();
-  receiver_->EndPass();
+  EndPass();
 }
 
 void Acceptor::Close() {
@@ -87,6 +87,7 @@ size_t Acceptor::Accept(Listener* listener) {
     if (error == -EAGAIN || error == -EWOULDBLOCK) return accepted;
     if (error != 0) {
       Pause(kErrorPauseMs);
+      table.WakeOwners(context_.worker);
       sink_->OnAcceptError(error);
       return accepted;
     }
@@ -120,12 +121,17 @@ bool Acceptor::HandOff(Connection* connection) {
   log_->Add(Transport::kTcp, connection->flow, connection->peer, connection->local);
   if (!options_.hand_off) return false;
   BucketCounters& counter = context_.counter(bucket);
-  if (context_.table->PushConnection(bucket, std::move(*connection))) {
+  if (context_.table->PushConnection(bucket, context_.worker, std::move(*connection))) {
     counter.handed_off += 1;
     return true;
   }
   counter.inbox_full += 1;
   return false;
+}
+
+void Acceptor::EndPass() {
+  context_.table->WakeOwners(context_.worker);
+  receiver_->EndPass();
 }
 
 void Acceptor::PauseAtLimit() {

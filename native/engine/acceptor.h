@@ -54,6 +54,7 @@ class Acceptor {
 
   size_t Accept(Listener* listener);
   bool HandOff(Connection* connection);
+  void EndPass();
   void PauseAtLimit();
   void Pause(int milliseconds);
   void CountPause();

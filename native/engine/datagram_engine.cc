@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "platform/platform.h"
 #include "platform/posix/stream.h"
@@ -194,6 +195,7 @@ void DatagramEngine::Receive(BoundSocket* socket) {
       if (!Classify(&row, *socket)) {
         // Its bucket may have moved since the rows before were classified. They come first.
         if (count > 0 && context_.table->moves() != moves) {
+          context_.table->WakeOwners(context_.worker);
           sink_->OnDatagrams(count);
           if (closed_) return;
           count = 0;
@@ -204,6 +206,7 @@ void DatagramEngine::Receive(BoundSocket* socket) {
       if (count != static_cast<size_t>(i)) rows_[count] = row;
       ++count;
     }
+    context_.table->WakeOwners(context_.worker);
     if (count > 0) {
       sampler_->OnBatch(-1, rows_[0].flow);
       sink_->OnDatagrams(count);
@@ -231,18 +234,18 @@ bool DatagramEngine::Classify(ReceivedDatagram* row, const BoundSocket& socket) 
 // Puts a datagram into the inbox of its bucket. False when the inbox is full: it is served here,
 // ahead of those that wait there.
 bool DatagramEngine::Forward(const ReceivedDatagram& row) {
-  const uint8_t* payload = options_.slab + row.cell * options_.stride;
   ForwardedDatagram datagram;
   datagram.flow = row.flow;
   datagram.kernel = row.info.flow;
   datagram.peer = row.peer;
   if (row.info.has_destination) datagram.local = row.info.destination;
   datagram.endpoint = row.endpoint;
+  datagram.length = row.length;
   datagram.truncated = row.truncated;
-  datagram.payload.assign(payload, payload + row.length);
+  const uint8_t* payload = options_.slab + row.cell * options_.stride;
   BucketCounters& counter = context_.counter(row.flow.bucket);
   bool own = context_.owns(row.flow.bucket);
-  if (!context_.table->PushDatagram(row.flow.bucket, context_.worker, std::move(datagram))) {
+  if (!context_.table->PushDatagram(row.flow.bucket, context_.worker, datagram, payload)) {
     counter.inbox_full += 1;
     return false;
   }
@@ -251,32 +254,36 @@ bool DatagramEngine::Forward(const ReceivedDatagram& row) {
   return true;
 }
 
-void DatagramEngine::DeliverForwarded(const std::vector<ForwardedDatagram>& forwarded) {
-  if (!forwarded.empty()) DeliverConnected();
-  for (size_t at = 0; at < forwarded.size() && !closed_;) {
-    size_t count = 0;
-    for (; count < kDatagramBatch && at < forwarded.size(); ++at, ++count) {
-      const ForwardedDatagram& from = forwarded[at];
-      ReceivedDatagram& row = rows_[count];
-      row.flow = from.flow;
-      row.endpoint = from.endpoint;
-      row.connected = 0;
-      row.cell = static_cast<uint32_t>(count);
-      row.length = static_cast<uint32_t>(from.payload.size());
-      row.truncated = from.truncated;
-      row.peer = from.peer;
-      row.info = DatagramInfo();
-      row.info.flow = from.kernel;
-      row.info.has_destination = from.local.family() != 0;
-      row.info.destination = from.local;
-      if (!from.payload.empty())
-        memcpy(options_.slab + count * options_.stride, from.payload.data(), from.payload.size());
-      BucketCounters& counter = context_.counter(row.flow.bucket);
-      counter.datagrams_in += 1;
-      counter.bytes_in += row.length;
-    }
-    sink_->OnDatagrams(count);
+bool DatagramEngine::DeliverForwarded() {
+  DeliverConnected();  // its rows and cells are needed
+  bool more = true;
+  for (int batch = 0; more && !closed_ && batch < kBatchesPerTurn; ++batch) {
+    more = context_.table->DrainDatagrams(context_.worker, kDatagramBatch, this);
+    size_t count = std::exchange(forwarded_, 0);
+    if (count > 0) sink_->OnDatagrams(count);
+    context_.table->Delivered(context_.worker);
   }
+  return more;
+}
+
+void DatagramEngine::OnForwarded(const ForwardedDatagram& datagram, const uint8_t* payload) {
+  ReceivedDatagram& row = rows_[forwarded_];
+  row.flow = datagram.flow;
+  row.endpoint = datagram.endpoint;
+  row.connected = 0;
+  row.cell = static_cast<uint32_t>(forwarded_);
+  row.length = datagram.length;
+  row.truncated = datagram.truncated;
+  row.peer = datagram.peer;
+  row.info = DatagramInfo();
+  row.info.flow = datagram.kernel;
+  row.info.has_destination = datagram.local.family() != 0;
+  row.info.destination = datagram.local;
+  if (row.length > 0) memcpy(options_.slab + row.cell * options_.stride, payload, row.length);
+  BucketCounters& counter = context_.counter(row.flow.bucket);
+  counter.datagrams_in += 1;
+  counter.bytes_in += row.length;
+  ++forwarded_;
 }
 
 // Compares the flow of the first datagram with the prediction, and no others: connected sockets

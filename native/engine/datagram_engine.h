@@ -57,7 +57,7 @@ struct DatagramOptions {
   size_t cell_size = 0;
 };
 
-class DatagramEngine {
+class DatagramEngine final : private DatagramReceiver {
  public:
   // The most batches read per event, so that no socket starves another.
   static constexpr int kBatchesPerTurn = 8;
@@ -66,7 +66,7 @@ class DatagramEngine {
 
   DatagramEngine(const EngineContext& context, const DatagramOptions& options, MisdirectionLog* log,
                  PlacementSampler* sampler, DatagramSink* sink);
-  ~DatagramEngine();
+  ~DatagramEngine() override;
 
   // Duplicates the descriptor. Without `receive`, the socket only answers forwarded datagrams.
   Status AddSocket(int fd, int endpoint, bool receive);
@@ -85,8 +85,9 @@ class DatagramEngine {
   // Null when there is no such socket.
   const SocketAddress* LocalAddress(uint32_t id) const;
 
-  // Delivers datagrams that other workers have received for this worker's buckets.
-  void DeliverForwarded(const std::vector<ForwardedDatagram>& forwarded);
+  // Delivers datagrams that other workers have received for this worker's buckets. True when more
+  // are waiting.
+  bool DeliverForwarded();
 
   const ReceivedDatagram& row(size_t i) const { return rows_[i]; }
   // The address that row i was sent to.
@@ -111,6 +112,7 @@ class DatagramEngine {
   void CountReceived(const ReceivedDatagram& row);
   bool Classify(ReceivedDatagram* row, const BoundSocket& socket);
   bool Forward(const ReceivedDatagram& row);
+  void OnForwarded(const ForwardedDatagram& datagram, const uint8_t* payload) override;
   void NoteError(uint32_t connected, int error);
   void DeliverErrors();
   BoundSocket* BoundOf(int endpoint) const;
@@ -134,7 +136,8 @@ class DatagramEngine {
   ConnectionIds ids_;
   DatagramBatcher batcher_;
   std::vector<ReceivedDatagram> rows_;
-  size_t waiting_ = 0;  // rows of connected sockets that have not been delivered
+  size_t waiting_ = 0;    // rows of connected sockets that have not been delivered
+  size_t forwarded_ = 0;  // rows of forwarded datagrams that have not been delivered
   struct SocketError {
     uint32_t connected;
     int error;

@@ -23,15 +23,19 @@ bool Inbox::Drain() {
   if (closed_ || receiver_ == nullptr) return true;
   if (draining_) return false;  // called again by JavaScript within this function
   draining_ = true;
-  bool more = context_.table->Drain(context_.worker, kItemsPerTurn, &connections_, &forwarded_);
+  bool more = DrainConnections();
+  if (!closed_) more = datagrams_->DeliverForwarded() || more;
+  draining_ = false;
+  return !more && !receiver_->has_waiting();
+}
+
+// True when more are waiting.
+bool Inbox::DrainConnections() {
+  bool more = context_.table->DrainConnections(context_.worker, kConnectionsPerTurn, &connections_);
   for (Connection& connection : connections_) receiver_->Receive(std::move(connection));
   connections_.clear();
   receiver_->EndPass();
-  if (!closed_) datagrams_->DeliverForwarded(forwarded_);
-  forwarded_.clear();
-  context_.table->Delivered(context_.worker);
-  draining_ = false;
-  return !more && !receiver_->has_waiting();
+  return more;
 }
 
 void Inbox::Close() {

@@ -12,8 +12,8 @@ namespace rss {
 
 class Inbox final : public Waker {
  public:
-  // The most connections, and the most datagrams, delivered per turn.
-  static constexpr size_t kItemsPerTurn = 64;
+  // The most connections delivered per turn.
+  static constexpr size_t kConnectionsPerTurn = 64;
 
   explicit Inbox(const EngineContext& context);
   ~Inbox() override { Close(); }
@@ -30,13 +30,13 @@ class Inbox final : public Waker {
 
  private:
   void OnWake();
+  bool DrainConnections();
 
   const EngineContext& context_;
   ConnectionReceiver* receiver_ = nullptr;  // null until Start()
   DatagramEngine* datagrams_ = nullptr;
   Handle<uv_async_t> wake_;
   std::vector<Connection> connections_;
-  std::vector<ForwardedDatagram> forwarded_;
   bool draining_ = false;
   bool closed_ = false;
 };

@@ -2,13 +2,16 @@
 // Each part also checks its outcome: nothing lost, nothing twice, nothing seen too early.
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <atomic>
 #include <memory>
 #include <thread>
 #include <vector>
 
+#include "core/bounded_queue.h"
 #include "core/bucket_table.h"
+#include "core/datagram_ring.h"
 #include "core/epochs.h"
 #include "core/owner_lock.h"
 #include "platform/platform.h"
@@ -24,8 +27,8 @@ void Expect(bool holds, const char* what) {
   if (!holds) ++failures;
 }
 
-// --- The inboxes: workers push to each other's buckets, drain their own and are replaced, and
-// buckets move
+// --- The inboxes: workers push to each other's buckets, serve their own directly when nothing
+// older waits, drain their inboxes and are replaced, and buckets move
 
 class Bell final : public Waker {
  public:
@@ -36,6 +39,37 @@ class Bell final : public Waker {
   std::atomic<bool> rung_{false};
 };
 
+// Checks that the datagrams of each sender come in the order of their numbers.
+class Served final : public DatagramReceiver {
+ public:
+  explicit Served(uint32_t each, size_t flows) : each_(each), last_(flows) {}
+
+  void OnForwarded(const ForwardedDatagram& datagram, const uint8_t* payload) override {
+    const uint32_t name = datagram.flow.flow_id;
+    for (uint32_t i = 0; i < datagram.length; ++i)
+      if (payload[i] != static_cast<uint8_t>(name)) abort();
+    auto flow = static_cast<size_t>(datagram.endpoint);
+    if (last_[flow].exchange(name % each_ + 1) > name % each_) disorder.fetch_add(1);
+    sum.fetch_add(name);
+    count.fetch_add(1);
+  }
+
+  std::atomic<int> disorder{0}, count{0};
+  std::atomic<uint64_t> sum{0};
+
+ private:
+  uint32_t each_;
+  std::vector<std::atomic<uint32_t>> last_;  // by the endpoint of the datagrams
+};
+
+ForwardedDatagram Named(uint32_t name, size_t flow, uint32_t length) {
+  ForwardedDatagram datagram;
+  datagram.flow.flow_id = name;
+  datagram.endpoint = static_cast<int>(flow);
+  datagram.length = length;
+  return datagram;
+}
+
 void StressInboxes() {
   constexpr int kWorkers = 4, kBuckets = 8, kEach = 20000;
   std::vector<int> owners;
@@ -43,17 +77,15 @@ void StressInboxes() {
   BucketTable table(VirtualRssConfig({0, 1, 2, 3}, 3, "stress"), owners, kWorkers);
   std::atomic<int> sent{0}, received{0}, senders{kWorkers};
   std::atomic<uint64_t> sum_sent{0}, sum_received{0};
-  std::vector<std::atomic<uint32_t>> last(kWorkers * kBuckets);
-  std::atomic<int> disorder{0};
+  Served served(kEach, kWorkers * kBuckets);
   auto worker = [&](int me) {
     auto bell = std::make_unique<Bell>();
     table.Attach(me, bell.get());
     std::vector<Connection> connections;
-    std::vector<ForwardedDatagram> datagrams;
     int next = 0, drains = 0;
     bool sending = true;
     // Senders first: while one runs, it may push to a bucket whose worker has ended.
-    while (senders.load() > 0 || received.load() < sent.load()) {
+    while (senders.load() > 0 || received.load() + served.count.load() < sent.load()) {
       for (int burst = 0; burst < 8 && next < kEach; ++burst, ++next) {
         int bucket = (me + next) % kBuckets;
         uint32_t name = static_cast<uint32_t>(me * kEach + next);
@@ -62,17 +94,25 @@ void StressInboxes() {
           Connection connection;
           connection.flow.flow_id = name;
           connection.flow.bucket = bucket;
-          pushed = table.PushConnection(bucket, std::move(connection));
+          pushed = table.PushConnection(bucket, me, std::move(connection));
         } else {
-          ForwardedDatagram datagram;
-          datagram.flow.flow_id = name;
-          datagram.payload.assign(32, static_cast<uint8_t>(name));
-          pushed = table.PushDatagram(bucket, me, std::move(datagram));
+          // Each sender counts up in each bucket.
+          auto flow = static_cast<size_t>(me * kBuckets + bucket);
+          uint8_t payload[600];
+          uint32_t length = name * 7 % sizeof payload;
+          memset(payload, static_cast<uint8_t>(name), length);
+          ForwardedDatagram datagram = Named(name, flow, length);
+          pushed = true;
+          if (table.ServesDirectly(bucket, me))
+            served.OnForwarded(datagram, payload);
+          else
+            pushed = table.PushDatagram(bucket, me, datagram, payload);
         }
         if (!pushed) break;  // full: again later
         sent.fetch_add(1);
         sum_sent.fetch_add(name);
       }
+      table.WakeOwners(me);
       if (sending && next == kEach) {
         sending = false;
         senders.fetch_sub(1);
@@ -83,24 +123,15 @@ void StressInboxes() {
         table.Attach(me, bell.get());
       }
       if (!bell->Answer()) continue;
-      if (table.Drain(me, 64, &connections, &datagrams)) bell->Wake();
+      bool more = table.DrainConnections(me, 64, &connections);
       if (++drains % 3 == 0) {  // dies with what it has taken
         table.ReturnConnections(std::move(connections));
         connections.clear();
       }
       for (Connection& connection : connections) sum_received.fetch_add(connection.flow.flow_id);
-      for (ForwardedDatagram& datagram : datagrams) {
-        for (uint8_t byte : datagram.payload)
-          if (byte != static_cast<uint8_t>(datagram.flow.flow_id)) abort();
-        sum_received.fetch_add(datagram.flow.flow_id);
-        // Each sender counts up in each bucket.
-        uint32_t name = datagram.flow.flow_id, sender = name / kEach, number = name % kEach;
-        size_t flow = sender * kBuckets + (sender + number) % kBuckets;
-        if (last[flow].exchange(number + 1) > number) disorder.fetch_add(1);
-      }
-      received.fetch_add(static_cast<int>(connections.size() + datagrams.size()));
+      received.fetch_add(static_cast<int>(connections.size()));
       connections.clear();
-      datagrams.clear();
+      if (table.DrainDatagrams(me, 64, &served) || more) bell->Wake();
       table.Delivered(me);
     }
     table.Detach(me);
@@ -113,9 +144,54 @@ void StressInboxes() {
     std::this_thread::yield();
   }
   for (std::thread& thread : threads) thread.join();
-  Expect(sent == kWorkers * kEach && received == sent, "inboxes: what is pushed is drained");
-  Expect(sum_sent == sum_received, "inboxes: nothing is lost, and nothing comes twice");
-  Expect(disorder == 0, "inboxes: datagrams are drained in the order in which they were pushed");
+  Expect(sent == kWorkers * kEach && received + served.count == sent,
+         "inboxes: what is pushed is drained");
+  Expect(sum_sent == sum_received + served.sum,
+         "inboxes: nothing is lost, and nothing comes twice");
+  Expect(served.disorder == 0,
+         "inboxes: datagrams are served in the order in which they were read");
+}
+
+// --- The rings of one inbox: several producers, and a consumer that another replaces half-way
+
+void StressRings() {
+  constexpr int kProducers = 4, kEach = 20000, kAll = kProducers * kEach;
+  auto ring = std::make_unique<DatagramRing>();
+  auto queue = std::make_unique<BoundedQueue<uint32_t, 64>>();
+  Served served(kEach, kProducers);
+  std::vector<uint32_t> popped(kProducers);  // of each producer: the number that comes next
+  int count = 0, disorder = 0;
+  auto produce = [&](int me) {
+    uint8_t payload[4000];
+    for (int i = 0; i < kEach; ++i) {
+      auto name = static_cast<uint32_t>(me * kEach + i);
+      uint32_t length = i % 16 == 0 ? sizeof payload : name % 500;
+      memset(payload, static_cast<uint8_t>(name), length);
+      auto flow = static_cast<size_t>(me);
+      while (!ring->Push(Named(name, flow, length), payload)) std::this_thread::yield();
+      uint32_t value = name;
+      while (!queue->Push(std::move(value))) std::this_thread::yield();
+    }
+  };
+  auto consume = [&](int until) {
+    while (served.count.load() < until || count < until) {
+      if (served.count.load() < until) ring->Take(7, &served);
+      uint32_t name;
+      if (count < until && queue->Pop(&name)) {
+        if (popped[name / kEach]++ != name % kEach) ++disorder;
+        ++count;
+      }
+    }
+  };
+  std::vector<std::thread> producers;
+  for (int me = 0; me < kProducers; ++me) producers.emplace_back(produce, me);
+  std::thread(consume, kAll / 2).join();
+  std::thread(consume, kAll).join();
+  for (std::thread& producer : producers) producer.join();
+  Expect(served.count == kAll && ring->empty() && ring->length() == 0 && served.disorder == 0,
+         "rings: datagrams arrive once and in order, also at the next consumer");
+  Expect(count == kAll && queue->length() == 0 && disorder == 0,
+         "rings: so does what a queue takes");
 }
 
 // --- Epochs: pieces of memory are found, read for one turn, and reused
@@ -199,6 +275,7 @@ void StressLock() {
 
 int main() {
   StressInboxes();
+  StressRings();
   StressEpochs();
   StressLock();
   printf("%s\n", failures == 0 ? "passed" : "failed");

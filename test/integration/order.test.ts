@@ -5,7 +5,7 @@ import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
 
-import { bucketOf, createServer, type RssServer, type Steering } from 'freebsd-rss';
+import { createServer, type RssServer, type Steering } from 'freebsd-rss';
 
 import { skipWithout } from '../helpers/features.js';
 import {
@@ -88,43 +88,57 @@ for (const steering of ['listen-bucket', 'reuseport-lb', 'single', 'bpf-toeplitz
     });
   });
 
-it('a full inbox: the rest is served where it is read, counted, each part in order', async () => {
+/** What the inbox of a bucket holds of datagrams as short as these. */
+const inboxSize = 2048;
+
+/** Sends one flow to a blocked owner until its inbox is full, and then more. */
+async function overflow(steering: 'single' | 'reuseport-lb', moves: boolean): Promise<void> {
   const words = sharedWords();
-  const server = await serve('single', words);
+  const server = await serve(steering, words);
+  const own = (worker: number) => server.rebalance(server.stats().buckets.map(() => worker));
   const [flow] = await openFlows(server, 1);
-  const { address: source, port: sourcePort } = flow!.address();
-  const destinationPort = portOf(server);
-  const tuple = {
-    protocol: 'udp',
-    source,
-    sourcePort,
-    destination: host,
-    destinationPort,
-  } as const;
-  const own = bucketOf(tuple, server.config).bucket;
-  // Worker 0 reads, and worker 1 owns the flow.
-  server.rebalance(server.stats().buckets.map(({ bucket }) => (bucket === own ? 1 : 0)));
-  server.post('block', 1);
-  await until('the owner is blocked', () => words[blockedAt] === 1);
-  const count = 3000;
-  const placed = () => {
-    const { datagramsForwarded, inboxFull } = server.stats().total;
-    return datagramsForwarded + inboxFull;
-  };
-  for (let number = 1; number <= count; number++) {
-    flow!.send(numbered(0, number));
-    if (number % 100 === 0) await until('they are read', () => placed() === number);
+  const forwarded = () => server.stats().total.datagramsForwarded;
+  let sent = 0;
+  const send = () => flow!.send(numbered(0, ++sent));
+  // The flow's reader is the owner to which nothing is forwarded.
+  let reader = 0;
+  for (; ; reader++) {
+    const before = forwarded();
+    own(reader);
+    send();
+    await until('it is served', () => words[servedAt] === sent);
+    if (forwarded() === before) break;
   }
-  const { total } = server.stats();
-  assert.equal(total.datagramsForwarded, 1024);
-  assert.equal(total.inboxFull, count - 1024);
-  assert.equal(words[servedAt], count - 1024, 'served by the worker that has read them');
-  openGate(words);
-  await until('the owner serves the others', () => words[servedAt] === count);
+  const [owner, next] = [0, 1, 2].filter((worker) => worker !== reader) as [number, number];
+  own(owner);
+  server.post('block', owner);
+  await until('the owner is blocked', () => words[blockedAt] === 1);
+  const [before, forwardedBefore] = [sent, forwarded()];
+  const count = 3000;
+  const read = () => forwarded() - forwardedBefore + server.stats().total.inboxFull;
+  for (let number = 1; number <= count; number++) {
+    send();
+    if (number % 100 === 0) await until('they are read', () => read() === number);
+  }
+  assert.equal(forwarded() - forwardedBefore, inboxSize);
+  assert.equal(server.stats().total.inboxFull, count - inboxSize);
+  const overflown = before + count - inboxSize;
+  assert.equal(words[servedAt], overflown, 'served by the worker that has read them');
+  if (moves) own(next);
+  else openGate(words);
+  await until('an owner serves the others', () => words[servedAt] === sent);
   for (let index = 0; index < mostWorkers; index++) assert.equal(words[ownDisorderAt + index], 0);
+  openGate(words);
   flow!.close();
   await server.close();
-});
+}
+
+for (const steering of ['single', 'reuseport-lb'] as const)
+  describe(`a full inbox, ${steering}`, { skip: skipWithout(steering) }, () => {
+    it('the rest is served where it is read, counted, each part in order', () =>
+      overflow(steering, false));
+    it('the next owner serves what waits, in order', () => overflow(steering, true));
+  });
 
 it(
   'fragmented datagrams: all of a peer at one worker, in order',
