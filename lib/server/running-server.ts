@@ -18,6 +18,7 @@ import { countersSize, heartbeat, mainRecord, socketRows } from './layout.js';
 import type { Lifecycle } from './lifecycle.js';
 import { Listeners } from './listeners.js';
 import type { ToWorker, WorkerInit } from './messages.js';
+import { checkMetrics, type Metric } from './metrics.js';
 import { Misdirections } from './misdirections.js';
 import { type CheckedOptions, terminateAfterMs } from './options.js';
 import { leftIdle, makePlan, type ServerPlan } from './plan.js';
@@ -158,6 +159,7 @@ export class RunningServer {
       steering: this.plan.steering,
       rss: summarize(this.plan.config),
       misdirections: this.misdirections.all,
+      metrics: this.#metrics(),
       ...this.stats(),
     });
     const connections = (workerIndex: number, after: number) =>
@@ -170,6 +172,15 @@ export class RunningServer {
       // The predecessor may have been root when it opened its socket, and this process is not.
       if (predecessor === undefined) throw error;
       this.#warnings.noAdmin(error as Error);
+    }
+  }
+
+  #metrics(): Metric[] {
+    try {
+      return checkMetrics(this.#options.metrics?.() ?? []);
+    } catch (error) {
+      this.#warnings.noMetrics(error);
+      return [];
     }
   }
 
