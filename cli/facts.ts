@@ -80,8 +80,10 @@ const names = {
 /** What a program prints; undefined: it has failed. */
 function printed(command: string, ...args: string[]): string | undefined {
   try {
-    const options = { encoding: 'latin1', stdio: ['ignore', 'pipe', 'ignore'] } as const;
-    return execFileSync(command, args, options).trim();
+    return execFileSync(command, args, {
+      encoding: 'latin1',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim();
   } catch {
     return undefined;
   }

@@ -74,7 +74,8 @@ const interrupts: CardCheck = ({ name }, texts, { plan }) => {
   });
   if (found.length === 0) return [];
   const wrong = found.filter(({ cpus, wanted }) => cpus.some((cpu) => !wanted.includes(cpu)));
-  if (wrong.length === 0) return [{ check, grade: 'ok', message: 'each on the CPU of its buckets' }];
+  if (wrong.length === 0)
+    return [{ check, grade: 'ok', message: 'each on the CPU of its buckets' }];
   const lines = wrong.flatMap(({ irq, wanted }) =>
     irq === undefined ? [] : [`cpuset -l ${wanted[0]} -x ${irq}`],
   );

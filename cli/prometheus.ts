@@ -160,8 +160,10 @@ const ofServer = {
 
 /** One metric family per counter, one sample per bucket; then the program's own metrics. */
 export function prometheus(snapshot: ServerSnapshot): string {
-  const { buckets, workers, rss, metrics } = snapshot;
+  const { buckets, workers, rss, metrics, uptimeMs, residentBytes } = snapshot;
   return [
+    ...family('uptime_seconds', 'Time since listen().', 'gauge', [['', uptimeMs / 1000]]),
+    ...family('resident_memory_bytes', 'Memory of the process.', 'gauge', [['', residentBytes]]),
     ...Object.entries(help).flatMap(([name, text]) =>
       family(
         counterName(name),

@@ -31,6 +31,10 @@ export interface ServerSnapshot extends ServerStats {
   pid: number;
   /** Milliseconds since the epoch. */
   time: number;
+  /** Milliseconds since listen(). */
+  uptimeMs: number;
+  /** The process's memory that is in use, shared memory included. */
+  residentBytes: number;
   steering: string;
   rss: RssSummary;
   /** RssServer.misdirections(). */

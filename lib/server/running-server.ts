@@ -50,6 +50,7 @@ export class RunningServer {
   #stopWatches: () => void = () => undefined;
   /** The predecessor has been notified, and does not go on with the listeners. */
   #inPlace = false;
+  readonly #begun = performance.now();
   #finalStats: ServerStats | undefined;
   readonly #releaseCpus: () => void;
 
@@ -156,6 +157,8 @@ export class RunningServer {
     const snapshot = () => ({
       pid: process.pid,
       time: Date.now(),
+      uptimeMs: Math.round(performance.now() - this.#begun),
+      residentBytes: process.memoryUsage.rss(),
       steering: this.plan.steering,
       rss: summarize(this.plan.config),
       misdirections: this.misdirections.all,

@@ -66,6 +66,8 @@ it('places flows by the card, until its ids say nothing', { skip }, async () => 
       steering: server.steering,
       misdirections: [],
       metrics: [],
+      uptimeMs: 0,
+      residentBytes: 0,
       ...server.stats(),
     },
     rss: summarize(config),

@@ -87,6 +87,12 @@ describe('freebsd-rss top', () => {
       await shown('workers, by bucket');
       terminal.stdin.write('s');
       await shown('workers, by load');
+      await shown('s sorts; ← and → go back and forth');
+      while (!output.includes(' s ago')) {
+        terminal.stdin.write('\x1b[D');
+        await once(terminal.stdout, 'data', soon());
+      }
+      terminal.stdin.write('\x1b[F');
       terminal.stdin.write('q');
       assert.deepEqual(await once(terminal, 'exit', soon()), [0, null]);
       const home = '\x1b[1;1H\x1b[0J';
@@ -227,7 +233,10 @@ describe('freebsd-rss top', () => {
       assert.ok(0 <= inboxLength && inboxLength <= inboxPeak);
       assert.ok(lockWaits >= 0 && lockWaitUs >= 0);
     }
-    const [, , lost] = (await top('--count', '1')).split('\n');
+    const [, totals, load, late, , lost] = (await top('--count', '1')).split('\n');
+    assert.match(totals!, /^up \d+ s; \d+ connections; in \d+\w?\/s; out .*; memory \d+M; busy/);
+    assert.match(load!, /^load  .*[▁▂▃▄▅▆▇█] \d+k?\/s$/);
+    assert.match(late!, /^delay .* \d+\w? us$/);
     assert.match(lost!, /^misplaced \d+ of \d+; inbox \d+, most \d+; dropped \d+; lock waits/);
     const client = new RawClient(server.port);
     const stats = await client.ask('stats rss\r\n', 'END\r\n');

@@ -73,10 +73,11 @@ describe('doctor on FreeBSD', () => {
   it('compares the CPUs of interrupts with those of buckets', () => {
     assert.deepEqual(parseMask('irq 35 mask: 0, 1, 2, 3\nirq 35 domain policy: ...'), [0, 1, 2, 3]);
     assert.equal(parseMask('cpuset: getaffinity: No such process'), undefined);
-    assert.deepEqual(
-      found(facts([card('igb-14.0')]), 'interrupts of igb0'),
-      { check: 'interrupts of igb0', grade: 'ok', message: 'each on the CPU of its buckets' },
-    );
+    assert.deepEqual(found(facts([card('igb-14.0')]), 'interrupts of igb0'), {
+      check: 'interrupts of igb0',
+      grade: 'ok',
+      message: 'each on the CPU of its buckets',
+    });
     const vtnet = card('vtnet-14.0');
     const { message, fix } = found(facts([vtnet]), 'interrupts of vtnet1')!;
     assert.match(message, /^queue \d on CPU \d instead of \d/);
@@ -91,8 +92,7 @@ describe('doctor on FreeBSD', () => {
 
   it('warns of flow control, by the driver or by the medium', () => {
     const check = 'flow control of igb0';
-    const one = (changes: Partial<CardTexts>) =>
-      found(facts([card('igb-14.0', changes)]), check)!;
+    const one = (changes: Partial<CardTexts>) => found(facts([card('igb-14.0', changes)]), check)!;
     assert.equal(one({}).grade, 'ok');
     assert.deepEqual(one({ flowControl: '3' }).fix!.lines, ['dev.igb.0.fc=0']);
     const paused = ifconfig('', '10Gbase-T <full-duplex,rxpause,txpause>');

@@ -140,6 +140,9 @@ int IncomingCpu(int) {
 Result<ConnectionBytes> BytesOfConnection(int) {
   return Unsupported("getsockopt");
 }
+bool CountsBytesOfConnections() {
+  return false;
+}
 SocketOption BalancingOption() {
   return SocketOption::kReusePort;
 }
