@@ -250,7 +250,8 @@ class StreamEngine final : public ConnectionReceiver,
   ConnectionIds ids_;
   std::vector<std::unique_ptr<StreamConnection>> slots_;
   std::vector<uint64_t> opened_at_;  // milliseconds of the loop, by slot: no turn reads them
-  std::vector<ConnectionBytes> bytes_;  // by slot: of connections whose bytes the kernel does not count
+  // By slot, of connections whose bytes the kernel does not count.
+  std::vector<ConnectionBytes> bytes_;
   const bool kernel_counts_bytes_ = CountsBytesOfConnections();
   size_t connections_ = 0;
   std::unordered_map<uint32_t, Wanted> wanted_;  // by the connection's id
