@@ -2,11 +2,14 @@
 // changed since the one before.
 export const script = `'use strict';
 const kept = 300; // seconds
+const fewest = 30;
 const colors = ['#1f77b4', '#ff7f0e', '#2ca02c', '#d62728', '#9467bd', '#8c564b', '#7f7f7f'];
 const points = [];
 const charts = new Map();
 const element = (id) => document.getElementById(id);
 const loadOf = (counters) => counters.requests || counters.accepted + counters.datagramsIn;
+/** Seconds that are shown. */
+const span = () => Math.max(fewest, points.length);
 const round = (value) => Math.round(value).toLocaleString('en');
 
 /** A chart of several series over time. It is made again when the number of series changes. */
@@ -26,7 +29,7 @@ function draw(id, labels, values, most) {
       ...size,
       series: [{}, ...series],
       scales: {
-        x: { range: (u, low, high) => [high - kept, high] },
+        x: { range: (u, low, high) => [high - span(), high] },
         y: { range: (u, low, high) => [0, Math.max(most, high * 1.05)] },
       },
       axes: [{}, { size: 70 }],
@@ -43,13 +46,13 @@ function draw(id, labels, values, most) {
 function heat() {
   const canvas = element('heat');
   const buckets = points[0].loads.length;
-  canvas.width = kept;
+  canvas.width = span();
   canvas.height = buckets;
   const context = canvas.getContext('2d');
   const most = points.reduce((all, { loads }) => Math.max(all, ...loads), 1);
   points.forEach(({ loads }, i) => loads.forEach((load, bucket) => {
     context.fillStyle = 'rgba(31, 119, 180, ' + (load / most).toFixed(3) + ')';
-    context.fillRect(i + kept - points.length, bucket, 1, 1);
+    context.fillRect(i + canvas.width - points.length, bucket, 1, 1);
   }));
 }
 

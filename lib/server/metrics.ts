@@ -27,9 +27,9 @@ export function checkMetrics(metrics: unknown): Metric[] {
     if (names.has(name)) throw argumentValueError(`there are two metrics "${name}"`);
     names.add(name);
     if (typeof help !== 'string' || /[\\\n]/.test(help))
-      throw argumentTypeError(`help of "${name}"`, 'a line of text', help);
-    checkOneOf(`type of "${name}"`, type, ['counter', 'gauge']);
-    checkFinite(`value of "${name}"`, value);
+      throw argumentTypeError(`help of ${name}`, 'a line of text', help);
+    checkOneOf(`type of ${name}`, type, ['counter', 'gauge']);
+    checkFinite(`value of ${name}`, value);
   }
   return metrics as Metric[];
 }

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 
-import { soon } from './wait.js';
+import { soon, until } from './wait.js';
 
 const names = ['chromium', 'chromium-browser', 'chrome', 'google-chrome'];
 
@@ -85,10 +85,9 @@ export class BrowserPage {
     return result.value;
   }
 
-  /** The page as a PNG. */
+  /** What the window shows, as a PNG. */
   async picture(): Promise<Buffer> {
-    const options = { format: 'png', captureBeyondViewport: true };
-    const { data } = await this.#call<{ data: string }>('Page.captureScreenshot', options);
+    const { data } = await this.#call<{ data: string }>('Page.captureScreenshot', {});
     return Buffer.from(data, 'base64');
   }
 
@@ -96,7 +95,15 @@ export class BrowserPage {
     const ended = once(this.#child, 'exit', soon());
     this.#child.kill();
     await ended;
-    rmSync(this.#profile, { recursive: true, force: true, maxRetries: 10 });
+    // Its children may still write there.
+    await until('the browser has left its profile', () => {
+      try {
+        rmSync(this.#profile, { recursive: true, force: true });
+        return true;
+      } catch {
+        return false;
+      }
+    });
   }
 
   #receive(message: Message): void {

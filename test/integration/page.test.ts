@@ -15,7 +15,7 @@ import { firstOutput, soon, until } from '../helpers/wait.js';
 
 const picture = process.env['RSS_PICTURE'];
 /** Seconds of history on the page: with a picture, enough to fill it. */
-const seconds = picture === undefined ? 2 : 60;
+const seconds = picture === undefined ? 2 : 40;
 
 it('the page draws what a server does', { skip: skipWithout('chromium') }, async () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'rss-page-'));
