@@ -110,7 +110,12 @@ export class NodeSockets {
       if (fd === undefined || fd < 0) continue;
       const ageMs = Math.round(performance.now() - openedAt);
       const bytesOut = socket.bytesWritten - socket.writableLength;
-      listed.push({ bucket, accepted, ageMs, facts: this.#engine.facts(fd, socket.bytesRead, bytesOut) });
+      listed.push({
+        bucket,
+        accepted,
+        ageMs,
+        facts: this.#engine.facts(fd, socket.bytesRead, bytesOut),
+      });
     }
     return listed;
   }

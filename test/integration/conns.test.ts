@@ -132,7 +132,12 @@ describe('freebsd-rss conns, of connections whose bytes the kernel does not coun
     it(`counts those of Unix sockets: "${kind}"`, async () => {
       const worker = new URL(`../fixtures/${module}.js`, import.meta.url);
       const [admin, own] = [path.join(folder, `unix-${kind}`), path.join(folder, `own-${kind}`)];
-      const server = await createServer({ worker, unix: { path: own }, workers: 1, admin }).listen();
+      const server = await createServer({
+        worker,
+        unix: { path: own },
+        workers: 1,
+        admin,
+      }).listen();
       try {
         for (let turn = 0; turn < 2; turn++) {
           // The second connection gets the place of the first.
