@@ -78,8 +78,8 @@ function lastMinute(history: readonly ServerSnapshot[], at: number): string[] {
     of: (pair: [ServerSnapshot, ServerSnapshot]) => number,
   ) => {
     const values = pairs.map(of);
-    const text = `${name} ${sparkline(values).padStart(minute)} ${bytes(values.at(-1) ?? 0)}${unit}`;
-    return text.slice(0, widest);
+    const last = `${bytes(values.at(-1) ?? 0)}${unit}`;
+    return `${name} ${sparkline(values).padStart(minute)} ${last}`.slice(0, widest);
   };
   return [
     line('load ', '/s', ([now, before]) => load(now, before)),

@@ -1,5 +1,5 @@
-// The hottest functions of a server's workers, by perf(1) on Linux, and by pmcstat(8) and lockstat(1)
-// on FreeBSD. The parsers are pure.
+// The hottest functions of a server's workers: by perf(1) on Linux, by pmcstat(8) on FreeBSD, where
+// lockstat(1) adds waits for locks. The parsers are pure.
 import { execFile } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

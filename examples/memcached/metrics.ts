@@ -1,5 +1,5 @@
-// The server's numbers for Prometheus and the page of `freebsd-rss top --http`, with the names of the
-// command stats.
+// The server's numbers for Prometheus and for the page of `freebsd-rss top --http`. Their names are
+// those of the command stats.
 import type { Metric } from 'freebsd-rss';
 
 import { type Counters, counterNames, gauges } from './shared/counters.js';
