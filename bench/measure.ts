@@ -1,6 +1,7 @@
 // Measures a work: short slices of its subjects in turns, in changing order, so that changes of the
 // machine affect all of them. Servers and clients are restarted after every group of turns, because
 // two processes of one program are never equally fast.
+import { count, type Counts } from './counters.js';
 import { lossOf, undisturbed } from './disturbance.js';
 import { halfWidth, type Interval, intervalOf, median } from './interval.js';
 import { fill, Load, type Slice } from './load.js';
@@ -45,6 +46,8 @@ export interface Summary {
   p99: number;
   /** Involuntary context switches of the server in 1,000 operations. */
   switches: number;
+  /** Of the works of `locality`. */
+  counts: Counts | undefined;
 }
 
 export interface Measured {
@@ -64,6 +67,8 @@ const fewestGroups = 8;
 
 /** One slice of every subject, in the subjects' order. */
 type Turn = Slice[];
+/** What was counted of every subject in a group of turns; empty: nothing. */
+type GroupCounts = Counts[];
 
 const ratioOf: Record<Metric, (mine: Slice, peer: Slice) => number> = {
   rate: (mine, peer) => mine.rate / peer.rate,
@@ -76,12 +81,15 @@ export async function measure(work: Work, options: Options): Promise<Measured> {
   const begun = performance.now();
   const elapsed = () => (performance.now() - begun) / 1000;
   const groups: Turn[][] = [];
+  const counted: GroupCounts[] = [];
   const compared = () => work.subjects.slice(1).map((_, i) => compare(work, groups, i + 1, random));
   let results: Result[] | undefined;
   const stage = openStage(work, options.cpus);
   try {
     do {
-      groups.push(await runGroup(work, options, stage, random));
+      const { turns, counts } = await runGroup(work, options, stage, random);
+      groups.push(turns);
+      counted.push(counts);
       results = groups.length >= fewestGroups ? compared() : undefined;
       if (results?.every((result) => isNarrow(result, options.within)) === true) break;
     } while (elapsed() * (1 + 1 / groups.length) <= options.limit);
@@ -89,7 +97,7 @@ export async function measure(work: Work, options: Options): Promise<Measured> {
     stage.close();
   }
   results ??= compared();
-  return { ...summarize(work, groups, results), work, results, seconds: elapsed() };
+  return { ...summarize(work, groups, counted, results), work, results, seconds: elapsed() };
 }
 
 function isNarrow({ ratios: { rate, cpu } }: Result, within: number): boolean {
@@ -101,7 +109,7 @@ async function runGroup(
   { slice }: Options,
   stage: Stage,
   random: Random,
-): Promise<Turn[]> {
+): Promise<{ turns: Turn[]; counts: GroupCounts }> {
   const servers: Running[] = [];
   const loads: Load[] = [];
   try {
@@ -120,7 +128,11 @@ async function runGroup(
       for (const i of shuffled([...loads.keys()], random)) slices[i] = await loads[i]!.slice(slice);
       turns.push(slices);
     }
-    return turns;
+    const counts: GroupCounts = [];
+    if (work.group === 'locality')
+      for (const [i, load] of loads.entries())
+        counts.push(await count(inOrder[i]!.pid, (seconds) => load.slice(seconds)));
+    return { turns, counts };
   } finally {
     await Promise.all(loads.map((load) => load.close()));
     await Promise.all(servers.map((server) => server.stop()));
@@ -155,9 +167,19 @@ function compare(work: Work, groups: Turn[][], number: number, random: Random): 
   };
 }
 
+function middleOf(counted: readonly Counts[]): Counts | undefined {
+  if (counted.length === 0) return undefined;
+  const middle = (of: (counts: Counts) => number | undefined) => {
+    const values = counted.flatMap((counts) => of(counts) ?? []);
+    return values.length === 0 ? undefined : median(values);
+  };
+  return { misses: middle(({ misses }) => misses), wakeUps: middle(({ wakeUps }) => wakeUps) };
+}
+
 function summarize(
   work: Work,
   groups: Turn[][],
+  counted: GroupCounts[],
   results: Result[],
 ): Pick<Measured, 'summaries' | 'warnings'> {
   const warnings = results
@@ -186,6 +208,7 @@ function summarize(
       p50: middle(({ p50 }) => p50),
       p99: middle(({ p99 }) => p99),
       switches: 1000 * middle(({ switches }) => switches),
+      counts: middleOf(counted.flatMap((counts) => counts[i] ?? [])),
     };
   });
   return { summaries, warnings };

@@ -63,6 +63,28 @@ export function table(head: string[], rows: string[][]): string {
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
+/** What the CPUs have counted; a sentence where they count nothing. */
+function hardware(all: Measured[]): string[] {
+  const rows = all.flatMap(({ work, summaries }) =>
+    summaries.flatMap(({ subject, counts }) => {
+      if (counts === undefined) return [];
+      const { misses, wakeUps } = counts;
+      return [
+        [
+          work.name,
+          subject,
+          misses?.toFixed(2) ?? '-',
+          wakeUps === undefined ? '-' : (1000 * wakeUps).toFixed(1),
+        ],
+      ];
+    }),
+  );
+  if (rows.length === 0) return [];
+  const head = ['work', 'server', 'cache misses', 'wake-ups in 1,000 operations'];
+  const missing = 'Cache misses are not to be had: perf_event_open(2) counts none here.';
+  return [table(head, rows), ...(rows.every((row) => row[2] === '-') ? [missing] : [])];
+}
+
 export function markdown(all: Measured[]): string {
   const ratios = table(
     ['work', 'against', 'rate', 'CPU', 'p99', 'pairs', 'goal'],
@@ -90,5 +112,5 @@ export function markdown(all: Measured[]): string {
       ]),
     ),
   );
-  return `${ratios}\n\n${rates}`;
+  return [ratios, rates, ...hardware(all)].join('\n\n');
 }

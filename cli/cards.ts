@@ -1,7 +1,7 @@
 // Network drivers of FreeBSD under options RSS: which hash key they give their cards.
 
 /** The first major release whose driver gives its card the kernel's key, by its sources. */
-const since: Readonly<Record<string, number>> = {
+export const since: Readonly<Record<string, number>> = {
   cc: 12, // cxgbe(4): cxgbe, cxl and cc
   cxgbe: 12,
   cxl: 12,

@@ -2,8 +2,9 @@
 import { drivers } from '../lib/rss/card/drivers.js';
 import { cpusToMask } from '../lib/server/receive-cpus.js';
 import { maxsockbufFor } from '../lib/socket/buffers.js';
-import { hashesByItself, takesKernelKey } from './cards.js';
+import { hashesByItself, since, takesKernelKey } from './cards.js';
 import type { Card, Facts, NetworkInterface } from './facts.js';
+import { examineFreebsd } from './freebsd-checks.js';
 
 export type Grade = 'ok' | 'warning' | 'problem';
 
@@ -174,7 +175,9 @@ function hashKey({ name, driver, description }: Card, { capabilities: can }: Fac
   const check = `hash key of ${name}`;
   const release = major(can.release);
   if (takesKernelKey(driver, release))
-    return [{ check, grade: 'ok', message: `${driver} takes the kernel’s` }];
+    return [
+      { check, grade: 'ok', message: `${driver} takes the kernel’s, since ${since[driver]}` },
+    ];
   if (!hashesByItself(driver, description, release)) {
     const message = `unknown for ${driver}: if not the kernel’s, server.stats() counts misdirected`;
     return [{ check, grade: 'ok', message }];
@@ -304,6 +307,7 @@ export function examine(facts: Facts): Finding[] {
         'kern.ipc.maxsockbuf',
         maxsockbufFor(wanted.socketBuffer),
       ),
+      ...examineFreebsd(facts),
       ...domains(facts),
     ];
   return [

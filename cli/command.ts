@@ -113,6 +113,22 @@ export function wrap(text: string, indent: number): string {
   return lines.join(`\n${' '.repeat(indent)}`);
 }
 
+/** "90 s", "5 min", "3.0 h", "2.1 d" */
+export function age(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 120) return `${seconds} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  return seconds < 172_800
+    ? `${(seconds / 3600).toFixed(1)} h`
+    : `${(seconds / 86_400).toFixed(1)} d`;
+}
+
+/** "1234", "120k", "3M" */
+export function bytes(count: number): string {
+  const step = count < 100_000 ? 0 : Math.floor((Math.log10(count) - 2) / 3);
+  return `${Math.round(count / 1000 ** step)}${['', 'k', 'M', 'G', 'T', 'P'][step]}`;
+}
+
 export function printJson(value: unknown): void {
   console.log(JSON.stringify(value, undefined, 2));
 }

@@ -3,7 +3,16 @@ import { BlockList, isIP } from 'node:net';
 
 import type { ConnectionInfo } from '../lib/server/connections.js';
 import { connectionPage, findAdminSocket, snapshot } from './admin-socket.js';
-import { columns, type Command, number, parse, printJson, UsageError } from './command.js';
+import {
+  age,
+  bytes,
+  columns,
+  type Command,
+  number,
+  parse,
+  printJson,
+  UsageError,
+} from './command.js';
 
 const usage = `Connections of a running server: who is connected, and which CPU serves it.
 
@@ -18,8 +27,8 @@ const usage = `Connections of a running server: who is connected, and which CPU 
 
 SOCKET is the path that the server was given as \`admin\`; of a process it is
 looked for. CPU is the one that serves the connection, and packets the one that
-processed its last packets. Bytes are payload received, and payload sent and
-acknowledged. A dash stands for what the system does not say.
+processed its last packets. Bytes are payload received, and payload sent and,
+on Linux, acknowledged. A dash stands for what the system does not say.
 
 Example:
   freebsd-rss conns --misplaced /var/run/my-server.sock
@@ -59,22 +68,6 @@ export function network(text: string): BlockList {
   const list = new BlockList();
   list.addSubnet(address, length, family(address));
   return list;
-}
-
-/** "90 s", "5 min", "3.0 h", "2.1 d" */
-function age(ms: number): string {
-  const seconds = Math.round(ms / 1000);
-  if (seconds < 120) return `${seconds} s`;
-  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
-  return seconds < 172_800
-    ? `${(seconds / 3600).toFixed(1)} h`
-    : `${(seconds / 86_400).toFixed(1)} d`;
-}
-
-function bytes(count: number | null): string {
-  if (count === null) return '-';
-  const step = count < 100_000 ? 0 : Math.floor((Math.log10(count) - 2) / 3);
-  return `${Math.round(count / 1000 ** step)}${['', 'k', 'M', 'G', 'T', 'P'][step]}`;
 }
 
 export function rows(connections: readonly ConnectionInfo[]): string[][] {

@@ -7,8 +7,12 @@ import { affinity, capabilities, type Capabilities, type ServerPlan } from 'free
 
 import { isFailure } from '../lib/errors.js';
 import { native } from '../lib/native.js';
+import { type CardFacts, driverOf } from '../lib/rss/card/drivers.js';
+import { cardFactReader } from '../lib/rss/card/host.js';
+import { queuesOf } from '../lib/rss/card/queues.js';
 import { interruptCpus, isDevice, queues, type Queue } from '../lib/server/receive-cpus.js';
 import { planHere } from './command.js';
+import type { CardTexts } from './freebsd-checks.js';
 
 export interface NetworkInterface {
   name: string;
@@ -28,6 +32,8 @@ export interface Card {
   driver: string;
   /** dev.em.0.%desc; empty: unknown. */
   description: string;
+  /** Absent: not read. */
+  texts?: CardTexts;
 }
 
 export interface Facts {
@@ -49,6 +55,8 @@ export interface Facts {
   interfaces: NetworkInterface[];
   /** FreeBSD: physical interfaces. */
   cards: Card[];
+  /** FreeBSD: what pgrep -lf powerd prints. */
+  powerd?: string;
 }
 
 const names = {
@@ -57,19 +65,34 @@ const names = {
     'net.isr.dispatch',
     'kern.ipc.soacceptqueue',
     'kern.ipc.maxsockbuf',
+    'kern.smp.threads_per_core',
+    'net.inet.ip.forwarding',
+    'net.inet.ip.portrange.first',
+    'net.inet.ip.portrange.last',
+    'net.inet.rss.enabled',
+    'net.inet.rss.udp_4tuple',
+    'net.inet.tcp.per_cpu_timers',
   ],
   linux: ['net.core.somaxconn', 'net.core.rmem_max', 'net.core.wmem_max'],
   stub: [],
 };
 
-function sysctl(name: string): string | undefined {
+/** What a program prints; undefined: it has failed. */
+function printed(command: string, ...args: string[]): string | undefined {
   try {
-    if (process.platform === 'linux')
-      return readFileSync(`/proc/sys/${name.replaceAll('.', '/')}`, 'latin1').trim();
-    return execFileSync('sysctl', ['-n', name], {
+    return execFileSync(command, args, {
       encoding: 'latin1',
       stdio: ['ignore', 'pipe', 'ignore'],
     }).trim();
+  } catch {
+    return undefined;
+  }
+}
+
+function sysctl(name: string): string | undefined {
+  if (process.platform !== 'linux') return printed('sysctl', '-n', name);
+  try {
+    return readFileSync(`/proc/sys/${name.replaceAll('.', '/')}`, 'latin1').trim();
   } catch {
     return undefined;
   }
@@ -109,6 +132,23 @@ function interfaces(names: string[]): NetworkInterface[] {
   }));
 }
 
+function textsOf(name: string, facts: CardFacts): CardTexts {
+  const own = (value: string) => sysctl(`dev.${facts.driver}.${facts.unit}.${value}`);
+  const source = driverOf(facts)?.queues;
+  const queues = source === undefined ? [] : queuesOf(facts, source);
+  const masks = queues.flatMap(({ irq }) => {
+    const mask = irq === undefined ? undefined : printed('cpuset', '-g', '-x', `${irq}`);
+    return mask === undefined ? [] : [[irq, mask] as const];
+  });
+  return {
+    facts,
+    flowControl: own('fc'),
+    domain: own('%domain'),
+    ifconfig: printed('ifconfig', name) ?? '',
+    masks: Object.fromEntries(masks),
+  };
+}
+
 /** Empty outside FreeBSD. */
 export function cards(): Card[] {
   const found = native.networkInterfaces();
@@ -120,11 +160,25 @@ export function cards(): Card[] {
   });
 }
 
+/** Adds what doctor checks of cards. */
+function examined(found: readonly Card[]): Card[] {
+  const factsOf = cardFactReader(affinity.process());
+  const devices = native.networkInterfaces();
+  if (isFailure(devices)) return [];
+  return found.map((card) => {
+    const device = devices.find(({ name }) => name === card.name)?.device ?? '';
+    const unit = Number(/\d+$/.exec(device)?.[0]);
+    const facts = factsOf({ driver: card.driver, unit, interface: card.name });
+    return { ...card, texts: textsOf(card.name, facts) };
+  });
+}
+
 /** `listen`: the addresses of the server. */
 export async function gather(listen: readonly string[]): Promise<Facts> {
   const can = capabilities();
   const interfacesUnknown = refusal(networkInterfaces);
   const pinningRefused = refusal(() => affinity.set(affinity.get()));
+  const powerd = can.platform === 'freebsd' ? printed('pgrep', '-lf', 'powerd') : undefined;
   const own = interfacesUnknown === undefined ? Object.keys(networkInterfaces()) : [];
   const found = names[can.platform].map((name) => [name, sysctl(name)] as const);
   return {
@@ -140,6 +194,7 @@ export async function gather(listen: readonly string[]): Promise<Facts> {
     ...(pinningRefused === undefined ? {} : { pinningRefused }),
     ...(interfacesUnknown === undefined ? {} : { interfacesUnknown }),
     interfaces: process.platform === 'linux' ? interfaces(own) : [],
-    cards: cards(),
+    cards: examined(cards()),
+    ...(powerd === undefined ? {} : { powerd }),
   };
 }

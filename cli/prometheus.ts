@@ -99,22 +99,21 @@ const ofWorkers: WorkerFamily[] = [
 const counterName = (name: string) =>
   `${name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}_total`;
 
+type Samples = readonly (readonly [labels: string, value: number])[];
+
 /** The lines of a family. A sample is its labels, if it has any, and its value. */
-function family(
-  name: string,
-  text: string,
-  type: 'counter' | 'gauge',
-  samples: [labels: string, value: number][],
-): string[] {
+function lines(name: string, text: string, type: 'counter' | 'gauge', samples: Samples): string[] {
   if (samples.length === 0) return [];
   return [
-    `# HELP freebsd_rss_${name} ${text}`,
-    `# TYPE freebsd_rss_${name} ${type}`,
-    ...samples.map(
-      ([labels, value]) => `freebsd_rss_${name}${labels === '' ? '' : `{${labels}}`} ${value}`,
-    ),
+    `# HELP ${name} ${text}`,
+    `# TYPE ${name} ${type}`,
+    ...samples.map(([labels, value]) => `${name}${labels === '' ? '' : `{${labels}}`} ${value}`),
   ];
 }
+
+/** A family of this package. */
+const family = (name: string, text: string, type: 'counter' | 'gauge', samples: Samples) =>
+  lines(`freebsd_rss_${name}`, text, type, samples);
 
 function socketLabels({ protocol, address, port, workerIndex, bucket }: SocketStats): string {
   const own = bucket === undefined ? '' : `,bucket="${bucket}"`;
@@ -160,10 +159,12 @@ const ofServer = {
   wrongFlowIds: 'Compared flow ids that differ.',
 };
 
-/** One metric family per counter, one sample per bucket. */
+/** One metric family per counter, one sample per bucket; then the program's own metrics. */
 export function prometheus(snapshot: ServerSnapshot): string {
-  const { buckets, workers, rss } = snapshot;
+  const { buckets, workers, rss, metrics, uptimeMs, residentBytes } = snapshot;
   return [
+    ...family('uptime_seconds', 'Time since listen().', 'gauge', [['', uptimeMs / 1000]]),
+    ...family('resident_memory_bytes', 'Memory of the process.', 'gauge', [['', residentBytes]]),
     ...Object.entries(help).flatMap(([name, text]) =>
       family(
         counterName(name),
@@ -191,6 +192,7 @@ export function prometheus(snapshot: ServerSnapshot): string {
     ),
     ...drops(snapshot),
     ...placement(rss),
+    ...metrics.flatMap(({ name, help, type, value }) => lines(name, help, type, [['', value]])),
     '',
   ].join('\n');
 }

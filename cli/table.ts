@@ -6,7 +6,7 @@ export type Sorting = (typeof sortings)[number];
 
 const barWidth = 7;
 /** Columns of a line. */
-const widest = 79;
+export const widest = 79;
 
 interface Row {
   bucket: number;

@@ -6,7 +6,8 @@ import { findAdminSocket, snapshot } from './admin-socket.js';
 import { addressAndPort, type Command, number, parse, printJson, UsageError } from './command.js';
 import { serve } from './http/server.js';
 import { prometheus } from './prometheus.js';
-import { sortings, table } from './table.js';
+import { screen, type View } from './screen.js';
+import { sortings } from './table.js';
 
 const usage = `What a running server does, bucket by bucket, once a second.
 
@@ -19,7 +20,9 @@ const usage = `What a running server does, bucket by bucket, once a second.
                  an address and a port
 
 SOCKET is the path that the server was given as \`admin\`; of a process it is
-looked for. On a terminal the keys are s, to sort by another column, and q.
+looked for. On a terminal the keys are s, to sort by another column, the left
+and right arrows, which go back and forth in the last five minutes, End, which
+goes back to now, and q.
 Share is of the requests where the server counts them, else of new connections
 and datagrams. p99 us is how late the worker's event loop was, and busy the
 percentage of the time in which it had work.
@@ -30,31 +33,48 @@ Example:
 
 const terminalLines = 24;
 
+/** How many seconds the arrow keys reach back. */
+const kept = 300;
+
 async function watch(path: string, count: number): Promise<number> {
   const { stdin, stdout } = process;
   const interactive = stdout.isTTY === true && stdin.isTTY === true;
-  let sorting = 0;
+  const history = [await snapshot(path)];
+  const view: View = { history, back: 0, sorting: sortings[0], lines: 0, keys: interactive };
+  const draw = () => {
+    if (history.length < 2) return;
+    view.lines = Math.max((interactive ? stdout.rows : terminalLines) - 1, 4);
+    if (interactive) {
+      readline.cursorTo(stdout, 0, 0);
+      readline.clearScreenDown(stdout);
+    }
+    stdout.write(`${screen(view).join('\n')}\n`);
+  };
+  const go = (back: number) => (view.back = Math.min(Math.max(back, 0), history.length - 2));
+  const keys: Record<string, () => void> = {
+    s: () => (view.sorting = sortings[(sortings.indexOf(view.sorting) + 1) % sortings.length]!),
+    left: () => go(view.back + 1),
+    right: () => go(view.back - 1),
+    end: () => go(0),
+  };
   const wake = new AbortController();
   if (interactive) {
     readline.emitKeypressEvents(stdin);
     stdin.setRawMode(true).on('keypress', (_, key: { name?: string; ctrl?: boolean }) => {
-      if (key.name === 's') sorting = (sorting + 1) % sortings.length;
-      if (key.name === 'q' || (key.ctrl === true && key.name === 'c')) wake.abort();
+      if (key.name === 'q' || (key.ctrl === true && key.name === 'c')) return wake.abort();
+      if (key.name === undefined || !Object.hasOwn(keys, key.name)) return;
+      keys[key.name]!();
+      draw();
     });
   }
   try {
-    let before = await snapshot(path);
     for (let i = 0; i < count; i++) {
       await setTimeout(1000, undefined, { signal: wake.signal });
-      const now = await snapshot(path);
-      const lines = (interactive ? stdout.rows : terminalLines) - 1;
-      const shown = table(now, before, sortings[sorting]!, Math.max(lines, 4));
-      before = now;
-      if (interactive) {
-        readline.cursorTo(stdout, 0, 0);
-        readline.clearScreenDown(stdout);
-      }
-      stdout.write(`${shown.join('\n')}\n`);
+      history.push(await snapshot(path));
+      if (history.length > kept) history.shift();
+      // What is shown of the past stays.
+      if (view.back > 0) go(view.back + 1);
+      draw();
     }
   } catch (error) {
     if (!wake.signal.aborted) throw error;

@@ -3,6 +3,7 @@ import { setTimeout } from 'node:timers/promises';
 
 import { capabilities, type ServerPlan } from 'freebsd-rss';
 
+import { findAdminSocket, snapshot } from './admin-socket.js';
 import { examine, exitStatus, type Finding, notServed } from './checks.js';
 import { columns, type Command, number, parse, printJson, UsageError } from './command.js';
 import { printFindings } from './doctor.js';
@@ -10,11 +11,17 @@ import { gather } from './facts.js';
 import { findingsOf } from './watch/findings.js';
 import { readFreebsd } from './watch/freebsd.js';
 import { readLinux } from './watch/linux.js';
+import { profileServer, shownProfile } from './watch/profile.js';
 import { difference, type Reading } from './watch/reading.js';
 
 const usage = `What this host does with packets for some seconds, CPU by CPU.
 
-  freebsd-rss watch [--json] [SECONDS]
+  freebsd-rss watch [options] [SECONDS]
+
+  --profile SOCKET|PID   of a server: the ten functions that took most time on
+                         each worker's CPU, by perf(1), or by pmcstat(8), with
+                         waits for locks of the kernel by lockstat(1)
+  --json                 for programs
 
 SECONDS is 5 by default. The columns are packets per second, those that another
 CPU or netisr has queued, those dropped as a queue was full, rounds that were
@@ -69,7 +76,7 @@ async function run(args: string[]): Promise<number> {
   const { values, positionals } = parse({
     args,
     allowPositionals: true,
-    options: { json: { type: 'boolean', default: false } },
+    options: { json: { type: 'boolean', default: false }, profile: { type: 'string' } },
   });
   if (positionals.length > 1)
     throw new UsageError('watch takes a number of seconds: freebsd-rss watch 10');
@@ -81,17 +88,26 @@ async function run(args: string[]): Promise<number> {
   }
   const read = platform === 'freebsd' ? readFreebsd : readLinux;
   const facts = await gather([]);
+  const server =
+    values.profile === undefined
+      ? undefined
+      : await snapshot(await findAdminSocket(values.profile));
   const before = read();
-  await setTimeout(seconds * 1000);
+  const [profile] = await Promise.all([
+    server && profileServer(server, seconds),
+    setTimeout(seconds * 1000),
+  ]);
   const activity = difference(read(), before);
   const workers = new Set(facts.plan.workers.map(({ cpu }) => cpu));
   const findings: Finding[] = findingsOf(activity, workers, examine(facts));
-  if (values.json) printJson({ ...activity, bucketMap: facts.plan.config.bucketMap, findings });
+  if (values.json)
+    printJson({ ...activity, bucketMap: facts.plan.config.bucketMap, findings, profile });
   else {
     const switches = perSecond(activity.contextSwitches, activity.time);
     const timeouts = activity.losses.tcpTimeouts.toLocaleString('en-US');
     process.stdout.write(columns(rows(activity, facts.plan)));
     console.log(`${switches} context switches a second; ${timeouts} TCP timeouts`);
+    if (profile !== undefined) process.stdout.write(`\n${shownProfile(profile)}`);
     if (findings.length > 0) console.log('');
     printFindings(findings);
   }

@@ -34,6 +34,7 @@ export type {
 } from './server/events.js';
 export type { CounterName, RefusalName } from './server/layout.js';
 export type { ServerAddress } from './server/messages.js';
+export type { Metric } from './server/metrics.js';
 export type { Misdirection } from './server/misdirections.js';
 export type {
   CloseOptions,

@@ -210,7 +210,6 @@ export interface ConnectionFacts {
   flow?: NativeFlow;
   /** The CPU that processed its last packets; negative: unknown. */
   packetCpu: number;
-  /** Negative: unknown. */
   bytesIn: number;
   bytesOut: number;
 }
@@ -302,8 +301,8 @@ export interface WorkerEngine {
   hold(bucket: number): void;
   /** A socket of take() or hold() has ended. */
   ended(bucket: number): void;
-  /** Of a socket of take() or hold(). */
-  facts(fd: number): ConnectionFacts;
+  /** Of a socket of take() or hold(). Its bytes are those given where the kernel counts none. */
+  facts(fd: number, bytesIn: number, bytesOut: number): ConnectionFacts;
   peer(row: number): SocketAddress | undefined;
   destination(row: number): SocketAddress | undefined;
   /** The first of each bucket since the last call. */

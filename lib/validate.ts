@@ -55,6 +55,13 @@ export function checkInteger(name: string, value: unknown, min: number, max: num
   return value;
 }
 
+/** A number that JSON can express: neither infinite nor NaN. */
+export function checkFinite(name: string, value: unknown): number {
+  if (typeof value !== 'number') throw argumentTypeError(name, 'a number', value);
+  if (!Number.isFinite(value)) throw rangeError(name, 'a finite number', value);
+  return value;
+}
+
 export function checkBoolean(name: string, value: unknown): boolean {
   if (typeof value !== 'boolean') throw argumentTypeError(name, 'a boolean', value);
   return value;

@@ -1,12 +1,15 @@
 // The web server of `top --http`: a live page, metrics and health of a running server. Read-only.
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
+import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 
 import type { ServerSnapshot } from 'freebsd-rss';
 
 import { prometheus } from '../prometheus.js';
 import { page } from './page.js';
+import { script } from './script.js';
 
 /** A server that takes longer to answer is not healthy. */
 const answerMs = 2000;
@@ -19,6 +22,29 @@ interface Answer {
 
 const text = (status: number, body: string): Answer => ({ status, type: 'text/plain', body });
 
+/** A file of uplot, which is an optional package: the page has no charts without it. */
+function chartFile(name: string, type: string): Answer {
+  try {
+    const file = createRequire(import.meta.url).resolve(`uplot/dist/${name}`);
+    return { status: 200, type, body: readFileSync(file, 'utf8') };
+  } catch {
+    return text(404, 'uplot is not installed\n');
+  }
+}
+
+const files: Readonly<Record<string, () => Answer>> = {
+  '/': () => ({ status: 200, type: 'text/html', body: page }),
+  '/page.js': () => ({ status: 200, type: 'text/javascript', body: script }),
+  '/uplot.js': () => chartFile('uPlot.iife.min.js', 'text/javascript'),
+  '/uplot.css': () => chartFile('uPlot.min.css', 'text/css'),
+};
+
+const live: Readonly<Record<string, (now: ServerSnapshot) => Answer>> = {
+  '/healthz': ({ pid }) => text(200, `process ${pid} answers\n`),
+  '/metrics': (now) => ({ status: 200, type: 'text/plain; version=0.0.4', body: prometheus(now) }),
+  '/snapshot': (now) => ({ status: 200, type: 'application/json', body: JSON.stringify(now) }),
+};
+
 async function within<T>(ms: number, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -28,14 +54,10 @@ async function within<T>(ms: number, work: Promise<T>): Promise<T> {
 }
 
 async function answerTo(url: string, snapshot: () => Promise<ServerSnapshot>): Promise<Answer> {
-  if (url === '/') return { status: 200, type: 'text/html', body: page };
-  if (!['/snapshot', '/metrics', '/healthz'].includes(url)) return text(404, 'not found\n');
+  if (Object.hasOwn(files, url)) return files[url]!();
+  if (!Object.hasOwn(live, url)) return text(404, 'not found\n');
   try {
-    const now = await within(answerMs, snapshot());
-    if (url === '/healthz') return text(200, `process ${now.pid} answers\n`);
-    if (url === '/metrics')
-      return { status: 200, type: 'text/plain; version=0.0.4', body: prometheus(now) };
-    return { status: 200, type: 'application/json', body: JSON.stringify(now) };
+    return live[url]!(await within(answerMs, snapshot()));
   } catch (error) {
     return text(503, `${(error as Error).message}\n`);
   }
@@ -56,10 +78,10 @@ export async function serve(
         'Content-Type': type.startsWith('text/plain;') ? type : `${type}; charset=utf-8`,
         'Content-Length': Buffer.byteLength(body),
         'Cache-Control': 'no-store',
-        // The page contains its script and style, and loads nothing else.
+        // The page contains its style, and loads nothing from elsewhere.
         'Content-Security-Policy':
-          "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline'; " +
-          "style-src 'unsafe-inline'",
+          "default-src 'none'; connect-src 'self'; script-src 'self'; " +
+          "style-src 'self' 'unsafe-inline'",
       });
       response.end(method === 'HEAD' ? '' : body);
     });

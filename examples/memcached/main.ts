@@ -6,6 +6,7 @@ import { createServer, predecessor, type RssError, type RssServer } from 'freebs
 
 import { removePid, writePid, writePorts } from './files.js';
 import { Log } from './log.js';
+import { metricsOf } from './metrics.js';
 import { type Options, parseOptions, UsageError } from './options.js';
 import { becomeUser, findUser } from './privileges.js';
 import { watch } from './protocol/administration.js';
@@ -84,9 +85,11 @@ const loadCredentials = () => {
 };
 orFail(loadCredentials);
 const { counters, connections, prefixes } = shared.segments;
+const totals = new Counters(counters.id, shared.firstRecord);
 const server = orFail(() =>
-  createServer(
-    serverOptions(options, before, {
+  createServer({
+    metrics: () => metricsOf(totals, shared),
+    ...serverOptions(options, before, {
       options,
       store: shared.store.handle,
       state: shared.state.segment.id,
@@ -96,7 +99,7 @@ const server = orFail(() =>
       credentials: credentials?.id,
       firstRecord: shared.firstRecord,
     }),
-  ),
+  }),
 );
 
 server.on('warning', ({ message }) => log.warning(message));
@@ -172,9 +175,8 @@ if (before !== undefined) {
 
 /** Reports the first connection that is refused. */
 function watchRefused(): void {
-  const refused = new Counters(counters.id, shared.firstRecord);
   const timer = setInterval(() => {
-    if (refused.total('rejected_connections') === 0) return;
+    if (totals.total('rejected_connections') === 0) return;
     clearInterval(timer);
     log.warning(`${options.connections} connections are open: further ones are refused`);
   }, 1000);

@@ -6,6 +6,7 @@ import net from 'node:net';
 import type { RssConfig } from '../rss/config.js';
 import { UnixListener } from '../socket/unix.js';
 import type { ConnectionPage } from './connections.js';
+import type { Metric } from './metrics.js';
 import type { Misdirection } from './misdirections.js';
 import type { ServerStats } from './stats.js';
 
@@ -30,10 +31,16 @@ export interface ServerSnapshot extends ServerStats {
   pid: number;
   /** Milliseconds since the epoch. */
   time: number;
+  /** Milliseconds since listen(). */
+  uptimeMs: number;
+  /** The process's memory that is in use, shared memory included. */
+  residentBytes: number;
   steering: string;
   rss: RssSummary;
   /** RssServer.misdirections(). */
   misdirections: Misdirection[];
+  /** The program's own numbers: ServerOptions.metrics. */
+  metrics: Metric[];
 }
 
 /** The hash key of the card behind a local address. */

@@ -23,9 +23,12 @@ export interface ConnectionInfo {
   cpu: number;
   /** The CPU that processed its last packets. */
   packetCpu: number | null;
-  /** Payload received, and payload that the peer has acknowledged. */
-  bytesIn: number | null;
-  bytesOut: number | null;
+  /**
+   * Payload received, and payload that the peer has acknowledged. Of FreeBSD and of Unix sockets:
+   * payload read and written since the connection came to this worker.
+   */
+  bytesIn: number;
+  bytesOut: number;
 }
 
 /** Some connections of a worker. `next`: where the next page begins; null: there is none. */

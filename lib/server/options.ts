@@ -32,6 +32,7 @@ import {
   type UnixOptions,
   unixTable,
 } from './endpoint-options.js';
+import type { Metric } from './metrics.js';
 import { Predecessor } from './predecessor.js';
 import type { Handoff } from './steering/index.js';
 import { type StreamOptions, streamTable } from './stream-options.js';
@@ -128,6 +129,12 @@ export interface ServerOptions extends VirtualOptions {
    */
   admin?: string;
   /**
+   * Called for every snapshot that `admin` answers with: the program's own numbers, for
+   * `freebsd-rss top --http` and --prometheus. When it throws, or returns no valid metrics, the
+   * snapshot has none, and the first time there is a warning.
+   */
+  metrics?: () => Metric[];
+  /**
    * The server whose place this one takes: the result of predecessor(). Its listeners serve the
    * addresses that both servers have. Steering, number of workers and owners of buckets are the
    * predecessor's.
@@ -203,6 +210,10 @@ export const serverTable = {
   replaceBlocked: flag({ default: false }),
   restartLimit: integer({ min: 0, max: longest, default: 10 }),
   admin: custom<string>('path')({}, (name, value) => checkText(name, 'a path', value)),
+  metrics: custom<() => Metric[]>('function')({}, (name, value) => {
+    checkFunction(name, value);
+    return value as () => Metric[];
+  }),
   predecessor: custom<Predecessor>('Predecessor')({}, checkPredecessor),
   workerData: custom<unknown>('any value that can be cloned')({}, (_, value) => value),
   ...virtualTable,

@@ -19,6 +19,7 @@ import { countersSize, heartbeat, mainRecord, socketRows, workerCounters } from 
 import type { Lifecycle } from './lifecycle.js';
 import { Listeners } from './listeners.js';
 import type { HandOffRules, ToWorker, WorkerInit } from './messages.js';
+import { checkMetrics, type Metric } from './metrics.js';
 import { Misdirections } from './misdirections.js';
 import { type CheckedOptions, terminateAfterMs } from './options.js';
 import { leftIdle, makePlan, type ServerPlan } from './plan.js';
@@ -53,6 +54,7 @@ export class RunningServer {
   #stopWatches: () => void = () => undefined;
   /** The predecessor has been notified, and does not go on with the listeners. */
   #inPlace = false;
+  readonly #begun = performance.now();
   #finalStats: ServerStats | undefined;
   #releaseCpus: () => void;
 
@@ -172,9 +174,12 @@ export class RunningServer {
     const snapshot = () => ({
       pid: process.pid,
       time: Date.now(),
+      uptimeMs: Math.round(performance.now() - this.#begun),
+      residentBytes: process.memoryUsage.rss(),
       steering: this.plan.steering,
       rss: summarize(this.plan.config),
       misdirections: this.misdirections.all,
+      metrics: this.#metrics(),
       ...this.stats(),
     });
     const connections = (workerIndex: number, after: number) =>
@@ -187,6 +192,15 @@ export class RunningServer {
       // The predecessor may have been root when it opened its socket, and this process is not.
       if (predecessor === undefined) throw error;
       this.#warnings.noAdmin(error as Error);
+    }
+  }
+
+  #metrics(): Metric[] {
+    try {
+      return checkMetrics(this.#options.metrics?.() ?? []);
+    } catch (error) {
+      this.#warnings.noMetrics(error);
+      return [];
     }
   }
 

@@ -16,6 +16,7 @@ export function describeWorker({ workerIndex, cpu, buckets }: WorkerPlacement): 
 export class Warnings {
   readonly #events: EventEmitter<ServerEvents>;
   #saidNotPinned = false;
+  #saidNoMetrics = false;
 
   constructor(events: EventEmitter<ServerEvents>) {
     this.#events = events;
@@ -38,6 +39,13 @@ export class Warnings {
 
   noAdmin(error: Error): void {
     this.warn(`no admin socket: ${error.message}`, 'RSS_NO_ADMIN');
+  }
+
+  /** Said once: a function that fails does so for every snapshot. */
+  noMetrics(error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    if (!this.#saidNoMetrics) this.warn(`metrics() has failed: ${message}`, 'RSS_METRICS');
+    this.#saidNoMetrics = true;
   }
 
   idleWorker(workerIndex: number, steering: string): void {

@@ -109,7 +109,13 @@ export class NodeSockets {
       const fd = (socket as unknown as { _handle?: { fd?: number } | null })._handle?.fd;
       if (fd === undefined || fd < 0) continue;
       const ageMs = Math.round(performance.now() - openedAt);
-      listed.push({ bucket, accepted, ageMs, facts: this.#engine.facts(fd) });
+      const bytesOut = socket.bytesWritten - socket.writableLength;
+      listed.push({
+        bucket,
+        accepted,
+        ageMs,
+        facts: this.#engine.facts(fd, socket.bytesRead, bytesOut),
+      });
     }
     return listed;
   }

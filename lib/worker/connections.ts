@@ -28,8 +28,8 @@ function infoOf(
     hashedBy: flow?.source ?? null,
     cpu: native.currentCpu(),
     packetCpu: placed,
-    bytesIn: known(bytesIn),
-    bytesOut: known(bytesOut),
+    bytesIn,
+    bytesOut,
   };
 }
 

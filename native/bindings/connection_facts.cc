@@ -6,7 +6,8 @@
 
 namespace rss {
 
-Napi::Object FactsOf(Napi::Env env, int fd, const FlowClassifier& classifier) {
+Napi::Object FactsOf(Napi::Env env, int fd, const FlowClassifier& classifier,
+                     const ConnectionBytes& counted) {
   Napi::Object out = Napi::Object::New(env);
   SocketAddress local, peer;
   auto flow = ConnectedFlow(fd, classifier);
@@ -17,8 +18,8 @@ Napi::Object FactsOf(Napi::Env env, int fd, const FlowClassifier& classifier) {
   }
   out.Set("packetCpu", IncomingCpu(fd));
   auto bytes = BytesOfConnection(fd);
-  out.Set("bytesIn", bytes.ok() ? bytes->received : -1);
-  out.Set("bytesOut", bytes.ok() ? bytes->sent : -1);
+  out.Set("bytesIn", bytes.ok() ? bytes->received : counted.received);
+  out.Set("bytesOut", bytes.ok() ? bytes->sent : counted.sent);
   return out;
 }
 

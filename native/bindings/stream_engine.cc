@@ -234,7 +234,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     auto listed = engine_->List(&slot, static_cast<size_t>(IntFromJs(info[1])));
     auto rows = Napi::Array::New(env, listed.size());
     for (size_t i = 0; i < listed.size(); ++i) {
-      Napi::Object row = FactsOf(env, listed[i].fd, engine_->classifier());
+      Napi::Object row = FactsOf(env, listed[i].fd, engine_->classifier(), listed[i].bytes);
       row.Set("bucket", listed[i].bucket);
       row.Set("accepted", listed[i].accepted);
       row.Set("ageMs", static_cast<double>(listed[i].age_ms));

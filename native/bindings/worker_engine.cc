@@ -302,9 +302,10 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
     engine_->sockets().Ended(IntFromJs(info[0]));
     return info.Env().Undefined();
   }
-  // facts(fd): what a socket of Node says about its connection
+  // facts(fd, bytesIn, bytesOut): what a socket of Node says about its connection
   Napi::Value Facts(const Napi::CallbackInfo& info) {
-    return FactsOf(info.Env(), IntFromJs(info[0]), engine_->classifier());
+    ConnectionBytes counted{NumberFromJs(info[1]), NumberFromJs(info[2])};
+    return FactsOf(info.Env(), IntFromJs(info[0]), engine_->classifier(), counted);
   }
   // flush(): sends the rows now
   Napi::Value Flush(const Napi::CallbackInfo& info) {

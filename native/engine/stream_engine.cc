@@ -52,6 +52,7 @@ Result<StreamConnection*> StreamEngine::Add(UniqueFd fd) {
     opened_at_.resize(slot + 1);
   }
   opened_at_[slot] = uv_now(loop_);
+  if (slot < bytes_.size()) bytes_[slot] = {};
   auto connection = std::make_unique<StreamConnection>(this, id, std::move(fd));
   int error = uv_poll_init(loop_, connection->poll.get(), connection->fd.get());
   if (error != 0) {
@@ -258,7 +259,9 @@ std::vector<StreamEngine::Listed> StreamEngine::List(int64_t* slot, size_t count
   for (; at < end; ++at) {
     const StreamConnection* c = slots_[at].get();
     if (c == nullptr || c->is_connecting()) continue;
-    listed.push_back({c->fd.get(), c->bucket, bool{c->place}, uv_now(loop_) - opened_at_[at]});
+    ConnectionBytes bytes = at < bytes_.size() ? bytes_[at] : ConnectionBytes{};
+    listed.push_back(
+        {c->fd.get(), c->bucket, bool{c->place}, uv_now(loop_) - opened_at_[at], bytes});
   }
   *slot = at < slots_.size() ? static_cast<int64_t>(at) : -1;
   return listed;

@@ -136,6 +136,7 @@ class StreamEngine final : public ConnectionReceiver,
     int bucket = 0;
     bool accepted = false;
     uint64_t age_ms = 0;
+    ConnectionBytes bytes;  // where the kernel does not count them
   };
   // Open connections in `count` slots from this one on. Sets `slot` to the next one, or to -1 after
   // the last. The descriptors are valid until the engine runs again.
@@ -223,6 +224,11 @@ class StreamEngine final : public ConnectionReceiver,
     if (IsTimed(c)) idle_timer_.Touch(ConnectionIds::SlotOf(c->id));
   }
   void OnQuiet(uint32_t slot, uint64_t quiet) override;
+  bool CountsBytes(const StreamConnection* c) const { return !kernel_counts_bytes_ || c->is_unix; }
+  ConnectionBytes& BytesOf(const StreamConnection* c) {
+    if (bytes_.size() < slots_.size()) bytes_.resize(slots_.size());
+    return bytes_[ConnectionIds::SlotOf(c->id)];
+  }
 
   bool TryAnotherPort(StreamConnection* c, const Flow& flow);
 
@@ -244,6 +250,9 @@ class StreamEngine final : public ConnectionReceiver,
   ConnectionIds ids_;
   std::vector<std::unique_ptr<StreamConnection>> slots_;
   std::vector<uint64_t> opened_at_;  // milliseconds of the loop, by slot: no turn reads them
+  // By slot, of connections whose bytes the kernel does not count.
+  std::vector<ConnectionBytes> bytes_;
+  const bool kernel_counts_bytes_ = CountsBytesOfConnections();
   size_t connections_ = 0;
   std::unordered_map<uint32_t, Wanted> wanted_;  // by the connection's id
 

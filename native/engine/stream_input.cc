@@ -63,6 +63,7 @@ void StreamEngine::Read(uint32_t id) {
               (c->hung_up || static_cast<size_t>(received) == size);
   if (received > 0) {
     options_.counters[c->bucket].bytes_in += static_cast<double>(received);
+    if (CountsBytes(c)) BytesOf(c).received += static_cast<double>(received);
     Touch(c);
     if (CanDeliver(c))
       Deliver(id);

@@ -193,6 +193,7 @@ ssize_t StreamEngine::Transfer(StreamConnection* c, iovec* parts, int count,
   }
   if (sent > 0) {
     options_.counters[c->bucket].bytes_out += static_cast<double>(sent);
+    if (CountsBytes(c)) BytesOf(c).sent += static_cast<double>(sent);
     if (c->acks != nullptr) c->acks->written += static_cast<double>(sent);
     Touch(c);
   }

@@ -159,10 +159,11 @@ int IncomingCpu(int fd);
 
 struct ConnectionBytes {
   double received = 0;
-  double sent = 0;  // and acknowledged
+  double sent = 0;  // and acknowledged, where the kernel counts
 };
-// Payload of a TCP connection so far: TCP_INFO. ENOTSUP on FreeBSD, which does not count it.
+// Payload of a TCP connection so far: TCP_INFO. ENOTSUP where the kernel does not count it.
 Result<ConnectionBytes> BytesOfConnection(int fd);
+bool CountsBytesOfConnections();
 
 // --- Steering -----------------------------------------------------------------------------------
 

@@ -60,7 +60,16 @@ it('places flows by the card, until its ids say nothing', { skip }, async () => 
   assert.equal(buckets.length, 128);
   assert.deepEqual([total.withoutId, total.handedOff], [50, 0]);
   const snapshot = {
-    ...{ pid: 1, time: 0, steering: server.steering, misdirections: [], ...server.stats() },
+    ...{
+      pid: 1,
+      time: 0,
+      steering: server.steering,
+      misdirections: [],
+      metrics: [],
+      uptimeMs: 0,
+      residentBytes: 0,
+      ...server.stats(),
+    },
     rss: summarize(config),
   };
   const metrics = prometheus(snapshot);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -87,6 +87,12 @@ describe('freebsd-rss top', () => {
       await shown('workers, by bucket');
       terminal.stdin.write('s');
       await shown('workers, by load');
+      await shown('s sorts; ← and → go back and forth');
+      while (!output.includes(' s ago')) {
+        terminal.stdin.write('\x1b[D');
+        await once(terminal.stdout, 'data', soon());
+      }
+      terminal.stdin.write('\x1b[F');
       terminal.stdin.write('q');
       assert.deepEqual(await once(terminal, 'exit', soon()), [0, null]);
       const home = '\x1b[1;1H\x1b[0J';
@@ -111,6 +117,20 @@ describe('freebsd-rss top', () => {
       requests.metrics.map(({ labels }) => labels!['bucket']),
       buckets.map(({ bucket }) => `${bucket}`),
     );
+  });
+
+  it('prints what the memcached example counts', async () => {
+    const client = new RawClient(server.port);
+    await client.ask('set metrics 0 0 3\r\nabc\r\n', 'STORED\r\n');
+    await client.ask('get metrics\r\n', 'END\r\n');
+    client.close();
+    const families = parsePrometheus(await top('--prometheus'));
+    const value = (name: string) =>
+      Number(families.find((family) => family.name === `memcached_${name}`)!.metrics[0]!.value);
+    assert.ok(value('get_hits_total') > 0 && value('get_misses_total') > 0);
+    assert.equal(value('evictions_total'), 0);
+    assert.ok(value('bytes') > 3 && value('bytes') < value('limit_maxbytes'));
+    assert.equal(value('curr_items'), 1);
   });
 
   it(
@@ -189,6 +209,13 @@ describe('freebsd-rss top', () => {
       for (const name of ['misplaced', 'lock_waits'])
         assert.ok(names.includes(`freebsd_rss_${name}_total`));
       assert.ok(names.includes('freebsd_rss_inbox_peak'));
+      const board = readFileSync('docs/grafana.json', 'utf8');
+      const shown = new Set(board.match(/\b(freebsd_rss|memcached)_\w+/g));
+      assert.ok(shown.size > 20);
+      assert.deepEqual(
+        [...shown].filter((name) => !names.includes(name)),
+        [],
+      );
       assert.equal((await get('healthz')).status, 200);
       assert.equal((await get('other')).status, 404);
       assert.equal((await get('metrics', 'POST')).status, 405);
@@ -206,13 +233,24 @@ describe('freebsd-rss top', () => {
       assert.ok(0 <= inboxLength && inboxLength <= inboxPeak);
       assert.ok(lockWaits >= 0 && lockWaitUs >= 0);
     }
-    const [, , lost] = (await top('--count', '1')).split('\n');
+    const [, totals, load, late, , lost] = (await top('--count', '1')).split('\n');
+    assert.match(totals!, /^up \d+ s; \d+ connections; in \d+\w?\/s; out .*; memory \d+M; busy/);
+    assert.match(load!, /^load +.*[▁▂▃▄▅▆▇█] \d+k?\/s$/);
+    assert.match(late!, /^delay .* \d+\w? us$/);
     assert.match(lost!, /^misplaced \d+ of \d+; inbox \d+, most \d+; dropped \d+; lock waits/);
     const client = new RawClient(server.port);
     const stats = await client.ask('stats rss\r\n', 'END\r\n');
     client.close();
     for (const name of ['0:placement_samples', '0:inbox_peak', 'worker:0:lock_waits'])
       assert.match(stats, new RegExp(`^STAT ${name} \\d+`, 'm'));
+  });
+
+  it('its workers are profiled by watch, or what is missing is said', async () => {
+    const args = ['dist/cli/main.js', 'watch', '--profile', socket, '0.5'];
+    const { stdout } = await run(process.execPath, args).catch(
+      (error: { stdout: string }) => error, // status 1: something costs placement
+    );
+    assert.match(stdout, /^(worker 0 on CPU \d+: \d+ samples|no profile: .+)$/m);
   });
 
   it('fails with ENOENT where there is no socket', async () => {

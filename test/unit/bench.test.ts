@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import { missesPerMicrosecond, rescheduleInterrupts } from '../../bench/counters.js';
 import { lossOf, undisturbed } from '../../bench/disturbance.js';
 import { halfWidth, intervalOf } from '../../bench/interval.js';
 import { chosen } from '../../bench/options.js';
@@ -152,5 +153,29 @@ describe('steering wrong', () => {
       order.map(({ cpu }) => cpu),
       [0, 2, 1, 3],
     );
+  });
+});
+
+describe('what CPUs count', () => {
+  it('cache misses, unless perf has no such counter', () => {
+    const text = (misses: string) =>
+      `800.50,msec,task-clock,800500000,100.00,0.998,CPUs utilized\n` +
+      `${misses},,cache-misses,800500000,100.00,,\n`;
+    assert.equal(missesPerMicrosecond(text('1601000')), 2);
+    assert.equal(missesPerMicrosecond(text('<not supported>')), undefined);
+    assert.equal(missesPerMicrosecond(''), undefined);
+    const paranoid = text('8005').replace('cache-misses', 'cache-misses:u');
+    assert.equal(missesPerMicrosecond(paranoid), 0.01);
+  });
+
+  it('wake-ups of other CPUs', () => {
+    const text = `            CPU0       CPU1
+ 25:          1          0   PCI-MSIX-0000:00:01.0   0-edge      eth0-rx-0
+RES:        120      30004   Rescheduling interrupts
+CAL:         11         12   Function call interrupts
+`;
+    assert.equal(rescheduleInterrupts(text), 30124);
+    assert.equal(rescheduleInterrupts('IPI0:   7   9       Rescheduling interrupts\n'), 16);
+    assert.equal(rescheduleInterrupts('CPU0\n'), undefined);
   });
 });

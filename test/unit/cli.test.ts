@@ -17,6 +17,7 @@ import { configuration, addressAndPort } from '../../cli/command.js';
 import type { Facts } from '../../cli/facts.js';
 import { findFlows, keyWarning } from '../../cli/flows.js';
 import { hashes } from '../../cli/hash.js';
+import { screen, sparkline } from '../../cli/screen.js';
 import { table } from '../../cli/table.js';
 import { addressBytes } from '../../lib/rss/tuple.js';
 import { configOf } from '../helpers/card-config.js';
@@ -169,6 +170,8 @@ describe('top', () => {
   const snapshot = (time: number): ServerSnapshot =>
     ({
       time,
+      uptimeMs: 1e15,
+      residentBytes: 1e15,
       pid: 1234567,
       steering: 'bpf-toeplitz',
       rss: {
@@ -233,6 +236,48 @@ describe('top', () => {
         [],
       );
     });
+});
+
+describe('the screen of top', () => {
+  const second = (time: number, requests: number) =>
+    ({
+      time,
+      uptimeMs: time,
+      residentBytes: 2e8,
+      pid: 1,
+      steering: 'single',
+      rss: { source: 'virtual', buckets: 0, reason: 'none', cards: [], queueCpus: [] },
+      workers: [{ loopDelayP99Us: 1000, loopUtilization: 0.5, inboxLength: 0, inboxPeak: 0 }],
+      total: { served: 9, closed: 4, requests, bytesIn: 0, bytesOut: 2 * requests },
+      buckets: [],
+      kernelDrops: { of: 'server', datagrams: 0, connections: 0 },
+      sockets: [],
+    }) as unknown as ServerSnapshot;
+  const history = [second(1000, 0), second(2000, 500), second(3000, 1500)];
+  const view = { history, back: 0, sorting: 'bucket', lines: 23, keys: true } as const;
+
+  it('has totals, the last minute and the keys', () => {
+    const lines = screen(view);
+    assert.equal(lines[1], 'up 3 s; 5 connections; in 0/s; out 2000/s; memory 200M; busy 50 %');
+    assert.equal(lines[2], `load  ${' '.repeat(58)}▄█ 1000/s`);
+    assert.match(lines.at(-1)!, /q quits$/);
+    assert.equal(sparkline([0, 1, 8]), ' ▁█');
+    assert.equal(sparkline([0, 0]), '  ');
+  });
+
+  it('goes back in time, as far as there is a second before', () => {
+    const [title, totals] = screen({ ...view, back: 1 });
+    assert.match(title!, /by bucket, 1 s ago$/);
+    assert.match(totals!, /^up 2 s; .*out 1000\/s/);
+    assert.match(screen({ ...view, back: 9 })[1]!, /^up 2 s;/);
+  });
+
+  it('fits into any terminal', () => {
+    for (let lines = 4; lines < 40; lines++) {
+      const shown = screen({ ...view, lines });
+      assert.ok(shown.length <= lines && shown.every((line) => line.length < 80));
+    }
+  });
 });
 
 describe('doctor', () => {

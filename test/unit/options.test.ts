@@ -6,6 +6,7 @@ import { describe, it } from 'node:test';
 import { createServer, openListener, sendSegment, type ServerOptions } from 'freebsd-rss';
 
 import { checkTable, flag, group, integer, oneOf, powerOfTwo } from '../../lib/option-table.js';
+import { checkMetrics } from '../../lib/server/metrics.js';
 import { checkServerOptions } from '../../lib/server/options.js';
 
 const worker = 'file:///worker.js';
@@ -113,4 +114,20 @@ it('docs/options.md says what the tables say, and doc comments have their defaul
     encoding: 'utf8',
   });
   assert.equal(status, 0, stderr);
+});
+
+it('metrics() returns named numbers', () => {
+  const metric = { name: 'shop_orders_total', help: 'Orders.', type: 'counter', value: 1 };
+  assert.deepEqual(checkMetrics([metric]), [metric]);
+  for (const [metrics, message] of [
+    [{}, /"metrics\(\)" must be an array/],
+    [[{ ...metric, unit: 's' }], /unknown option "unit" in metrics\(\)/],
+    [[{ ...metric, name: 'shop orders' }], /"name of a metric" must be a name of letters/],
+    [[{ ...metric, name: 'freebsd_rss_requests_total' }], /"name of a metric"/],
+    [[metric, metric], /there are two metrics "shop_orders_total"/],
+    [[{ ...metric, help: 'a\nb' }], /"help of shop_orders_total" must be a line of text/],
+    [[{ ...metric, type: 'histogram' }], /must be one of 'counter', 'gauge'/],
+    [[{ ...metric, value: NaN }], /must be a finite number/],
+  ] as const)
+    assert.throws(() => checkMetrics(metrics), { message });
 });

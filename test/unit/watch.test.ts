@@ -6,13 +6,21 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 
-import { rssConfig } from 'freebsd-rss';
+import { rssConfig, type WorkerStats } from 'freebsd-rss';
 
 import type { Finding } from '../../cli/checks.js';
 import { rows } from '../../cli/watch.js';
 import { findingsOf } from '../../cli/watch/findings.js';
 import * as freebsd from '../../cli/watch/freebsd.js';
 import * as linux from '../../cli/watch/linux.js';
+import {
+  byWorker,
+  parseLockstat,
+  parsePerf,
+  parsePmcstat,
+  pinnedTo,
+  shownProfile,
+} from '../../cli/watch/profile.js';
 import { difference, type Reading } from '../../cli/watch/reading.js';
 
 const recorded = (name: string) => readFileSync(`test/fixtures/watch/linux/${name}.txt`, 'latin1');
@@ -231,6 +239,91 @@ describe('an activity', () => {
     });
     assert.deepEqual(head!.slice(0, 2), ['CPU', 'packets/s']);
     assert.deepEqual(first, ['0', '5,000', '0', '0', '0', '0', '0', '0 2', '-']);
+  });
+});
+
+describe('the hottest functions of workers', () => {
+  const perf = `27370            7f4d1c0a [unknown] (/tmp/perf-27370.map)
+27371      7f211cd8b87a __memmove_avx512_unaligned_erms (/usr/lib/x86_64-linux-gnu/libc.so.6)
+27371  ffffffff81a0b1c2 tcp_v4_rcv ([kernel.kallsyms])
+27371  ffffffff81a0b1d0 tcp_v4_rcv ([kernel.kallsyms])
+27372           155f690 v8::internal::Cast<v8::internal::Map>(v8::Local<int>, bool) (/usr/bin/node)
+`;
+
+  it('are those of perf, by the CPU that a thread is pinned to', () => {
+    assert.equal(pinnedTo('Name:\tnode\nCpus_allowed:\t2\nCpus_allowed_list:\t1\n'), 1);
+    assert.equal(pinnedTo('Cpus_allowed_list:\t0-1\n'), undefined);
+    const workers = [
+      { workerIndex: 0, cpu: 0 },
+      { workerIndex: 1, cpu: 1 },
+    ] as WorkerStats[];
+    const pinned = new Map([
+      [27370, 0],
+      [27371, 1],
+    ] as const);
+    const cpus = byWorker(parsePerf(perf), pinned, { workers });
+    assert.deepEqual(cpus, [
+      {
+        cpu: 0,
+        workers: [0],
+        samples: 1,
+        functions: [{ name: 'JavaScript', file: '', samples: 1 }],
+      },
+      {
+        cpu: 1,
+        workers: [1],
+        samples: 3,
+        functions: [
+          { name: 'tcp_v4_rcv', file: '[kernel.kallsyms]', samples: 2 },
+          { name: '__memmove_avx512_unaligned_erms', file: 'libc.so.6', samples: 1 },
+        ],
+      },
+    ]);
+    assert.equal(
+      parsePerf(perf).at(-1)!.name,
+      'v8::internal::Cast<v8::internal::Map>(v8::Local<int>, bool)',
+    );
+    assert.match(
+      shownProfile({ cpus, locks: [], missing: ['perf is not installed'] }),
+      /^worker 1 on CPU 1: 3 samples\n 66\.7 % {2}\[kernel\.kallsyms\] {2}tcp_v4_rcv\n/m,
+    );
+  });
+
+  it('are those of pmcstat', () => {
+    const text = `@ unhalted-cycles [160 samples]
+
+81.25%  [130]      tcp_input @ /boot/kernel/kernel
+ 100.0%  [130]       ip_input
+18.75%  [30]       0x4f2a10 @ /usr/local/bin/node
+
+`;
+    assert.deepEqual(parsePmcstat(text), [
+      { name: 'tcp_input', file: 'kernel', samples: 130 },
+      { name: '0x4f2a10', file: 'node', samples: 30 },
+    ]);
+  });
+
+  it('beside the waits for locks of lockstat', () => {
+    const text = `
+Adaptive mutex spin: 120 events in 5.031 seconds (24 events/sec)
+
+Count indv cuml rcnt     nsec Lock                   Caller
+
+-------------------------------------------------------------------------------
+  100  83%  83% 0.00     1200 tcp                    tcp_input+0x11f
+   20  17% 100% 0.00    20000 0xfffff80003a1b2c0     sosend_generic+0x3d
+
+-------------------------------------------------------------------------------
+`;
+    assert.deepEqual(parseLockstat(text), [
+      {
+        events: 20,
+        nanoseconds: 400_000,
+        lock: '0xfffff80003a1b2c0',
+        caller: 'sosend_generic+0x3d',
+      },
+      { events: 100, nanoseconds: 120_000, lock: 'tcp', caller: 'tcp_input+0x11f' },
+    ]);
   });
 });
 

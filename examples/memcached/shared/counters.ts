@@ -37,7 +37,7 @@ export const counterNames = [
 ] as const;
 
 /** Gauges, which `stats reset` leaves unchanged. */
-const gauges: readonly CounterName[] = [
+export const gauges: readonly CounterName[] = [
   'curr_connections',
   'loop_delay_p999_us',
   'loop_delay_max_us',

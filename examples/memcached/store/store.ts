@@ -4,7 +4,7 @@ import { randomInt } from 'node:crypto';
 
 import { ShmSegment } from 'freebsd-rss';
 
-import { type Geometry, Head } from './layout.js';
+import { type Geometry, Head, type Statistic } from './layout.js';
 import { workerOf } from './lock.js';
 import { Shard } from './shard.js';
 
@@ -120,6 +120,13 @@ export class StoreMemory {
   /** Locks the shards in this process's memory, as far as the system allows. */
   lockMemory(): void {
     for (const { id } of this.#shardSegments) ShmSegment.open(id, { lock: true }).close();
+  }
+
+  /**
+   * A statistic of all shards. It is read without their locks, so it may be one request behind.
+   */
+  statistic(statistic: Statistic): number {
+    return this.#shards.reduce((sum, { census }) => sum + census.total(statistic), 0);
   }
 
   /** Resets the shards that a dead worker left locked; returns their number. */

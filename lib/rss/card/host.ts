@@ -21,7 +21,7 @@ const needed = [
 ];
 
 /** Facts of cards. What all cards share is read once. */
-function factReader(allowedCpus: readonly number[]): (card: CardName) => CardFacts {
+export function cardFactReader(allowedCpus: readonly number[]): (card: CardName) => CardFacts {
   const shared = valuesOf('net.isr');
   const interrupts = (valuesOf('hw.intrs')['hw.intrs'] ?? '').trim().split('\n');
   return ({ driver, unit, interface: name }) => {
@@ -45,7 +45,7 @@ export function readCardMap(request: MapRequest): CardMap | NoCardMap | undefine
   const interfaces = native.networkInterfaces();
   if (isFailure(interfaces)) return undefined;
   const { groups, reasons } = cardsServing(interfaces, request.hosts, request.interface);
-  const factsOf = factReader(request.allowedCpus);
+  const factsOf = cardFactReader(request.allowedCpus);
   return mapOfCards(
     groups.map(({ addresses, cards }) => ({ addresses, cards: cards.map(factsOf) })),
     reasons,

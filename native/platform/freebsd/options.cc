@@ -94,6 +94,10 @@ Result<ConnectionBytes> BytesOfConnection(int) {
   return Failure{-ENOTSUP, "getsockopt", "TCP_INFO", {}};
 }
 
+bool CountsBytesOfConnections() {
+  return false;
+}
+
 SocketOption BalancingOption() {
   return SocketOption::kReusePortLb;
 }

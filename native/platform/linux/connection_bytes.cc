@@ -14,4 +14,8 @@ Result<ConnectionBytes> BytesOfConnection(int fd) {
                          static_cast<double>(info.tcpi_bytes_acked)};
 }
 
+bool CountsBytesOfConnections() {
+  return true;
+}
+
 }  // namespace rss

@@ -144,6 +144,9 @@ int IncomingCpu(int) {
 Result<ConnectionBytes> BytesOfConnection(int) {
   return Unsupported("getsockopt");
 }
+bool CountsBytesOfConnections() {
+  return false;
+}
 SocketOption BalancingOption() {
   return SocketOption::kReusePort;
 }

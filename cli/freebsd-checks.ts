@@ -1,0 +1,227 @@
+// The checks of doctor for FreeBSD's network cards and settings: pure functions of what sysctl(8),
+// ifconfig(8), cpuset(1) and pgrep(1) print.
+import { type CardFacts, driverOf } from '../lib/rss/card/drivers.js';
+import { queuesOf } from '../lib/rss/card/queues.js';
+import type { Finding } from './checks.js';
+import type { Card, Facts } from './facts.js';
+
+/** What doctor reads of a card. */
+export interface CardTexts {
+  /** Queues and interrupts. */
+  facts: CardFacts;
+  /** dev.igb.0.fc: 0 to 3; undefined: the driver has no such value. */
+  flowControl: string | undefined;
+  /** dev.igb.0.%domain */
+  domain: string | undefined;
+  /** ifconfig igb0 */
+  ifconfig: string;
+  /** cpuset -g -x IRQ, by interrupt. */
+  masks: Readonly<Record<number, string>>;
+}
+
+type CardCheck = (card: Card, texts: CardTexts, facts: Facts) => Finding[];
+
+const loader = (...lines: string[]) => ({ file: '/boot/loader.conf', lines });
+const sysctlConf = (...lines: string[]) => ({ file: '/etc/sysctl.conf', lines });
+const rcConf = (...lines: string[]) => ({ file: '/etc/rc.conf', lines });
+
+const unique = (numbers: readonly number[]) => [...new Set(numbers)].sort((a, b) => a - b);
+const list = (numbers: readonly number[]) => numbers.join(', ');
+
+function receiveQueues({ facts }: CardTexts) {
+  const driver = driverOf(facts);
+  return driver === undefined ? [] : queuesOf(facts, driver.queues);
+}
+
+/** Under options RSS a card needs a queue for each bucket; iflib(4) makes no more than that. */
+const queueCount: CardCheck = ({ name, driver }, texts, { plan }) => {
+  const { source, buckets } = plan.config;
+  const queues = receiveQueues(texts).length;
+  if (source !== 'kernel' || queues === 0) return [];
+  const check = `queues of ${name}`;
+  const message = `${queues} to receive, for ${buckets} buckets`;
+  if (queues >= buckets) return [{ check, grade: 'ok', message }];
+  const iflib = driverOf(texts.facts)?.queues === 'iflib';
+  const node = `dev.${driver}.${texts.facts.unit}.iflib`;
+  const lines = [`${node}.override_nrxqs="${buckets}"`, `${node}.override_qs_enable="1"`];
+  return [
+    {
+      check,
+      grade: 'warning',
+      message: `${message}: several buckets share a queue, and its CPU`,
+      ...(iflib ? { fix: loader(...lines) } : {}),
+    },
+  ];
+};
+
+/** cpuset -g -x IRQ: "irq 25 mask: 0, 1". Undefined: no such line. */
+export function parseMask(text: string): number[] | undefined {
+  const cpus = /^irq \d+ mask: ([\d, ]+)$/m.exec(text)?.[1];
+  return cpus?.split(',').map(Number);
+}
+
+/** Under options RSS queue n has the buckets n, n + queues, ..., and should interrupt their CPU. */
+const interrupts: CardCheck = ({ name }, texts, { plan }) => {
+  const { source, bucketMap } = plan.config;
+  const queues = receiveQueues(texts);
+  if (source !== 'kernel') return [];
+  const check = `interrupts of ${name}`;
+  const found = queues.flatMap(({ cpu, irq }, queue) => {
+    const mask = irq === undefined ? undefined : parseMask(texts.masks[irq] ?? '');
+    const cpus = mask ?? (cpu === undefined ? [] : [cpu]);
+    const wanted = unique(bucketMap.filter((_, bucket) => bucket % queues.length === queue));
+    return cpus.length === 0 ? [] : [{ queue, irq, cpus, wanted }];
+  });
+  if (found.length === 0) return [];
+  const wrong = found.filter(({ cpus, wanted }) => cpus.some((cpu) => !wanted.includes(cpu)));
+  if (wrong.length === 0)
+    return [{ check, grade: 'ok', message: 'each on the CPU of its buckets' }];
+  const lines = wrong.flatMap(({ irq, wanted }) =>
+    irq === undefined ? [] : [`cpuset -l ${wanted[0]} -x ${irq}`],
+  );
+  const places = wrong.map(
+    ({ queue, cpus, wanted }) => `queue ${queue} on CPU ${list(cpus)} instead of ${list(wanted)}`,
+  );
+  return [
+    {
+      check,
+      grade: 'warning',
+      message: places.join('; '),
+      ...(lines.length === 0 ? {} : { fix: { file: 'a shell', lines } }),
+    },
+  ];
+};
+
+/** ifconfig: "media: Ethernet autoselect (10Gbase-T <full-duplex,rxpause,txpause>)". */
+const flowControl: CardCheck = ({ name, driver }, { facts, flowControl: value, ifconfig }) => {
+  const check = `flow control of ${name}`;
+  const media = /^\s*media: .*\b[rt]xpause\b/m.test(ifconfig);
+  const on = value === undefined ? media : value !== '0';
+  if (!on) return [{ check, grade: 'ok', message: 'off' }];
+  const message = 'on: when one receive queue is full, the card stops the senders of all queues';
+  const fix = value === undefined ? {} : { fix: sysctlConf(`dev.${driver}.${facts.unit}.fc=0`) };
+  return [{ check, grade: 'warning', message, ...fix }];
+};
+
+/** ifconfig: "options=4e507bb<RXCSUM,...,LRO,...>". */
+const largeReceive: CardCheck = ({ name }, { ifconfig }, { sysctls }) => {
+  const check = `LRO of ${name}`;
+  const options = /^\s*options=[\da-f]+<([^>]*)>/m.exec(ifconfig)?.[1];
+  if (options === undefined) return [];
+  if (!options.split(',').includes('LRO')) return [{ check, grade: 'ok', message: 'off' }];
+  if (sysctls['net.inet.ip.forwarding'] !== '1') return [{ check, grade: 'ok', message: 'on' }];
+  const message = 'on, in a host that forwards packets: joined segments cannot be forwarded';
+  return [{ check, grade: 'warning', message, fix: rcConf(`ifconfig_${name}="... -lro"`) }];
+};
+
+const cardDomain: CardCheck = ({ name }, { domain }, { plan, capabilities }) => {
+  const { cpuDomains } = capabilities;
+  if (domain === undefined || new Set(cpuDomains.filter((one) => one >= 0)).size < 2) return [];
+  const check = `NUMA domain of ${name}`;
+  const cpus = unique(plan.workers.map(({ cpu }) => cpu));
+  const far = cpus.filter((cpu) => cpuDomains[cpu] !== Number(domain));
+  if (far.length === 0) return [{ check, grade: 'ok', message: `${domain}, as of all workers` }];
+  const near = cpuDomains.flatMap((one, cpu) => (one === Number(domain) ? [cpu] : []));
+  return [
+    {
+      check,
+      grade: far.length === cpus.length ? 'warning' : 'ok',
+      message: `${domain}; workers on CPU ${list(far)} are in another one`,
+      fix: { file: 'the program', lines: [`cpus: [${list(near)}]`] },
+    },
+  ];
+};
+
+const ofCards: readonly CardCheck[] = [
+  queueCount,
+  interrupts,
+  flowControl,
+  largeReceive,
+  cardDomain,
+];
+
+/** Some systems made from FreeBSD switch RSS by a tunable. */
+function enabled({ sysctls }: Facts): Finding[] {
+  const value = sysctls['net.inet.rss.enabled'];
+  if (value === undefined) return [];
+  const check = 'RSS';
+  if (value !== '0') return [{ check, grade: 'ok', message: 'net.inet.rss.enabled is 1' }];
+  const message = 'the kernel has options RSS, but net.inet.rss.enabled is 0';
+  return [{ check, grade: 'warning', message, fix: loader('net.inet.rss.enabled="1"') }];
+}
+
+/** The fields that the kernel hashes of UDP. A card that follows it hashes the same ones. */
+function udpHash({ sysctls, capabilities, plan }: Facts): Finding[] {
+  if (!capabilities.rssConfig.available) return [];
+  const value = sysctls['net.inet.rss.udp_4tuple'];
+  const tuple = value === '1' ? '4-tuple' : value === '0' ? '2-tuple' : plan.config.udpHash;
+  const message =
+    `by the ${tuple} in the kernel. A card that hashes other fields gives ids that differ: ` +
+    'a server of root finds them (RSS_FLOW_ID)';
+  return [{ check: 'UDP hash', grade: 'ok', message }];
+}
+
+/** tcp_timer.c: with per_cpu_timers 0, all timers of TCP run on CPU 0. */
+function timers({ sysctls, cpus }: Facts): Finding[] {
+  const name = 'net.inet.tcp.per_cpu_timers';
+  const value = sysctls[name];
+  if (value === undefined || cpus === 1) return [];
+  const check = 'TCP timers';
+  if (value !== '0') return [{ check, grade: 'ok', message: 'on the CPUs of their flows' }];
+  const message = 'all on CPU 0: they take locks of connections that other CPUs serve';
+  return [{ check, grade: 'warning', message, fix: sysctlConf(`${name}=1`) }];
+}
+
+/** connect() to one address and port cannot have more connections than there are ports. */
+const fewestPorts = 16_384;
+const firstPort = 10_000;
+
+function ports({ sysctls }: Facts): Finding[] {
+  const first = sysctls['net.inet.ip.portrange.first'];
+  const last = sysctls['net.inet.ip.portrange.last'];
+  if (first === undefined || last === undefined) return [];
+  const check = 'ephemeral ports';
+  const [low, high] = [Number(first), Number(last)].sort((a, b) => a - b) as [number, number];
+  const message = `${low} to ${high}`;
+  if (high - low + 1 >= fewestPorts) return [{ check, grade: 'ok', message }];
+  const fix = sysctlConf(
+    `net.inet.ip.portrange.first=${firstPort}`,
+    'net.inet.ip.portrange.last=65535',
+  );
+  return [{ check, grade: 'warning', message: `only ${message}`, fix }];
+}
+
+function hyperThreads({ sysctls }: Facts): Finding[] {
+  const threads = Number(sysctls['kern.smp.threads_per_core'] ?? 1);
+  if (threads < 2) return [];
+  const message =
+    `${threads} in each core: workers on them share its caches and units, and each is slower ` +
+    'than on a core of its own';
+  return [{ check: 'hyper-threads', grade: 'ok', message }];
+}
+
+/** pgrep -lf powerd: "812 /usr/sbin/powerd -a hiadaptive". */
+function powerd({ powerd: text }: Facts): Finding[] {
+  const command = /^\d+ (\S*powerd\b.*)$/m.exec(text ?? '')?.[1];
+  if (command === undefined) return [];
+  const check = 'powerd';
+  if (/-a max(imum)?\b/.test(command)) return [{ check, grade: 'ok', message: command }];
+  const message = `${command}: it lowers the frequency of CPUs, which then answer later`;
+  const fix = rcConf('powerd_flags="-a maximum -b adaptive"');
+  return [{ check, grade: 'warning', message, fix }];
+}
+
+export function examineFreebsd(facts: Facts): Finding[] {
+  return [
+    ...enabled(facts),
+    ...facts.cards.flatMap((card) => {
+      const { texts } = card;
+      return texts === undefined ? [] : ofCards.flatMap((check) => check(card, texts, facts));
+    }),
+    ...udpHash(facts),
+    ...timers(facts),
+    ...ports(facts),
+    ...hyperThreads(facts),
+    ...powerd(facts),
+  ];
+}
