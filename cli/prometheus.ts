@@ -27,6 +27,8 @@ const help: Record<CounterName, string> = {
   withoutId: 'Connections and datagrams to which the network card gave no flow id.',
   placementSamples: 'Sampled connections and batches whose packets’ CPU is known.',
   misplaced: 'Of the placement samples, those whose packets another CPU processed.',
+  handshakes: 'TLS handshakes that have been completed.',
+  handshakesFailed: 'TLS connections that have ended before their handshake was complete.',
   mispredicted: 'Outgoing connections with a flow id by another key than the kernel’s.',
 };
 

@@ -157,6 +157,8 @@ export const counterNames = [
   'withoutId',
   'placementSamples',
   'misplaced',
+  'handshakes',
+  'handshakesFailed',
 ] as const;
 /** Doubles of one bucket's counters. */
 export const counterStride = 24;

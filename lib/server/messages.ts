@@ -1,4 +1,5 @@
 // All messages between the main thread and a worker.
+import type { NativeTls } from '../native.js';
 import type { RssConfig } from '../rss/config.js';
 import type { WorkerPlacement } from '../rss/topology.js';
 import type { Steering } from '../socket/listen.js';
@@ -58,6 +59,7 @@ export interface WorkerInit {
   datagramSockets: DatagramSocketInit[];
   datagramSize: number;
   stream: StreamSettings;
+  tls: NativeTls | undefined;
   /** Whether to measure how late the event loop is. */
   measureDelay: boolean;
 }
@@ -73,6 +75,8 @@ export type ToWorker =
   | { type: 'drain'; timeout: number; end: boolean }
   /** Buckets have moved, or the network card says something else. */
   | { type: 'placements'; placements: readonly WorkerPlacement[]; config: RssConfig }
+  /** New keys and certificates. */
+  | { type: 'tls'; tls: NativeTls }
   /** Asks for a page of connections. */
   | { type: 'connections'; question: number; after: number }
   /** server.post() */

@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url';
 
 import { cpuNumbers, type CpuSet } from '../affinity.js';
 import { argumentTypeError } from '../errors.js';
+import type { NativeTls } from '../native.js';
 import {
   type Checked,
   checkTable,
@@ -35,6 +36,7 @@ import {
 import { Predecessor } from './predecessor.js';
 import type { Handoff } from './steering/index.js';
 import { type StreamOptions, streamTable } from './stream-options.js';
+import { nativeTls } from './tls-options.js';
 
 /** Limits of a worker's memory, in MiB. A worker that reaches one ends. */
 export interface ResourceLimits {
@@ -212,6 +214,7 @@ export const serverTable = {
 export interface CheckedOptions extends Omit<Checked<typeof serverTable>, 'tcp' | 'udp'> {
   endpoints: Endpoint[];
   tcpHash: '2-tuple' | '4-tuple';
+  tls: NativeTls | undefined;
   forward: Forward;
   datagramSize: number;
   flowInfo: boolean;
@@ -221,13 +224,21 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
   const { tcp, udp, ...rest } = checkTable('createServer()', serverTable, options);
   const { forward, datagramSize, flowInfo, ...udpEndpoint } =
     udp ?? checkTable('udp', udpTable, {});
-  const { hash: tcpHash, ...tcpEndpoint } = tcp ?? checkTable('tcp', tcpTable, {});
+  const { hash: tcpHash, tls, ...tcpEndpoint } = tcp ?? checkTable('tcp', tcpTable, {});
   if (rest.unix !== undefined) checkUnix(rest.unix);
   const endpoints = [
     ...(tcp === undefined ? [] : endpointsOf('tcp', tcpEndpoint, 0)),
     ...(udp === undefined ? [] : endpointsOf('udp', udpEndpoint, datagramSize)),
   ];
-  return { ...rest, endpoints, tcpHash, forward, datagramSize, flowInfo };
+  return {
+    ...rest,
+    endpoints,
+    tcpHash,
+    tls: tls && nativeTls(tls),
+    forward,
+    datagramSize,
+    flowInfo,
+  };
 }
 
 /** Options of RssServer.listen(). */

@@ -28,7 +28,9 @@ struct BucketCounters {
   double without_id;           // connections and datagrams to whose bucket the card gave no id
   double placement_samples;    // flows of which the CPU of their packets is known: a sample
   double misplaced;            // of those, the ones whose packets another CPU processed
-  double unused[4];
+  double handshakes;           // of TLS that are complete: these connections are served
+  double handshakes_failed;    // of TLS that have ended or timed out before
+  double unused[2];
 };
 static_assert(sizeof(BucketCounters) % 64 == 0, "whole cache lines, so that workers share none");
 
@@ -42,7 +44,8 @@ constexpr const char* kCounterNames[] = {"accepted",           "served",
                                          "requests",           "closed",
                                          "acceptPauses",       "acceptPausedUs",
                                          "mispredicted",       "withoutId",
-                                         "placementSamples",   "misplaced"};
+                                         "placementSamples",   "misplaced",
+                                         "handshakes",         "handshakesFailed"};
 constexpr size_t kCounterStride = sizeof(BucketCounters) / sizeof(double);
 
 }  // namespace rss
