@@ -118,7 +118,7 @@ describe('memcached with -Z', () => {
     [['-Z', '-o', files({ ...first, keyFile: second.keyFile })], 66, 'key values mismatch'],
     [['-Z', '-o', files({ ...first, keyFile: first.certFile })], 66, 'cannot use'],
   ] as [string[], number, string][])
-    it(`${XX ${status}`, () => {
+    it(`${args.join(' ').replaceAll(/\/[^,=\s]*\//g, '')}: status ${status}`, () => {
       const run = spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' });
       assert.equal(run.status, status, run.stderr);
       const lines = run.stderr.trim().split('\n');
