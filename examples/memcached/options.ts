@@ -172,13 +172,7 @@ function extended(lists: string[]) {
   return { ...found, ssl };
 }
 
-const sslNames = [
-  'ssl_chain_cert',
-  'ssl_key',
-  'ssl_ca_cert',
-  'ssl_verify_mode',
-  'ssl_min_version',
-];
+const sslNames = ['ssl_chain_cert', 'ssl_key', 'ssl_ca_cert', 'ssl_verify_mode', 'ssl_min_version'];
 
 /** -Z, and the words of -o that go with it. */
 function tls(enabled: boolean, ssl: Record<string, string>): TlsSettings | undefined {

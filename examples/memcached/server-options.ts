@@ -19,7 +19,9 @@ export function serverOptions(
   const where = { host: addresses, ipv6Only: true };
   return {
     worker: new URL('./worker.js', import.meta.url),
-    ...(tcpPort === 0 ? {} : { tcp: { ...where, port: tcpPort ?? 0, backlog, ...(tls && { tls }) } }),
+    ...(tcpPort === 0
+      ? {}
+      : { tcp: { ...where, port: tcpPort ?? 0, backlog, ...(tls && { tls }) } }),
     ...(udpPort === 0
       ? {}
       : { udp: { ...where, port: udpPort ?? 0, datagramSize: largestDatagram } }),

@@ -28,8 +28,8 @@ import { type KernelDrops, readSockets, type ServerSocket, type SocketStats } fr
  * connections and datagrams a network card that places flows gave no flow id. `placementSamples` is
  * a sample: one in 16 connections, and one in 16 batches of datagrams, if the system says which CPU
  * processed its packets (on Linux not those of bound UDP sockets). `misplaced` of these were served
- * on another CPU. With `tcp: { tls }`, `handshakes` have been completed, and `handshakesFailed` have
- * ended before; those connections are not `served`.
+ * on another CPU. With `tcp: { tls }`, `handshakes` have been completed, and `handshakesFailed`
+ * have ended before; those connections are not `served`.
  */
 export type Counters = Record<CounterName, number>;
 

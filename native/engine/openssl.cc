@@ -12,9 +12,8 @@ const OpenSsl* FindOpenSsl() {
     if (uv_dlopen(nullptr, &program) != 0) return nullptr;  // the program and its libraries
     auto functions = std::make_unique<OpenSsl>();
     bool complete = true;
-#define RSS_FIND(Returned, name, ...)                                       \
-  complete = complete && uv_dlsym(&program, #name,                          \
-                                  reinterpret_cast<void**>(&functions->name)) == 0;
+#define RSS_FIND(Returned, name, ...) \
+  complete = complete && uv_dlsym(&program, #name, reinterpret_cast<void**>(&functions->name)) == 0;
     RSS_OPENSSL(RSS_FIND)
 #undef RSS_FIND
     if (!complete) return nullptr;

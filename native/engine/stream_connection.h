@@ -72,10 +72,10 @@ struct StreamConnection {
   bool shared = false;    // pages of a source have been sent since the last mark
   uint32_t needed = 0;    // bytes of input before the next row
   int bucket = 0;
-  Place place;                     // of an accepted connection
-  ByteQueue input;                 // what JavaScript has not consumed
-  OutputQueue output;              // not taken by the kernel; nothing is read meanwhile
-  std::unique_ptr<AckWaits> acks;  // null while the connection waits for none
+  Place place;                      // of an accepted connection
+  ByteQueue input;                  // what JavaScript has not consumed
+  OutputQueue output;               // not taken by the kernel; nothing is read meanwhile
+  std::unique_ptr<AckWaits> acks;   // null while the connection waits for none
   std::unique_ptr<TlsSession> tls;  // null without TLS
   Handle<uv_poll_t> poll;
 };

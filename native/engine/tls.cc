@@ -73,8 +73,8 @@ int NoPassword(char* /*to*/, int /*size*/, int /*writing*/, void* /*data*/) {
 Failure Wrong(const OpenSsl& openssl, const char* option) {
   const char* reason = openssl.ERR_reason_error_string(openssl.ERR_peek_error());
   openssl.ERR_clear_error();
-  return MakeFailure(EINVAL, "tls", std::string(option) + ": " +
-                                        (reason == nullptr ? "not usable" : reason));
+  return MakeFailure(EINVAL, "tls",
+                     std::string(option) + ": " + (reason == nullptr ? "not usable" : reason));
 }
 
 // Calls `add` for each certificate of a PEM text, until it returns false. False: there is none, or

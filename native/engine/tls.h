@@ -85,8 +85,8 @@ class TlsSession {
   // close_notify
   void SealEnd();
 
-  ByteQueue pending;  // ciphertext that the kernel has not taken
-  size_t sealed = 0;  // bytes at the front of the connection's output that are in `pending`
+  ByteQueue pending;    // ciphertext that the kernel has not taken
+  size_t sealed = 0;    // bytes at the front of the connection's output that are in `pending`
   bool ending = false;  // SealEnd() has been called
   Flow flow;            // for the report after the handshake
 

@@ -42,7 +42,10 @@ describe('memcached with -Z', () => {
     assert.equal(await other.ask('get none\r\n'), 'END\r\n');
     client.socket.resume();
     for (let i = 0; i < 8; i++)
-      assert.equal((await client.until('END\r\n')).length, 2_000_000 + 'VALUE a 0 2000000\r\n\r\nEND\r\n'.length);
+      assert.equal(
+        (await client.until('END\r\n')).length,
+        2_000_000 + 'VALUE a 0 2000000\r\n\r\nEND\r\n'.length,
+      );
     const settings = await other.ask('stats settings\r\n', 'END\r\n');
     for (const [name, value] of [
       ['ssl_enabled', 'yes'],
@@ -78,7 +81,13 @@ describe('memcached with -Z', () => {
       copyFileSync(from.keyFile, keyFile);
     };
     put(first);
-    const server = await serveExample('-t', '2', '-Z', '-o', files({ ...first, certFile, keyFile }));
+    const server = await serveExample(
+      '-t',
+      '2',
+      '-Z',
+      '-o',
+      files({ ...first, certFile, keyFile }),
+    );
     const client = new SecureClient(server);
     put(second);
     assert.equal(await client.ask('refresh_certs\r\n'), 'OK\r\n');

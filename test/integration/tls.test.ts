@@ -44,7 +44,9 @@ async function assertEcho(client: StreamClient, length: number): Promise<void> {
 
 /** How the connection of a client that is not served ends. */
 async function refusal(server: RssServer, options: tls.ConnectionOptions): Promise<string> {
-  const client = await connect(server, options).catch((error: NodeJS.ErrnoException) => error.code!);
+  const client = await connect(server, options).catch(
+    (error: NodeJS.ErrnoException) => error.code!,
+  );
   if (typeof client === 'string') return client;
   client.socket.write(request('s')); // in TLS 1.3 clients are connected before they are refused
   return client.end();
