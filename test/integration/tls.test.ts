@@ -153,6 +153,19 @@ describe('TLS', () => {
     assert.equal(await client.end(), 'end');
   });
 
+  it('with allowHalfOpen, the connection then stays open until it is ended here', async () => {
+    const halfOpen = await serve({ stream: { allowHalfOpen: true } });
+    const client = await connect(halfOpen);
+    client.socket.end(request('b', 4 * megabyte));
+    assert.equal((await client.read(4 * megabyte)).length, 4 * megabyte);
+    const second = await connect(halfOpen);
+    assert.equal((await second.statistics()).opened, 2);
+    assert.equal((await second.ask(request('d'), 4)).toString(), 'done');
+    await client.end();
+    second.close();
+    await halfOpen.close({ timeout: 0 });
+  });
+
   it('a client in plain text is disconnected, and counted', async () => {
     const { handshakesFailed, served } = server.stats().total;
     const client = await StreamClient.to(server);
