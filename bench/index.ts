@@ -9,7 +9,8 @@
 // --limit    seconds for each work
 // --against  compare with the same servers of another, compiled checkout of this package
 //
-// Needs Linux (taskset, /proc), two CPUs, a C++ compiler and Debian's memcached. Prints Markdown.
+// Needs Linux (taskset, /proc), two CPUs, a C++ compiler and Debian's memcached, and OpenSSL's
+// headers for get-1-tls. Prints Markdown.
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';

@@ -9,7 +9,7 @@ import type { Running } from './subjects.js';
 
 export interface LoadSpec {
   /** A load client of bench/native. */
-  client: 'load_memcached' | 'load_udp' | 'load_accept' | 'load_values';
+  client: 'load_memcached' | 'load_udp' | 'load_accept' | 'load_tls' | 'load_values';
   args: Record<string, string | number>;
 }
 

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const sources = path.join(root, 'bench/native');
-const binaries = path.join(root, 'build/bench');
+export const binaries = path.join(root, 'build/bench');
 
 const modified = (file: string) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 
@@ -22,9 +22,12 @@ export function native(name: string): string {
   mkdirSync(binaries, { recursive: true });
   const flags = ['-std=c++17', '-O2', '-Wall', '-Wextra'];
   const source = path.join(sources, `${name}.cc`);
-  const { status } = spawnSync(process.env['CXX'] ?? 'c++', [...flags, '-o', binary, source], {
-    stdio: 'inherit',
-  });
+  const libraries = name === 'load_tls' ? ['-lssl', '-lcrypto'] : [];
+  const { status } = spawnSync(
+    process.env['CXX'] ?? 'c++',
+    [...flags, '-o', binary, source, ...libraries],
+    { stdio: 'inherit' },
+  );
   if (status !== 0) throw new Error(`${source} does not compile`);
   return binary;
 }

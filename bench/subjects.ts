@@ -8,6 +8,7 @@ import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
+import { certFile, keyFile, makeCertificate } from './certificate.js';
 import { native } from './native.js';
 import { displacement, placesOf } from './topology.js';
 
@@ -88,6 +89,25 @@ export const memcached = (threads = 1, udp = false, ...options: string[]): Subje
 export const nodeNet: Subject = {
   name: 'node:net',
   command: (place) => node(place, 'bench/servers/node-net.js', String(place.port)),
+};
+
+/** The options of -Z. */
+const secure = `-ossl_chain_cert=${certFile},ssl_key=${keyFile}`;
+
+export const oursTls: Subject = {
+  name: 'ours',
+  command(place) {
+    makeCertificate();
+    return ours(1, '-Z', secure).command(place);
+  },
+};
+
+export const nodeTls: Subject = {
+  name: 'node:tls',
+  command(place) {
+    makeCertificate();
+    return node(place, 'bench/servers/node-tls.js', String(place.port), keyFile, certFile);
+  },
 };
 
 export const ceiling: Subject = {

@@ -28,6 +28,8 @@ const help: Record<CounterName, string> = {
   placementSamples: 'Sampled connections and batches whose packets’ CPU is known.',
   misplaced: 'Of the placement samples, those whose packets another CPU processed.',
   connectedDrops: 'Datagrams that full UDP sockets of connect() have lost.',
+  handshakes: 'TLS handshakes that have been completed.',
+  handshakesFailed: 'TLS connections that have ended before their handshake was complete.',
   mispredicted: 'Outgoing connections with a flow id by another key than the kernel’s.',
 };
 

@@ -158,6 +158,8 @@ export const counterNames = [
   'placementSamples',
   'misplaced',
   'connectedDrops',
+  'handshakes',
+  'handshakesFailed',
 ] as const;
 /** Doubles of one bucket's counters. */
 export const counterStride = 24;

@@ -57,6 +57,7 @@ export type {
 } from './server/stats.js';
 export type { Handoff } from './server/steering/index.js';
 export type { StreamOptions } from './server/stream-options.js';
+export type { TlsOptions } from './server/tls-options.js';
 export type { Successor, UpgradeOptions } from './server/upgrade.js';
 export type { ExitReason } from './server/worker-thread.js';
 export type { SocketOptions } from './worker/accepted-socket.js';

@@ -163,6 +163,20 @@ export interface StreamEngineSettings {
   refusals: Float64Array;
 }
 
+/** Checked: see TlsOptions of lib/server/tls-options.ts. */
+export interface NativeTls {
+  key: string;
+  cert: string;
+  /** '': none. */
+  ca: string;
+  /** ClientCertificate of native/engine/tls.h. */
+  clientCertificate: number;
+  /** As TLS itself numbers versions. */
+  minVersion: number;
+  ticketKeys: Uint8Array;
+  handshakeTimeout: number;
+}
+
 /** Rows: native/core/rows.h. */
 export interface StreamEngineViews {
   slab: Uint8Array;
@@ -225,6 +239,8 @@ export interface StreamEngine {
   check(row: number): number;
   connectTcp(how: NativeConnect): number | Failure;
   connectUnix(path: string): number | Failure;
+  /** For TCP connections that are accepted from now on. */
+  setTls(options: NativeTls): Failure | undefined;
   retire(): number;
   passed(ticket: number): boolean;
   detach(
@@ -384,6 +400,8 @@ export interface Native {
   dualStackGroups(steering: SteeringNumber): boolean;
   setSocketOption(fd: number, option: OptionNumber, value: number): Failure | undefined;
   getSocketOption(fd: number, option: OptionNumber): number | Failure;
+  /** Why a server could not have these keys and certificates. */
+  checkTls(options: NativeTls): Failure | undefined;
   socketFlow(fd: number, config: RssConfigInput): NativeFlow | Failure;
   inspectSocket(
     fd: number,

@@ -8,6 +8,7 @@ import { virtualTable } from '../dist/lib/rss/config.js';
 import { tcpTable, udpTable, unixTable } from '../dist/lib/server/endpoint-options.js';
 import { closeTable, limitsTable, listenTable, serverTable } from '../dist/lib/server/options.js';
 import { streamTable } from '../dist/lib/server/stream-options.js';
+import { tlsTable } from '../dist/lib/server/tls-options.js';
 import { upgradeTable } from '../dist/lib/server/upgrade.js';
 import {
   allocatorTable,
@@ -27,6 +28,7 @@ const sources = [
   'lib/server/endpoint-options.ts',
   'lib/server/options.ts',
   'lib/server/stream-options.ts',
+  'lib/server/tls-options.ts',
   'lib/server/upgrade.ts',
   'lib/shm/options.ts',
   'lib/socket/listener-options.ts',
@@ -40,6 +42,7 @@ const ownUdp = Object.fromEntries(Object.entries(udpTable).filter(([name]) => !(
 const sections = [
   ['createServer()', serverTable, ['ServerOptions', 'VirtualOptions']],
   ['createServer(): `tcp`', tcpTable, ['TcpOptions', 'EndpointOptions', 'BindOptions']],
+  ['createServer(): `tls` of `tcp`', tlsTable, ['TlsOptions']],
   ['createServer(): `udp`, besides the options of `tcp`', ownUdp, ['UdpOptions']],
   ['createServer(): `unix`', unixTable, ['UnixOptions']],
   ['createServer(): `stream`', streamTable, ['StreamOptions']],

@@ -37,19 +37,21 @@ function serve(input: Buffer, answers: Buffer[]): number {
   }
 }
 
-export function createMemcached(): net.Server {
-  return net.createServer({ noDelay: true }, (socket) => {
-    let rest: Buffer | undefined;
-    socket.on('data', (chunk) => {
-      const input = rest === undefined ? chunk : Buffer.concat([rest, chunk]);
-      const answers: Buffer[] = [];
-      const taken = serve(input, answers);
-      rest = taken < input.length ? input.subarray(taken) : undefined;
-      if (answers.length > 0)
-        socket.write(answers.length === 1 ? answers[0]! : Buffer.concat(answers));
-    });
-    socket.on('error', () => socket.destroy());
+export function serveClient(socket: net.Socket): void {
+  let rest: Buffer | undefined;
+  socket.on('data', (chunk) => {
+    const input = rest === undefined ? chunk : Buffer.concat([rest, chunk]);
+    const answers: Buffer[] = [];
+    const taken = serve(input, answers);
+    rest = taken < input.length ? input.subarray(taken) : undefined;
+    if (answers.length > 0)
+      socket.write(answers.length === 1 ? answers[0]! : Buffer.concat(answers));
   });
+  socket.on('error', () => socket.destroy());
+}
+
+export function createMemcached(): net.Server {
+  return net.createServer({ noDelay: true }, serveClient);
 }
 
 const [, script, port] = process.argv;

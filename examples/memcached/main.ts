@@ -15,6 +15,8 @@ import { serverOptions } from './server-options.js';
 import { Counters } from './shared/counters.js';
 import { Credentials } from './shared/credentials.js';
 import { mostWorkersPerProcess, SharedMemory } from './shared/shared-memory.js';
+import { readTls } from './tls.js';
+import { refreshCertificates } from './worker-messages.js';
 
 // A request passes through dozens of small functions. V8 inlines 920 bytes of bytecode by default,
 // and calls the rest. Set before the workers compile anything.
@@ -72,7 +74,9 @@ const options = readOptions();
 const log = new Log(!options.syslog);
 const { credentials: credentialsFile, pidFile } = options;
 const noSuchUser = 67; // EX_NOUSER of sysexits(3)
+const noInput = 66; // EX_NOINPUT
 const user = orFail(() => options.user && findUser(options.user), noSuchUser);
+const certificates = orFail(() => options.tls && readTls(options.tls), noInput);
 const before = predecessor();
 // Instead of Node's own listener, which writes a second line.
 process.removeAllListeners('warning').on('warning', ({ message }) => log.warning(message));
@@ -89,7 +93,7 @@ const totals = new Counters(counters.id, shared.firstRecord);
 const server = orFail(() =>
   createServer({
     metrics: () => metricsOf(totals, shared),
-    ...serverOptions(options, before, {
+    ...serverOptions(options, before, certificates, {
       options,
       store: shared.store.handle,
       state: shared.state.segment.id,
@@ -112,6 +116,15 @@ server.on('worker-blocked', ({ workerIndex, buckets, blockedMs }) =>
     `worker ${workerIndex} (buckets ${buckets.join(' ')}) has been blocked for ${blockedMs} ms`,
   ),
 );
+server.on('message', (message) => {
+  if (message !== refreshCertificates || options.tls === undefined) return;
+  try {
+    server.setTls(readTls(options.tls));
+    log.info('certificates have been read again');
+  } catch (error) {
+    log.warning(`${messageOf(error)}; certificates stay as they are`);
+  }
+});
 server.on('worker-exit', ({ workerIndex, generation, code, error }) => {
   log.error(`worker ${workerIndex} ended (${error?.stack ?? `code ${code}`}); restarting`);
   const resets = shared.recover(workerIndex, generation);

@@ -1,6 +1,8 @@
 // The command line, with memcached's own option names.
 import { parseArgs } from 'node:util';
 
+import { mostVerifyMode, type TlsSettings, tlsVersions } from './tls.js';
+
 export interface Options {
   /** 0: off; undefined: any free port. */
   tcpPort: number | undefined;
@@ -34,6 +36,8 @@ export interface Options {
   /** -S: clients authenticate by SASL, and speak the binary protocol only. */
   sasl: boolean;
   prefixDelimiter: string;
+  /** Undefined: TCP without TLS. */
+  tls: TlsSettings | undefined;
   pidFile: string | undefined;
   /** User to become once the ports are bound, if started by root. */
   user: string | undefined;
@@ -78,6 +82,7 @@ export const usage = `A memcached-style server on RSS-aware workers.
   -S, --enable-sasl          binary protocol alone, with SASL PLAIN against the
                              users and passwords of -Y
   -B, --protocol=NAME        "ascii", "binary", or "auto" (default) for both
+  -Z, --enable-ssl           TLS on TCP; needs ssl_chain_cert and ssl_key
   -P, --pidfile=FILE         write the process id to this file
   -u, --user=NAME            become this user, when started by root
   -o, --extended=LIST        with commas between them:
@@ -88,6 +93,12 @@ export const usage = `A memcached-style server on RSS-aware workers.
         loop_delay             measure how late the workers' event loops are, for
                                "stats rss"
         steering=NAME          how connections reach the workers (default auto)
+        ssl_chain_cert=FILE    for -Z: certificate, and those of its issuers
+        ssl_key=FILE           its key
+        ssl_verify_mode=NUM    certificates of clients: 0 none (default),
+                               1 optional, 2 or 3 required
+        ssl_ca_cert=FILE       who signs them
+        ssl_min_version=NUM    0 to 3 for TLS 1.0 to 1.3 (default 2)
         admin=FILE             socket for "freebsd-rss top"
         syslog                 messages without a time, for syslog
   -v, --verbose              say more, may be repeated
@@ -143,12 +154,14 @@ function extended(lists: string[]) {
     admin: undefined as string | undefined,
     syslog: false,
   };
+  const ssl: Record<string, string> = {};
   for (const word of lists.flatMap((list) => list.split(','))) {
     const [name, value] = word.split(/=(.*)/s, 2);
     if (name === 'idle_timeout')
       found.idleTimeout = number('-o idle_timeout', value ?? '', 1, 2_000_000);
     else if (name === 'steering' && value !== undefined) found.steering = value;
     else if (name === 'admin' && value) found.admin = value;
+    else if (name !== undefined && sslNames.includes(name) && value) ssl[name] = value;
     else if (word === 'maxconns_fast') found.refuseConnections = true;
     else if (word === 'track_sizes') found.trackSizes = true;
     else if (word === 'debugtime') found.debugTime = true;
@@ -156,7 +169,30 @@ function extended(lists: string[]) {
     else if (word === 'syslog') found.syslog = true;
     else throw new UsageError(`-o does not have "${word}"`);
   }
-  return found;
+  return { ...found, ssl };
+}
+
+const sslNames = ['ssl_chain_cert', 'ssl_key', 'ssl_ca_cert', 'ssl_verify_mode', 'ssl_min_version'];
+
+/** -Z, and the words of -o that go with it. */
+function tls(enabled: boolean, ssl: Record<string, string>): TlsSettings | undefined {
+  const [first] = Object.keys(ssl);
+  if (!enabled && first !== undefined) throw new UsageError(`-o ${first} needs -Z`);
+  if (!enabled) return undefined;
+  const {
+    ssl_chain_cert: chainCert,
+    ssl_key: key,
+    ssl_ca_cert: caCert,
+    ssl_verify_mode: mode = '0',
+    ssl_min_version: version = '2',
+  } = ssl;
+  if (chainCert === undefined || key === undefined)
+    throw new UsageError('-Z needs -o ssl_chain_cert=FILE,ssl_key=FILE');
+  const verifyMode = number('-o ssl_verify_mode', mode, 0, mostVerifyMode);
+  if (verifyMode > 0 && caCert === undefined)
+    throw new UsageError('-o ssl_verify_mode needs -o ssl_ca_cert=FILE');
+  const minVersion = number('-o ssl_min_version', version, 0, tlsVersions.length - 1);
+  return { chainCert, key, caCert, verifyMode, minVersion };
 }
 
 /** Turns memcached's "-p -1" into the "-p-1" that util.parseArgs() wants. */
@@ -194,6 +230,7 @@ function parse(args: string[]) {
         D: { type: 'string', short: 'D', default: ':' },
         'enable-sasl': { type: 'boolean', short: 'S', default: false },
         protocol: { type: 'string', short: 'B' },
+        'enable-ssl': { type: 'boolean', short: 'Z', default: false },
         pidfile: { type: 'string', short: 'P' },
         user: { type: 'string', short: 'u' },
         extended: { type: 'string', short: 'o', multiple: true, default: [] },
@@ -220,6 +257,7 @@ export function parseOptions(args: string[], version: string): Options | string 
   const udpPort = port('-U', values['udp-port']);
   // As in memcached: with -U alone, TCP has the same port.
   const defaultPort = udpPort === 0 ? '11211' : values['udp-port'];
+  const { ssl, ...others } = extended(values.extended);
   const options: Options = {
     tcpPort: unixSocket === undefined ? port('-p', values.port ?? defaultPort) : 0,
     udpPort: unixSocket === undefined ? udpPort : 0,
@@ -244,7 +282,8 @@ export function parseOptions(args: string[], version: string): Options | string 
     pidFile: values.pidfile,
     user: values.user,
     verbose: values.verbose.length,
-    ...extended(values.extended),
+    tls: tls(values['enable-ssl'], ssl),
+    ...others,
   };
   if (options.tcpPort === 0 && options.udpPort === 0 && unixSocket === undefined)
     throw new UsageError('-p and -U are both 0: nothing to serve');
@@ -257,6 +296,8 @@ export function parseOptions(args: string[], version: string): Options | string 
   if (options.prefixDelimiter.length !== 1) throw new UsageError('-D must be one character');
   if (options.credentials !== undefined && options.udpPort !== 0)
     throw new UsageError('-Y does not go with -U: datagrams cannot authenticate');
+  if (options.tls !== undefined && (options.udpPort !== 0 || unixSocket !== undefined))
+    throw new UsageError('-Z goes with neither -U nor -s: TLS is for TCP');
   if (sasl && options.credentials === undefined) throw new UsageError('-S needs -Y');
   if (sasl && options.protocol !== 'binary')
     throw new UsageError(`-S needs the binary protocol, not "-B ${options.protocol}"`);

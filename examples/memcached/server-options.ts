@@ -1,5 +1,5 @@
 // The server that the command line describes.
-import type { Predecessor, ServerOptions, Steering } from 'freebsd-rss';
+import type { Predecessor, ServerOptions, Steering, TlsOptions } from 'freebsd-rss';
 
 import type { Options } from './options.js';
 import type { WorkerData } from './worker.js';
@@ -11,6 +11,7 @@ const largestDatagram = 65507;
 export function serverOptions(
   options: Options,
   predecessor: Predecessor | undefined,
+  tls: TlsOptions | undefined,
   workerData: WorkerData,
 ): ServerOptions {
   const { tcpPort, udpPort, addresses, backlog } = options;
@@ -18,7 +19,9 @@ export function serverOptions(
   const where = { host: addresses, ipv6Only: true };
   return {
     worker: new URL('./worker.js', import.meta.url),
-    ...(tcpPort === 0 ? {} : { tcp: { ...where, port: tcpPort ?? 0, backlog } }),
+    ...(tcpPort === 0
+      ? {}
+      : { tcp: { ...where, port: tcpPort ?? 0, backlog, ...(tls && { tls }) } }),
     ...(udpPort === 0
       ? {}
       : { udp: { ...where, port: udpPort ?? 0, datagramSize: largestDatagram } }),

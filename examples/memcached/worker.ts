@@ -12,9 +12,11 @@ import { State } from './shared/state.js';
 import { lockToken } from './store/lock.js';
 import { Store, type StoreHandle } from './store/store.js';
 import { sweep } from './store/sweep.js';
+import { readTls } from './tls.js';
 import { DatagramClients } from './transport/datagrams.js';
 import { measureLoopDelay } from './transport/loop-delay.js';
 import { StreamClients } from './transport/streams.js';
+import { refreshCertificates } from './worker-messages.js';
 
 /** Expiry has whole seconds: half of one keeps the error below that. */
 const tickMs = 500;
@@ -57,6 +59,11 @@ function openEnvironment(context: WorkerContext): Environment {
     prefixes: new Prefixes(data.prefixes, options.prefixDelimiter),
     workers,
     rss: () => context.stats(),
+    refreshCertificates() {
+      if (options.tls === undefined) throw new Error('TLS is disabled');
+      readTls(options.tls);
+      context.post(refreshCertificates);
+    },
   };
 }
 

@@ -1,9 +1,18 @@
 // What a server listens on: the `tcp`, `udp` and `unix` options of createServer().
 import { largestDatagram } from '../contract.js';
 import { argumentTypeError, argumentValueError } from '../errors.js';
-import { type Checked, custom, flag, integer, oneOf, type OptionTable } from '../option-table.js';
+import {
+  type Checked,
+  custom,
+  flag,
+  group,
+  integer,
+  oneOf,
+  type OptionTable,
+} from '../option-table.js';
 import { type BindOptions, bindTable, type GroupOptions } from '../socket/listener-options.js';
 import { checkFd, checkHostAndPort, checkText, type HostAndPort } from '../validate.js';
+import { type TlsOptions, tlsTable } from './tls-options.js';
 
 /** Options of both TCP and UDP listeners. */
 export interface EndpointOptions extends BindOptions {
@@ -30,6 +39,8 @@ export interface TcpOptions extends EndpointOptions {
    * @defaultValue '4-tuple'
    */
   hash?: '2-tuple' | '4-tuple';
+  /** Serves TLS on all addresses of `tcp`. The worker module must have `stream`. */
+  tls?: TlsOptions;
 }
 
 /** Whether datagrams move to their bucket's owner; 'auto': where that improves locality. */
@@ -110,6 +121,7 @@ const endpointTable = {
 export const tcpTable = {
   ...endpointTable,
   hash: oneOf(['2-tuple', '4-tuple'], { default: '4-tuple' }),
+  tls: group<TlsOptions>()(tlsTable),
 } satisfies OptionTable<TcpOptions>;
 
 export const udpTable = {

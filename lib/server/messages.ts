@@ -1,4 +1,5 @@
 // All messages between the main thread and a worker.
+import type { NativeTls } from '../native.js';
 import type { RssConfig } from '../rss/config.js';
 import type { WorkerPlacement } from '../rss/topology.js';
 import type { Steering } from '../socket/listen.js';
@@ -63,6 +64,7 @@ export interface WorkerInit extends HandOffRules {
   datagramSockets: DatagramSocketInit[];
   datagramSize: number;
   stream: StreamSettings;
+  tls: NativeTls | undefined;
   /** Whether to measure how late the event loop is. */
   measureDelay: boolean;
 }
@@ -85,6 +87,8 @@ export type ToWorker =
       config: RssConfig;
       rules: HandOffRules;
     }
+  /** New keys and certificates. */
+  | { type: 'tls'; tls: NativeTls }
   /** Asks for a page of connections. */
   | { type: 'connections'; question: number; after: number }
   /** server.post() */

@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url';
 
 import { cpuNumbers, type CpuSet } from '../affinity.js';
 import { argumentTypeError } from '../errors.js';
+import type { NativeTls } from '../native.js';
 import {
   type Checked,
   checkTable,
@@ -36,6 +37,7 @@ import type { Metric } from './metrics.js';
 import { Predecessor } from './predecessor.js';
 import type { Handoff } from './steering/index.js';
 import { type StreamOptions, streamTable } from './stream-options.js';
+import { nativeTls } from './tls-options.js';
 
 /** Limits of a worker's memory, in MiB. A worker that reaches one ends. */
 export interface ResourceLimits {
@@ -223,6 +225,7 @@ export const serverTable = {
 export interface CheckedOptions extends Omit<Checked<typeof serverTable>, 'tcp' | 'udp'> {
   endpoints: Endpoint[];
   tcpHash: '2-tuple' | '4-tuple';
+  tls: NativeTls | undefined;
   forward: Forward;
   datagramSize: number;
   flowInfo: boolean;
@@ -232,13 +235,21 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
   const { tcp, udp, ...rest } = checkTable('createServer()', serverTable, options);
   const { forward, datagramSize, flowInfo, ...udpEndpoint } =
     udp ?? checkTable('udp', udpTable, {});
-  const { hash: tcpHash, ...tcpEndpoint } = tcp ?? checkTable('tcp', tcpTable, {});
+  const { hash: tcpHash, tls, ...tcpEndpoint } = tcp ?? checkTable('tcp', tcpTable, {});
   if (rest.unix !== undefined) checkUnix(rest.unix);
   const endpoints = [
     ...(tcp === undefined ? [] : endpointsOf('tcp', tcpEndpoint, 0)),
     ...(udp === undefined ? [] : endpointsOf('udp', udpEndpoint, datagramSize)),
   ];
-  return { ...rest, endpoints, tcpHash, forward, datagramSize, flowInfo };
+  return {
+    ...rest,
+    endpoints,
+    tcpHash,
+    tls: tls && nativeTls(tls),
+    forward,
+    datagramSize,
+    flowInfo,
+  };
 }
 
 /** Options of RssServer.listen(). */

@@ -5,7 +5,9 @@ import { isDeepStrictEqual } from 'node:util';
 
 import { affinity } from '../affinity.js';
 import { capabilities } from '../capabilities.js';
-import { native } from '../native.js';
+import { argumentValueError } from '../errors.js';
+import { native, type NativeTls } from '../native.js';
+import { checkTable } from '../option-table.js';
 import type { RssConfig } from '../rss/config.js';
 import { mostSamples } from '../rss/key-learner.js';
 import { bucketOwners, distribute, followMap } from '../rss/topology.js';
@@ -27,6 +29,7 @@ import { type BucketMove, movesBetween } from './rebalance.js';
 import { SocketWatch } from './sockets.js';
 import { readStats, type ServerStats } from './stats.js';
 import { steeringMode } from './steering/index.js';
+import { nativeTls, type TlsOptions, tlsTable } from './tls-options.js';
 import { type Successor, Upgrade, type UpgradeOptions } from './upgrade.js';
 import { Warnings } from './warnings.js';
 import { startWatches } from './watches.js';
@@ -56,6 +59,7 @@ export class RunningServer {
   #inPlace = false;
   readonly #begun = performance.now();
   #finalStats: ServerStats | undefined;
+  #tls: NativeTls | undefined;
   #releaseCpus: () => void;
 
   /**
@@ -72,6 +76,7 @@ export class RunningServer {
     const { workers, config } = plan;
     this.plan = plan;
     this.#options = options;
+    this.#tls = options.tls;
     this.#lifecycle = lifecycle;
     this.#events = events;
     this.#warnings = new Warnings(events);
@@ -93,9 +98,10 @@ export class RunningServer {
     this.#releaseCpus = useCpus(workers);
     this.pool = new WorkerPool(workers.length, init, options, {
       online: (workerIndex) => {
-        // Buckets and workers may have moved while it started.
+        // Buckets and workers may have moved, and keys may have been replaced, while it started.
         this.pool.send(workerIndex, { type: 'pin', cpu: this.plan.workers[workerIndex]!.cpu });
         this.pool.send(workerIndex, this.#placements());
+        if (this.#tls !== undefined) this.pool.send(workerIndex, { type: 'tls', tls: this.#tls });
         events.emit('worker-online', this.#info(workerIndex));
       },
       exit: (workerIndex, exit) => {
@@ -229,6 +235,14 @@ export class RunningServer {
     this.#events.emit('rebalance', { moves, ...why });
   }
 
+  /** See RssServer.setTls(). */
+  setTls(options: TlsOptions): void {
+    if (this.#tls === undefined) throw argumentValueError('the server was made without "tls"');
+    const checked = checkTable('setTls()', tlsTable, options);
+    this.#tls = nativeTls(checked, this.#tls.ticketKeys);
+    this.pool.sendAll({ type: 'tls', tls: this.#tls });
+  }
+
   async upgrade(options: UpgradeOptions): Promise<Successor> {
     this.#lifecycle.enter('upgrading', 'upgrade()');
     // close() may be called meanwhile: it has the last word.
@@ -331,6 +345,7 @@ export class RunningServer {
       ...this.listeners.ofWorker(workerIndex),
       datagramSize,
       stream,
+      tls: this.#tls,
       measureDelay: admin !== undefined,
     };
   }

@@ -23,6 +23,7 @@ import {
 import { makePlan, type ServerPlan } from './plan.js';
 import { RunningServer } from './running-server.js';
 import type { ServerStats } from './stats.js';
+import type { TlsOptions } from './tls-options.js';
 import type { Successor, UpgradeOptions } from './upgrade.js';
 
 /**
@@ -150,6 +151,15 @@ export class RssServer extends EventEmitter<ServerEvents> {
    */
   async upgrade(options: UpgradeOptions = {}): Promise<Successor> {
     return this.#begun('upgrade()').upgrade(options);
+  }
+
+  /**
+   * Replaces key and certificates of a server with `tcp: { tls }`, for connections that are
+   * accepted from now on. Earlier sessions can still be resumed. `handshakeTimeout` stays as it
+   * was. Throws EINVAL with OpenSSL's reason when they cannot be used; then nothing has changed.
+   */
+  setTls(options: TlsOptions): void {
+    this.#begun('setTls()').setTls(options);
   }
 
   /**

@@ -29,7 +29,8 @@ import { type KernelDrops, readSockets, type ServerSocket, type SocketStats } fr
  * a sample: one in 16 connections, and one in 16 batches of datagrams, if the system says which CPU
  * processed its packets (on Linux not those of bound UDP sockets). `misplaced` of these were served
  * on another CPU. `connectedDrops` datagrams were lost because sockets of connect() were full (not
- * on FreeBSD, which counts for the whole host).
+ * on FreeBSD, which counts for the whole host). With `tcp: { tls }`, `handshakes` have been
+ * completed, and `handshakesFailed` have ended before; those connections are not `served`.
  */
 export type Counters = Record<CounterName, number>;
 

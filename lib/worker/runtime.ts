@@ -1,5 +1,5 @@
 // A running worker: composes its parts, from start() to the end of the thread.
-import { unwrap } from '../errors.js';
+import { argumentValueError, unwrap } from '../errors.js';
 import { native, type WorkerEngine } from '../native.js';
 import type { RssConfig } from '../rss/config.js';
 import type { WorkerPlacement } from '../rss/topology.js';
@@ -118,6 +118,8 @@ export class WorkerRuntime {
         this.#placements = message.placements;
         this.#config = message.config;
         return this.#followRules(message.rules);
+      case 'tls':
+        return void unwrap(this.#streams?.engine.setTls(message.tls));
       case 'message':
         return this.#definition.message?.(message.message);
       case 'connections':
@@ -144,10 +146,14 @@ export class WorkerRuntime {
   }
 
   #openStreams(counters: Float64Array, refusals: Refusals): Streams | undefined {
-    const { table, workerIndex, config, stream: settings } = this.#init;
+    const { table, workerIndex, config, stream: settings, tls } = this.#init;
     const { stream: handlers } = this.#definition;
-    if (handlers === undefined) return undefined;
-    return new Streams(
+    if (handlers === undefined) {
+      if (tls !== undefined)
+        throw argumentValueError('"tcp.tls" needs a worker module with "stream"');
+      return undefined;
+    }
+    const streams = new Streams(
       handlers,
       { table, worker: workerIndex, counters },
       refusals,
@@ -156,6 +162,8 @@ export class WorkerRuntime {
       (socket, bucket, accepted) => this.#sockets.adopt(socket, bucket, accepted),
       () => this.#finishWhenDrained(),
     );
+    if (tls !== undefined) unwrap(streams.engine.setTls(tls));
+    return streams;
   }
 
   /** Serves open connections for at most `timeout` ms, then ends the thread. */

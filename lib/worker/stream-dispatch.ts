@@ -116,6 +116,7 @@ export class StreamDispatch {
     const handlers = this.#handlers;
     if (handlers.close === undefined) return;
     const { closed } = this.#memory;
+    if (closed[row + closedConnection] === 0) return; // its handshake has failed: no open() either
     const errno = closed[row + closedError]! | 0;
     try {
       handlers.close(

@@ -14,6 +14,27 @@
 namespace rss {
 namespace {
 
+// NativeTls of lib/native.ts
+TlsOptions TlsFromJs(Napi::Object given) {
+  TlsOptions options;
+  options.key = TextFromJs(given.Get("key"));
+  options.cert = TextFromJs(given.Get("cert"));
+  options.ca = TextFromJs(given.Get("ca"));
+  options.client_certificate =
+      static_cast<ClientCertificate>(IntFromJs(given.Get("clientCertificate")));
+  options.min_version = IntFromJs(given.Get("minVersion"));
+  auto keys = ElementsFromJs<uint8_t>(given.Get("ticketKeys"));
+  options.ticket_keys.assign(keys.data, keys.data + keys.length);
+  options.handshake_timeout = static_cast<uint64_t>(IntFromJs(given.Get("handshakeTimeout")));
+  return options;
+}
+
+// checkTls(options): undefined, or why they cannot be used
+Napi::Value CheckTls(const Napi::CallbackInfo& info) {
+  auto context = TlsContext::Make(TlsFromJs(info[0].As<Napi::Object>()));
+  return context.ok() ? info.Env().Undefined() : ToJs(info.Env(), context.failure);
+}
+
 class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
  public:
   static Napi::Function Define(Napi::Env env) {
@@ -27,8 +48,8 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
          InstanceMethod<&Streams::Flush>("flush"), InstanceMethod<&Streams::Check>("check"),
          InstanceMethod<&Streams::ConnectTcp>("connectTcp"),
          InstanceMethod<&Streams::ConnectUnix>("connectUnix"),
-         InstanceMethod<&Streams::Retire>("retire"), InstanceMethod<&Streams::Passed>("passed"),
-         InstanceMethod<&Streams::Detach>("detach"),
+         InstanceMethod<&Streams::SetTls>("setTls"), InstanceMethod<&Streams::Retire>("retire"),
+         InstanceMethod<&Streams::Passed>("passed"), InstanceMethod<&Streams::Detach>("detach"),
          InstanceMethod<&Streams::Addresses>("addresses"), InstanceMethod<&Streams::List>("list"),
          InstanceMethod<&Streams::EndAll>("endAll"), InstanceMethod<&Streams::Close>("close"),
          InstanceMethod<&Streams::Connections>("connections"),
@@ -52,7 +73,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     options.zero_copy = static_cast<ZeroCopy>(IntFromJs(settings.Get("zeroCopy")));
     options.reference_size = static_cast<size_t>(IntFromJs(settings.Get("referenceSize")));
     bool valid = table != nullptr && options.worker < static_cast<size_t>(table->workers()) &&
-                 slab_.Hold(views.Get("slab"), options.max_input + StreamEngine::kReadSize) &&
+                 slab_.Hold(views.Get("slab"), options.max_input + StreamEngine::kMostExtra) &&
                  inputs_.Hold(views.Get("inputs"), kWords<InputRow>) &&
                  outputs_.Hold(views.Get("outputs"), kWords<OutputRow>) &&
                  opened_.Hold(views.Get("opened"), kWords<OpenedRow>) &&
@@ -190,6 +211,11 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     return ToJs(info.Env(), engine_->Connect(rss::ConnectUnix(TextFromJs(info[0])), true));
   }
 
+  // setTls(options): undefined, or a failure
+  Napi::Value SetTls(const Napi::CallbackInfo& info) {
+    return ToJs(info.Env(), engine_->SetTls(TlsFromJs(info[0].As<Napi::Object>())));
+  }
+
   // retire(): a ticket; passed(ticket): whether all turns that began before it have ended
   Napi::Value Retire(const Napi::CallbackInfo& info) {
     return Napi::Number::New(info.Env(), static_cast<double>(engine_->epochs().Retire()));
@@ -203,8 +229,9 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
   // caller's.
   Napi::Value Detach(const Napi::CallbackInfo& info) {
     Napi::Env env = info.Env();
-    auto detached = engine_->Detach(static_cast<uint32_t>(IntFromJs(info[0])), BoolFromJs(info[1]));
-    if (!detached.fd) return ToJs(env, MakeFailure(ENOTCONN, "detach", "the connection has ended"));
+    auto result = engine_->Detach(static_cast<uint32_t>(IntFromJs(info[0])), BoolFromJs(info[1]));
+    if (!result.ok()) return ToJs(env, result.failure);
+    StreamEngine::Detached& detached = *result;
     Napi::Object out = Napi::Object::New(env);
     const ByteQueue &input = detached.input, &output = detached.output;
     out.Set("input", Napi::Buffer<uint8_t>::Copy(env, input.data(), input.size()));
@@ -293,6 +320,7 @@ StreamEngine* StreamEngineFromJs(Napi::Value value) {
 }
 
 void RegisterStreamEngine(Napi::Env env, Napi::Object exports) {
+  Export(env, exports, "checkTls", CheckTls);
   exports.Set("StreamEngine", Streams::Define(env));
 }
 

@@ -29,7 +29,9 @@ struct BucketCounters {
   double placement_samples;    // flows of which the CPU of their packets is known: a sample
   double misplaced;            // of those, the ones whose packets another CPU processed
   double connected_drops;      // datagrams that full sockets of connect() have lost
-  double unused[3];
+  double handshakes;           // of TLS that are complete: these connections are served
+  double handshakes_failed;    // of TLS that have ended or timed out before
+  double unused[1];
 };
 static_assert(sizeof(BucketCounters) % 64 == 0, "whole cache lines, so that workers share none");
 
@@ -44,7 +46,8 @@ constexpr const char* kCounterNames[] = {"accepted",           "served",
                                          "acceptPauses",       "acceptPausedUs",
                                          "mispredicted",       "withoutId",
                                          "placementSamples",   "misplaced",
-                                         "connectedDrops"};
+                                         "connectedDrops",     "handshakes",
+                                         "handshakesFailed"};
 constexpr size_t kCounterStride = sizeof(BucketCounters) / sizeof(double);
 
 }  // namespace rss

@@ -23,6 +23,8 @@ class IdleTimer {
   // The timer runs while connections are watched.
   void Watch(uint32_t slot);
   void Unwatch() { --watched_; }
+  // OnQuiet() has to be called after this time, too.
+  void Shorten(uint64_t milliseconds) { shortest_ = std::min(shortest_, milliseconds); }
   void Touch(uint32_t slot) { last_[slot] = uv_now(loop_); }
   void Close() { timer_.Close(); }
 

@@ -8,6 +8,7 @@
 #include "engine/ack_tracker.h"
 #include "engine/handle.h"
 #include "engine/output_queue.h"
+#include "engine/tls.h"
 
 namespace rss {
 
@@ -15,6 +16,7 @@ class StreamEngine;
 
 struct StreamConnection {
   enum class Phase : uint8_t {
+    kHandshaking,  // JavaScript does not know of it yet
     kConnecting,
     kConnectingToFinish,  // connecting; finishes once its output is sent
     kOpen,
@@ -41,6 +43,8 @@ struct StreamConnection {
   StreamConnection(StreamEngine* e, uint32_t name, UniqueFd descriptor)
       : engine(e), id(name), fd(std::move(descriptor)), poll(this) {}
 
+  bool is_handshaking() const { return phase == Phase::kHandshaking; }
+  // Not open yet; also while handshaking.
   bool is_connecting() const { return phase <= Phase::kConnectingToFinish; }
   bool is_lingering() const { return phase == Phase::kLingering; }
   // Takes no more input or output.
@@ -48,6 +52,8 @@ struct StreamConnection {
     return phase >= Phase::kFinishing || phase == Phase::kConnectingToFinish;
   }
   bool has_ended() const { return input_end != InputEnd::kOpen; }
+  // Has ciphertext that the kernel has not taken.
+  bool has_pending() const { return tls != nullptr && !tls->pending.empty(); }
 
   // What every turn reads comes first: cache lines count with thousands of connections.
   StreamEngine* engine;
@@ -66,10 +72,11 @@ struct StreamConnection {
   bool shared = false;    // pages of a source have been sent since the last mark
   uint32_t needed = 0;    // bytes of input before the next row
   int bucket = 0;
-  Place place;                     // of an accepted connection
-  ByteQueue input;                 // what JavaScript has not consumed
-  OutputQueue output;              // not taken by the kernel; nothing is read meanwhile
-  std::unique_ptr<AckWaits> acks;  // null while the connection waits for none
+  Place place;                      // of an accepted connection
+  ByteQueue input;                  // what JavaScript has not consumed
+  OutputQueue output;               // not taken by the kernel; nothing is read meanwhile
+  std::unique_ptr<AckWaits> acks;   // null while the connection waits for none
+  std::unique_ptr<TlsSession> tls;  // null without TLS
   Handle<uv_poll_t> poll;
 };
 

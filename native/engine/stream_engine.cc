@@ -80,17 +80,21 @@ void StreamEngine::ReportOpened(StreamConnection* c, const Flow& flow) {
 }
 
 void StreamEngine::Receive(Connection&& connection) {
-  options_.counters[connection.flow.bucket].served += 1;
+  bool secure = tls_ != nullptr && connection.peer.family() != AF_UNIX;
+  if (!secure) options_.counters[connection.flow.bucket].served += 1;
   auto added = closed_ ? Result<StreamConnection*>(MakeFailure(ECANCELED, "open", "closed"))
                        : Add(std::move(connection.fd));
   if (!added.ok()) {
-    if (connection.place) options_.counters[connection.flow.bucket].closed += 1;
+    if (connection.place && !secure) options_.counters[connection.flow.bucket].closed += 1;
     return;
   }
   StreamConnection* c = *added;
   c->is_unix = connection.peer.family() == AF_UNIX;
   c->place = std::move(connection.place);
-  ReportOpened(c, connection.flow);
+  if (!secure)
+    ReportOpened(c, connection.flow);
+  else if (!BeginHandshake(c, connection.flow))
+    return Remove(c, -ENOMEM);
   UpdatePoll(c);
 }
 
@@ -167,7 +171,11 @@ void StreamEngine::OnConnected(StreamConnection* c) {
 
 void StreamEngine::UpdatePoll(StreamConnection* c) {
   int events = 0;
-  if (c->is_connecting() || !c->output.empty())
+  if (c->has_pending())
+    events = UV_WRITABLE;
+  else if (c->is_handshaking())
+    events = UV_READABLE;
+  else if (c->is_connecting() || !c->output.empty())
     events = UV_WRITABLE;
   else if (!c->has_ended() && !CanDeliver(c))  // input that has been read comes first
     events = UV_READABLE | UV_DISCONNECT;
@@ -191,7 +199,9 @@ void StreamEngine::OnPoll(uv_poll_t* poll, int status, int events) {
     events = c->events;
     uv_poll_start(poll, c->events, OnPoll);
   }
-  if (c->is_connecting())
+  if (c->is_handshaking())
+    engine->Handshake(c);
+  else if (c->is_connecting())
     engine->OnConnected(c);
   else if ((events & UV_WRITABLE) != 0)
     engine->SendQueued(c);
@@ -245,7 +255,8 @@ void StreamEngine::RunTurn() {
   epochs().Leave(options_.worker);
   for (size_t i = 0; i < rows; ++i) ApplyConsumed(options_.inputs[i]);
   // JavaScript may keep tables by slot, so an id is freed only after its end has been reported.
-  for (size_t i = 0; i < closed; ++i) ids_.Free(options_.closed[i].connection);
+  for (size_t i = 0; i < closed; ++i)
+    if (options_.closed[i].connection != 0) ids_.Free(options_.closed[i].connection);
   rows_ = 0;
   slab_used_ = 0;
   in_turn_ = false;
@@ -269,10 +280,12 @@ std::vector<StreamEngine::Listed> StreamEngine::List(int64_t* slot, size_t count
 
 // --- Detaching and closing -----------------------------------------------------------------------
 
-StreamEngine::Detached StreamEngine::Detach(uint32_t id, bool with_row) {
+Result<StreamEngine::Detached> StreamEngine::Detach(uint32_t id, bool with_row) {
   Detached out;
   StreamConnection* c = Find(id);
-  if (c == nullptr || c->is_connecting() || c->is_finishing()) return out;
+  if (c == nullptr || c->is_connecting() || c->is_finishing())
+    return MakeFailure(ENOTCONN, "detach", "the connection has ended");
+  if (c->tls != nullptr) return MakeFailure(ENOTSUP, "detach", "the connection has TLS");
   statistics_.queued -= static_cast<double>(c->output.size());
   copied_ -= c->output.copied();
   --connections_;
@@ -338,7 +351,9 @@ void StreamEngine::OnQuiet(uint32_t slot, uint64_t quiet) {
   StreamConnection* c = slot < slots_.size() ? slots_[slot].get() : nullptr;
   if (c == nullptr) return;
   bool idle = options_.idle_timeout > 0 && quiet >= options_.idle_timeout;
-  if (c->is_lingering() && (idle || quiet >= kLingerMs))
+  if (c->is_handshaking() && quiet >= tls_->timeout)
+    Remove(c, -ETIMEDOUT);
+  else if (c->is_lingering() && (idle || quiet >= kLingerMs))
     Remove(c, 0);
   else if (idle)
     Remove(c, -ETIMEDOUT);

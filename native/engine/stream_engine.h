@@ -40,7 +40,7 @@ enum class ZeroCopy { kNever, kAuto, kAlways };
 struct StreamOptions {
   size_t worker = 0;        // its index in the bucket table
   uint8_t* slab = nullptr;  // holds the input of one turn
-  size_t slab_size = 0;     // at least max_input + kReadSize
+  size_t slab_size = 0;     // at least max_input + kMostExtra
   InputRow* inputs = nullptr;
   size_t input_rows = 0;
   OpenedRow* opened = nullptr;
@@ -80,6 +80,8 @@ class StreamEngine final : public ConnectionReceiver,
   // The most bytes read from a connection per turn: usually, and within a large request.
   static constexpr size_t kReadSize = 16 * 1024;
   static constexpr size_t kLargeReadSize = 256 * 1024;
+  // How much more input than was asked for a row can have.
+  static constexpr size_t kMostExtra = kReadSize + TlsSession::kRecord;
   // The most bytes of waiting output sent to a peer per turn, so that it does not starve others.
   static constexpr size_t kMostSent = 2 * 1024 * 1024;
   // Larger output to a paced connection on this host is copied, even where sendfile(2) would do.
@@ -112,6 +114,9 @@ class StreamEngine final : public ConnectionReceiver,
   void EmptyBuffer(uint32_t buffer) { buffers_[buffer].size = 0; }
   uint32_t AddSource(std::shared_ptr<SendSource> source);
   void RemoveSource(uint32_t buffer);
+  // Accepted TCP connections begin with a handshake from now on. Called again, connections that are
+  // accepted later have the new keys and certificates.
+  Status SetTls(const TlsOptions& options);
 
   // Where the peer is, by its route. kUnknown while the system has not answered: ask again later.
   StreamConnection::Peer PeerOf(uint32_t id);
@@ -120,7 +125,8 @@ class StreamEngine final : public ConnectionReceiver,
   Epochs& epochs() { return table_->epochs(); }
 
   // Removes a connection from the engine without closing it. Returns its descriptor and bucket,
-  // unconsumed input and unsent output; no descriptor when there is no such connection.
+  // unconsumed input and unsent output. ENOTCONN when there is no such connection; ENOTSUP when it
+  // has TLS.
   struct Detached {
     UniqueFd fd;
     int bucket = 0;
@@ -128,7 +134,7 @@ class StreamEngine final : public ConnectionReceiver,
     ByteQueue input, output;  // references in the output are copied
   };
   // With `with_row`, the input includes what JavaScript has not consumed of this turn's row.
-  Detached Detach(uint32_t id, bool with_row);
+  Result<Detached> Detach(uint32_t id, bool with_row);
   Status Addresses(uint32_t id, SocketAddress* local, SocketAddress* peer) const;
 
   struct Listed {
@@ -173,6 +179,7 @@ class StreamEngine final : public ConnectionReceiver,
 
   // Input
   void Read(uint32_t id);
+  ssize_t Receive(StreamConnection* c, uint8_t* to, size_t size, size_t* taken);
   void Discard(StreamConnection* c);
   void Deliver(uint32_t id);
   bool MakeRoom(uint32_t id, size_t bytes);
@@ -202,6 +209,17 @@ class StreamEngine final : public ConnectionReceiver,
   void CloseSlowest();
   StreamConnection::Peer PeerOf(StreamConnection* c);
 
+  // TLS
+  bool BeginHandshake(StreamConnection* c, const Flow& flow);
+  void Handshake(StreamConnection* c);
+  void RemoveUnopened(StreamConnection* c);
+  ssize_t ReceiveSealed(StreamConnection* c, uint8_t* to, size_t size, size_t* taken);
+  int TakeSealed(StreamConnection* c);
+  bool SendSealed(StreamConnection* c);
+  ssize_t TransferSealed(StreamConnection* c, const iovec* parts, int count,
+                         const Reference* reference);
+  bool SealEnd(StreamConnection* c);
+
   // Marks in the output
   void AddMark(StreamConnection* c, uint32_t id, OutputQueue::Mark mark);
   void OnMarkReached(StreamConnection* c, OutputQueue::Mark mark);
@@ -215,10 +233,10 @@ class StreamEngine final : public ConnectionReceiver,
   void Linger(StreamConnection* c);
   void Remove(StreamConnection* c, int error);
   void CountClosed(const StreamConnection& c) {
-    if (c.place) options_.counters[c.bucket].closed += 1;
+    if (c.place && !c.is_handshaking()) options_.counters[c.bucket].closed += 1;
   }
   bool IsTimed(const StreamConnection* c) const {
-    return options_.idle_timeout > 0 || c->is_lingering();
+    return options_.idle_timeout > 0 || c->is_lingering() || c->is_handshaking();
   }
   void Touch(const StreamConnection* c) {
     if (IsTimed(c)) idle_timer_.Touch(ConnectionIds::SlotOf(c->id));
@@ -238,6 +256,15 @@ class StreamEngine final : public ConnectionReceiver,
     int tries = 0;
   };
 
+  // What connections with TLS share.
+  struct Tls {
+    std::shared_ptr<TlsContext> context;
+    uint64_t timeout = 0;  // milliseconds for a handshake
+    TlsBuffers buffers;
+    std::unique_ptr<uint8_t[]> received{new uint8_t[kLargeReadSize]};  // ciphertext
+    std::unique_ptr<uint8_t[]> gathered{new uint8_t[TlsSession::kRecord]};
+  };
+
   uv_loop_t* loop_;
   std::shared_ptr<BucketTable> table_;
   StreamOptions options_;
@@ -255,6 +282,7 @@ class StreamEngine final : public ConnectionReceiver,
   const bool kernel_counts_bytes_ = CountsBytesOfConnections();
   size_t connections_ = 0;
   std::unordered_map<uint32_t, Wanted> wanted_;  // by the connection's id
+  std::unique_ptr<Tls> tls_;                     // null without TLS
 
   size_t rows_ = 0;  // used rows of options_.inputs
   size_t slab_used_ = 0;

@@ -36,7 +36,7 @@ void StreamEngine::AddRow(StreamConnection* c, size_t length) {
 
 void StreamEngine::Read(uint32_t id) {
   if (Find(id)->is_lingering()) return Discard(Find(id));
-  if (!MakeRoom(id, kReadSize)) return;
+  if (!MakeRoom(id, kReadSize + (tls_ == nullptr ? 0 : TlsSession::kRecord))) return;
   StreamConnection* c = Find(id);
   // WatchEdges() does not pay for the first read, because many connections make a single request.
   // Unix sockets are excluded: a read of theirs stops after a message that carries descriptors.
@@ -48,19 +48,20 @@ void StreamEngine::Read(uint32_t id) {
     c->readiness = Readiness::kEdge;
   statistics_.reads += 1;
   size_t size = kReadSize;
+  size_t taken;  // from the kernel
   ssize_t received;
   if (c->input.empty()) {
-    received = ReceiveStream(c->fd.get(), options_.slab + slab_used_, size);
+    received = Receive(c, options_.slab + slab_used_, size, &taken);
     if (received > 0) AddRow(c, static_cast<size_t>(received));
   } else {
     size_t missing = c->needed > c->input.size() ? c->needed - c->input.size() : 0;
     size = std::min(std::max(missing, kReadSize), kLargeReadSize);
-    received = ReceiveStream(c->fd.get(), c->input.Reserve(size), size);
+    size_t room = size + (c->tls == nullptr ? 0 : TlsSession::kRecord);
+    received = Receive(c, c->input.Reserve(room), size, &taken);
     if (received > 0) c->input.Commit(static_cast<size_t>(received));
   }
   // After a short read nothing is left (epoll(7)).
-  c->unread = c->readiness == Readiness::kEdge && received > 0 &&
-              (c->hung_up || static_cast<size_t>(received) == size);
+  c->unread = c->readiness == Readiness::kEdge && taken > 0 && (c->hung_up || taken == size);
   if (received > 0) {
     options_.counters[c->bucket].bytes_in += static_cast<double>(received);
     if (CountsBytes(c)) BytesOf(c).received += static_cast<double>(received);
@@ -75,9 +76,19 @@ void StreamEngine::Read(uint32_t id) {
     Deliver(id);  // or later, once its output is sent or its row is done
   } else if (received != -EAGAIN) {
     Remove(c, static_cast<int>(received));
+  } else if (c->unread) {
+    Requeue(c);  // a part of a record
   } else if (ending_) {
     Finish(c);
   }
+}
+
+// Returns as ReceiveStream() does. `*taken`: bytes that the kernel has given.
+ssize_t StreamEngine::Receive(StreamConnection* c, uint8_t* to, size_t size, size_t* taken) {
+  if (c->tls != nullptr) return ReceiveSealed(c, to, size, taken);
+  ssize_t received = ReceiveStream(c->fd.get(), to, size);
+  *taken = received > 0 ? static_cast<size_t>(received) : 0;
+  return received;
 }
 
 void StreamEngine::Discard(StreamConnection* c) {

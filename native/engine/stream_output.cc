@@ -177,11 +177,14 @@ void StreamEngine::CloseSlowest() {
 // kernel has taken, or -errno.
 ssize_t StreamEngine::Transfer(StreamConnection* c, iovec* parts, int count,
                                const Reference* reference) {
-  statistics_.writes += 1;
   ssize_t sent;
-  if (reference == nullptr) {
+  if (c->tls != nullptr) {
+    sent = TransferSealed(c, parts, count, reference);
+  } else if (reference == nullptr) {
+    statistics_.writes += 1;
     sent = SendStream(c->fd.get(), parts, count);
   } else {
+    statistics_.writes += 1;
     SendSource& source = *reference->source;
     bool shared = false;
     sent = source.Send(c->fd.get(), parts, count, reference->offset, reference->length,
@@ -194,7 +197,7 @@ ssize_t StreamEngine::Transfer(StreamConnection* c, iovec* parts, int count,
   if (sent > 0) {
     options_.counters[c->bucket].bytes_out += static_cast<double>(sent);
     if (CountsBytes(c)) BytesOf(c).sent += static_cast<double>(sent);
-    if (c->acks != nullptr) c->acks->written += static_cast<double>(sent);
+    if (c->acks != nullptr && c->tls == nullptr) c->acks->written += static_cast<double>(sent);
     Touch(c);
   }
   return sent;
@@ -209,6 +212,7 @@ bool StreamEngine::Shares(StreamConnection* c, const Reference& reference) {
 
 void StreamEngine::SendQueued(StreamConnection* c) {
   size_t budget = kMostSent;
+  if (c->has_pending() && c->tls->sealed == 0 && !SendSealed(c)) return;
   while (!c->output.empty()) {
     if (const OutputQueue::Mark* next = c->output.mark()) {
       OutputQueue::Mark mark = *next;
@@ -321,6 +325,7 @@ void StreamEngine::Finish(StreamConnection* c) {
 // Closing a socket with unread input resets the connection, and the peer may lose answers that it
 // has not read yet. So this closes our side only and discards input until the peer closes its own.
 void StreamEngine::Linger(StreamConnection* c) {
+  if (c->tls != nullptr && !SealEnd(c)) return;
   // A closed socket does not say what its peer has acknowledged.
   if (c->has_ended() && c->acks == nullptr) return Remove(c, 0);
   if (!c->has_ended()) shutdown(c->fd.get(), SHUT_WR);
@@ -336,6 +341,7 @@ void StreamEngine::Linger(StreamConnection* c) {
 }
 
 void StreamEngine::Remove(StreamConnection* c, int error) {
+  if (c->is_handshaking()) return RemoveUnopened(c);
   LoseMarks(c, error);
   closed_rows_.push_back({c->id, error});
   statistics_.queued -= static_cast<double>(c->output.size());

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
 
+import { certificate } from '../helpers/certificate.js';
 import { skipWithout } from '../helpers/features.js';
 import { serveExample } from '../helpers/memcached.js';
 
@@ -65,6 +66,14 @@ describe('the client', { concurrency: 3 }, () => {
     const tests = path.join(library, version, 'site-packages/pymemcache/test/test_integration.py');
     const pytest = [python, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-k', 'not tls', tests];
     await run([...pytest, '--server', '127.0.0.1', '--port', String(server.port)]);
+    assert.equal(await server.stop(), 0);
+  });
+
+  it('pymemcache over TLS', { skip, timeout: 60_000 }, async () => {
+    const { certFile, keyFile } = certificate();
+    const files = `ssl_chain_cert=${certFile},ssl_key=${keyFile}`;
+    const server = await serveExample('-t', '2', '-Z', '-o', files);
+    await run([python, source('pymemcache_tls.py'), String(server.port), certFile]);
     assert.equal(await server.stop(), 0);
   });
 

@@ -107,8 +107,8 @@ export class RawClient {
   #ended = false;
   #wake: () => void = () => undefined;
 
-  constructor(port: number) {
-    this.socket = net.connect(port, '127.0.0.1');
+  constructor(port: number, socket = net.connect(port, '127.0.0.1')) {
+    this.socket = socket;
     this.socket.setNoDelay(true);
     this.socket.on('data', (chunk) => {
       this.#append(chunk);

@@ -29,5 +29,6 @@ export function makeEnvironment(...args: string[]): Environment {
     workers: 1,
     addresses: [],
     rss: () => none,
+    refreshCertificates: () => undefined,
   };
 }

@@ -1,4 +1,5 @@
-// Commands about the whole server: flush_all, verbosity, cache_memlimit, shutdown, debugtime.
+// Commands about the whole server: flush_all, verbosity, cache_memlimit, refresh_certs, shutdown,
+// debugtime.
 import { Field } from '../shared/state.js';
 import { counter } from '../shared/counters.js';
 import type { Context } from './context.js';
@@ -80,6 +81,17 @@ export class Administration {
     if (!context.store.limitTo(bytes)) return context.answer(reply.limitFailed);
     context.fields[Field.MemoryLimit] = bytes;
     return context.answer(reply.ok);
+  }
+
+  /** New connections have the certificates that are in the files now. */
+  refreshCertificates(): void {
+    const { out, environment } = this.#context;
+    try {
+      environment.refreshCertificates();
+    } catch (error) {
+      return out.line(`SERVER_ERROR ${(error as Error).message}`);
+    }
+    return out.text(reply.ok);
   }
 
   /** Ends the process by a signal. SIGTERM lets connections finish. */

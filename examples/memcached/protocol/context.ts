@@ -38,6 +38,8 @@ export interface Environment {
   workers: number;
   addresses: readonly ServerAddress[];
   rss(): ServerStats;
+  /** Reads the files of TLS again. Throws if they cannot be used. */
+  refreshCertificates(): void;
 }
 
 export class Context {

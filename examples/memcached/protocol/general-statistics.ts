@@ -62,6 +62,7 @@ export function* generalStatistics(environment: Environment): Generator<Line> {
   yield ['crawler_reclaimed', sums[Statistic.Swept]!];
   yield ['crawler_items_checked', sums[Statistic.SweepLooked]!];
   yield ['shard_resets', resets];
+  if (options.tls !== undefined) yield ['ssl_handshake_errors', rss.handshakesFailed];
   yield ['misdirected', rss.misdirected];
   yield ['handed_off', rss.handedOff];
 }

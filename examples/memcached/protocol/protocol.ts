@@ -224,6 +224,10 @@ export class Protocol {
         if (count !== 2 && count !== 3) return false;
         this.#administration.memoryLimit();
         return true;
+      case 'refresh_certs':
+        if (count !== 1) return false;
+        this.#administration.refreshCertificates();
+        return true;
       case 'shutdown':
         this.#administration.shutdown();
         return true;

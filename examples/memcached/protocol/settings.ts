@@ -1,5 +1,6 @@
 // `stats settings`: the options, with what commands have changed.
 import { Field } from '../shared/state.js';
+import { tlsVersions } from '../tls.js';
 import type { Environment } from './context.js';
 import type { Line } from './statistics.js';
 
@@ -44,4 +45,12 @@ export function* settings(environment: Environment): Generator<Line> {
   yield ['lru_crawler', 'yes'];
   yield ['idle_timeout', options.idleTimeout];
   yield ['track_sizes', yesNo(options.trackSizes)];
+  yield ['ssl_enabled', yesNo(options.tls !== undefined)];
+  if (options.tls === undefined) return;
+  const { chainCert, key, caCert, verifyMode, minVersion } = options.tls;
+  yield ['ssl_chain_cert', chainCert];
+  yield ['ssl_key', key];
+  yield ['ssl_verify_mode', verifyMode];
+  yield ['ssl_ca_cert', caCert ?? 'NULL'];
+  yield ['ssl_min_version', tlsVersions[minVersion]!.toLowerCase()];
 }
