@@ -38,6 +38,12 @@ struct StreamConnection {
     kElsewhere,
   };
 
+  enum class Splicing : uint8_t {
+    kNo,
+    kYes,      // joined to another connection
+    kLeaving,  // no longer; nothing is read until JavaScript knows
+  };
+
   StreamConnection(StreamEngine* e, uint32_t name, UniqueFd descriptor)
       : engine(e), id(name), fd(std::move(descriptor)), poll(this) {}
 
@@ -47,6 +53,7 @@ struct StreamConnection {
   bool is_finishing() const {
     return phase >= Phase::kFinishing || phase == Phase::kConnectingToFinish;
   }
+  bool is_spliced() const { return splicing == Splicing::kYes; }
   bool has_ended() const { return input_end != InputEnd::kOpen; }
 
   // What every turn reads comes first: cache lines count with thousands of connections.
@@ -58,6 +65,7 @@ struct StreamConnection {
   InputEnd input_end = InputEnd::kOpen;
   Readiness readiness = Readiness::kUnread;
   Peer peer = Peer::kUnknown;
+  Splicing splicing = Splicing::kNo;
   bool is_unix = false;
   bool hung_up = false;   // the poll handle has reported UV_DISCONNECT
   bool unread = false;    // there may be input in the kernel that no event will report

@@ -102,6 +102,7 @@ Refusal StreamEngine::Judge(const StreamConnection* c, const OutputRow& row) con
   if (c == nullptr && !ids_.MayBeKnown(row.to)) return Refusal::kUnknownConnection;
   if (row.source >= OutputRow::kAcknowledged) return Refusal::kNone;
   if (c == nullptr || c->is_finishing()) return Refusal::kEndedConnection;
+  if (c->is_spliced()) return Refusal::kSplicedConnection;
   if (row.source >= buffers_.size()) return Refusal::kUnknownSource;
   const Buffer& buffer = buffers_[row.source];
   size_t size = buffer.source == nullptr ? buffer.size : buffer.source->size();
@@ -228,10 +229,12 @@ void StreamEngine::SendQueued(StreamConnection* c) {
     c->output.Consume(sent);
     copied_ += c->output.copied();
     statistics_.queued -= static_cast<double>(sent);
+    if (c->is_spliced()) PairAt(c->id)->last = uv_now(loop_);
     if (sent < wanted || (sent >= budget && !c->output.empty())) return;  // the next event goes on
     budget -= sent;
   }
   if (c->is_finishing()) return Linger(c);
+  if (c->is_spliced()) return Advance(*PairAt(c->id));
   UpdatePoll(c);
   if (c->has_row) return;  // ApplyConsumed() decides
   if (CanDeliver(c) || ending_ || (c->has_ended() && !options_.half_open)) Requeue(c);
@@ -240,7 +243,7 @@ void StreamEngine::SendQueued(StreamConnection* c) {
 // --- Marks ---------------------------------------------------------------------------------------
 
 void StreamEngine::AddMark(StreamConnection* c, uint32_t id, OutputQueue::Mark mark) {
-  if (c == nullptr || c->is_finishing())
+  if (c == nullptr || c->is_finishing() || c->is_spliced())
     ReportCompleted(mark.token, c == nullptr && id == lost_.connection ? lost_.flags : 0);
   else if (c->output.empty() && !c->is_connecting())
     OnMarkReached(c, mark);
@@ -307,6 +310,7 @@ void StreamEngine::ReportCompleted(uint32_t token, uint32_t flags) {
 
 void StreamEngine::Finish(StreamConnection* c) {
   if (c->is_finishing()) return;
+  if (c->is_spliced()) BreakSplice(c, 0);
   using Phase = StreamConnection::Phase;
   c->phase = c->is_connecting() ? Phase::kConnectingToFinish : Phase::kFinishing;
   c->input.Consume(c->input.size());
@@ -335,6 +339,7 @@ void StreamEngine::Linger(StreamConnection* c) {
 }
 
 void StreamEngine::Remove(StreamConnection* c, int error) {
+  if (c->is_spliced()) BreakSplice(c, error);
   LoseMarks(c, error);
   closed_rows_.push_back({c->id, error});
   statistics_.queued -= static_cast<double>(c->output.size());

@@ -48,5 +48,6 @@ void TestStreams();
 void TestDrops();
 void TestSharedMemory();
 void TestSendFile();
+void TestSplicing();
 
 }  // namespace rss_test
