@@ -15,6 +15,7 @@ constexpr uint64_t kShortestCheckMs = 50;
 constexpr uint64_t kJoinedCheckMs = 1000;  // for counters, where the kernel forwards by itself
 // A read of this size is worth a pipe: below, two more calls of the kernel cost more than a copy.
 constexpr size_t kLeastSpliced = 16 * 1024;
+constexpr size_t kDry = 128 * 1024;
 
 }  // namespace
 
@@ -169,8 +170,8 @@ ssize_t StreamEngine::Take(SplicedPair& pair, SpliceWay& way, size_t* wanted) {
     if (way.pipe) {
       *wanted = static_cast<size_t>(std::min(static_cast<double>(kMostForwarded), way.left));
       taken = way.pipe.Fill(fd, *wanted);
-      // A pipe is full long before: see Pipe::Fill().
-      *wanted = std::min(*wanted, kLeastSpliced);
+      // What fits the pipe is not known. Less than this is taken to be all there is.
+      *wanted = std::min(*wanted, kDry);
       if (taken <= 0) pipes_.Give(std::move(way.pipe));
       if (taken == -EINVAL) way.copies = true;
     }
