@@ -102,15 +102,13 @@ const proxies = (
     ['1k', 2 ** 10, 1],
     ['64k', 2 ** 16, 1.3],
   ] as const
-).map(
-  ([name, size, cpu]): Work => ({
-    name: `proxy-${name}`,
-    about: `${size} bytes through a proxy of TCP, 64 connections, two requests ahead`,
-    subjects: [proxy(size), nginx(size), haproxy(size)],
-    goals: { nginx: { cpu }, haproxy: { cpu } },
-    load: { client: 'load_values', args: { work: 'raw', size, copy: 1 } },
-  }),
-);
+).map(([name, size, cpu]): Work => ({
+  name: `proxy-${name}`,
+  about: `${size} bytes through a proxy of TCP, 64 connections, two requests ahead`,
+  subjects: [proxy(size), nginx(size), haproxy(size)],
+  goals: { nginx: { cpu }, haproxy: { cpu } },
+  load: { client: 'load_values', args: { work: 'raw', size, copy: 1 } },
+}));
 
 /** Large values of the memcached servers. */
 const largeGets = (

@@ -17,23 +17,27 @@ namespace {
 class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
  public:
   static Napi::Function Define(Napi::Env env) {
-    return DefineClass(
-        env, "StreamEngine",
-        {InstanceMethod<&Streams::AddBuffer>("addBuffer"),
-         InstanceMethod<&Streams::AddSegment>("addSegment"),
-         InstanceMethod<&Streams::AddFile>("addFile"),
-         InstanceMethod<&Streams::RemoveSource>("removeSource"),
-         InstanceMethod<&Streams::LeavesHost>("leavesHost"),
-         InstanceMethod<&Streams::Flush>("flush"), InstanceMethod<&Streams::Check>("check"),
-         InstanceMethod<&Streams::ConnectTcp>("connectTcp"),
-         InstanceMethod<&Streams::ConnectUnix>("connectUnix"),
-         InstanceMethod<&Streams::Retire>("retire"), InstanceMethod<&Streams::Passed>("passed"),
-         InstanceMethod<&Streams::Detach>("detach"),
-         InstanceMethod<&Streams::Splice>("splice"), InstanceMethod<&Streams::Unsplice>("unsplice"),
-         InstanceMethod<&Streams::Addresses>("addresses"), InstanceMethod<&Streams::List>("list"),
-         InstanceMethod<&Streams::EndAll>("endAll"), InstanceMethod<&Streams::Close>("close"),
-         InstanceMethod<&Streams::Connections>("connections"),
-         InstanceMethod<&Streams::Statistics>("statistics")});
+    return DefineClass(env, "StreamEngine",
+                       {InstanceMethod<&Streams::AddBuffer>("addBuffer"),
+                        InstanceMethod<&Streams::AddSegment>("addSegment"),
+                        InstanceMethod<&Streams::AddFile>("addFile"),
+                        InstanceMethod<&Streams::RemoveSource>("removeSource"),
+                        InstanceMethod<&Streams::LeavesHost>("leavesHost"),
+                        InstanceMethod<&Streams::Flush>("flush"),
+                        InstanceMethod<&Streams::Check>("check"),
+                        InstanceMethod<&Streams::ConnectTcp>("connectTcp"),
+                        InstanceMethod<&Streams::ConnectUnix>("connectUnix"),
+                        InstanceMethod<&Streams::Retire>("retire"),
+                        InstanceMethod<&Streams::Passed>("passed"),
+                        InstanceMethod<&Streams::Detach>("detach"),
+                        InstanceMethod<&Streams::Splice>("splice"),
+                        InstanceMethod<&Streams::Unsplice>("unsplice"),
+                        InstanceMethod<&Streams::Addresses>("addresses"),
+                        InstanceMethod<&Streams::List>("list"),
+                        InstanceMethod<&Streams::EndAll>("endAll"),
+                        InstanceMethod<&Streams::Close>("close"),
+                        InstanceMethod<&Streams::Connections>("connections"),
+                        InstanceMethod<&Streams::Statistics>("statistics")});
   }
 
   // new StreamEngine(settings, views, onTurn()): see lib/native.ts
@@ -78,9 +82,9 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     options.closed = reinterpret_cast<ClosedRow*>(closed_.data);
     options.completed = reinterpret_cast<CompletedRow*>(completed_.data);
     options.spliced = reinterpret_cast<SplicedRow*>(spliced_.data);
-    options.event_rows = std::min(
-        {opened_.length / kWords<OpenedRow>, closed_.length / kWords<ClosedRow>,
-         completed_.length / kWords<CompletedRow>, spliced_.length / kWords<SplicedRow>});
+    options.event_rows =
+        std::min({opened_.length / kWords<OpenedRow>, closed_.length / kWords<ClosedRow>,
+                  completed_.length / kWords<CompletedRow>, spliced_.length / kWords<SplicedRow>});
     options.counters = reinterpret_cast<BucketCounters*>(counters_.data);
     options.refusals = reinterpret_cast<RefusalCounts*>(refusals_.data);
     uv_loop_t* loop = nullptr;

@@ -48,12 +48,12 @@ struct SpliceWay {
   StreamConnection* to = nullptr;
   double bytes = 0;  // taken from `from`
   double left = std::numeric_limits<double>::infinity();
-  Pipe pipe;             // empty unless it holds bytes
-  bool large = false;    // the last read was large enough for a pipe to pay
-  bool copies = false;   // the sockets cannot be spliced by a pipe
-  bool ended = false;    // the end of the input has been passed on
-  bool joined = false;   // the kernel forwards by itself
-  bool joinable = true;  // JoinSockets() has not failed
+  Pipe pipe;                // empty unless it holds bytes
+  bool large = false;       // the last read was large enough for a pipe to pay
+  bool copies = false;      // the sockets cannot be spliced by a pipe
+  bool ended = false;       // the end of the input has been passed on
+  bool joined = false;      // the kernel forwards by itself
+  bool joinable = true;     // JoinSockets() has not failed
   double joined_bytes = 0;  // what it has forwarded since then and is counted in `bytes`
 };
 

@@ -54,6 +54,7 @@ struct StreamConnection {
     return phase >= Phase::kFinishing || phase == Phase::kConnectingToFinish;
   }
   bool is_spliced() const { return splicing == Splicing::kYes; }
+  bool takes_input() const { return !has_ended() && splicing == Splicing::kNo; }
   bool has_ended() const { return input_end != InputEnd::kOpen; }
 
   // What every turn reads comes first: cache lines count with thousands of connections.

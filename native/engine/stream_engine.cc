@@ -176,7 +176,7 @@ void StreamEngine::UpdatePoll(StreamConnection* c) {
     events = SplicedEvents(c);
   else if (c->is_connecting() || !c->output.empty())
     events = UV_WRITABLE;
-  else if (c->splicing == StreamConnection::Splicing::kNo && !c->has_ended() && !CanDeliver(c))  // input that has been read comes first
+  else if (c->takes_input() && !CanDeliver(c))  // input that has been read comes first
     events = UV_READABLE | UV_DISCONNECT;
   if (events == c->events) return;
   c->events = events;

@@ -11,10 +11,11 @@ namespace {
 
 using Splicing = StreamConnection::Splicing;
 
-constexpr uint64_t kShortestCheckMs = 50;
-constexpr uint64_t kJoinedCheckMs = 1000;  // for counters, where the kernel forwards by itself
+constexpr uint64_t kShortestCheckMs = 50;  // between two looks at all splices
+constexpr uint64_t kJoinedCheckMs = 1000;  // the same for counters, where the kernel forwards
 // A read of this size is worth a pipe: below, two more calls of the kernel cost more than a copy.
 constexpr size_t kLeastSpliced = 16 * 1024;
+// After a smaller read into a pipe, the socket is taken to be empty.
 constexpr size_t kDry = 128 * 1024;
 
 }  // namespace
@@ -24,7 +25,7 @@ Result<uint32_t> StreamEngine::Splice(uint32_t first, uint32_t second, uint64_t 
   if (a == nullptr || b == nullptr || a->is_finishing() || b->is_finishing())
     return MakeFailure(ENOTCONN, "splice", "a connection has ended");
   if (a == b) return MakeFailure(EINVAL, "splice", "both connections are the same");
-  if (a->splicing != Splicing::kNo || b->splicing != Splicing::kNo)
+  if (a->is_spliced() || b->is_spliced())
     return MakeFailure(EBUSY, "splice", "a connection is spliced already");
   if (forward_buffer_ == nullptr) forward_buffer_.reset(new uint8_t[kForwardSize]);
   if (pair_at_.size() < slots_.size()) pair_at_.resize(slots_.size());
@@ -129,8 +130,7 @@ bool StreamEngine::Forward(SplicedPair& pair, SpliceWay& way) {
       return false;
     }
     if (!from->input.empty()) {
-      auto size = static_cast<size_t>(
-          std::min(static_cast<double>(from->input.size()), way.left));
+      auto size = static_cast<size_t>(std::min(static_cast<double>(from->input.size()), way.left));
       way.bytes += static_cast<double>(size);
       way.left -= static_cast<double>(size);
       if (!Pass(pair, way, from->input.data(), size)) return false;
@@ -170,7 +170,6 @@ ssize_t StreamEngine::Take(SplicedPair& pair, SpliceWay& way, size_t* wanted) {
     if (way.pipe) {
       *wanted = static_cast<size_t>(std::min(static_cast<double>(kMostForwarded), way.left));
       taken = way.pipe.Fill(fd, *wanted);
-      // What fits the pipe is not known. Less than this is taken to be all there is.
       *wanted = std::min(*wanted, kDry);
       if (taken <= 0) pipes_.Give(std::move(way.pipe));
       if (taken == -EINVAL) way.copies = true;

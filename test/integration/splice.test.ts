@@ -355,6 +355,16 @@ describe('limits', () => {
     client.destroy();
   });
 
+  it('spliced again and again, without a byte for the worker', async () => {
+    const { splicer, client, target } = await connected({ max: 50_000, again: 3 });
+    const sent = randomBytes(200_005);
+    client.write(sent);
+    assert.ok((await read(target, 200_000)).equals(sent.subarray(0, 200_000)));
+    for (let i = 0; i < 4; i++)
+      assert.deepEqual((await splicer.next('reason')).bytes, [50_000, 0]);
+    assert.equal(await text(client, 14), 'client sent 5\n');
+  });
+
   it('spliced again, after both have returned', async () => {
     const { splicer, client, target } = await connected();
     assert.equal(await splicer.ask('unsplice'), true);

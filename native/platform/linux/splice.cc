@@ -14,7 +14,8 @@ constexpr int kPipeSize = 256 * 1024;
 ssize_t Splice(int from, int to, size_t most) {
   ssize_t moved;
   do {
-    moved = syscall(SYS_splice, from, nullptr, to, nullptr, most, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    moved =
+        syscall(SYS_splice, from, nullptr, to, nullptr, most, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
   } while (moved < 0 && errno == EINTR);
   return moved < 0 ? -errno : moved;
 }

@@ -20,7 +20,8 @@ Result<UniqueFd> ConnectUnix(const std::string& path);
 // The outcome of connecting: 0, or -errno.
 int ConnectError(int fd);
 
-// Makes close(2) reset the connection, so that its peer does not mistake the end for an orderly one.
+// Makes close(2) reset the connection, so that its peer does not mistake the end for an orderly
+// one.
 void ResetOnClose(int fd);
 
 // The addresses of both ends.
