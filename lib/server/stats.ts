@@ -39,8 +39,8 @@ export type Counters = Record<CounterName, number>;
  * `outOfRange`: bytes outside of their memory, or numbers that are no 32-bit integers.
  * `splicedConnection`: output to a connection of splice(). `notInBatch`: a row that the batch does
  * not have, or a batch whose callback has returned. `unreserved`: commit() of bytes that were not
- * reserved. `overconsumed`: consume() of more than the row has. `badMark`: mark() with a wrong token
- * or event.
+ * reserved. `overconsumed`: consume() of more than the row has. `badMark`: mark() with a wrong
+ * token or event.
  */
 export type RefusedRows = Record<RefusalName, number>;
 

@@ -152,11 +152,12 @@ export class Streams {
   /**
    * Joins two connections of this worker. What has been read of one and not consumed is sent to the
    * other, after its waiting output, and then whatever is received, until both peers have closed
-   * their sides. A connection that is still being connected is waited for. What `data`
-   * does not consume of a row in this turn is forwarded: all of it, unless consume() is called. On Linux the bytes
-   * stay in the kernel where they are many (splice(2)), on FreeBSD 15 always (SO_SPLICE). Meanwhile
-   * output to the connections is refused; end() or destroy() of one ends both. close() is called
-   * for each as usual. Throws ENOTCONN when a connection has ended, EBUSY when one is spliced.
+   * their sides. A connection that is still being connected is waited for. What `data` does not
+   * consume of a row in this turn is forwarded: all of it, unless consume() is called. On Linux the
+   * bytes stay in the kernel where they are many (splice(2)), on FreeBSD 15 always (SO_SPLICE).
+   * Meanwhile output to the connections is refused; end() or destroy() of one ends both. close() is
+   * called for each as usual. Throws ENOTCONN when a connection has ended, EBUSY when one is
+   * spliced.
    */
   splice(first: number, second: number, options: SpliceOptions = {}): Promise<SpliceEnd> {
     this.out.flush();

@@ -119,7 +119,7 @@ void StreamEngine::ServeRequeued() {
     if (c == nullptr) continue;
     c->requeued = false;
     if (c->splicing != StreamConnection::Splicing::kNo) {
-      if (c->is_spliced()) Advance(*PairAt(id));
+      if (c->is_spliced() && ending_) Advance(*PairAt(id));
       continue;
     }
     // A connection with a row or unsent output is requeued once the row is done or it is sent.

@@ -47,6 +47,11 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
   iovec parts[kParts + 1];  // Transfer() needs one more
   int used = 0;
   size_t total = 0;
+  if (tail_.iov_len > 0) {
+    parts[used++] = tail_;
+    total = tail_.iov_len;
+    tail_ = {};
+  }
   Reference reference;
   size_t at = 0;
   for (; at < count && reference.length == 0; ++at) {
@@ -62,8 +67,7 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
     }
     if (refusal != Refusal::kNone || row.length == 0) continue;
     const Buffer& buffer = buffers_[row.source];
-    if (buffer.source != nullptr &&
-        (buffer.data == nullptr || row.length >= options_.reference_size)) {
+    if (Refers(row)) {
       reference = {buffer.source, row.offset, row.length};
       continue;
     }
@@ -79,16 +83,32 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
   }
   // Otherwise the end of a message would be a packet of its own. Paced connections are excluded,
   // because their packets would wait for timers.
-  if (c != nullptr && reference.length > 0 && !holding_ &&
-      PeerOf(c) != StreamConnection::Peer::kPaced &&
-      std::any_of(rows + at, rows + count,
-                  [](const OutputRow& row) { return row.source < OutputRow::kAcknowledged; })) {
-    HoldBack(c->fd.get(), true);
-    holding_ = true;
+  const OutputRow* next = std::find_if(rows + at, rows + count, [](const OutputRow& row) {
+    return row.source < OutputRow::kAcknowledged;
+  });
+  if (c != nullptr && reference.length > 0 && next != rows + count && !holding_ &&
+      PeerOf(c) != StreamConnection::Peer::kPaced) {
+    const Segment* segment = reference.source->segment.get();
+    if (segment != nullptr && !Refers(*next)) {
+      size_t tail = std::min(kTail, reference.length / 2);
+      reference.length -= tail;
+      tail_ = {const_cast<uint8_t*>(segment->data()) + reference.offset + reference.length, tail};
+    } else {
+      HoldBack(c->fd.get(), true);
+      holding_ = true;
+    }
   }
   if (c != nullptr && (used > 0 || reference.length > 0))
     Send(c, parts, used, total, std::move(reference));
   return at;
+}
+
+// Whether the row's bytes are sent from their segment or file, and not copied.
+bool StreamEngine::Refers(const OutputRow& row) const {
+  if (row.source >= buffers_.size()) return false;
+  const Buffer& buffer = buffers_[row.source];
+  return buffer.source != nullptr &&
+         (buffer.data == nullptr || row.length >= options_.reference_size);
 }
 
 Refusal StreamEngine::Check(const OutputRow& row) const {

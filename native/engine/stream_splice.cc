@@ -12,7 +12,7 @@ namespace {
 using Splicing = StreamConnection::Splicing;
 
 constexpr uint64_t kShortestCheckMs = 50;  // between two looks at all splices
-constexpr uint64_t kJoinedCheckMs = 1000;  // the same for counters, where the kernel forwards
+constexpr uint64_t kLongestCheckMs = 1000;  // the same where the kernel forwards and counts
 // A read of this size is worth a pipe: below, two more calls of the kernel cost more than a copy.
 constexpr size_t kLeastSpliced = 16 * 1024;
 // After a smaller read into a pipe, the socket is taken to be empty.
@@ -106,6 +106,7 @@ bool StreamEngine::Forward(SplicedPair& pair, SpliceWay& way) {
     LeaveSockets(from->fd.get());
     CountJoined(pair, way);
     way.joined = false;
+    way.joinable = way.joined_bytes > 0;  // otherwise it might stop at once again and again
   }
   size_t forwarded = 0;
   bool dry = false;
@@ -230,7 +231,13 @@ void StreamEngine::Join(SpliceWay& way) {
   way.joined = JoinSockets(way.from->fd.get(), way.to->fd.get(), way.left);
   way.joinable = way.joined;
   way.joined_bytes = 0;
-  if (way.joined) CheckSplicesAt(uv_now(loop_) + kJoinedCheckMs);
+  if (way.joined) CheckSplicesAt(uv_now(loop_) + JoinedCheckMs());
+}
+
+// How often the kernel's counts are read: in time for idleTimeout.
+uint64_t StreamEngine::JoinedCheckMs() const {
+  if (options_.idle_timeout == 0) return kLongestCheckMs;
+  return std::min(std::max(options_.idle_timeout / 4, kShortestCheckMs), kLongestCheckMs);
 }
 
 void StreamEngine::CountJoined(SplicedPair& pair, SpliceWay& way) {
@@ -353,7 +360,7 @@ void StreamEngine::CheckSplices() {
       if (!way.joined) continue;
       CountJoined(*pair, way);
       reached = reached || way.left <= 0;
-      next = std::min(next, now + kJoinedCheckMs);
+      next = std::min(next, now + JoinedCheckMs());
     }
     if (reached)
       full.push_back(pair->token);

@@ -231,7 +231,7 @@ describe('every byte arrives', () => {
     await assertNoLeak(before);
   });
 
-  it('what has been read before comes first, also before a target that is not connected', async () => {
+  it('what has been read before the splice, and consumed only in part, comes first', async () => {
     const { splicer, client, target } = await connected({ when: 'after-line' });
     client.write('a line\nand the rest');
     assert.equal(await text(target, 19), 'A LINE\nand the rest');
