@@ -2,8 +2,8 @@
 import * as contract from '../contract.js';
 import { type SystemError, systemError, unwrap } from '../errors.js';
 import type { StreamEngine } from '../native.js';
-import { checkTable, integer, type OptionTable } from '../option-table.js';
-import { checkFunction, checkOptions } from '../validate.js';
+import { checkTable, custom, integer, type OptionTable } from '../option-table.js';
+import { checkFunction } from '../validate.js';
 import { raise } from './raise.js';
 
 const {
@@ -20,21 +20,23 @@ const {
 /** Options of Streams.splice(). */
 export interface SpliceOptions {
   /**
-   * Milliseconds without a byte in either direction, after which the splice ends.
-   * @defaultValue 0, no limit
+   * How long no byte may move in either direction before the splice ends. 0: no limit.
+   * @defaultValue 0
    */
   idle?: number;
   /**
-   * Bytes in one direction after which the splice ends.
-   * @defaultValue 0, no limit
+   * The number of bytes in one direction after which the splice ends. 0: no limit.
+   * @defaultValue 0
    */
   max?: number;
   /**
    * Called when a peer has closed its side, and the other peer has received that end. The other
    * direction goes on.
    */
-  onHalfEnd?: (connection: number) => void;
+  onHalfEnd?: OnHalfEnd;
 }
+
+type OnHalfEnd = (connection: number) => void;
 
 /**
  * Why a splice has ended. After `end`, `error` and `closed`, both connections are closed: both
@@ -55,14 +57,18 @@ export interface SpliceEnd {
   error?: SystemError;
 }
 
-const spliceTable = {
-  idle: integer({ min: 0, max: 2 ** 31 - 1, default: 0 }),
-  max: integer({ min: 0, max: Number.MAX_SAFE_INTEGER, default: 0 }),
-} satisfies OptionTable<Omit<SpliceOptions, 'onHalfEnd'>>;
+export const spliceTable = {
+  idle: integer({ min: 0, max: 2 ** 31 - 1, default: 0, unit: 'milliseconds' }),
+  max: integer({ min: 0, max: Number.MAX_SAFE_INTEGER, default: 0, unit: 'bytes' }),
+  onHalfEnd: custom<OnHalfEnd>('function')({}, (name, value) => {
+    checkFunction(name, value);
+    return value as OnHalfEnd;
+  }),
+} satisfies OptionTable<SpliceOptions>;
 
 interface Waiting {
   resolve: (end: SpliceEnd) => void;
-  onHalfEnd: ((connection: number) => void) | undefined;
+  onHalfEnd: OnHalfEnd | undefined;
 }
 
 export class Splices {
@@ -77,10 +83,7 @@ export class Splices {
   }
 
   begin(first: number, second: number, options: SpliceOptions): Promise<SpliceEnd> {
-    checkOptions('splice()', options, ['idle', 'max', 'onHalfEnd']);
-    const { onHalfEnd, ...limits } = options;
-    const { idle, max } = checkTable('splice()', spliceTable, limits);
-    if (onHalfEnd !== undefined) checkFunction('onHalfEnd', onHalfEnd);
+    const { idle, max, onHalfEnd } = checkTable('splice()', spliceTable, options);
     const token = unwrap(this.#engine.splice(first, second, idle, max));
     return new Promise((resolve) => this.#waiting.set(token, { resolve, onHalfEnd }));
   }

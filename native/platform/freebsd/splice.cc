@@ -1,4 +1,4 @@
-#include <math.h>
+#include <cmath>
 
 #include "platform/freebsd/constants.h"
 #include "platform/platform.h"
@@ -31,7 +31,7 @@ bool CanJoinSockets() {
 bool JoinSockets(int from, int to, double most) {
   SpliceRequest request{};
   request.fd = to;
-  request.most = isinf(most) ? 0 : static_cast<off_t>(most);  // 0: no limit
+  request.most = std::isinf(most) ? 0 : static_cast<off_t>(most);  // 0: no limit
   return setsockopt(from, SOL_SOCKET, kSoSplice, &request, sizeof request) == 0;
 }
 
