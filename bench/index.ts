@@ -11,7 +11,7 @@
 //
 // Needs Linux (taskset, /proc), two CPUs, a C++ compiler and Debian's memcached, and OpenSSL's
 // headers for get-1-tls. Prints Markdown.
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 
@@ -34,9 +34,20 @@ const { values } = parseArgs({
 const named = chosen(values.only);
 const options = parse(values);
 
+/** The work without peers that are not installed here. */
+function present(work: Work): Work {
+  const [first, ...peers] = work.subjects;
+  const found = peers.filter(({ name, needs }) => {
+    const exists = needs === undefined || existsSync(needs);
+    if (!exists) console.error(`${work.name}: ${name} is left out, because there is no ${needs}`);
+    return exists;
+  });
+  return { ...work, subjects: [first, ...found] };
+}
+
 /** The work to measure: with --against, its comparison with the other checkout. */
 function comparison(work: Work): Work[] {
-  if (values.against === undefined) return [work];
+  if (values.against === undefined) return [present(work)];
   const compared = against(work, path.resolve(values.against, 'dist'));
   if (compared !== undefined) return [compared];
   console.error(`${work.name}: ${values.against} has no such server`);

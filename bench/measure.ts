@@ -114,7 +114,7 @@ async function runGroup(
   const loads: Load[] = [];
   try {
     for (const subject of shuffled(work.subjects, random))
-      servers.push(await start(subject, stage.servers, stage));
+      servers.push(await start(subject, stage.servers, stage, stage.clients));
     const inOrder = work.subjects.map(({ name }) => servers.find((one) => one.name === name)!);
     for (const server of inOrder) {
       if (work.data !== undefined) await fill(work.data, server);

@@ -2,8 +2,9 @@
 // id.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -20,6 +21,8 @@ export interface Place {
   cpus: number[];
   /** The compiled folder of the checkout whose servers are started. */
   dist: string;
+  /** The port of the subject's target. */
+  target: number;
 }
 
 export interface Subject {
@@ -27,6 +30,10 @@ export interface Subject {
   command(place: Place): string[];
   /** Serves only UDP. */
   udp?: boolean;
+  /** The server that a proxy forwards to. It runs on the clients' CPUs. */
+  target?: Subject;
+  /** A file without which the subject is left out. */
+  needs?: string;
   /** The compiled folder of another checkout of this package. */
   dist?: string;
   /** The share by which the subject is slowed down. */
@@ -212,6 +219,61 @@ export const valuesCeiling = (size: number, how: 'writev' | 'sendfile'): Subject
   ],
 });
 
+/** A file of this text, which lasts as long as the bench. */
+function temporary(name: string, text: string): string {
+  const folder = mkdtempSync(path.join(tmpdir(), 'rss-bench-'));
+  process.once('exit', () => rmSync(folder, { recursive: true }));
+  const file = path.join(folder, name);
+  writeFileSync(file, text);
+  return file;
+}
+
+/** A proxy in front of a server of values. */
+export const proxy = (size: number): Subject => ({
+  name: 'ours',
+  target: valuesCeiling(size, 'sendfile'),
+  command: (place) =>
+    node(
+      place,
+      'examples/proxy/main.js',
+      ...[place.target, place.host, place.port, place.host].map(String),
+    ),
+});
+
+const streamModule = '/usr/lib/nginx/modules/ngx_stream_module.so';
+
+export const nginx = (size: number): Subject => ({
+  name: 'nginx',
+  target: valuesCeiling(size, 'sendfile'),
+  needs: streamModule,
+  command: ({ host, port, target }) => {
+    const server = `server { listen ${host}:${port}; proxy_pass ${host}:${target}; }`;
+    const text = [
+      `load_module ${streamModule};`,
+      'daemon off; master_process off; user root; error_log stderr; pid nginx.pid;',
+      'events { worker_connections 8192; }',
+      `stream { ${server} }`,
+    ];
+    const file = temporary('nginx.conf', text.join('\n'));
+    return ['nginx', '-e', 'stderr', '-p', path.dirname(file), '-c', file];
+  },
+});
+
+export const haproxy = (size: number): Subject => ({
+  name: 'haproxy',
+  target: valuesCeiling(size, 'sendfile'),
+  needs: '/usr/sbin/haproxy',
+  command: ({ host, port, target }) => {
+    const text = [
+      'global\n nbthread 1\n maxconn 4096',
+      'defaults\n mode tcp\n option splice-auto',
+      ' timeout connect 5s\n timeout client 1m\n timeout server 1m',
+      `listen proxy\n bind ${host}:${port}\n server target ${host}:${target}\n`,
+    ];
+    return ['haproxy', '-db', '-f', temporary('haproxy.cfg', text.join('\n'))];
+  },
+});
+
 const children = new Set<ChildProcess>();
 process.once('exit', () => {
   for (const child of children) child.kill('SIGKILL');
@@ -264,7 +326,7 @@ async function serving(
 
 /** Whether the subject's checkout has it. */
 export function exists(subject: Subject): boolean {
-  const [, script] = commandOf(subject, { ...loopback, port: 0, cpus: [0] });
+  const [, script] = commandOf(subject, { ...loopback, port: 0, cpus: [0], target: 0 });
   return script === undefined || !script.endsWith('.js') || existsSync(script);
 }
 
@@ -282,11 +344,18 @@ function displacing(cpus: number[]): NodeJS.ProcessEnv {
   return { NODE_OPTIONS: `--import=${script}`, BENCH_DISPLACED: JSON.stringify(pairs) };
 }
 
-/** Starts a subject on these CPUs, and waits until it serves. */
-export async function start(subject: Subject, cpus: number[], site = loopback): Promise<Running> {
+/** Starts a subject on these CPUs, and waits until it serves. Its target runs on `others`. */
+export async function start(
+  subject: Subject,
+  cpus: number[],
+  site = loopback,
+  others = cpus,
+): Promise<Running> {
+  const target = subject.target && (await start(subject.target, others, site));
   const port = await freePort();
   const { host, enter } = site;
-  const command = ['-c', cpus.join(','), ...commandOf(subject, { host, port, cpus })];
+  const place = { host, port, cpus, target: target?.port ?? 0 };
+  const command = ['-c', cpus.join(','), ...commandOf(subject, place)];
   const child = spawn('taskset', command, {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, ...(subject.displaced === true ? displacing(cpus) : {}) },
@@ -302,6 +371,7 @@ export async function start(subject: Subject, cpus: number[], site = loopback): 
     port,
     pid: child.pid!,
     async stop() {
+      await target?.stop();
       if (child.exitCode !== null || child.signalCode !== null) return;
       const exited = once(child, 'exit');
       child.kill('SIGTERM');

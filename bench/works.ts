@@ -13,14 +13,17 @@ import {
   flowInfo,
   form,
   forwarding,
+  haproxy,
   http,
   memcached,
+  nginx,
   nodeDgram,
   nodeNet,
   nodeTls,
   ours,
   oursTls,
   oursUdp,
+  proxy,
   steered,
   type Subject,
   values,
@@ -96,6 +99,20 @@ const valueWorks = (
     }),
   ),
 );
+
+/** Proxies. The target and the clients share a CPU, so the rate says less than the CPU time. */
+const proxies = (
+  [
+    ['1k', 2 ** 10, 1],
+    ['64k', 2 ** 16, 1.3],
+  ] as const
+).map(([name, size, cpu]): Work => ({
+  name: `proxy-${name}`,
+  about: `${size} bytes through a proxy of TCP, 64 connections, two requests ahead`,
+  subjects: [proxy(size), nginx(size), haproxy(size)],
+  goals: { nginx: { cpu }, haproxy: { cpu } },
+  load: { client: 'load_values', args: { work: 'raw', size, copy: 1 } },
+}));
 
 /** Large values of the memcached servers. */
 const largeGets = (
@@ -378,6 +395,7 @@ export const works: Work[] = [
   },
   ...valueWorks,
   ...largeGets,
+  ...proxies,
   ...localityWorks(split(cpus).servers.length),
   ...scalingWorks(scalingSteps(cpus)),
 ];

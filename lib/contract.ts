@@ -24,12 +24,35 @@ export const completedDone = 1;
 /** Flag: nothing refers to the sent memory any longer. */
 export const completedReusable = 2;
 
+// SplicedRow: what has happened to two spliced connections. Counts of bytes have two words each.
+export const splicedToken = 0;
+/** An index of spliceEventNames. */
+export const splicedEvent = 1;
+/** The connection that the event concerns; 0: both. */
+export const splicedConnection = 2;
+/** -errno of 'error'. */
+export const splicedError = 3;
+export const splicedForth = 4;
+export const splicedBack = 6;
+export const splicedWords = 8;
+/** enum SpliceEvent of native/core/rows.h. */
+export const spliceEventNames = [
+  'end',
+  'error',
+  'closed',
+  'idle',
+  'max',
+  'unspliced',
+  'halfEnd',
+] as const;
+
 // TurnRow: the numbers of rows that a turn reports.
 export const turnOpened = 0;
 export const turnInputs = 1;
 export const turnClosed = 2;
 export const turnCompleted = 3;
-export const turnWords = 4;
+export const turnSpliced = 4;
+export const turnWords = 5;
 
 // InputRow: input of a stream connection.
 export const inputConnection = 0;
@@ -170,6 +193,7 @@ export const refusalNames = [
   'endedConnection',
   'unknownSource',
   'outOfRange',
+  'splicedConnection',
   'notInBatch',
   'unreserved',
   'overconsumed',

@@ -185,6 +185,7 @@ export interface StreamEngineViews {
   opened: Uint32Array;
   closed: Uint32Array;
   completed: Uint32Array;
+  spliced: Uint32Array;
   /** The numbers of rows that onTurn() is called for. */
   turn: Uint32Array;
   /** One word: the number of output rows to send, after onTurn() or by flush(). */
@@ -206,6 +207,11 @@ export interface StreamStatistics {
   bytesShared: number;
   /** Calls into JavaScript. */
   turns: number;
+  /** Pairs of connections that are spliced now, and pipes that are open for them (Linux). */
+  splices: number;
+  pipes: number;
+  /** Bytes that the kernel has forwarded between spliced connections. */
+  bytesSpliced: number;
 }
 
 /** Peer and source. The kernel chooses what is undefined or 0. Bucket -1: any. */
@@ -247,6 +253,9 @@ export interface StreamEngine {
     connection: number,
     withRow: boolean,
   ): { fd: number; bucket: number; accepted: boolean; input: Buffer; output: Buffer } | Failure;
+  /** `idle` in milliseconds; 0: no limit. Returns the token of its rows. */
+  splice(first: number, second: number, idle: number, max: number): number | Failure;
+  unsplice(connection: number): boolean;
   /** Empty for Unix sockets. */
   addresses(connection: number): { local?: SocketAddress; peer?: SocketAddress } | Failure;
   /** The connections in `count` slots from this one on. `next`: the next slot; -1: none. */

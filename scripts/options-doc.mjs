@@ -20,6 +20,7 @@ import {
 import { listenerTable } from '../dist/lib/socket/listener-options.js';
 import { socketTable } from '../dist/lib/worker/accepted-socket.js';
 import { peerTable } from '../dist/lib/worker/connect.js';
+import { spliceTable } from '../dist/lib/worker/splices.js';
 import { writeGenerated } from './generated.mjs';
 
 const file = 'docs/options.md';
@@ -34,6 +35,7 @@ const sources = [
   'lib/socket/listener-options.ts',
   'lib/worker/accepted-socket.ts',
   'lib/worker/connect.ts',
+  'lib/worker/splices.ts',
 ];
 
 const ownUdp = Object.fromEntries(Object.entries(udpTable).filter(([name]) => !(name in tcpTable)));
@@ -54,6 +56,7 @@ const sections = [
   ['rssConfig()', virtualTable, ['VirtualOptions']],
   ['openListener()', listenerTable, ['ListenerOptions', 'BindOptions']],
   ['streams.connect() and datagrams.connect()', peerTable, ['PeerOptions']],
+  ['streams.splice()', spliceTable, ['SpliceOptions']],
   ['ShmSegment.create()', segmentTable, ['SegmentOptions']],
   ['ShmSegment.open()', openTable, ['SegmentOptions']],
   ['sendSegment()', sendTable, ['SendOptions', 'FileOptions']],

@@ -1,43 +1,53 @@
 // Every client gets a connection to the target in the client's own bucket, so that both are
-// received and forwarded on one CPU. When one side sends faster than the other reads, the bytes are
-// queued, up to the server's `maxQueued`. When one side closes, both are closed.
-import { defineWorker, slotOf, type WorkerContext } from 'freebsd-rss/worker';
+// received and forwarded on one CPU. The two are spliced: the engine forwards what they receive,
+// and ends one with the other.
+import { defineWorker, type Streams, type WorkerContext } from 'freebsd-rss/worker';
+
+export interface ProxyOptions {
+  host: string;
+  port: number;
+  /** Begin each connection to the target with a line that names the client: PROXY protocol 1. */
+  namesClient?: boolean;
+}
 
 let context: WorkerContext;
-/** The other side of each connection, by the connection's slot. */
-const partners: (number | undefined)[] = [];
+/** Connections to the target that are not open yet. */
+const toTarget = new Set<number>();
+
+function clientLine(streams: Streams, client: number): Buffer {
+  const { peer, local } = streams.addresses(client);
+  if (peer === undefined || local === undefined) return Buffer.from('PROXY UNKNOWN\r\n');
+  const family = peer.family === 'IPv6' ? 'TCP6' : 'TCP4';
+  return Buffer.from(
+    `PROXY ${family} ${peer.address} ${local.address} ${peer.port} ${local.port}\r\n`,
+  );
+}
 
 export default defineWorker({
   start(started) {
     context = started;
   },
   stream: {
-    open(connection, { bucket }) {
-      // Our own connection to the target has its partner already.
-      if (partners[slotOf(connection)] !== undefined) return;
-      const target = context.workerData as { host: string; port: number };
-      let other: number;
+    open(connection, { bucket }, streams) {
+      if (toTarget.delete(connection)) return;
+      const { host, port, namesClient } = context.workerData as ProxyOptions;
+      let other: number | undefined;
       try {
-        other = context.streams.connect({ ...target, bucket });
+        other = streams.connect({ host, port, bucket });
+        toTarget.add(other);
+        if (namesClient === true) streams.out.send(other, clientLine(streams, connection));
+        void streams.splice(connection, other);
       } catch {
-        // There is no route, or no free port of the bucket.
-        return context.streams.out.destroy(connection);
+        // There is no route, no free port of the bucket, or the client has left already.
+        streams.out.destroy(connection);
+        if (other !== undefined) streams.out.destroy(other);
       }
-      partners[slotOf(connection)] = other;
-      partners[slotOf(other)] = connection;
     },
-    data(batch, out) {
-      for (let i = 0; i < batch.count; i++) {
-        const other = partners[slotOf(batch.connection(i))];
-        if (other !== undefined) out.echo(other, batch.offset(i), batch.length(i));
-      }
+    data() {
+      // Input of spliced connections does not come here.
     },
     close(connection) {
-      const other = partners[slotOf(connection)];
-      partners[slotOf(connection)] = undefined;
-      if (other === undefined) return;
-      partners[slotOf(other)] = undefined;
-      context.streams.out.end(other);
+      toTarget.delete(connection);
     },
   },
 });

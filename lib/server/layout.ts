@@ -11,10 +11,10 @@ export type CounterName = (typeof counterNames)[number];
 export type RefusalName = (typeof refusalNames)[number];
 
 /**
- * Doubles in three cache lines. Behind the counters, each worker has a record of that size, and so
- * has the main thread. A worker's refused rows are in the third line.
+ * Doubles in four cache lines. Behind the counters, each worker has a record of that size, and so
+ * has the main thread. A worker's refused rows begin in the third line.
  */
-const ownStride = 24;
+const ownStride = 32;
 const refusedAt = 16;
 
 /** Where a worker's record has what native.threadUsage() returns. */

@@ -39,9 +39,10 @@ export type Counters = Record<CounterName, number>;
  * that is no connection or socket. `endedConnection`: output to one that has ended, which a program
  * cannot always know. `unknownSource`: refer() to a number that is no buffer, segment or file.
  * `outOfRange`: bytes outside of their memory, or numbers that are no 32-bit integers.
- * `notInBatch`: a row that the batch does not have, or a batch whose callback has returned.
- * `unreserved`: commit() of bytes that were not reserved. `overconsumed`: consume() of more than
- * the row has. `badMark`: mark() with a wrong token or event.
+ * `splicedConnection`: output to a connection of splice(). `notInBatch`: a row that the batch does
+ * not have, or a batch whose callback has returned. `unreserved`: commit() of bytes that were not
+ * reserved. `overconsumed`: consume() of more than the row has. `badMark`: mark() with a wrong
+ * token or event.
  */
 export type RefusedRows = Record<RefusalName, number>;
 

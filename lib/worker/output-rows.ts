@@ -189,6 +189,8 @@ export class OutputRows {
       this.#refusals.add(kind, 'buffer', 'the number of a buffer, segment or file', source);
     else if (kind === 'outOfRange')
       this.#refusals.add(kind, 'offset', `${length} bytes or more before the end`, offset);
+    else if (kind === 'splicedConnection')
+      this.#refusals.add(kind, 'connection', 'a connection that is not spliced', to);
     else this.#refuseTarget(kind, to, source);
   }
 }

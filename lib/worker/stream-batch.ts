@@ -25,6 +25,7 @@ const {
   inputUntouched,
   inputWords,
   openedWords,
+  splicedWords,
   streamReadSize,
   turnWords,
 } = contract;
@@ -59,6 +60,7 @@ export class StreamMemory implements StreamEngineViews {
   readonly opened = new Uint32Array(eventRows * openedWords);
   readonly closed = new Uint32Array(eventRows * closedWords);
   readonly completed = new Uint32Array(eventRows * completedWords);
+  readonly spliced = new Uint32Array(eventRows * splicedWords);
 
   constructor(maxInput: number, outputSize: number) {
     this.slab = lentBuffer(maxInput + streamReadSize + slabSize);

@@ -22,6 +22,7 @@ const {
   turnCompleted,
   turnInputs,
   turnOpened,
+  turnSpliced,
 } = contract;
 
 export class StreamDispatch {
@@ -59,6 +60,7 @@ export class StreamDispatch {
     for (let i = 0; i < opened; i++) this.#open(i * openedWords);
     if (inputs > 0) this.#data(inputs);
     if (completed > 0) this.#complete(completed);
+    if (turn[turnSpliced] !== 0) this.#streams.spliced(turn[turnSpliced]!);
     for (let i = 0; i < closed; i++) this.#close(i * closedWords);
     this.#rows.endTurn(true);
     return closed;

@@ -21,6 +21,7 @@ import { checkInteger, checkOptions } from '../validate.js';
 import { checkPeer, endOf, type PeerOptions } from './connect.js';
 import { OutputRows } from './output-rows.js';
 import { Refusals } from './refusals.js';
+import { type SpliceEnd, type SpliceOptions, Splices } from './splices.js';
 import {
   type CompletedBatch,
   firstOwnToken,
@@ -62,6 +63,7 @@ export class Streams {
   readonly #engine: StreamEngine;
   readonly #buckets: number;
   readonly #adopt: Adopt;
+  readonly #splices: Splices;
   /** Source numbers of the open segments, by the segments' ids. */
   readonly #segments = new Map<number, number>();
   /** Unsettled promises of sendSegment(), by the tokens of its marks. */
@@ -98,6 +100,7 @@ export class Streams {
         if (dispatch.turn() > 0) onClose();
       },
     );
+    this.#splices = new Splices(this.#engine, memory.spliced);
     const rows = new OutputRows(memory.output, this.#engine, refusals, () => 'connection');
     this.out = new StreamOutput(rows, refusals);
     this.addBuffer(memory.output.bytes); // comes first, so that its number is outputOutSlab
@@ -144,6 +147,30 @@ export class Streams {
     this.#adopt(socket, detached.bucket, detached.accepted);
     if (detached.output.length > 0) socket.write(detached.output);
     return socket;
+  }
+
+  /**
+   * Joins two connections of this worker. What has been read of one and not consumed is sent to the
+   * other, after its waiting output, and then whatever is received, until both peers have closed
+   * their sides. A connection that is still being connected is waited for. What `data` does not
+   * consume of a row in this turn is forwarded: all of it, unless consume() is called. On Linux the
+   * bytes stay in the kernel where they are many (splice(2)), on FreeBSD 15 always (SO_SPLICE).
+   * Meanwhile output to the connections is refused; end() or destroy() of one ends both. close() is
+   * called for each as usual. Throws ENOTCONN when a connection has ended, EBUSY when one is
+   * spliced.
+   */
+  splice(first: number, second: number, options: SpliceOptions = {}): Promise<SpliceEnd> {
+    this.out.flush();
+    return this.#splices.begin(first, second, options);
+  }
+
+  /**
+   * Ends the splice of a connection. Both return to the engine: what has been taken from one is
+   * still sent to the other, and what follows comes to `data` once the promise of splice() has
+   * resolved. False when the connection is not spliced.
+   */
+  unsplice(connection: number): boolean {
+    return this.#engine.unsplice(connection);
   }
 
   /** Registers memory that StreamOutput.refer() may send from; returns its number. */
@@ -259,6 +286,11 @@ export class Streams {
   sent(token: number, result: SendResult): void {
     this.#promised.get(token)?.(result);
     this.#promised.delete(token);
+  }
+
+  /** @internal What a turn reports about splices. */
+  spliced(rows: number): void {
+    this.#splices.serve(rows);
   }
 
   /** @internal */

@@ -47,10 +47,18 @@ Napi::Object Contract(Napi::Env env) {
                {"completedWords", kWords<CompletedRow>},
                {"completedDone", CompletedRow::kDone},
                {"completedReusable", CompletedRow::kReusable},
+               {"splicedToken", WORD(SplicedRow, token)},
+               {"splicedEvent", WORD(SplicedRow, event)},
+               {"splicedConnection", WORD(SplicedRow, connection)},
+               {"splicedError", WORD(SplicedRow, error)},
+               {"splicedForth", WORD(SplicedRow, forth_low)},
+               {"splicedBack", WORD(SplicedRow, back_low)},
+               {"splicedWords", kWords<SplicedRow>},
                {"turnOpened", WORD(TurnRow, opened)},
                {"turnInputs", WORD(TurnRow, inputs)},
                {"turnClosed", WORD(TurnRow, closed)},
                {"turnCompleted", WORD(TurnRow, completed)},
+               {"turnSpliced", WORD(TurnRow, spliced)},
                {"turnWords", kWords<TurnRow>},
                {"inputConnection", WORD(InputRow, connection)},
                {"inputOffset", WORD(InputRow, offset)},
@@ -116,6 +124,10 @@ Napi::Object Contract(Napi::Env env) {
   Napi::Array refusals = Napi::Array::New(env);
   for (const char* name : kRefusalNames) refusals.Set(refusals.Length(), name);
   out.Set("refusalNames", refusals);
+
+  Napi::Array splice_events = Napi::Array::New(env);
+  for (const char* name : kSpliceEventNames) splice_events.Set(splice_events.Length(), name);
+  out.Set("spliceEventNames", splice_events);
 
   Napi::Object hash_type = Napi::Object::New(env);
   for (uint32_t type : kHashTypes) hash_type.Set(HashTypeName(type), type);

@@ -50,6 +50,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
          InstanceMethod<&Streams::ConnectUnix>("connectUnix"),
          InstanceMethod<&Streams::SetTls>("setTls"), InstanceMethod<&Streams::Retire>("retire"),
          InstanceMethod<&Streams::Passed>("passed"), InstanceMethod<&Streams::Detach>("detach"),
+         InstanceMethod<&Streams::Splice>("splice"), InstanceMethod<&Streams::Unsplice>("unsplice"),
          InstanceMethod<&Streams::Addresses>("addresses"), InstanceMethod<&Streams::List>("list"),
          InstanceMethod<&Streams::EndAll>("endAll"), InstanceMethod<&Streams::Close>("close"),
          InstanceMethod<&Streams::Connections>("connections"),
@@ -79,6 +80,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
                  opened_.Hold(views.Get("opened"), kWords<OpenedRow>) &&
                  closed_.Hold(views.Get("closed"), kWords<ClosedRow>) &&
                  completed_.Hold(views.Get("completed"), kWords<CompletedRow>) &&
+                 spliced_.Hold(views.Get("spliced"), kWords<SplicedRow>) &&
                  turn_.Hold(views.Get("turn"), kWords<TurnRow>) &&
                  unsent_.Hold(views.Get("unsent"), 1) &&
                  counters_.Hold(settings.Get("counters"), buckets * kCounterStride) &&
@@ -96,9 +98,10 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     options.opened = reinterpret_cast<OpenedRow*>(opened_.data);
     options.closed = reinterpret_cast<ClosedRow*>(closed_.data);
     options.completed = reinterpret_cast<CompletedRow*>(completed_.data);
+    options.spliced = reinterpret_cast<SplicedRow*>(spliced_.data);
     options.event_rows =
         std::min({opened_.length / kWords<OpenedRow>, closed_.length / kWords<ClosedRow>,
-                  completed_.length / kWords<CompletedRow>});
+                  completed_.length / kWords<CompletedRow>, spliced_.length / kWords<SplicedRow>});
     options.counters = reinterpret_cast<BucketCounters*>(counters_.data);
     options.refusals = reinterpret_cast<RefusalCounts*>(refusals_.data);
     uv_loop_t* loop = nullptr;
@@ -117,10 +120,8 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
 
   StreamEngine* engine() { return engine_.get(); }
 
-  void OnTurn(size_t opened, size_t inputs, size_t closed, size_t completed) override {
-    *reinterpret_cast<TurnRow*>(turn_.data) = {
-        static_cast<uint32_t>(opened), static_cast<uint32_t>(inputs), static_cast<uint32_t>(closed),
-        static_cast<uint32_t>(completed)};
+  void OnTurn(const TurnRow& turn) override {
+    *reinterpret_cast<TurnRow*>(turn_.data) = turn;
     if (callback_.Call(on_turn_)) Send();
   }
 
@@ -242,6 +243,18 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     return out;
   }
 
+  // splice(first, second, idle, max): the token of its rows, or a failure
+  Napi::Value Splice(const Napi::CallbackInfo& info) {
+    return ToJs(info.Env(),
+                engine_->Splice(static_cast<uint32_t>(IntFromJs(info[0])),
+                                static_cast<uint32_t>(IntFromJs(info[1])),
+                                static_cast<uint64_t>(IntFromJs(info[2])), NumberFromJs(info[3])));
+  }
+  // unsplice(id): whether it was spliced
+  Napi::Value Unsplice(const Napi::CallbackInfo& info) {
+    return ToJs(info.Env(), engine_->Unsplice(static_cast<uint32_t>(IntFromJs(info[0]))));
+  }
+
   // addresses(id): { local, peer }, or a failure
   Napi::Value Addresses(const Napi::CallbackInfo& info) {
     SocketAddress local, peer;
@@ -295,13 +308,16 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     out.Set("shortWrites", now.short_writes);
     out.Set("bytesShared", now.bytes_shared);
     out.Set("turns", now.turns);
+    out.Set("splices", now.splices);
+    out.Set("pipes", now.pipes);
+    out.Set("bytesSpliced", now.bytes_spliced);
     return out;
   }
 
   napi_env env_;
   Callback callback_;
   View<uint8_t> slab_;
-  View<uint32_t> inputs_, outputs_, opened_, closed_, completed_, turn_, unsent_;
+  View<uint32_t> inputs_, outputs_, opened_, closed_, completed_, spliced_, turn_, unsent_;
   View<double> counters_, refusals_;
   struct Lent {
     View<uint8_t> view;

@@ -12,15 +12,16 @@ enum class Refusal {
   kEndedConnection,
   kUnknownSource,
   kOutOfRange,
+  kSplicedConnection,
   kNotInBatch,
   kUnreserved,
   kOverconsumed,
   kBadMark,
 };
 
-constexpr const char* kRefusalNames[] = {"unknownConnection", "endedConnection", "unknownSource",
-                                         "outOfRange",        "notInBatch",      "unreserved",
-                                         "overconsumed",      "badMark"};
+constexpr const char* kRefusalNames[] = {"unknownConnection", "endedConnection",   "unknownSource",
+                                         "outOfRange",        "splicedConnection", "notInBatch",
+                                         "unreserved",        "overconsumed",      "badMark"};
 constexpr size_t kRefusals = sizeof kRefusalNames / sizeof *kRefusalNames;
 
 // A worker's record in shared memory: one writer, any number of readers. Doubles, as in

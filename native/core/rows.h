@@ -34,12 +34,39 @@ struct CompletedRow {
   uint32_t flags;
 };
 
+// What has happened to two spliced connections.
+struct SplicedRow {
+  uint32_t token;       // StreamEngine::Splice() has returned it
+  uint32_t event;       // SpliceEvent
+  uint32_t connection;  // the one that the event concerns; 0: both
+  int32_t error;        // -errno of SpliceEvent::kError
+  // Bytes taken from the first connection for the second, and back: two words each.
+  uint32_t forth_low;
+  uint32_t forth_high;
+  uint32_t back_low;
+  uint32_t back_high;
+};
+
+enum class SpliceEvent : uint32_t {
+  kEnd,        // both peers have closed their sides. Both connections end
+  kError,      // a connection has failed. The other one is reset
+  kClosed,     // JavaScript has ended a connection. The other one ends too
+  kIdle,       // no byte for the time given. Both connections return to the engine, as below
+  kMax,        // the limit of bytes is reached
+  kUnspliced,  // JavaScript has asked for it
+  kHalfEnd,    // a peer has closed its side. The other direction goes on
+};
+// Their names in JavaScript, in the same order.
+constexpr const char* kSpliceEventNames[] = {"end", "error",     "closed", "idle",
+                                             "max", "unspliced", "halfEnd"};
+
 // The numbers of rows that a turn reports.
 struct TurnRow {
   uint32_t opened;
   uint32_t inputs;
   uint32_t closed;
   uint32_t completed;
+  uint32_t spliced;
 };
 
 // Input of a connection. Eight words rather than six, so that a row never straddles two cache

@@ -40,6 +40,12 @@ struct StreamConnection {
     kElsewhere,
   };
 
+  enum class Splicing : uint8_t {
+    kNo,
+    kYes,      // joined to another connection
+    kLeaving,  // no longer; nothing is read until JavaScript knows
+  };
+
   StreamConnection(StreamEngine* e, uint32_t name, UniqueFd descriptor)
       : engine(e), id(name), fd(std::move(descriptor)), poll(this) {}
 
@@ -51,6 +57,8 @@ struct StreamConnection {
   bool is_finishing() const {
     return phase >= Phase::kFinishing || phase == Phase::kConnectingToFinish;
   }
+  bool is_spliced() const { return splicing == Splicing::kYes; }
+  bool takes_input() const { return !has_ended() && splicing == Splicing::kNo; }
   bool has_ended() const { return input_end != InputEnd::kOpen; }
   // Has ciphertext that the kernel has not taken.
   bool has_pending() const { return tls != nullptr && !tls->pending.empty(); }
@@ -64,6 +72,7 @@ struct StreamConnection {
   InputEnd input_end = InputEnd::kOpen;
   Readiness readiness = Readiness::kUnread;
   Peer peer = Peer::kUnknown;
+  Splicing splicing = Splicing::kNo;
   bool is_unix = false;
   bool hung_up = false;   // the poll handle has reported UV_DISCONNECT
   bool unread = false;    // there may be input in the kernel that no event will report

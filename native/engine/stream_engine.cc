@@ -16,6 +16,7 @@ StreamEngine::StreamEngine(uv_loop_t* loop, std::shared_ptr<BucketTable> table,
       idle_timer_(loop,
                   options.idle_timeout == 0 ? kLingerMs : std::min(options.idle_timeout, kLingerMs),
                   this),
+      splice_timer_(this),
       scratch_(new uint8_t[kReadSize]) {
   uv_check_init(loop_, check_.get());
   check_.set_initialized();
@@ -25,6 +26,9 @@ StreamEngine::StreamEngine(uv_loop_t* loop, std::shared_ptr<BucketTable> table,
   uv_unref(reinterpret_cast<uv_handle_t*>(check_.get()));
   uv_idle_init(loop_, idle_.get());
   idle_.set_initialized();
+  uv_timer_init(loop_, splice_timer_.get());
+  splice_timer_.set_initialized();
+  uv_unref(reinterpret_cast<uv_handle_t*>(splice_timer_.get()));
 }
 
 void StreamEngine::Close() {
@@ -35,6 +39,8 @@ void StreamEngine::Close() {
   idle_.Close();
   ack_tracker_.Close();
   idle_timer_.Close();
+  splice_timer_.Close();
+  pairs_.clear();
   for (auto& slot : slots_)
     if (slot != nullptr) CountClosed(*slot);
   slots_.clear();
@@ -171,13 +177,15 @@ void StreamEngine::OnConnected(StreamConnection* c) {
 
 void StreamEngine::UpdatePoll(StreamConnection* c) {
   int events = 0;
-  if (c->has_pending())
+  if (c->is_spliced())
+    events = SplicedEvents(c);
+  else if (c->has_pending())
     events = UV_WRITABLE;
   else if (c->is_handshaking())
     events = UV_READABLE;
   else if (c->is_connecting() || !c->output.empty())
     events = UV_WRITABLE;
-  else if (!c->has_ended() && !CanDeliver(c))  // input that has been read comes first
+  else if (c->takes_input() && !CanDeliver(c))  // input that has been read comes first
     events = UV_READABLE | UV_DISCONNECT;
   if (events == c->events) return;
   c->events = events;
@@ -203,6 +211,8 @@ void StreamEngine::OnPoll(uv_poll_t* poll, int status, int events) {
     engine->Handshake(c);
   else if (c->is_connecting())
     engine->OnConnected(c);
+  else if (c->is_spliced())
+    engine->OnSplicedPoll(c, events);
   else if ((events & UV_WRITABLE) != 0)
     engine->SendQueued(c);
   else {
@@ -238,7 +248,7 @@ void StreamEngine::RunTurn() {
     opened_rows_.erase(opened_rows_.begin(), opened_rows_.begin() + static_cast<ptrdiff_t>(opened));
     if (opened_rows_.empty()) break;
     statistics_.turns += 1;
-    sink_->OnTurn(opened, 0, 0, 0);
+    sink_->OnTurn({static_cast<uint32_t>(opened), 0, 0, 0, 0});
     if (closed_) return;
   }
   size_t rows = rows_;
@@ -249,8 +259,12 @@ void StreamEngine::RunTurn() {
   size_t closed = std::min(closed_rows_.size(), options_.event_rows);
   std::copy_n(closed_rows_.begin(), closed, options_.closed);
   closed_rows_.erase(closed_rows_.begin(), closed_rows_.begin() + static_cast<ptrdiff_t>(closed));
+  size_t spliced = std::min(spliced_rows_.size(), options_.event_rows);
+  for (size_t i = 0; i < spliced; ++i) options_.spliced[i] = spliced_rows_[i].row;
   statistics_.turns += 1;
-  sink_->OnTurn(opened, rows, closed, completed);
+  sink_->OnTurn({static_cast<uint32_t>(opened), static_cast<uint32_t>(rows),
+                 static_cast<uint32_t>(closed), static_cast<uint32_t>(completed),
+                 static_cast<uint32_t>(spliced)});
   if (closed_) return;
   epochs().Leave(options_.worker);
   for (size_t i = 0; i < rows; ++i) ApplyConsumed(options_.inputs[i]);
@@ -260,6 +274,10 @@ void StreamEngine::RunTurn() {
   rows_ = 0;
   slab_used_ = 0;
   in_turn_ = false;
+  for (size_t i = 0; i < spliced; ++i)
+    for (uint32_t id : spliced_rows_[i].returned) Resume(id);
+  spliced_rows_.erase(spliced_rows_.begin(),
+                      spliced_rows_.begin() + static_cast<ptrdiff_t>(spliced));
   if (HasEvents()) Schedule();
 }
 
@@ -286,6 +304,7 @@ Result<StreamEngine::Detached> StreamEngine::Detach(uint32_t id, bool with_row) 
   if (c == nullptr || c->is_connecting() || c->is_finishing())
     return MakeFailure(ENOTCONN, "detach", "the connection has ended");
   if (c->tls != nullptr) return MakeFailure(ENOTSUP, "detach", "the connection has TLS");
+  Unsplice(id);
   statistics_.queued -= static_cast<double>(c->output.size());
   copied_ -= c->output.copied();
   --connections_;
@@ -362,6 +381,8 @@ void StreamEngine::OnQuiet(uint32_t slot, uint64_t quiet) {
 StreamStatistics StreamEngine::statistics() const {
   StreamStatistics now = statistics_;
   now.connections = static_cast<double>(connections_);
+  now.splices = static_cast<double>(pairs_.size());
+  now.pipes = static_cast<double>(pipes_.open());
   return now;
 }
 

@@ -21,6 +21,7 @@
 #include "engine/handle.h"
 #include "engine/idle_timer.h"
 #include "engine/send_source.h"
+#include "engine/splice.h"
 #include "engine/stream_connection.h"
 #include "platform/posix/connect.h"
 #include "platform/posix/stream.h"
@@ -31,7 +32,7 @@ namespace rss {
 class StreamSink {
  public:
   virtual ~StreamSink() = default;
-  virtual void OnTurn(size_t opened, size_t inputs, size_t closed, size_t completed) = 0;
+  virtual void OnTurn(const TurnRow& turn) = 0;
 };
 
 // Whether output that refers to a segment goes out by sendfile(2).
@@ -46,7 +47,8 @@ struct StreamOptions {
   OpenedRow* opened = nullptr;
   ClosedRow* closed = nullptr;
   CompletedRow* completed = nullptr;
-  size_t event_rows = 0;  // of each of the three tables above
+  SplicedRow* spliced = nullptr;
+  size_t event_rows = 0;  // of each of the four tables above
   size_t max_input = 0;   // bytes of the largest request
   // Bytes of output that may wait for one peer. Beyond that, its connection is closed.
   size_t max_queued = 0;
@@ -61,7 +63,7 @@ struct StreamOptions {
   RefusalCounts* refusals = nullptr;   // this worker's
 };
 
-// Totals, except for `connections` and `queued`, which are current values.
+// Totals, except for `connections`, `queued`, `splices` and `pipes`, which are current values.
 struct StreamStatistics {
   double connections = 0;
   double queued = 0;     // bytes of output that wait for their peers
@@ -71,6 +73,9 @@ struct StreamStatistics {
   double short_writes = 0;
   double bytes_shared = 0;  // sent by sendfile(2)
   double turns = 0;         // calls of the sink
+  double splices = 0;       // pairs of connections
+  double pipes = 0;
+  double bytes_spliced = 0;  // forwarded without passing through this process
 };
 
 class StreamEngine final : public ConnectionReceiver,
@@ -86,6 +91,13 @@ class StreamEngine final : public ConnectionReceiver,
   static constexpr size_t kMostSent = 2 * 1024 * 1024;
   // Larger output to a paced connection on this host is copied, even where sendfile(2) would do.
   static constexpr size_t kMostPaced = 64 * 1024;
+  // The most bytes read from a spliced connection at once without a pipe, and per event.
+  static constexpr size_t kForwardSize = 64 * 1024;
+  static constexpr size_t kMostForwarded = 1024 * 1024;
+  // So many bytes at the end of a segment's range are copied when more output follows, in ranges
+  // of up to this size. In larger ones, HoldBack() costs less than the packet that it saves.
+  static constexpr size_t kTail = 4096;
+  static constexpr size_t kMostTailed = 256 * 1024;
   // A lingering connection is closed after this much silence.
   static constexpr uint64_t kLingerMs = 5000;
   static constexpr int kPortTries = 32;  // for a bucket, through a card
@@ -136,6 +148,13 @@ class StreamEngine final : public ConnectionReceiver,
   // With `with_row`, the input includes what JavaScript has not consumed of this turn's row.
   Result<Detached> Detach(uint32_t id, bool with_row);
   Status Addresses(uint32_t id, SocketAddress* local, SocketAddress* peer) const;
+
+  // Joins two connections: what is received on one is sent on the other, after their input that has
+  // been read and their waiting output. The splice ends after `idle` milliseconds without a byte,
+  // or once a connection has given `max` bytes; 0: no limit. Returns the token of its rows.
+  Result<uint32_t> Splice(uint32_t first, uint32_t second, uint64_t idle, double max);
+  // Returns both connections to the engine. False when this one is not spliced.
+  bool Unsplice(uint32_t id);
 
   struct Listed {
     int fd = -1;
@@ -189,9 +208,36 @@ class StreamEngine final : public ConnectionReceiver,
   void Requeue(StreamConnection* c);
   void ServeRequeued();
 
+  // Spliced connections
+  SplicedPair* PairAt(uint32_t id) const {
+    uint32_t slot = ConnectionIds::SlotOf(id);
+    return slot < pair_at_.size() ? pair_at_[slot] : nullptr;
+  }
+  void KeepRow(StreamConnection* c);
+  int SplicedEvents(const StreamConnection* c) const;
+  void OnSplicedPoll(StreamConnection* c, int events);
+  void Advance(SplicedPair& pair);
+  bool Forward(SplicedPair& pair, SpliceWay& way);
+  ssize_t Take(SplicedPair& pair, SpliceWay& way, size_t* wanted);
+  bool Pass(SplicedPair& pair, SpliceWay& way, const uint8_t* data, size_t size);
+  bool PassEnd(SplicedPair& pair, SpliceWay& way);
+  void CountTaken(SplicedPair& pair, SpliceWay& way, size_t bytes);
+  void CountGiven(StreamConnection* c, size_t bytes);
+  void Join(SpliceWay& way);
+  uint64_t JoinedCheckMs() const;
+  void CountJoined(SplicedPair& pair, SpliceWay& way);
+  void TakeApart(SplicedPair& pair, SpliceEvent event, uint32_t connection, int error);
+  void Return(SplicedPair& pair, SpliceEvent event, uint32_t connection);
+  void BreakSplice(StreamConnection* c, int error);
+  void Resume(uint32_t id);
+  void ReportSpliced(const SplicedPair& pair, SpliceEvent event, uint32_t connection, int error);
+  void CheckSplices();
+  void CheckSplicesAt(uint64_t when);
+
   // Turns
   bool HasEvents() const {
-    return !opened_rows_.empty() || !closed_rows_.empty() || !completed_rows_.empty();
+    return !opened_rows_.empty() || !closed_rows_.empty() || !completed_rows_.empty() ||
+           !spliced_rows_.empty();
   }
   void OnCheck();
   void RunTurn();
@@ -202,6 +248,7 @@ class StreamEngine final : public ConnectionReceiver,
   Refusal Judge(const StreamConnection* c, const OutputRow& row) const;
   void ApplyCommand(StreamConnection* c, const OutputRow& row);
   size_t FlushOne(const OutputRow* rows, size_t count);
+  bool Refers(const OutputRow& row) const;
   void Send(StreamConnection* c, iovec* parts, int count, size_t total, Reference reference);
   ssize_t Transfer(StreamConnection* c, iovec* parts, int count, const Reference* reference);
   bool Shares(StreamConnection* c, const Reference& reference);
@@ -265,6 +312,12 @@ class StreamEngine final : public ConnectionReceiver,
     std::unique_ptr<uint8_t[]> gathered{new uint8_t[TlsSession::kRecord]};
   };
 
+  // Of the connections of a splice that returns them; 0: none.
+  struct SpliceReport {
+    SplicedRow row;
+    uint32_t returned[2];
+  };
+
   uv_loop_t* loop_;
   std::shared_ptr<BucketTable> table_;
   StreamOptions options_;
@@ -273,6 +326,7 @@ class StreamEngine final : public ConnectionReceiver,
   Handle<uv_idle_t> idle_;
   AckTracker ack_tracker_;
   IdleTimer idle_timer_;
+  Handle<uv_timer_t> splice_timer_;
 
   ConnectionIds ids_;
   std::vector<std::unique_ptr<StreamConnection>> slots_;
@@ -287,12 +341,14 @@ class StreamEngine final : public ConnectionReceiver,
   size_t rows_ = 0;  // used rows of options_.inputs
   size_t slab_used_ = 0;
   bool in_turn_ = false;
+  iovec tail_ = {};       // the end of a range, which is sent with the next row
   bool holding_ = false;  // HoldBack() is on for the connection that is being sent to
   bool ending_ = false;
   bool closed_ = false;
   std::vector<OpenedRow> opened_rows_;  // for the next turn, like the two below
   std::vector<ClosedRow> closed_rows_;
   std::vector<CompletedRow> completed_rows_;
+  std::vector<SpliceReport> spliced_rows_;
   std::vector<uint32_t> requeued_;
   struct {
     uint32_t connection = 0;
@@ -301,6 +357,13 @@ class StreamEngine final : public ConnectionReceiver,
   size_t copied_ = 0;    // bytes of memory that all waiting output takes
   std::vector<Buffer> buffers_;
   std::unique_ptr<uint8_t[]> scratch_;  // kReadSize
+
+  PipePool pipes_;
+  std::unordered_map<uint32_t, std::unique_ptr<SplicedPair>> pairs_;  // by token
+  std::vector<SplicedPair*> pair_at_;                                 // by the slots of both
+  std::unique_ptr<uint8_t[]> forward_buffer_;  // kForwardSize, from the first splice on
+  uint32_t next_token_ = 0;
+  uint64_t splice_check_at_ = 0;  // milliseconds of the loop, while the timer is active
   StreamStatistics statistics_;
 };
 

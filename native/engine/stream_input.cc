@@ -130,6 +130,10 @@ void StreamEngine::ServeRequeued() {
     StreamConnection* c = Find(id);
     if (c == nullptr) continue;
     c->requeued = false;
+    if (c->splicing != StreamConnection::Splicing::kNo) {
+      if (c->is_spliced() && ending_) Advance(*PairAt(id));
+      continue;
+    }
     // A connection with a row or unsent output is requeued once the row is done or it is sent.
     if (c->has_row || c->is_finishing() || c->is_connecting() || !c->output.empty()) continue;
     if (CanDeliver(c))
@@ -150,8 +154,10 @@ void StreamEngine::ApplyConsumed(const InputRow& row) {
   size_t consumed =
       row.consumed == InputRow::kUntouched ? row.length : std::min(row.consumed, row.length);
   size_t rest = row.length - consumed;
-  c->needed = row.needed;
   c->input.Append(options_.slab + row.offset + consumed, rest);
+  if (c->is_spliced()) return Advance(*PairAt(c->id));
+  if (c->splicing == StreamConnection::Splicing::kLeaving) return;
+  c->needed = row.needed;
   if (row.needed == 0) c->needed = static_cast<uint32_t>(rest + 1);
   if (c->needed > options_.max_input) return Remove(c, -EMSGSIZE);
   if (CanDeliver(c) || ending_ || c->unread)

@@ -7,6 +7,13 @@
 #include "engine/stream_engine.h"
 
 namespace rss {
+namespace {
+
+bool IsMark(const OutputRow& row) {
+  return row.source == OutputRow::kTaken || row.source == OutputRow::kAcknowledged;
+}
+
+}  // namespace
 
 uint32_t StreamEngine::AddBuffer(const uint8_t* data, size_t size) {
   buffers_.push_back({data, size, nullptr});
@@ -47,8 +54,15 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
   iovec parts[kParts + 1];  // Transfer() needs one more
   int used = 0;
   size_t total = 0;
+  size_t marks = 0;  // in front of the next bytes; they follow the tail
+  if (tail_.iov_len > 0) {
+    parts[used++] = tail_;
+    total = tail_.iov_len;
+    tail_ = {};
+    while (marks < count && IsMark(rows[marks])) ++marks;
+  }
   Reference reference;
-  size_t at = 0;
+  size_t at = marks;
   for (; at < count && reference.length == 0; ++at) {
     const OutputRow& row = rows[at];
     bool is_command = row.source >= OutputRow::kAcknowledged;
@@ -62,8 +76,8 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
     }
     if (refusal != Refusal::kNone || row.length == 0) continue;
     const Buffer& buffer = buffers_[row.source];
-    if (buffer.source != nullptr &&
-        (buffer.data == nullptr || row.length >= options_.reference_size)) {
+    if (Refers(row)) {
+      if (marks > 0) break;  // a mark covers the ranges before it alone
       reference = {buffer.source, row.offset, row.length};
       continue;
     }
@@ -80,15 +94,33 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
   // Otherwise the end of a message would be a packet of its own. Paced connections are excluded,
   // because their packets would wait for timers.
   if (c != nullptr && reference.length > 0 && !holding_ &&
-      PeerOf(c) != StreamConnection::Peer::kPaced &&
-      std::any_of(rows + at, rows + count,
-                  [](const OutputRow& row) { return row.source < OutputRow::kAcknowledged; })) {
-    HoldBack(c->fd.get(), true);
-    holding_ = true;
+      PeerOf(c) != StreamConnection::Peer::kPaced) {
+    const OutputRow* next = std::find_if(rows + at, rows + count, [](const OutputRow& row) {
+      return row.source < OutputRow::kAcknowledged;
+    });
+    const Segment* segment = reference.source->segment.get();
+    if (next != rows + count && segment != nullptr && reference.length <= kMostTailed &&
+        !Refers(*next)) {
+      size_t tail = std::min(kTail, reference.length / 2);
+      reference.length -= tail;
+      tail_ = {const_cast<uint8_t*>(segment->data()) + reference.offset + reference.length, tail};
+    } else if (next != rows + count) {
+      HoldBack(c->fd.get(), true);
+      holding_ = true;
+    }
   }
   if (c != nullptr && (used > 0 || reference.length > 0))
     Send(c, parts, used, total, std::move(reference));
+  for (size_t i = 0; i < marks; ++i) ApplyCommand(Find(rows[i].to), rows[i]);
   return at;
+}
+
+// Whether the row's bytes are sent from their segment or file, and not copied.
+bool StreamEngine::Refers(const OutputRow& row) const {
+  if (row.source >= buffers_.size()) return false;
+  const Buffer& buffer = buffers_[row.source];
+  return buffer.source != nullptr &&
+         (buffer.data == nullptr || row.length >= options_.reference_size);
 }
 
 Refusal StreamEngine::Check(const OutputRow& row) const {
@@ -102,6 +134,7 @@ Refusal StreamEngine::Judge(const StreamConnection* c, const OutputRow& row) con
   if (c == nullptr && !ids_.MayBeKnown(row.to)) return Refusal::kUnknownConnection;
   if (row.source >= OutputRow::kAcknowledged) return Refusal::kNone;
   if (c == nullptr || c->is_finishing()) return Refusal::kEndedConnection;
+  if (c->is_spliced()) return Refusal::kSplicedConnection;
   if (row.source >= buffers_.size()) return Refusal::kUnknownSource;
   const Buffer& buffer = buffers_[row.source];
   size_t size = buffer.source == nullptr ? buffer.size : buffer.source->size();
@@ -233,10 +266,12 @@ void StreamEngine::SendQueued(StreamConnection* c) {
     c->output.Consume(sent);
     copied_ += c->output.copied();
     statistics_.queued -= static_cast<double>(sent);
+    if (c->is_spliced()) PairAt(c->id)->last = uv_now(loop_);
     if (sent < wanted || (sent >= budget && !c->output.empty())) return;  // the next event goes on
     budget -= sent;
   }
   if (c->is_finishing()) return Linger(c);
+  if (c->is_spliced()) return Advance(*PairAt(c->id));
   UpdatePoll(c);
   if (c->has_row) return;  // ApplyConsumed() decides
   if (CanDeliver(c) || ending_ || (c->has_ended() && !options_.half_open)) Requeue(c);
@@ -245,7 +280,7 @@ void StreamEngine::SendQueued(StreamConnection* c) {
 // --- Marks ---------------------------------------------------------------------------------------
 
 void StreamEngine::AddMark(StreamConnection* c, uint32_t id, OutputQueue::Mark mark) {
-  if (c == nullptr || c->is_finishing())
+  if (c == nullptr || c->is_finishing() || c->is_spliced())
     ReportCompleted(mark.token, c == nullptr && id == lost_.connection ? lost_.flags : 0);
   else if (c->output.empty() && !c->is_connecting())
     OnMarkReached(c, mark);
@@ -312,6 +347,7 @@ void StreamEngine::ReportCompleted(uint32_t token, uint32_t flags) {
 
 void StreamEngine::Finish(StreamConnection* c) {
   if (c->is_finishing()) return;
+  if (c->is_spliced()) BreakSplice(c, 0);
   using Phase = StreamConnection::Phase;
   c->phase = c->is_connecting() ? Phase::kConnectingToFinish : Phase::kFinishing;
   c->input.Consume(c->input.size());
@@ -342,6 +378,7 @@ void StreamEngine::Linger(StreamConnection* c) {
 
 void StreamEngine::Remove(StreamConnection* c, int error) {
   if (c->is_handshaking()) return RemoveUnopened(c);
+  if (c->is_spliced()) BreakSplice(c, error);
   LoseMarks(c, error);
   closed_rows_.push_back({c->id, error});
   statistics_.queued -= static_cast<double>(c->output.size());

@@ -45,9 +45,9 @@ class Callback final : public StreamSink {
  public:
   explicit Callback(Numbers* numbers) : numbers_(numbers) {}
 
-  void OnTurn(size_t opened, size_t inputs, size_t, size_t) override {
-    for (size_t i = 0; i < opened; ++i) connections_.push_back(opened_[i].connection);
-    for (size_t i = 0; i < inputs; ++i) {
+  void OnTurn(const TurnRow& turn) override {
+    for (size_t i = 0; i < turn.opened; ++i) connections_.push_back(opened_[i].connection);
+    for (size_t i = 0; i < turn.inputs; ++i) {
       if (numbers_->Byte() % 2 == 0) continue;
       inputs_[i].consumed = numbers_->Any();
       inputs_[i].needed = numbers_->Any();
@@ -55,13 +55,29 @@ class Callback final : public StreamSink {
     Flush();
   }
 
+  uint32_t AnyConnection() {
+    uint32_t whom = numbers_->Byte();
+    return connections_.empty() || whom % 8 == 0 ? numbers_->Any()
+                                                 : connections_[whom % connections_.size()];
+  }
+
   void Flush() {
+    switch (numbers_->Byte() % 4) {
+      case 0: {
+        uint32_t first = AnyConnection();
+        (void)engine_->Splice(first, AnyConnection(), numbers_->Byte(), numbers_->Any());
+        break;
+      }
+      case 1:
+        engine_->Unsplice(AnyConnection());
+        break;
+      default:
+        break;
+    }
     OutputRow rows[16];
     size_t count = numbers_->Byte() % 16;
     for (size_t i = 0; i < count; ++i) {
-      uint32_t whom = numbers_->Byte();
-      rows[i].to = connections_.empty() || whom % 8 == 0 ? numbers_->Any()
-                                                         : connections_[whom % connections_.size()];
+      rows[i].to = AnyConnection();
       uint32_t what = numbers_->Byte();
       rows[i].source = what % 2 == 0 ? what % 8 : UINT32_MAX - what % 8;
       rows[i].offset = numbers_->Any();
@@ -76,6 +92,7 @@ class Callback final : public StreamSink {
   OpenedRow opened_[8];
   ClosedRow closed_[8];
   CompletedRow completed_[8];
+  SplicedRow spliced_[8];
 
  private:
   Numbers* numbers_;
@@ -132,6 +149,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   options.opened = callback.opened_;
   options.closed = callback.closed_;
   options.completed = callback.completed_;
+  options.spliced = callback.spliced_;
   options.event_rows = std::size(callback.opened_);
   options.max_input = kSlab - StreamEngine::kReadSize;
   options.max_queued = kSlab;

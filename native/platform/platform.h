@@ -10,6 +10,7 @@
 #include <sys/uio.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/bucket_table.h"
@@ -251,6 +252,52 @@ class EmptyProbe {
  private:
   UniqueFd queue_;  // FreeBSD: a kqueue(2) of its own, for EVFILT_EMPTY (12+)
 };
+
+// --- Splicing -----------------------------------------------------------------------------------
+
+// A pipe(2) that splice(2) moves bytes through, from one socket to another. Only Linux has it.
+class Pipe {
+ public:
+  // Converts to false when there is none to have.
+  static Pipe Open();
+
+  Pipe() = default;
+  Pipe(Pipe&& other) noexcept { *this = std::move(other); }
+  Pipe& operator=(Pipe&& other) noexcept {
+    in_ = std::move(other.in_);
+    out_ = std::move(other.out_);
+    held_ = std::exchange(other.held_, 0);
+    return *this;
+  }
+
+  explicit operator bool() const { return static_cast<bool>(in_); }
+  size_t held() const { return held_; }
+
+  // Moves what a socket has received into the pipe, which must be empty: `most` bytes, or as many
+  // as fit. Returns their number, 0 at the end of the stream, or -errno; -EAGAIN when there are
+  // none, -EINVAL when the socket cannot be spliced.
+  ssize_t Fill(int socket, size_t most);
+  // Moves what the pipe holds into a socket. Returns the number of bytes, or -errno. The process
+  // must ignore SIGPIPE.
+  ssize_t Empty(int socket);
+  // Takes bytes out of the pipe. Returns their number, or -errno.
+  ssize_t Read(uint8_t* to, size_t size);
+
+ private:
+  UniqueFd in_, out_;
+  size_t held_ = 0;
+};
+
+// Whether the kernel can forward what one TCP socket receives to another on its own: SO_SPLICE,
+// FreeBSD 15+.
+bool CanJoinSockets();
+// Begins that, up to `most` bytes. From then on, `from` is readable only once the kernel has
+// stopped, for input that it does not forward or the end of the stream. False: it does not.
+bool JoinSockets(int from, int to, double most);
+// Stops it. Harmless when the kernel has stopped.
+void LeaveSockets(int from);
+// Bytes forwarded since JoinSockets().
+double JoinedBytes(int from);
 
 // Whether the kernel paces this connection's packets by a timer (Linux: BBR). To a peer on this
 // host, the bursts of sendfile(2) then wait for timers, which costs more than to copy them.

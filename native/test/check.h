@@ -49,5 +49,6 @@ void TestDrops();
 void TestPendingErrors();
 void TestSharedMemory();
 void TestSendFile();
+void TestSplicing();
 
 }  // namespace rss_test

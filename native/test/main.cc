@@ -42,6 +42,7 @@ int main() {
   TestPendingErrors();
   TestSharedMemory();
   TestSendFile();
+  TestSplicing();
   int after = OpenDescriptors();
   Check(before == after, "no descriptor leaked",
         std::to_string(before) + " before, " + std::to_string(after) + " after");

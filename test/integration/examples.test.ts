@@ -202,6 +202,7 @@ describe('command lines of the examples', () => {
     ['tutorial/step1-net', ['x'], /a port must be .*"x"/],
     ['proxy/main', [], /usage: .*TARGET_PORT/],
     ['proxy/main', ['http'], /a port must be .*"http"/],
+    ['proxy/main', ['80', '127.0.0.1', '0', '127.0.0.1', 'socks'], /usage: .*proxy-v1/],
     ...['10.0.0.300', 'a b', ''].flatMap((host): [string, string[], RegExp][] => [
       ['udp-echo/main', ['0', host], noAddress],
       ['echo/main', ['0', host], noAddress],

@@ -1,4 +1,5 @@
-// examples/proxy: a connection to the target falls into the bucket of its client.
+// examples/proxy: a connection to the target falls into the bucket of its client, and can begin
+// with the client's addresses.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -57,6 +58,31 @@ for (const host of ['127.0.0.1', '::1'])
           }
         });
         await server.close({ timeout: 0 });
+        target.close();
+      });
+
+      it('names the client to the target: PROXY protocol 1', async () => {
+        const target = net.createServer((socket) => socket.pipe(socket));
+        await once(target.listen(0, host), 'listening');
+        await using server = await createServer({
+          worker: new URL('../../examples/proxy/worker.js', import.meta.url),
+          workerData: {
+            host,
+            port: (target.address() as net.AddressInfo).port,
+            namesClient: true,
+          },
+          workers: 1,
+          tcp: { host },
+        }).listen();
+        const { port } = server.addresses[0]!;
+        const socket = net.connect(port, host);
+        await once(socket, 'connect');
+        const { localPort } = socket;
+        socket.end('hello');
+        let got = '';
+        for await (const chunk of socket as AsyncIterable<Buffer>) got += chunk.toString('latin1');
+        const family = host === '::1' ? 'TCP6' : 'TCP4';
+        assert.equal(got, `PROXY ${family} ${host} ${host} ${localPort} ${port}\r\nhello`);
         target.close();
       });
     },

@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/ioccom.h>
+#include <sys/time.h>
 
 namespace rss {
 
@@ -23,9 +24,17 @@ constexpr int kIpRssBucketId = 92, kIpv6RssBucketId = 69;  // options RSS
 constexpr int kIpRecvFlowId = 93, kIpv6RecvFlowId = 70;
 constexpr int kIpRecvRssBucketId = 94, kIpv6RecvRssBucketId = 71;  // options RSS
 constexpr int kSoReusePortLb = 0x00010000;                         // 12+
+constexpr int kSoSplice = 0x1023;                                  // 15+
 constexpr int kSoDomain = 0x1019;                                  // 12+
 constexpr int kTcpReusePortLbNuma = 1026;                          // 13+
 constexpr int kNumaCurrentDomain = -1;                             // TCP_REUSPORT_LB_NUMA_CURDOM
+
+// The value of SO_SPLICE: struct splice.
+struct SpliceRequest {
+  int fd;  // -1 ends the splice
+  off_t most;
+  timeval idle;
+};
 
 // SIOCGIFRSSKEY, 12+: hn, mana, mlx4 and mlx5 answer it.
 struct RssKeyRequest {

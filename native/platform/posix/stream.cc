@@ -79,6 +79,11 @@ int ConnectError(int fd) {
   return -error;
 }
 
+void ResetOnClose(int fd) {
+  linger at_once{1, 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
 Status ConnectionAddresses(int fd, SocketAddress* local, SocketAddress* peer) {
   socklen_t length = sizeof local->v6;
   if (getsockname(fd, &local->sa, &length) != 0) return LastError("getsockname");

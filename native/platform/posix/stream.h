@@ -20,6 +20,10 @@ Result<UniqueFd> ConnectUnix(const std::string& path);
 // The outcome of connecting: 0, or -errno.
 int ConnectError(int fd);
 
+// Makes close(2) reset the connection, so that its peer does not mistake the end for an orderly
+// one.
+void ResetOnClose(int fd);
+
 // The addresses of both ends.
 Status ConnectionAddresses(int fd, SocketAddress* local, SocketAddress* peer);
 // RouteTo() of a connection's peer, for event loops: kPending after a millisecond without an

@@ -67,6 +67,7 @@ Result<UniqueFd> ConnectUnix(const std::string&) {
 int ConnectError(int) {
   return -ENOTSUP;
 }
+void ResetOnClose(int) {}
 Status ConnectionAddresses(int, SocketAddress*, SocketAddress*) {
   return Unsupported("getsockname");
 }
@@ -90,6 +91,29 @@ ssize_t SendNow(int, const void*, size_t) {
 }
 bool WatchEdges(int, int) {
   return false;
+}
+
+Pipe Pipe::Open() {
+  return Pipe();
+}
+ssize_t Pipe::Fill(int, size_t) {
+  return -ENOTSUP;
+}
+ssize_t Pipe::Empty(int) {
+  return -ENOTSUP;
+}
+ssize_t Pipe::Read(uint8_t*, size_t) {
+  return -ENOTSUP;
+}
+bool CanJoinSockets() {
+  return false;
+}
+bool JoinSockets(int, int, double) {
+  return false;
+}
+void LeaveSockets(int) {}
+double JoinedBytes(int) {
+  return 0;
 }
 
 Result<CpuList> ProcessCpus() {
