@@ -8,6 +8,8 @@ import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
+import type { UdpOptions } from 'freebsd-rss';
+
 import { native } from './native.js';
 import { displacement, placesOf } from './topology.js';
 
@@ -128,14 +130,14 @@ export const echoCeiling: Subject = {
 function bySteering(
   name: string,
   protocol: 'tcp' | 'udp',
-  ...[steering, handoff, workers, module]: string[]
+  ...[steering, handoff, workers, module, ...more]: string[]
 ): Subject {
   const args = [protocol, steering!, handoff!, workers!, module!];
   return {
     name,
     udp: protocol === 'udp',
     command: (place) =>
-      node(place, 'bench/servers/steered.js', String(place.port), ...args, place.host),
+      node(place, 'bench/servers/steered.js', String(place.port), ...args, place.host, ...more),
   };
 }
 
@@ -149,6 +151,14 @@ export const steered = (
   const module = protocol === 'tcp' ? 'answer-worker' : 'batch-worker';
   return bySteering(name, protocol, steering, handoff, '2', module);
 };
+
+/** Two workers: one reads all flows, and the other owns them. `udp`: what becomes of them. */
+export const misread = (name: string, udp: UdpOptions): Subject =>
+  bySteering(
+    name,
+    'udp',
+    ...['single', 'auto', '2', 'batch-worker', JSON.stringify({ forward: true, ...udp }), '1'],
+  );
 
 /** One worker with an echo module of bench/servers. */
 export const form = (name: string, protocol: 'tcp' | 'udp', module: string): Subject =>

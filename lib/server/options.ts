@@ -25,6 +25,7 @@ import {
   type Endpoint,
   endpointsOf,
   type Forward,
+  type Promote,
   type TcpOptions,
   tcpTable,
   type UdpOptions,
@@ -213,21 +214,26 @@ export interface CheckedOptions extends Omit<Checked<typeof serverTable>, 'tcp' 
   endpoints: Endpoint[];
   tcpHash: '2-tuple' | '4-tuple';
   forward: Forward;
+  promote: Promote;
+  /** Undefined: as the descriptors of the process allow. */
+  promoteLimit: number | undefined;
+  promoteIdle: number;
   datagramSize: number;
   flowInfo: boolean;
 }
 
 export function checkServerOptions(options: ServerOptions): CheckedOptions {
   const { tcp, udp, ...rest } = checkTable('createServer()', serverTable, options);
-  const { forward, datagramSize, flowInfo, ...udpEndpoint } =
+  const { forward, promote, promoteLimit, promoteIdle, datagramSize, flowInfo, ...udpEndpoint } =
     udp ?? checkTable('udp', udpTable, {});
+  const promotion = { promote, promoteLimit, promoteIdle };
   const { hash: tcpHash, ...tcpEndpoint } = tcp ?? checkTable('tcp', tcpTable, {});
   if (rest.unix !== undefined) checkUnix(rest.unix);
   const endpoints = [
     ...(tcp === undefined ? [] : endpointsOf('tcp', tcpEndpoint, 0)),
     ...(udp === undefined ? [] : endpointsOf('udp', udpEndpoint, datagramSize)),
   ];
-  return { ...rest, endpoints, tcpHash, forward, datagramSize, flowInfo };
+  return { ...rest, endpoints, tcpHash, forward, ...promotion, datagramSize, flowInfo };
 }
 
 /** Options of RssServer.listen(). */

@@ -25,6 +25,7 @@ import {
   chooseSteering,
   decideForward,
   decideHandoff,
+  decidePromote,
   type SteeringHost,
 } from './steering/index.js';
 import type { UpgradeState } from './upgrade-state.js';
@@ -42,6 +43,8 @@ export interface ServerPlan {
   handoff: boolean;
   /** Whether datagrams move to the worker that owns their bucket. */
   forward: boolean;
+  /** At how many forwarded datagrams a flow gets a socket of its own; 0: it never does. */
+  promote: number;
   /** The CPUs whose time the process may use, 1.5 for example; Linux, under a quota. */
   cpuQuota?: number;
 }
@@ -181,6 +184,7 @@ export function makePlan(options: CheckedOptions): ServerPlan {
     tcpHash,
     ...receiving(hosts, usable),
   });
+  const forward = decideForward(options.forward, mode, config);
   return {
     config,
     workers,
@@ -188,7 +192,8 @@ export function makePlan(options: CheckedOptions): ServerPlan {
     reason,
     kernelSpreads: mode.spreads,
     handoff: decideHandoff(options.handoff, mode, config),
-    forward: decideForward(options.forward, mode, config),
+    forward,
+    promote: decidePromote(options.promote, forward, mode, capabilities()),
     ...(quota === undefined ? {} : { cpuQuota: quota }),
   };
 }

@@ -272,6 +272,7 @@ export class RunningServer {
     const { plan, ownership } = this;
     const { worker, workerData, datagramSize, flowInfo, stream, admin, handoff, pin } =
       this.#options;
+    const { promoteLimit, promoteIdle } = this.#options;
     return {
       workerIndex,
       cpu: plan.workers[workerIndex]!.cpu,
@@ -288,6 +289,7 @@ export class RunningServer {
       handoffUnhashed: plan.config.source !== 'card' || !plan.kernelSpreads || handoff === 'always',
       countMisdirected: steeringMode(plan.steering).bucketChoosesWorker,
       forward: plan.forward,
+      ...{ promote: plan.promote, promoteLimit, promoteIdle },
       flowInfo,
       table: ownership.table,
       counters: this.#counters.id,

@@ -15,6 +15,7 @@
 #include "core/epochs.h"
 #include "core/flow_predictor.h"
 #include "core/flow_samples.h"
+#include "core/passed_sockets.h"
 #include "core/unique_fd.h"
 
 namespace rss {
@@ -34,6 +35,7 @@ struct ForwardedDatagram {
   SocketAddress local;  // the address it was sent to
   int endpoint = 0;     // the server's UDP endpoint that received it
   bool truncated = false;
+  uint32_t passed = 0;  // ticket of the flow's own socket, which comes instead of a datagram
   std::vector<uint8_t> payload;
 };
 
@@ -77,6 +79,7 @@ class BucketTable {
   // Tracks the turns of the workers' stream engines.
   Epochs& epochs() { return epochs_; }
   ConnectionLimit& limit() { return limit_; }
+  PassedSockets& passed() { return passed_; }
 
   // Registers a worker's waker and wakes it, because its inboxes may hold something already.
   void Attach(int worker, Waker* waker);
@@ -139,6 +142,7 @@ class BucketTable {
   std::vector<std::unique_ptr<Bucket>> buckets_;
   std::vector<std::unique_ptr<Wakeup>> wakers_;
   Epochs epochs_;
+  PassedSockets passed_;
   std::atomic<uint32_t> moves_{0};
   const bool placed_;
 };

@@ -1,7 +1,8 @@
 // A worker's UDP sockets: the server's, which are bound, and those that the worker has connected.
 //
 // Datagrams are read in batches. A bound socket's batch is delivered at once. Connected sockets
-// receive few datagrams each, so theirs are delivered together at the end of the turn.
+// receive few datagrams each, so theirs are delivered together at the end of the turn. So are those
+// of promoted flows, which for JavaScript come by a bound socket.
 #pragma once
 
 #include <memory>
@@ -13,6 +14,7 @@
 #include "engine/misdirection_log.h"
 #include "engine/placement_sampler.h"
 #include "engine/polled_socket.h"
+#include "engine/promoted_sockets.h"
 #include "platform/posix/connect.h"
 #include "platform/posix/datagrams.h"
 
@@ -55,22 +57,23 @@ struct DatagramOptions {
   uint8_t* slab = nullptr;  // kDatagramBatch cells, `stride` bytes apart
   size_t stride = 0;
   size_t cell_size = 0;
+  PromotionOptions promotion;  // only with `forward`
 };
 
-class DatagramEngine {
+class DatagramEngine final : private PromotedReader {
  public:
   // The most batches read per event, so that no socket starves another.
   static constexpr int kBatchesPerTurn = 8;
 
   DatagramEngine(const EngineContext& context, const DatagramOptions& options, MisdirectionLog* log,
                  PlacementSampler* sampler, DatagramSink* sink);
-  ~DatagramEngine();
+  ~DatagramEngine() override;
 
   // Duplicates the descriptor. Without `receive`, the socket only answers forwarded datagrams.
   Status AddSocket(int fd, int endpoint, bool receive);
   Status Start();
   // Serves all datagrams here from now on: the owners of their buckets may end before this worker.
-  void StopForwarding() { options_.forward = false; }
+  void StopForwarding();
   // Idempotent.
   void Close();
 
@@ -99,6 +102,7 @@ class DatagramEngine {
   struct Outlet;
 
   void Receive(BoundSocket* socket);
+  int ReceiveBatch(const BoundSocket& socket, int fd, const SocketAddress* destination);
   void CheckPrediction(ConnectedSocket* socket);
   void ReceiveConnected(ConnectedSocket* socket);
   static void OnTurnEnd(uv_check_t* check);
@@ -106,6 +110,17 @@ class DatagramEngine {
   void CountReceived(const ReceivedDatagram& row);
   bool Classify(ReceivedDatagram* row, const BoundSocket& socket);
   bool Forward(const ReceivedDatagram& row);
+  void ReadForwarded(const ForwardedDatagram& from, ReceivedDatagram* row) const;
+  void PromoteDue(const BoundSocket& socket);
+  void Promote(const BoundSocket& socket, const ReceivedDatagram& flow);
+  void ReadQueued(const BoundSocket& socket, int fd, const SocketAddress* destination);
+  void GiveUp(const Failure& failure);
+  bool Pass(const ReceivedDatagram& flow, PassedSocket* passed);
+  void AdoptPassed();
+  void OnPromotedReadable(PromotedSocket* socket) override;
+  PromotedSocket* PassOn(PromotedSocket* socket);
+  int ReadPromoted(const PromotedSocket& socket);
+  void ReadRest(const PromotedSocket& socket) override;
   void NoteError(uint32_t connected, int error);
   void DeliverErrors();
   BoundSocket* BoundOf(int endpoint) const;
@@ -128,7 +143,9 @@ class DatagramEngine {
   ConnectionIds ids_;
   DatagramBatcher batcher_;
   std::vector<ReceivedDatagram> rows_;
-  size_t waiting_ = 0;  // rows of connected sockets that have not been delivered
+  size_t waiting_ = 0;  // rows of connected and promoted sockets that have not been delivered
+  std::unique_ptr<PromotedSockets> promoted_;  // null: flows are not promoted
+  std::vector<ForwardedDatagram> passed_;      // stand for sockets that have not been adopted
   struct SocketError {
     uint32_t connected;
     int error;

@@ -5,7 +5,7 @@ import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
 
-import { bucketOf, createServer, type RssServer, type Steering } from 'freebsd-rss';
+import { bucketOf, createServer, type Promote, type RssServer, type Steering } from 'freebsd-rss';
 
 import { skipWithout } from '../helpers/features.js';
 import {
@@ -36,13 +36,13 @@ async function openFlows(server: RssServer, count: number): Promise<dgram.Socket
   return sockets;
 }
 
-const serve = (steering: Steering, words: Int32Array) =>
+const serve = (steering: Steering, words: Int32Array, promote: Promote = 'auto') =>
   createServer({
     worker,
     workers,
     buckets: 8,
     steering,
-    udp: { host, forward: true, receiveBuffer: 200_000 },
+    udp: { host, forward: true, promote, receiveBuffer: 200_000 },
     udpHash: '4-tuple',
     workerData: words,
   }).listen();
@@ -90,7 +90,7 @@ for (const steering of ['listen-bucket', 'reuseport-lb', 'single', 'bpf-toeplitz
 
 it('a full inbox: the rest is served where it is read, counted, each part in order', async () => {
   const words = sharedWords();
-  const server = await serve('single', words);
+  const server = await serve('single', words, false);
   const [flow] = await openFlows(server, 1);
   const { address: source, port: sourcePort } = flow!.address();
   const destinationPort = portOf(server);

@@ -253,6 +253,7 @@ describe('doctor', () => {
       kernelSpreads: true,
       handoff: true,
       forward: true,
+      promote: 32,
     },
     cpus: 4,
     allowedCpus: 4,

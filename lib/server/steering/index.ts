@@ -2,7 +2,8 @@
 import { argumentValueError, unsupported } from '../../errors.js';
 import type { RssConfig } from '../../rss/config.js';
 import type { Steering } from '../../socket/listen.js';
-import type { Forward } from '../endpoint-options.js';
+import type { Capabilities } from '../../capabilities.js';
+import type { Forward, Promote } from '../endpoint-options.js';
 import { bpfCpu } from './bpf-cpu.js';
 import { bpfToeplitz } from './bpf-toeplitz.js';
 import { listenBucket } from './listen-bucket.js';
@@ -62,6 +63,27 @@ export function decideForward(wanted: Forward, mode: SteeringMode, config: RssCo
       `"forward" cannot be true with steering '${mode.name}', which serves flows by CPU`,
     );
   return wanted === 'auto' ? mode.handsOff(config) : wanted;
+}
+
+/** Promotion costs about as much as forwarding so many datagrams. */
+const promoteAfter = 32;
+
+/** At how many forwarded datagrams a flow gets a socket of its own; 0: it never does. */
+export function decidePromote(
+  wanted: Promote,
+  forward: boolean,
+  mode: SteeringMode,
+  capabilities: Capabilities,
+): number {
+  const possible = mode.promotes?.(capabilities) === true;
+  if (typeof wanted === 'number' && !(possible && forward))
+    throw argumentValueError(
+      forward
+        ? `"promote" must be 'auto' or false with steering '${mode.name}' on this system`
+        : '"promote" must be \'auto\' or false where datagrams are not forwarded',
+    );
+  if (wanted === false || !possible || !forward) return 0;
+  return wanted === 'auto' ? promoteAfter : wanted;
 }
 
 function inheritedSteering(wanted: Steering | 'auto'): SteeringChoice {

@@ -12,6 +12,8 @@ import {
 
 /** In jails the option has no effect before 13.3 (d93ec8cb in stable/13). */
 const jailsSince = 13.3;
+/** Since then a socket with SO_REUSEPORT alone gets nothing before it is connected. */
+const promotesSince = 14;
 
 export const reuseportLb: SteeringMode = {
   name: 'reuseport-lb',
@@ -38,5 +40,7 @@ export const reuseportLb: SteeringMode = {
     const domains = placements.map(({ cpu }) => cpuDomains[cpu] ?? -1);
     return new Set(domains).size > 1 ? domains : [];
   },
+  promotes: ({ platform, release }) =>
+    platform === 'freebsd' && Number.parseFloat(release) >= promotesSince,
   handsOff: withRealBuckets,
 };

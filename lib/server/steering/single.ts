@@ -8,6 +8,8 @@ export const single: SteeringMode = {
   bucketChoosesWorker: true,
   judge: () => usable('one listener, flows handed to the owner of their bucket'),
   members: () => [0],
+  // SO_REUSEADDR. Sockets of FreeBSD that are no group have not been tried.
+  promotes: ({ platform }) => platform === 'linux',
   // Nothing else spreads the load.
   handsOff: () => true,
 };

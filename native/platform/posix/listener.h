@@ -16,6 +16,7 @@ struct ListenerOptions {
   bool ipv6_only = false;   // false on an IPv6 address: dual stack
   int backlog = SOMAXCONN;  // the kernel caps it: kern.ipc.soacceptqueue, net.core.somaxconn
   bool bind_any = false;    // privileged
+  bool flow_sockets = false;  // UDP: sockets of single flows will share the port
   bool unshared = false;    // EADDRINUSE for a port in use, even by sockets that would share it
   BufferRequest buffers;
 };
