@@ -75,8 +75,9 @@ DatagramEngine::DatagramEngine(const EngineContext& context, const DatagramOptio
   turn_end_.set_initialized();
   uv_idle_init(context_.loop, errors_due_.get());
   errors_due_.set_initialized();
+  PromotedReader* reader = this;
   if (options_.forward && options_.promotion.after > 0)
-    promoted_ = std::make_unique<PromotedSockets>(context_, options_.promotion, this);
+    promoted_ = std::make_unique<PromotedSockets>(context_, options_.promotion, reader);
 }
 
 DatagramEngine::~DatagramEngine() = default;

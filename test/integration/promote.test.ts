@@ -3,6 +3,9 @@
 import assert from 'node:assert/strict';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { describe, it } from 'node:test';
 
 import { capabilities, createServer, type RssServer, type UdpOptions } from 'freebsd-rss';
@@ -83,6 +86,22 @@ class Flows {
   close(): void {
     for (const socket of this.#sockets) socket.close();
   }
+}
+
+/** One request to fixtures/report-worker.ts, which is answered from where it was sent to. */
+async function ask(socket: dgram.Socket, port: number, target: string = host): Promise<Report> {
+  const answered = once(socket, 'message', soon());
+  socket.send('report', port, target);
+  const [text, from] = (await answered) as [Buffer, dgram.RemoteInfo];
+  assert.deepEqual([from.address, from.port], [target, port]);
+  return JSON.parse(text.toString()) as Report;
+}
+
+async function bind(family: 'udp4' | 'udp6' = 'udp4', port = 0): Promise<dgram.Socket> {
+  const socket = dgram.createSocket(family);
+  socket.bind(port, family === 'udp4' ? host : '::1');
+  await once(socket, 'listening');
+  return socket;
 }
 
 const linux = capabilities().platform === 'linux';
@@ -263,52 +282,81 @@ describe('promoted flows', { skip: !linux && 'under `single` on Linux alone' }, 
           udpHash: '4-tuple',
         }).listen();
         server.rebalance(server.stats().buckets.map(() => 1));
-        const ask = async (socket: dgram.Socket): Promise<Report> => {
-          const answered = once(socket, 'message', soon());
-          socket.send('report', portOf(server), target);
-          const [text, { address, port }] = (await answered) as [Buffer, dgram.RemoteInfo];
-          assert.equal(address, target);
-          assert.equal(port, portOf(server));
-          return JSON.parse(text.toString()) as Report;
-        };
-        const open = async (port: number): Promise<dgram.Socket> => {
-          const socket = dgram.createSocket(family);
-          socket.bind(port, family === 'udp4' ? host : '::1');
-          await once(socket, 'listening');
-          return socket;
-        };
-        const first = await open(0);
+        const listening = portOf(server);
+        const asks = (socket: dgram.Socket) => ask(socket, listening, target);
+        const first = await bind(family);
         const { port } = first.address();
-        const other = await open(0);
-        const before = await ask(first);
-        await ask(other);
-        await ask(first);
-        await ask(first);
+        const other = await bind(family);
+        const before = await asks(first);
+        await asks(other);
+        await asks(first);
+        await asks(first);
         await until('it is promoted', () => server.stats().promoted.now === 1);
         const forwarded = server.stats().total.datagramsForwarded;
         assert.deepEqual(
-          { ...(await ask(first)), currentCpu: 0 },
+          { ...(await asks(first)), currentCpu: 0 },
           { ...before, currentCpu: 0 },
         );
         assert.equal(server.stats().total.datagramsForwarded, forwarded);
-        await ask(other);
+        await asks(other);
         // The peer starts again, on the same port. Meanwhile an answer finds nobody.
         const sent = server.stats().total.datagramsOut;
         await new Promise((resolve) =>
-          first.send('report', portOf(server), target, () => first.close(resolve as () => void)),
+          first.send('report', listening, target, () => first.close(resolve as () => void)),
         );
         await until('it is answered', () => server.stats().total.datagramsOut > sent);
-        const again = await open(port);
-        const { bucket } = await ask(again);
+        const again = await bind(family, port);
+        const { bucket } = await asks(again);
         assert.equal(bucket, before.bucket);
-        const { datagramsIn, datagramsOut, bytesIn } = server.stats().total;
-        assert.equal(datagramsIn, datagramsOut);
+        await until('all are counted', () => {
+          const { datagramsIn, datagramsOut } = server.stats().total;
+          return datagramsIn === datagramsOut;
+        });
+        const { datagramsIn, bytesIn } = server.stats().total;
         assert.equal(bytesIn, datagramsIn * 'report'.length);
         again.close();
         other.close();
         await server.close();
       },
     );
+
+  it('go to the successor when a process is replaced', async (t) => {
+    const options = {
+      worker: reporting.href,
+      workers: 2,
+      steering: 'single',
+      udp: { host, promote: 3 },
+      udpHash: '4-tuple',
+    } as const;
+    const folder = mkdtempSync(path.join(tmpdir(), 'rss-promote-'));
+    t.after(() => rmSync(folder, { recursive: true }));
+    const file = path.join(folder, 'successor.mjs');
+    const entry = new URL('../../lib/index.js', import.meta.url).href;
+    writeFileSync(
+      file,
+      `import { createServer, predecessor } from '${entry}';
+       await createServer({ ...${JSON.stringify(options)}, predecessor: predecessor() }).listen();`,
+    );
+    const server = await createServer(options).listen();
+    const port = portOf(server);
+    server.rebalance(server.stats().buckets.map(() => 1));
+    const peers = await Promise.all(Array.from({ length: 8 }, () => bind()));
+    const askAll = () => Promise.all(peers.map((peer) => ask(peer, port)));
+    for (let i = 0; i < 4; i++) await askAll();
+    await until('all are promoted', () => server.stats().promoted.now === peers.length);
+    const { pid } = await server.upgrade({ command: [process.execPath, file] });
+    t.after(() => process.kill(pid, 'SIGKILL'));
+    const { datagramsIn } = server.stats().total;
+    await askAll();
+    assert.equal(server.stats().total.datagramsIn, datagramsIn + peers.length, 'served here');
+    const closed = server.close();
+    for (let i = 0; i < 10; i++) await askAll();
+    await closed;
+    assert.equal(server.stats().promoted.now, 0);
+    const reports = await askAll();
+    assert.deepEqual(new Set(reports.map(({ workerIndex }) => workerIndex)), new Set([1]));
+    for (const peer of peers) peer.close();
+  });
 
   it('`promote: false`: flows are forwarded on', async () => {
     const words = sharedWords();
