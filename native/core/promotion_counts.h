@@ -18,10 +18,9 @@ struct PromotionCounts {
 };
 
 // Names of the fields above, in order, for the readers in JavaScript.
-constexpr const char* kPromotionNames[] = {"now",     "ever",
-                                           "idle",    "evicted",
-                                           "withoutDescriptor", "withoutAddress",
-                                           "withoutRoom", "dropped"};
+constexpr const char* kPromotionNames[] = {
+    "now",         "ever",   "idle", "evicted", "withoutDescriptor", "withoutAddress",
+    "withoutRoom", "dropped"};
 constexpr size_t kPromotionCounts = sizeof(PromotionCounts) / sizeof(double);
 static_assert(sizeof kPromotionNames / sizeof *kPromotionNames == kPromotionCounts);
 

@@ -20,11 +20,7 @@ FlowKey KeyOf(const ReceivedDatagram& flow) {
 
 PromotedSockets::PromotedSockets(const EngineContext& context, const PromotionOptions& options,
                                  PromotedReader* reader)
-    : context_(context),
-      options_(options),
-      reader_(reader),
-      forwarded_(uv_hrtime()),
-      timer_(this) {
+    : context_(context), options_(options), reader_(reader), forwarded_(uv_hrtime()), timer_(this) {
   uv_timer_init(context_.loop, timer_.get());
   timer_.set_initialized();
   uv_unref(reinterpret_cast<uv_handle_t*>(timer_.get()));

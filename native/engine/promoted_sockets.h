@@ -1,10 +1,11 @@
 // Promoted flows: those that have been forwarded so often that a socket of their own, which the
 // owner of their bucket reads, costs less.
 //
-// The worker that reads such a flow from a bound socket opens the flow's socket, reads what is older
-// from the bound one, and passes the socket to the owner through the inbox, behind all that it has
-// forwarded. So the order of the flow is kept. This class has the two ends of that: the flows that
-// this worker forwards, and the sockets that it reads. DatagramEngine reads, and passes sockets.
+// The worker that reads such a flow from a bound socket opens the flow's socket, reads what is
+// older from the bound one, and passes the socket to the owner through the inbox, behind all that
+// it has forwarded. So the order of the flow is kept. This class has the two ends of that: the
+// flows that this worker forwards, and the sockets that it reads. DatagramEngine reads, and passes
+// sockets.
 #pragma once
 
 #include <list>
@@ -34,10 +35,7 @@ class PromotedReader {
 class PromotedSocket final : public PolledSocket {
  public:
   PromotedSocket(PromotedReader* reader, PassedSocket&& passed, const ReceivedDatagram& flow)
-      : PolledSocket(std::move(passed.fd)),
-        flow(flow),
-        reader_(reader),
-        dropped_(passed.dropped) {}
+      : PolledSocket(std::move(passed.fd)), flow(flow), reader_(reader), dropped_(passed.dropped) {}
 
   const ReceivedDatagram flow;  // what its datagrams have in common
 
@@ -108,7 +106,7 @@ class PromotedSockets {
   std::vector<ReceivedDatagram> due_;
   std::list<std::unique_ptr<PromotedSocket>> sockets_;  // read least recently first
   std::unordered_map<FlowKey, PromotedSocket*, Hash> by_flow_;
-  uint64_t last_timer_ = 0;  // uv_now()
+  uint64_t last_timer_ = 0;   // uv_now()
   Handle<uv_timer_t> timer_;  // active while there are sockets
 };
 

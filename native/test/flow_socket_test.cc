@@ -67,9 +67,9 @@ void TestPassedSockets() {
   int fd = kept.fd.get();
   uint32_t ticket = passed.Put(std::move(kept));
   PassedSocket taken = passed.Take(ticket);
-  Check(full && ticket != 0 && taken.fd.get() == fd && taken.dropped == 7 &&
-            !passed.Take(ticket).fd,
-        "a passed socket is taken once, and there are only so many");
+  Check(
+      full && ticket != 0 && taken.fd.get() == fd && taken.dropped == 7 && !passed.Take(ticket).fd,
+      "a passed socket is taken once, and there are only so many");
 }
 
 struct Place {
@@ -82,15 +82,15 @@ struct Place {
 struct Served {
   std::vector<int> sockets;
 
-  // Reads everything that is queued. Returns the socket that had the datagram of each peer. -1: none
-  // had it; -2: there were several.
+  // Reads everything that is queued. Returns the socket that had the datagram of each peer. -1:
+  // none had it; -2: there were several.
   std::vector<int> Read(int peers) const {
     std::vector<int> at(static_cast<size_t>(peers), -1);
     for (size_t i = 0; i < sockets.size(); ++i) {
       int peer;
       while (recv(sockets[i], &peer, sizeof peer, MSG_DONTWAIT) == sizeof peer)
-        at[static_cast<size_t>(peer)] = at[static_cast<size_t>(peer)] == -1 ? static_cast<int>(i)
-                                                                            : -2;
+        at[static_cast<size_t>(peer)] =
+            at[static_cast<size_t>(peer)] == -1 ? static_cast<int>(i) : -2;
     }
     return at;
   }
@@ -102,8 +102,8 @@ void SendAll(const std::vector<UniqueFd>& clients) {
 }
 
 void TestBeside(Steering steering, const Place& place) {
-  std::string name = std::string("a flow's socket beside ") + MethodOf(steering).name + ", " +
-                     place.name;
+  std::string name =
+      std::string("a flow's socket beside ") + MethodOf(steering).name + ", " + place.name;
   ListenerOptions options;
   options.transport = Transport::kUdp;
   options.address = ParseAddress(place.bind, 0).value;

@@ -6,8 +6,8 @@
 
 namespace rss {
 
-// Opens a socket that is bound to `local`, beside `bound`, with a receive buffer as large. EADDRINUSE
-// when that socket, or another one of the port, does not share it.
+// Opens a socket that is bound to `local`, beside `bound`, with a receive buffer as large.
+// EADDRINUSE when that socket, or another one of the port, does not share it.
 Result<UniqueFd> OpenFlowSocket(int bound, const SocketAddress& local);
 Status ConnectFlowSocket(int fd, const SocketAddress& peer);
 
