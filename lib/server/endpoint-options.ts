@@ -3,7 +3,13 @@ import { largestDatagram } from '../contract.js';
 import { argumentTypeError, argumentValueError } from '../errors.js';
 import { type Checked, custom, flag, integer, oneOf, type OptionTable } from '../option-table.js';
 import { type BindOptions, bindTable, type GroupOptions } from '../socket/listener-options.js';
-import { checkFd, checkHostAndPort, checkInteger, checkText, type HostAndPort } from '../validate.js';
+import {
+  checkFd,
+  checkHostAndPort,
+  checkInteger,
+  checkText,
+  type HostAndPort,
+} from '../validate.js';
 
 /** Options of both TCP and UDP listeners. */
 export interface EndpointOptions extends BindOptions {
@@ -51,7 +57,7 @@ export interface UdpOptions extends EndpointOptions {
    * Open a connected socket for a flow that has been forwarded so many times. The owner of its
    * bucket reads it, so that the flow costs no more forwarding. 'auto': after 32 datagrams, where
    * datagrams are forwarded and the system takes such sockets: on FreeBSD 14 and later under
-   * steering 'reuseport-lb', on Linux under 'single'.
+   * steering 'reuseport-lb', on Linux 6.13 and later under 'single'.
    * @defaultValue 'auto'
    */
   promote?: Promote;
@@ -118,7 +124,8 @@ function checkForward(name: string, value: unknown): Forward {
 
 function checkPromote(name: string, value: unknown): Promote {
   if (value === 'auto' || value === false) return value;
-  if (typeof value !== 'number') throw argumentTypeError(name, "'auto', an integer or false", value);
+  if (typeof value !== 'number')
+    throw argumentTypeError(name, "'auto', an integer or false", value);
   return checkInteger(name, value, 1, 2 ** 20);
 }
 

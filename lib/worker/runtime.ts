@@ -67,12 +67,7 @@ export class WorkerRuntime {
         promoteIdle: init.promoteIdle,
         counters,
         refusals: refusals.counts,
-        promotions: promotionCounts(
-          allCounters,
-          init.workerIndex,
-          init.placements.length,
-          buckets,
-        ),
+        promotions: promotionCounts(allCounters, init.workerIndex, init.placements.length, buckets),
         stride: memory.stride,
         cellSize: memory.cellSize,
       },

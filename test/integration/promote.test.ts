@@ -38,7 +38,7 @@ async function serve(words: Int32Array, udp: UdpOptions): Promise<RssServer> {
   return server;
 }
 
-/** Sockets that number their datagrams. Each leaves at once, so that their order is that of calls. */
+/** Sockets that number their datagrams. Each leaves at once, in the order of calls. */
 class Flows {
   readonly #sockets: dgram.Socket[] = [];
   readonly #numbers: number[] = [];
@@ -299,10 +299,7 @@ describe('promoted flows', { skip: !linux && 'under `single` on Linux alone' }, 
         await asks(first);
         await until('it is promoted', () => server.stats().promoted.now === 1);
         const forwarded = server.stats().total.datagramsForwarded;
-        assert.deepEqual(
-          { ...(await asks(first)), currentCpu: 0 },
-          { ...before, currentCpu: 0 },
-        );
+        assert.deepEqual({ ...(await asks(first)), currentCpu: 0 }, { ...before, currentCpu: 0 });
         assert.equal(server.stats().total.datagramsForwarded, forwarded);
         await asks(other);
         // The peer starts again, on the same port. Meanwhile an answer finds nobody.

@@ -94,7 +94,7 @@ describe('options of createServer()', () => {
     assert.equal(stream.maxInput, 2 ** 20);
   });
 
-  it('take a number, false or \'auto\' for `promote`', () => {
+  it("take a number, false or 'auto' for `promote`", () => {
     const promote = (value: unknown) =>
       checkServerOptions({ worker, udp: { promote: value as never } }).promote;
     assert.deepEqual([promote(undefined), promote(7), promote(false)], ['auto', 7, false]);

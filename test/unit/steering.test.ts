@@ -342,8 +342,11 @@ describe('what follows from the steering', () => {
   });
 
   it('promotes flows where they are forwarded and a socket can be bound beside the group', () => {
+    const decide = (wanted: Promote, steering: Steering, can: Capabilities, forward = true) =>
+      decidePromote(wanted, forward, steeringMode(steering), can);
     const promote = (wanted: Promote, steering: Steering, kernel: string, forward = true) =>
-      decidePromote(wanted, forward, steeringMode(steering), rows[kernel]!.record);
+      decide(wanted, steering, rows[kernel]!.record, forward);
+    const older = (release: string) => record({ ...linux, release });
     assert.equal(promote('auto', 'reuseport-lb', '14 GENERIC'), 32);
     assert.equal(promote('auto', 'reuseport-lb', '14 RSS'), 32);
     assert.equal(promote(5, 'reuseport-lb', '14 RSS'), 5);
@@ -353,6 +356,10 @@ describe('what follows from the steering', () => {
     assert.equal(promote('auto', 'listen-bucket', '12 RSS'), 0);
     assert.equal(promote('auto', 'single', '14 GENERIC'), 0);
     assert.equal(promote('auto', 'single', 'Linux'), 32);
+    assert.equal(decide('auto', 'single', older('6.9.1')), 0);
+    assert.equal(decide(5, 'single', older('6.9.1')), 5);
+    assert.equal(decide('auto', 'single', older('6.13.0-rc1')), 32);
+    assert.equal(decide('auto', 'single', older('7.0')), 32);
     for (const steering of ['reuseport-lb', 'bpf-toeplitz', 'bpf-cpu'] as const)
       assert.equal(promote('auto', steering, 'Linux'), 0);
     const code = 'ERR_INVALID_ARG_VALUE';

@@ -7,7 +7,7 @@ import type { Forward, Promote } from '../endpoint-options.js';
 import { bpfCpu } from './bpf-cpu.js';
 import { bpfToeplitz } from './bpf-toeplitz.js';
 import { listenBucket } from './listen-bucket.js';
-import type { SteeringHost, SteeringMode } from './mode.js';
+import { type SteeringHost, type SteeringMode, unusable } from './mode.js';
 import { reuseportLb } from './reuseport-lb.js';
 import { single } from './single.js';
 
@@ -75,15 +75,16 @@ export function decidePromote(
   mode: SteeringMode,
   capabilities: Capabilities,
 ): number {
-  const possible = mode.promotes?.(capabilities) === true;
-  if (typeof wanted === 'number' && !(possible && forward))
+  const verdict = mode.judgePromotion?.(capabilities) ?? unusable('nothing is forwarded for long');
+  if (typeof wanted !== 'number')
+    return wanted === 'auto' && forward && verdict.automatic ? promoteAfter : 0;
+  if (!forward)
+    throw argumentValueError('"promote" cannot be a number where datagrams are not forwarded');
+  if (!verdict.usable)
     throw argumentValueError(
-      forward
-        ? `"promote" must be 'auto' or false with steering '${mode.name}' on this system`
-        : '"promote" must be \'auto\' or false where datagrams are not forwarded',
+      `"promote" cannot be a number with steering '${mode.name}': ${verdict.reason}`,
     );
-  if (wanted === false || !possible || !forward) return 0;
-  return wanted === 'auto' ? promoteAfter : wanted;
+  return wanted;
 }
 
 function inheritedSteering(wanted: Steering | 'auto'): SteeringChoice {

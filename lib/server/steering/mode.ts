@@ -70,10 +70,10 @@ export interface SteeringMode {
   /** The NUMA domain that each TCP listener of a group serves; none without this method. */
   domains?(capabilities: Capabilities, placements: readonly WorkerPlacement[]): number[];
   /**
-   * Whether a connected socket can be bound beside a group, for a flow that lasts; not without this
-   * method.
+   * Whether a connected socket can be bound beside the group, for a flow that lasts; not without
+   * this method.
    */
-  promotes?(capabilities: Capabilities): boolean;
+  judgePromotion?(capabilities: Capabilities): Verdict;
   /** Whether connections are handed off, and datagrams forwarded, by default. */
   handsOff(config: RssConfig): boolean;
 }

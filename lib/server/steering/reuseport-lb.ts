@@ -40,7 +40,9 @@ export const reuseportLb: SteeringMode = {
     const domains = placements.map(({ cpu }) => cpuDomains[cpu] ?? -1);
     return new Set(domains).size > 1 ? domains : [];
   },
-  promotes: ({ platform, release }) =>
-    platform === 'freebsd' && Number.parseFloat(release) >= promotesSince,
+  judgePromotion: ({ platform, release }) =>
+    platform === 'freebsd' && Number.parseFloat(release) >= promotesSince
+      ? usable('SO_REUSEPORT beside SO_REUSEPORT_LB')
+      : unusable(`it needs FreeBSD ${promotesSince} or later`),
   handsOff: withRealBuckets,
 };
