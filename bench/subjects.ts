@@ -9,6 +9,8 @@ import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
+import type { UdpOptions } from 'freebsd-rss';
+
 import { certFile, keyFile, makeCertificate } from './certificate.js';
 import { native } from './native.js';
 import { displacement, placesOf } from './topology.js';
@@ -177,12 +179,13 @@ export const steered = (
   return bySteering(name, protocol, steering, handoff, '2', module);
 };
 
-/** Two workers: one reads all datagrams, and forwards them to the other, which owns all buckets. */
-export const forwarding = bySteering(
-  'forwarded',
-  'udp',
-  ...['single', 'auto', '2', 'batch-worker', '{"forward":true}', '1'],
-);
+/** Two workers: one reads all flows, and the other owns them. `udp`: what becomes of them. */
+export const misread = (name: string, udp: UdpOptions): Subject =>
+  bySteering(
+    name,
+    'udp',
+    ...['single', 'auto', '2', 'batch-worker', JSON.stringify({ forward: true, ...udp }), '1'],
+  );
 
 /** One worker that asks, or does not ask, for the flow of each datagram. */
 export const flowInfo = (on: boolean): Subject =>

@@ -12,10 +12,10 @@ import {
   exists,
   flowInfo,
   form,
-  forwarding,
   haproxy,
   http,
   memcached,
+  misread,
   nginx,
   nodeDgram,
   nodeNet,
@@ -359,7 +359,7 @@ export const works: Work[] = [
     about:
       'UDP echo, 64 bytes, two workers and two clients on two CPUs: all read by one worker and ' +
       'forwarded to the other, against bpf-toeplitz',
-    subjects: [forwarding, steered('bpf-toeplitz', 'udp', 'bpf-toeplitz', 'never')],
+    subjects: [misread('forwarded', {}), steered('bpf-toeplitz', 'udp', 'bpf-toeplitz', 'never')],
     goals: { 'bpf-toeplitz': { rate: 0.75 } },
     load: { client: 'load_udp', args: { work: 'echo', length: 64, spin: 0 } },
     shared: true,
@@ -372,6 +372,33 @@ export const works: Work[] = [
     subjects: [flowInfo(true), flowInfo(false)],
     goals: {},
     load: { client: 'load_udp', args: { work: 'echo', length: 64 } },
+  },
+  {
+    name: 'promoted-cost',
+    about:
+      'UDP echo, 64 bytes, two workers on one CPU, 1,000 flows that one reads and the other ' +
+      'owns: promoted to sockets of their own, against bpf-toeplitz and against forwarding',
+    subjects: [
+      misread('promoted', { promote: 1, promoteLimit: 2000 }),
+      steered('bpf-toeplitz', 'udp', 'bpf-toeplitz', 'never'),
+      misread('forwarded', { promote: false }),
+    ],
+    goals: { 'bpf-toeplitz': { rate: 0.9 } },
+    load: { client: 'load_udp', args: { work: 'echo', length: 64, sockets: 1000, window: 1 } },
+  },
+  {
+    // If a datagram costs P microseconds of CPU here, F where it is forwarded, and S when its flow
+    // has a socket (promoted-cost), promotion pays from (P - F) / (F - S) datagrams on.
+    name: 'promotion-cost',
+    about:
+      'UDP echo, 64 bytes, two workers on one CPU, 8 flows that one reads and the other owns: ' +
+      'every datagram promotes its flow, and closes another socket, against forwarding',
+    subjects: [
+      misread('promoted', { promote: 1, promoteLimit: 1 }),
+      misread('forwarded', { promote: false }),
+    ],
+    goals: {},
+    load: { client: 'load_udp', args: { work: 'echo', length: 64, sockets: 8, window: 1 } },
   },
   {
     name: 'per-connection',

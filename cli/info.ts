@@ -57,7 +57,7 @@ async function run(args: string[]): Promise<number> {
   });
   const can = capabilities();
   const plan = await planHere(values.listen);
-  const { config, workers, steering, reason, handoff, forward, cpuQuota } = plan;
+  const { config, workers, steering, reason, handoff, forward, promote, cpuQuota } = plan;
   const key = Buffer.from(config.hashKey).toString('hex');
   const fingerprint = createHash('sha256').update(config.hashKey).digest('hex').slice(0, 16);
   // A card's key lets others choose flows that meet in one queue: only `learn` shows it.
@@ -71,7 +71,7 @@ async function run(args: string[]): Promise<number> {
       ...shown,
     };
     printJson({
-      ...{ configuration, steering, reason, handoff, forward, workers, cpuQuota },
+      ...{ configuration, steering, reason, handoff, forward, promote, workers, cpuQuota },
       capabilities: can,
     });
     return 0;

@@ -96,6 +96,25 @@ const ofWorkers: WorkerFamily[] = [
     type: 'gauge',
     samples: ({ inboxPeak }) => [['', inboxPeak]],
   },
+  {
+    name: 'promoted_flows',
+    text: 'Flows that have a socket of their own.',
+    type: 'gauge',
+    samples: ({ promoted }) => [['', promoted.now]],
+  },
+  {
+    name: 'promotions_total',
+    text: 'Flows that got a socket of their own, why it was closed, and why they got none.',
+    type: 'counter',
+    samples: ({ promoted: { ever, idle, evicted, ...given } }) => [
+      [',event="opened"', ever],
+      [',event="idle"', idle],
+      [',event="evicted"', evicted],
+      [',event="no descriptor"', given.withoutDescriptor],
+      [',event="no address"', given.withoutAddress],
+      [',event="inbox full"', given.withoutRoom],
+    ],
+  },
 ];
 
 const counterName = (name: string) =>

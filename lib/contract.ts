@@ -200,6 +200,18 @@ export const refusalNames = [
   'badMark',
 ] as const;
 
+/** Fields of PromotionCounts (native/core/promotion_counts.h), in order. */
+export const promotionNames = [
+  'now',
+  'ever',
+  'idle',
+  'evicted',
+  'withoutDescriptor',
+  'withoutAddress',
+  'withoutRoom',
+  'dropped',
+] as const;
+
 /** enum Steering of native/steering/steering.h. */
 export const steeringNumber = {
   'listen-bucket': 0,

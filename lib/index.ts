@@ -21,6 +21,7 @@ export type { RssSummary, ServerSnapshot } from './server/admin.js';
 export type {
   EndpointOptions,
   Forward,
+  Promote,
   TcpOptions,
   UdpOptions,
   UnixOptions,
@@ -51,6 +52,7 @@ export type { KernelDrops, ServerSocket, SocketStats } from './server/sockets.js
 export type {
   BucketStats,
   Counters,
+  PromotedFlows,
   RefusedRows,
   ServerStats,
   WorkerStats,

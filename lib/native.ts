@@ -96,6 +96,8 @@ export interface NativeListenerOptions {
   ipv6Only: boolean;
   backlog: number;
   bindAny: boolean;
+  /** UDP: sockets of single flows will share the port. */
+  flowSockets: boolean;
   /** EADDRINUSE for a port in use, even if its present user would share it. */
   unshared: boolean;
   /** Bytes; 0: the system's default, or as large as datagrams of `datagramSize` need. */
@@ -286,8 +288,15 @@ export interface WorkerEngineSettings {
   /** Ask the kernel for the flow of each datagram. */
   flowInfo: boolean;
   countMisdirected: boolean;
+  /** Gives a flow a socket of its own at so many forwarded datagrams; 0: never. */
+  promoteAfter: number;
+  /** The most such sockets; 0: as many as the descriptors of the process allow. */
+  promoteLimit: number;
+  /** Milliseconds. */
+  promoteIdle: number;
   counters: Float64Array;
   refusals: Float64Array;
+  promotions: Float64Array;
   stride: number;
   cellSize: number;
 }

@@ -8,11 +8,10 @@ const [port, protocol, steering, handoff, workers, module, host = '', udp = '{}'
   process.argv.slice(2);
 const endpoint = { port: Number(port), host };
 const buffers = { receiveBuffer: 4 << 20, sendBuffer: 4 << 20 };
+const udpOptions = { ...endpoint, ...buffers, ...(JSON.parse(udp) as object) };
 const server = createServer({
   worker: new URL(`./${module}.js`, import.meta.url),
-  ...(protocol === 'tcp'
-    ? { tcp: endpoint }
-    : { udp: { ...endpoint, ...buffers, ...(JSON.parse(udp) as object) } }),
+  ...(protocol === 'tcp' ? { tcp: endpoint } : { udp: udpOptions }),
   steering: steering as NonNullable<ServerOptions['steering']>,
   handoff: handoff as NonNullable<ServerOptions['handoff']>,
   workers: Number(workers),

@@ -11,7 +11,13 @@ import {
   type OptionTable,
 } from '../option-table.js';
 import { type BindOptions, bindTable, type GroupOptions } from '../socket/listener-options.js';
-import { checkFd, checkHostAndPort, checkText, type HostAndPort } from '../validate.js';
+import {
+  checkFd,
+  checkHostAndPort,
+  checkInteger,
+  checkText,
+  type HostAndPort,
+} from '../validate.js';
 import { type TlsOptions, tlsTable } from './tls-options.js';
 
 /** Options of both TCP and UDP listeners. */
@@ -46,6 +52,9 @@ export interface TcpOptions extends EndpointOptions {
 /** Whether datagrams move to their bucket's owner; 'auto': where that improves locality. */
 export type Forward = 'auto' | boolean;
 
+/** After how many forwarded datagrams a flow gets a socket of its own. */
+export type Promote = 'auto' | number | false;
+
 /** The UDP sockets of a server. */
 export interface UdpOptions extends EndpointOptions {
   /**
@@ -55,6 +64,24 @@ export interface UdpOptions extends EndpointOptions {
    * @defaultValue 'auto'
    */
   forward?: Forward;
+  /**
+   * Open a connected socket for a flow that has been forwarded so many times. The owner of its
+   * bucket reads it, so that the flow costs no more forwarding. 'auto': after 32 datagrams, where
+   * datagrams are forwarded and the system takes such sockets: on FreeBSD 14 and later under
+   * steering 'reuseport-lb', on Linux 6.13 and later under 'single'.
+   * @defaultValue 'auto'
+   */
+  promote?: Promote;
+  /**
+   * The most such sockets of each worker. For one more, the socket that was read least recently is
+   * closed, and its flow is forwarded again.
+   */
+  promoteLimit?: number;
+  /**
+   * After this time without a datagram such a socket is closed.
+   * @defaultValue 30000
+   */
+  promoteIdle?: number;
   /**
    * Largest datagram that is received whole. Longer ones are truncated and marked.
    * @defaultValue 1536
@@ -106,6 +133,13 @@ function checkForward(name: string, value: unknown): Forward {
   throw argumentTypeError(name, "'auto' or a boolean", value);
 }
 
+function checkPromote(name: string, value: unknown): Promote {
+  if (value === 'auto' || value === false) return value;
+  if (typeof value !== 'number')
+    throw argumentTypeError(name, "'auto', an integer or false", value);
+  return checkInteger(name, value, 1, 2 ** 20);
+}
+
 const endpointTable = {
   host: custom<string | string[], HostAndPort[]>('address or name, or a list of them')(
     { otherwise: "'::'" },
@@ -127,6 +161,13 @@ export const tcpTable = {
 export const udpTable = {
   ...endpointTable,
   forward: custom<Forward>("'auto' or a boolean")({ default: 'auto' }, checkForward),
+  promote: custom<Promote>("'auto', an integer or false")({ default: 'auto' }, checkPromote),
+  promoteLimit: integer({
+    min: 1,
+    max: 2 ** 20,
+    otherwise: 'a quarter of the descriptors of the process, divided among the workers',
+  }),
+  promoteIdle: integer({ min: 10, max: 2 ** 31 - 1, default: 30_000, unit: 'milliseconds' }),
   datagramSize: integer({ min: 64, max: largestDatagram, default: 1536, unit: 'bytes' }),
   flowInfo: flag({ default: true, system: 'FreeBSD' }),
 } satisfies OptionTable<UdpOptions>;
@@ -158,7 +199,10 @@ export function endpointsOf(
 ): Endpoint[] {
   if (fd !== undefined && (host !== undefined || common.port !== 0))
     throw argumentValueError(`"${protocol}" takes "fd" or "host" and "port", not both`);
-  const endpoint = { ...common, protocol, host: undefined, fd: undefined, datagramSize };
+  const endpoint = {
+    ...{ ...common, protocol, host: undefined, fd: undefined },
+    ...{ datagramSize, flowSockets: false },
+  };
   if (fd !== undefined) return fd.map((one) => ({ ...endpoint, fd: one }));
   if (host === undefined) return [endpoint];
   return host.map((one) => ({ ...endpoint, host: one.host, port: one.port ?? common.port }));

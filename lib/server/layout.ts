@@ -1,21 +1,30 @@
 // The shared-memory layout of a server's counters: one block per worker, one record per bucket in
 // it; then a record for each thread, and a row for each socket. The fields of a bucket's record are
 // defined in native/core/counters.h.
-import { counterNames, counterStride as stride, refusalNames } from '../contract.js';
+import {
+  counterNames,
+  counterStride as stride,
+  promotionNames,
+  refusalNames,
+} from '../contract.js';
 
-export { counterNames, refusalNames } from '../contract.js';
+export { counterNames, promotionNames, refusalNames } from '../contract.js';
 
 /** What is counted per bucket; Counters describes each. */
 export type CounterName = (typeof counterNames)[number];
 /** Why a row of a batch is refused; RefusedRows describes each. */
 export type RefusalName = (typeof refusalNames)[number];
+/** What is counted of promoted flows; PromotedFlows describes each. */
+export type PromotionName = (typeof promotionNames)[number];
 
 /**
  * Doubles in four cache lines. Behind the counters, each worker has a record of that size, and so
- * has the main thread. A worker's refused rows begin in the third line.
+ * has the main thread. A worker's refused rows are in the third line, its promoted flows in the
+ * fourth.
  */
 const ownStride = 32;
 const refusedAt = 16;
+const promotionsAt = 24;
 
 /** Where a worker's record has what native.threadUsage() returns. */
 export const usageAt = 3;
@@ -82,6 +91,17 @@ export function refusedRows(
 ): Float64Array {
   const record = ownRecord(buffer, workerIndex, workers, buckets);
   return record.subarray(refusedAt, refusedAt + refusalNames.length);
+}
+
+/** What the worker has counted of promoted flows, in the order of promotionNames. */
+export function promotionCounts(
+  buffer: ArrayBuffer,
+  workerIndex: number,
+  workers: number,
+  buckets: number,
+): Float64Array {
+  const record = ownRecord(buffer, workerIndex, workers, buckets);
+  return record.subarray(promotionsAt, promotionsAt + promotionNames.length);
 }
 
 /**

@@ -127,7 +127,9 @@ export class Listeners {
     const placements = this.#plan.workers;
     const domains =
       protocol === 'udp' ? [] : (this.#mode.domains?.(capabilities(), placements) ?? []);
-    return openGroup(endpoint, this.#mode.name, [...this.#workers.keys()], domains, true);
+    const flowSockets = protocol === 'udp' && this.#plan.promote > 0;
+    const options = { ...endpoint, flowSockets };
+    return openGroup(options, this.#mode.name, [...this.#workers.keys()], domains, true);
   }
 
   #openUnix(options: UnixSocketOptions): UnixListener {

@@ -51,6 +51,12 @@ export interface WorkerInit extends HandOffRules {
   steering: Steering;
   /** Whether a flow belongs to the owner of its bucket: see SteeringMode. */
   countMisdirected: boolean;
+  /** At how many forwarded datagrams a flow gets a socket of its own; 0: it never does. */
+  promote: number;
+  /** The most such sockets; undefined: as the descriptors of the process allow. */
+  promoteLimit: number | undefined;
+  /** Milliseconds. */
+  promoteIdle: number;
   /** Whether to ask the kernel for the flow of each datagram. */
   flowInfo: boolean;
   /** Id of the native bucket table. */

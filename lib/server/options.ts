@@ -26,6 +26,7 @@ import {
   type Endpoint,
   endpointsOf,
   type Forward,
+  type Promote,
   type TcpOptions,
   tcpTable,
   type UdpOptions,
@@ -227,13 +228,17 @@ export interface CheckedOptions extends Omit<Checked<typeof serverTable>, 'tcp' 
   tcpHash: '2-tuple' | '4-tuple';
   tls: NativeTls | undefined;
   forward: Forward;
+  promote: Promote;
+  /** Undefined: as the descriptors of the process allow. */
+  promoteLimit: number | undefined;
+  promoteIdle: number;
   datagramSize: number;
   flowInfo: boolean;
 }
 
 export function checkServerOptions(options: ServerOptions): CheckedOptions {
   const { tcp, udp, ...rest } = checkTable('createServer()', serverTable, options);
-  const { forward, datagramSize, flowInfo, ...udpEndpoint } =
+  const { forward, promote, promoteLimit, promoteIdle, datagramSize, flowInfo, ...udpEndpoint } =
     udp ?? checkTable('udp', udpTable, {});
   const { hash: tcpHash, tls, ...tcpEndpoint } = tcp ?? checkTable('tcp', tcpTable, {});
   if (rest.unix !== undefined) checkUnix(rest.unix);
@@ -247,6 +252,9 @@ export function checkServerOptions(options: ServerOptions): CheckedOptions {
     tcpHash,
     tls: tls && nativeTls(tls),
     forward,
+    promote,
+    promoteLimit,
+    promoteIdle,
     datagramSize,
     flowInfo,
   };

@@ -25,6 +25,7 @@ import {
   chooseSteering,
   decideForward,
   decideHandoff,
+  decidePromote,
   type SteeringHost,
   steeringMode,
 } from './steering/index.js';
@@ -43,6 +44,8 @@ export interface ServerPlan {
   handoff: boolean;
   /** Whether datagrams move to the worker that owns their bucket. */
   forward: boolean;
+  /** At how many forwarded datagrams a flow gets a socket of its own; 0: it never does. */
+  promote: number;
   /** The CPUs whose time the process may use, 1.5 for example; Linux, under a quota. */
   cpuQuota?: number;
 }
@@ -201,6 +204,7 @@ export function makePlan(options: CheckedOptions): ServerPlan {
     tcpHash,
     ...receiving(hosts, usable),
   });
+  const forward = decideForward(options.forward, mode, config);
   return {
     config,
     workers,
@@ -208,7 +212,8 @@ export function makePlan(options: CheckedOptions): ServerPlan {
     reason,
     kernelSpreads: mode.spreads,
     handoff: decideHandoff(options.handoff, mode, config),
-    forward: decideForward(options.forward, mode, config),
+    forward,
+    promote: decidePromote(options.promote, forward, mode, capabilities()),
     ...(quota === undefined ? {} : { cpuQuota: quota }),
   };
 }

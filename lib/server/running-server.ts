@@ -326,6 +326,7 @@ export class RunningServer {
   #workerInit(workerIndex: number): Omit<WorkerInit, 'generation'> {
     const { plan, ownership } = this;
     const { worker, workerData, datagramSize, flowInfo, stream, admin, pin } = this.#options;
+    const { promoteLimit, promoteIdle } = this.#options;
     return {
       workerIndex,
       cpu: plan.workers[workerIndex]!.cpu,
@@ -338,6 +339,7 @@ export class RunningServer {
       steering: plan.steering,
       ...this.#rules(),
       countMisdirected: steeringMode(plan.steering).bucketChoosesWorker,
+      ...{ promote: plan.promote, promoteLimit, promoteIdle },
       flowInfo,
       table: ownership.table,
       counters: this.#counters.id,

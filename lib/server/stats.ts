@@ -7,6 +7,9 @@ import {
   counterIndex,
   heartbeat,
   mainRecord,
+  promotionCounts,
+  type PromotionName,
+  promotionNames,
   type RefusalName,
   refusalNames,
   refusedRows,
@@ -46,6 +49,16 @@ export type Counters = Record<CounterName, number>;
  */
 export type RefusedRows = Record<RefusalName, number>;
 
+/**
+ * Flows that have a socket of their own: `udp: { promote }`. `now`: sockets that are read. `ever`:
+ * sockets that have been opened. `idle` of them were closed because nothing had come for
+ * `promoteIdle`, and `evicted` because another flow needed one of the `promoteLimit`. Given up:
+ * `withoutDescriptor` because the process had none left, `withoutAddress` because the socket could
+ * not be bound or connected, `withoutRoom` because the inbox of the owner was full. `dropped`:
+ * datagrams that their sockets could not take.
+ */
+export type PromotedFlows = Record<PromotionName, number>;
+
 export interface BucketStats extends Counters {
   bucket: number;
   cpu: number;
@@ -81,6 +94,7 @@ export interface WorkerStats extends Counters {
   inboxLength: number;
   inboxPeak: number;
   refusedRows: RefusedRows;
+  promoted: PromotedFlows;
 }
 
 /** Counters since listen(): per bucket, per worker, and in total. */
@@ -102,16 +116,25 @@ export interface ServerStats {
   wrongFlowIds: number;
   /** Of all workers. */
   refusedRows: RefusedRows;
+  /** Of all workers. */
+  promoted: PromotedFlows;
 }
 
 function zero(): Counters {
   return Object.fromEntries(counterNames.map((name) => [name, 0])) as Counters;
 }
 
-function refused(counts: readonly Float64Array[]): RefusedRows {
-  const sum = (i: number) => counts.reduce((total, of) => total + of[i]!, 0);
-  return Object.fromEntries(refusalNames.map((name, i) => [name, sum(i)])) as RefusedRows;
+/** Sums of records that have these fields. */
+function sums<T extends string>(
+  names: readonly T[],
+  records: readonly Float64Array[],
+): Record<T, number> {
+  const sum = (i: number) => records.reduce((total, of) => total + of[i]!, 0);
+  return Object.fromEntries(names.map((name, i) => [name, sum(i)])) as Record<T, number>;
 }
+
+const refused = (records: readonly Float64Array[]) => sums(refusalNames, records);
+const promoted = (records: readonly Float64Array[]) => sums(promotionNames, records);
 
 function add(to: Counters, rows: Float64Array, bucket: number): void {
   for (const name of counterNames) to[name] += rows[counterIndex(bucket, name)]!;
@@ -139,6 +162,9 @@ export function readStats(
   const refusals = placements.map(({ workerIndex }) =>
     refusedRows(buffer, workerIndex, placements.length, bucketMap.length),
   );
+  const promotions = placements.map(({ workerIndex }) =>
+    promotionCounts(buffer, workerIndex, placements.length, bucketMap.length),
+  );
   const workers = placements.map((worker) => {
     const beat = heartbeat(buffer, worker.workerIndex, placements.length, bucketMap.length);
     const [, delay, busy] = beat;
@@ -158,6 +184,7 @@ export function readStats(
       inboxLength: own.reduce((sum, { inboxLength }) => sum + inboxLength, 0),
       inboxPeak: Math.max(0, ...own.map(({ inboxPeak }) => inboxPeak)),
       refusedRows: refused([refusals[worker.workerIndex]!]),
+      promoted: promoted([promotions[worker.workerIndex]!]),
     };
   });
   const total = zero();
@@ -169,21 +196,24 @@ export function readStats(
       add(total, rows, entry.bucket);
     }
   }
-  const { sockets: socketStats, kernelDrops } = readSockets(
+  const inAll = promoted(promotions);
+  const read = readSockets(
     socketRows(buffer, placements.length, bucketMap.length, sockets.length),
     sockets,
     total.connectedDrops,
   );
+  // Figures of the host have them already, and sockets count none.
+  read.kernelDrops.datagrams += inAll.dropped;
   const [moved, compared, wrong] = mainRecord(buffer, placements.length, bucketMap.length);
   return {
     buckets,
     workers,
     total,
-    sockets: socketStats,
-    kernelDrops,
+    ...read,
     movedBuckets: moved!,
     comparedFlowIds: compared!,
     wrongFlowIds: wrong!,
     refusedRows: refused(refusals),
+    promoted: inAll,
   };
 }

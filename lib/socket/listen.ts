@@ -142,7 +142,7 @@ export function openListener(options: ListenerOptions = {}): Listener {
   const { steering, bucket, ...rest } = checkTable('openListener()', listenerTable, options);
   if ((steering !== undefined && takesBucket[steering]) !== (bucket !== undefined))
     throw argumentValueError('"bucket" and steering \'listen-bucket\' go together');
-  const group = { ...rest, datagramSize: 0 };
+  const group = { ...rest, datagramSize: 0, flowSockets: false };
   const listener = openGroup(group, steering ?? 'single', [bucket ?? 0], [], false)[0]!;
   if (listener.bufferWarning !== undefined)
     process.emitWarning(`listener: ${listener.bufferWarning}`, { code: 'RSS_BUFFERS' });

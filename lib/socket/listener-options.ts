@@ -98,4 +98,6 @@ export interface GroupOptions extends Checked<typeof bindTable> {
   host: string | undefined;
   /** UDP: the largest datagram, which buffers without a given size are made for. 0: not known. */
   datagramSize: number;
+  /** UDP: whether sockets of single flows will share the port. */
+  flowSockets: boolean;
 }

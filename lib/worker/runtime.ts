@@ -5,7 +5,7 @@ import type { RssConfig } from '../rss/config.js';
 import type { WorkerPlacement } from '../rss/topology.js';
 import { beatEveryMs } from '../server/blocked-watch.js';
 import type { ConnectionPage } from '../server/connections.js';
-import { refusedRows, workerCounters } from '../server/layout.js';
+import { promotionCounts, refusedRows, workerCounters } from '../server/layout.js';
 import type { FromWorker, HandOffRules, ToWorker, WorkerInit } from '../server/messages.js';
 import { acceptErrorReporter, NodeSockets, pendingTable } from './accept.js';
 import { connectionPage } from './connections.js';
@@ -63,8 +63,12 @@ export class WorkerRuntime {
         forward: init.forward,
         flowInfo: init.flowInfo,
         countMisdirected: init.countMisdirected,
+        promoteAfter: init.promote,
+        promoteLimit: init.promoteLimit ?? 0,
+        promoteIdle: init.promoteIdle,
         counters,
         refusals: refusals.counts,
+        promotions: promotionCounts(allCounters, init.workerIndex, init.placements.length, buckets),
         stride: memory.stride,
         cellSize: memory.cellSize,
       },

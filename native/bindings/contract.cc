@@ -4,6 +4,7 @@
 #include "core/counters.h"
 #include "core/hash_type.h"
 #include "core/owner_lock.h"
+#include "core/promotion_counts.h"
 #include "core/refusal.h"
 #include "core/rows.h"
 #include "core/rss_config.h"
@@ -128,6 +129,9 @@ Napi::Object Contract(Napi::Env env) {
   Napi::Array splice_events = Napi::Array::New(env);
   for (const char* name : kSpliceEventNames) splice_events.Set(splice_events.Length(), name);
   out.Set("spliceEventNames", splice_events);
+  Napi::Array promotions = Napi::Array::New(env);
+  for (const char* name : kPromotionNames) promotions.Set(promotions.Length(), name);
+  out.Set("promotionNames", promotions);
 
   Napi::Object hash_type = Napi::Object::New(env);
   for (uint32_t type : kHashTypes) hash_type.Set(HashTypeName(type), type);

@@ -71,6 +71,7 @@ Result<ListenerOptions> OptionsFromJs(Napi::Object object) {
   options.ipv6_only = BoolFromJs(object.Get("ipv6Only"));
   options.backlog = IntFromJs(object.Get("backlog"));
   options.unshared = BoolFromJs(object.Get("unshared"));
+  options.flow_sockets = BoolFromJs(object.Get("flowSockets"));
   options.bind_any = BoolFromJs(object.Get("bindAny"));
   options.buffers = BuffersFromJs(object);
   return options;

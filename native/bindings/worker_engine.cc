@@ -11,6 +11,7 @@
 #include "bindings/connection_facts.h"
 #include "bindings/stream_engine.h"
 #include "core/rows.h"
+#include "platform/posix/flow_socket.h"
 #include "platform/posix/shm.h"
 
 namespace rss {
@@ -92,6 +93,10 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
     datagrams.flows = BoolFromJs(settings.Get("flowInfo"));
     datagrams.default_bucket = options.accept.default_bucket;
     datagrams.stride = static_cast<size_t>(IntFromJs(settings.Get("stride")));
+    PromotionOptions& promotion = datagrams.promotion;
+    promotion.after = static_cast<uint32_t>(IntFromJs(settings.Get("promoteAfter")));
+    promotion.limit = static_cast<size_t>(IntFromJs(settings.Get("promoteLimit")));
+    promotion.idle_ms = static_cast<uint64_t>(IntFromJs(settings.Get("promoteIdle")));
     datagrams.cell_size = static_cast<size_t>(IntFromJs(settings.Get("cellSize")));
     size_t buckets = context.table == nullptr ? 0 : context.table->classifier().config().buckets();
     bool valid = context.table != nullptr && datagrams.cell_size <= datagrams.stride &&
@@ -102,7 +107,8 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
                  replies_.Hold(views.Get("replies"), kWords<ReplyRow>) &&
                  received_.Hold(views.Get("received"), 1) && unsent_.Hold(views.Get("unsent"), 1) &&
                  counters_.Hold(settings.Get("counters"), buckets * kCounterStride) &&
-                 refusals_.Hold(settings.Get("refusals"), kRefusals);
+                 refusals_.Hold(settings.Get("refusals"), kRefusals) &&
+                 promotions_.Hold(settings.Get("promotions"), kPromotionCounts);
     if (!valid) {
       Napi::TypeError::New(env_, "WorkerEngine: no such bucket table, or a view is too small")
           .ThrowAsJavaScriptException();
@@ -114,6 +120,8 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
     on_datagram_error_ = Napi::Persistent(info[5].As<Napi::Function>());
     datagrams.slab = slab_.data;
     context.counters = reinterpret_cast<BucketCounters*>(counters_.data);
+    promotion.counts = reinterpret_cast<PromotionCounts*>(promotions_.data);
+    if (promotion.limit == 0) promotion.limit = FlowSocketLimit(context.table->workers());
     context.refusals = reinterpret_cast<RefusalCounts*>(refusals_.data);
     // The stream engine was made before this one, so its clean-up hook runs later.
     options.streams = StreamEngineFromJs(settings.Get("streams"));
@@ -354,7 +362,7 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
   Callback callback_;
   View<uint8_t> slab_, reply_slab_;
   View<uint32_t> connections_, datagrams_, replies_, received_, unsent_;
-  View<double> counters_, refusals_;
+  View<double> counters_, refusals_, promotions_;
   Napi::FunctionReference on_connections_, on_datagrams_, on_accept_error_, on_datagram_error_;
   std::unique_ptr<WorkerEngine> engine_;
   std::vector<DatagramTarget> targets_{kDatagramBatch};  // of the batch that Send() collects

@@ -16,6 +16,7 @@
 #include "core/epochs.h"
 #include "core/flow_predictor.h"
 #include "core/flow_samples.h"
+#include "core/passed_sockets.h"
 #include "core/unique_fd.h"
 
 namespace rss {
@@ -68,6 +69,7 @@ class BucketTable {
   // Tracks the turns of the workers' stream engines.
   Epochs& epochs() { return epochs_; }
   ConnectionLimit& limit() { return limit_; }
+  PassedSockets& passed() { return passed_; }
 
   // Registers a worker's waker and wakes it, because its inboxes may hold something already.
   void Attach(int worker, Waker* waker);
@@ -143,6 +145,7 @@ class BucketTable {
   std::vector<std::unique_ptr<Bucket>> buckets_;
   std::vector<std::unique_ptr<Worker>> workers_;
   Epochs epochs_;
+  PassedSockets passed_;
   std::atomic<uint32_t> moves_{0};
   const bool placed_;
 };

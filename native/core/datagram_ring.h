@@ -26,6 +26,7 @@ struct ForwardedDatagram {
   int endpoint = 0;     // the server's UDP endpoint that received it
   uint32_t length = 0;  // of its payload
   bool truncated = false;
+  uint32_t passed = 0;  // ticket of the flow's own socket, which comes instead of a datagram
 };
 
 class DatagramReceiver {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "platform/platform.h"
+#include "platform/posix/flow_socket.h"
 #include "platform/posix/stream.h"
 
 namespace rss {
@@ -80,6 +81,9 @@ DatagramEngine::DatagramEngine(const EngineContext& context, const DatagramOptio
   turn_end_.set_initialized();
   uv_idle_init(context_.loop, errors_due_.get());
   errors_due_.set_initialized();
+  PromotedReader* reader = this;
+  if (options_.promotion.after > 0)
+    promoted_ = std::make_unique<PromotedSockets>(context_, options_.promotion, reader);
 }
 
 DatagramEngine::~DatagramEngine() = default;
@@ -106,8 +110,24 @@ Status DatagramEngine::Start() {
   return Nothing{};
 }
 
+void DatagramEngine::SetForwarding(bool forward) {
+  options_.forward = forward;
+  while (!forward && promoted_ != nullptr && !closed_ && promoted_->oldest() != nullptr)
+    promoted_->Close(promoted_->oldest());
+}
+
+// Promoted sockets go back to their buckets' inboxes, for the worker that replaces this one.
 void DatagramEngine::Close() {
+  if (closed_) return;
   closed_ = true;
+  if (promoted_ != nullptr) {
+    promoted_->Stop();
+    while (PromotedSocket* socket = promoted_->oldest()) {
+      ReceivedDatagram flow = socket->flow;
+      PassedSocket passed = promoted_->Release(socket);
+      (void)Pass(flow, &passed);
+    }
+  }
   turn_end_.Close();
   errors_due_.Close();
   waiting_ = 0;
@@ -182,37 +202,54 @@ void DatagramEngine::Receive(BoundSocket* socket) {
   DeliverConnected();
   if (closed_) return;
   for (int batch = 0; batch < kBatchesPerTurn; ++batch) {
-    int received = batcher_.Receive(socket->fd(), options_.slab, options_.stride,
-                                    options_.cell_size, rows_.data());
-    if (IsEmpty(received)) return;
-    if (received < 0) continue;  // an ICMP error, which this call has cleared
-    size_t count = 0;
-    uint32_t moves = context_.table->moves();
-    for (int i = 0; i < received; ++i) {
-      ReceivedDatagram& row = rows_[i];
-      row.endpoint = socket->endpoint;
-      row.connected = 0;
-      if (!Classify(&row, *socket)) {
-        // Its bucket may have moved since the rows before were classified. They come first.
-        if (count > 0 && context_.table->moves() != moves) {
-          context_.table->WakeOwners(context_.worker);
-          sink_->OnDatagrams(count);
-          if (closed_) return;
-          count = 0;
-        }
-        if (Forward(row)) continue;
-      }
-      CountReceived(row);
-      if (count != static_cast<size_t>(i)) rows_[count] = row;
-      ++count;
-    }
-    context_.table->WakeOwners(context_.worker);
-    if (count > 0) {
-      sampler_->OnBatch(-1, rows_[0].flow);
-      sink_->OnDatagrams(count);
-    }
-    if (closed_ || received < kDatagramBatch) return;
+    int received = ReceiveBatch(*socket, socket->fd(), nullptr);
+    if (closed_) return;
+    if (received >= 0 ? received < kDatagramBatch : IsEmpty(received)) break;
   }
+  if (promoted_ != nullptr && promoted_->has_due()) PromoteDue(*socket);
+}
+
+// Reads datagrams that were sent to a bound socket, and serves or forwards them. `fd`: the socket
+// that has them, if `destination` is given without control messages. Returns their number or
+// -errno; an ICMP error is cleared by this call.
+int DatagramEngine::ReceiveBatch(const BoundSocket& socket, int fd,
+                                 const SocketAddress* destination) {
+  int received =
+      batcher_.Receive(fd, options_.slab, options_.stride, options_.cell_size, rows_.data());
+  size_t count = 0;
+  uint32_t moves = context_.table->moves();
+  for (int i = 0; i < received; ++i) {
+    ReceivedDatagram& row = rows_[i];
+    row.endpoint = socket.endpoint;
+    row.connected = 0;
+    if (destination != nullptr) {
+      row.info.has_destination = true;
+      row.info.destination = *destination;
+      if (socket.address.family() == AF_INET6) row.peer = row.peer.Mapped();
+    }
+    if (!Classify(&row, socket)) {
+      // Its bucket may have moved since the rows before were classified. They come first.
+      if (count > 0 && context_.table->moves() != moves) {
+        context_.table->WakeOwners(context_.worker);
+        sink_->OnDatagrams(count);
+        if (closed_) return received;
+        count = 0;
+      }
+      if (Forward(row)) {
+        if (promoted_ != nullptr) promoted_->CountForwarded(row);
+        continue;
+      }
+    }
+    CountReceived(row);
+    if (count != static_cast<size_t>(i)) rows_[count] = row;
+    ++count;
+  }
+  context_.table->WakeOwners(context_.worker);
+  if (count > 0) {
+    sampler_->OnBatch(-1, rows_[0].flow);
+    sink_->OnDatagrams(count);
+  }
+  return received;
 }
 
 // Finds the flow of a datagram. False when it must go through the inbox of its bucket.
@@ -255,36 +292,202 @@ bool DatagramEngine::Forward(const ReceivedDatagram& row) {
 }
 
 bool DatagramEngine::DeliverForwarded() {
-  DeliverConnected();  // its rows and cells are needed
   bool more = true;
   for (int batch = 0; more && !closed_ && batch < kBatchesPerTurn; ++batch) {
+    DeliverConnected();  // its rows and cells are needed
+    if (closed_) break;
     more = context_.table->DrainDatagrams(context_.worker, kDatagramBatch, this);
     size_t count = std::exchange(forwarded_, 0);
     if (count > 0) sink_->OnDatagrams(count);
+    if (!passed_.empty()) AdoptPassed();
     context_.table->Delivered(context_.worker);
   }
   return more;
 }
 
 void DatagramEngine::OnForwarded(const ForwardedDatagram& datagram, const uint8_t* payload) {
+  if (datagram.passed != 0) {
+    passed_.push_back(datagram);
+    return;
+  }
   ReceivedDatagram& row = rows_[forwarded_];
-  row.flow = datagram.flow;
-  row.endpoint = datagram.endpoint;
-  row.connected = 0;
+  ReadForwarded(datagram, &row);
   row.cell = static_cast<uint32_t>(forwarded_);
   row.length = datagram.length;
   row.truncated = datagram.truncated;
-  row.peer = datagram.peer;
-  row.info = DatagramInfo();
-  row.info.flow = datagram.kernel;
-  row.info.has_destination = datagram.local.family() != 0;
-  row.info.destination = datagram.local;
   if (row.length > 0) memcpy(options_.slab + row.cell * options_.stride, payload, row.length);
   BucketCounters& counter = context_.counter(row.flow.bucket);
   counter.datagrams_in += 1;
   counter.bytes_in += row.length;
   ++forwarded_;
 }
+
+void DatagramEngine::ReadForwarded(const ForwardedDatagram& from, ReceivedDatagram* row) const {
+  row->flow = from.flow;
+  row->endpoint = from.endpoint;
+  row->connected = 0;
+  row->peer = from.peer;
+  row->info = DatagramInfo();
+  row->info.flow = from.kernel;
+  row->info.has_destination = from.local.family() != 0;
+  row->info.destination = from.local;
+}
+
+// --- Promoted flows ------------------------------------------------------------------------------
+
+void DatagramEngine::PromoteDue(const BoundSocket& socket) {
+  for (const ReceivedDatagram& flow : promoted_->TakeDue()) {
+    if (!context_.owns(flow.flow.bucket)) Promote(socket, flow);
+    if (closed_) return;
+    promoted_->Forget(flow);  // what has been read meanwhile is older than the socket
+  }
+}
+
+// Opens a socket for a flow, reads all that is older, and passes the socket to the owner. Where the
+// new socket takes the datagrams of all peers until it is connected, the bound socket gets none in
+// this time: it is read before, and the new socket afterwards. Elsewhere the flow's last datagrams
+// in the bound socket are those from before connect(2).
+void DatagramEngine::Promote(const BoundSocket& socket, const ReceivedDatagram& flow) {
+  SocketAddress local = flow.info.has_destination ? flow.info.destination : socket.address;
+  if (!CanBeSource(local)) return;
+  local = local.Unmapped();
+  local.set_port(socket.address.port());
+  auto opened = OpenFlowSocket(socket.fd(), local);
+  if (!opened.ok()) return GiveUp(opened.failure);
+  PassedSocket own{std::move(*opened)};
+  const int fd = own.fd.get();
+  const bool takes_all = TakesAllUntilConnected();
+  if (takes_all) ReadQueued(socket, socket.fd(), nullptr);
+  if (closed_) return;
+  Status status = ConnectFlowSocket(fd, flow.peer.Unmapped());
+  if (!status.ok()) LeaveFlow(fd);
+  if (takes_all)
+    ReadQueued(socket, fd, &flow.info.destination);
+  else
+    ReadQueued(socket, socket.fd(), nullptr);
+  if (closed_) return;
+  if (!status.ok()) return GiveUp(status.failure);
+  if (Pass(flow, &own)) {
+    promoted_->counts().ever += 1;
+    return;
+  }
+  promoted_->counts().without_room += 1;
+  LeaveFlow(fd);
+  ReadQueued(socket, fd, &flow.info.destination);
+}
+
+// Reads what is queued by now, but no later datagrams without end.
+void DatagramEngine::ReadQueued(const BoundSocket& socket, int fd,
+                                const SocketAddress* destination) {
+  const SocketAddress* given = socket.address.is_unspecified() ? destination : nullptr;
+  for (int left = MostQueued(fd); left > 0 && !closed_;) {
+    int received = ReceiveBatch(socket, fd, given);
+    if (received >= 0 ? received < kDatagramBatch : IsEmpty(received)) return;
+    left -= std::max(received, 1);
+  }
+}
+
+void DatagramEngine::GiveUp(const Failure& failure) {
+  bool descriptors = failure.error == -EMFILE || failure.error == -ENFILE;
+  PromotionCounts& counts = promoted_->counts();
+  (descriptors ? counts.without_descriptor : counts.without_address) += 1;
+}
+
+// Puts a socket into the inbox of its bucket, behind what has been forwarded. False when there is
+// no room; the socket then stays here.
+bool DatagramEngine::Pass(const ReceivedDatagram& flow, PassedSocket* passed) {
+  PassedSockets& sockets = context_.table->passed();
+  ForwardedDatagram stand_in;
+  stand_in.flow = flow.flow;
+  stand_in.kernel = flow.info.flow;
+  stand_in.peer = flow.peer;
+  if (flow.info.has_destination) stand_in.local = flow.info.destination;
+  stand_in.endpoint = flow.endpoint;
+  stand_in.passed = sockets.Put(std::move(*passed));
+  if (stand_in.passed == 0) return false;
+  uint32_t ticket = stand_in.passed;
+  if (!context_.table->PushDatagram(flow.flow.bucket, context_.worker, stand_in, nullptr)) {
+    *passed = sockets.Take(ticket);
+    return false;
+  }
+  context_.table->WakeOwners(context_.worker);
+  return true;
+}
+
+void DatagramEngine::AdoptPassed() {
+  for (const ForwardedDatagram& one : std::exchange(passed_, {})) {
+    PassedSocket passed = context_.table->passed().Take(one.passed);
+    ReceivedDatagram flow;
+    ReadForwarded(one, &flow);
+    if (passed.fd) (void)promoted_->Add(std::move(passed), flow);
+  }
+  if (!options_.forward) SetForwarding(false);
+}
+
+// Reads one batch, so that no flow starves another.
+void DatagramEngine::OnPromotedReadable(PromotedSocket* socket) {
+  if (options_.forward && !context_.owns(socket->flow.flow.bucket)) socket = PassOn(socket);
+  if (socket == nullptr) return;
+  promoted_->Touch(socket);
+  (void)ReadPromoted(*socket);  // an ICMP error is cleared
+}
+
+// Passes a socket whose bucket has moved, with all that waits in it. Returns it if there is no
+// room: this worker then goes on reading it.
+PromotedSocket* DatagramEngine::PassOn(PromotedSocket* socket) {
+  DeliverConnected();
+  if (closed_) return nullptr;
+  ReceivedDatagram flow = socket->flow;
+  PassedSocket passed = promoted_->Release(socket);
+  return Pass(flow, &passed) ? nullptr : promoted_->Add(std::move(passed), flow);
+}
+
+// Returns the number of datagrams, or -errno.
+int DatagramEngine::ReadPromoted(const PromotedSocket& socket) {
+  const ReceivedDatagram& flow = socket.flow;
+  size_t first = waiting_;
+  int received = batcher_.ReceiveConnected(socket.fd(), static_cast<int>(first), options_.slab,
+                                           options_.stride, options_.cell_size, rows_.data());
+  if (received <= 0) return received;
+  sampler_->OnBatch(socket.fd(), flow.flow);
+  auto end = first + static_cast<size_t>(received);
+  for (size_t i = first; i < end; ++i) {
+    rows_[i].connected = 0;
+    rows_[i].endpoint = flow.endpoint;
+    rows_[i].peer = flow.peer;
+    rows_[i].flow = flow.flow;
+    rows_[i].info = flow.info;
+  }
+  bool direct =
+      !options_.forward || context_.table->ServesDirectly(flow.flow.bucket, context_.worker);
+  // What waits may be of this flow, and is older than what is forwarded now.
+  if (!direct) DeliverConnected();
+  if (closed_) return received;
+  size_t served = waiting_;
+  for (size_t i = first; i < end; ++i) {
+    if (!direct && Forward(rows_[i])) continue;
+    CountReceived(rows_[i]);
+    if (served != i) rows_[served] = rows_[i];
+    ++served;
+  }
+  if (!direct) context_.table->WakeOwners(context_.worker);
+  if (served == waiting_) return received;
+  if (waiting_ == 0) uv_check_start(turn_end_.get(), OnTurnEnd);
+  waiting_ = served;
+  // The cells of rows that have changed their place may not be read into.
+  if (!direct || waiting_ == kDatagramBatch) DeliverConnected();
+  return received;
+}
+
+void DatagramEngine::ReadRest(const PromotedSocket& socket) {
+  for (int left = MostQueued(socket.fd()); left > 0 && !closed_;) {
+    int received = ReadPromoted(socket);
+    if (IsEmpty(received)) return;
+    left -= std::max(received, 1);
+  }
+}
+
+// --- Connected sockets ---------------------------------------------------------------------------
 
 // Compares the flow of the first datagram with the prediction, and no others: connected sockets
 // receive without control messages, which cost as much as the payload.
@@ -340,10 +543,11 @@ void DatagramEngine::OnTurnEnd(uv_check_t* check) {
 void DatagramEngine::DeliverConnected() {
   if (waiting_ == 0) return;
   uv_check_stop(turn_end_.get());
-  // Drops rows whose socket has been closed in the meantime.
-  auto end = std::remove_if(
-      rows_.begin(), rows_.begin() + static_cast<ptrdiff_t>(waiting_),
-      [this](const ReceivedDatagram& row) { return ConnectedOf(row.connected) == nullptr; });
+  // Drops rows of connected sockets that have been closed in the meantime.
+  auto end = std::remove_if(rows_.begin(), rows_.begin() + static_cast<ptrdiff_t>(waiting_),
+                            [this](const ReceivedDatagram& row) {
+                              return row.connected != 0 && ConnectedOf(row.connected) == nullptr;
+                            });
   waiting_ = 0;
   auto count = static_cast<size_t>(end - rows_.begin());
   if (count > 0) sink_->OnDatagrams(count);

@@ -1,7 +1,8 @@
 // A worker's UDP sockets: the server's, which are bound, and those that the worker has connected.
 //
 // Datagrams are read in batches. A bound socket's batch is delivered at once. Connected sockets
-// receive few datagrams each, so theirs are delivered together at the end of the turn.
+// receive few datagrams each, so theirs are delivered together at the end of the turn. So are those
+// of promoted flows, which for JavaScript come by a bound socket.
 #pragma once
 
 #include <memory>
@@ -13,6 +14,7 @@
 #include "engine/misdirection_log.h"
 #include "engine/placement_sampler.h"
 #include "engine/polled_socket.h"
+#include "engine/promoted_sockets.h"
 #include "platform/posix/connect.h"
 #include "platform/posix/datagrams.h"
 
@@ -55,9 +57,10 @@ struct DatagramOptions {
   uint8_t* slab = nullptr;  // kDatagramBatch cells, `stride` bytes apart
   size_t stride = 0;
   size_t cell_size = 0;
+  PromotionOptions promotion;  // only with `forward`
 };
 
-class DatagramEngine final : private DatagramReceiver {
+class DatagramEngine final : private DatagramReceiver, private PromotedReader {
  public:
   // The most batches read per event, so that no socket starves another.
   static constexpr int kBatchesPerTurn = 8;
@@ -71,7 +74,9 @@ class DatagramEngine final : private DatagramReceiver {
   // Duplicates the descriptor. Without `receive`, the socket only answers forwarded datagrams.
   Status AddSocket(int fd, int endpoint, bool receive);
   Status Start();
-  void SetForwarding(bool forward) { options_.forward = forward; }
+  // Without, all datagrams are served here from now on: the owners of their buckets may end before
+  // this worker.
+  void SetForwarding(bool forward);
   // Idempotent.
   void Close();
 
@@ -104,6 +109,7 @@ class DatagramEngine final : private DatagramReceiver {
   struct Outlet;
 
   void Receive(BoundSocket* socket);
+  int ReceiveBatch(const BoundSocket& socket, int fd, const SocketAddress* destination);
   void CheckPrediction(ConnectedSocket* socket);
   void CountDropsOf(ConnectedSocket* socket);
   void ReceiveConnected(ConnectedSocket* socket);
@@ -113,6 +119,17 @@ class DatagramEngine final : private DatagramReceiver {
   bool Classify(ReceivedDatagram* row, const BoundSocket& socket);
   bool Forward(const ReceivedDatagram& row);
   void OnForwarded(const ForwardedDatagram& datagram, const uint8_t* payload) override;
+  void ReadForwarded(const ForwardedDatagram& from, ReceivedDatagram* row) const;
+  void PromoteDue(const BoundSocket& socket);
+  void Promote(const BoundSocket& socket, const ReceivedDatagram& flow);
+  void ReadQueued(const BoundSocket& socket, int fd, const SocketAddress* destination);
+  void GiveUp(const Failure& failure);
+  bool Pass(const ReceivedDatagram& flow, PassedSocket* passed);
+  void AdoptPassed();
+  void OnPromotedReadable(PromotedSocket* socket) override;
+  PromotedSocket* PassOn(PromotedSocket* socket);
+  int ReadPromoted(const PromotedSocket& socket);
+  void ReadRest(const PromotedSocket& socket) override;
   void NoteError(uint32_t connected, int error);
   void DeliverErrors();
   BoundSocket* BoundOf(int endpoint) const;
@@ -136,8 +153,10 @@ class DatagramEngine final : private DatagramReceiver {
   ConnectionIds ids_;
   DatagramBatcher batcher_;
   std::vector<ReceivedDatagram> rows_;
-  size_t waiting_ = 0;    // rows of connected sockets that have not been delivered
+  size_t waiting_ = 0;    // rows of connected and promoted sockets that have not been delivered
   size_t forwarded_ = 0;  // rows of forwarded datagrams that have not been delivered
+  std::unique_ptr<PromotedSockets> promoted_;  // null: flows are not promoted
+  std::vector<ForwardedDatagram> passed_;      // stand for sockets that have not been adopted
   struct SocketError {
     uint32_t connected;
     int error;

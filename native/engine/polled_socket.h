@@ -18,6 +18,11 @@ class PolledSocket {
   Status Register(uv_loop_t* loop);
   Status Watch();
   void Pause() { uv_poll_stop(poll_.get()); }
+  // Gives up the descriptor. No other call may follow.
+  UniqueFd Release() {
+    poll_.Close();
+    return std::move(fd_);
+  }
 
  private:
   // May destroy this object.

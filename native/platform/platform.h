@@ -176,6 +176,18 @@ bool BalancesDualStack();
 // Attaches a program to an SO_REUSEPORT group through any member. ENOTSUP outside Linux.
 Status AttachReusePortProgram(int fd, const BpfProgram& program);
 
+// --- Sockets of single flows (posix/flow_socket.h) -----------------------------------------------
+
+// Lets sockets of single flows share the port of a group's member, which is not bound yet.
+Status AllowFlowSockets(int fd);
+// Binds a socket to the same port as `bound`.
+Status BindBeside(int fd, int bound, const SocketAddress& local);
+// Whether such a socket takes the datagrams of all peers until it is connected.
+bool TakesAllUntilConnected();
+// Makes the kernel give the datagrams of the socket's peer to the bound sockets again. What is
+// queued stays.
+void LeaveFlow(int fd);
+
 // --- Datagram batches ---------------------------------------------------------------------------
 
 // Room for the control messages of one datagram, received or sent, on both systems.

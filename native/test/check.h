@@ -44,6 +44,7 @@ void TestOptions();
 void TestTcpGroups();
 void TestUdpGroups();
 void TestReplies();
+void TestFlowSockets();
 void TestStreams();
 void TestDrops();
 void TestPendingErrors();

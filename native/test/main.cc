@@ -37,6 +37,7 @@ int main() {
   TestTcpGroups();
   TestUdpGroups();
   TestReplies();
+  TestFlowSockets();
   TestStreams();
   TestDrops();
   TestPendingErrors();

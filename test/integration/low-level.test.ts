@@ -11,7 +11,7 @@ import { openListener, socketOptions } from 'freebsd-rss';
 
 import { collectGarbage } from '../helpers/garbage.js';
 import { datagram, openDescriptors, assertNoLeak } from '../helpers/net.js';
-import { counterStride, datagramBatch, refusalNames } from '../../lib/contract.js';
+import { counterStride, datagramBatch, promotionNames, refusalNames } from '../../lib/contract.js';
 import { native } from '../../lib/native.js';
 import { numberOf } from '../../lib/socket/listen.js';
 
@@ -175,8 +175,10 @@ describe('wrong uses of a descriptor are errors', () => {
         forward: false,
         flowInfo: true,
         countMisdirected: true,
+        ...{ promoteAfter: 0, promoteLimit: 0, promoteIdle: 0 },
         counters: new Float64Array(counterStride),
         refusals: new Float64Array(refusalNames.length),
+        promotions: new Float64Array(promotionNames.length),
         stride: 128,
         cellSize: 128,
       },

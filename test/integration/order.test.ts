@@ -5,7 +5,7 @@ import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
 
-import { createServer, type RssServer, type Steering } from 'freebsd-rss';
+import { createServer, type Promote, type RssServer, type Steering } from 'freebsd-rss';
 
 import { skipWithout } from '../helpers/features.js';
 import {
@@ -36,13 +36,13 @@ async function openFlows(server: RssServer, count: number): Promise<dgram.Socket
   return sockets;
 }
 
-const serve = (steering: Steering, words: Int32Array) =>
+const serve = (steering: Steering, words: Int32Array, promote: Promote = 'auto') =>
   createServer({
     worker,
     workers,
     buckets: 8,
     steering,
-    udp: { host, forward: true, receiveBuffer: 200_000 },
+    udp: { host, forward: true, promote, receiveBuffer: 200_000 },
     udpHash: '4-tuple',
     workerData: words,
   }).listen();
@@ -94,7 +94,7 @@ const inboxSize = 2048;
 /** Sends one flow to a blocked owner until its inbox is full, and then more. */
 async function overflow(steering: 'single' | 'reuseport-lb', moves: boolean): Promise<void> {
   const words = sharedWords();
-  const server = await serve(steering, words);
+  const server = await serve(steering, words, false);
   const own = (worker: number) => server.rebalance(server.stats().buckets.map(() => worker));
   const [flow] = await openFlows(server, 1);
   const forwarded = () => server.stats().total.datagramsForwarded;

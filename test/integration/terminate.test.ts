@@ -27,6 +27,7 @@ const calls = {
     { table: workerData.table, worker: 0, handOff: false, forward: false, countMisdirected: true,
       counters: new Float64Array(native.contract.counterStride),
       refusals: new Float64Array(native.contract.refusalNames.length),
+      promotions: new Float64Array(native.contract.promotionNames.length),
       stride: 128, cellSize: 128 },
     { slab: new Uint8Array(128 * native.contract.datagramBatch), replySlab: new Uint8Array(128),
       connections: new Uint32Array(4),

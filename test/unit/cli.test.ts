@@ -303,6 +303,7 @@ describe('doctor', () => {
       kernelSpreads: true,
       handoff: true,
       forward: true,
+      promote: 32,
     },
     cpus: 4,
     allowedCpus: 4,

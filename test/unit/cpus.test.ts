@@ -35,6 +35,7 @@ describe('planWorkers', () => {
         kernelSpreads: false,
         handoff: false,
         forward: false,
+        promote: 0,
       } as const;
       assert.deepEqual(leftIdle({ config, workers, ...rest }, cpus), cpus.slice(used));
     }

@@ -95,6 +95,17 @@ describe('options of createServer()', () => {
     assert.equal(stream.maxInput, 2 ** 20);
   });
 
+  it("take a number, false or 'auto' for `promote`", () => {
+    const promote = (value: unknown) =>
+      checkServerOptions({ worker, udp: { promote: value as never } }).promote;
+    assert.deepEqual([promote(undefined), promote(7), promote(false)], ['auto', 7, false]);
+    assert.throws(() => promote(true), /"promote" must be 'auto', an integer or false, got true/);
+    assert.throws(() => promote(0), RangeError);
+    assert.throws(() => promote(1.5), RangeError);
+    const limit = { promoteLimit: 0 };
+    assert.throws(() => checkServerOptions({ worker, udp: limit }), RangeError);
+  });
+
   it('make one endpoint of each host', () => {
     const host = ['127.0.0.1', '::1'];
     const { endpoints } = checkServerOptions({ worker, tcp: { host, port: 5 }, udp: {} });

@@ -9,6 +9,7 @@ import {
   type Forward,
   type Handoff,
   type Probe,
+  type Promote,
   type RssConfig,
   type Steering,
 } from 'freebsd-rss';
@@ -20,6 +21,7 @@ import {
   chooseSteering,
   decideForward,
   decideHandoff,
+  decidePromote,
   type SteeringHost,
   steeringMode,
 } from '../../lib/server/steering/index.js';
@@ -337,6 +339,32 @@ describe('what follows from the steering', () => {
     assert.equal(forward(false, 'single', virtual), false);
     assert.equal(forward('auto', 'bpf-cpu', virtual), false);
     assert.throws(() => forward(true, 'bpf-cpu', virtual), { code: 'ERR_INVALID_ARG_VALUE' });
+  });
+
+  it('promotes flows where they are forwarded and a socket can be bound beside the group', () => {
+    const decide = (wanted: Promote, steering: Steering, can: Capabilities, forward = true) =>
+      decidePromote(wanted, forward, steeringMode(steering), can);
+    const promote = (wanted: Promote, steering: Steering, kernel: string, forward = true) =>
+      decide(wanted, steering, rows[kernel]!.record, forward);
+    const older = (release: string) => record({ ...linux, release });
+    assert.equal(promote('auto', 'reuseport-lb', '14 GENERIC'), 32);
+    assert.equal(promote('auto', 'reuseport-lb', '14 RSS'), 32);
+    assert.equal(promote(5, 'reuseport-lb', '14 RSS'), 5);
+    assert.equal(promote(false, 'reuseport-lb', '14 RSS'), 0);
+    assert.equal(promote('auto', 'reuseport-lb', '14 RSS', false), 0);
+    assert.equal(promote('auto', 'reuseport-lb', '12 GENERIC'), 0);
+    assert.equal(promote('auto', 'listen-bucket', '12 RSS'), 0);
+    assert.equal(promote('auto', 'single', '14 GENERIC'), 0);
+    assert.equal(promote('auto', 'single', 'Linux'), 32);
+    assert.equal(decide('auto', 'single', older('6.9.1')), 0);
+    assert.equal(decide(5, 'single', older('6.9.1')), 5);
+    assert.equal(decide('auto', 'single', older('6.13.0-rc1')), 32);
+    assert.equal(decide('auto', 'single', older('7.0')), 32);
+    for (const steering of ['reuseport-lb', 'bpf-toeplitz', 'bpf-cpu'] as const)
+      assert.equal(promote('auto', steering, 'Linux'), 0);
+    const code = 'ERR_INVALID_ARG_VALUE';
+    assert.throws(() => promote(5, 'bpf-toeplitz', 'Linux'), { code, message: /bpf-toeplitz/ });
+    assert.throws(() => promote(5, 'single', 'Linux', false), { code, message: /not forwarded/ });
   });
 
   it('gives each member of a group its worker', () => {

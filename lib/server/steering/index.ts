@@ -2,11 +2,12 @@
 import { argumentValueError, unsupported } from '../../errors.js';
 import type { RssConfig } from '../../rss/config.js';
 import type { Steering } from '../../socket/listen.js';
-import type { Forward } from '../endpoint-options.js';
+import type { Capabilities } from '../../capabilities.js';
+import type { Forward, Promote } from '../endpoint-options.js';
 import { bpfCpu } from './bpf-cpu.js';
 import { bpfToeplitz } from './bpf-toeplitz.js';
 import { listenBucket } from './listen-bucket.js';
-import type { SteeringHost, SteeringMode } from './mode.js';
+import { type SteeringHost, type SteeringMode, unusable } from './mode.js';
 import { reuseportLb } from './reuseport-lb.js';
 import { single } from './single.js';
 
@@ -62,6 +63,28 @@ export function decideForward(wanted: Forward, mode: SteeringMode, config: RssCo
       `"forward" cannot be true with steering '${mode.name}', which serves flows by CPU`,
     );
   return wanted === 'auto' ? mode.handsOff(config) : wanted;
+}
+
+/** Promotion costs about as much as forwarding so many datagrams. */
+const promoteAfter = 32;
+
+/** At how many forwarded datagrams a flow gets a socket of its own; 0: it never does. */
+export function decidePromote(
+  wanted: Promote,
+  forward: boolean,
+  mode: SteeringMode,
+  capabilities: Capabilities,
+): number {
+  const verdict = mode.judgePromotion?.(capabilities) ?? unusable('nothing is forwarded for long');
+  if (typeof wanted !== 'number')
+    return wanted === 'auto' && forward && verdict.automatic ? promoteAfter : 0;
+  if (!forward)
+    throw argumentValueError('"promote" cannot be a number where datagrams are not forwarded');
+  if (!verdict.usable)
+    throw argumentValueError(
+      `"promote" cannot be a number with steering '${mode.name}': ${verdict.reason}`,
+    );
+  return wanted;
 }
 
 function inheritedSteering(wanted: Steering | 'auto'): SteeringChoice {

@@ -69,6 +69,11 @@ export interface SteeringMode {
   members(owners: readonly number[], workers: number): number[];
   /** The NUMA domain that each TCP listener of a group serves; none without this method. */
   domains?(capabilities: Capabilities, placements: readonly WorkerPlacement[]): number[];
+  /**
+   * Whether a connected socket can be bound beside the group, for a flow that lasts; not without
+   * this method.
+   */
+  judgePromotion?(capabilities: Capabilities): Verdict;
   /** Whether connections are handed off, and datagrams forwarded, by default. */
   handsOff(config: RssConfig): boolean;
 }

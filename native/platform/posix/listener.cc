@@ -95,6 +95,7 @@ Result<std::vector<OpenedListener>> OpenGroup(const ListenerOptions& options, St
     auto socket = OpenSocket(options);
     if (!socket.ok()) return socket.failure;
     Status status = MethodOf(steering).prepare(socket->get(), member.bucket);
+    if (status.ok() && options.flow_sockets) status = AllowFlowSockets(socket->get());
     if (!status.ok()) return status.failure;
     auto bound = Bind(std::move(socket.value), address);
     if (!bound.ok()) return bound.failure;

@@ -12,11 +12,12 @@ namespace rss {
 
 struct ListenerOptions {
   Transport transport = Transport::kTcp;
-  SocketAddress address;    // port 0: the kernel chooses
-  bool ipv6_only = false;   // false on an IPv6 address: dual stack
-  int backlog = SOMAXCONN;  // the kernel caps it: kern.ipc.soacceptqueue, net.core.somaxconn
-  bool bind_any = false;    // privileged
-  bool unshared = false;    // EADDRINUSE for a port in use, even by sockets that would share it
+  SocketAddress address;      // port 0: the kernel chooses
+  bool ipv6_only = false;     // false on an IPv6 address: dual stack
+  int backlog = SOMAXCONN;    // the kernel caps it: kern.ipc.soacceptqueue, net.core.somaxconn
+  bool bind_any = false;      // privileged
+  bool flow_sockets = false;  // UDP: sockets of single flows will share the port
+  bool unshared = false;      // EADDRINUSE for a port in use, even by sockets that would share it
   BufferRequest buffers;
 };
 

@@ -5,6 +5,7 @@
 #include "platform/posix/accept.h"
 #include "platform/posix/connect.h"
 #include "platform/posix/datagrams.h"
+#include "platform/posix/flow_socket.h"
 #include "platform/posix/inspect.h"
 #include "platform/posix/listener.h"
 #include "platform/posix/shm.h"
@@ -177,6 +178,28 @@ SocketOption BalancingOption() {
 bool BalancesDualStack() {
   return true;
 }
+Result<UniqueFd> OpenFlowSocket(int, const SocketAddress&) {
+  return Unsupported("socket");
+}
+Status ConnectFlowSocket(int, const SocketAddress&) {
+  return Unsupported("connect");
+}
+int MostQueued(int) {
+  return 0;
+}
+size_t FlowSocketLimit(int) {
+  return 0;
+}
+Status AllowFlowSockets(int) {
+  return Unsupported("setsockopt");
+}
+Status BindBeside(int, int, const SocketAddress&) {
+  return Unsupported("bind");
+}
+bool TakesAllUntilConnected() {
+  return false;
+}
+void LeaveFlow(int) {}
 Status AttachReusePortProgram(int, const BpfProgram&) {
   return Unsupported("setsockopt");
 }

@@ -1,0 +1,375 @@
+// Flows with a socket of their own, under `single` on Linux: order, limits, and the ends of flows,
+// buckets, workers and servers.
+import assert from 'node:assert/strict';
+import dgram from 'node:dgram';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { describe, it } from 'node:test';
+
+import { capabilities, createServer, type RssServer, type UdpOptions } from 'freebsd-rss';
+
+import { skipWithout } from '../helpers/features.js';
+import { disorderAt, lastAt, numbered, servedAt, sharedWords } from '../helpers/gate.js';
+import { assertNoLeak, openDescriptors, portOf, type Report } from '../helpers/net.js';
+import { soon, until } from '../helpers/wait.js';
+
+const gated = new URL('../fixtures/gated-worker.js', import.meta.url);
+const reporting = new URL('../fixtures/report-worker.js', import.meta.url);
+const host = '127.0.0.1';
+const workers = 3;
+
+/** Worker 0 reads, and owns nothing. */
+const toOthers = (server: RssServer, round = 0) =>
+  server.rebalance(server.stats().buckets.map(({ bucket }) => 1 + ((bucket + round) % 2)));
+
+async function serve(words: Int32Array, udp: UdpOptions): Promise<RssServer> {
+  const server = await createServer({
+    worker: gated,
+    workers,
+    buckets: 8,
+    steering: 'single',
+    udp: { host, receiveBuffer: 200_000, ...udp },
+    udpHash: '4-tuple',
+    workerData: words,
+  }).listen();
+  toOthers(server);
+  return server;
+}
+
+/** Sockets that number their datagrams. Each leaves at once, in the order of calls. */
+class Flows {
+  readonly #sockets: dgram.Socket[] = [];
+  readonly #numbers: number[] = [];
+  readonly #words: Int32Array;
+  #sent = 0;
+
+  constructor(words: Int32Array) {
+    this.#words = words;
+  }
+
+  static async open(server: RssServer, words: Int32Array, count: number): Promise<Flows> {
+    const flows = new Flows(words);
+    for (let i = 0; i < count; i++) {
+      const socket = dgram.createSocket('udp4');
+      socket.connect(portOf(server), host);
+      await once(socket, 'connect');
+      flows.#sockets.push(socket);
+      flows.#numbers.push(0);
+    }
+    return flows;
+  }
+
+  /** Sends the next datagrams of each of these flows, in turn. */
+  send(count = 1, flows: Iterable<number> = this.#sockets.keys()): void {
+    const all = [...flows];
+    for (let i = 0; i < count; i++)
+      for (const flow of all) {
+        this.#sockets[flow]!.send(numbered(flow, ++this.#numbers[flow]!));
+        this.#sent++;
+      }
+  }
+
+  /** How many have not been served. */
+  get left(): number {
+    return this.#sent - this.#words[servedAt]!;
+  }
+
+  async served(): Promise<void> {
+    await until('all are served', () => this.left === 0);
+    for (const [flow, number] of this.#numbers.entries())
+      assert.equal(this.#words[lastAt + flow], number);
+    assert.equal(this.#words[disorderAt], 0, 'in order');
+  }
+
+  /** Sends until each flow has a socket. Not all of them get one at once. */
+  async promoted(server: RssServer): Promise<void> {
+    await until('all are promoted', () => {
+      if (server.stats().promoted.now === this.#sockets.length) return true;
+      this.send();
+      return false;
+    });
+    await this.served();
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) socket.close();
+  }
+}
+
+/** One request to fixtures/report-worker.ts, which is answered from where it was sent to. */
+async function ask(socket: dgram.Socket, port: number, target: string = host): Promise<Report> {
+  const answered = once(socket, 'message', soon());
+  socket.send('report', port, target);
+  const [text, from] = (await answered) as [Buffer, dgram.RemoteInfo];
+  assert.deepEqual([from.address, from.port], [target, port]);
+  return JSON.parse(text.toString()) as Report;
+}
+
+async function bind(family: 'udp4' | 'udp6' = 'udp4', port = 0): Promise<dgram.Socket> {
+  const socket = dgram.createSocket(family);
+  socket.bind(port, family === 'udp4' ? host : '::1');
+  await once(socket, 'listening');
+  return socket;
+}
+
+const linux = capabilities().platform === 'linux';
+
+describe('promoted flows', { skip: !linux && 'under `single` on Linux alone' }, () => {
+  it('are not forwarded any more, and keep their order', async (t) => {
+    const before = openDescriptors();
+    const words = sharedWords();
+    const server = await serve(words, { promote: 8 });
+    const count = 64;
+    const flows = await Flows.open(server, words, count);
+    for (let round = 0; round < 100; round++) {
+      flows.send(2);
+      await until('few are left', () => flows.left < 300);
+    }
+    await flows.served();
+    const { promoted, total } = server.stats();
+    t.diagnostic(`${total.datagramsForwarded} forwarded, ${JSON.stringify(promoted)}`);
+    assert.equal(promoted.ever, count);
+    assert.equal(promoted.now, count);
+    assert.equal(total.inboxFull, 0);
+    // Each is forwarded at least 8 times, and the rest is what was queued when it was promoted.
+    assert.ok(total.datagramsForwarded >= 8 * count);
+    assert.ok(total.datagramsForwarded < 100 * count);
+    const forwarded = total.datagramsForwarded;
+    for (let round = 0; round < 10; round++) flows.send();
+    await flows.served();
+    assert.equal(server.stats().total.datagramsForwarded, forwarded);
+    await server.close();
+    flows.close();
+    await assertNoLeak(before);
+  });
+
+  it('at the limit, the flow that was read least recently is forwarded again', async () => {
+    const words = sharedWords();
+    const server = await createServer({
+      worker: gated,
+      workers: 2,
+      steering: 'single',
+      udp: { host, promote: 4, promoteLimit: 2 },
+      workerData: words,
+    }).listen();
+    server.rebalance(server.stats().buckets.map(() => 1));
+    const flows = await Flows.open(server, words, 3);
+    const promote = async (flow: number, ever: number) => {
+      flows.send(4, [flow]);
+      await until('the flow is promoted', () => server.stats().promoted.ever === ever);
+      await flows.served();
+    };
+    await promote(0, 1);
+    await promote(1, 2);
+    await until('both are read', () => server.stats().promoted.now === 2);
+    flows.send(3, [0]);
+    await flows.served();
+    await promote(2, 3); // closes that of 1
+    await until('one is closed', () => server.stats().promoted.evicted === 1);
+    const { datagramsForwarded } = server.stats().total;
+    flows.send(3, [0, 2]);
+    await flows.served();
+    assert.equal(server.stats().total.datagramsForwarded, datagramsForwarded);
+    await promote(1, 4); // closes that of 0
+    await until('another one is closed', () => server.stats().promoted.evicted === 2);
+    // More flows than sockets: all are served, in order.
+    for (let round = 0; round < 50; round++) {
+      flows.send(5);
+      await flows.served();
+    }
+    const { now, evicted } = server.stats().promoted;
+    assert.equal(now, 2);
+    assert.ok(evicted > 2, `${evicted}`);
+    await server.close();
+    flows.close();
+  });
+
+  it('that are idle lose their sockets, and get new ones', async () => {
+    const words = sharedWords();
+    const server = await serve(words, { promote: 4, promoteIdle: 50 });
+    const idle = openDescriptors();
+    const flows = await Flows.open(server, words, 8);
+    for (let round = 1; round <= 3; round++) {
+      flows.send(4);
+      await flows.served();
+      await until('all are closed', () => {
+        const { ever, idle, now } = server.stats().promoted;
+        return ever === 8 * round && idle === ever && now === 0;
+      });
+    }
+    flows.close();
+    await assertNoLeak(idle);
+    await server.close();
+  });
+
+  it('keep their order while buckets move', async (t) => {
+    const words = sharedWords();
+    const server = await serve(words, { promote: 4 });
+    const flows = await Flows.open(server, words, 32);
+    for (let round = 0; round < 150; round++) {
+      for (let part = 0; part < 4; part++) {
+        flows.send();
+        if (part % 2 === 0) toOthers(server, round * 2 + part);
+      }
+      // Now and then also to the worker that reads all others.
+      if (round % 10 === 0) server.rebalance(server.stats().buckets.map(() => 0));
+      await until('few are left', () => flows.left < 300);
+    }
+    await flows.served();
+    const { promoted, movedBuckets, total } = server.stats();
+    t.diagnostic(`${movedBuckets} moves, ${total.datagramsForwarded} forwarded`);
+    t.diagnostic(JSON.stringify(promoted));
+    assert.equal(promoted.ever, 32);
+    assert.equal(total.inboxFull, 0);
+    await server.close();
+    flows.close();
+  });
+
+  it('keep their sockets when their worker dies', async () => {
+    const before = openDescriptors();
+    const words = sharedWords();
+    const server = await serve(words, { promote: 4 });
+    const flows = await Flows.open(server, words, 32);
+    await flows.promoted(server);
+    const { datagramsForwarded } = server.stats().total;
+    for (const index of [1, 2]) {
+      const exited = once(server, 'worker-exit', soon());
+      server.on('warning', () => undefined);
+      server.post('throw', index);
+      await exited;
+      flows.send(4); // while there is no worker
+      await flows.served();
+    }
+    const { promoted, total } = server.stats();
+    assert.equal(promoted.ever, 32);
+    assert.equal(promoted.now, 32);
+    assert.equal(total.datagramsForwarded, datagramsForwarded);
+    await server.close();
+    flows.close();
+    await assertNoLeak(before);
+  });
+
+  it('go on when the reader dies', async () => {
+    const words = sharedWords();
+    const server = await serve(words, { promote: 4 });
+    const flows = await Flows.open(server, words, 32);
+    flows.send(8, Array(16).keys());
+    await flows.served();
+    const exited = once(server, 'worker-exit', soon());
+    server.post('throw', 0);
+    await exited;
+    await flows.promoted(server);
+    await server.close();
+    flows.close();
+  });
+
+  for (const [bound, target, family] of [
+    ['127.0.0.1', '127.0.0.1', 'udp4'],
+    ['0.0.0.0', '127.0.0.3', 'udp4'],
+    ['::', '127.0.0.3', 'udp4'],
+    ['::', '::1', 'udp6'],
+    ['::1', '::1', 'udp6'],
+  ] as const)
+    it(
+      `look the same to the handler, ${bound} at ${target}`,
+      {
+        skip:
+          (bound.includes(':') && skipWithout('ipv6')) ||
+          (target === '127.0.0.3' && skipWithout('loopback-net')),
+      },
+      async () => {
+        const server = await createServer({
+          worker: reporting,
+          workers: 2,
+          steering: 'single',
+          udp: { host: bound, promote: 3 },
+          udpHash: '4-tuple',
+        }).listen();
+        server.rebalance(server.stats().buckets.map(() => 1));
+        const listening = portOf(server);
+        const asks = (socket: dgram.Socket) => ask(socket, listening, target);
+        const first = await bind(family);
+        const { port } = first.address();
+        const other = await bind(family);
+        const before = await asks(first);
+        await asks(other);
+        await asks(first);
+        await asks(first);
+        await until('it is promoted', () => server.stats().promoted.now === 1);
+        const forwarded = server.stats().total.datagramsForwarded;
+        assert.deepEqual({ ...(await asks(first)), currentCpu: 0 }, { ...before, currentCpu: 0 });
+        assert.equal(server.stats().total.datagramsForwarded, forwarded);
+        await asks(other);
+        // The peer starts again, on the same port. Meanwhile an answer finds nobody.
+        const sent = server.stats().total.datagramsOut;
+        await new Promise((resolve) =>
+          first.send('report', listening, target, () => first.close(resolve as () => void)),
+        );
+        await until('it is answered', () => server.stats().total.datagramsOut > sent);
+        const again = await bind(family, port);
+        const { bucket } = await asks(again);
+        assert.equal(bucket, before.bucket);
+        await until('all are counted', () => {
+          const { datagramsIn, datagramsOut } = server.stats().total;
+          return datagramsIn === datagramsOut;
+        });
+        const { datagramsIn, bytesIn } = server.stats().total;
+        assert.equal(bytesIn, datagramsIn * 'report'.length);
+        again.close();
+        other.close();
+        await server.close();
+      },
+    );
+
+  it('go to the successor when a process is replaced', async (t) => {
+    const options = {
+      worker: reporting.href,
+      workers: 2,
+      steering: 'single',
+      udp: { host, promote: 3 },
+      udpHash: '4-tuple',
+    } as const;
+    const folder = mkdtempSync(path.join(tmpdir(), 'rss-promote-'));
+    t.after(() => rmSync(folder, { recursive: true }));
+    const file = path.join(folder, 'successor.mjs');
+    const entry = new URL('../../lib/index.js', import.meta.url).href;
+    writeFileSync(
+      file,
+      `import { createServer, predecessor } from '${entry}';
+       await createServer({ ...${JSON.stringify(options)}, predecessor: predecessor() }).listen();`,
+    );
+    const server = await createServer(options).listen();
+    const port = portOf(server);
+    server.rebalance(server.stats().buckets.map(() => 1));
+    const peers = await Promise.all(Array.from({ length: 8 }, () => bind()));
+    const askAll = () => Promise.all(peers.map((peer) => ask(peer, port)));
+    for (let i = 0; i < 4; i++) await askAll();
+    await until('all are promoted', () => server.stats().promoted.now === peers.length);
+    const { pid } = await server.upgrade({ command: [process.execPath, file] });
+    t.after(() => process.kill(pid, 'SIGKILL'));
+    const { datagramsIn } = server.stats().total;
+    await askAll();
+    assert.equal(server.stats().total.datagramsIn, datagramsIn + peers.length, 'served here');
+    const closed = server.close();
+    for (let i = 0; i < 10; i++) await askAll();
+    await closed;
+    assert.equal(server.stats().promoted.now, 0);
+    const reports = await askAll();
+    assert.deepEqual(new Set(reports.map(({ workerIndex }) => workerIndex)), new Set([1]));
+    for (const peer of peers) peer.close();
+  });
+
+  it('`promote: false`: flows are forwarded on', async () => {
+    const words = sharedWords();
+    const server = await serve(words, { promote: false });
+    const flows = await Flows.open(server, words, 4);
+    flows.send(50);
+    await flows.served();
+    const { promoted, total } = server.stats();
+    assert.deepEqual([promoted.ever, total.datagramsForwarded], [0, 200]);
+    await server.close();
+    flows.close();
+  });
+});
