@@ -242,7 +242,7 @@ ssize_t StreamEngine::TransferSealed(StreamConnection* c, const iovec* parts, in
   while (!output.empty() && done < kMostSent) {
     size_t sealed = 0;
     while (!output.empty() && sealed < kSealedAtOnce) {
-      const uint8_t* bytes;
+      const uint8_t* bytes = nullptr;
       ssize_t length = output.Next(tls_->gathered.get(), &bytes);
       if (length > 0 && !tls.Seal(bytes, static_cast<size_t>(length))) length = -EPROTO;
       if (length < 0) {
