@@ -1,8 +1,8 @@
 // Who owns each RSS bucket, and the inbox through which its flows reach the owner.
 //
 // A BucketTable belongs to the process, not to a worker. What waits in an inbox survives the death
-// of its worker and is drained by the worker's replacement. Workers push without a lock. The mutex
-// of a bucket is for those that take, and for the few pushes that concern a move of the bucket.
+// of its worker and is drained by the worker's replacement. The queues need no lock. The mutex of a
+// bucket is for what a move changes: the route, and who may take datagrams.
 #pragma once
 
 #include <atomic>
