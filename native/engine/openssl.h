@@ -1,6 +1,6 @@
 // The OpenSSL that Node is linked with, found at run time. The addon is neither compiled nor linked
 // against OpenSSL: a prebuilt addon works with the copy inside of nodejs.org's binaries and with
-// the shared library of a system's package. The functions are those of OpenSSL 1.1.0 and later.
+// the shared library of a system's package. The functions are those of OpenSSL 3.
 #pragma once
 
 #include <stddef.h>

@@ -368,6 +368,7 @@ describe('the command line', () => {
       protocol: 'auto',
       sasl: false,
       prefixDelimiter: ':',
+      tls: undefined,
       pidFile: undefined,
       user: undefined,
       steering: undefined,
