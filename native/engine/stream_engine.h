@@ -92,8 +92,10 @@ class StreamEngine final : public ConnectionReceiver,
   // The most bytes read from a spliced connection at once without a pipe, and per event.
   static constexpr size_t kForwardSize = 64 * 1024;
   static constexpr size_t kMostForwarded = 1024 * 1024;
-  // So many bytes at the end of a segment's range are copied when more output follows.
+  // So many bytes at the end of a segment's range are copied when more output follows, in ranges
+  // of up to this size. In larger ones, HoldBack() costs less than the packet that it saves.
   static constexpr size_t kTail = 4096;
+  static constexpr size_t kMostTailed = 256 * 1024;
   // A lingering connection is closed after this much silence.
   static constexpr uint64_t kLingerMs = 5000;
   static constexpr int kPortTries = 32;  // for a bucket, through a card

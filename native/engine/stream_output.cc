@@ -7,6 +7,13 @@
 #include "engine/stream_engine.h"
 
 namespace rss {
+namespace {
+
+bool IsMark(const OutputRow& row) {
+  return row.source == OutputRow::kTaken || row.source == OutputRow::kAcknowledged;
+}
+
+}  // namespace
 
 uint32_t StreamEngine::AddBuffer(const uint8_t* data, size_t size) {
   buffers_.push_back({data, size, nullptr});
@@ -47,13 +54,15 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
   iovec parts[kParts + 1];  // Transfer() needs one more
   int used = 0;
   size_t total = 0;
+  size_t marks = 0;  // in front of the next bytes; they follow the tail
   if (tail_.iov_len > 0) {
     parts[used++] = tail_;
     total = tail_.iov_len;
     tail_ = {};
+    while (marks < count && IsMark(rows[marks])) ++marks;
   }
   Reference reference;
-  size_t at = 0;
+  size_t at = marks;
   for (; at < count && reference.length == 0; ++at) {
     const OutputRow& row = rows[at];
     bool is_command = row.source >= OutputRow::kAcknowledged;
@@ -68,6 +77,7 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
     if (refusal != Refusal::kNone || row.length == 0) continue;
     const Buffer& buffer = buffers_[row.source];
     if (Refers(row)) {
+      if (marks > 0) break;  // a mark covers the ranges before it alone
       reference = {buffer.source, row.offset, row.length};
       continue;
     }
@@ -83,23 +93,25 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
   }
   // Otherwise the end of a message would be a packet of its own. Paced connections are excluded,
   // because their packets would wait for timers.
-  const OutputRow* next = std::find_if(rows + at, rows + count, [](const OutputRow& row) {
-    return row.source < OutputRow::kAcknowledged;
-  });
-  if (c != nullptr && reference.length > 0 && next != rows + count && !holding_ &&
+  if (c != nullptr && reference.length > 0 && !holding_ &&
       PeerOf(c) != StreamConnection::Peer::kPaced) {
+    const OutputRow* next = std::find_if(rows + at, rows + count, [](const OutputRow& row) {
+      return row.source < OutputRow::kAcknowledged;
+    });
     const Segment* segment = reference.source->segment.get();
-    if (segment != nullptr && !Refers(*next)) {
+    if (next != rows + count && segment != nullptr && reference.length <= kMostTailed &&
+        !Refers(*next)) {
       size_t tail = std::min(kTail, reference.length / 2);
       reference.length -= tail;
       tail_ = {const_cast<uint8_t*>(segment->data()) + reference.offset + reference.length, tail};
-    } else {
+    } else if (next != rows + count) {
       HoldBack(c->fd.get(), true);
       holding_ = true;
     }
   }
   if (c != nullptr && (used > 0 || reference.length > 0))
     Send(c, parts, used, total, std::move(reference));
+  for (size_t i = 0; i < marks; ++i) ApplyCommand(Find(rows[i].to), rows[i]);
   return at;
 }
 

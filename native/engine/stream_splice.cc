@@ -11,7 +11,7 @@ namespace {
 
 using Splicing = StreamConnection::Splicing;
 
-constexpr uint64_t kShortestCheckMs = 50;  // between two looks at all splices
+constexpr uint64_t kShortestCheckMs = 50;   // between two looks at all splices
 constexpr uint64_t kLongestCheckMs = 1000;  // the same where the kernel forwards and counts
 // A read of this size is worth a pipe: below, two more calls of the kernel cost more than a copy.
 constexpr size_t kLeastSpliced = 16 * 1024;
