@@ -360,8 +360,7 @@ describe('limits', () => {
     const sent = randomBytes(200_005);
     client.write(sent);
     assert.ok((await read(target, 200_000)).equals(sent.subarray(0, 200_000)));
-    for (let i = 0; i < 4; i++)
-      assert.deepEqual((await splicer.next('reason')).bytes, [50_000, 0]);
+    for (let i = 0; i < 4; i++) assert.deepEqual((await splicer.next('reason')).bytes, [50_000, 0]);
     assert.equal(await text(client, 14), 'client sent 5\n');
   });
 
