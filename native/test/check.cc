@@ -19,7 +19,7 @@ void Check(bool passed, const std::string& name, const std::string& detail) {
 
 bool Await(int fd, short events) {
   pollfd wait{fd, events, 0};
-  return poll(&wait, 1, 2000) == 1;
+  return poll(&wait, 1, kPatienceMs) == 1;
 }
 
 void Skip(const std::string& name, const std::string& reason) {

@@ -26,7 +26,10 @@ void CheckFails(const rss::Result<T>& result, int error, const std::string& name
         result.ok() ? "it succeeded" : Describe(result.failure));
 }
 
-// Waits until poll(2) reports one of `events`, two seconds at most.
+// How long a check waits for what must come. A busy machine can take seconds.
+constexpr int kPatienceMs = 10000;
+
+// Waits until poll(2) reports one of `events`, kPatienceMs at most.
 bool Await(int fd, short events);
 
 int Summary();  // prints "N passed, N failed, N skipped"; the exit status

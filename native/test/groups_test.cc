@@ -355,7 +355,7 @@ void TestReply(const char* bind_host, const char* target_host) {
   if (sendto(client.get(), "ping", 4, 0, &target.sa, target.length()) != 4)
     return Skip(name, std::string("sendto: ") + strerror(errno));
   pollfd wait{server.value.fd.get(), POLLIN, 0};
-  poll(&wait, 1, 2000);
+  poll(&wait, 1, kPatienceMs);
   DatagramBatcher batcher;
   std::vector<uint8_t> slab(kDatagramBatch * 128);
   std::vector<ReceivedDatagram> received(kDatagramBatch);
@@ -369,7 +369,7 @@ void TestReply(const char* bind_host, const char* target_host) {
   reply.flow = received[0].info.flow;
   int sent = batcher.Send(server.value.fd.get(), &reply, 1);
   wait.fd = client.get();
-  poll(&wait, 1, 2000);
+  poll(&wait, 1, kPatienceMs);
   SocketAddress from;
   socklen_t length = sizeof from.v6;
   char text[8];

@@ -242,7 +242,7 @@ size_t Fill(const Pair& pair) {
 
 bool ComesTrue(const std::function<bool()>& condition) {
   double begin = NowMs();
-  while (!condition() && NowMs() - begin < 2000) usleep(200);
+  while (!condition() && NowMs() - begin < kPatienceMs) usleep(200);
   return condition();
 }
 
@@ -275,7 +275,7 @@ void TestCounting() {
   iovec piece = {const_cast<char*>("count"), 5};
   Check(SendStream(pair.sender.get(), &piece, 1) == 5, "bytes to count");
   double begin = NowMs();
-  while (Unacknowledged(pair.sender.get()) != 0 && NowMs() - begin < 2000) usleep(200);
+  while (Unacknowledged(pair.sender.get()) != 0 && NowMs() - begin < kPatienceMs) usleep(200);
   Check(Unacknowledged(pair.sender.get()) == 0, "what has been acknowledged is not counted");
   printf("        the connection is %s\n", IsPaced(pair.sender.get()) ? "paced" : "not paced");
 }
