@@ -253,7 +253,7 @@ describe('replay of made-up cards', () => {
     ];
     for (const sysctl of nonsense)
       for (const card of ['igb', 'vtnet', 'mlx5', 'hn', 'ena', '', '(', 'constructor'])
-        for (const cpus of [0, 1, 65535])
+        for (const cpus of [0, 65535])
           replay(reread({ card, cpus, sysctl, interrupts: [3, null, 'irq: :'], flows }));
   });
 });
