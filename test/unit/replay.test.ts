@@ -132,7 +132,7 @@ describe('replay of made-up cards', () => {
         const result = judged({ card: 'igb', sysctl, flows });
         assert.equal(result.queue.right, 120);
         if (dispatch === 'deferred') assert.ok(result.cpu.right > 110, JSON.stringify(result));
-        const { 'net.isr.numthreads': _, ...without } = sysctl as Record<string, string>;
+        const without = { ...sysctl, 'net.isr.numthreads': undefined };
         assert.equal(judged({ card: 'igb', sysctl: without, flows }).cpu.right, 0);
       }
   });
@@ -227,7 +227,7 @@ describe('replay of made-up cards', () => {
       });
       const result = judged({ card: 'em (82574)', sysctl, flows: disturbed });
       assert.deepEqual(result.cpu, { right: count - 1, wrong: 0, unknown: 1 });
-      const other = flows.map(({ busiestThread: _, queues: __, ...flow }) => flow);
+      const other = flows.map((flow) => ({ ...flow, busiestThread: undefined, queues: undefined }));
       assert.equal(judged({ card: 'em (82574)', sysctl, flows: other }).cpu.unknown, count);
     }
   });
@@ -253,7 +253,7 @@ describe('replay of made-up cards', () => {
     ];
     for (const sysctl of nonsense)
       for (const card of ['igb', 'vtnet', 'mlx5', 'hn', 'ena', '', '(', 'constructor'])
-        for (const cpus of [0, 1, 65535])
+        for (const cpus of [0, 65535])
           replay(reread({ card, cpus, sysctl, interrupts: [3, null, 'irq: :'], flows }));
   });
 });

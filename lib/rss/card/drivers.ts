@@ -32,7 +32,7 @@ const own = ({ driver, unit, sysctl }: CardFacts, name: string) =>
   sysctl[`dev.${driver}.${unit}.${name}`];
 
 /** No card has more queues or table entries. Larger values are mistakes. */
-const mostEntries = 65_536;
+const mostEntries = 4096;
 
 /** A number of queues, channels, threads or table entries. */
 export function count(text: string | undefined): number | undefined {
