@@ -82,15 +82,21 @@ struct Place {
 struct Served {
   std::vector<int> sockets;
 
-  // Reads everything that is queued. Returns the socket that had the datagram of each peer. -1:
-  // none had it; -2: there were several.
+  // Reads a datagram of each peer. FreeBSD's loopback delivers them by another thread. Returns the
+  // socket that had the datagram of each peer. -1: none had it; -2: there were several.
   std::vector<int> Read(int peers) const {
     std::vector<int> at(static_cast<size_t>(peers), -1);
-    for (size_t i = 0; i < sockets.size(); ++i) {
-      int peer;
-      while (recv(sockets[i], &peer, sizeof peer, MSG_DONTWAIT) == sizeof peer)
-        at[static_cast<size_t>(peer)] =
-            at[static_cast<size_t>(peer)] == -1 ? static_cast<int>(i) : -2;
+    std::vector<pollfd> polled;
+    for (int fd : sockets) polled.push_back({fd, POLLIN, 0});
+    for (int left = peers; left > 0;) {
+      if (poll(polled.data(), static_cast<nfds_t>(polled.size()), kPatienceMs) <= 0) break;
+      for (size_t i = 0; i < sockets.size(); ++i) {
+        int peer;
+        for (; recv(sockets[i], &peer, sizeof peer, MSG_DONTWAIT) == sizeof peer; --left) {
+          int& socket = at[static_cast<size_t>(peer)];
+          socket = socket == -1 ? static_cast<int>(i) : -2;
+        }
+      }
     }
     return at;
   }
@@ -169,6 +175,7 @@ void TestBeside(Steering steering, const Place& place) {
 
   // What is queued stays; what comes later goes to the group.
   SendAll(clients);
+  for (const UniqueFd& fd : own) (void)Await(fd.get(), POLLIN);
   for (const UniqueFd& fd : own) LeaveFlow(fd.get());
   std::vector<int> queued = served.Read(kPeers);
   SendAll(clients);

@@ -66,7 +66,19 @@ Result<KernelFlow> NextFlow(int fd) {
   memset(&header, 0, sizeof header);
   header.msg_control = control;
   header.msg_controllen = sizeof control;
-  if (recvmsg(fd, &header, MSG_PEEK | MSG_DONTWAIT) < 0) return LastError("recvmsg");
+  // Without room for a byte, FreeBSD returns 0 instead of EAGAIN.
+  char byte;
+  iovec room{&byte, sizeof byte};
+  header.msg_iov = &room;
+  header.msg_iovlen = 1;
+  if (recvmsg(fd, &header, MSG_PEEK | MSG_DONTWAIT) < 0) {
+    Failure failure = LastError("recvmsg");
+    // MSG_PEEK leaves an ICMP error pending on FreeBSD; reading it clears it.
+    int error = 0;
+    socklen_t length = sizeof error;
+    if (failure.error != -EAGAIN) getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+    return failure;
+  }
   return header.msg_controllen == 0 ? KernelFlow() : ParseControl(header).flow;
 }
 
