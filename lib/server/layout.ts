@@ -18,13 +18,13 @@ export type RefusalName = (typeof refusalNames)[number];
 export type PromotionName = (typeof promotionNames)[number];
 
 /**
- * Doubles in four cache lines. Behind the counters, each worker has a record of that size, and so
- * has the main thread. A worker's refused rows are in the third line, its promoted flows in the
- * fourth.
+ * Doubles in five cache lines. Behind the counters, each worker has a record of that size, and so
+ * has the main thread. A worker's refused rows begin in the third line, its promoted flows are in
+ * the fifth.
  */
-const ownStride = 32;
+const ownStride = 40;
 const refusedAt = 16;
-const promotionsAt = 24;
+const promotionsAt = 32;
 
 /** Where a worker's record has what native.threadUsage() returns. */
 export const usageAt = 3;
