@@ -81,7 +81,7 @@ Napi::Value HasHash(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value FlowToJs(Napi::Env env, const KernelFlow& flow, const SocketAddress& peer,
-                 const SocketAddress& local) {
+                     const SocketAddress& local) {
   Napi::Object out = Napi::Object::New(env);
   out.Set("peer", ToJs(env, peer));
   out.Set("local", ToJs(env, local));

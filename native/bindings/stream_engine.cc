@@ -38,23 +38,28 @@ Napi::Value CheckTls(const Napi::CallbackInfo& info) {
 class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
  public:
   static Napi::Function Define(Napi::Env env) {
-    return DefineClass(
-        env, "StreamEngine",
-        {InstanceMethod<&Streams::AddBuffer>("addBuffer"),
-         InstanceMethod<&Streams::AddSegment>("addSegment"),
-         InstanceMethod<&Streams::AddFile>("addFile"),
-         InstanceMethod<&Streams::RemoveSource>("removeSource"),
-         InstanceMethod<&Streams::LeavesHost>("leavesHost"),
-         InstanceMethod<&Streams::Flush>("flush"), InstanceMethod<&Streams::Check>("check"),
-         InstanceMethod<&Streams::ConnectTcp>("connectTcp"),
-         InstanceMethod<&Streams::ConnectUnix>("connectUnix"),
-         InstanceMethod<&Streams::SetTls>("setTls"), InstanceMethod<&Streams::Retire>("retire"),
-         InstanceMethod<&Streams::Passed>("passed"), InstanceMethod<&Streams::Detach>("detach"),
-         InstanceMethod<&Streams::Splice>("splice"), InstanceMethod<&Streams::Unsplice>("unsplice"),
-         InstanceMethod<&Streams::Addresses>("addresses"), InstanceMethod<&Streams::List>("list"),
-         InstanceMethod<&Streams::EndAll>("endAll"), InstanceMethod<&Streams::Close>("close"),
-         InstanceMethod<&Streams::Connections>("connections"),
-         InstanceMethod<&Streams::Statistics>("statistics")});
+    return DefineClass(env, "StreamEngine",
+                       {InstanceMethod<&Streams::AddBuffer>("addBuffer"),
+                        InstanceMethod<&Streams::AddSegment>("addSegment"),
+                        InstanceMethod<&Streams::AddFile>("addFile"),
+                        InstanceMethod<&Streams::RemoveSource>("removeSource"),
+                        InstanceMethod<&Streams::LeavesHost>("leavesHost"),
+                        InstanceMethod<&Streams::Flush>("flush"),
+                        InstanceMethod<&Streams::Check>("check"),
+                        InstanceMethod<&Streams::ConnectTcp>("connectTcp"),
+                        InstanceMethod<&Streams::ConnectUnix>("connectUnix"),
+                        InstanceMethod<&Streams::SetTls>("setTls"),
+                        InstanceMethod<&Streams::Retire>("retire"),
+                        InstanceMethod<&Streams::Passed>("passed"),
+                        InstanceMethod<&Streams::Detach>("detach"),
+                        InstanceMethod<&Streams::Splice>("splice"),
+                        InstanceMethod<&Streams::Unsplice>("unsplice"),
+                        InstanceMethod<&Streams::Addresses>("addresses"),
+                        InstanceMethod<&Streams::List>("list"),
+                        InstanceMethod<&Streams::EndAll>("endAll"),
+                        InstanceMethod<&Streams::Close>("close"),
+                        InstanceMethod<&Streams::Connections>("connections"),
+                        InstanceMethod<&Streams::Statistics>("statistics")});
   }
 
   // new StreamEngine(settings, views, onTurn()): see lib/native.ts

@@ -179,11 +179,9 @@ void StreamEngine::UpdatePoll(StreamConnection* c) {
   int events = 0;
   if (c->is_spliced())
     events = SplicedEvents(c);
-  else if (c->has_pending())
-    events = UV_WRITABLE;
-  else if (c->is_handshaking())
+  else if (c->is_handshaking() && !c->has_pending())
     events = UV_READABLE;
-  else if (c->is_connecting() || !c->output.empty())
+  else if (c->is_connecting() || c->has_pending() || !c->output.empty())
     events = UV_WRITABLE;
   else if (c->takes_input() && !CanDeliver(c))  // input that has been read comes first
     events = UV_READABLE | UV_DISCONNECT;
@@ -370,11 +368,10 @@ void StreamEngine::OnQuiet(uint32_t slot, uint64_t quiet) {
   StreamConnection* c = slot < slots_.size() ? slots_[slot].get() : nullptr;
   if (c == nullptr) return;
   bool idle = options_.idle_timeout > 0 && quiet >= options_.idle_timeout;
-  if (c->is_handshaking() && quiet >= tls_->timeout)
-    Remove(c, -ETIMEDOUT);
-  else if (c->is_lingering() && (idle || quiet >= kLingerMs))
+  bool late = c->is_handshaking() && quiet >= tls_->timeout;
+  if (c->is_lingering() && (idle || quiet >= kLingerMs))
     Remove(c, 0);
-  else if (idle)
+  else if (idle || late)
     Remove(c, -ETIMEDOUT);
 }
 
