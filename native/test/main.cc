@@ -3,8 +3,8 @@
 //   c++ -std=c++17 -I native -o selftest native/core/*.cc native/platform/posix/*.cc
 //       native/platform/<freebsd or linux>/*.cc native/test/*.cc -lpthread       (one line)
 //
-// With -static on FreeBSD 13 and later, two weak references to the C library need an option of the
-// linker: -Wl,-u,memfd_create,-u,shm_create_largepage
+// With -static on FreeBSD 13 and later, weak references to the C library need linker options:
+// -Wl,-u,memfd_create,-u,shm_create_largepage,-u,_Unwind_ForcedUnwind,-u,_Unwind_GetCFA
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
