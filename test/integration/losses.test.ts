@@ -57,6 +57,7 @@ it('datagrams to a blocked worker: all are served, or counted as dropped', async
   const text = prometheus({
     ...server.stats(),
     rss: { source: 'virtual', cards: [], queueCpus: [] },
+    metrics: [],
   } as unknown as ServerSnapshot);
   assert.match(text, /^freebsd_rss_kernel_drops_total\{protocol="udp",of="\w+"\} \d{4}$/m);
   server.post('stats');
