@@ -70,7 +70,8 @@ const interrupts: CardCheck = ({ name }, texts, { plan }) => {
     const mask = irq === undefined ? undefined : parseMask(texts.masks[irq] ?? '');
     const cpus = mask ?? (cpu === undefined ? [] : [cpu]);
     const wanted = unique(bucketMap.filter((_, bucket) => bucket % queues.length === queue));
-    return cpus.length === 0 ? [] : [{ queue, irq, cpus, wanted }];
+    // A queue beyond the buckets gets no packets.
+    return cpus.length === 0 || wanted.length === 0 ? [] : [{ queue, irq, cpus, wanted }];
   });
   if (found.length === 0) return [];
   const wrong = found.filter(({ cpus, wanted }) => cpus.some((cpu) => !wanted.includes(cpu)));

@@ -115,6 +115,12 @@ const ofWorkers: WorkerFamily[] = [
       [',event="inbox full"', given.withoutRoom],
     ],
   },
+  {
+    name: 'promoted_drops_total',
+    text: 'Datagrams that full sockets of promoted flows have lost.',
+    type: 'counter',
+    samples: ({ promoted }) => [['', promoted.dropped]],
+  },
 ];
 
 const counterName = (name: string) =>

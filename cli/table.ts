@@ -116,8 +116,14 @@ function drops(now: ServerSnapshot, before: ServerSnapshot): string[] {
     .filter(({ dropped = 0 }) => dropped > 0)
     .sort((a, b) => b.dropped! - a.dropped!);
   const connected = now.total.connectedDrops;
-  if (connected > (most?.dropped ?? 0))
-    return [summary, `  UDP sockets of connect(): ${short(connected)}`];
+  const promoted = now.promoted.dropped;
+  if (Math.max(connected, promoted) > (most?.dropped ?? 0))
+    return [
+      summary,
+      connected > promoted
+        ? `  UDP sockets of connect(): ${short(connected)}`
+        : `  sockets of promoted flows: ${short(promoted)}`,
+    ];
   if (most === undefined) return [summary];
   const { protocol, address, port, workerIndex, dropped } = most;
   const socket = `  ${protocol} ${address} port ${port}, worker ${workerIndex}: ${short(dropped!)}`;

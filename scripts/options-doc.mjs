@@ -45,7 +45,11 @@ const sections = [
   ['createServer()', serverTable, ['ServerOptions', 'VirtualOptions']],
   ['createServer(): `tcp`', tcpTable, ['TcpOptions', 'EndpointOptions', 'BindOptions']],
   ['createServer(): `tls` of `tcp`', tlsTable, ['TlsOptions']],
-  ['createServer(): `udp`, besides the options of `tcp`', ownUdp, ['UdpOptions']],
+  [
+    'createServer(): `udp`, besides the options of `tcp` up to `sendBuffer`',
+    ownUdp,
+    ['UdpOptions'],
+  ],
   ['createServer(): `unix`', unixTable, ['UnixOptions']],
   ['createServer(): `stream`', streamTable, ['StreamOptions']],
   ['createServer(): `resourceLimits`', limitsTable, ['ResourceLimits']],

@@ -25,7 +25,8 @@ export interface ConnectionInfo {
   packetCpu: number | null;
   /**
    * Payload received, and payload that the peer has acknowledged. Of FreeBSD and of Unix sockets:
-   * payload read and written since the connection came to this worker.
+   * payload read and written since the connection came to this worker. With `tcp: { tls }`, Linux
+   * counts the encrypted bytes.
    */
   bytesIn: number;
   bytesOut: number;

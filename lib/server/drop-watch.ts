@@ -1,7 +1,7 @@
 // Reports that the kernel has begun to drop datagrams or connection attempts.
 import type { Protocol } from '../socket/listener-options.js';
 import type { SocketStats } from './sockets.js';
-import type { ServerStats } from './stats.js';
+import type { ServerStats, WorkerStats } from './stats.js';
 
 const intervalMs = 1000;
 /** After this time without a loss, the next one is reported again. */
@@ -49,11 +49,14 @@ function cause(protocol: Protocol, now: ServerStats, before: ServerStats): strin
   const own = losses.map((loss, i) => (sockets[i]!.protocol === protocol ? loss : 0));
   const most = Math.max(0, ...own);
   if (most > 0) return fullSocket(sockets[own.indexOf(most)]!);
-  const connected = workers.map(
-    ({ connectedDrops }, i) => connectedDrops - before.workers[i]!.connectedDrops,
-  );
-  const worker = connected.indexOf(Math.max(...connected));
-  return `UDP sockets that worker ${worker} has connected were full`;
+  const lossesOf = (of: (worker: WorkerStats) => number) =>
+    workers.map((worker, i) => of(worker) - of(before.workers[i]!));
+  const connected = lossesOf(({ connectedDrops }) => connectedDrops);
+  const promoted = lossesOf(({ promoted: { dropped } }) => dropped);
+  const [mostConnected, mostPromoted] = [Math.max(...connected), Math.max(...promoted)];
+  return mostPromoted > mostConnected
+    ? `sockets of promoted flows of worker ${promoted.indexOf(mostPromoted)} were full`
+    : `UDP sockets that worker ${connected.indexOf(mostConnected)} has connected were full`;
 }
 
 /** Calls `report` when the kernel begins to drop. The result ends the watch. */

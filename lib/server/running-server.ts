@@ -238,8 +238,10 @@ export class RunningServer {
   /** See RssServer.setTls(). */
   setTls(options: TlsOptions): void {
     if (this.#tls === undefined) throw argumentValueError('the server was made without "tls"');
+    const { ticketKeys, handshakeTimeout } = this.#tls;
     const checked = checkTable('setTls()', tlsTable, options);
-    this.#tls = nativeTls(checked, this.#tls.ticketKeys);
+    // Workers that start later have the same limit as those that serve.
+    this.#tls = { ...nativeTls(checked, ticketKeys), handshakeTimeout };
     this.pool.sendAll({ type: 'tls', tls: this.#tls });
   }
 

@@ -156,7 +156,9 @@ export class RssServer extends EventEmitter<ServerEvents> {
   /**
    * Replaces key and certificates of a server with `tcp: { tls }`, for connections that are
    * accepted from now on. Earlier sessions can still be resumed. `handshakeTimeout` stays as it
-   * was. Throws EINVAL with OpenSSL's reason when they cannot be used; then nothing has changed.
+   * was. Other options that are left out get their defaults, so `ca` and `clientCertificate` are
+   * given again. Throws EINVAL with OpenSSL's reason when they cannot be used; then nothing has
+   * changed.
    */
   setTls(options: TlsOptions): void {
     this.#begun('setTls()').setTls(options);

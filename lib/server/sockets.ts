@@ -41,7 +41,7 @@ export interface SocketStats extends ServerSocket {
 export interface KernelDrops {
   /** 'host': of all sockets of the host, those of other programs included (FreeBSD). */
   of: 'server' | 'host';
-  /** Those of sockets of connect() included. */
+  /** Those of sockets of connect() and of promoted flows included. */
   datagrams: number;
   /** Attempts to connect. Clients repeat them. */
   connections: number;

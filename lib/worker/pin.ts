@@ -12,12 +12,15 @@ const lookEveryMs = 1000;
  * calls affinity.set() in the thread ends this. The result plans another CPU.
  */
 export function keepPinned(
-  { cpu, workerIndex }: Pick<WorkerInit, 'cpu' | 'workerIndex'>,
+  { cpu, workerIndex, placements }: Pick<WorkerInit, 'cpu' | 'workerIndex' | 'placements'>,
   post: (message: FromWorker) => void,
 ): (cpu: number) => void {
   let planned = cpu;
-  /** As the main thread knows it. Undefined: the system refuses to pin. */
-  let current: number | undefined = planned;
+  /**
+   * As the main thread knows it: at first, where the worker's last thread was. Undefined: the
+   * system refuses to pin.
+   */
+  let current: number | undefined = placements[workerIndex]!.cpu;
 
   const move = (cpu: number | undefined, reason?: string) => {
     if (cpu !== current) post({ type: 'pinned', cpu, reason });

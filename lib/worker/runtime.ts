@@ -145,8 +145,9 @@ export class WorkerRuntime {
   }
 
   #connections(after: number): ConnectionPage {
-    const { workerIndex, config } = this.#init;
-    return connectionPage(workerIndex, after, this.#streams, this.#sockets, config.bucketMap);
+    const { workerIndex } = this.#init;
+    const { bucketMap } = this.#config;
+    return connectionPage(workerIndex, after, this.#streams, this.#sockets, bucketMap);
   }
 
   #openStreams(counters: Float64Array, refusals: Refusals): Streams | undefined {

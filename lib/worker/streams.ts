@@ -157,7 +157,7 @@ export class Streams {
    * bytes stay in the kernel where they are many (splice(2)), on FreeBSD 15 always (SO_SPLICE).
    * Meanwhile output to the connections is refused; end() or destroy() of one ends both. close() is
    * called for each as usual. Throws ENOTCONN when a connection has ended, EBUSY when one is
-   * spliced.
+   * spliced, ENOTSUP when one has TLS.
    */
   splice(first: number, second: number, options: SpliceOptions = {}): Promise<SpliceEnd> {
     this.out.flush();

@@ -327,6 +327,16 @@ describe('TLS keys and certificates', () => {
     await server.close({ timeout: 0 });
   });
 
+  it('setTls() leaves the limit of handshakes, also of workers that start later', async () => {
+    const server = await serve({ workers: 1 }, { handshakeTimeout: 300 });
+    server.on('worker-exit', () => undefined);
+    server.setTls({ key, cert, handshakeTimeout: 2 ** 31 - 1 });
+    await server.terminateWorker(0);
+    const slow = await StreamClient.to(server); // never begins its handshake
+    await slow.end();
+    await server.close({ timeout: 0 });
+  });
+
   it('a worker module without `stream` is refused', async () => {
     const connections = new URL('../fixtures/report-worker.js', import.meta.url);
     const server = createServer({ worker: connections, tcp: { tls: { key, cert } } });

@@ -135,8 +135,15 @@ describe('keepPinned', () => {
       this.mask = cpus;
     }
 
-    run(cpu: number, workerIndex: number): (cpu: number) => void {
-      return keepPinned({ cpu, workerIndex }, (message) => this.posted.push(message));
+    /** `last`: the CPU of the worker's last thread. */
+    run(cpu: number, workerIndex: number, last = cpu): (cpu: number) => void {
+      const placements = Array.from({ length: workerIndex + 1 }, (_, index) => ({
+        workerIndex: index,
+        cpu: last,
+        buckets: [],
+      }));
+      const init = { cpu, workerIndex, placements };
+      return keepPinned(init, (message) => this.posted.push(message));
     }
 
     get moves(): unknown[] {
@@ -175,6 +182,17 @@ describe('keepPinned', () => {
       mock.timers.tick(1000);
       assert.deepEqual(kernel.mask, [1]);
       assert.deepEqual(kernel.moves, []);
+    });
+  });
+
+  it('reports that a restarted worker is on its CPU again', () => {
+    withKernel([0, 1], (kernel) => {
+      kernel.run(0, 0, 1);
+      assert.deepEqual(kernel.mask, [0]);
+      assert.deepEqual(kernel.moves, [0]);
+      kernel.allow([1]);
+      mock.timers.tick(1000);
+      assert.deepEqual(kernel.moves, [0, 1]);
     });
   });
 

@@ -18,12 +18,25 @@ const socket = (protocol: 'tcp' | 'udp', workerIndex: number, dropped: number | 
   dropped,
 });
 
-/** Of two UDP sockets, a listener, and what the second of two workers has connected. */
-function stats(first: number, second: number, listener: number, connected = 0): ServerStats {
+/**
+ * Of two UDP sockets, a listener, and what the second of two workers has connected and reads of
+ * promoted flows.
+ */
+function stats(
+  first: number,
+  second: number,
+  listener: number,
+  connected = 0,
+  dropped = 0,
+): ServerStats {
+  const datagrams = first + second + connected + dropped;
   return {
     sockets: [socket('udp', 0, first), socket('udp', 1, second), socket('tcp', 0, listener)],
-    kernelDrops: { of: 'server', datagrams: first + second + connected, connections: listener },
-    workers: [{ connectedDrops: 0 }, { connectedDrops: connected }],
+    kernelDrops: { of: 'server', datagrams, connections: listener },
+    workers: [
+      { connectedDrops: 0, promoted: { dropped: 0 } },
+      { connectedDrops: connected, promoted: { dropped } },
+    ],
   } as unknown as ServerStats;
 }
 
@@ -55,6 +68,14 @@ it('names the worker whose connected sockets were full', () => {
   watch.look(stats(1, 0, 0, 1), 0);
   assert.deepEqual(watch.look(stats(1, 0, 0, 4), 1000), [
     'the kernel has dropped 3 datagrams: UDP sockets that worker 1 has connected were full',
+  ]);
+});
+
+it('names the worker whose promoted flows were lost', () => {
+  const watch = new DropWatch();
+  watch.look(stats(1, 0, 0, 1, 1), 0);
+  assert.deepEqual(watch.look(stats(1, 0, 0, 2, 3), 1000), [
+    'the kernel has dropped 3 datagrams: sockets of promoted flows of worker 1 were full',
   ]);
 });
 

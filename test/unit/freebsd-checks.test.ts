@@ -90,6 +90,13 @@ describe('doctor on FreeBSD', () => {
     );
   });
 
+  it('says nothing of interrupts of queues that have no bucket', () => {
+    const four = facts([card('igb-14.0')]);
+    const config = { ...four.plan.config, buckets: 2, bucketMap: [0, 1] };
+    const two = { ...four, plan: { ...four.plan, config } };
+    assert.equal(found(two, 'interrupts of igb0')!.message, 'each on the CPU of its buckets');
+  });
+
   it('warns of flow control, by the driver or by the medium', () => {
     const check = 'flow control of igb0';
     const one = (changes: Partial<CardTexts>) => found(facts([card('igb-14.0', changes)]), check)!;
