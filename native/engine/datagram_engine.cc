@@ -206,7 +206,13 @@ void DatagramEngine::Receive(BoundSocket* socket) {
     if (closed_) return;
     if (received >= 0 ? received < kDatagramBatch : IsEmpty(received)) break;
   }
-  if (promoted_ != nullptr && promoted_->has_due()) PromoteDue(*socket);
+  if (promoted_ == nullptr) return;
+  // More flows become due while those before are promoted.
+  for (int batch = 0; promoted_->has_due() && batch < kBatchesPerTurn; ++batch) {
+    PromoteDue(*socket);
+    if (closed_) return;
+  }
+  (void)promoted_->TakeDue();  // the next call may be for another socket
 }
 
 // Reads datagrams that were sent to a bound socket, and serves or forwards them. `fd`: the socket

@@ -184,10 +184,11 @@ class StreamEngine final : public ConnectionReceiver,
     std::shared_ptr<SendSource> source;
   };
 
+  // Null, too, while JavaScript does not know of the connection.
   StreamConnection* Find(uint32_t id) const {
     uint32_t slot = ConnectionIds::SlotOf(id);
     StreamConnection* c = slot < slots_.size() ? slots_[slot].get() : nullptr;
-    return c != nullptr && c->id == id ? c : nullptr;
+    return c != nullptr && c->id == id && !c->is_handshaking() ? c : nullptr;
   }
 
   Result<StreamConnection*> Add(UniqueFd fd);

@@ -351,7 +351,7 @@ void StreamEngine::Finish(StreamConnection* c) {
   using Phase = StreamConnection::Phase;
   c->phase = c->is_connecting() ? Phase::kConnectingToFinish : Phase::kFinishing;
   c->input.Consume(c->input.size());
-  if (!c->output.empty()) return;  // it is sent first
+  if (!c->output.empty()) return UpdatePoll(c);  // it is sent first
   if (c->is_connecting())
     Remove(c, -ECANCELED);
   else

@@ -195,11 +195,13 @@ void StreamEngine::CountTaken(SplicedPair& pair, SpliceWay& way, size_t bytes) {
   way.left -= static_cast<double>(bytes);
   pair.last = uv_now(loop_);
   options_.counters[way.from->bucket].bytes_in += static_cast<double>(bytes);
+  if (CountsBytes(way.from)) BytesOf(way.from).received += static_cast<double>(bytes);
   Touch(way.from);
 }
 
 void StreamEngine::CountGiven(StreamConnection* c, size_t bytes) {
   options_.counters[c->bucket].bytes_out += static_cast<double>(bytes);
+  if (CountsBytes(c)) BytesOf(c).sent += static_cast<double>(bytes);
   if (c->acks != nullptr) c->acks->written += static_cast<double>(bytes);
   Touch(c);
 }

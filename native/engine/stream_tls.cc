@@ -125,9 +125,10 @@ void StreamEngine::Handshake(StreamConnection* c) {
   tls_->buffers.in = tls_->received.get();
   tls_->buffers.in_left = static_cast<size_t>(received);
   int state = tls.Handshake();
-  if (!SendSealed(c)) return;  // also the alert that says why it has failed
-  if (state < 0) return Remove(c, state);
-  if (state == 0) return UpdatePoll(c);
+  if (state <= 0) {
+    if (!SendSealed(c)) return;  // also the alert that says why it has failed
+    return state < 0 ? Remove(c, state) : UpdatePoll(c);
+  }
   options_.counters[c->bucket].served += 1;
   options_.counters[c->bucket].handshakes += 1;
   c->phase = StreamConnection::Phase::kOpen;
@@ -146,10 +147,11 @@ void StreamEngine::Handshake(StreamConnection* c) {
     }
     if (ended) c->input_end = StreamConnection::InputEnd::kUnreported;
     ReportOpened(c, tls.flow);
-    if (!SendSealed(c)) return;
+    if (!SendSealed(c)) return;  // SendQueued() goes on
     if (count < 0) return Remove(c, static_cast<int>(count));
   } else {
     ReportOpened(c, tls.flow);
+    if (!SendSealed(c)) return;
   }
   if (CanDeliver(c)) Requeue(c);
   UpdatePoll(c);

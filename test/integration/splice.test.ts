@@ -12,6 +12,7 @@ import { setTimeout } from 'node:timers/promises';
 import { createServer, type RssServer, type ServerOptions } from 'freebsd-rss';
 import type { StreamStatistics } from 'freebsd-rss/worker';
 
+import { connectionPage } from '../../cli/admin-socket.js';
 import type { SpliceCommand, SpliceData, SpliceReport } from '../fixtures/splice-worker.js';
 import { assertNoLeak, inParallel, openDescriptors, portOf } from '../helpers/net.js';
 import { long, times } from '../helpers/repeat.js';
@@ -206,9 +207,20 @@ describe('every byte arrives', () => {
     const arrival = new Promise<net.Socket>((resolve) => {
       void listen(resolve, { path: file });
     });
-    const splicer = await Splicer.start({ target: { path: file }, when: 'at-once' });
+    const admin = path.join(folder, 'admin.sock');
+    const splicer = await Splicer.start({ target: { path: file }, when: 'at-once' }, { admin });
     const client = await splicer.client();
-    await exchange(client, await arrival, 4 * mebibyte);
+    const target = await arrival;
+    client.write('hello');
+    assert.equal(await text(target, 5), 'hello');
+    target.write('hi');
+    assert.equal(await text(client, 2), 'hi');
+    await until('the bytes are listed', async () => {
+      const all = (await connectionPage(admin, 0, 0))!.connections;
+      const one = all.find(({ peer }) => peer === null)!;
+      return one.bytesIn === 2 && one.bytesOut === 5;
+    });
+    await exchange(client, target, 4 * mebibyte);
     assert.equal((await splicer.next('reason')).reason, 'end');
   });
 
@@ -299,6 +311,24 @@ describe('ends', () => {
     assert.equal(await text(target, 1), '');
     const { reason, connection, bytes } = await splicer.next('reason');
     assert.deepEqual([reason, connection, ...bytes], ['closed', 'client', 6, 0]);
+  });
+
+  it('the worker ends one while the target does not read: its input is not polled', async () => {
+    const { splicer, client, target } = await connected();
+    client.write(Buffer.alloc(16 * mebibyte));
+    await until('the target takes no more', async () => {
+      const before = (await splicer.statistics()).callbacks;
+      await setTimeout(100);
+      const { callbacks, bytesSpliced } = await splicer.statistics();
+      return bytesSpliced > 0 && callbacks === before;
+    });
+    splicer.server.post('end-client');
+    assert.equal((await splicer.next('reason')).reason, 'closed');
+    await new Promise<void>((resolve) => target.write('unread', () => resolve()));
+    await until('nothing is polled', async () => {
+      const before = (await splicer.statistics()).callbacks;
+      return (await splicer.statistics()).callbacks === before;
+    });
   });
 
   it('the worker destroys one', async () => {
