@@ -33,7 +33,7 @@ export type {
   WorkerExit,
   WorkerInfo,
 } from './server/events.js';
-export type { CounterName, RefusalName } from './server/layout.js';
+export type { CounterName, PromotionName, RefusalName } from './server/layout.js';
 export type { ServerAddress } from './server/messages.js';
 export type { Metric } from './server/metrics.js';
 export type { Misdirection } from './server/misdirections.js';

@@ -33,10 +33,10 @@ export interface SpliceOptions {
    * Called when a peer has closed its side, and the other peer has received that end. The other
    * direction goes on.
    */
-  onHalfEnd?: OnHalfEnd;
+  onHalfEnd?: (connection: number) => void;
 }
 
-type OnHalfEnd = (connection: number) => void;
+type OnHalfEnd = NonNullable<SpliceOptions['onHalfEnd']>;
 
 /**
  * Why a splice has ended. After `end`, `error` and `closed`, both connections are closed: both
