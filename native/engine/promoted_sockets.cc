@@ -40,7 +40,11 @@ std::vector<ReceivedDatagram> PromotedSockets::TakeDue() {
 }
 
 void PromotedSockets::Forget(const ReceivedDatagram& flow) {
-  forwarded_.Forget(KeyOf(flow));
+  FlowKey key = KeyOf(flow);
+  forwarded_.Forget(key);
+  due_.erase(std::remove_if(due_.begin(), due_.end(),
+                            [&](const ReceivedDatagram& due) { return KeyOf(due) == key; }),
+             due_.end());
 }
 
 // --- Sockets that this worker reads --------------------------------------------------------------
