@@ -13,8 +13,8 @@ import {
 
 /**
  * netstat -Q: work of netisr's threads. The columns are
- * "WSID CPU Name Len WMark Disp'd HDisp'd QDrops Queued Handled"; the first two are blank in all
- * but the first row of a thread.
+ * "WSID CPU Name Len WMark Disp'd HDisp'd QDrops Queued Handled". Old releases leave the first two
+ * blank in all but the first row of a thread.
  */
 export function parseNetisr(text: string): NetisrWork[] {
   const row = /^ *(?:\d+ +(\d+) +)?(\w+) +\d+ +\d+ +(\d+) +(\d+) +(\d+) +(\d+) +(\d+)$/;

@@ -62,7 +62,7 @@ WSID CPU   Name     Len WMark   Disp'd  HDisp'd   QDrops   Queued  Handled
            igmp       0     0        0        0        0        0        0
            ip6        0     1        7        0        0        0        7
    1   1   ip         0     8     2000        0        0        0     2000
-           ip6        0     0        0        0        0        0        0
+   1   1   ip6        0     0        0        0        0        0        0
 `,
   times: '100 1 50 9 840 300 0 100 40 560\n',
   interrupts: `irq1: atkbd0:1 @cpu0(domain0): 2

@@ -64,6 +64,18 @@ function join(parts: readonly Beneath[]): Beneath {
   };
 }
 
+/** An interface, and all that are beneath it. */
+export function stackOf(
+  wanted: NetworkInterface,
+  interfaces: readonly NetworkInterface[],
+): NetworkInterface[] {
+  const stack = new Set([wanted]);
+  // A set visits what is added to it meanwhile.
+  for (const { below } of stack)
+    for (const one of interfaces) if (below.includes(one.name)) stack.add(one);
+  return [...stack];
+}
+
 /** Deepest stack of interfaces: a vlan on a vlan on a lagg. */
 const deepest = 4;
 
