@@ -125,6 +125,10 @@ describe('replay of made-up cards', () => {
     // A bridge(4) has no receive queues. Without these facts, all cards may have received a flow.
     assert.match(found('bridge0', [one('bridge0', 'bridge')]).reason!, /no known card/);
     assert.match(found('lagg0', undefined).reason!, /differ/);
+    // Interfaces that are beneath each other are visited once.
+    const around = Array.from({ length: 200 }, (_, i) => `lagg${i}`);
+    const circle = around.map((name) => one(name, 'lagg', ...around));
+    assert.match(found('lagg0', circle).reason!, /no known card/);
     for (const broken of [7, [7, {}], [{ name: 7 }], [{ name: 'lagg1', below: 'igb0' }]])
       assert.match(found('lagg0', broken).reason!, /differ/);
   });

@@ -480,11 +480,13 @@ describe('freebsd-rss watch', () => {
     assert.ok(status === 0 || status === 1, stderr);
     assert.match(stdout, /^CPU +packets\/s +queued +dropped +cut +soft % +busy % +buckets/);
     assert.match(stdout, /^0 +[\d,]+ /m);
-    const { cpus, findings } = JSON.parse(watch('--json', '0.1').stdout) as {
+    const { cpus, queues, findings } = JSON.parse(watch('--json', '0.1').stdout) as {
       cpus: unknown[];
+      queues: QueueInterrupt[];
       findings: unknown[];
     };
     assert.ok(cpus.length >= 1 && Array.isArray(findings));
+    assert.ok(queues.every(({ allowed }) => allowed.length > 0));
   });
 
   it('refuses what is no number of seconds', () => {
