@@ -9,7 +9,7 @@ import { isFailure } from '../lib/errors.js';
 import { native } from '../lib/native.js';
 import { type CardFacts, driverOf } from '../lib/rss/card/drivers.js';
 import { cardFactReader } from '../lib/rss/card/host.js';
-import { queuesOf } from '../lib/rss/card/queues.js';
+import { queuesOf, receiveInterrupts } from '../lib/rss/card/queues.js';
 import { interruptCpus, isDevice, queues, type Queue } from '../lib/server/receive-cpus.js';
 import { planHere } from './command.js';
 import type { CardTexts } from './freebsd-checks.js';
@@ -136,8 +136,8 @@ function textsOf(name: string, facts: CardFacts): CardTexts {
   const own = (value: string) => sysctl(`dev.${facts.driver}.${facts.unit}.${value}`);
   const source = driverOf(facts)?.queues;
   const queues = source === undefined ? [] : queuesOf(facts, source);
-  const masks = queues.flatMap(({ irq }) => {
-    const mask = irq === undefined ? undefined : printed('cpuset', '-g', '-x', `${irq}`);
+  const masks = receiveInterrupts(facts, queues).flatMap(({ irq }) => {
+    const mask = printed('cpuset', '-g', '-x', `${irq}`);
     return mask === undefined ? [] : [[irq, mask] as const];
   });
   return {

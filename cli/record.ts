@@ -8,6 +8,7 @@ import { openListener } from 'freebsd-rss';
 import { isFailure, systemError, unwrap } from '../lib/errors.js';
 import { native, type RecordedNativeFlow } from '../lib/native.js';
 import { cardsIn } from '../lib/rss/card/drivers.js';
+import { stackOf } from '../lib/rss/card/interfaces.js';
 import { type Listener, numberOf } from '../lib/socket/listen.js';
 import { addressAndPort, type Command, number, parse, UsageError } from './command.js';
 
@@ -17,8 +18,8 @@ const usage = `Records what the network cards say of flows, for freebsd-rss repl
 
   --listen ADDR[:PORT]   where flows come to (default [::]:7357), TCP and UDP
   --flows N              how many flows to wait for (default 120)
-  --interface NAME       the card that they come by (default: the first
-                         with several receive queues)
+  --interface NAME       the card that they come by, or the lagg(4) or vlan(4)
+                         (default: the first with several receive queues)
 
 Connections are closed at once, datagrams are not answered. Send some from
 another host, from many ports:
@@ -47,30 +48,41 @@ function systemValues(name: string): [string, string][] {
   throw error;
 }
 
-function gather(wanted: string | undefined) {
+/** Everything but the flows. */
+export function gather(wanted: string | undefined) {
   const all = Object.fromEntries(names.flatMap(systemValues));
   const cards = cardsIn(all);
   const devices = new Set(cards.map(({ driver, unit }) => `dev.${driver}.${unit}`));
   const found = cards.map(({ driver, unit }) => `${driver}${unit}`);
   const several = found.find((one) => /rxq1/.test(valuesOf(all, one).join(' ')));
-  const name = deviceOf(wanted) ?? several ?? found[0];
-  const description = name === undefined ? undefined : all[`${nodeOf(name)}.%desc`];
+  const { device, stack } = interfaceOf(wanted ?? several ?? found[0]);
+  const below = stack[0]?.below.join(', ') || 'unknown';
+  const description = device === undefined ? '' : (all[`${nodeOf(device)}.%desc`] ?? below);
   return {
     kernel: `${type()} ${release()}`,
     osreldate: Number(all['kern.osreldate'] ?? 0),
     cpus: cpus().length,
-    card: name === undefined ? '' : `${name.replace(/\d+$/, '')} (${description ?? 'unknown'})`,
-    interface: name,
+    card: device === undefined ? '' : `${device.replace(/\d+$/, '')} (${description})`,
+    interface: device,
+    interfaces: stack.map(({ name, device, kind, below }) => ({ name, device, kind, below })),
     sysctl: Object.fromEntries(Object.entries(all).filter(([key]) => isCardValue(key, devices))),
     interrupts: systemValues('hw.intrs').flatMap(([, text]) => text.trim().split('\n')),
   };
 }
 
-/** The driver's name of an interface, which may have been renamed. */
-function deviceOf(name: string | undefined): string | undefined {
-  const interfaces = native.networkInterfaces();
-  const found = isFailure(interfaces) ? undefined : interfaces.find((one) => one.name === name);
-  return found?.device ?? name;
+/**
+ * The driver's name of an interface, which may have been renamed, and the interface with those
+ * beneath it. Empty: there is none of this name.
+ */
+function interfaceOf(name: string | undefined) {
+  const all = native.networkInterfaces();
+  const interfaces = isFailure(all) ? [] : all;
+  const found =
+    interfaces.find((one) => one.name === name) ?? interfaces.find((one) => one.device === name);
+  return {
+    device: found?.device ?? name,
+    stack: found === undefined ? [] : stackOf(found, interfaces),
+  };
 }
 
 const nodeOf = (name: string) => name.replace(/^(\w*?)(\d+)$/, 'dev.$1.$2');

@@ -1,7 +1,7 @@
 // freebsd-rss watch: what the host does with packets for some seconds, CPU by CPU.
 import { setTimeout } from 'node:timers/promises';
 
-import { capabilities, type ServerPlan } from 'freebsd-rss';
+import { affinity, capabilities, type ServerPlan } from 'freebsd-rss';
 
 import { findAdminSocket, snapshot } from './admin-socket.js';
 import { examine, exitStatus, type Finding, notServed } from './checks.js';
@@ -12,6 +12,7 @@ import { findingsOf } from './watch/findings.js';
 import { readFreebsd } from './watch/freebsd.js';
 import { readLinux } from './watch/linux.js';
 import { profileServer, shownProfile } from './watch/profile.js';
+import { freebsdQueues, linuxQueues, type QueueInterrupt } from './watch/queue-interrupts.js';
 import { difference, type Reading } from './watch/reading.js';
 
 const usage = `What this host does with packets for some seconds, CPU by CPU.
@@ -27,8 +28,9 @@ SECONDS is 5 by default. The columns are packets per second, those that another
 CPU or netisr has queued, those dropped as a queue was full, rounds that were
 cut short (Linux), the share of time in software interrupts (FreeBSD: in all
 interrupts) and of all work, the buckets of a server here, and the busiest
-interrupt with its rate. Below is what costs placement or packets, with the
-lines to add.
+interrupt with its rate. Below are the interrupts of receive queues with the
+CPUs where they ran and may run, the work of netisr by protocol (FreeBSD), and
+what costs placement or packets, with the lines to add.
 
 Exit status: 0 all is well, 1 something is below the table.
 
@@ -72,6 +74,45 @@ export function rows(activity: Reading, plan: Pick<ServerPlan, 'config'>): strin
   ];
 }
 
+/** A row for each interrupt of a receive queue, below a head. */
+export function interruptRows(activity: Reading, queues: readonly QueueInterrupt[]): string[][] {
+  return [
+    ['interrupt', 'card', 'per s', 'ran on CPU', 'may run on CPU'],
+    ...queues.map(({ card, irq, allowed }) => {
+      const fired = activity.interrupts.filter((one) => one.irq === irq);
+      const count = fired.reduce((sum, one) => sum + one.count, 0);
+      const ran = fired.map(({ cpu }) => cpu);
+      return [
+        `${irq}`,
+        card,
+        perSecond(count, activity.time),
+        ran.length === 0 ? '-' : affinity.format(ran),
+        affinity.format(allowed),
+      ];
+    }),
+  ];
+}
+
+/** A row for each protocol that a netisr thread has worked for, below a head. */
+export function netisrRows({ netisr, time }: Reading): string[][] {
+  return [
+    ['netisr', 'protocol', 'dispatched/s', 'hybrid/s', 'queued/s', 'handled/s', 'dropped'],
+    ...netisr
+      .filter(({ handled, queued, dropped }) => handled + queued + dropped > 0)
+      .map((one) => [
+        `CPU ${one.cpu}`,
+        one.protocol,
+        ...[one.dispatched, one.hybrid, one.queued, one.handled].map((n) => perSecond(n, time)),
+        `${one.dropped}`,
+      ]),
+  ];
+}
+
+/** A table after an empty line, unless only its head is there. */
+function printTable(table: string[][]): void {
+  if (table.length > 1) process.stdout.write(`\n${columns(table)}`);
+}
+
 async function run(args: string[]): Promise<number> {
   const { values, positionals } = parse({
     args,
@@ -99,14 +140,17 @@ async function run(args: string[]): Promise<number> {
   ]);
   const activity = difference(read(), before);
   const workers = new Set(facts.plan.workers.map(({ cpu }) => cpu));
-  const findings: Finding[] = findingsOf(activity, workers, examine(facts));
-  if (values.json)
-    printJson({ ...activity, bucketMap: facts.plan.config.bucketMap, findings, profile });
+  const queues = platform === 'freebsd' ? freebsdQueues(facts) : linuxQueues(facts);
+  const findings: Finding[] = findingsOf(activity, queues, workers, examine(facts));
+  const { bucketMap } = facts.plan.config;
+  if (values.json) printJson({ ...activity, queues, bucketMap, findings, profile });
   else {
     const switches = perSecond(activity.contextSwitches, activity.time);
     const timeouts = activity.losses.tcpTimeouts.toLocaleString('en-US');
     process.stdout.write(columns(rows(activity, facts.plan)));
     console.log(`${switches} context switches a second; ${timeouts} TCP timeouts`);
+    printTable(interruptRows(activity, queues));
+    printTable(netisrRows(activity));
     if (profile !== undefined) process.stdout.write(`\n${shownProfile(profile)}`);
     if (findings.length > 0) console.log('');
     printFindings(findings);

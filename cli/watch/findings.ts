@@ -1,5 +1,6 @@
 // What an activity of the host costs a server, with the remedies that doctor knows. Pure.
 import type { Finding } from '../checks.js';
+import type { QueueInterrupt } from './queue-interrupts.js';
 import type { CpuCounts, Reading } from './reading.js';
 
 /** Fewer packets than this per second say nothing about placement. */
@@ -10,23 +11,32 @@ const tooManyElsewhere = 0.1;
 
 const count = (value: number) => Math.round(value).toLocaleString('en-US');
 const list = (cpus: readonly CpuCounts[]) => cpus.map(({ cpu }) => cpu).join(', ');
+const unique = (cpus: Iterable<number>) => [...new Set(cpus)].sort((a, b) => a - b).join(', ');
 const percent = (share: number) => `${Math.round(share * 100)} %`;
 
+type Fix = NonNullable<Finding['fix']>;
+
 /** The lines to add that doctor has for this check, or else these. */
-type Remedy = (check: RegExp, otherwise: string[]) => Pick<Finding, 'fix'>;
+type Remedy = (check: RegExp | string, otherwise?: Fix) => Pick<Finding, 'fix'>;
 
 function remedies(doctor: readonly Finding[]): Remedy {
   return (check, otherwise) => {
-    const known = doctor.find((one) => check.test(one.check) && one.fix !== undefined)?.fix;
-    if (known !== undefined) return { fix: known };
-    return otherwise.length === 0 ? {} : { fix: { file: 'the program', lines: otherwise } };
+    const isAsked = (name: string) =>
+      typeof check === 'string' ? name === check : check.test(name);
+    const known = doctor.find((one) => isAsked(one.check) && one.fix !== undefined)?.fix;
+    const fix = known ?? otherwise;
+    return fix === undefined || fix.lines.length === 0 ? {} : { fix };
   };
 }
 
+const program = (...lines: string[]): Fix => ({ file: 'the program', lines });
+const sysctlConf = (...lines: string[]): Fix => ({ file: '/etc/sysctl.conf', lines });
+
+const packetsOf = ({ cpus }: Reading) => cpus.reduce((sum, one) => sum + one.packets, 0);
+
 function placement(activity: Reading, workers: ReadonlySet<number>, remedy: Remedy): Finding[] {
-  const { cpus, time } = activity;
-  const packets = cpus.reduce((sum, one) => sum + one.packets, 0);
-  if ((packets * 1000) / time < fewestPackets) return [];
+  const { cpus } = activity;
+  const packets = packetsOf(activity);
   const findings: Finding[] = [];
   const elsewhere = cpus.filter((one) => !workers.has(one.cpu) && one.packets > 0);
   const misplaced = elsewhere.reduce((sum, one) => sum + one.packets, 0) / packets;
@@ -37,7 +47,7 @@ function placement(activity: Reading, workers: ReadonlySet<number>, remedy: Reme
       message:
         `${percent(misplaced)} of packets are processed on CPU ${list(elsewhere)}, ` +
         'which has no worker',
-      ...remedy(/^(queues of|receive queues|netisr)/, []),
+      ...remedy(/^(queues of|receive queues|netisr)/),
     });
   const busiest = cpus.reduce((most, one) => (one.packets > most.packets ? one : most));
   if (workers.size > 1 && busiest.packets / packets > tooManyOnOneCpu)
@@ -45,17 +55,96 @@ function placement(activity: Reading, workers: ReadonlySet<number>, remedy: Reme
       check: 'one CPU',
       grade: 'warning',
       message: `CPU ${busiest.cpu} processes ${percent(busiest.packets / packets)} of packets`,
-      ...remedy(/^(queues of|receive queues|netisr)/, []),
+      ...remedy(/^(queues of|receive queues|netisr)/),
     });
   return findings;
 }
 
-/** `workers`: the CPUs that a server's workers have. `doctor`: what doctor finds on this host. */
+/** Packets that netisr's threads take over, unless dispatch is direct and only loopback's are. */
+function handedOver({ netisr, dispatch, time }: Reading, remedy: Remedy): Finding[] {
+  if (dispatch === undefined || dispatch === 'direct') return [];
+  const handled = netisr.reduce((sum, one) => sum + one.handled, 0);
+  if ((handled * 1000) / time < fewestPackets) return [];
+  return [...new Set(netisr.map(({ protocol }) => protocol))].flatMap((protocol): Finding[] => {
+    const own = netisr.filter((one) => one.protocol === protocol);
+    const queued = own.reduce((sum, one) => sum + one.queued, 0);
+    const all = own.reduce((sum, one) => sum + one.dispatched + one.hybrid + one.queued, 0);
+    // Protocols with few packets do not matter.
+    if (Math.min(queued / all || 0, queued / handled) <= tooManyElsewhere) return [];
+    const message =
+      `${percent(queued / all)} of packets were left to netisr’s threads, as those of loopback ` +
+      `always are: net.isr.dispatch is ${dispatch}`;
+    const direct = dispatch === 'deferred' ? sysctlConf('net.isr.dispatch=direct') : undefined;
+    const fix = remedy(/^(interrupts of|queues of|placement|netisr)/, direct);
+    return [{ check: `netisr ${protocol}`, grade: 'warning', message, ...fix }];
+  });
+}
+
+/** Interrupts of receive queues away from the workers, on changing CPUs, or on too few. */
+function interrupts(
+  { interrupts: all, time }: Reading,
+  queues: readonly QueueInterrupt[],
+  workers: ReadonlySet<number>,
+  remedy: Remedy,
+): Finding[] {
+  const targets = [...workers].sort((a, b) => a - b);
+  const fired = all.filter(({ count: times }) => (times * 1000) / time >= 1);
+  const ofCard = (card: string): Finding[] => {
+    const own = queues.filter((one) => one.card === card && !one.steered);
+    const placed = own.map(({ irq, cpus }) => {
+      const ran = fired.filter((one) => one.irq === irq).map(({ cpu }) => cpu);
+      return { irq, ran, cpus: ran.length > 0 ? ran : cpus };
+    });
+    const away = placed.filter(({ ran }) => ran.some((cpu) => !workers.has(cpu)));
+    const lost = away.flatMap(({ ran }) => ran.filter((cpu) => !workers.has(cpu)));
+    const moving = placed.filter(({ ran }) => ran.length > 1);
+    const reached = new Set(placed.flatMap(({ cpus }) => cpus));
+    const irqs = (some: readonly { irq: number }[]) => some.map(({ irq }) => irq).join(', ');
+    const problems = [
+      ...(away.length === 0 ? [] : [`${irqs(away)} on CPU ${unique(lost)}, without a worker`]),
+      ...(moving.length === 0
+        ? []
+        : [`${irqs(moving)} on several CPUs: the flows of the queue move between them`]),
+      ...(reached.size >= Math.min(own.length, workers.size)
+        ? []
+        : [
+            `those of ${own.length} queues only on CPU ${unique(reached)}; ` +
+              `workers are on CPU ${targets.join(', ')}`,
+          ]),
+    ];
+    if (problems.length === 0) return [];
+    const check = `interrupts of ${card}`;
+    const lines = own.flatMap(({ move }, queue) =>
+      move === undefined ? [] : [move(targets[queue % targets.length]!)],
+    );
+    const fix = remedy(check, { file: 'a shell', lines });
+    return [{ check, grade: 'warning', message: problems.join('; '), ...fix }];
+  };
+  return targets.length === 0 ? [] : [...new Set(queues.map(({ card }) => card))].flatMap(ofCard);
+}
+
+/** Longer queues for the packets that have found one full. */
+function longerQueues({ netisr }: Reading): Fix {
+  if (netisr.length === 0) return sysctlConf('net.core.netdev_max_backlog=10000');
+  const full = new Set(netisr.filter(({ dropped }) => dropped > 0).map((one) => one.protocol));
+  const settings = [
+    ['ip', 'net.inet.ip.intr_queue_maxlen=4096'],
+    ['ip6', 'net.inet6.ip6.intr_queue_maxlen=4096'],
+  ] as const;
+  return sysctlConf(...settings.flatMap(([protocol, line]) => (full.has(protocol) ? line : [])));
+}
+
+/**
+ * `queues`: the interrupts of receive queues. `workers`: the CPUs that a server's workers have.
+ * `doctor`: what doctor finds on this host.
+ */
 export function findingsOf(
   activity: Reading,
+  queues: readonly QueueInterrupt[],
   workers: ReadonlySet<number>,
   doctor: readonly Finding[],
 ): Finding[] {
+  const busy = (packetsOf(activity) * 1000) / activity.time >= fewestPackets;
   const remedy = remedies(doctor);
   const { cpus, losses } = activity;
   const { udpFull, listenFull, tcpBacklog } = losses;
@@ -67,35 +156,37 @@ export function findingsOf(
       dropped,
       'queue full',
       `${count(dropped)} packets dropped: the queue of CPU ${list(full)} was full`,
-      remedy(/^(queues of|netisr)/, []),
+      remedy(/^(queues of|netisr)/, longerQueues(activity)),
     ],
     [
       squeezed.length,
       'squeezed',
       `CPU ${list(squeezed)} left packets for the next round: it has too much to do`,
-      remedy(/^queues of/, []),
+      remedy(/^queues of/),
     ],
     [
       udpFull,
       'UDP',
       `${count(udpFull)} datagrams dropped: the buffer of a socket was full`,
-      remedy(/^(receive buffers|socket buffers)$/, ['udp: { receiveBuffer: 16 << 20 }']),
+      remedy(/^(receive buffers|socket buffers)$/, program('udp: { receiveBuffer: 16 << 20 }')),
     ],
     [
       listenFull,
       'accept queue',
       `${count(listenFull)} connections dropped: an accept queue was full`,
-      remedy(/^accept queue$/, ['tcp: { backlog: 65535 }']),
+      remedy(/^accept queue$/, program('tcp: { backlog: 65535 }')),
     ],
     [
       tcpBacklog,
       'TCP backlog',
       `${count(tcpBacklog)} segments dropped: their sockets were in use by other CPUs`,
-      remedy(/^queues of/, []),
+      remedy(/^queues of/),
     ],
   ];
   return [
-    ...placement(activity, workers, remedy),
+    ...(busy ? placement(activity, workers, remedy) : []),
+    ...handedOver(activity, remedy),
+    ...(busy ? interrupts(activity, queues, workers, remedy) : []),
     ...losing
       .filter(([happened]) => happened > 0)
       .map(([, check, message, fix]): Finding => ({ check, grade: 'warning', message, ...fix })),

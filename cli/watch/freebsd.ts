@@ -2,37 +2,59 @@
 // parsers are pure.
 import { execFileSync } from 'node:child_process';
 
-import { type CpuCounts, emptyCpu, type Interrupt, type Losses, type Reading } from './reading.js';
+import {
+  type CpuCounts,
+  emptyCpu,
+  type Interrupt,
+  type Losses,
+  type NetisrWork,
+  type Reading,
+} from './reading.js';
 
 /**
- * netstat -Q: work of netisr's threads, summed over protocols. The columns are
- * "WSID CPU Name Len WMark Disp'd HDisp'd QDrops Queued Handled"; the first two are blank in all
- * but the first row of a thread.
+ * netstat -Q: work of netisr's threads. The columns are
+ * "WSID CPU Name Len WMark Disp'd HDisp'd QDrops Queued Handled". Old releases leave the first two
+ * blank in all but the first row of a thread.
  */
-export function parseNetisr(
-  text: string,
-): Pick<CpuCounts, 'cpu' | 'packets' | 'dropped' | 'queued'>[] {
-  const byCpu = new Map<number, { packets: number; dropped: number; queued: number }>();
+export function parseNetisr(text: string): NetisrWork[] {
   const row = /^ *(?:\d+ +(\d+) +)?(\w+) +\d+ +\d+ +(\d+) +(\d+) +(\d+) +(\d+) +(\d+)$/;
   const [, workstreams = ''] = text.split(/^Workstreams:$/m);
   let cpu = 0;
-  for (const line of workstreams.split('\n')) {
-    const [, own, , , , dropped, queued, handled] = row.exec(line.trimEnd()) ?? [];
-    if (handled === undefined) continue;
+  return workstreams.split('\n').flatMap((line) => {
+    const [, own, protocol, ...counts] = row.exec(line.trimEnd()) ?? [];
+    if (protocol === undefined) return [];
     if (own !== undefined) cpu = Number(own);
-    const sum = byCpu.get(cpu) ?? { packets: 0, dropped: 0, queued: 0 };
-    sum.packets += Number(handled);
-    sum.dropped += Number(dropped);
-    sum.queued += Number(queued);
-    byCpu.set(cpu, sum);
-  }
-  return [...byCpu].map(([number, sum]) => ({ cpu: number, ...sum }));
+    const [dispatched, hybrid, dropped, queued, handled] = counts.map(Number) as Row;
+    return [{ cpu, protocol, dispatched, hybrid, queued, dropped, handled }];
+  });
+}
+
+type Row = [number, number, number, number, number];
+
+/** netstat -Q: net.isr.dispatch. */
+const parseDispatch = (text: string) => /^Dispatch policy +(\w+)/m.exec(text)?.[1];
+
+/** The work of each thread, over all protocols. */
+function byThread(
+  work: readonly NetisrWork[],
+): Pick<CpuCounts, 'cpu' | 'packets' | 'dropped' | 'queued'>[] {
+  return [...new Set(work.map(({ cpu }) => cpu))].map((cpu) => {
+    const own = work.filter((one) => one.cpu === cpu);
+    const sum = (name: 'handled' | 'dropped' | 'queued') =>
+      own.reduce((total, one) => total + one[name], 0);
+    return { cpu, packets: sum('handled'), dropped: sum('dropped'), queued: sum('queued') };
+  });
 }
 
 /** hw.intrs: "irq25: igb0:rxq1:53 @cpu1(domain0): 1234" */
 export function parseInterrupts(text: string): Interrupt[] {
-  return [...text.matchAll(/^(irq\d+: \S+):\d+ @cpu(\d+)\(domain\d+\): (\d+)$/gm)].map(
-    ([, name, cpu, count]) => ({ name: name!, cpu: Number(cpu), count: Number(count) }),
+  return [...text.matchAll(/^(irq(\d+): \S+):\d+ @cpu(\d+)\(domain\d+\): (\d+)$/gm)].map(
+    ([, name, irq, cpu, count]) => ({
+      irq: Number(irq),
+      name: name!,
+      cpu: Number(cpu),
+      count: Number(count),
+    }),
   );
 }
 
@@ -67,18 +89,22 @@ export type Outputs = Record<
 
 export function readingOf(outputs: Outputs, time: number): Reading {
   const netisr = parseNetisr(outputs.netisr);
+  const dispatch = parseDispatch(outputs.netisr);
+  const threads = byThread(netisr);
   const times = parseTimes(outputs.times);
   // A single thread's counters have the packets that other CPUs dispatch directly, too: they do not
   // say where packets were processed.
-  const single = netisr.length === 1 && times.length > 1;
+  const single = threads.length === 1 && times.length > 1;
   return {
     time,
     cpus: times.map((own) => ({
       ...emptyCpu(own.cpu),
-      ...netisr.find(({ cpu }) => cpu === own.cpu),
+      ...threads.find(({ cpu }) => cpu === own.cpu),
       ...(single ? { packets: 0 } : {}),
       ...own,
     })),
+    netisr,
+    ...(dispatch === undefined ? {} : { dispatch }),
     interrupts: parseInterrupts(outputs.interrupts),
     losses: lossesOf(outputs.udp, outputs.tcp),
     contextSwitches: Number(outputs.switches),

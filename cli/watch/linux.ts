@@ -48,10 +48,7 @@ export function parseInterrupts(text: string): Interrupt[] {
     const [irq = '', ...rest] = words(line);
     if (!/^\d+:$/.test(irq)) return [];
     const name = rest.at(-1)!;
-    return cpus.flatMap((cpu, i) => {
-      const count = Number(rest[i]);
-      return count > 0 ? [{ name, cpu, count }] : [];
-    });
+    return cpus.map((cpu, i) => ({ irq: parseInt(irq), name, cpu, count: Number(rest[i]) }));
   });
 }
 
@@ -93,6 +90,7 @@ export function readingOf(files: Files, time: number): Reading {
       ...softnet.find(({ cpu }) => cpu === times.cpu),
       ...times,
     })),
+    netisr: [],
     interrupts: parseInterrupts(files.interrupts),
     losses: lossesOf(files.snmp, files.netstat),
     contextSwitches,

@@ -17,7 +17,22 @@ export interface CpuCounts {
   softirq: number;
 }
 
+/** FreeBSD: what netisr has done with packets of a protocol in the thread of a CPU. */
+export interface NetisrWork {
+  cpu: number;
+  /** "ip", "ip6", "ether" */
+  protocol: string;
+  /** Packets processed at once where they came in, under direct and under hybrid dispatch. */
+  dispatched: number;
+  hybrid: number;
+  /** Packets left to the thread, and those that found its queue full. */
+  queued: number;
+  dropped: number;
+  handled: number;
+}
+
 export interface Interrupt {
+  irq: number;
   /** "eth0-rx-0", "irq25: igb0:rxq1" */
   name: string;
   cpu: number;
@@ -40,6 +55,10 @@ export interface Reading {
   /** Milliseconds. */
   time: number;
   cpus: CpuCounts[];
+  /** Empty outside FreeBSD. */
+  netisr: NetisrWork[];
+  /** net.isr.dispatch; undefined outside FreeBSD. */
+  dispatch?: string;
   interrupts: Interrupt[];
   losses: Losses;
   contextSwitches: number;
@@ -59,15 +78,22 @@ export function difference(now: Reading, before: Reading): Reading {
     return out;
   };
   const counts = ['packets', 'queued', 'dropped', 'squeezed', 'time', 'busy', 'softirq'] as const;
-  const own = (one: Interrupt) => `${one.name} ${one.cpu}`;
+  const work = ['dispatched', 'hybrid', 'queued', 'dropped', 'handled'] as const;
+  const thread = (one: NetisrWork) => `${one.protocol} ${one.cpu}`;
+  const netisr = new Map(before.netisr.map((one) => [thread(one), one]));
+  const own = (one: Interrupt) => `${one.irq} ${one.cpu}`;
   const interrupts = new Map(before.interrupts.map((one) => [own(one), one]));
   return {
+    ...now,
     time: now.time - before.time,
     cpus: now.cpus.map((one) => {
       const earlier = before.cpus.find(({ cpu }) => cpu === one.cpu);
       return minus(one, earlier ?? one, counts);
     }),
-    interrupts: now.interrupts.map((one) => minus(one, interrupts.get(own(one)) ?? one, ['count'])),
+    netisr: now.netisr.map((one) => minus(one, netisr.get(thread(one)) ?? one, work)),
+    interrupts: now.interrupts
+      .map((one) => minus(one, interrupts.get(own(one)) ?? one, ['count']))
+      .filter(({ count }) => count > 0),
     losses: minus(now.losses, before.losses, Object.keys(now.losses) as (keyof Losses)[]),
     contextSwitches: Math.max(0, now.contextSwitches - before.contextSwitches),
   };

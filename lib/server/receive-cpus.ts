@@ -67,8 +67,16 @@ export function queues(name: string, direction: 'rx' | 'tx'): Queue[] {
     }));
 }
 
+interface ReceiveInterrupt {
+  irq: number;
+  handlers: string[];
+  /** Where it runs, and where it may run. */
+  cpus: number[];
+  allowed: number[];
+}
+
 /** An interface's interrupts for received packets. */
-function receiveInterrupts(name: string): { handlers: string[]; cpus: number[] }[] {
+export function receiveInterrupts(name: string): ReceiveInterrupt[] {
   // A virtio interface's interrupts belong to the bus device above it. The path is not normalized,
   // because `device` is a link.
   const irqs = ['device/msi_irqs', 'device/../msi_irqs'].flatMap((dir) =>
@@ -79,7 +87,10 @@ function receiveInterrupts(name: string): { handlers: string[]; cpus: number[] }
     const handlers = list(`/proc/irq/${irq}`);
     const other = handlers.some((handler) => /config|control|ctrl|output|-tx/.test(handler));
     const cpus = read(`/proc/irq/${irq}/effective_affinity_list`);
-    return other || cpus === '' ? [] : [{ handlers, cpus: affinity.parse(cpus) }];
+    if (other || cpus === '') return [];
+    const allowed = read(`/proc/irq/${irq}/smp_affinity_list`);
+    const places = { cpus: affinity.parse(cpus), allowed: affinity.parse(allowed || cpus) };
+    return [{ irq: Number(irq), handlers, ...places }];
   });
 }
 

@@ -53,7 +53,8 @@ export const byTable =
 export interface JsonRecording {
   card: string;
   cpus?: number;
-  interface?: string;
+  interface?: string | undefined;
+  interfaces?: unknown;
   sysctl: Record<string, unknown>;
   interrupts?: unknown;
   flows: readonly object[];

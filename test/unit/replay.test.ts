@@ -3,10 +3,12 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
 
+import { gather } from '../../cli/record.js';
+import { native } from '../../lib/native.js';
 import { isWrong, replay, type Replay } from '../../lib/rss/card/replay.js';
 import { opaque, type Random, randomId, randomKey, typed } from '../helpers/cards.js';
 import { randomNumbers } from '../helpers/random.js';
@@ -99,6 +101,63 @@ describe('replay of made-up cards', () => {
       assert.equal(result.source, 'virtual');
       assert.match(result.reason!, reason);
     }
+  });
+
+  it('the recorded ports of lagg(4) and parent of vlan(4), beside other cards', () => {
+    const random = randomNumbers(17);
+    const sysctl = { ...iflib('igb0', four), ...iflib('igb1', four), ...iflib('em0', [0, 1]) };
+    const one = (name: string, kind: string, ...below: string[]) => ({ name, kind, below });
+    const igb0 = { ...one('lan0', ''), device: 'igb0' };
+    const lagg0 = one('lagg0', 'lagg', 'lan0', 'igb1');
+    const ports = [igb0, one('igb1', '')];
+    const found = (name: string, interfaces: unknown) =>
+      judged({ card: 'lagg', interface: name, interfaces, sysctl, flows: igb(random) });
+    for (const [name, interfaces] of [
+      ['lagg0', [lagg0, ...ports]],
+      ['vlan7', [one('vlan7', 'vlan', 'lagg0'), lagg0, ...ports]],
+    ] as const) {
+      const result = found(name, interfaces);
+      assert.deepEqual(result.map?.devices, ['igb0', 'igb1'], result.reason);
+      assert.equal(result.queue.right, 120);
+    }
+    const vlan = found('vlan7', [one('vlan7', 'vlan', 'lan0'), igb0]);
+    assert.deepEqual(vlan.map?.devices, ['igb0']);
+    // A bridge(4) has no receive queues. Without these facts, all cards may have received a flow.
+    assert.match(found('bridge0', [one('bridge0', 'bridge')]).reason!, /no known card/);
+    assert.match(found('lagg0', undefined).reason!, /differ/);
+    // Interfaces that are beneath each other are visited once.
+    const around = Array.from({ length: 200 }, (_, i) => `lagg${i}`);
+    const circle = around.map((name) => one(name, 'lagg', ...around));
+    assert.match(found('lagg0', circle).reason!, /no known card/);
+    for (const broken of [7, [7, {}], [{ name: 7 }], [{ name: 'lagg1', below: 'igb0' }]])
+      assert.match(found('lagg0', broken).reason!, /differ/);
+  });
+
+  it('what record has gathered at a lagg(4)', (t) => {
+    const random = randomNumbers(19);
+    const sysctl = { ...iflib('igb0', four), ...iflib('igb1', four), ...iflib('em0', [0, 1]) };
+    const card = { kind: '', up: true, addresses: [], below: [] };
+    const lagg = { ...card, name: 'lagg0', device: 'lagg0', kind: 'lagg' };
+    t.mock.method(native, 'networkInterfaces', () => [
+      ...['igb0', 'igb1', 'em0'].map((name) => ({ ...card, name, device: name })),
+      { ...lagg, addresses: ['10.0.0.2'], below: ['igb0', 'igb1'] },
+    ]);
+    t.mock.method(native, 'systemValues', (name: string) =>
+      name === 'dev'
+        ? Object.entries(sysctl)
+        : { errno: -constants.errno.ENOENT, syscall: 'sysctl' },
+    );
+    const gathered = gather('lagg0');
+    assert.equal(gathered.card, 'lagg (igb0, igb1)');
+    assert.deepEqual(gathered.interfaces[0], {
+      ...{ name: 'lagg0', device: 'lagg0', kind: 'lagg', below: ['igb0', 'igb1'] },
+    });
+    assert.doesNotMatch(JSON.stringify(gathered), /10\.0\.0\.2/);
+    const result = judged({ ...gathered, cpus: 4, flows: igb(random) });
+    assert.deepEqual(result.map?.devices, ['igb0', 'igb1']);
+    assert.deepEqual(gather('em0').interfaces, [
+      { name: 'em0', device: 'em0', kind: '', below: [] },
+    ]);
   });
 
   it('the card that is named, beside others', () => {

@@ -9,7 +9,7 @@ import { describe, it } from 'node:test';
 import { rssConfig, type WorkerStats } from 'freebsd-rss';
 
 import type { Finding } from '../../cli/checks.js';
-import { rows } from '../../cli/watch.js';
+import { interruptRows, netisrRows, rows } from '../../cli/watch.js';
 import { findingsOf } from '../../cli/watch/findings.js';
 import * as freebsd from '../../cli/watch/freebsd.js';
 import * as linux from '../../cli/watch/linux.js';
@@ -21,7 +21,9 @@ import {
   pinnedTo,
   shownProfile,
 } from '../../cli/watch/profile.js';
+import { freebsdQueues, type QueueInterrupt } from '../../cli/watch/queue-interrupts.js';
 import { difference, type Reading } from '../../cli/watch/reading.js';
+import { parseRecording, recordedCard } from '../../lib/rss/card/recording.js';
 
 const recorded = (name: string) => readFileSync(`test/fixtures/watch/linux/${name}.txt`, 'latin1');
 const files = {
@@ -60,7 +62,7 @@ WSID CPU   Name     Len WMark   Disp'd  HDisp'd   QDrops   Queued  Handled
            igmp       0     0        0        0        0        0        0
            ip6        0     1        7        0        0        0        7
    1   1   ip         0     8     2000        0        0        0     2000
-           ip6        0     0        0        0        0        0        0
+   1   1   ip6        0     0        0        0        0        0        0
 `,
   times: '100 1 50 9 840 300 0 100 40 560\n',
   interrupts: `irq1: atkbd0:1 @cpu0(domain0): 2
@@ -107,10 +109,11 @@ describe('readings of Linux', () => {
 
   it('interrupts of devices', () => {
     const all = linux.parseInterrupts(files.interrupts);
-    const rx = all.find(({ name }) => name === 'virtio3-rx')!;
-    assert.equal(rx.cpu, 0);
-    assert.ok(rx.count > 24_000);
-    assert.ok(all.every(({ count }) => count > 0));
+    const rx = all.filter(({ name }) => name === 'virtio3-rx');
+    assert.deepEqual(rx, [
+      { irq: 41, name: 'virtio3-rx', cpu: 0, count: 24_503 },
+      { irq: 41, name: 'virtio3-rx', cpu: 1, count: 0 },
+    ]);
     assert.ok(!all.some(({ name }) => /interrupts/.test(name)), 'no local timers');
   });
 
@@ -128,16 +131,64 @@ describe('readings of Linux', () => {
 });
 
 describe('readings of FreeBSD', () => {
-  it('netisr work is summed over protocols', () => {
-    assert.deepEqual(freebsd.parseNetisr(outputs.netisr), [
-      { cpu: 0, packets: 1257, dropped: 3, queued: 50 },
-      { cpu: 1, packets: 2000, dropped: 0, queued: 0 },
-    ]);
+  it('netisr work by CPU and protocol, and summed over protocols', () => {
+    const work = freebsd.parseNetisr(outputs.netisr);
+    assert.deepEqual(
+      work.map(({ cpu, protocol }) => `${cpu} ${protocol}`),
+      ['0 ip', '0 igmp', '0 ip6', '1 ip', '1 ip6'],
+    );
+    const counts = { dispatched: 1000, hybrid: 200, queued: 50, dropped: 3, handled: 1250 };
+    assert.deepEqual(work[0], { cpu: 0, protocol: 'ip', ...counts });
+    const reading = freebsd.readingOf(outputs, 1);
+    assert.equal(reading.dispatch, 'hybrid');
+    assert.deepEqual(
+      reading.cpus.map(({ cpu, packets, dropped, queued }) => [cpu, packets, dropped, queued]),
+      [
+        [0, 1257, 3, 50],
+        [1, 2000, 0, 0],
+      ],
+    );
     assert.deepEqual(freebsd.parseNetisr(''), []);
+  });
+
+  it('where the interrupts of receive queues may run', () => {
+    const texts = (name: string, masks: Record<number, string>) => {
+      const file = readFileSync(`test/fixtures/cards/${name}.json`, 'utf8');
+      const facts = recordedCard(parseRecording(file))!;
+      return { facts, flowControl: undefined, domain: undefined, ifconfig: '', masks };
+    };
+    const card = (name: string, driver: string, masks: Record<number, string>) => ({
+      ...{ name, driver, description: '', texts: texts(`${driver}-14.0`, masks) },
+    });
+    const vtnet = freebsdQueues({
+      cards: [card('lan0', 'vtnet', { 35: 'irq 35 mask: 0, 1, 2, 3' })],
+    });
+    const first = vtnet.find(({ irq }) => irq === 35)!;
+    assert.deepEqual(
+      [vtnet.length, first.card, first.cpus, first.allowed, first.move?.(2)],
+      [4, 'lan0', [0], [0, 1, 2, 3], 'cpuset -l 2 -x 35'],
+    );
+    // What cpuset(1) refuses to tell is where it runs now.
+    const igb = texts('igb-14.0', {});
+    const interrupts = [1, 0].map(
+      (cpu, i) => `irq${25 + i}: igb0:rxq${i}:53 @cpu${cpu}(domain0): 9`,
+    );
+    const facts = { ...igb.facts, interrupts };
+    const queues = freebsdQueues({
+      cards: [{ ...card('igb0', 'igb', {}), texts: { ...igb, facts } }],
+    });
+    assert.deepEqual(
+      queues.map(({ irq, cpus, allowed, move }) => [irq, cpus, allowed, move]),
+      [
+        [25, [1], [1], undefined],
+        [26, [0], [0], undefined],
+      ],
+    );
   });
 
   it('interrupts with their CPUs', () => {
     assert.deepEqual(freebsd.parseInterrupts(outputs.interrupts)[2], {
+      irq: 25,
       name: 'irq25: igb0:rxq1',
       cpu: 1,
       count: 9007,
@@ -185,8 +236,22 @@ describe('an activity', () => {
       fix: { file: 'a shell', lines: ['echo 3 > rps_cpus'] },
     },
   ];
-  const found = (now: Reading, workers = [0, 1]) =>
-    findingsOf(difference(now, before), new Set(workers), doctor);
+  const found = (now: Reading, workers = [0, 1], queues: QueueInterrupt[] = [], known = doctor) =>
+    findingsOf(difference(now, before), queues, new Set(workers), known);
+  const queue = (irq: number, cpu: number, more: Partial<QueueInterrupt> = {}): QueueInterrupt => ({
+    ...{ card: 'eth0', irq, cpus: [cpu], allowed: [0, 1], steered: false },
+    move: (to) => `echo ${to} > /proc/irq/${irq}/smp_affinity_list`,
+    ...more,
+  });
+  /** `ran`: interrupt and CPU. */
+  const fired = (...ran: [irq: number, cpu: number][]) => ({
+    interrupts: ran.map(([irq, cpu]) => ({ irq, cpu, name: `eth0-rx-${irq}`, count: 9 })),
+  });
+  const withFired = (packets: [number, number], ...ran: [irq: number, cpu: number][]): Reading =>
+    difference(after(packets, fired(...ran)), {
+      ...before,
+      interrupts: fired(...ran).interrupts.map((one) => ({ ...one, count: 0 })),
+    });
 
   it('is the difference of two readings; counters that go back count as 0', () => {
     const activity = difference(after([5, -7], { contextSwitches: 5000 }), before);
@@ -196,7 +261,8 @@ describe('an activity', () => {
     );
     assert.equal(activity.time, 1000);
     assert.equal(activity.contextSwitches, 289);
-    assert.ok(activity.interrupts.every(({ count }) => count === 0));
+    assert.deepEqual(activity.interrupts, []);
+    assert.ok(activity.netisr.every(({ handled, queued }) => handled + queued === 0));
   });
 
   it('is well when workers’ CPUs share the packets, or there are few', () => {
@@ -214,6 +280,71 @@ describe('an activity', () => {
   it('on CPUs without workers is found', () => {
     const [finding] = found(after([3000, 6000]), [1]);
     assert.equal(finding!.message, '33 % of packets are processed on CPU 0, which has no worker');
+  });
+
+  it('whose queues interrupt too few CPUs, others, or changing ones is found', () => {
+    const judge = (activity: Reading, queues: QueueInterrupt[], workers = [0, 1]) =>
+      findingsOf(activity, queues, new Set(workers), []).map(({ message, fix }) => [
+        message,
+        fix?.lines,
+      ]);
+    const load: [number, number] = [4000, 4000];
+    const move = [7, 8].map((irq, cpu) => `echo ${cpu} > /proc/irq/${irq}/smp_affinity_list`);
+    const good = [queue(7, 0), queue(8, 1)];
+    assert.deepEqual(judge(withFired(load, [7, 0], [8, 1]), good), []);
+    assert.deepEqual(judge(withFired(load, [7, 0]), [queue(7, 0), queue(8, 0)]), [
+      ['those of 2 queues only on CPU 0; workers are on CPU 0, 1', move],
+    ]);
+    assert.deepEqual(judge(withFired(load, [7, 0], [8, 1], [8, 0]), good), [
+      ['8 on several CPUs: the flows of the queue move between them', move],
+    ]);
+    const more = [queue(7, 0), queue(8, 2)];
+    assert.deepEqual(judge(withFired(load, [7, 0], [8, 2]), more), [
+      ['8 on CPU 2, without a worker', move],
+    ]);
+    // Nothing is said of queues whose packets go on to other CPUs, or of few packets.
+    const steered = [queue(7, 0, { steered: true }), queue(8, 0, { steered: true })];
+    assert.deepEqual(judge(withFired(load, [7, 0]), steered), []);
+    assert.deepEqual(judge(withFired([9, 9], [7, 0]), [queue(7, 0), queue(8, 0)]), []);
+    const fixed = [queue(7, 0, { move: undefined }), queue(8, 0, { move: undefined })];
+    assert.deepEqual(judge(withFired(load, [7, 0]), fixed)[0]![1], undefined);
+  });
+
+  it('that netisr’s threads take over is found', () => {
+    const work = (queued: number) => ({
+      netisr: before.netisr.map((one) => {
+        if (one.protocol !== 'ip') return one;
+        const hybrid = one.hybrid + 4000 - queued;
+        return { ...one, hybrid, queued: one.queued + queued, handled: one.handled + 4000 };
+      }),
+    });
+    assert.deepEqual(found(after([4000, 4000], work(100))), []);
+    const [finding, ...more] = found(after([4000, 4000], work(1000)));
+    assert.deepEqual(more, []);
+    assert.equal(finding!.check, 'netisr ip');
+    assert.match(finding!.message, /^25 % of packets .* net\.isr\.dispatch is hybrid$/);
+    const all = { ...after([4000, 4000], work(4000)), dispatch: 'deferred' };
+    const [deferred] = found(all, [0, 1], [], []);
+    assert.deepEqual(deferred!.fix?.lines, ['net.isr.dispatch=direct']);
+    const direct = { ...after([4000, 4000], work(4000)), dispatch: 'direct' };
+    assert.deepEqual(found(direct), []);
+  });
+
+  it('with full queues has the setting of their protocol', () => {
+    const cpus = before.cpus.map((one) => ({ ...one, dropped: one.dropped + 1 }));
+    const full = (protocol: string) =>
+      before.netisr.map((one) => ({
+        ...one,
+        dropped: one.dropped + Number(one.protocol === protocol),
+      }));
+    const fix = (netisr: Reading['netisr']) =>
+      found(after([0, 0], { cpus, netisr }), [0, 1], [], [])[0]!.fix;
+    assert.deepEqual(fix(full('ip6')), {
+      file: '/etc/sysctl.conf',
+      lines: ['net.inet6.ip6.intr_queue_maxlen=4096'],
+    });
+    assert.equal(fix(full('igmp')), undefined);
+    assert.deepEqual(fix([])?.lines, ['net.core.netdev_max_backlog=10000']);
   });
 
   it('losses are found', () => {
@@ -239,6 +370,19 @@ describe('an activity', () => {
     });
     assert.deepEqual(head!.slice(0, 2), ['CPU', 'packets/s']);
     assert.deepEqual(first, ['0', '5,000', '0', '0', '0', '0', '0', '0 2', '-']);
+    const activity = withFired([0, 0], [7, 0], [7, 1]);
+    assert.deepEqual(
+      interruptRows(activity, [queue(7, 0), queue(8, 1, { allowed: [1] })]).slice(1),
+      [
+        ['7', 'eth0', '18', '0-1', '0-1'],
+        ['8', 'eth0', '0', '-', '1'],
+      ],
+    );
+    assert.deepEqual(netisrRows({ ...before, time: 1000 }).slice(1), [
+      ['CPU 0', 'ip', '1,000', '200', '50', '1,250', '3'],
+      ['CPU 0', 'ip6', '7', '0', '0', '7', '0'],
+      ['CPU 1', 'ip', '2,000', '0', '0', '2,000', '0'],
+    ]);
   });
 });
 
@@ -336,11 +480,13 @@ describe('freebsd-rss watch', () => {
     assert.ok(status === 0 || status === 1, stderr);
     assert.match(stdout, /^CPU +packets\/s +queued +dropped +cut +soft % +busy % +buckets/);
     assert.match(stdout, /^0 +[\d,]+ /m);
-    const { cpus, findings } = JSON.parse(watch('--json', '0.1').stdout) as {
+    const { cpus, queues, findings } = JSON.parse(watch('--json', '0.1').stdout) as {
       cpus: unknown[];
+      queues: QueueInterrupt[];
       findings: unknown[];
     };
     assert.ok(cpus.length >= 1 && Array.isArray(findings));
+    assert.ok(queues.every(({ allowed }) => allowed.length > 0));
   });
 
   it('refuses what is no number of seconds', () => {

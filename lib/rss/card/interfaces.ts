@@ -37,35 +37,38 @@ interface Beneath {
 const isAny = (address: string) => address === '::' || address === '0.0.0.0';
 
 /** Cards beneath an interface: of a lagg all ports, of a vlan the parent. */
-function beneath(name: string, interfaces: readonly NetworkInterface[], depth: number): Beneath {
-  const found = interfaces.find((one) => one.name === name);
-  if (found === undefined) return { cards: [], reasons: [`there is no interface ${name}`] };
-  const { kind, device, below } = found;
-  if (kind === '') {
-    const [, driver, unit] = /^([a-z]\w*?)(\d+)$/i.exec(device) ?? [];
-    return driver === undefined
-      ? { cards: [], reasons: [`${name}: its device is not known`] }
-      : { cards: [{ driver, unit: Number(unit), interface: name }], reasons: [] };
+function beneath(name: string, interfaces: readonly NetworkInterface[]): Beneath {
+  const cards = new Map<string, CardName>();
+  const reasons = new Set<string>();
+  const names = new Set([name]);
+  // A set visits what is added to it meanwhile.
+  for (const own of names) {
+    const found = interfaces.find((one) => one.name === own);
+    if (found === undefined) reasons.add(`there is no interface ${own}`);
+    else if (found.kind === '') {
+      const { device } = found;
+      const [, driver, unit] = /^([a-z]\w*?)(\d+)$/i.exec(device) ?? [];
+      if (driver === undefined) reasons.add(`${own}: its device is not known`);
+      else cards.set(device, { driver, unit: Number(unit), interface: own });
+    } else if (found.kind !== 'lagg' && found.kind !== 'vlan')
+      reasons.add(`${own} is no card: ${found.kind}(4) has no receive queues`);
+    else if (found.below.length === 0) reasons.add(`${own}: no card is beneath it`);
+    else for (const next of found.below) names.add(next);
   }
-  if (kind !== 'lagg' && kind !== 'vlan')
-    return { cards: [], reasons: [`${name} is no card: ${kind}(4) has no receive queues`] };
-  if (below.length === 0 || depth === 0)
-    return { cards: [], reasons: [`${name}: no card is beneath it`] };
-  return join(below.map((one) => beneath(one, interfaces, depth - 1)));
+  return { cards: [...cards.values()], reasons: [...reasons] };
 }
 
-function join(parts: readonly Beneath[]): Beneath {
-  const cards = new Map(
-    parts.flatMap((part) => part.cards).map((card) => [`${card.driver}${card.unit}`, card]),
-  );
-  return {
-    cards: [...cards.values()],
-    reasons: [...new Set(parts.flatMap(({ reasons }) => reasons))],
-  };
+/** An interface, and all that are beneath it. */
+export function stackOf(
+  wanted: NetworkInterface,
+  interfaces: readonly NetworkInterface[],
+): NetworkInterface[] {
+  const stack = new Set([wanted]);
+  // A set visits what is added to it meanwhile.
+  for (const { below } of stack)
+    for (const one of interfaces) if (below.includes(one.name)) stack.add(one);
+  return [...stack];
 }
-
-/** Deepest stack of interfaces: a vlan on a vlan on a lagg. */
-const deepest = 4;
 
 /** The cards that serve these addresses. `only`: the interface to use instead. */
 export function cardsServing(
@@ -74,7 +77,7 @@ export function cardsServing(
   only: string | undefined,
 ): { groups: CardNames[]; reasons: string[] } {
   if (only !== undefined) {
-    const { cards, reasons } = beneath(only, interfaces, deepest);
+    const { cards, reasons } = beneath(only, interfaces);
     return { groups: cards.length > 0 ? [{ addresses: [], cards }] : [], reasons };
   }
   const reasons = new Set<string>();
@@ -92,7 +95,7 @@ export function cardsServing(
   }
   const groups: CardNames[] = [];
   for (const { name, addresses } of serving) {
-    const found = beneath(name, interfaces, deepest);
+    const found = beneath(name, interfaces);
     for (const reason of found.reasons) reasons.add(reason);
     if (found.cards.length > 0) groups.push({ addresses, cards: found.cards });
   }

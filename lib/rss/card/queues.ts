@@ -124,6 +124,15 @@ const finders: Readonly<Record<QueueSource, Finder>> = {
   hn: hnQueues,
 };
 
+/** Interrupts of a card's receive queues: those that can be moved, and those of iflib(4). */
+export function receiveInterrupts(facts: CardFacts, queues: readonly CardQueue[]): Interrupt[] {
+  const irqs = new Set(queues.map(({ irq }) => irq));
+  const ofIflib = `${facts.driver}${facts.unit}:rxq`;
+  return parseInterrupts(facts.interrupts).filter(
+    ({ irq, name }) => irqs.has(irq) || name.startsWith(ofIflib),
+  );
+}
+
 export function queuesOf(facts: CardFacts, source: QueueSource): CardQueue[] {
   return finders[source](facts, parseInterrupts(facts.interrupts));
 }

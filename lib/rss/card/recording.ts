@@ -4,6 +4,7 @@ import { isIP } from 'node:net';
 import { plainHost } from '../../socket/host.js';
 import type { ObservedFlow } from '../key-learner.js';
 import { type CardFacts, cardsIn } from './drivers.js';
+import { cardsServing, type NetworkInterface } from './interfaces.js';
 
 export interface RecordedFlow extends ObservedFlow {
   /** Receive queues whose counters moved while only this flow had traffic; none: not measured. */
@@ -19,6 +20,11 @@ export interface Recording {
   card: string;
   /** The interface, where it was recorded. */
   interface: string | undefined;
+  /**
+   * The interface and those beneath it: ports of a lagg(4), the parent of a vlan(4). Empty: not
+   * recorded.
+   */
+  interfaces: readonly NetworkInterface[];
   sysctl: Readonly<Record<string, string>>;
   interrupts: readonly string[];
   flows: readonly RecordedFlow[];
@@ -69,6 +75,15 @@ function parseFlow(value: unknown, index: number): RecordedFlow {
   };
 }
 
+/** Addresses are not recorded. */
+function parseInterface(value: unknown): NetworkInterface[] {
+  if (!isObject(value) || text(value.name) === '') return [];
+  const name = text(value.name);
+  const below = list(value.below).map(text);
+  const device = text(value.device) || name;
+  return [{ name, device, kind: text(value.kind), up: true, addresses: [], below }];
+}
+
 /** Throws an Error that says what is missing. */
 export function parseRecording(json: string): Recording {
   const value: unknown = JSON.parse(json.replace(/^\uFEFF/, ''));
@@ -84,6 +99,7 @@ export function parseRecording(json: string): Recording {
     cpus: integer(value.cpus, 65535) ?? Number(sysctl['hw.ncpu'] ?? 1),
     card: text(value.card),
     interface: typeof value.interface === 'string' ? value.interface : undefined,
+    interfaces: list(value.interfaces).flatMap(parseInterface),
     sysctl,
     // A single text with line ends, as sysctl(8) prints it, is accepted too.
     interrupts:
@@ -103,13 +119,24 @@ const spoken: readonly (readonly [RegExp, readonly string[]])[] = [
   [/\bhyper-?v\b|\bnetvsc\b/i, ['hn']],
 ];
 
-/**
- * The cards that may have received the flows: the named interface, or else those that are
- * described. A recording at a lagg(4) names no card.
- */
+/** The cards that may have received the flows. */
 export function recordedCards(recording: Recording): CardFacts[] {
-  const { sysctl, interrupts, card } = recording;
+  const { sysctl, interrupts, interface: name, interfaces } = recording;
   const allowedCpus = Array.from({ length: recording.cpus }, (_, cpu) => cpu);
+  const wanted = interfaces.find((one) => one.device === name || one.name === name);
+  const found =
+    wanted === undefined
+      ? describedCards(recording)
+      : cardsServing(interfaces, [], wanted.name).groups.flatMap(({ cards }) => cards);
+  return found.map((one) => ({ ...one, sysctl, interrupts, allowedCpus }));
+}
+
+/**
+ * Without the recorded interfaces: the named card, or else those that are described. Such a
+ * recording at a lagg(4) names no card.
+ */
+function describedCards(recording: Recording): { driver: string; unit: number }[] {
+  const { sysctl, card } = recording;
   const cards = cardsIn(sysctl);
   // "igb0.7" is a vlan(4) of igb0.
   const parent = recording.interface?.replace(/(\.\d+)+$/, '');
@@ -129,10 +156,8 @@ export function recordedCards(recording: Recording): CardFacts[] {
   const whole = (one: { driver: string; unit: number }) =>
     sysctl[`dev.${one.driver}.${one.unit}.%driver`] !== undefined;
   const rest = known ? [cards.filter(whole), cards] : [];
-  const found = [named, numbered, described.filter(whole), described, ...rest].find(
-    ({ length }) => length > 0,
-  );
-  return (found ?? []).map((one) => ({ ...one, sysctl, interrupts, allowedCpus }));
+  const candidates = [named, numbered, described.filter(whole), described, ...rest];
+  return candidates.find(({ length }) => length > 0) ?? [];
 }
 
 export const recordedCard = (recording: Recording): CardFacts | undefined =>
