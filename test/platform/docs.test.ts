@@ -120,7 +120,7 @@ it('README.md: the first server compiles, starts and answers', async (t) => {
   for (const name of ['@types', 'undici-types'])
     symlinkSync(path.resolve('node_modules', name), path.join(project, 'node_modules', name));
 
-  const tsc = path.resolve('node_modules/typescript/bin/tsc');
+  const tsc = path.resolve('node_modules/tsc/bin/tsc');
   const { status, stdout } = spawnSync(process.execPath, [tsc], { cwd: project, encoding: 'utf8' });
   assert.equal(status, 0, stdout);
   const { scripts: own } = JSON.parse(packageJson!) as { scripts: { start: string } };
