@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 
-import { soon, until } from './wait.js';
+import { limitMs, soon, until } from './wait.js';
 
 const names = ['chromium', 'chromium-browser', 'chrome', 'google-chrome'];
 
@@ -48,7 +48,10 @@ export class BrowserPage {
       '--remote-debugging-pipe',
       `--user-data-dir=${this.#profile}`,
     ];
-    this.#child = spawn(command, args, { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
+    this.#child = spawn(command, args, {
+      stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'],
+      timeout: 2 * limitMs,
+    });
     this.#child.once('exit', () => {
       for (const { reject } of this.#waiting.values()) reject(new Error('the browser has ended'));
     });

@@ -32,8 +32,10 @@ it('the page draws what a server does', { skip: skipWithout('chromium') }, async
     }
     client.close();
   });
-  const page = await BrowserPage.open(findChromium()!, (await firstOutput(top)).trim());
+  let browser: BrowserPage | undefined;
   try {
+    const url = (await firstOutput(top)).trim();
+    const page = (browser = await BrowserPage.open(findChromium()!, url));
     await until(
       'the page has a history',
       async () => (await page.evaluate<number>('points.length')) >= seconds,
@@ -64,7 +66,7 @@ it('the page draws what a server does', { skip: skipWithout('chromium') }, async
     assert.deepEqual(page.exceptions, []);
   } finally {
     stopped = true;
-    await page.close();
+    await browser?.close();
     top.kill();
     await once(top, 'exit', soon());
     await Promise.allSettled(clients);
