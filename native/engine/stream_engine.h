@@ -94,10 +94,6 @@ class StreamEngine final : public ConnectionReceiver,
   // The most bytes read from a spliced connection at once without a pipe, and per event.
   static constexpr size_t kForwardSize = 64 * 1024;
   static constexpr size_t kMostForwarded = 1024 * 1024;
-  // So many bytes at the end of a segment's range are copied when more output follows, in ranges
-  // of up to this size. In larger ones, HoldBack() costs less than the packet that it saves.
-  static constexpr size_t kTail = 4096;
-  static constexpr size_t kMostTailed = 256 * 1024;
   // A lingering connection is closed after this much silence.
   static constexpr uint64_t kLingerMs = 5000;
   static constexpr int kPortTries = 32;  // for a bucket, through a card
@@ -249,7 +245,6 @@ class StreamEngine final : public ConnectionReceiver,
   Refusal Judge(const StreamConnection* c, const OutputRow& row) const;
   void ApplyCommand(StreamConnection* c, const OutputRow& row);
   size_t FlushOne(const OutputRow* rows, size_t count);
-  bool Refers(const OutputRow& row) const;
   void Send(StreamConnection* c, iovec* parts, int count, size_t total, Reference reference);
   ssize_t Transfer(StreamConnection* c, iovec* parts, int count, const Reference* reference);
   bool Shares(StreamConnection* c, const Reference& reference);
@@ -342,7 +337,6 @@ class StreamEngine final : public ConnectionReceiver,
   size_t rows_ = 0;  // used rows of options_.inputs
   size_t slab_used_ = 0;
   bool in_turn_ = false;
-  iovec tail_ = {};       // the end of a range, which is sent with the next row
   bool holding_ = false;  // HoldBack() is on for the connection that is being sent to
   bool ending_ = false;
   bool closed_ = false;

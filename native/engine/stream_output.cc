@@ -7,13 +7,6 @@
 #include "engine/stream_engine.h"
 
 namespace rss {
-namespace {
-
-bool IsMark(const OutputRow& row) {
-  return row.source == OutputRow::kTaken || row.source == OutputRow::kAcknowledged;
-}
-
-}  // namespace
 
 uint32_t StreamEngine::AddBuffer(const uint8_t* data, size_t size) {
   buffers_.push_back({data, size, nullptr});
@@ -54,15 +47,8 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
   iovec parts[kParts + 1];  // Transfer() needs one more
   int used = 0;
   size_t total = 0;
-  size_t marks = 0;  // in front of the next bytes; they follow the tail
-  if (tail_.iov_len > 0) {
-    parts[used++] = tail_;
-    total = tail_.iov_len;
-    tail_ = {};
-    while (marks < count && IsMark(rows[marks])) ++marks;
-  }
   Reference reference;
-  size_t at = marks;
+  size_t at = 0;
   for (; at < count && reference.length == 0; ++at) {
     const OutputRow& row = rows[at];
     bool is_command = row.source >= OutputRow::kAcknowledged;
@@ -76,8 +62,8 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
     }
     if (refusal != Refusal::kNone || row.length == 0) continue;
     const Buffer& buffer = buffers_[row.source];
-    if (Refers(row)) {
-      if (marks > 0) break;  // a mark covers the ranges before it alone
+    if (buffer.source != nullptr &&
+        (buffer.data == nullptr || row.length >= options_.reference_size)) {
       reference = {buffer.source, row.offset, row.length};
       continue;
     }
@@ -94,33 +80,15 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
   // Otherwise the end of a message would be a packet of its own. Paced connections are excluded,
   // because their packets would wait for timers.
   if (c != nullptr && reference.length > 0 && !holding_ &&
-      PeerOf(c) != StreamConnection::Peer::kPaced) {
-    const OutputRow* next = std::find_if(rows + at, rows + count, [](const OutputRow& row) {
-      return row.source < OutputRow::kAcknowledged;
-    });
-    const Segment* segment = reference.source->segment.get();
-    if (next != rows + count && segment != nullptr && reference.length <= kMostTailed &&
-        !Refers(*next)) {
-      size_t tail = std::min(kTail, reference.length / 2);
-      reference.length -= tail;
-      tail_ = {const_cast<uint8_t*>(segment->data()) + reference.offset + reference.length, tail};
-    } else if (next != rows + count) {
-      HoldBack(c->fd.get(), true);
-      holding_ = true;
-    }
+      PeerOf(c) != StreamConnection::Peer::kPaced &&
+      std::any_of(rows + at, rows + count,
+                  [](const OutputRow& row) { return row.source < OutputRow::kAcknowledged; })) {
+    HoldBack(c->fd.get(), true);
+    holding_ = true;
   }
   if (c != nullptr && (used > 0 || reference.length > 0))
     Send(c, parts, used, total, std::move(reference));
-  for (size_t i = 0; i < marks; ++i) ApplyCommand(Find(rows[i].to), rows[i]);
   return at;
-}
-
-// Whether the row's bytes are sent from their segment or file, and not copied.
-bool StreamEngine::Refers(const OutputRow& row) const {
-  if (row.source >= buffers_.size()) return false;
-  const Buffer& buffer = buffers_[row.source];
-  return buffer.source != nullptr &&
-         (buffer.data == nullptr || row.length >= options_.reference_size);
 }
 
 Refusal StreamEngine::Check(const OutputRow& row) const {
