@@ -27,6 +27,17 @@ bool IsFull(int sent) {
   return sent == -EAGAIN || sent == -ENOBUFS;
 }
 
+// Without the payload: see ReadForwarded().
+ForwardedDatagram ForwardedOf(const ReceivedDatagram& row) {
+  ForwardedDatagram datagram;
+  datagram.flow = row.flow;
+  datagram.kernel = row.info.flow;
+  datagram.peer = row.peer;
+  if (row.info.has_destination) datagram.local = row.info.destination;
+  datagram.endpoint = row.endpoint;
+  return datagram;
+}
+
 }  // namespace
 
 struct DatagramEngine::BoundSocket final : PolledSocket {
@@ -277,12 +288,7 @@ bool DatagramEngine::Classify(ReceivedDatagram* row, const BoundSocket& socket) 
 // Puts a datagram into the inbox of its bucket. False when the inbox is full: it is served here,
 // ahead of those that wait there.
 bool DatagramEngine::Forward(const ReceivedDatagram& row) {
-  ForwardedDatagram datagram;
-  datagram.flow = row.flow;
-  datagram.kernel = row.info.flow;
-  datagram.peer = row.peer;
-  if (row.info.has_destination) datagram.local = row.info.destination;
-  datagram.endpoint = row.endpoint;
+  ForwardedDatagram datagram = ForwardedOf(row);
   datagram.length = row.length;
   datagram.truncated = row.truncated;
   const uint8_t* payload = options_.slab + row.cell * options_.stride;
@@ -403,12 +409,7 @@ void DatagramEngine::GiveUp(const Failure& failure) {
 // no room; the socket then stays here.
 bool DatagramEngine::Pass(const ReceivedDatagram& flow, PassedSocket* passed) {
   PassedSockets& sockets = context_.table->passed();
-  ForwardedDatagram stand_in;
-  stand_in.flow = flow.flow;
-  stand_in.kernel = flow.info.flow;
-  stand_in.peer = flow.peer;
-  if (flow.info.has_destination) stand_in.local = flow.info.destination;
-  stand_in.endpoint = flow.endpoint;
+  ForwardedDatagram stand_in = ForwardedOf(flow);
   stand_in.passed = sockets.Put(std::move(*passed));
   if (stand_in.passed == 0) return false;
   uint32_t ticket = stand_in.passed;
