@@ -49,6 +49,15 @@ class OutputQueue {
     return &order_->pieces.front().mark;
   }
 
+  // Whether an acknowledged mark follows data() and reference().
+  bool is_marked() const {
+    if (order_ == nullptr) return false;
+    auto next = order_->pieces.begin();
+    if (reference() != nullptr && (++next == order_->pieces.end() || next->before > 0))
+      return false;
+    return next->reference.source == nullptr && next->mark.acknowledged;
+  }
+
   // `count` is at most bytes() plus the length of reference().
   void Consume(size_t count);
   void RemoveMark() { RemovePiece(); }

@@ -38,7 +38,8 @@ ssize_t RangeToSend::SendOnce() {
   int count = header.empty() ? 0 : 1;
   if (length == 0) return SendStream(socket.get(), parts, count);
   bool by_sendfile = false;
-  ssize_t sent = source.Send(socket.get(), parts, count, offset, length, share, &by_sendfile);
+  ssize_t sent =
+      source.Send(socket.get(), parts, count, offset, length, share, false, &by_sendfile);
   shared = shared || by_sendfile;
   return sent;
 }

@@ -25,9 +25,10 @@ struct SendSource {
   // Sends `parts`, which must have room for one more, then a range. Files are sent by sendfile(2).
   // Segments are too, with `share`, unless they have large pages on Linux: sendfile(2) does not
   // read those of hugetlbfs, and no part of one can be renewed. Otherwise they are copied from
-  // their mapping. Returns the bytes taken, or -errno. `*shared`: whether sendfile(2) was used.
+  // their mapping. Returns the bytes taken, or -errno. `report_ack`: see AckQueue. `*shared`:
+  // whether sendfile(2) was used.
   ssize_t Send(int socket, iovec* parts, int count, uint64_t offset, size_t length, bool share,
-               bool* shared);
+               bool report_ack, bool* shared);
 
  private:
   bool refused_ = false;  // sendfile(2) does not take the segment

@@ -40,6 +40,12 @@ struct StreamConnection {
     kElsewhere,
   };
 
+  enum class AckReports : uint8_t {
+    kUnasked,
+    kNone,   // there are none: see AckTracker::Prepare()
+    kMarks,  // of output that an acknowledged mark follows
+    kLast,   // of the last output, too
+  };
   enum class Splicing : uint8_t {
     kNo,
     kYes,      // joined to another connection
@@ -73,6 +79,7 @@ struct StreamConnection {
   Readiness readiness = Readiness::kUnread;
   Peer peer = Peer::kUnknown;
   Splicing splicing = Splicing::kNo;
+  AckReports ack_reports = AckReports::kUnasked;
   bool is_unix = false;
   bool hung_up = false;   // the poll handle has reported UV_DISCONNECT
   bool unread = false;    // there may be input in the kernel that no event will report

@@ -200,11 +200,14 @@ void StreamEngine::OnPoll(uv_poll_t* poll, int status, int events) {
   if (c == nullptr) return;
   StreamEngine* engine = c->engine;
   engine->statistics_.callbacks += 1;
-  // libuv stops a handle on POLLERR. The next call on the socket returns the error.
+  // libuv stops a handle on POLLERR: an error, which the next call on the socket returns, or a
+  // report of an acknowledgement.
   if (status < 0) {
     events = c->events;
+    c->readiness = std::min(c->readiness, StreamConnection::Readiness::kLevel);
     uv_poll_start(poll, c->events, OnPoll);
   }
+  if (c->acks != nullptr) engine->CheckAcknowledged(c, false);
   if (c->is_handshaking())
     engine->Handshake(c);
   else if (c->is_connecting())

@@ -245,8 +245,10 @@ class StreamEngine final : public ConnectionReceiver,
   Refusal Judge(const StreamConnection* c, const OutputRow& row) const;
   void ApplyCommand(StreamConnection* c, const OutputRow& row);
   size_t FlushOne(const OutputRow* rows, size_t count);
-  void Send(StreamConnection* c, iovec* parts, int count, size_t total, Reference reference);
-  ssize_t Transfer(StreamConnection* c, iovec* parts, int count, const Reference* reference);
+  void Send(StreamConnection* c, iovec* parts, int count, size_t total, Reference reference,
+            bool marked);
+  ssize_t Transfer(StreamConnection* c, iovec* parts, int count, const Reference* reference,
+                   bool marked);
   bool Shares(StreamConnection* c, const Reference& reference);
   void SendQueued(StreamConnection* c);
   void CloseSlowest();
@@ -257,14 +259,15 @@ class StreamEngine final : public ConnectionReceiver,
   void Handshake(StreamConnection* c);
   void RemoveUnopened(StreamConnection* c);
   ssize_t ReceiveSealed(StreamConnection* c, uint8_t* to, size_t size, size_t* taken);
-  int TakeSealed(StreamConnection* c);
+  int TakeSealed(StreamConnection* c, bool report_ack = false);
   bool SendSealed(StreamConnection* c);
   ssize_t TransferSealed(StreamConnection* c, const iovec* parts, int count,
-                         const Reference* reference);
+                         const Reference* reference, bool report_ack);
   bool SealEnd(StreamConnection* c);
 
   // Marks in the output
   void AddMark(StreamConnection* c, uint32_t id, OutputQueue::Mark mark);
+  bool ReportsAcks(StreamConnection* c);
   void OnMarkReached(StreamConnection* c, OutputQueue::Mark mark);
   void CheckAcknowledged(StreamConnection* c, bool orderly);
   bool OnAckCheck(uint32_t connection) override;

@@ -86,8 +86,9 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
     HoldBack(c->fd.get(), true);
     holding_ = true;
   }
+  bool marked = at < count && rows[at].source == OutputRow::kAcknowledged;
   if (c != nullptr && (used > 0 || reference.length > 0))
-    Send(c, parts, used, total, std::move(reference));
+    Send(c, parts, used, total, std::move(reference), marked);
   return at;
 }
 
@@ -122,7 +123,7 @@ void StreamEngine::ApplyCommand(StreamConnection* c, const OutputRow& row) {
 }
 
 void StreamEngine::Send(StreamConnection* c, iovec* parts, int count, size_t total,
-                        Reference reference) {
+                        Reference reference, bool marked) {
   size_t all = total + reference.length;
   size_t sent = 0;
   if (c->output.empty() && !c->is_connecting()) {
@@ -139,7 +140,7 @@ void StreamEngine::Send(StreamConnection* c, iovec* parts, int count, size_t tot
       from = one;
       pieces = 1;
     }
-    ssize_t result = Transfer(c, from, pieces, reference.length > 0 ? &reference : nullptr);
+    ssize_t result = Transfer(c, from, pieces, reference.length > 0 ? &reference : nullptr, marked);
     if (result < 0 && result != -EAGAIN) return Remove(c, static_cast<int>(result));
     if (result > 0) sent = static_cast<size_t>(result);
     if (sent == all) return;
@@ -174,22 +175,23 @@ void StreamEngine::CloseSlowest() {
   Remove(slowest, -ENOBUFS);
 }
 
-// Sends `parts`, which must have room for one more, then the reference. Returns the bytes that the
-// kernel has taken, or -errno.
+// Sends `parts`, which must have room for one more, then the reference. `marked`: an acknowledged
+// mark follows. Returns the bytes that the kernel has taken, or -errno.
 ssize_t StreamEngine::Transfer(StreamConnection* c, iovec* parts, int count,
-                               const Reference* reference) {
+                               const Reference* reference, bool marked) {
   ssize_t sent;
+  bool report_ack = marked && ReportsAcks(c);
   if (c->tls != nullptr) {
-    sent = TransferSealed(c, parts, count, reference);
+    sent = TransferSealed(c, parts, count, reference, report_ack);
   } else if (reference == nullptr) {
     statistics_.writes += 1;
-    sent = SendStream(c->fd.get(), parts, count);
+    sent = SendStream(c->fd.get(), parts, count, report_ack);
   } else {
     statistics_.writes += 1;
     SendSource& source = *reference->source;
     bool shared = false;
     sent = source.Send(c->fd.get(), parts, count, reference->offset, reference->length,
-                       Shares(c, *reference), &shared);
+                       Shares(c, *reference), report_ack, &shared);
     if (shared) {
       statistics_.bytes_shared += static_cast<double>(sent);
       c->shared = true;
@@ -198,7 +200,11 @@ ssize_t StreamEngine::Transfer(StreamConnection* c, iovec* parts, int count,
   if (sent > 0) {
     options_.counters[c->bucket].bytes_out += static_cast<double>(sent);
     if (CountsBytes(c)) BytesOf(c).sent += static_cast<double>(sent);
-    if (c->acks != nullptr && c->tls == nullptr) c->acks->written += static_cast<double>(sent);
+    if (c->acks != nullptr && c->tls == nullptr)
+      ack_tracker_.Written(c->id, static_cast<size_t>(sent), c->acks.get());
+    using AckReports = StreamConnection::AckReports;
+    if (c->ack_reports >= AckReports::kMarks)
+      c->ack_reports = report_ack ? AckReports::kLast : AckReports::kMarks;
     Touch(c);
   }
   return sent;
@@ -224,7 +230,8 @@ void StreamEngine::SendQueued(StreamConnection* c) {
     iovec parts[2] = {{const_cast<uint8_t*>(c->output.data()), c->output.bytes()}, {}};
     const Reference* reference = c->output.reference();
     size_t wanted = parts[0].iov_len + (reference == nullptr ? 0 : reference->length);
-    ssize_t result = Transfer(c, parts, parts[0].iov_len > 0 ? 1 : 0, reference);
+    ssize_t result =
+        Transfer(c, parts, parts[0].iov_len > 0 ? 1 : 0, reference, c->output.is_marked());
     if (result < 0) {
       if (result != -EAGAIN) Remove(c, static_cast<int>(result));
       return;
@@ -235,7 +242,9 @@ void StreamEngine::SendQueued(StreamConnection* c) {
     copied_ += c->output.copied();
     statistics_.queued -= static_cast<double>(sent);
     if (c->is_spliced()) PairAt(c->id)->last = uv_now(loop_);
-    if (sent < wanted || (sent >= budget && !c->output.empty())) return;  // the next event goes on
+    // The next event goes on. A mark that has been reached does not wait for it, because the report
+    // of its acknowledgement could come first.
+    if (sent < wanted || (sent >= budget && c->output.size() > 0)) return;
     budget -= sent;
   }
   if (c->is_finishing()) return Linger(c);
@@ -263,18 +272,26 @@ void StreamEngine::OnMarkReached(StreamConnection* c, OutputQueue::Mark mark) {
   if (!mark.acknowledged)
     return ReportCompleted(mark.token,
                            CompletedRow::kDone | (shared ? 0 : CompletedRow::kReusable));
-  if (c->acks == nullptr) {
-    c->acks = std::make_unique<AckWaits>();
-    ack_tracker_.Watch(c->id);
-  }
+  if (c->acks == nullptr) c->acks = std::make_unique<AckWaits>();
   c->acks->waits.push_back({mark.token, c->acks->written, shared});
+  bool reported = c->ack_reports == StreamConnection::AckReports::kLast;
+  ack_tracker_.Watch(c->fd.get(), c->id, reported, c->acks.get());
+}
+
+bool StreamEngine::ReportsAcks(StreamConnection* c) {
+  using AckReports = StreamConnection::AckReports;
+  if (c->ack_reports == AckReports::kUnasked) {
+    bool can = ack_tracker_.Prepare(c->fd.get(), c->id);
+    c->ack_reports = can ? AckReports::kMarks : AckReports::kNone;
+  }
+  return c->ack_reports != AckReports::kNone;
 }
 
 bool StreamEngine::OnAckCheck(uint32_t connection) {
   StreamConnection* c = Find(connection);
   if (c == nullptr || c->acks == nullptr) return false;
   CheckAcknowledged(c, false);
-  if (c->acks != nullptr) return true;
+  if (c->acks != nullptr) return c->acks->polled;
   if (c->is_lingering() && c->has_ended()) Remove(c, 0);
   return false;
 }

@@ -202,7 +202,7 @@ void StreamEngine::CountTaken(SplicedPair& pair, SpliceWay& way, size_t bytes) {
 void StreamEngine::CountGiven(StreamConnection* c, size_t bytes) {
   options_.counters[c->bucket].bytes_out += static_cast<double>(bytes);
   if (CountsBytes(c)) BytesOf(c).sent += static_cast<double>(bytes);
-  if (c->acks != nullptr) c->acks->written += static_cast<double>(bytes);
+  if (c->acks != nullptr) ack_tracker_.Written(c->id, bytes, c->acks.get());
   Touch(c);
 }
 
@@ -210,7 +210,7 @@ void StreamEngine::CountGiven(StreamConnection* c, size_t bytes) {
 bool StreamEngine::Pass(SplicedPair& pair, SpliceWay& way, const uint8_t* data, size_t size) {
   uint32_t id = way.from->id;
   iovec part{const_cast<uint8_t*>(data), size};
-  Send(way.to, &part, 1, size, {});
+  Send(way.to, &part, 1, size, {}, false);
   return PairAt(id) == &pair;
 }
 

@@ -192,7 +192,7 @@ ssize_t StreamEngine::ReceiveSealed(StreamConnection* c, uint8_t* to, size_t siz
 // --- Output --------------------------------------------------------------------------------------
 
 // Gives ciphertext to the kernel. What it does not take stays in the session. Returns 0 or -errno.
-int StreamEngine::TakeSealed(StreamConnection* c) {
+int StreamEngine::TakeSealed(StreamConnection* c, bool report_ack) {
   ByteQueue& pending = c->tls->pending;
   auto& out = tls_->buffers.out;
   if (!pending.empty()) {
@@ -204,10 +204,10 @@ int StreamEngine::TakeSealed(StreamConnection* c) {
   size_t size = fresh ? out.size() : pending.size();
   if (size == 0) return 0;
   iovec part{const_cast<uint8_t*>(bytes), size};
-  ssize_t result = SendStream(c->fd.get(), &part, 1);
+  ssize_t result = SendStream(c->fd.get(), &part, 1, report_ack);
   size_t sent = result > 0 ? static_cast<size_t>(result) : 0;
   statistics_.writes += 1;
-  if (c->acks != nullptr) c->acks->written += static_cast<double>(sent);
+  if (c->acks != nullptr) ack_tracker_.Written(c->id, sent, c->acks.get());
   if (fresh) {
     pending.Append(out.data() + sent, out.size() - sent);
     out.clear();
@@ -233,9 +233,9 @@ bool StreamEngine::SendSealed(StreamConnection* c) {
 // As Transfer(), for its TLS connections. Plaintext counts as taken once the kernel has all of its
 // ciphertext; until then it stays in the connection's output.
 ssize_t StreamEngine::TransferSealed(StreamConnection* c, const iovec* parts, int count,
-                                     const Reference* reference) {
+                                     const Reference* reference, bool report_ack) {
   TlsSession& tls = *c->tls;
-  int error = TakeSealed(c);
+  int error = TakeSealed(c, report_ack);
   if (error != 0) return error;
   if (!tls.pending.empty()) return -EAGAIN;
   size_t done = std::exchange(tls.sealed, 0);
@@ -253,7 +253,7 @@ ssize_t StreamEngine::TransferSealed(StreamConnection* c, const iovec* parts, in
       }
       sealed += static_cast<size_t>(length);
     }
-    error = TakeSealed(c);
+    error = TakeSealed(c, report_ack);
     if (error != 0) return error;
     if (!tls.pending.empty()) {
       tls.sealed = sealed;

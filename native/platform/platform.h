@@ -239,6 +239,7 @@ struct FileRange {
   bool no_disk_io = false;  // SF_NODISKIO: EBUSY instead of waiting for the disk
   bool no_cache = false;    // SF_NOCACHE: the pages are dropped once they are sent
   bool sync = false;        // SF_SYNC: blocks until nothing refers to the pages
+  bool report_ack = false;  // AckQueue reports the acknowledgement of the last byte
   int read_ahead = 0;       // SF_USER_READAHEAD, pages
 };
 
@@ -263,6 +264,36 @@ class EmptyProbe {
 
  private:
   UniqueFd queue_;  // FreeBSD: a kqueue(2) of its own, for EVFILT_EMPTY (12+)
+};
+
+// Writes the control message that makes the kernel report the acknowledgement of a message's last
+// byte. Returns its length; 0 where the system needs none.
+size_t BuildAckControl(void* buffer);
+
+// Reports TCP sockets whose peers have acknowledged output. A report can be about less than what is
+// waited for, or come twice, so Unacknowledged() decides. Input that fills a receive buffer can
+// prevent a report on Linux. Events of the connection are therefore occasions to look, too.
+class AckQueue {
+ public:
+  // Whether a report comes only once all output is acknowledged (FreeBSD), and not for each output
+  // that is sent with `report_ack` (Linux).
+  static bool NeedsEmpty();
+
+  // False where the kernel reports nothing.
+  bool Open();
+  // Readable while there are reports.
+  int fd() const { return queue_.get(); }
+  // Must be called once for a socket, before it sends with `report_ack`. The socket stays in the
+  // queue until it is closed.
+  bool Prepare(int socket, uint32_t id);
+  // Begins to wait for the acknowledgement of all output so far. `reported`: the last of it was
+  // sent with `report_ack`. False: there will be no report.
+  bool Await(int socket, uint32_t id, bool reported);
+  // Takes at most `most` reports: the ids of sockets.
+  size_t Take(uint32_t* ids, size_t most);
+
+ private:
+  UniqueFd queue_;  // epoll(7), kqueue(2)
 };
 
 // --- Splicing -----------------------------------------------------------------------------------

@@ -53,6 +53,7 @@ void TestDrops();
 void TestPendingErrors();
 void TestSharedMemory();
 void TestSendFile();
+void TestAckQueue();
 void TestSplicing();
 
 }  // namespace rss_test

@@ -43,6 +43,7 @@ int main() {
   TestPendingErrors();
   TestSharedMemory();
   TestSendFile();
+  TestAckQueue();
   TestSplicing();
   int after = OpenDescriptors();
   Check(before == after, "no descriptor leaked",

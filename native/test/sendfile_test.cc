@@ -3,18 +3,14 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include <atomic>
-#include <functional>
 #include <thread>
 
-#include "platform/posix/accept.h"
-#include "platform/posix/connect.h"
-#include "platform/posix/listener.h"
 #include "platform/posix/shm.h"
 #include "platform/posix/stream.h"
 #include "test/check.h"
+#include "test/pair.h"
 
 namespace rss_test {
 namespace {
@@ -22,42 +18,6 @@ namespace {
 using namespace rss;
 
 constexpr size_t kSize = 64 * 1024;
-
-double NowMs() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return static_cast<double>(t.tv_sec) * 1e3 + static_cast<double>(t.tv_nsec) / 1e6;
-}
-
-struct Pair {
-  UniqueFd sender, receiver;
-};
-
-// A loopback connection, or a Unix one.
-Pair Connect(bool local) {
-  Pair pair;
-  Connection accepted;
-  if (local) {
-    int ends[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) return pair;
-    pair.sender.reset(ends[0]);
-    pair.receiver.reset(ends[1]);
-    return pair;
-  }
-  ListenerOptions options;
-  options.address = ParseAddress("127.0.0.1", 0).value;
-  options.buffers.exact.receive = 1 << 20;
-  auto listener = OpenListener(options);
-  if (!listener.ok()) return pair;
-  auto sender = rss::Connect({Transport::kTcp, listener.value.address, {}, -1});
-  if (!sender.ok() || !Await(listener.value.fd.get(), POLLIN) ||
-      AcceptConnection(listener.value.fd.get(), &accepted) != 0)
-    return pair;
-  pair.receiver = std::move(accepted.fd);
-  pair.sender = std::move(sender.value);
-  Await(pair.sender.get(), POLLOUT);
-  return pair;
-}
 
 std::shared_ptr<Segment> Filled(char byte) {
   SegmentOptions options;
@@ -73,17 +33,6 @@ FileRange Range(const Segment& segment, size_t offset, size_t length) {
   range.offset = offset;
   range.length = length;
   return range;
-}
-
-std::string ReadAll(int fd, size_t size) {
-  std::string out;
-  std::string buffer(kSize, '\0');
-  while (out.size() < size && Await(fd, POLLIN)) {
-    ssize_t got = ReceiveStream(fd, &buffer[0], buffer.size());
-    if (got <= 0 && got != -EAGAIN) break;
-    if (got > 0) out.append(buffer, 0, static_cast<size_t>(got));
-  }
-  return out;
 }
 
 void TestParts() {
@@ -223,27 +172,6 @@ void TestRoutes() {
   const char* names[] = {"not known", "pending", "on this host", "by a physical device"};
   printf("        192.0.2.1 is reached: %s\n",
          names[static_cast<int>(RouteTo(ParseAddress("192.0.2.1", 1).value, -1))]);
-}
-
-// Sends to a receiver that does not read until it has no more room. Returns the bytes sent.
-size_t Fill(const Pair& pair) {
-  std::string piece(kSize, 'f');
-  iovec part = {piece.data(), piece.size()};
-  size_t sent = 0;
-  for (int idle = 0; idle < 20;) {
-    ssize_t taken = SendStream(pair.sender.get(), &part, 1);
-    if (taken > 0)
-      sent += static_cast<size_t>(taken), idle = 0;
-    else
-      usleep(2000), ++idle;
-  }
-  return sent;
-}
-
-bool ComesTrue(const std::function<bool()>& condition) {
-  double begin = NowMs();
-  while (!condition() && NowMs() - begin < kPatienceMs) usleep(200);
-  return condition();
 }
 
 // One probe for several sockets, repeatedly.

@@ -4,9 +4,46 @@
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
 
+#include "platform/linux/report_acks.h"
 #include "platform/platform.h"
 
 namespace rss {
+namespace {
+
+// The kernel sends, and reports, 16 pages of a range at once.
+constexpr size_t kMostReported = 64 * 1024;
+constexpr size_t kReportedPart = 32 * 1024;
+
+bool HasSentEnd(int socket) {
+  tcp_info info{};
+  socklen_t length = sizeof info;
+  return getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 &&
+         info.tcpi_state != TCP_ESTABLISHED && info.tcpi_state != TCP_CLOSE_WAIT;
+}
+
+ssize_t SendPart(int socket, const FileRange& range, size_t skip, size_t length) {
+  ssize_t sent;
+  do {
+    auto at = static_cast<off_t>(range.offset + skip);
+    sent = sendfile(socket, range.fd, &at, length);
+  } while (sent < 0 && errno == EINTR);
+  return sent;
+}
+
+// sendfile(2) takes no control messages, so all that the socket sends is reported meanwhile.
+ssize_t SendReported(int socket, const FileRange& range) {
+  size_t before = range.length > kMostReported ? range.length - kReportedPart : 0;
+  ssize_t first = before > 0 ? SendPart(socket, range, 0, before) : 0;
+  if (first < static_cast<ssize_t>(before)) return first;
+  ReportAcks(socket, true);
+  ssize_t last = SendPart(socket, range, before, range.length - before);
+  int error = errno;
+  ReportAcks(socket, false);
+  errno = error;
+  return last < 0 && before > 0 ? first : first + last;
+}
+
+}  // namespace
 
 ssize_t SendFile(int socket, const iovec* headers, int count, const FileRange& range) {
   ssize_t head = 0;
@@ -22,11 +59,8 @@ ssize_t SendFile(int socket, const iovec* headers, int count, const FileRange& r
     if (head < 0) return -errno;
     if (static_cast<size_t>(head) < total) return head;
   }
-  ssize_t sent;
-  do {
-    auto at = static_cast<off_t>(range.offset);
-    sent = sendfile(socket, range.fd, &at, range.length);
-  } while (sent < 0 && errno == EINTR);
+  ssize_t sent =
+      range.report_ack ? SendReported(socket, range) : SendPart(socket, range, 0, range.length);
   if (sent > 0) return head + sent;
   // With the headers sent, the next call reports the error.
   if (head > 0) return head;
@@ -37,9 +71,12 @@ bool HasSyncSend() {
   return false;
 }
 
+// SIOCOUTQ counts the end of the stream as a byte. Once the socket is shut down, all data may be
+// acknowledged while one "byte" is left.
 ssize_t Unacknowledged(int socket) {
   int bytes = 0;
-  return ioctl(socket, SIOCOUTQ, &bytes) == 0 ? bytes : -errno;
+  if (ioctl(socket, SIOCOUTQ, &bytes) != 0) return -errno;
+  return bytes == 1 && HasSentEnd(socket) ? 0 : bytes;
 }
 
 bool IsPaced(int socket) {

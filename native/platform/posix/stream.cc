@@ -45,15 +45,18 @@ ssize_t ReceiveStream(int fd, void* buffer, size_t size) {
   return received < 0 ? -errno : received;
 }
 
-ssize_t SendStream(int fd, const iovec* parts, int count) {
+ssize_t SendStream(int fd, const iovec* parts, int count, bool report_ack) {
   ssize_t sent;
   do {
-    if (count == 1) {
+    if (count == 1 && !report_ack) {
       sent = SendNow(fd, parts[0].iov_base, parts[0].iov_len);
     } else {
       msghdr message{};
       message.msg_iov = const_cast<iovec*>(parts);
       message.msg_iovlen = static_cast<decltype(message.msg_iovlen)>(count);
+      alignas(cmsghdr) uint8_t control[kControlSize];
+      if (report_ack) message.msg_controllen = static_cast<socklen_t>(BuildAckControl(control));
+      if (message.msg_controllen > 0) message.msg_control = control;
       sent = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
   } while (sent < 0 && errno == EINTR);

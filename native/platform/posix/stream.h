@@ -12,8 +12,8 @@ namespace rss {
 
 // Bytes read, 0 at the end of the stream, or -errno; -EAGAIN when there are none.
 ssize_t ReceiveStream(int fd, void* buffer, size_t size);
-// Bytes written, or -errno; -EAGAIN when the kernel takes none.
-ssize_t SendStream(int fd, const iovec* parts, int count);
+// Bytes written, or -errno; -EAGAIN when the kernel takes none. `report_ack`: see AckQueue.
+ssize_t SendStream(int fd, const iovec* parts, int count, bool report_ack = false);
 
 // Returns a connecting socket, which becomes writable once it is connected or has failed.
 Result<UniqueFd> ConnectUnix(const std::string& path);

@@ -223,6 +223,24 @@ bool HasSyncSend() {
 ssize_t Unacknowledged(int) {
   return -ENOTSUP;
 }
+size_t BuildAckControl(void*) {
+  return 0;
+}
+bool AckQueue::NeedsEmpty() {
+  return false;
+}
+bool AckQueue::Open() {
+  return false;
+}
+bool AckQueue::Prepare(int, uint32_t) {
+  return false;
+}
+bool AckQueue::Await(int, uint32_t, bool) {
+  return false;
+}
+size_t AckQueue::Take(uint32_t*, size_t) {
+  return 0;
+}
 EmptyProbe::EmptyProbe() = default;
 bool EmptyProbe::Ask(int) {
   return false;

@@ -1,0 +1,52 @@
+// EVFILT_EMPTY (12+) on a kqueue(2) of its own reports that a send buffer is empty.
+#include <sys/types.h>
+// sys/event.h needs sys/types.h first
+#include <sys/event.h>
+
+#include <algorithm>
+
+#include "platform/platform.h"
+
+namespace rss {
+namespace {
+
+constexpr size_t kMostEvents = 64;
+constexpr timespec kAtOnce{0, 0};
+
+}  // namespace
+
+size_t BuildAckControl(void*) {
+  return 0;
+}
+
+bool AckQueue::NeedsEmpty() {
+  return true;
+}
+
+bool AckQueue::Open() {
+  queue_.reset(kqueue());
+  return static_cast<bool>(queue_);
+}
+
+bool AckQueue::Prepare(int, uint32_t) {
+  return static_cast<bool>(queue_);
+}
+
+// Only EV_ENABLE checks a socket again whose event was delivered.
+bool AckQueue::Await(int socket, uint32_t id, bool) {
+  struct kevent change;
+  EV_SET(&change, socket, EVFILT_EMPTY, EV_ADD | EV_ENABLE | EV_DISPATCH, 0, 0,
+         reinterpret_cast<void*>(uintptr_t{id}));
+  return queue_ && kevent(queue_.get(), &change, 1, nullptr, 0, &kAtOnce) == 0;
+}
+
+size_t AckQueue::Take(uint32_t* ids, size_t most) {
+  struct kevent events[kMostEvents];
+  int wanted = static_cast<int>(std::min(most, kMostEvents));
+  int count = kevent(queue_.get(), nullptr, 0, events, wanted, &kAtOnce);
+  for (int i = 0; i < count; ++i)
+    ids[i] = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(events[i].udata));
+  return static_cast<size_t>(std::max(count, 0));
+}
+
+}  // namespace rss
