@@ -13,6 +13,7 @@ StreamEngine::StreamEngine(uv_loop_t* loop, std::shared_ptr<BucketTable> table,
       check_(this),
       idle_(this),
       ack_tracker_(loop, this),
+      file_reader_(loop, this),
       idle_timer_(loop,
                   options.idle_timeout == 0 ? kLingerMs : std::min(options.idle_timeout, kLingerMs),
                   this),
@@ -38,6 +39,7 @@ void StreamEngine::Close() {
   check_.Close();
   idle_.Close();
   ack_tracker_.Close();
+  file_reader_.Close();
   idle_timer_.Close();
   splice_timer_.Close();
   pairs_.clear();
@@ -185,6 +187,7 @@ void StreamEngine::UpdatePoll(StreamConnection* c) {
     events = UV_WRITABLE;
   else if (c->takes_input() && !CanDeliver(c))  // input that has been read comes first
     events = UV_READABLE | UV_DISCONNECT;
+  if (c->awaits_disk) events &= ~UV_WRITABLE;
   if (events == c->events) return;
   c->events = events;
   if (c->readiness == StreamConnection::Readiness::kEdge)

@@ -18,6 +18,7 @@
 #include "core/refusal.h"
 #include "core/rows.h"
 #include "engine/connection_receiver.h"
+#include "engine/file_reader.h"
 #include "engine/handle.h"
 #include "engine/idle_timer.h"
 #include "engine/send_source.h"
@@ -76,10 +77,12 @@ struct StreamStatistics {
   double splices = 0;       // pairs of connections
   double pipes = 0;
   double bytes_spliced = 0;  // forwarded without passing through this process
+  double file_reads = 0;     // for output that would have waited for the disk
 };
 
 class StreamEngine final : public ConnectionReceiver,
                            private AckTrackerOwner,
+                           private FileReaderOwner,
                            private IdleTimerOwner {
  public:
   // The most bytes read from a connection per turn: usually, and within a large request.
@@ -248,6 +251,8 @@ class StreamEngine final : public ConnectionReceiver,
   void Send(StreamConnection* c, iovec* parts, int count, size_t total, Reference reference);
   ssize_t Transfer(StreamConnection* c, iovec* parts, int count, const Reference* reference);
   bool Shares(StreamConnection* c, const Reference& reference);
+  ssize_t AwaitDisk(StreamConnection* c, const Reference& reference);
+  void OnFileRead(uint32_t connection, int result) override;
   void SendQueued(StreamConnection* c);
   void CloseSlowest();
   StreamConnection::Peer PeerOf(StreamConnection* c);
@@ -321,6 +326,7 @@ class StreamEngine final : public ConnectionReceiver,
   Handle<uv_check_t> check_;
   Handle<uv_idle_t> idle_;
   AckTracker ack_tracker_;
+  FileReader file_reader_;
   IdleTimer idle_timer_;
   Handle<uv_timer_t> splice_timer_;
 

@@ -195,6 +195,8 @@ ssize_t StreamEngine::Transfer(StreamConnection* c, iovec* parts, int count,
       c->shared = true;
     }
   }
+  if (sent == -EBUSY && reference != nullptr && reference->source->background)
+    return AwaitDisk(c, *reference);
   if (sent > 0) {
     options_.counters[c->bucket].bytes_out += static_cast<double>(sent);
     if (CountsBytes(c)) BytesOf(c).sent += static_cast<double>(sent);
@@ -209,6 +211,24 @@ bool StreamEngine::Shares(StreamConnection* c, const Reference& reference) {
   if (options_.zero_copy == ZeroCopy::kNever || reference.source->segment == nullptr) return false;
   return options_.zero_copy == ZeroCopy::kAlways || reference.length <= kMostPaced ||
          PeerOf(c) != StreamConnection::Peer::kPaced;
+}
+
+// Returns -EAGAIN, or why the file cannot be read.
+ssize_t StreamEngine::AwaitDisk(StreamConnection* c, const Reference& reference) {
+  int error = file_reader_.Read(c->id, reference.source, reference.offset, reference.length);
+  if (error != 0) return error;
+  statistics_.file_reads += 1;
+  c->awaits_disk = true;
+  UpdatePoll(c);
+  return -EAGAIN;
+}
+
+void StreamEngine::OnFileRead(uint32_t connection, int result) {
+  StreamConnection* c = Find(connection);
+  if (c == nullptr) return;
+  c->awaits_disk = false;
+  if (result < 0) return Remove(c, result);
+  UpdatePoll(c);  // the next event goes on
 }
 
 void StreamEngine::SendQueued(StreamConnection* c) {

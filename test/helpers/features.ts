@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { affinity, capabilities, openListener, type Steering } from 'freebsd-rss';
 
 import { findChromium } from './chromium.js';
+import { canCool } from './cold-file.js';
 import { debianSource } from './debian.js';
 
 const required = new Set((process.env['RSS_REQUIRE'] ?? '').split(',').filter(Boolean));
@@ -61,6 +62,8 @@ const present: Record<string, () => boolean> = {
   setpriv: () => process.geteuid?.() === 0 && spawnSync('setpriv', ['--version']).status === 0,
   // script(1) of util-linux gives a program a terminal.
   terminal: () => linux && spawnSync('script', ['--version']).status === 0,
+  // Files on a disk: dd(1) of coreutils and fincore(1) of util-linux.
+  'cold-files': () => linux && canCool(),
   chromium: () => findChromium() !== undefined,
   root: () => process.geteuid?.() === 0,
   // The checkout, as node-gyp has built it.
