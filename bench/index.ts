@@ -4,6 +4,7 @@
 // --only     a work, or a group of works that needs root and is measured only when it is named:
 //            locality  the same server, steered right and wrong
 //            scaling   1, 2, 4 ... CPUs, with a chart
+//            cold      large values that no cache holds, over a veth pair
 // --within   measure until the 95 % intervals of rate and CPU time reach at most this far to either
 //            side, or until the limit
 // --limit    seconds for each work
@@ -69,7 +70,8 @@ for (const work of named.flatMap(comparison)) {
 
 const machine = describeMachine();
 const results = all.flatMap((measured) => measured.results);
-const stage = all.some(({ work }) => work.namespace) ? describeStage(options.cpus) : undefined;
+const spread = all.some(({ work }) => work.namespace === true && work.apart !== true);
+const stage = spread ? describeStage(options.cpus) : undefined;
 const heading = `${machine}; ${describeOptions(options)}`;
 console.log([heading, ...(stage === undefined ? [] : [stage]), markdown(all)].join('\n\n'));
 if (values.json !== undefined)

@@ -258,6 +258,11 @@ export interface StreamEngine {
     connection: number,
     withRow: boolean,
   ): { fd: number; bucket: number; accepted: boolean; input: Buffer; output: Buffer } | Failure;
+  /**
+   * Takes over the connection of a socket, whose descriptor is duplicated, with what has been read
+   * of it. Bucket -1: it is found. Nothing is read before splice().
+   */
+  attach(fd: number, bucket: number, accepted: boolean, input: Uint8Array): number | Failure;
   /** `idle` in milliseconds; 0: no limit. Returns the token of its rows. */
   splice(first: number, second: number, idle: number, max: number): number | Failure;
   unsplice(connection: number): boolean;
@@ -336,6 +341,8 @@ export interface WorkerEngine {
   arrived(): void;
   /** The stream engine has given up a connection of the bucket, which is now a socket. */
   hold(bucket: number): void;
+  /** The stream engine has taken over the connection of a socket of take() or hold(). */
+  moved(bucket: number): void;
   /** A socket of take() or hold() has ended. */
   ended(bucket: number): void;
   /** Of a socket of take() or hold(). Its bytes are those given where the kernel counts none. */

@@ -99,6 +99,20 @@ export class NodeSockets {
     this.#track(socket, bucket, accepted);
   }
 
+  /**
+   * Gives up a socket whose connection the stream engine takes over. Undefined for one that was
+   * made elsewhere in the worker.
+   */
+  release(socket: Socket): { bucket: number; accepted: boolean } | undefined {
+    const bytes = this.#sockets.get(socket);
+    if (bytes === undefined) return undefined;
+    this.#account(socket, bytes);
+    this.#sockets.delete(socket);
+    const { bucket, accepted } = bytes;
+    if (accepted) this.#engine.moved(bucket);
+    return { bucket, accepted };
+  }
+
   /** At most `count` of the sockets, without the first `after`. */
   list(after: number, count: number): ListedSocket[] {
     const listed: ListedSocket[] = [];
@@ -142,8 +156,8 @@ export class NodeSockets {
     };
     this.#sockets.set(socket, bytes);
     socket.once('close', () => {
+      if (!this.#sockets.delete(socket)) return; // released
       this.#account(socket, bytes);
-      this.#sockets.delete(socket);
       if (held) this.#engine.ended(bucket);
       this.#onClose();
     });

@@ -66,6 +66,8 @@ export class Streams {
   readonly #buckets: number;
   readonly #adopt: Adopt;
   readonly #splices: Splices;
+  /** Connections of attach(). */
+  readonly #attached = new Set<number>();
   /** Source numbers of the open segments, by the segments' ids. */
   readonly #segments = new Map<number, number>();
   /** Unsettled promises of sendSegment(), by the tokens of its marks. */
@@ -143,6 +145,7 @@ export class Streams {
     const first = unread === undefined ? undefined : Buffer.from(unread); // the slab is reused
     this.out.flush();
     const detached = unwrap(this.#engine.detach(connection, first === undefined));
+    this.#attached.delete(connection);
     const socket = new Socket({ fd: detached.fd, readable: true, writable: true });
     if (detached.input.length > 0) socket.unshift(detached.input);
     if (first !== undefined && first.length > 0) socket.unshift(first);
@@ -163,7 +166,33 @@ export class Streams {
    */
   splice(first: number, second: number, options: SpliceOptions = {}): Promise<SpliceEnd> {
     this.out.flush();
-    return this.#splices.begin(first, second, options);
+    return this.#splices.begin(first, second, options, (end) => end);
+  }
+
+  /**
+   * @internal Takes over the connection of a socket, for spliceAttached(). The handlers are not
+   * called for it.
+   */
+  attach(fd: number, bucket: number, accepted: boolean, input: Uint8Array): number {
+    const connection = unwrap(this.#engine.attach(fd, bucket, accepted, input));
+    this.#attached.add(connection);
+    return connection;
+  }
+
+  /** @internal Whether the end of this connection is not reported to the handlers. */
+  forget(connection: number): boolean {
+    return this.#attached.delete(connection);
+  }
+
+  /** @internal splice() of attached connections. They leave it closed, or as sockets. */
+  spliceAttached(
+    pair: readonly [number, number],
+    options: SpliceOptions,
+  ): Promise<SpliceEnd & { sockets?: [Socket, Socket] }> {
+    return this.#splices.begin(...pair, options, (end) => {
+      const open = end.reason === 'idle' || end.reason === 'max';
+      return open ? { ...end, sockets: [this.detach(pair[0]), this.detach(pair[1])] } : end;
+    });
   }
 
   /**
@@ -235,11 +264,7 @@ export class Streams {
       if (range.segment !== undefined)
         this.out.refer(connection, this.addSegment(range.segment), range.offset, range.length);
       else
-        this.#referOnce(
-          connection,
-          this.addFile(range.file, range.offset, options),
-          range.length,
-        );
+        this.#referOnce(connection, this.addFile(range.file, range.offset, options), range.length);
       return this.#acknowledged(connection);
     });
   }

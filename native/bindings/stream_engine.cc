@@ -50,6 +50,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
                         InstanceMethod<&Streams::Retire>("retire"),
                         InstanceMethod<&Streams::Passed>("passed"),
                         InstanceMethod<&Streams::Detach>("detach"),
+                        InstanceMethod<&Streams::Attach>("attach"),
                         InstanceMethod<&Streams::Splice>("splice"),
                         InstanceMethod<&Streams::Unsplice>("unsplice"),
                         InstanceMethod<&Streams::Addresses>("addresses"),
@@ -244,6 +245,13 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     out.Set("accepted", detached.accepted);
     out.Set("fd", detached.fd.release());
     return out;
+  }
+
+  // attach(fd, bucket, accepted, input): the connection's id, or a failure
+  Napi::Value Attach(const Napi::CallbackInfo& info) {
+    auto input = ElementsFromJs<uint8_t>(info[3]);
+    return ToJs(info.Env(), engine_->Attach(IntFromJs(info[0]), IntFromJs(info[1]),
+                                            BoolFromJs(info[2]), input.data, input.length));
   }
 
   // splice(first, second, idle, max): the token of its rows, or a failure

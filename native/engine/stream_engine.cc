@@ -1,5 +1,7 @@
 #include "engine/stream_engine.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 
 namespace rss {
@@ -124,6 +126,30 @@ Result<uint32_t> StreamEngine::Connect(const Connecting& how) {
   if (id.ok() && how.bucket >= 0 && !given && table_->classifier().has_card())
     wanted_[*id].how = how;
   return id;
+}
+
+Result<uint32_t> StreamEngine::Attach(int fd, int bucket, bool accepted, const uint8_t* input,
+                                      size_t size) {
+  if (closed_ || ending_) return MakeFailure(ECANCELED, "splice", "the worker is closing");
+  SocketAddress local, peer;
+  Status status = ConnectionAddresses(fd, &local, &peer);
+  if (!status.ok()) return status.failure;
+  UniqueFd own(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!own) return LastError("dup");
+  auto added = Add(std::move(own));
+  if (!added.ok()) return added.failure;
+  StreamConnection* c = *added;
+  c->is_unix = local.family() == AF_UNIX;
+  c->bucket = bucket;
+  if (bucket < 0 && c->is_unix) c->bucket = 0;
+  if (bucket < 0 && !c->is_unix) {
+    const FlowClassifier& classifier = table_->classifier();
+    KernelFlow kernel = classifier.uses_ids() ? GetKernelFlow(fd).value : KernelFlow();
+    c->bucket = classifier.Classify(Transport::kTcp, kernel, peer, local).bucket;
+  }
+  if (accepted) c->place = table_->limit().Force();
+  c->input.Append(input, size);
+  return c->id;
 }
 
 // False: the connection is as wanted, or cannot be had.

@@ -146,6 +146,10 @@ class StreamEngine final : public ConnectionReceiver,
   };
   // With `with_row`, the input includes what JavaScript has not consumed of this turn's row.
   Result<Detached> Detach(uint32_t id, bool with_row);
+  // Takes over a duplicate of a connected socket, and `size` bytes that have been read of it. It is
+  // not reported as opened, and nothing is read from it before it is spliced. Bucket -1: it is
+  // found.
+  Result<uint32_t> Attach(int fd, int bucket, bool accepted, const uint8_t* input, size_t size);
   Status Addresses(uint32_t id, SocketAddress* local, SocketAddress* peer) const;
 
   // Joins two connections: what is received on one is sent on the other, after their input that has

@@ -140,7 +140,7 @@ describe('cold files', cold, () => {
   });
 
   it('all of the file; once it is in memory, nothing is read', async () => {
-    await using sender = await Sender.start();
+    await using sender = await Sender.start({ stream: { maxQueued: 2 * size } });
     makeCold();
     const socket = await sender.connect();
     assert.ok((await ask(socket, 'file', 0, size)).equals(answer(0, size)));
