@@ -9,7 +9,7 @@ import { columns, type Command, number, parse, printJson, UsageError } from './c
 import { printFindings } from './doctor.js';
 import { gather } from './facts.js';
 import { findingsOf } from './watch/findings.js';
-import { readFreebsd } from './watch/freebsd.js';
+import { freebsdReader } from './watch/freebsd.js';
 import { readLinux } from './watch/linux.js';
 import { profileServer, shownProfile } from './watch/profile.js';
 import { freebsdQueues, linuxQueues, type QueueInterrupt } from './watch/queue-interrupts.js';
@@ -28,9 +28,10 @@ SECONDS is 5 by default. The columns are packets per second, those that another
 CPU or netisr has queued, those dropped as a queue was full, rounds that were
 cut short (Linux), the share of time in software interrupts (FreeBSD: in all
 interrupts) and of all work, the buckets of a server here, and the busiest
-interrupt with its rate. Below are the interrupts of receive queues with the
-CPUs where they ran and may run, the work of netisr by protocol (FreeBSD), and
-what costs placement or packets, with the lines to add.
+interrupt with its rate. Below are the packets of each queue of a card (FreeBSD,
+by the counters of its driver), the interrupts of receive queues with the CPUs
+where they ran and may run, the work of netisr by protocol (FreeBSD), and what
+costs placement or packets, with the lines to add.
 
 Exit status: 0 all is well, 1 something is below the table.
 
@@ -93,6 +94,21 @@ export function interruptRows(activity: Reading, queues: readonly QueueInterrupt
   ];
 }
 
+/** A row for each queue of a card whose driver counts packets, below a head. */
+export function queueRows({ queuePackets, time }: Reading): string[][] {
+  const rate = (count: number | undefined) => (count === undefined ? '-' : perSecond(count, time));
+  return [
+    ['card', 'queue', 'CPU', 'received/s', 'sent/s'],
+    ...queuePackets.map(({ card, queue, cpu, received, sent }) => [
+      card,
+      `${queue}`,
+      `${cpu ?? '-'}`,
+      rate(received),
+      rate(sent),
+    ]),
+  ];
+}
+
 /** A row for each protocol that a netisr thread has worked for, below a head. */
 export function netisrRows({ netisr, time }: Reading): string[][] {
   return [
@@ -127,8 +143,8 @@ async function run(args: string[]): Promise<number> {
     printFindings([notServed]);
     return exitStatus([notServed]);
   }
-  const read = platform === 'freebsd' ? readFreebsd : readLinux;
   const facts = await gather([]);
+  const read = platform === 'freebsd' ? freebsdReader(facts.cards) : readLinux;
   const server =
     values.profile === undefined
       ? undefined
@@ -149,6 +165,7 @@ async function run(args: string[]): Promise<number> {
     const timeouts = activity.losses.tcpTimeouts.toLocaleString('en-US');
     process.stdout.write(columns(rows(activity, facts.plan)));
     console.log(`${switches} context switches a second; ${timeouts} TCP timeouts`);
+    printTable(queueRows(activity));
     printTable(interruptRows(activity, queues));
     printTable(netisrRows(activity));
     if (profile !== undefined) process.stdout.write(`\n${shownProfile(profile)}`);

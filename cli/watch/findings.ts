@@ -123,6 +123,24 @@ function interrupts(
   return targets.length === 0 ? [] : [...new Set(queues.map(({ card }) => card))].flatMap(ofCard);
 }
 
+/** Cards that put most packets into one of their receive queues. */
+function crowdedQueues({ queuePackets, time }: Reading): Finding[] {
+  const ofCard = (card: string): Finding[] => {
+    const own = queuePackets.filter((one) => one.card === card);
+    const received = own.map((one) => one.received ?? 0);
+    const all = received.reduce((sum, one) => sum + one, 0);
+    const most = Math.max(...received);
+    if (own.length < 2 || (all * 1000) / time < fewestPackets || most / all <= tooManyOnOneCpu)
+      return [];
+    const message =
+      `queue ${own[received.indexOf(most)]!.queue} of ${own.length} receives ` +
+      `${percent(most / all)} of packets: a card hashes flows of few peers, of tunnels, and of ` +
+      'other protocols than IP alike';
+    return [{ check: `packets of ${card}`, grade: 'warning', message }];
+  };
+  return [...new Set(queuePackets.map(({ card }) => card))].flatMap(ofCard);
+}
+
 /** Longer queues for the packets that have found one full. */
 function longerQueues({ netisr }: Reading): Fix {
   if (netisr.length === 0) return sysctlConf('net.core.netdev_max_backlog=10000');
@@ -185,6 +203,7 @@ export function findingsOf(
   ];
   return [
     ...(busy ? placement(activity, workers, remedy) : []),
+    ...crowdedQueues(activity),
     ...handedOver(activity, remedy),
     ...(busy ? interrupts(activity, queues, workers, remedy) : []),
     ...losing
