@@ -2,6 +2,7 @@
 // ifconfig(8), cpuset(1) and pgrep(1) print.
 import { type CardFacts, driverOf } from '../lib/rss/card/drivers.js';
 import { queuesOf } from '../lib/rss/card/queues.js';
+import { udpFields } from './cards.js';
 import type { Finding } from './checks.js';
 import type { Card, Facts } from './facts.js';
 
@@ -133,9 +134,36 @@ const cardDomain: CardCheck = ({ name }, { domain }, { plan, capabilities }) => 
   ];
 };
 
+/** The fields that the kernel hashes of UDP. */
+function kernelUdpTuple({ sysctls, plan }: Facts): string {
+  const value = sysctls['net.inet.rss.udp_4tuple'];
+  return value === '1' ? '4-tuple' : value === '0' ? '2-tuple' : plan.config.udpHash;
+}
+
+/**
+ * The fields that a card hashes of UDP. The kernel hashes a datagram again whose hash type is not
+ * the one that it wants, and queues it to the CPU of the bucket.
+ */
+const udpHashOfCard: CardCheck = ({ name, driver }, _texts, facts) => {
+  const fields = udpFields[driver];
+  if (!facts.capabilities.rssConfig.available || fields === undefined) return [];
+  const check = `UDP hash of ${name}`;
+  const kernel = kernelUdpTuple(facts);
+  const card = fields === 'kernel' ? kernel : fields === 'ports' ? '4-tuple' : '2-tuple';
+  if (card === kernel) return [{ check, grade: 'ok', message: `by the ${card}, as the kernel’s` }];
+  const message =
+    `by the ${card}, where the kernel wants the ${kernel}: it hashes datagrams again and queues ` +
+    'them to other CPUs';
+  const setting = 'net.inet.rss.udp_4tuple';
+  if (facts.sysctls[setting] === undefined) return [{ check, grade: 'warning', message }];
+  const fix = loader(`${setting}="${card === '4-tuple' ? 1 : 0}"`);
+  return [{ check, grade: 'warning', message, fix }];
+};
+
 const ofCards: readonly CardCheck[] = [
   queueCount,
   interrupts,
+  udpHashOfCard,
   flowControl,
   largeReceive,
   cardDomain,
@@ -151,14 +179,16 @@ function enabled({ sysctls }: Facts): Finding[] {
   return [{ check, grade: 'warning', message, fix: loader('net.inet.rss.enabled="1"') }];
 }
 
-/** The fields that the kernel hashes of UDP. A card that follows it hashes the same ones. */
-function udpHash({ sysctls, capabilities, plan }: Facts): Finding[] {
-  if (!capabilities.rssConfig.available) return [];
-  const value = sysctls['net.inet.rss.udp_4tuple'];
-  const tuple = value === '1' ? '4-tuple' : value === '0' ? '2-tuple' : plan.config.udpHash;
-  const message =
-    `by the ${tuple} in the kernel. A card that hashes other fields gives ids that differ: ` +
-    'a server of root finds them (RSS_FLOW_ID)';
+function udpHash(facts: Facts): Finding[] {
+  if (!facts.capabilities.rssConfig.available) return [];
+  const unknown = facts.cards.filter(({ driver }) => udpFields[driver] === undefined);
+  const names = unknown.map(({ name }) => name).join(', ');
+  const hint =
+    names === ''
+      ? ''
+      : `; what ${names} hashes is unknown: ids that differ are found by a server of root ` +
+        '(RSS_FLOW_ID)';
+  const message = `by the ${kernelUdpTuple(facts)} in the kernel${hint}`;
   return [{ check: 'UDP hash', grade: 'ok', message }];
 }
 
