@@ -10,8 +10,8 @@ import type { Card, Facts } from './facts.js';
 export interface CardTexts {
   /** Queues and interrupts. */
   facts: CardFacts;
-  /** dev.igb.0.fc: 0 to 3; undefined: the driver has no such value. */
-  flowControl: string | undefined;
+  /** Those of flowControlNames that the driver has, below dev.igb.0. */
+  flowControl: Readonly<Record<string, string>>;
   /** dev.igb.0.%domain */
   domain: string | undefined;
   /** ifconfig igb0 */
@@ -94,14 +94,26 @@ const interrupts: CardCheck = ({ name }, texts, { plan }) => {
   ];
 };
 
+/**
+ * Values of flow control, of which bit 0 and 1 turn it on: `fc` of Intel's drivers ("3", and of ice
+ * "3<Full>"), `pause_settings` of cxgbe ("7<RX,TX,AUTO>"), and two of bnxt, whose `fc` is a node.
+ */
+export const flowControlNames = ['fc', 'pause_settings', 'fc.rx', 'fc.tx'];
+
 /** ifconfig: "media: Ethernet autoselect (10Gbase-T <full-duplex,rxpause,txpause>)". */
-const flowControl: CardCheck = ({ name, driver }, { facts, flowControl: value, ifconfig }) => {
+const flowControl: CardCheck = ({ name, driver }, { facts, flowControl: values, ifconfig }) => {
   const check = `flow control of ${name}`;
-  const media = /^\s*media: .*\b[rt]xpause\b/m.test(ifconfig);
-  const on = value === undefined ? media : value !== '0';
-  if (!on) return [{ check, grade: 'ok', message: 'off' }];
+  // What sysctl(8) prints of a node has several lines.
+  const known = Object.entries(values).filter(([, value]) => /^\d+(<.*>)?$/.test(value));
+  const on = known.filter(([, value]) => (parseInt(value) & 3) !== 0);
+  const media = known.length === 0 && /^\s*media: .*\b[rt]xpause\b/m.test(ifconfig);
+  if (on.length === 0 && !media) return [{ check, grade: 'ok', message: 'off' }];
   const message = 'on: when one receive queue is full, the card stops the senders of all queues';
-  const fix = value === undefined ? {} : { fix: sysctlConf(`dev.${driver}.${facts.unit}.fc=0`) };
+  const lines = on.map(([value]) => `dev.${driver}.${facts.unit}.${value}=0`);
+  // mlx5_en_main.c, mlx5e_media_change(): options of the medium set it.
+  const mlx5 = rcConf(`ifconfig_${name}="... -mediaopt rxpause,txpause"`);
+  const fix =
+    lines.length > 0 ? { fix: sysctlConf(...lines) } : driver === 'mce' ? { fix: mlx5 } : {};
   return [{ check, grade: 'warning', message, ...fix }];
 };
 

@@ -28,10 +28,9 @@ SECONDS is 5 by default. The columns are packets per second, those that another
 CPU or netisr has queued, those dropped as a queue was full, rounds that were
 cut short (Linux), the share of time in software interrupts (FreeBSD: in all
 interrupts) and of all work, the buckets of a server here, and the busiest
-interrupt with its rate. Below are the packets of each queue of a card (FreeBSD,
-by the counters of its driver), the interrupts of receive queues with the CPUs
-where they ran and may run, the work of netisr by protocol (FreeBSD), and what
-costs placement or packets, with the lines to add.
+interrupt with its rate. Below are, on FreeBSD, the packets of each queue of a
+card, the interrupts of receive queues and where they may run, on FreeBSD the
+work of netisr, and what costs placement or packets, with the lines to add.
 
 Exit status: 0 all is well, 1 something is below the table.
 

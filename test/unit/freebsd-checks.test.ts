@@ -24,7 +24,14 @@ const plain = ifconfig('', '1000baseT <full-duplex>');
 function card(name: string, changes: Partial<CardTexts> = {}): Card {
   const file = readFileSync(`test/fixtures/cards/${name}.json`, 'utf8');
   const facts = recordedCard(parseRecording(file))!;
-  const texts = { facts, flowControl: '0', domain: '0', ifconfig: plain, masks: {}, ...changes };
+  const texts = {
+    facts,
+    flowControl: { fc: '0' },
+    domain: '0',
+    ifconfig: plain,
+    masks: {},
+    ...changes,
+  };
   return { name: `${facts.driver}${facts.unit}`, driver: facts.driver, description: '', texts };
 }
 
@@ -132,12 +139,23 @@ describe('doctor on FreeBSD', () => {
     const check = 'flow control of igb0';
     const one = (changes: Partial<CardTexts>) => found(facts([card('igb-14.0', changes)]), check)!;
     assert.equal(one({}).grade, 'ok');
-    assert.deepEqual(one({ flowControl: '3' }).fix!.lines, ['dev.igb.0.fc=0']);
+    const lines = (values: CardTexts['flowControl']) => one({ flowControl: values }).fix?.lines;
     // As ix sets it by default: dev.ix.0.fc in https://github.com/MonkWho/pfatt/issues/67
-    assert.equal(one({ flowControl: '3' }).grade, 'warning');
+    assert.deepEqual(lines({ fc: '3' }), ['dev.igb.0.fc=0']);
+    // As ice, cxgbe and bnxt print it.
+    assert.deepEqual(lines({ fc: '3<Full>' }), ['dev.igb.0.fc=0']);
+    assert.equal(lines({ fc: '0<None>' }), undefined);
+    assert.deepEqual(lines({ pause_settings: '7<RX,TX,AUTO>' }), ['dev.igb.0.pause_settings=0']);
+    assert.equal(lines({ pause_settings: '4<AUTO>' }), undefined);
+    const bnxt = { fc: '1\n0\n1', 'fc.rx': '0', 'fc.tx': '1' };
+    assert.deepEqual(lines(bnxt), ['dev.igb.0.fc.tx=0']);
     const paused = ifconfig('', '10Gbase-T <full-duplex,rxpause,txpause>');
-    const medium = one({ flowControl: undefined, ifconfig: paused });
+    const medium = one({ flowControl: {}, ifconfig: paused });
     assert.deepEqual([medium.grade, medium.fix], ['warning', undefined]);
+    const mce = { ...card('igb-14.0', { flowControl: {}, ifconfig: paused }), driver: 'mce' };
+    assert.deepEqual(found(facts([mce]), check)!.fix!.lines, [
+      'ifconfig_igb0="... -mediaopt rxpause,txpause"',
+    ]);
   });
 
   it('warns of LRO in a host that forwards', () => {

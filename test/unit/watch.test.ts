@@ -158,7 +158,7 @@ describe('readings of FreeBSD', () => {
     const texts = (name: string, masks: Record<number, string>) => {
       const file = readFileSync(`test/fixtures/cards/${name}.json`, 'utf8');
       const facts = recordedCard(parseRecording(file))!;
-      return { facts, flowControl: undefined, domain: undefined, ifconfig: '', masks };
+      return { facts, flowControl: {}, domain: undefined, ifconfig: '', masks };
     };
     const card = (name: string, driver: string, masks: Record<number, string>) => ({
       ...{ name, driver, description: '', texts: texts(`${driver}-14.0`, masks) },
