@@ -78,6 +78,14 @@ export interface Reading {
   contextSwitches: number;
 }
 
+/** Names of rows of the tables, by what they show. */
+export const rowOf = {
+  cpu: ({ cpu }: { cpu: number }) => `CPU ${cpu}`,
+  queue: ({ card, queue }: { card: string; queue: number }) => `${card} queue ${queue}`,
+  interrupt: ({ irq }: { irq: number }) => `irq ${irq}`,
+  netisr: ({ protocol, cpu }: { protocol: string; cpu: number }) => `${protocol} on CPU ${cpu}`,
+};
+
 export const emptyCpu = (cpu: number): CpuCounts => ({
   cpu,
   ...{ packets: 0, queued: 0, dropped: 0, squeezed: 0, time: 0, busy: 0, softirq: 0 },
@@ -114,22 +122,12 @@ const counted = {
 export function difference(now: Reading, before: Reading): Reading {
   return {
     ...growth(now, before, ['time', 'contextSwitches']),
-    cpus: growths(now.cpus, before.cpus, ({ cpu }) => cpu, counted.cpus),
-    netisr: growths(
-      now.netisr,
-      before.netisr,
-      ({ protocol, cpu }) => `${protocol} ${cpu}`,
-      counted.netisr,
-    ),
+    cpus: growths(now.cpus, before.cpus, rowOf.cpu, counted.cpus),
+    netisr: growths(now.netisr, before.netisr, rowOf.netisr, counted.netisr),
     interrupts: growths(now.interrupts, before.interrupts, ({ irq, cpu }) => `${irq} ${cpu}`, [
       'count',
     ]).filter(({ count }) => count > 0),
-    queuePackets: growths(
-      now.queuePackets,
-      before.queuePackets,
-      ({ card, queue }) => `${card} ${queue}`,
-      ['received', 'sent'],
-    ),
+    queuePackets: growths(now.queuePackets, before.queuePackets, rowOf.queue, ['received', 'sent']),
     losses: growth(now.losses, before.losses, counted.losses),
   };
 }

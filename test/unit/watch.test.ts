@@ -471,6 +471,31 @@ describe('an activity', () => {
     assert.deepEqual(fix([])?.lines, ['net.core.netdev_max_backlog=10000']);
   });
 
+  it('marks the rows that a finding is about', () => {
+    const [placement] = found(after([3000, 6000]), [1]);
+    assert.deepEqual(placement!.rows, ['CPU 0']);
+    const marks = new Set(['CPU 1', 'irq 7', 'ix0 queue 1', 'ip on CPU 0']);
+    const config = { ...rssConfig({ source: 'virtual', buckets: 2 }), bucketMap: [0, 1] };
+    const firsts = (table: string[][]) => table.slice(1).map(([first]) => first);
+    const activity = withFired([0, 0], [7, 0]);
+    assert.deepEqual(firsts(rows(activity, { config }, marks)), ['0', '1!']);
+    assert.deepEqual(firsts(interruptRows(activity, [queue(7, 0), queue(8, 1)], marks)), [
+      '7!',
+      '8',
+    ]);
+    assert.deepEqual(firsts(netisrRows({ ...before, time: 1000 }, marks)).slice(0, 2), [
+      ...['CPU 0!', 'CPU 0'],
+    ]);
+    const queuePackets = [0, 1].map((number) => ({
+      ...{ card: 'ix0', queue: number, cpu: 0, received: 1, sent: 1 },
+    }));
+    assert.deepEqual(firsts(queueRows({ ...activity, queuePackets }, marks)), ['ix0', 'ix0!']);
+    const queues = [queue(7, 0), queue(8, 2)];
+    const busy = withFired([4000, 4000], [7, 0], [8, 2]);
+    const strayed = findingsOf(busy, queues, new Set([0, 1]), []);
+    assert.deepEqual(strayed[0]!.rows, ['irq 8']);
+  });
+
   it('losses are found', () => {
     const losses = { udpFull: 20, listenFull: 6, tcpBacklog: 2, tcpTimeouts: 1000 };
     const cpus = before.cpus.map((one) => ({ ...one, dropped: 4, squeezed: 1 }));
