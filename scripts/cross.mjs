@@ -51,8 +51,9 @@ export async function compileAddon(system) {
   return { platform, node: await compileFor(system, nodeUnits(), addonFlags()) };
 }
 
+/** Links without symbols: zig compiles its C++ library once for such files, and once for others. */
 export async function link(system, args) {
-  if ((await compile(['-target', targets[system], ...args])) !== 0) process.exit(1);
+  if ((await compile(['-target', targets[system], '-s', ...args])) !== 0) process.exit(1);
 }
 
 /** The systems of the command line, or all of `known`. `what`: what is done for each. */

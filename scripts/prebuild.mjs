@@ -66,7 +66,7 @@ async function build(system) {
   const addon = `prebuilds/${system}/freebsd_rss.node`;
   rmSync(path.dirname(addon), { recursive: true, force: true });
   mkdirSync(path.dirname(addon), { recursive: true });
-  await link(system, [...libraries, '-s', ...objects, '-o', addon]);
+  await link(system, [...libraries, ...objects, '-o', addon]);
   console.log(`${addon}: ${statSync(addon).size} bytes, ${checkHeader(system, addon)}`);
 }
 

@@ -1,5 +1,5 @@
 // Answers each line with the next of 16 large values in a segment.
-import { ShmSegment } from 'freebsd-rss';
+import { ShmSegment } from 'freebsd-rss/shm';
 import { defineWorker } from 'freebsd-rss/worker';
 
 const values = 16;

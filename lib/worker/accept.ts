@@ -23,6 +23,8 @@ const reportAcceptErrorEveryMs = 10_000;
 
 interface TrackedSocket {
   readonly socket: Socket;
+  /** Its index in the table of places. */
+  readonly place: number;
   readonly bucket: number;
   readonly accepted: boolean;
   readonly openedAt: number;
@@ -50,6 +52,7 @@ export class NodeSockets {
   readonly #definition: WorkerDefinition;
   readonly #options: Checked<typeof socketTable>;
   readonly #onClose: () => void;
+  readonly #sockets = new Map<Socket, TrackedSocket>();
   /** A socket keeps its place, so that a list in pages misses none that stays open. */
   readonly #places: (TrackedSocket | undefined)[] = [];
   readonly #free: number[] = [];
@@ -69,12 +72,12 @@ export class NodeSockets {
     this.#options = checkTable('sockets', socketTable, definition.sockets ?? {});
     this.#onClose = onClose;
     setInterval(() => {
-      for (const tracked of this.#places) if (tracked !== undefined) this.#account(tracked);
+      for (const tracked of this.#sockets.values()) this.#account(tracked);
     }, accountEveryMs).unref();
   }
 
   get size(): number {
-    return this.#places.length - this.#free.length;
+    return this.#sockets.size;
   }
 
   /** Takes the first `count` waiting connections from the engine, and gives them to the handler. */
@@ -125,8 +128,7 @@ export class NodeSockets {
   }
 
   destroy(): void {
-    for (const tracked of this.#places) {
-      if (tracked === undefined) continue;
+    for (const tracked of this.#sockets.values()) {
       this.#account(tracked);
       tracked.socket.destroy();
     }
@@ -139,6 +141,7 @@ export class NodeSockets {
     const place = this.#free.pop() ?? this.#places.length;
     const tracked: TrackedSocket = {
       socket,
+      place,
       bucket,
       accepted: held,
       openedAt: performance.now(),
@@ -147,14 +150,20 @@ export class NodeSockets {
       counterIn: counterIndex(bucket, 'bytesIn'),
       counterOut: counterIndex(bucket, 'bytesOut'),
     };
+    this.#sockets.set(socket, tracked);
     this.#places[place] = tracked;
     socket.once('close', () => {
       this.#account(tracked);
-      this.#places[place] = undefined;
-      this.#free.push(place);
+      this.#forget(tracked);
       if (held) this.#engine.ended(bucket);
       this.#onClose();
     });
+  }
+
+  #forget({ socket, place }: TrackedSocket): void {
+    this.#sockets.delete(socket);
+    this.#places[place] = undefined;
+    this.#free.push(place);
   }
 
   /** Adds the bytes that the socket has moved since the last call. */

@@ -436,6 +436,7 @@ void DatagramEngine::OnPromotedReadable(PromotedSocket* socket) {
   if (options_.forward && !context_.owns(socket->flow.flow.bucket)) socket = PassOn(socket);
   if (socket == nullptr) return;
   promoted_->Touch(socket);
+  socket->WatchEdges(context_.loop);
   (void)ReadPromoted(*socket);  // an ICMP error is cleared
 }
 
@@ -455,6 +456,8 @@ int DatagramEngine::ReadPromoted(const PromotedSocket& socket) {
   size_t first = waiting_;
   int received = batcher_.ReceiveConnected(socket.fd(), static_cast<int>(first), options_.slab,
                                            options_.stride, options_.cell_size, rows_.data());
+  bool full = received == kDatagramBatch - static_cast<int>(first);
+  if (full || (received < 0 && !IsEmpty(received))) socket.ReportAgain(context_.loop);
   if (received <= 0) return received;
   sampler_->OnBatch(socket.fd(), flow.flow);
   auto end = first + static_cast<size_t>(received);

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "platform/platform.h"
-
 namespace rss {
 namespace {
 

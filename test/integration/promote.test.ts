@@ -11,7 +11,15 @@ import { describe, it } from 'node:test';
 import { capabilities, createServer, type RssServer, type UdpOptions } from 'freebsd-rss';
 
 import { skipWithout } from '../helpers/features.js';
-import { disorderAt, lastAt, numbered, servedAt, sharedWords } from '../helpers/gate.js';
+import {
+  blockedAt,
+  disorderAt,
+  lastAt,
+  numbered,
+  openGate,
+  servedAt,
+  sharedWords,
+} from '../helpers/gate.js';
 import { assertNoLeak, openDescriptors, portOf, type Report } from '../helpers/net.js';
 import { soon, until } from '../helpers/wait.js';
 
@@ -144,6 +152,20 @@ describe('promoted flows', { skip: !linux && 'under `single` on Linux alone' }, 
     await server.close();
     flows.close();
     await assertNoLeak(before);
+  });
+
+  it('are read to the end where more waits than is read at once', async () => {
+    const words = sharedWords();
+    const server = await serve(words, { promote: 1 });
+    const flows = await Flows.open(server, words, 2);
+    await flows.promoted(server);
+    server.post('block');
+    await until('all workers are blocked', () => words[blockedAt] === workers);
+    flows.send(150);
+    openGate(words);
+    await flows.served();
+    await server.close();
+    flows.close();
   });
 
   it('at the limit, the flow that was read least recently is forwarded again', async () => {
