@@ -19,6 +19,24 @@ for (const text of documents) {
   });
 }
 
+it('docs/troubleshooting.md lists the codes of all warnings', () => {
+  const sources = execFileSync('git', ['ls-files', 'lib'], { encoding: 'utf8' }).trim().split('\n');
+  const emitted = sources.flatMap((file) =>
+    [...readFileSync(file, 'utf8').matchAll(/'(RSS_[A-Z_]+)'/g)].map(([, code]) => code!),
+  );
+  const text = readFileSync('docs/troubleshooting.md', 'utf8');
+  const listed = [...text.matchAll(/^- \*\*`(RSS_[A-Z_]+)`\*\* .*/gm)].map(([, code]) => code!);
+  assert.deepEqual(listed, [...new Set(emitted)].sort());
+  // The codes that other documents name.
+  const named = documents.flatMap((file) =>
+    [...readFileSync(file, 'utf8').matchAll(/`(RSS_[A-Z_]+)`/g)].map(([, code]) => code!),
+  );
+  assert.deepEqual(
+    named.filter((code) => !listed.includes(code)),
+    [],
+  );
+});
+
 it('the README has at most 150 lines', () => {
   assert.ok(readFileSync('README.md', 'utf8').split('\n').length <= 150);
 });
