@@ -12,6 +12,7 @@ process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
 execFileSync('npm', ['pack', '--silent', '--ignore-scripts', '--pack-destination', folder]);
 const packed = path.join(folder, readdirSync(folder)[0]);
+const registry = execFileSync('npm', ['config', 'get', 'registry'], { encoding: 'utf8' }).trim();
 const yarn = ['exec', '--yes', '--package=@yarnpkg/cli-dist@4', '--', 'yarn'];
 
 const worker = `
@@ -32,8 +33,13 @@ for (const linker of ['node-modules', 'pnp']) {
   const project = path.join(folder, linker);
   mkdirSync(project);
   const files = {
-    'package.json': '{ "name": "project", "private": true }',
-    '.yarnrc.yml': `nodeLinker: ${linker}\nenableTelemetry: false\n`,
+    // Yarn runs the install scripts of these packages alone.
+    'package.json': '{ "private": true, "dependenciesMeta": { "freebsd-rss": { "built": true } } }',
+    '.yarnrc.yml': [
+      `nodeLinker: ${linker}`,
+      'enableTelemetry: false',
+      `npmRegistryServer: ${registry}`,
+    ].join('\n'),
     'yarn.lock': '',
     'main.mjs': main,
     'worker.mjs': worker,
