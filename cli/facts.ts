@@ -13,6 +13,7 @@ import { queuesOf, receiveInterrupts } from '../lib/rss/card/queues.js';
 import { interruptCpus, isDevice, queues, type Queue } from '../lib/server/receive-cpus.js';
 import { planHere } from './command.js';
 import { type CardTexts, flowControlNames } from './freebsd-checks.js';
+import { interfaceAddresses } from './interfaces.js';
 
 export interface NetworkInterface {
   name: string;
@@ -192,7 +193,7 @@ export async function gather(listen: readonly string[]): Promise<Facts> {
   const interfacesUnknown = refusal(networkInterfaces);
   const pinningRefused = refusal(() => affinity.set(affinity.get()));
   const powerd = can.platform === 'freebsd' ? printed('pgrep', '-lf', 'powerd') : undefined;
-  const own = interfacesUnknown === undefined ? Object.keys(networkInterfaces()) : [];
+  const own = Object.keys(interfaceAddresses());
   return {
     capabilities: can,
     plan: await planHere(listen),

@@ -27,7 +27,9 @@ const chosen = [
 const tests = readdirSync('dist/test/integration')
   .filter((name) => name.endsWith('.test.js'))
   .filter((name) => values.all || chosen.includes(name.slice(0, -'.test.js'.length)))
-  .map((name) => `dist/test/integration/${name}`);
+  .map((name) => `dist/test/integration/${name}`)
+  // The first server of the README, of which Node 22.18 and later run the TypeScript.
+  .concat('dist/test/platform/first-server.test.js');
 
 for (const major of majors) {
   const node = ['exec', '--yes', `--package=node@${major}`, '--', 'node'];
