@@ -401,7 +401,7 @@ export const works: Work[] = [
       steered('reuseport-lb', 'tcp', 'reuseport-lb', 'always'),
       steered('bpf-toeplitz', 'tcp', 'bpf-toeplitz', 'never'),
     ],
-    goals: { 'bpf-toeplitz': { rate: 0.85 } },
+    goals: { 'bpf-toeplitz': { rate: 0.95 } },
     load: { client: 'load_accept', args: {} },
     shared: true,
   },

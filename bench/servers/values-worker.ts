@@ -1,5 +1,5 @@
 // Answers each line with the next of the large values, which are in segments.
-import { ShmSegment } from 'freebsd-rss';
+import { ShmSegment } from 'freebsd-rss/shm';
 import { defineWorker } from 'freebsd-rss/worker';
 
 import type { ValueSet } from './values.js';

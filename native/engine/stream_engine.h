@@ -281,6 +281,7 @@ class StreamEngine final : public ConnectionReceiver,
   void ReportCompleted(uint32_t token, uint32_t flags);
 
   // Ends
+  void EndQuiet(StreamConnection* c);
   void Finish(StreamConnection* c);
   void Linger(StreamConnection* c);
   void Remove(StreamConnection* c, int error);

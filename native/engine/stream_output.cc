@@ -333,6 +333,17 @@ void StreamEngine::ReportCompleted(uint32_t token, uint32_t flags) {
 
 // --- Ends ----------------------------------------------------------------------------------------
 
+// Ends a connection without new input and without waiting output. Nothing can be lost where no part
+// of a request is here and the peer has all answers: then the socket is closed at once, because a
+// silent peer would be waited for. A peer with TLS answers the close_notify.
+void StreamEngine::EndQuiet(StreamConnection* c) {
+  bool idle = c->input.empty() && c->acks == nullptr && c->tls == nullptr;
+  if (idle && ack_tracker_.HasAll(c->fd.get()))
+    Remove(c, 0);
+  else
+    Finish(c);
+}
+
 void StreamEngine::Finish(StreamConnection* c) {
   if (c->is_finishing()) return;
   if (c->is_spliced()) BreakSplice(c, 0);
