@@ -1,34 +1,56 @@
-// npm run bench:cache -- [--only misses|memory] [--workload NAME]... [--share PERCENT]...
-//                        [--trace FILE] [--keys N] [--requests N] [--items N]
-//
-// Compares what the memcached example keeps, and at which cost, with memcached: the miss ratios of
-// several workloads at the same -m, resident bytes per item, and the delay of the worker's loop
-// under load. Prints Markdown. --trace replays a file too: see readTrace().
+// Compares what the memcached example keeps, and at which cost, with memcached.
 import { readFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 
 import { affinity } from 'freebsd-rss';
 
 import { CacheClient } from './cache-client.js';
+import { commandLine, count, fail, positive } from './command-line.js';
 import { fill as store, Load } from './load.js';
 import { megabytesFor, missRatio } from './replay.js';
 import { describeMachine, table } from './report.js';
 import { memcached, ours, type Running, start, type Subject } from './subjects.js';
 import { makeTrace, readTrace, type Trace, traceNames } from './traces.js';
 
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string' },
-    workload: { type: 'string', multiple: true, default: traceNames },
-    share: { type: 'string', multiple: true, default: ['1', '5', '25'] },
-    trace: { type: 'string', multiple: true, default: [] },
-    keys: { type: 'string', default: '2000000' },
-    requests: { type: 'string', default: '5000000' },
-    items: { type: 'string', default: '10000000' },
-  },
+const usage = `Compares what the memcached example keeps, and at which cost, with memcached:
+the miss ratios of several workloads at the same -m, resident bytes per item,
+and the delay of the worker's loop under load. Prints Markdown.
+
+  npm run bench:cache -- [options]
+
+  --only misses|memory
+  --workload NAME   of ${traceNames.join(', ')};
+                    may be repeated (default: all)
+  --share PERCENT   -m, of the bytes of all items; may be repeated
+                    (default: 1, 5 and 25)
+  --trace FILE      replay a file, too; may be repeated
+  --keys N          of a workload (default: 2000000)
+  --requests N      of a workload (default: 5000000)
+  --items N         for the resident bytes (default: 10000000)
+
+Needs Linux (taskset, /proc), two CPUs, a C++ compiler and Debian's memcached.
+`;
+
+const values = commandLine(usage, {
+  only: { type: 'string' },
+  workload: { type: 'string', multiple: true, default: traceNames },
+  share: { type: 'string', multiple: true, default: ['1', '5', '25'] },
+  trace: { type: 'string', multiple: true, default: [] },
+  keys: { type: 'string', default: '2000000' },
+  requests: { type: 'string', default: '5000000' },
+  items: { type: 'string', default: '10000000' },
 });
+if (values.only !== undefined && !['misses', 'memory'].includes(values.only))
+  fail(`--only must be misses or memory, not "${values.only}"`);
+for (const name of values.workload)
+  if (!traceNames.includes(name)) fail(`no workload "${name}"; there are ${traceNames.join(', ')}`);
+const shares = values.share.map((text) => [text, positive('share', text) / 100] as const);
+const sizes = {
+  keys: count('keys', values.keys),
+  requests: count('requests', values.requests),
+  items: count('items', values.items),
+};
 const [first, second] = affinity.process();
-if (first === undefined || second === undefined) throw new Error('two CPUs are needed');
+if (first === undefined || second === undefined) fail('two CPUs are needed');
 
 // --- Memory and loop delay ----------------------------------------------------------------------
 
@@ -109,8 +131,8 @@ const percent = (ratio: number) => `${(ratio * 100).toFixed(2)} %`;
 
 async function compareMisses(trace: Trace): Promise<[row: string[], ratio: number][]> {
   const rows: [string[], number][] = [];
-  for (const text of values.share) {
-    const megabytes = megabytesFor(trace, Number(text) / 100);
+  for (const [text, share] of shares) {
+    const megabytes = megabytesFor(trace, share);
     const own = await missRatio(ours(1, `-m${megabytes}`), first!, trace);
     const peer = await missRatio(memcached(1, false, `-m${megabytes}`), first!, trace);
     const cells = [`${text} %`, `${megabytes} MB`, percent(own), percent(peer)];
@@ -123,9 +145,7 @@ async function printMisses(): Promise<void> {
   const rows: string[][] = [];
   const ratios: number[] = [];
   const traces = [
-    ...values.workload.map(
-      (name) => () => makeTrace(name, Number(values.keys), Number(values.requests)),
-    ),
+    ...values.workload.map((name) => () => makeTrace(name, sizes.keys, sizes.requests)),
     ...values.trace.map((file) => () => readTrace(file)),
   ];
   for (const make of traces) {
@@ -152,7 +172,7 @@ async function printMemory(): Promise<void> {
       `${grownBy.toFixed(1)} % of -m more.\n`,
   );
 
-  const items = Number(values.items);
+  const { items } = sizes;
   const control = spinningControl(5);
   const [own, peer] = [
     await memory(ours(1, '-m4096', '-oloop_delay'), items),

@@ -1,27 +1,35 @@
-// npm run bench:client -- [--rounds N] [--seconds N]
-//
-// Measures the CPU time that a request costs `freebsd-rss load`, and the server that answers it.
-// Each has a CPU of its own, in a closed loop. Prints Markdown.
+// Measures what a request costs `freebsd-rss load`, and the server that answers it.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 
 import { affinity } from 'freebsd-rss';
 
+import { commandLine, count, fail, positive } from './command-line.js';
 import { median } from './interval.js';
 import { describeMachine, table } from './report.js';
 import { echo, form, memcached, nodeHttp, ours, start, type Subject } from './subjects.js';
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '7' },
-    seconds: { type: 'string', default: '2' },
-  },
+const usage = `Measures the CPU time that a request costs freebsd-rss load, and the server that
+answers it. Each has a CPU of its own, in a closed loop. Prints Markdown.
+
+  npm run bench:client -- [options]
+
+  --rounds N        of which the medians are printed (default: 7)
+  --seconds N       of a round (default: 2)
+
+Needs Linux (taskset, /proc), two CPUs and Debian's memcached.
+`;
+
+const values = commandLine(usage, {
+  rounds: { type: 'string', default: '7' },
+  seconds: { type: 'string', default: '2' },
 });
+const roundCount = count('rounds', values.rounds);
+positive('seconds', values.seconds);
 const [serverCpu, clientCpu] = affinity.process();
-if (serverCpu === undefined || clientCpu === undefined) throw new Error('two CPUs are needed');
+if (serverCpu === undefined || clientCpu === undefined) fail('two CPUs are needed');
 
 const command = fileURLToPath(new URL('../cli/main.js', import.meta.url));
 /** Microseconds of a clock tick in /proc/PID/stat. */
@@ -77,8 +85,7 @@ for (const [protocol, subject, args] of works) {
     // Filling the store is not measured.
     const measured = args.filter((arg) => arg !== '--fill');
     const rounds: Round[] = [];
-    for (let i = 0; i < Number(values.rounds); i++)
-      rounds.push(await round(url, server.pid, measured));
+    for (let i = 0; i < roundCount; i++) rounds.push(await round(url, server.pid, measured));
     const of = (name: keyof Round) => median(rounds.map((one) => one[name]));
     rows.push([
       `${protocol}, ${subject.name}`,

@@ -1,21 +1,9 @@
-// npm run bench -- [--only NAME]... [--against DIRECTORY] [--within 2%] [--limit SECONDS]
-//                  [--slice SECONDS] [--seed N] [--json FILE] [--svg FILE]
-//
-// --only     a work, or a group of works that needs root and is measured only when it is named:
-//            locality  the same server, steered right and wrong
-//            scaling   1, 2, 4 ... CPUs, with a chart
-// --within   measure until the 95 % intervals of rate and CPU time reach at most this far to either
-//            side, or until the limit
-// --limit    seconds for each work
-// --against  compare with the same servers of another, compiled checkout of this package
-//
-// Needs Linux (taskset, /proc), two CPUs, a C++ compiler and Debian's memcached, and OpenSSL's
-// headers for get-1-tls. Prints Markdown.
+// The bench: measures servers against others, work by work.
 import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
 
 import { chart } from './chart.js';
+import { commandLine } from './command-line.js';
 import { measure, type Measured } from './measure.js';
 import { chosen, optionTable, parse } from './options.js';
 import { cell, describeMachine, describeOptions, markdown } from './report.js';
@@ -23,13 +11,34 @@ import { scalingChart } from './scaling-chart.js';
 import { describeStage } from './stage.js';
 import { against, type Work } from './works.js';
 
-const { values } = parseArgs({
-  options: {
-    ...optionTable,
-    against: { type: 'string' },
-    json: { type: 'string' },
-    svg: { type: 'string' },
-  },
+const usage = `Measures servers against others, and prints Markdown.
+
+  npm run bench -- [options]
+
+  --only NAME       a work, or a group of works that needs root and is measured
+                    only when it is named; may be repeated:
+                    locality  the same server, steered right and wrong
+                    scaling   1, 2, 4 ... CPUs, with a chart
+                    cold      large values that no cache holds
+  --against DIR     compare with the same servers of another, compiled checkout
+                    of this package
+  --within 2%       measure until the 95 % intervals of rate and CPU time reach
+                    at most this far to either side, or until the limit
+  --limit SECONDS   for each work (default: 180)
+  --slice SECONDS   of a server's turn (default: 0.1)
+  --seed N          of the order of turns (default: by the clock)
+  --json FILE       all results
+  --svg FILE        a chart
+
+Needs Linux (taskset, /proc), two CPUs, a C++ compiler and Debian's memcached,
+and OpenSSL's headers for get-1-tls.
+`;
+
+const values = commandLine(usage, {
+  ...optionTable,
+  against: { type: 'string' },
+  json: { type: 'string' },
+  svg: { type: 'string' },
 });
 const named = chosen(values.only);
 const options = parse(values);
@@ -69,7 +78,8 @@ for (const work of named.flatMap(comparison)) {
 
 const machine = describeMachine();
 const results = all.flatMap((measured) => measured.results);
-const stage = all.some(({ work }) => work.namespace) ? describeStage(options.cpus) : undefined;
+const spread = all.some(({ work }) => work.namespace === true && work.apart !== true);
+const stage = spread ? describeStage(options.cpus) : undefined;
 const heading = `${machine}; ${describeOptions(options)}`;
 console.log([heading, ...(stage === undefined ? [] : [stage]), markdown(all)].join('\n\n'));
 if (values.json !== undefined)

@@ -193,7 +193,7 @@ function summarize(
     const middle = (of: (slice: Slice) => number) => median(slices.map(of));
     const client = middle(({ clientCpu }) => clientCpu);
     const server = middle(({ serverCpu }) => serverCpu);
-    const apart = work.shared !== true && work.namespace !== true;
+    const apart = work.shared !== true && (work.namespace !== true || work.apart === true);
     if (apart && client > server && work.load.args['connections'] !== 1)
       warnings.push(
         `${work.name}: the client (${client.toFixed(2)} us) costs more than ${name} ` +

@@ -6,6 +6,7 @@ import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { cpusToMask } from '../lib/server/receive-cpus.js';
 
 /** Addresses for benchmarks: RFC 2544. */
+const subnet = '198.18.0.0/30';
 const host = '198.18.0.1';
 const clientHost = '198.18.0.2';
 const namespace = `rss-bench-${process.pid}`;
@@ -50,6 +51,11 @@ export class Network {
       if (queue.startsWith('rx')) writeFileSync(`${queues}/${queue}/rps_cpus`, cpusToMask(servers));
     const write = `for f in /sys/class/net/${far}/queues/rx-*/rps_cpus; do echo $0 >$f; done`;
     run([...this.enter, 'sh', '-ec', write, cpusToMask(clients)]);
+  }
+
+  /** Connections that the server accepts use this congestion control. */
+  control(congestion: string): void {
+    ip(`route replace ${subnet} dev ${near} src ${host} congctl ${congestion}`);
   }
 
   close(): void {

@@ -1,6 +1,7 @@
 // Options that the bench and its proof share, and their defaults.
 import { affinity } from 'freebsd-rss';
 
+import { fail, positive } from './command-line.js';
 import type { Options } from './measure.js';
 import { type Work, works } from './works.js';
 
@@ -18,17 +19,6 @@ export interface Values {
   limit: string;
   slice: string;
   seed?: string;
-}
-
-export function fail(message: string): never {
-  console.error(`bench: ${message}`);
-  process.exit(64);
-}
-
-export function positive(name: string, text: string): number {
-  const value = Number(text);
-  if (!(value > 0)) fail(`--${name} must be a positive number, not "${text}"`);
-  return value;
 }
 
 function share(name: string, text: string): number {

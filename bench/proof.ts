@@ -1,24 +1,30 @@
-// npm run bench:proof -- [--only NAME]... [--runs 10] [--within 2%] [--limit SECONDS]
-//                        [--slice SECONDS] [--seed N]
-//
-// Proves what the bench can tell. A server is measured against itself, where the ratio's interval
-// should contain 1, and against itself slowed down by 5 %, where the interval should lie above 1.
-// Prints a line of a Markdown table after each run. The exit code is 1 unless, of ten runs, nine
-// intervals contain 1, all are at most 6 % wide, and all ten slow servers are detected.
-import { parseArgs } from 'node:util';
-
+// Proves what the bench can tell.
+import { commandLine, count } from './command-line.js';
 import { halfWidth } from './interval.js';
 import { measure } from './measure.js';
-import { chosen, optionTable, parse, positive } from './options.js';
+import { chosen, optionTable, parse } from './options.js';
 import { cell, describeMachine, describeOptions, table } from './report.js';
 import type { Work } from './works.js';
 
-const { values } = parseArgs({
-  options: { ...optionTable, runs: { type: 'string', default: '10' } },
-});
+const usage = `Proves what the bench can tell. A server is measured against itself, where the
+ratio's interval should contain 1, and against itself slowed down by 5 %, where
+the interval should lie above 1.
+
+  npm run bench:proof -- [options]
+
+  --only NAME       a work, may be repeated (default: get-1)
+  --runs N          of each work (default: 10)
+  --within, --limit, --slice, --seed   as of npm run bench
+
+Prints a line of a Markdown table after each run. The exit status is 1 unless,
+of ten runs, nine intervals contain 1, all are at most 6 % wide, and all ten
+slow servers are detected.
+`;
+
+const values = commandLine(usage, { ...optionTable, runs: { type: 'string', default: '10' } });
 const works = chosen(values.only ?? ['get-1']);
 const options = parse(values);
-const runs = positive('runs', values.runs);
+const runs = count('runs', values.runs);
 const slowed = 0.05;
 const claimed = { containing: 0.9, width: 0.06 };
 

@@ -15,12 +15,28 @@ export interface Stage extends Site {
 const fewestToSplit = 4;
 
 /** The CPUs of servers and clients of `namespace` works: neighbours stay together. */
-export function split(cpus: readonly number[]): { servers: number[]; clients: number[] } {
+export function split(cpus: readonly number[]): Shares {
   const sorted = byNearness(placesOf(cpus)).map(({ cpu }) => cpu);
   if (sorted.length < fewestToSplit) return { servers: sorted, clients: sorted };
   const half = sorted.length >> 1;
   return { servers: sorted.slice(0, half), clients: sorted.slice(half) };
 }
+
+interface Shares {
+  servers: number[];
+  clients: number[];
+}
+
+function shares(work: Work, cpus: readonly number[]): Shares {
+  const halves = split(cpus);
+  const servers = halves.servers.slice(0, work.cpus);
+  return { servers, clients: halves.clients === halves.servers ? servers : halves.clients };
+}
+
+const pair = ([server, client]: readonly number[]): Shares => ({
+  servers: [server!],
+  clients: [client!],
+});
 
 /** `cpus`: two or more. */
 export function openStage(work: Work, cpus: readonly number[]): Stage {
@@ -30,12 +46,16 @@ export function openStage(work: Work, cpus: readonly number[]): Stage {
     const on = work.shared === true ? [both, both] : [[first], [second]];
     return { ...loopback, servers: on[0]!, clients: on[1]!, close: () => undefined };
   }
-  const halves = split(cpus);
-  const servers = halves.servers.slice(0, work.cpus);
-  const clients = halves.clients === halves.servers ? servers : halves.clients;
+  const { servers, clients } = work.apart === true ? pair(cpus) : shares(work, cpus);
   const network = new Network();
-  network.steer(servers, clients);
   const { host, enter } = network;
+  try {
+    network.steer(servers, clients);
+    if (work.congestion !== undefined) network.control(work.congestion);
+  } catch (error) {
+    network.close();
+    throw error;
+  }
   return { host, enter, servers, clients, close: () => network.close() };
 }
 

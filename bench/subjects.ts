@@ -203,22 +203,35 @@ export const form = (name: string, protocol: 'tcp' | 'udp', module: string): Sub
 export const http = (workers: number): Subject =>
   bySteering('ours', 'tcp', 'auto', 'auto', String(workers), 'http-worker');
 
-/** Answers with values of this size, from a segment, or with socket.write() for 'net'. */
-export const values = (size: number, how: 'auto' | 'never' | 'net', workers = 1): Subject => ({
+/** How many values the servers of values have, unless a work says otherwise. */
+export const usualValues = 16;
+
+/** Answers with values of this size, from segments, or with socket.write() for 'net'. */
+export const values = (
+  size: number,
+  how: 'auto' | 'never' | 'net',
+  workers = 1,
+  count = usualValues,
+): Subject => ({
   name: how === 'net' ? 'socket.write' : how,
   command: (place) =>
     node(
       place,
       'bench/servers/values.js',
-      ...[place.port, size, how, place.host, workers].map(String),
+      ...[place.port, size, how, place.host, workers, count].map(String),
     ),
 });
 
-export const valuesCeiling = (size: number, how: 'writev' | 'sendfile'): Subject => ({
+export const valuesCeiling = (
+  size: number,
+  how: 'writev' | 'sendfile',
+  count = usualValues,
+): Subject => ({
   name: `c ${how}`,
-  command: ({ port, cpus }) => [
+  command: ({ host, port, cpus }) => [
     native('ceiling_values'),
-    ...[`port=${port}`, `cpu=${cpus[0]!}`, `size=${size}`, `how=${how}`],
+    ...[`host=${host}`, `port=${port}`, `cpu=${cpus[0]!}`],
+    ...[`size=${size}`, `how=${how}`, `keys=${count}`],
   ],
 });
 

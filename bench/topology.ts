@@ -34,6 +34,20 @@ function placeOf(cpu: number): CpuPlace {
   }
 }
 
+/** Bytes of the largest cache that a CPU uses; 32 MiB where sysfs does not tell. */
+export function lastLevelCache(cpu: number): number {
+  const folder = `/sys/devices/system/cpu/cpu${cpu}/cache`;
+  try {
+    const sizes = readdirSync(folder)
+      .filter((name) => /^index\d+$/.test(name))
+      .map((name) => readFileSync(`${folder}/${name}/size`, 'latin1'))
+      .map((text) => parseInt(text, 10) * 1024); // as in "307200K"
+    return Math.max(...sizes);
+  } catch {
+    return 32 * 2 ** 20;
+  }
+}
+
 /** Neighbours in the list share as much as they can. */
 export function byNearness(places: readonly CpuPlace[]): CpuPlace[] {
   return [...places].sort(

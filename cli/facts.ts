@@ -12,7 +12,8 @@ import { cardFactReader } from '../lib/rss/card/host.js';
 import { queuesOf, receiveInterrupts } from '../lib/rss/card/queues.js';
 import { interruptCpus, isDevice, queues, type Queue } from '../lib/server/receive-cpus.js';
 import { planHere } from './command.js';
-import type { CardTexts } from './freebsd-checks.js';
+import { type CardTexts, flowControlNames } from './freebsd-checks.js';
+import { interfaceAddresses } from './interfaces.js';
 
 export interface NetworkInterface {
   name: string;
@@ -132,6 +133,19 @@ function interfaces(names: string[]): NetworkInterface[] {
   }));
 }
 
+/** The values that there are, by name. */
+function existing(
+  wanted: readonly string[],
+  valueOf: (name: string) => string | undefined,
+): Record<string, string> {
+  return Object.fromEntries(
+    wanted.flatMap((name) => {
+      const value = valueOf(name);
+      return value === undefined ? [] : [[name, value] as const];
+    }),
+  );
+}
+
 function textsOf(name: string, facts: CardFacts): CardTexts {
   const own = (value: string) => sysctl(`dev.${facts.driver}.${facts.unit}.${value}`);
   const source = driverOf(facts)?.queues;
@@ -142,7 +156,7 @@ function textsOf(name: string, facts: CardFacts): CardTexts {
   });
   return {
     facts,
-    flowControl: own('fc'),
+    flowControl: existing(flowControlNames, own),
     domain: own('%domain'),
     ifconfig: printed('ifconfig', name) ?? '',
     masks: Object.fromEntries(masks),
@@ -179,8 +193,7 @@ export async function gather(listen: readonly string[]): Promise<Facts> {
   const interfacesUnknown = refusal(networkInterfaces);
   const pinningRefused = refusal(() => affinity.set(affinity.get()));
   const powerd = can.platform === 'freebsd' ? printed('pgrep', '-lf', 'powerd') : undefined;
-  const own = interfacesUnknown === undefined ? Object.keys(networkInterfaces()) : [];
-  const found = names[can.platform].map((name) => [name, sysctl(name)] as const);
+  const own = Object.keys(interfaceAddresses());
   return {
     capabilities: can,
     plan: await planHere(listen),
@@ -188,9 +201,7 @@ export async function gather(listen: readonly string[]): Promise<Facts> {
     allowedCpus: affinity.process().length,
     descriptors: limit('-n'),
     lockableKilobytes: limit('-l'),
-    sysctls: Object.fromEntries(
-      found.filter((entry): entry is [string, string] => entry[1] !== undefined),
-    ),
+    sysctls: existing(names[can.platform], sysctl),
     ...(pinningRefused === undefined ? {} : { pinningRefused }),
     ...(interfacesUnknown === undefined ? {} : { interfacesUnknown }),
     interfaces: process.platform === 'linux' ? interfaces(own) : [],

@@ -1,6 +1,6 @@
 // freebsd-rss flows: prints sources whose flows to a server cover every bucket evenly.
 import { isIP } from 'node:net';
-import { type NetworkInterfaceInfo, networkInterfaces, release } from 'node:os';
+import { type NetworkInterfaceInfo, release } from 'node:os';
 
 import { toeplitz, type RssConfig } from 'freebsd-rss';
 
@@ -18,6 +18,7 @@ import {
   UsageError,
 } from './command.js';
 import { type Card, cards } from './facts.js';
+import { interfaceAddresses } from './interfaces.js';
 import { configurationOf } from './server-config.js';
 
 const usage = `Source addresses and ports whose flows cover every bucket of a server.
@@ -201,7 +202,7 @@ async function run(args: string[]): Promise<number> {
   });
   if (values.key === undefined && config.source === 'kernel') {
     const major = Number.parseInt(release(), 10);
-    const warning = keyWarning(server.address, networkInterfaces(), cards(), major);
+    const warning = keyWarning(server.address, interfaceAddresses(), cards(), major);
     if (warning !== undefined) console.error(`freebsd-rss flows: warning: ${warning}`);
   }
   if (config.source === 'card' && config.card !== undefined && !config.hashKeyReadable) {

@@ -2,6 +2,7 @@
 // ifconfig(8), cpuset(1) and pgrep(1) print.
 import { type CardFacts, driverOf } from '../lib/rss/card/drivers.js';
 import { queuesOf } from '../lib/rss/card/queues.js';
+import { udpFields } from './cards.js';
 import type { Finding } from './checks.js';
 import type { Card, Facts } from './facts.js';
 
@@ -9,8 +10,8 @@ import type { Card, Facts } from './facts.js';
 export interface CardTexts {
   /** Queues and interrupts. */
   facts: CardFacts;
-  /** dev.igb.0.fc: 0 to 3; undefined: the driver has no such value. */
-  flowControl: string | undefined;
+  /** Those of flowControlNames that the driver has, below dev.igb.0. */
+  flowControl: Readonly<Record<string, string>>;
   /** dev.igb.0.%domain */
   domain: string | undefined;
   /** ifconfig igb0 */
@@ -93,14 +94,26 @@ const interrupts: CardCheck = ({ name }, texts, { plan }) => {
   ];
 };
 
+/**
+ * Values of flow control, of which bit 0 and 1 turn it on: `fc` of Intel's drivers ("3", and of ice
+ * "3<Full>"), `pause_settings` of cxgbe ("7<RX,TX,AUTO>"), and two of bnxt, whose `fc` is a node.
+ */
+export const flowControlNames = ['fc', 'pause_settings', 'fc.rx', 'fc.tx'];
+
 /** ifconfig: "media: Ethernet autoselect (10Gbase-T <full-duplex,rxpause,txpause>)". */
-const flowControl: CardCheck = ({ name, driver }, { facts, flowControl: value, ifconfig }) => {
+const flowControl: CardCheck = ({ name, driver }, { facts, flowControl: values, ifconfig }) => {
   const check = `flow control of ${name}`;
-  const media = /^\s*media: .*\b[rt]xpause\b/m.test(ifconfig);
-  const on = value === undefined ? media : value !== '0';
-  if (!on) return [{ check, grade: 'ok', message: 'off' }];
+  // What sysctl(8) prints of a node has several lines.
+  const known = Object.entries(values).filter(([, value]) => /^\d+(<.*>)?$/.test(value));
+  const on = known.filter(([, value]) => (parseInt(value) & 3) !== 0);
+  const media = known.length === 0 && /^\s*media: .*\b[rt]xpause\b/m.test(ifconfig);
+  if (on.length === 0 && !media) return [{ check, grade: 'ok', message: 'off' }];
   const message = 'on: when one receive queue is full, the card stops the senders of all queues';
-  const fix = value === undefined ? {} : { fix: sysctlConf(`dev.${driver}.${facts.unit}.fc=0`) };
+  const lines = on.map(([value]) => `dev.${driver}.${facts.unit}.${value}=0`);
+  // mlx5_en_main.c, mlx5e_media_change(): options of the medium set it.
+  const mlx5 = rcConf(`ifconfig_${name}="... -mediaopt rxpause,txpause"`);
+  const fix =
+    lines.length > 0 ? { fix: sysctlConf(...lines) } : driver === 'mce' ? { fix: mlx5 } : {};
   return [{ check, grade: 'warning', message, ...fix }];
 };
 
@@ -133,9 +146,36 @@ const cardDomain: CardCheck = ({ name }, { domain }, { plan, capabilities }) => 
   ];
 };
 
+/** The fields that the kernel hashes of UDP. */
+function kernelUdpTuple({ sysctls, plan }: Facts): string {
+  const value = sysctls['net.inet.rss.udp_4tuple'];
+  return value === '1' ? '4-tuple' : value === '0' ? '2-tuple' : plan.config.udpHash;
+}
+
+/**
+ * The fields that a card hashes of UDP. The kernel hashes a datagram again whose hash type is not
+ * the one that it wants, and queues it to the CPU of the bucket.
+ */
+const udpHashOfCard: CardCheck = ({ name, driver }, _texts, facts) => {
+  const fields = udpFields[driver];
+  if (!facts.capabilities.rssConfig.available || fields === undefined) return [];
+  const check = `UDP hash of ${name}`;
+  const kernel = kernelUdpTuple(facts);
+  const card = fields === 'kernel' ? kernel : fields === 'ports' ? '4-tuple' : '2-tuple';
+  if (card === kernel) return [{ check, grade: 'ok', message: `by the ${card}, as the kernel’s` }];
+  const message =
+    `by the ${card}, where the kernel wants the ${kernel}: it hashes datagrams again and queues ` +
+    'them to other CPUs';
+  const setting = 'net.inet.rss.udp_4tuple';
+  if (facts.sysctls[setting] === undefined) return [{ check, grade: 'warning', message }];
+  const fix = loader(`${setting}="${card === '4-tuple' ? 1 : 0}"`);
+  return [{ check, grade: 'warning', message, fix }];
+};
+
 const ofCards: readonly CardCheck[] = [
   queueCount,
   interrupts,
+  udpHashOfCard,
   flowControl,
   largeReceive,
   cardDomain,
@@ -151,14 +191,16 @@ function enabled({ sysctls }: Facts): Finding[] {
   return [{ check, grade: 'warning', message, fix: loader('net.inet.rss.enabled="1"') }];
 }
 
-/** The fields that the kernel hashes of UDP. A card that follows it hashes the same ones. */
-function udpHash({ sysctls, capabilities, plan }: Facts): Finding[] {
-  if (!capabilities.rssConfig.available) return [];
-  const value = sysctls['net.inet.rss.udp_4tuple'];
-  const tuple = value === '1' ? '4-tuple' : value === '0' ? '2-tuple' : plan.config.udpHash;
-  const message =
-    `by the ${tuple} in the kernel. A card that hashes other fields gives ids that differ: ` +
-    'a server of root finds them (RSS_FLOW_ID)';
+function udpHash(facts: Facts): Finding[] {
+  if (!facts.capabilities.rssConfig.available) return [];
+  const unknown = facts.cards.filter(({ driver }) => udpFields[driver] === undefined);
+  const names = unknown.map(({ name }) => name).join(', ');
+  const hint =
+    names === ''
+      ? ''
+      : `; what ${names} hashes is unknown: ids that differ are found by a server of root ` +
+        '(RSS_FLOW_ID)';
+  const message = `by the ${kernelUdpTuple(facts)} in the kernel${hint}`;
   return [{ check: 'UDP hash', grade: 'ok', message }];
 }
 

@@ -3,11 +3,11 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { isIPv6 } from 'node:net';
-import { networkInterfaces } from 'node:os';
 
 import { isFailure, unwrap } from '../lib/errors.js';
 import { native } from '../lib/native.js';
 import { parseKey } from '../lib/rss/card/keys.js';
+import { interfaceAddresses } from './interfaces.js';
 
 const connections = 8;
 /** After this many other hashes there is nothing to find out any more. */
@@ -32,7 +32,7 @@ async function localTowards(peer: string): Promise<string> {
 }
 
 function interfaceOf(local: string): string {
-  const all = Object.entries(networkInterfaces());
+  const all = Object.entries(interfaceAddresses());
   return all.find(([, own]) => own?.some(({ address }) => address === local))?.[0] ?? 'unknown';
 }
 

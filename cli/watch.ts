@@ -4,16 +4,16 @@ import { setTimeout } from 'node:timers/promises';
 import { affinity, capabilities, type ServerPlan } from 'freebsd-rss';
 
 import { findAdminSocket, snapshot } from './admin-socket.js';
-import { examine, exitStatus, type Finding, notServed } from './checks.js';
+import { examine, exitStatus, notServed } from './checks.js';
 import { columns, type Command, number, parse, printJson, UsageError } from './command.js';
 import { printFindings } from './doctor.js';
 import { gather } from './facts.js';
-import { findingsOf } from './watch/findings.js';
-import { readFreebsd } from './watch/freebsd.js';
+import { findingsOf, type WatchFinding } from './watch/findings.js';
+import { freebsdReader } from './watch/freebsd.js';
 import { readLinux } from './watch/linux.js';
 import { profileServer, shownProfile } from './watch/profile.js';
 import { freebsdQueues, linuxQueues, type QueueInterrupt } from './watch/queue-interrupts.js';
-import { difference, type Reading } from './watch/reading.js';
+import { difference, type Reading, rowOf } from './watch/reading.js';
 
 const usage = `What this host does with packets for some seconds, CPU by CPU.
 
@@ -28,9 +28,10 @@ SECONDS is 5 by default. The columns are packets per second, those that another
 CPU or netisr has queued, those dropped as a queue was full, rounds that were
 cut short (Linux), the share of time in software interrupts (FreeBSD: in all
 interrupts) and of all work, the buckets of a server here, and the busiest
-interrupt with its rate. Below are the interrupts of receive queues with the
-CPUs where they ran and may run, the work of netisr by protocol (FreeBSD), and
-what costs placement or packets, with the lines to add.
+interrupt with its rate. Below are, on FreeBSD, the packets of each queue of a
+card, the interrupts of receive queues and where they may run, on FreeBSD the
+work of netisr, and what costs placement or packets, with the lines to add; its
+rows have an exclamation mark.
 
 Exit status: 0 all is well, 1 something is below the table.
 
@@ -50,8 +51,18 @@ function bucketsOf(cpu: number, { config }: Pick<ServerPlan, 'config'>): string 
   return text.length <= widestBuckets ? text || '-' : `${own.length} of ${config.buckets}`;
 }
 
+/** The rows that cost placement or packets, as rowOf names them. */
+type Marked = ReadonlySet<string>;
+
+const none: Marked = new Set();
+const marked = (marks: Marked, row: string, text: string) => (marks.has(row) ? `${text}!` : text);
+
 /** A row for each CPU, below a head. */
-export function rows(activity: Reading, plan: Pick<ServerPlan, 'config'>): string[][] {
+export function rows(
+  activity: Reading,
+  plan: Pick<ServerPlan, 'config'>,
+  marks: Marked = none,
+): string[][] {
   const { time, interrupts } = activity;
   return [
     ['CPU', 'packets/s', 'queued', 'dropped', 'cut', 'soft %', 'busy %', 'buckets', 'interrupts/s'],
@@ -60,7 +71,7 @@ export function rows(activity: Reading, plan: Pick<ServerPlan, 'config'>): strin
         .filter(({ cpu, count }) => cpu === one.cpu && (count * 1000) / time >= 1)
         .sort((a, b) => b.count - a.count)[0];
       return [
-        `${one.cpu}`,
+        marked(marks, rowOf.cpu(one), `${one.cpu}`),
         perSecond(one.packets, time),
         perSecond(one.queued, time),
         `${one.dropped}`,
@@ -75,7 +86,11 @@ export function rows(activity: Reading, plan: Pick<ServerPlan, 'config'>): strin
 }
 
 /** A row for each interrupt of a receive queue, below a head. */
-export function interruptRows(activity: Reading, queues: readonly QueueInterrupt[]): string[][] {
+export function interruptRows(
+  activity: Reading,
+  queues: readonly QueueInterrupt[],
+  marks: Marked = none,
+): string[][] {
   return [
     ['interrupt', 'card', 'per s', 'ran on CPU', 'may run on CPU'],
     ...queues.map(({ card, irq, allowed }) => {
@@ -83,7 +98,7 @@ export function interruptRows(activity: Reading, queues: readonly QueueInterrupt
       const count = fired.reduce((sum, one) => sum + one.count, 0);
       const ran = fired.map(({ cpu }) => cpu);
       return [
-        `${irq}`,
+        marked(marks, rowOf.interrupt({ irq }), `${irq}`),
         card,
         perSecond(count, activity.time),
         ran.length === 0 ? '-' : affinity.format(ran),
@@ -93,14 +108,29 @@ export function interruptRows(activity: Reading, queues: readonly QueueInterrupt
   ];
 }
 
+/** A row for each queue of a card whose driver counts packets, below a head. */
+export function queueRows({ queuePackets, time }: Reading, marks: Marked = none): string[][] {
+  const rate = (count: number | undefined) => (count === undefined ? '-' : perSecond(count, time));
+  return [
+    ['card', 'queue', 'CPU', 'received/s', 'sent/s'],
+    ...queuePackets.map(({ card, queue, cpu, received, sent }) => [
+      marked(marks, rowOf.queue({ card, queue }), card),
+      `${queue}`,
+      `${cpu ?? '-'}`,
+      rate(received),
+      rate(sent),
+    ]),
+  ];
+}
+
 /** A row for each protocol that a netisr thread has worked for, below a head. */
-export function netisrRows({ netisr, time }: Reading): string[][] {
+export function netisrRows({ netisr, time }: Reading, marks: Marked = none): string[][] {
   return [
     ['netisr', 'protocol', 'dispatched/s', 'hybrid/s', 'queued/s', 'handled/s', 'dropped'],
     ...netisr
       .filter(({ handled, queued, dropped }) => handled + queued + dropped > 0)
       .map((one) => [
-        `CPU ${one.cpu}`,
+        marked(marks, rowOf.netisr(one), `CPU ${one.cpu}`),
         one.protocol,
         ...[one.dispatched, one.hybrid, one.queued, one.handled].map((n) => perSecond(n, time)),
         `${one.dropped}`,
@@ -127,8 +157,8 @@ async function run(args: string[]): Promise<number> {
     printFindings([notServed]);
     return exitStatus([notServed]);
   }
-  const read = platform === 'freebsd' ? readFreebsd : readLinux;
   const facts = await gather([]);
+  const read = platform === 'freebsd' ? freebsdReader(facts.cards) : readLinux;
   const server =
     values.profile === undefined
       ? undefined
@@ -141,16 +171,18 @@ async function run(args: string[]): Promise<number> {
   const activity = difference(read(), before);
   const workers = new Set(facts.plan.workers.map(({ cpu }) => cpu));
   const queues = platform === 'freebsd' ? freebsdQueues(facts) : linuxQueues(facts);
-  const findings: Finding[] = findingsOf(activity, queues, workers, examine(facts));
+  const findings: WatchFinding[] = findingsOf(activity, queues, workers, examine(facts));
   const { bucketMap } = facts.plan.config;
   if (values.json) printJson({ ...activity, queues, bucketMap, findings, profile });
   else {
     const switches = perSecond(activity.contextSwitches, activity.time);
     const timeouts = activity.losses.tcpTimeouts.toLocaleString('en-US');
-    process.stdout.write(columns(rows(activity, facts.plan)));
+    const marks = new Set(findings.flatMap(({ rows = [] }) => rows));
+    process.stdout.write(columns(rows(activity, facts.plan, marks)));
     console.log(`${switches} context switches a second; ${timeouts} TCP timeouts`);
-    printTable(interruptRows(activity, queues));
-    printTable(netisrRows(activity));
+    printTable(queueRows(activity, marks));
+    printTable(interruptRows(activity, queues, marks));
+    printTable(netisrRows(activity, marks));
     if (profile !== undefined) process.stdout.write(`\n${shownProfile(profile)}`);
     if (findings.length > 0) console.log('');
     printFindings(findings);

@@ -132,7 +132,7 @@ export interface NativeSegment {
   buffer: ArrayBuffer;
 }
 
-/** Flags of sendfile(2), where the kernel has them. */
+/** How sendfile(2) sends a file, where the kernel can do so. */
 export interface FileFlags {
   noDiskIo: boolean;
   noCache: boolean;
@@ -214,6 +214,8 @@ export interface StreamStatistics {
   pipes: number;
   /** Bytes that the kernel has forwarded between spliced connections. */
   bytesSpliced: number;
+  /** How often sendFile() had a part of a file read, of at most 1 MiB. */
+  fileReads: number;
 }
 
 /** Peer and source. The kernel chooses what is undefined or 0. Bucket -1: any. */
@@ -239,7 +241,8 @@ export interface ConnectionFacts {
 export interface StreamEngine {
   addBuffer(bytes: Uint8Array): number;
   addSegment(id: number): number | Failure;
-  addFile(fd: number, base: number, flags: FileFlags): number | Failure;
+  /** `background`: the file is read by other threads where sending it would wait for the disk. */
+  addFile(fd: number, base: number, flags: FileFlags, background: boolean): number | Failure;
   removeSource(buffer: number): void;
   leavesHost(connection: number): boolean | undefined;
   flush(): void;
@@ -255,6 +258,11 @@ export interface StreamEngine {
     connection: number,
     withRow: boolean,
   ): { fd: number; bucket: number; accepted: boolean; input: Buffer; output: Buffer } | Failure;
+  /**
+   * Takes over the connection of a socket, whose descriptor is duplicated, with what has been read
+   * of it. Bucket -1: it is found. Nothing is read before splice().
+   */
+  attach(fd: number, bucket: number, accepted: boolean, input: Uint8Array): number | Failure;
   /** `idle` in milliseconds; 0: no limit. Returns the token of its rows. */
   splice(first: number, second: number, idle: number, max: number): number | Failure;
   unsplice(connection: number): boolean;
@@ -333,6 +341,8 @@ export interface WorkerEngine {
   arrived(): void;
   /** The stream engine has given up a connection of the bucket, which is now a socket. */
   hold(bucket: number): void;
+  /** The stream engine has taken over the connection of a socket of take() or hold(). */
+  moved(bucket: number): void;
   /** A socket of take() or hold() has ended. */
   ended(bucket: number): void;
   /** Of a socket of take() or hold(). Its bytes are those given where the kernel counts none. */

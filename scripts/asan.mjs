@@ -1,10 +1,10 @@
-// Builds the addon with AddressSanitizer and UndefinedBehaviourSanitizer and runs the integration
-// tests of native code on a copy of the package: npm run test:asan [-- TEST...]
+// Runs tests with AddressSanitizer and UndefinedBehaviourSanitizer.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { commandLine } from './command-line.mjs';
 import {
   addonFlags,
   compilerOf,
@@ -14,6 +14,15 @@ import {
   platformSources,
   run,
 } from './sources.mjs';
+
+const { positionals: chosen } =
+  commandLine(`Builds the addon with AddressSanitizer and UndefinedBehaviourSanitizer, and runs
+tests on a copy of the package.
+
+  npm run test:asan [-- TEST...]
+
+  TEST   files of dist/test (default: the integration tests of native code)
+`);
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 process.chdir(root);
@@ -54,7 +63,6 @@ const others = [
 const tests = readdirSync('dist/test/integration')
   .filter((name) => name.endsWith('.test.js') && !others.includes(name.slice(0, -8)))
   .map((name) => `dist/test/integration/${name}`);
-const chosen = process.argv.slice(2);
 const runtime = execFileSync(compiler, ['-print-file-name=libasan.so'], {
   encoding: 'utf8',
 }).trim();

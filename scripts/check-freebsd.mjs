@@ -1,11 +1,18 @@
 // Compiles and links everything native for FreeBSD 14, against FreeBSD's own headers and library
-// stubs, with all warnings as errors: npm run check:freebsd [-- SYSTEM...]
+// stubs, with all warnings as errors.
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { chosenSystems, compileAddon, compileFor, folderOf, link, needZig } from './cross.mjs';
 import { fail, sources } from './sources.mjs';
+
+const systems = chosenSystems(
+  `Compiles and links everything native for FreeBSD 14, with zig.
+
+  npm run check:freebsd [-- SYSTEM...]`,
+  ['freebsd-x64', 'freebsd-arm64'],
+);
 
 process.chdir(path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..'));
 needZig();
@@ -14,7 +21,7 @@ needZig();
 const isFreebsd = (file) =>
   ['/libexec/ld-elf.so.1', 'libc.so.7'].every((name) => readFileSync(file).includes(name));
 
-for (const system of chosenSystems(['freebsd-x64', 'freebsd-arm64'])) {
+for (const system of systems) {
   const { platform, node } = await compileAddon(system);
   const tests = await compileFor(system, sources('test'), ['-O0']);
   const program = `${folderOf(system)}/selftest`;

@@ -1,18 +1,23 @@
 // Runs integration tests on other majors of Node, whose binaries are in the npm package `node`:
-// those that use Node's own API most, or all with --all. The existing build of the addon serves all
-// majors, as it uses Node-API alone. npm run check:nodes [-- [--all] MAJOR...]
+// those that use Node's own API most, or all. The existing build of the addon serves all majors, as
+// it uses Node-API alone.
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+
+import { commandLine } from './command-line.mjs';
 
 process.chdir(path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..'));
 
-const { values, positionals } = parseArgs({
-  options: { all: { type: 'boolean' } },
-  allowPositionals: true,
-});
+const usage = `Runs integration tests on other majors of Node.
+
+  npm run check:nodes -- [--all] [MAJOR...]
+
+  --all   all of them, not only those that use Node's own API most
+  MAJOR   of Node (default: 22 24 26)
+`;
+const { values, positionals } = commandLine(usage, { all: { type: 'boolean' } });
 const majors = positionals.length > 0 ? positionals : ['22', '24', '26'];
 /** Workers and their ends, net, dgram, http, tls, child processes, and the loading of the addon. */
 const chosen = [
@@ -22,7 +27,9 @@ const chosen = [
 const tests = readdirSync('dist/test/integration')
   .filter((name) => name.endsWith('.test.js'))
   .filter((name) => values.all || chosen.includes(name.slice(0, -'.test.js'.length)))
-  .map((name) => `dist/test/integration/${name}`);
+  .map((name) => `dist/test/integration/${name}`)
+  // The first server of the README, of which Node 22.18 and later run the TypeScript.
+  .concat('dist/test/platform/first-server.test.js');
 
 for (const major of majors) {
   const node = ['exec', '--yes', `--package=node@${major}`, '--', 'node'];

@@ -1,4 +1,4 @@
-// Checks the sources of the addon by .clang-tidy, one process per CPU: npm run tidy [-- FILE...]
+// Checks the sources of the addon by .clang-tidy, one process per CPU.
 //
 // build/tidy.json remembers what has passed: a file is checked again only after it, a header, the
 // configuration or clang-tidy has changed.
@@ -9,8 +9,16 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { commandLine } from './command-line.mjs';
 import { writeCompileCommands } from './compile-commands.mjs';
 import { fail, nodeUnits, platformSources } from './sources.mjs';
+
+const { positionals: chosen } = commandLine(`Checks the sources of the addon by .clang-tidy.
+
+  npm run tidy [-- FILE...]
+
+  FILE   sources (default: all that are compiled on this system)
+`);
 
 process.chdir(path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..'));
 
@@ -41,7 +49,6 @@ const fingerprint = (file) => {
 };
 
 const passed = existsSync(passedFile) ? JSON.parse(readFileSync(passedFile, 'utf8')) : {};
-const chosen = process.argv.slice(2);
 const files = (chosen.length > 0 ? chosen : [...platformSources(), ...nodeUnits()]).filter(
   (file) => passed[file] !== fingerprint(file),
 );

@@ -3,6 +3,7 @@
 // prebuild compile with the same flags, so whichever comes second links alone.
 import { spawnSync } from 'node:child_process';
 
+import { commandLine, refuse } from './command-line.mjs';
 import {
   addonFlags,
   compilerOf,
@@ -50,14 +51,20 @@ export async function compileAddon(system) {
   return { platform, node: await compileFor(system, nodeUnits(), addonFlags()) };
 }
 
+/** Links without symbols: zig compiles its C++ library once for such files, and once for others. */
 export async function link(system, args) {
-  if ((await compile(['-target', targets[system], ...args])) !== 0) process.exit(1);
+  if ((await compile(['-target', targets[system], '-s', ...args])) !== 0) process.exit(1);
 }
 
-/** The systems of the command line, or all of `known`. */
-export function chosenSystems(known = Object.keys(targets)) {
-  const chosen = process.argv.slice(2);
+/** The systems of the command line, or all of `known`. `what`: what is done for each. */
+export function chosenSystems(what, known = Object.keys(targets)) {
+  const usage = `${what}
+
+  SYSTEM   one of these (default: all):
+           ${known.join('\n           ')}
+`;
+  const { positionals: chosen } = commandLine(usage);
   for (const system of chosen)
-    if (!known.includes(system)) fail(`no system "${system}"; there are ${known.join(', ')}`);
+    if (!known.includes(system)) refuse(`no system "${system}"; there are ${known.join(', ')}`);
   return chosen.length > 0 ? chosen : known;
 }

@@ -1,18 +1,27 @@
 // Builds native/fuzz with clang's libFuzzer and sanitizers, and runs each program for a while, as
-// many at once as there are CPUs: npm run fuzz [-- SECONDS]. build/fuzz keeps the interesting
-// inputs for the next time.
+// many at once as there are CPUs. build/fuzz keeps the interesting inputs for the next time.
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { commandLine, refuse } from './command-line.mjs';
 import { compileWith, fixedAddresses, inLanes, platformSources, sources } from './sources.mjs';
 import { writeUnit } from './units.mjs';
 
+const { positionals } =
+  commandLine(`Builds native/fuzz with clang's libFuzzer, and runs each program.
+
+  npm run fuzz [-- SECONDS]
+
+  SECONDS   of each program (default: 60)
+`);
+const seconds = Number(positionals[0] ?? 60);
+if (!(seconds > 0)) refuse(`SECONDS must be a positive number, not "${positionals[0]}"`);
+
 process.chdir(path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..'));
 
-const seconds = Number(process.argv[2] ?? 60);
 const compiler = process.env.CLANG ?? 'clang++';
 const flags = ['-std=c++17', '-O1', '-g', '-Wall', '-Wextra', '-Inative'];
 const sanitizers = 'address,undefined';

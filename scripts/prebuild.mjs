@@ -1,5 +1,4 @@
 // Builds prebuilds/<system>/freebsd_rss.node for all systems that install it without a compiler.
-// npm run prebuild [-- SYSTEM...]
 //
 // Each addon is linked a second time, where every symbol must be in the system's libraries or in
 // Node's headers; so one that cannot be loaded fails here. Then readelf(1) must find the right
@@ -11,6 +10,10 @@ import { fileURLToPath } from 'node:url';
 
 import { chosenSystems, compileAddon, folderOf, link, needZig } from './cross.mjs';
 import { fail, nodeHeaders } from './sources.mjs';
+
+const systems = chosenSystems(`Builds prebuilds/SYSTEM/freebsd_rss.node, with zig.
+
+  npm run prebuild [-- SYSTEM...]`);
 
 process.chdir(path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..'));
 needZig();
@@ -63,8 +66,8 @@ async function build(system) {
   const addon = `prebuilds/${system}/freebsd_rss.node`;
   rmSync(path.dirname(addon), { recursive: true, force: true });
   mkdirSync(path.dirname(addon), { recursive: true });
-  await link(system, [...libraries, '-s', ...objects, '-o', addon]);
+  await link(system, [...libraries, ...objects, '-o', addon]);
   console.log(`${addon}: ${statSync(addon).size} bytes, ${checkHeader(system, addon)}`);
 }
 
-for (const system of chosenSystems()) await build(system);
+for (const system of systems) await build(system);

@@ -1,12 +1,5 @@
 // Runs the compiled tests file by file on a machine that has Node alone: see test-pack.mjs.
 //
-//   node scripts/test-on.mjs [--results FOLDER] [--limit SECONDS] [--again] [NAME...]
-//
-//   --results FOLDER   for results and output (default: a folder in the temporary one)
-//   --limit SECONDS    for each file (default: 15 times RSS_TEST_LIMIT, which is 60)
-//   --again            forget earlier results; without it, files that have ended are left out
-//   NAME               files whose path contains it
-//
 // A file that was running when the machine went down counts as failed; one that was ended with this
 // program by SIGINT or SIGTERM is run again.
 import { spawn } from 'node:child_process';
@@ -25,17 +18,26 @@ import path from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { clearTimeout, setTimeout } from 'node:timers';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+
+import { commandLine } from './command-line.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 process.chdir(root);
-const { values, positionals } = parseArgs({
-  options: {
-    results: { type: 'string', default: path.join(tmpdir(), 'freebsd-rss-tests-results') },
-    limit: { type: 'string', default: `${15 * Number(process.env.RSS_TEST_LIMIT ?? 60)}` },
-    again: { type: 'boolean', default: false },
-  },
-  allowPositionals: true,
+const usage = `Runs the compiled tests file by file, and prints a summary.
+
+  node scripts/test-on.mjs [options] [NAME...]
+
+  --results FOLDER   for results and output (default: a folder in the temporary
+                     one)
+  --limit SECONDS    for each file (default: 15 times RSS_TEST_LIMIT, or 900)
+  --again            forget earlier results; without it, files that have ended
+                     are left out
+  NAME               files whose path contains it
+`;
+const { values, positionals } = commandLine(usage, {
+  results: { type: 'string', default: path.join(tmpdir(), 'freebsd-rss-tests-results') },
+  limit: { type: 'string', default: `${15 * Number(process.env.RSS_TEST_LIMIT ?? 60)}` },
+  again: { type: 'boolean', default: false },
 });
 const journal = path.join(values.results, 'journal');
 if (values.again) rmSync(values.results, { recursive: true, force: true });

@@ -111,7 +111,7 @@ int main(int count, char** words) {
   auto port = static_cast<uint16_t>(arguments.Number("port", 11211));
   PinTo(static_cast<int>(arguments.Number("cpu", 0)));
   arguments.End();
-  int listener = Listen(port);
+  int listener = Listen(Loopback(port));
   int poll = epoll_create1(0);
   epoll_event event{};
   event.events = EPOLLIN;

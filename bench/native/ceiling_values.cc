@@ -1,7 +1,7 @@
 // An upper bound in C for large values: an epoll loop with writev(2) from the heap, or sendfile(2)
 // from a memfd.
 //
-//   ceiling_values port=N size=N [how=writev|sendfile] [cpu=0] [keys=16]
+//   ceiling_values [host=ADDRESS] port=N size=N [how=writev|sendfile] [cpu=0] [keys=16]
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -25,7 +25,7 @@ struct Client {
 
 int main(int count, char** words) {
   Arguments arguments(count, words);
-  auto port = static_cast<uint16_t>(arguments.Number("port", 11211));
+  sockaddr_in address = ServerOf(&arguments);
   auto size = static_cast<size_t>(arguments.Number("size", 65536));
   auto keys = static_cast<size_t>(arguments.Number("keys", 16));
   bool by_sendfile = arguments.Text("how", "writev") == "sendfile";
@@ -33,12 +33,16 @@ int main(int count, char** words) {
   arguments.End();
 
   signal(SIGPIPE, SIG_IGN);
-  std::vector<std::string> values;
-  for (size_t i = 0; i < keys; ++i) values.emplace_back(size, static_cast<char>('a' + i));
+  std::vector<std::string> values;  // empty with sendfile(2)
   int memory = memfd_create("values", 0);
-  for (const std::string& value : values)
-    if (write(memory, value.data(), size) != static_cast<ssize_t>(size)) Fail("write");
-  int listener = Listen(port);
+  for (size_t i = 0; i < keys; ++i) {
+    std::string value(size, static_cast<char>('a' + i % 26));
+    if (!by_sendfile)
+      values.push_back(std::move(value));
+    else if (write(memory, value.data(), size) != static_cast<ssize_t>(size))
+      Fail("write");
+  }
+  int listener = Listen(address);
   int poll = epoll_create1(0);
   auto watch = [&](int fd, uint32_t what, int operation) {
     epoll_event event{};
@@ -75,11 +79,15 @@ int main(int count, char** words) {
       }
       bool full = false;
       while (client.requests > 0) {
-        const std::string& value = values[next % keys];
-        iovec part{const_cast<char*>(value.data()) + client.sent, size - client.sent};
-        auto at = static_cast<off_t>(next % keys * size + client.sent);
-        ssize_t sent =
-            by_sendfile ? sendfile(fd, memory, &at, size - client.sent) : writev(fd, &part, 1);
+        size_t key = next % keys;
+        ssize_t sent;
+        if (by_sendfile) {
+          auto at = static_cast<off_t>(key * size + client.sent);
+          sent = sendfile(fd, memory, &at, size - client.sent);
+        } else {
+          iovec part{&values[key][client.sent], size - client.sent};
+          sent = writev(fd, &part, 1);
+        }
         if (sent > 0) client.sent += static_cast<size_t>(sent);
         full = client.sent < size;
         if (full) break;

@@ -30,12 +30,11 @@ inline sockaddr_in ServerOf(Arguments* arguments) {
 }
 
 // A non-blocking listener. Its connections have no Nagle delay.
-inline int Listen(uint16_t port) {
+inline int Listen(const sockaddr_in& address) {
   int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), on = 1;
   setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  sockaddr_in address = Loopback(port);
-  if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+  if (bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
       listen(listener, 4096) != 0)
     Fail("listen");
   return listener;

@@ -1,19 +1,24 @@
-// Answers each line with the next of 16 large values.
+// Answers each line with the next of so many large values.
 //
-//   node values.js PORT SIZE net|auto|always|never HOST WORKERS
+//   node values.js PORT SIZE net|auto|always|never HOST WORKERS VALUES
 //
 // net: sends by socket.write(). The others: the engine sends from a segment with that zeroCopy.
 import net from 'node:net';
 
 import { createServer } from 'freebsd-rss';
 
-const values = 16;
+export interface ValueSet {
+  length: number;
+  values: number;
+}
+
 const newline = 10;
-const [port, size, how, host = '', workers] = process.argv.slice(2);
+const [port, size, how, host = '', workers, count] = process.argv.slice(2);
 const length = Number(size);
+const values = Number(count);
 
 function serveByWrite(): void {
-  const all = Array.from({ length: values }, (_, i) => Buffer.alloc(length, 97 + i));
+  const all = Array.from({ length: values }, (_, i) => Buffer.alloc(length, 97 + (i % 26)));
   let next = 0;
   net
     .createServer({ noDelay: true }, (socket) => {
@@ -32,7 +37,7 @@ async function serveBySegment(zeroCopy: 'auto' | 'always' | 'never'): Promise<vo
     tcp: { port: Number(port), host },
     workers: Number(workers),
     stream: { zeroCopy },
-    workerData: length,
+    workerData: { length, values } satisfies ValueSet,
   });
   await server.listen();
   console.log('ready');

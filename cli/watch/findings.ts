@@ -1,7 +1,12 @@
 // What an activity of the host costs a server, with the remedies that doctor knows. Pure.
 import type { Finding } from '../checks.js';
 import type { QueueInterrupt } from './queue-interrupts.js';
-import type { CpuCounts, Reading } from './reading.js';
+import { type CpuCounts, type Reading, rowOf } from './reading.js';
+
+export interface WatchFinding extends Finding {
+  /** The rows of the tables that it is about, as rowOf names them. */
+  rows?: readonly string[];
+}
 
 /** Fewer packets than this per second say nothing about placement. */
 const fewestPackets = 1000;
@@ -34,10 +39,14 @@ const sysctlConf = (...lines: string[]): Fix => ({ file: '/etc/sysctl.conf', lin
 
 const packetsOf = ({ cpus }: Reading) => cpus.reduce((sum, one) => sum + one.packets, 0);
 
-function placement(activity: Reading, workers: ReadonlySet<number>, remedy: Remedy): Finding[] {
+function placement(
+  activity: Reading,
+  workers: ReadonlySet<number>,
+  remedy: Remedy,
+): WatchFinding[] {
   const { cpus } = activity;
   const packets = packetsOf(activity);
-  const findings: Finding[] = [];
+  const findings: WatchFinding[] = [];
   const elsewhere = cpus.filter((one) => !workers.has(one.cpu) && one.packets > 0);
   const misplaced = elsewhere.reduce((sum, one) => sum + one.packets, 0) / packets;
   if (misplaced > tooManyElsewhere)
@@ -47,6 +56,7 @@ function placement(activity: Reading, workers: ReadonlySet<number>, remedy: Reme
       message:
         `${percent(misplaced)} of packets are processed on CPU ${list(elsewhere)}, ` +
         'which has no worker',
+      rows: elsewhere.map(rowOf.cpu),
       ...remedy(/^(queues of|receive queues|netisr)/),
     });
   const busiest = cpus.reduce((most, one) => (one.packets > most.packets ? one : most));
@@ -55,29 +65,33 @@ function placement(activity: Reading, workers: ReadonlySet<number>, remedy: Reme
       check: 'one CPU',
       grade: 'warning',
       message: `CPU ${busiest.cpu} processes ${percent(busiest.packets / packets)} of packets`,
+      rows: [rowOf.cpu(busiest)],
       ...remedy(/^(queues of|receive queues|netisr)/),
     });
   return findings;
 }
 
 /** Packets that netisr's threads take over, unless dispatch is direct and only loopback's are. */
-function handedOver({ netisr, dispatch, time }: Reading, remedy: Remedy): Finding[] {
+function handedOver({ netisr, dispatch, time }: Reading, remedy: Remedy): WatchFinding[] {
   if (dispatch === undefined || dispatch === 'direct') return [];
   const handled = netisr.reduce((sum, one) => sum + one.handled, 0);
   if ((handled * 1000) / time < fewestPackets) return [];
-  return [...new Set(netisr.map(({ protocol }) => protocol))].flatMap((protocol): Finding[] => {
-    const own = netisr.filter((one) => one.protocol === protocol);
-    const queued = own.reduce((sum, one) => sum + one.queued, 0);
-    const all = own.reduce((sum, one) => sum + one.dispatched + one.hybrid + one.queued, 0);
-    // Protocols with few packets do not matter.
-    if (Math.min(queued / all || 0, queued / handled) <= tooManyElsewhere) return [];
-    const message =
-      `${percent(queued / all)} of packets were left to netisr’s threads, as those of loopback ` +
-      `always are: net.isr.dispatch is ${dispatch}`;
-    const direct = dispatch === 'deferred' ? sysctlConf('net.isr.dispatch=direct') : undefined;
-    const fix = remedy(/^(interrupts of|queues of|placement|netisr)/, direct);
-    return [{ check: `netisr ${protocol}`, grade: 'warning', message, ...fix }];
-  });
+  return [...new Set(netisr.map(({ protocol }) => protocol))].flatMap(
+    (protocol): WatchFinding[] => {
+      const own = netisr.filter((one) => one.protocol === protocol);
+      const queued = own.reduce((sum, one) => sum + one.queued, 0);
+      const all = own.reduce((sum, one) => sum + one.dispatched + one.hybrid + one.queued, 0);
+      // Protocols with few packets do not matter.
+      if (Math.min(queued / all || 0, queued / handled) <= tooManyElsewhere) return [];
+      const message =
+        `${percent(queued / all)} of packets were left to netisr’s threads, as those of loopback ` +
+        `always are: net.isr.dispatch is ${dispatch}`;
+      const direct = dispatch === 'deferred' ? sysctlConf('net.isr.dispatch=direct') : undefined;
+      const fix = remedy(/^(interrupts of|queues of|placement|netisr)/, direct);
+      const rows = own.filter((one) => one.queued > 0).map(rowOf.netisr);
+      return [{ check: `netisr ${protocol}`, grade: 'warning', message, rows, ...fix }];
+    },
+  );
 }
 
 /** Interrupts of receive queues away from the workers, on changing CPUs, or on too few. */
@@ -86,10 +100,10 @@ function interrupts(
   queues: readonly QueueInterrupt[],
   workers: ReadonlySet<number>,
   remedy: Remedy,
-): Finding[] {
+): WatchFinding[] {
   const targets = [...workers].sort((a, b) => a - b);
   const fired = all.filter(({ count: times }) => (times * 1000) / time >= 1);
-  const ofCard = (card: string): Finding[] => {
+  const ofCard = (card: string): WatchFinding[] => {
     const own = queues.filter((one) => one.card === card && !one.steered);
     const placed = own.map(({ irq, cpus }) => {
       const ran = fired.filter((one) => one.irq === irq).map(({ cpu }) => cpu);
@@ -99,18 +113,19 @@ function interrupts(
     const lost = away.flatMap(({ ran }) => ran.filter((cpu) => !workers.has(cpu)));
     const moving = placed.filter(({ ran }) => ran.length > 1);
     const reached = new Set(placed.flatMap(({ cpus }) => cpus));
+    const few = reached.size < Math.min(own.length, workers.size);
     const irqs = (some: readonly { irq: number }[]) => some.map(({ irq }) => irq).join(', ');
     const problems = [
       ...(away.length === 0 ? [] : [`${irqs(away)} on CPU ${unique(lost)}, without a worker`]),
       ...(moving.length === 0
         ? []
         : [`${irqs(moving)} on several CPUs: the flows of the queue move between them`]),
-      ...(reached.size >= Math.min(own.length, workers.size)
-        ? []
-        : [
+      ...(few
+        ? [
             `those of ${own.length} queues only on CPU ${unique(reached)}; ` +
               `workers are on CPU ${targets.join(', ')}`,
-          ]),
+          ]
+        : []),
     ];
     if (problems.length === 0) return [];
     const check = `interrupts of ${card}`;
@@ -118,9 +133,30 @@ function interrupts(
       move === undefined ? [] : [move(targets[queue % targets.length]!)],
     );
     const fix = remedy(check, { file: 'a shell', lines });
-    return [{ check, grade: 'warning', message: problems.join('; '), ...fix }];
+    const rows = (few ? own : [...away, ...moving]).map(rowOf.interrupt);
+    return [{ check, grade: 'warning', message: problems.join('; '), rows, ...fix }];
   };
   return targets.length === 0 ? [] : [...new Set(queues.map(({ card }) => card))].flatMap(ofCard);
+}
+
+/** Cards that put most packets into one of their receive queues. */
+function crowdedQueues({ queuePackets, time }: Reading): WatchFinding[] {
+  const ofCard = (card: string): WatchFinding[] => {
+    const own = queuePackets.filter((one) => one.card === card);
+    const received = own.map((one) => one.received ?? 0);
+    const all = received.reduce((sum, one) => sum + one, 0);
+    const most = Math.max(...received);
+    if (own.length < 2 || (all * 1000) / time < fewestPackets || most / all <= tooManyOnOneCpu)
+      return [];
+    const crowded = own[received.indexOf(most)]!;
+    const message =
+      `queue ${crowded.queue} of ${own.length} receives ` +
+      `${percent(most / all)} of packets: a card hashes flows of few peers, of tunnels, and of ` +
+      'other protocols than IP alike';
+    const rows = [rowOf.queue(crowded)];
+    return [{ check: `packets of ${card}`, grade: 'warning', message, rows }];
+  };
+  return [...new Set(queuePackets.map(({ card }) => card))].flatMap(ofCard);
 }
 
 /** Longer queues for the packets that have found one full. */
@@ -143,7 +179,7 @@ export function findingsOf(
   queues: readonly QueueInterrupt[],
   workers: ReadonlySet<number>,
   doctor: readonly Finding[],
-): Finding[] {
+): WatchFinding[] {
   const busy = (packetsOf(activity) * 1000) / activity.time >= fewestPackets;
   const remedy = remedies(doctor);
   const { cpus, losses } = activity;
@@ -151,18 +187,24 @@ export function findingsOf(
   const full = cpus.filter(({ dropped }) => dropped > 0);
   const dropped = full.reduce((sum, one) => sum + one.dropped, 0);
   const squeezed = cpus.filter((one) => one.squeezed > 0);
-  const losing: [number, check: string, message: string, Pick<Finding, 'fix'>][] = [
+  const losing: [number, check: string, message: string, Pick<WatchFinding, 'fix' | 'rows'>][] = [
     [
       dropped,
       'queue full',
       `${count(dropped)} packets dropped: the queue of CPU ${list(full)} was full`,
-      remedy(/^(queues of|netisr)/, longerQueues(activity)),
+      {
+        rows: [
+          ...full.map(rowOf.cpu),
+          ...activity.netisr.filter((one) => one.dropped > 0).map(rowOf.netisr),
+        ],
+        ...remedy(/^(queues of|netisr)/, longerQueues(activity)),
+      },
     ],
     [
       squeezed.length,
       'squeezed',
       `CPU ${list(squeezed)} left packets for the next round: it has too much to do`,
-      remedy(/^queues of/),
+      { rows: squeezed.map(rowOf.cpu), ...remedy(/^queues of/) },
     ],
     [
       udpFull,
@@ -185,10 +227,14 @@ export function findingsOf(
   ];
   return [
     ...(busy ? placement(activity, workers, remedy) : []),
+    ...crowdedQueues(activity),
     ...handedOver(activity, remedy),
     ...(busy ? interrupts(activity, queues, workers, remedy) : []),
     ...losing
       .filter(([happened]) => happened > 0)
-      .map(([, check, message, fix]): Finding => ({ check, grade: 'warning', message, ...fix })),
+      .map(([, check, message, more]): WatchFinding => ({
+        ...{ check, grade: 'warning', message },
+        ...more,
+      })),
   ];
 }

@@ -2,12 +2,15 @@
 // parsers are pure.
 import { execFileSync } from 'node:child_process';
 
+import type { Card } from '../facts.js';
+import { packetsOf, type QueueCounter, queueCounters } from './queue-packets.js';
 import {
   type CpuCounts,
   emptyCpu,
   type Interrupt,
   type Losses,
   type NetisrWork,
+  type QueuePackets,
   type Reading,
 } from './reading.js';
 
@@ -81,56 +84,92 @@ export function lossesOf(udp: string, tcp: string): Losses {
   };
 }
 
+/**
+ * With direct dispatch, a packet is processed on the CPU of its receive queue. Undefined: a driver
+ * does not count received packets, or the CPU of a queue is unknown.
+ */
+function byQueue(queues: readonly QueuePackets[], cpu: number): number | undefined {
+  const received = queues.map((queue) => (queue.cpu === undefined ? undefined : queue.received));
+  if (received.length === 0 || received.includes(undefined)) return undefined;
+  return queues.reduce((sum, queue, i) => sum + (queue.cpu === cpu ? received[i]! : 0), 0);
+}
+
 /** The outputs that a reading is made of. */
 export type Outputs = Record<
-  'netisr' | 'times' | 'interrupts' | 'udp' | 'tcp' | 'switches',
+  'netisr' | 'times' | 'interrupts' | 'queues' | 'udp' | 'tcp' | 'switches',
   string
 >;
 
-export function readingOf(outputs: Outputs, time: number): Reading {
+export function readingOf(
+  outputs: Outputs,
+  counters: readonly QueueCounter[],
+  time: number,
+): Reading {
   const netisr = parseNetisr(outputs.netisr);
   const dispatch = parseDispatch(outputs.netisr);
   const threads = byThread(netisr);
   const times = parseTimes(outputs.times);
+  const queuePackets = packetsOf(counters, outputs.queues);
   // A single thread's counters have the packets that other CPUs dispatch directly, too: they do not
-  // say where packets were processed.
+  // say where packets were processed. The queues do.
   const single = threads.length === 1 && times.length > 1;
+  const ofQueues = (cpu: number) =>
+    (dispatch === 'direct' ? byQueue(queuePackets, cpu) : undefined) ?? 0;
   return {
     time,
     cpus: times.map((own) => ({
       ...emptyCpu(own.cpu),
       ...threads.find(({ cpu }) => cpu === own.cpu),
-      ...(single ? { packets: 0 } : {}),
+      ...(single ? { packets: ofQueues(own.cpu) } : {}),
       ...own,
     })),
     netisr,
     ...(dispatch === undefined ? {} : { dispatch }),
     interrupts: parseInterrupts(outputs.interrupts),
+    queuePackets,
     losses: lossesOf(outputs.udp, outputs.tcp),
     contextSwitches: Number(outputs.switches),
   };
 }
 
-export function readFreebsd(): Reading {
-  const run = (command: string, ...args: string[]) =>
-    execFileSync(command, args, { encoding: 'latin1', stdio: ['ignore', 'pipe', 'ignore'] });
-  // Releases before 12.2 have no hw.intrs.
-  const optional = (name: string) => {
-    try {
-      return run('sysctl', '-n', name);
-    } catch {
-      return '';
-    }
-  };
-  return readingOf(
-    {
-      netisr: run('netstat', '-Q'),
-      times: run('sysctl', '-n', 'kern.cp_times'),
-      interrupts: optional('hw.intrs'),
-      udp: run('netstat', '-s', '-p', 'udp'),
-      tcp: run('netstat', '-s', '-p', 'tcp'),
-      switches: run('sysctl', '-n', 'vm.stats.sys.v_swtch'),
-    },
-    Math.round(performance.now()),
-  );
+const run = (command: string, ...args: string[]) =>
+  execFileSync(command, args, { encoding: 'latin1', stdio: ['ignore', 'pipe', 'ignore'] });
+
+/** Empty where a release has no such value. Releases before 12.2 have no hw.intrs. */
+function optional(...args: string[]): string {
+  try {
+    return run('sysctl', ...args);
+  } catch {
+    return '';
+  }
+}
+
+/** The values of these cards that count packets. Their names are read, and no value of a card. */
+function countersOf(cards: readonly Card[]): QueueCounter[] {
+  return cards.flatMap(({ name, texts }) => {
+    if (texts === undefined) return [];
+    const { facts } = texts;
+    return queueCounters(name, facts, optional('-N', `dev.${facts.driver}.${facts.unit}`));
+  });
+}
+
+/** Reads the counters of this host and of these cards. */
+export function freebsdReader(cards: readonly Card[]): () => Reading {
+  const counters = countersOf(cards);
+  const names = counters.map(({ name }) => name);
+  return () =>
+    readingOf(
+      {
+        netisr: run('netstat', '-Q'),
+        times: run('sysctl', '-n', 'kern.cp_times'),
+        interrupts: optional('-n', 'hw.intrs'),
+        // A name that has gone is left out.
+        queues: names.length === 0 ? '' : optional('-i', ...names),
+        udp: run('netstat', '-s', '-p', 'udp'),
+        tcp: run('netstat', '-s', '-p', 'tcp'),
+        switches: run('sysctl', '-n', 'vm.stats.sys.v_swtch'),
+      },
+      counters,
+      Math.round(performance.now()),
+    );
 }

@@ -92,6 +92,7 @@ export function readingOf(files: Files, time: number): Reading {
     })),
     netisr: [],
     interrupts: parseInterrupts(files.interrupts),
+    queuePackets: [],
     losses: lossesOf(files.snmp, files.netstat),
     contextSwitches,
   };

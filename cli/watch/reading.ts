@@ -39,6 +39,18 @@ export interface Interrupt {
   count: number;
 }
 
+/** FreeBSD: packets of a network card's queue, as its driver counts them. */
+export interface QueuePackets {
+  /** As ifconfig(8) names it. */
+  card: string;
+  queue: number;
+  /** The CPU that serves it as a receive queue; undefined: unknown. */
+  cpu: number | undefined;
+  /** Undefined: the driver does not count them. */
+  received: number | undefined;
+  sent: number | undefined;
+}
+
 /** What is lost or late, over all CPUs. */
 export interface Losses {
   /** Datagrams for which a socket's buffer was full. */
@@ -60,41 +72,62 @@ export interface Reading {
   /** net.isr.dispatch; undefined outside FreeBSD. */
   dispatch?: string;
   interrupts: Interrupt[];
+  /** Empty outside FreeBSD. */
+  queuePackets: QueuePackets[];
   losses: Losses;
   contextSwitches: number;
 }
+
+/** Names of rows of the tables, by what they show. */
+export const rowOf = {
+  cpu: ({ cpu }: { cpu: number }) => `CPU ${cpu}`,
+  queue: ({ card, queue }: { card: string; queue: number }) => `${card} queue ${queue}`,
+  interrupt: ({ irq }: { irq: number }) => `irq ${irq}`,
+  netisr: ({ protocol, cpu }: { protocol: string; cpu: number }) => `${protocol} on CPU ${cpu}`,
+};
 
 export const emptyCpu = (cpu: number): CpuCounts => ({
   cpu,
   ...{ packets: 0, queued: 0, dropped: 0, squeezed: 0, time: 0, busy: 0, softirq: 0 },
 });
 
-/** What has happened from one reading to the next. A counter that went back counts as 0. */
+/** What some counters have grown by. One that went back counts as 0. */
+function growth<T extends object>(now: T, before: T, names: readonly (keyof T)[]): T {
+  const grown = names.flatMap((name) => {
+    const count = now[name];
+    if (count === undefined) return [];
+    return [[name, Math.max(0, Number(count) - Number(before[name] ?? count))]];
+  });
+  return { ...now, ...Object.fromEntries(grown) } as T;
+}
+
+/** The same for each row. A row that was not there before has grown by nothing. */
+function growths<T extends object>(
+  now: readonly T[],
+  before: readonly T[],
+  key: (row: T) => string | number,
+  names: readonly (keyof T)[],
+): T[] {
+  const earlier = new Map(before.map((row) => [key(row), row]));
+  return now.map((row) => growth(row, earlier.get(key(row)) ?? row, names));
+}
+
+const counted = {
+  cpus: ['packets', 'queued', 'dropped', 'squeezed', 'time', 'busy', 'softirq'],
+  netisr: ['dispatched', 'hybrid', 'queued', 'dropped', 'handled'],
+  losses: ['udpFull', 'listenFull', 'tcpBacklog', 'tcpTimeouts'],
+} as const;
+
+/** What has happened from one reading to the next. */
 export function difference(now: Reading, before: Reading): Reading {
-  const minus = <T extends object>(to: T, from: T | undefined, names: readonly (keyof T)[]): T => {
-    const out = { ...to };
-    for (const name of names)
-      Object.assign(out, { [name]: Math.max(0, Number(to[name]) - Number(from?.[name] ?? 0)) });
-    return out;
-  };
-  const counts = ['packets', 'queued', 'dropped', 'squeezed', 'time', 'busy', 'softirq'] as const;
-  const work = ['dispatched', 'hybrid', 'queued', 'dropped', 'handled'] as const;
-  const thread = (one: NetisrWork) => `${one.protocol} ${one.cpu}`;
-  const netisr = new Map(before.netisr.map((one) => [thread(one), one]));
-  const own = (one: Interrupt) => `${one.irq} ${one.cpu}`;
-  const interrupts = new Map(before.interrupts.map((one) => [own(one), one]));
   return {
-    ...now,
-    time: now.time - before.time,
-    cpus: now.cpus.map((one) => {
-      const earlier = before.cpus.find(({ cpu }) => cpu === one.cpu);
-      return minus(one, earlier ?? one, counts);
-    }),
-    netisr: now.netisr.map((one) => minus(one, netisr.get(thread(one)) ?? one, work)),
-    interrupts: now.interrupts
-      .map((one) => minus(one, interrupts.get(own(one)) ?? one, ['count']))
-      .filter(({ count }) => count > 0),
-    losses: minus(now.losses, before.losses, Object.keys(now.losses) as (keyof Losses)[]),
-    contextSwitches: Math.max(0, now.contextSwitches - before.contextSwitches),
+    ...growth(now, before, ['time', 'contextSwitches']),
+    cpus: growths(now.cpus, before.cpus, rowOf.cpu, counted.cpus),
+    netisr: growths(now.netisr, before.netisr, rowOf.netisr, counted.netisr),
+    interrupts: growths(now.interrupts, before.interrupts, ({ irq, cpu }) => `${irq} ${cpu}`, [
+      'count',
+    ]).filter(({ count }) => count > 0),
+    queuePackets: growths(now.queuePackets, before.queuePackets, rowOf.queue, ['received', 'sent']),
+    losses: growth(now.losses, before.losses, counted.losses),
   };
 }

@@ -7,6 +7,8 @@ export class Log {
 
   constructor(timed: boolean) {
     this.#timed = timed;
+    // The reader of the log may go. That does not end the server.
+    process.stderr.on('error', () => undefined);
   }
 
   info(text: string): void {

@@ -103,7 +103,7 @@ function usableCpus(wanted: readonly number[] | undefined): readonly number[] {
 }
 
 /** More workers than a quota allows would wait for each other's time. */
-function workersUnder(quota: number | undefined, cpus: number): WorkersOption {
+export function workersUnder(quota: number | undefined, cpus: number): WorkersOption {
   return quota !== undefined && quota < cpus ? Math.ceil(quota) : 'cpu';
 }
 

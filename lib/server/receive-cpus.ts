@@ -144,10 +144,15 @@ function servingInterfaces(hosts: readonly string[]): Set<string> | undefined {
   return names;
 }
 
-/** CPUs that process packets for these local addresses. Loopback counts as `all`. */
+/**
+ * CPUs that process packets for these local addresses. Loopback counts as `all`. Throws where the
+ * host hides what it does with packets.
+ */
 export function receivingCpus(hosts: readonly string[], all: readonly number[]): number[] {
   const names = servingInterfaces(hosts);
   if (names === undefined) return [];
+  if ([...names].some((name) => name !== 'lo'))
+    for (const directory of ['/sys/class/net', '/proc/irq']) readdirSync(directory);
   const perInterface = [...names].map((name) => (name === 'lo' ? [...all] : interfaceCpus(name)));
   // A worker is reached by clients of all interfaces only if each interface uses its CPU.
   return all.filter((cpu) => perInterface.every((cpus) => cpus.includes(cpu)));

@@ -1,7 +1,8 @@
-// Public exports of 'freebsd-rss/shm': allocator, lock and wait on shared memory. Segments are in
-// the main entry.
+// Public exports of 'freebsd-rss/shm': segments of shared memory, with allocator, lock and wait.
+// Worker modules load this entry faster than the main one, which has segments too.
 export { type AllocatorStatistics, SegmentAllocator } from './allocator.js';
 export { OwnerLock } from './lock.js';
 export type { AllocatorOptions } from './options.js';
 export { Region } from './region.js';
 export { waitOn, wake } from './wait.js';
+export { type Granted, ShmSegment } from './segment.js';

@@ -43,10 +43,12 @@ export type OpenOptions = Pick<SegmentOptions, 'maxSize' | 'lock'>;
 /** Whether sendfile(2) is used; see StreamOptions. */
 export type ZeroCopy = 'auto' | 'always' | 'never';
 
-/** Flags of sendfile(2) for files. Linux ignores them. */
+/** How sendfile(2) sends files. Linux has only `noDiskIo`. */
 export interface FileOptions {
   /**
-   * Fail with EBUSY instead of waiting for the disk (SF_NODISKIO).
+   * Fail with EBUSY instead of waiting for the disk. Linux: unless the next bytes are in memory, if
+   * the file system tells (RWF_NOWAIT). FreeBSD: when pages are in use; other disk reads do not
+   * block on UFS, and do on other file systems (SF_NODISKIO).
    * @defaultValue false
    */
   noDiskIo?: boolean;
@@ -146,7 +148,7 @@ export const segmentTable = {
 } satisfies OptionTable<SegmentOptions>;
 
 export const fileTable = {
-  noDiskIo: flag({ default: false, system: 'FreeBSD' }),
+  noDiskIo: flag({ default: false }),
   noCache: flag({ default: false, system: 'FreeBSD' }),
   readAhead: integer({ min: 0, max: 65_535, default: 0, unit: 'pages', system: 'FreeBSD' }),
 } satisfies OptionTable<FileOptions>;

@@ -21,7 +21,10 @@ const accountEveryMs = 1000;
 /** Accepting may fail many times a second while descriptors are exhausted. */
 const reportAcceptErrorEveryMs = 10_000;
 
-interface SocketBytes {
+interface TrackedSocket {
+  readonly socket: Socket;
+  /** Its index in the table of places. */
+  readonly place: number;
   readonly bucket: number;
   readonly accepted: boolean;
   readonly openedAt: number;
@@ -49,7 +52,10 @@ export class NodeSockets {
   readonly #definition: WorkerDefinition;
   readonly #options: Checked<typeof socketTable>;
   readonly #onClose: () => void;
-  readonly #sockets = new Map<Socket, SocketBytes>();
+  readonly #sockets = new Map<Socket, TrackedSocket>();
+  /** A socket keeps its place, so that a list in pages misses none that stays open. */
+  readonly #places: (TrackedSocket | undefined)[] = [];
+  readonly #free: number[] = [];
 
   /** `onClose` is called after each socket's end. */
   constructor(
@@ -66,7 +72,7 @@ export class NodeSockets {
     this.#options = checkTable('sockets', socketTable, definition.sockets ?? {});
     this.#onClose = onClose;
     setInterval(() => {
-      for (const [socket, bytes] of this.#sockets) this.#account(socket, bytes);
+      for (const tracked of this.#sockets.values()) this.#account(tracked);
     }, accountEveryMs).unref();
   }
 
@@ -99,13 +105,28 @@ export class NodeSockets {
     this.#track(socket, bucket, accepted);
   }
 
-  /** At most `count` of the sockets, without the first `after`. */
-  list(after: number, count: number): ListedSocket[] {
+  /**
+   * Gives up a socket whose connection the stream engine takes over. Undefined for one that was
+   * made elsewhere in the worker.
+   */
+  release(socket: Socket): { bucket: number; accepted: boolean } | undefined {
+    const tracked = this.#sockets.get(socket);
+    if (tracked === undefined) return undefined;
+    this.#account(tracked);
+    this.#forget(tracked);
+    const { bucket, accepted } = tracked;
+    if (accepted) this.#engine.moved(bucket);
+    return { bucket, accepted };
+  }
+
+  /** The sockets in `count` places. `next`: where the next ones begin; -1: there are none. */
+  list(place: number, count: number): { listed: ListedSocket[]; next: number } {
     const listed: ListedSocket[] = [];
-    let at = 0;
-    for (const [socket, { bucket, accepted, openedAt }] of this.#sockets) {
-      if (at++ < after) continue;
-      if (at > after + count) break;
+    const end = Math.min(this.#places.length, place + count);
+    for (let at = place; at < end; at++) {
+      const tracked = this.#places[at];
+      if (tracked === undefined) continue;
+      const { socket, bucket, accepted, openedAt } = tracked;
       const fd = (socket as unknown as { _handle?: { fd?: number } | null })._handle?.fd;
       if (fd === undefined || fd < 0) continue;
       const ageMs = Math.round(performance.now() - openedAt);
@@ -117,13 +138,13 @@ export class NodeSockets {
         facts: this.#engine.facts(fd, socket.bytesRead, bytesOut),
       });
     }
-    return listed;
+    return { listed, next: end < this.#places.length ? end : -1 };
   }
 
   destroy(): void {
-    for (const [socket, bytes] of this.#sockets) {
-      this.#account(socket, bytes);
-      socket.destroy();
+    for (const tracked of this.#sockets.values()) {
+      this.#account(tracked);
+      tracked.socket.destroy();
     }
   }
 
@@ -131,7 +152,10 @@ export class NodeSockets {
    * Counts a socket's bytes for its bucket until it closes. `held`: the engine counts it as well.
    */
   #track(socket: Socket, bucket: number, held: boolean): void {
-    const bytes = {
+    const place = this.#free.pop() ?? this.#places.length;
+    const tracked: TrackedSocket = {
+      socket,
+      place,
       bucket,
       accepted: held,
       openedAt: performance.now(),
@@ -140,23 +164,32 @@ export class NodeSockets {
       counterIn: counterIndex(bucket, 'bytesIn'),
       counterOut: counterIndex(bucket, 'bytesOut'),
     };
-    this.#sockets.set(socket, bytes);
+    this.#sockets.set(socket, tracked);
+    this.#places[place] = tracked;
     socket.once('close', () => {
-      this.#account(socket, bytes);
-      this.#sockets.delete(socket);
+      if (!this.#sockets.has(socket)) return; // released
+      this.#account(tracked);
+      this.#forget(tracked);
       if (held) this.#engine.ended(bucket);
       this.#onClose();
     });
   }
 
+  #forget({ socket, place }: TrackedSocket): void {
+    this.#sockets.delete(socket);
+    this.#places[place] = undefined;
+    this.#free.push(place);
+  }
+
   /** Adds the bytes that the socket has moved since the last call. */
-  #account(socket: Socket, bytes: SocketBytes): void {
-    this.#counters[bytes.counterIn]! += socket.bytesRead - bytes.in;
+  #account(tracked: TrackedSocket): void {
+    const { socket } = tracked;
+    this.#counters[tracked.counterIn]! += socket.bytesRead - tracked.in;
     // Node counts waiting bytes as written, and subtracts them when the socket is destroyed.
-    const out = Math.max(bytes.out, socket.bytesWritten - socket.writableLength);
-    this.#counters[bytes.counterOut]! += out - bytes.out;
-    bytes.in = socket.bytesRead;
-    bytes.out = out;
+    const out = Math.max(tracked.out, socket.bytesWritten - socket.writableLength);
+    this.#counters[tracked.counterOut]! += out - tracked.out;
+    tracked.in = socket.bytesRead;
+    tracked.out = out;
   }
 }
 

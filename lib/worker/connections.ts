@@ -5,9 +5,9 @@ import type { ConnectionInfo, ConnectionPage } from '../server/connections.js';
 import type { NodeSockets } from './accept.js';
 import type { Streams } from './streams.js';
 
-/** Connections that are looked at for a page. Each takes some system calls. */
-const looksPerPage = 500;
-/** Positions below are slots of the stream engine; those above are sockets. */
+/** Places that are looked at for a page. A connection takes some system calls. */
+export const looksPerPage = 500;
+/** Positions below are slots of the stream engine; those above are places of sockets. */
 const firstSocket = 2 ** connectionSlotBits;
 
 function infoOf(
@@ -49,10 +49,9 @@ export function connectionPage(
     return { connections, next: next < 0 ? firstSocket : next };
   }
   const from = Math.max(0, after - firstSocket);
-  const rows = sockets.list(from, looksPerPage);
-  const connections = rows.map(({ bucket, accepted, ageMs, facts }) =>
+  const { listed, next } = sockets.list(from, looksPerPage);
+  const connections = listed.map(({ bucket, accepted, ageMs, facts }) =>
     infoOf(facts, { workerIndex, bucket, accepted, ageMs }, bucketMap),
   );
-  const more = from + looksPerPage < sockets.size;
-  return { connections, next: more ? firstSocket + from + looksPerPage : null };
+  return { connections, next: next < 0 ? null : firstSocket + next };
 }

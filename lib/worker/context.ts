@@ -7,6 +7,7 @@ import type { WorkerInit } from '../server/messages.js';
 import { readStats } from '../server/stats.js';
 import type { Datagrams } from './datagrams.js';
 import type { WorkerContext } from './define.js';
+import type { SocketSplices } from './socket-splices.js';
 import type { Streams } from './streams.js';
 
 /** The parts of a running worker that its context gives access to. */
@@ -22,6 +23,7 @@ export interface ContextParts {
   /** All workers, as they are now. */
   placements(): readonly WorkerPlacement[];
   config(): RssConfig;
+  readonly socketSplices: SocketSplices;
   /** Sends a message to the main thread. */
   post(message: unknown): void;
 }
@@ -54,6 +56,7 @@ export function workerContext(init: WorkerInit, parts: ContextParts): WorkerCont
         throw new RssError('ERR_RSS_STATE', 'the worker has no "datagrams"');
       return datagrams;
     },
+    spliceSockets: (first, second, options) => parts.socketSplices.splice(first, second, options),
     post: (message) => parts.post(message),
     stats() {
       const placements = parts.placements();

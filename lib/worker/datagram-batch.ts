@@ -120,7 +120,7 @@ export class DatagramBatch extends RowBatch {
 
   /** For what has no harmless result: throws if there is no row i. */
   #index(i: number): number {
-    if (i >>> 0 === i && this.has(i)) return i;
+    if (this.has(i)) return i;
     if (this.count === 0) return released();
     throw rangeError('i', `an integer from 0 to ${this.count - 1}`, i);
   }

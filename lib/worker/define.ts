@@ -13,6 +13,7 @@ import { type SocketOptions, socketTable } from './accepted-socket.js';
 import type { DatagramBatch } from './datagram-batch.js';
 import type { DatagramReplies } from './datagram-replies.js';
 import type { Datagrams } from './datagrams.js';
+import type { SocketSpliceEnd, SocketSpliceOptions } from './socket-splices.js';
 import type { StreamHandlers, Streams } from './streams.js';
 
 /** A worker and its server: the argument of start(). */
@@ -37,6 +38,17 @@ export interface WorkerContext {
   readonly streams: Streams;
   /** UDP sockets of the worker's own. Their datagrams go to `datagrams` as well. */
   readonly datagrams: Datagrams;
+  /**
+   * Joins the connections of two sockets of this worker, as Streams.splice() does, from the first
+   * byte that they have read and nothing has taken. What has been written is sent before. The
+   * sockets are paused, then destroyed, and their connections go on. Rejects with ENOTCONN when a
+   * socket has ended, or with the error of one. Not for TLS sockets.
+   */
+  spliceSockets(
+    first: Socket,
+    second: Socket,
+    options?: SocketSpliceOptions,
+  ): Promise<SocketSpliceEnd>;
   /** Sends a structured clone to the main thread, where the server emits 'message'. */
   post(message: unknown): void;
   /** The counters of the whole server, as server.stats() of the main thread returns them. */

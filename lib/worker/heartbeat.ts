@@ -8,20 +8,25 @@ import { beatTime, usageAt, usageLength } from '../server/layout.js';
 
 const delayResolutionMs = 10;
 
-/** Records regularly that the event loop turns, and what the thread has used. */
-export function keepBeating(beat: Float64Array): void {
+/** Returns a function that records that the event loop turns, and what the thread has used. */
+export function heartbeatRecorder(beat: Float64Array): () => void {
   // The counters of earlier generations of this worker, which had other threads.
   const earlier = beat.slice(usageAt, usageAt + usageLength);
   const usage = new Float64Array(usageLength);
   let utilization = performance.eventLoopUtilization();
-  function record(): void {
+  return () => {
     beat[0] = beatTime();
     const now = performance.eventLoopUtilization();
     beat[2] = performance.eventLoopUtilization(now, utilization).utilization;
     utilization = now;
     native.threadUsage(usage);
     for (let i = 0; i < usageLength; i++) beat[usageAt + i] = earlier[i]! + usage[i]!;
-  }
+  };
+}
+
+/** Records regularly. */
+export function keepBeating(beat: Float64Array): void {
+  const record = heartbeatRecorder(beat);
   record();
   setInterval(record, beatEveryMs).unref();
 }

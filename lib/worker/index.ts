@@ -16,6 +16,7 @@ export {
   perDatagram,
   StreamConnection,
 } from './per-item.js';
+export type { SocketSpliceEnd, SocketSpliceOptions } from './socket-splices.js';
 export type { SpliceEnd, SpliceOptions, SpliceReason } from './splices.js';
 export { type CompletedBatch, slotOf, type StreamBatch } from './stream-batch.js';
 export type { StreamOutput } from './stream-output.js';

@@ -19,7 +19,7 @@ export abstract class RowBatch {
 
   /** @internal Whether there is a row i. If not, the call is refused. */
   protected has(i: number): boolean {
-    return i < this.count || this.refuse(i);
+    return (i >>> 0 === i && i < this.count) || this.refuse(i);
   }
 
   /** @internal */

@@ -16,7 +16,8 @@ import type { WorkerContext, WorkerDefinition } from './define.js';
 import { measureDelay } from './heartbeat.js';
 import { reportMisdirections } from './misdirections.js';
 import { Refusals } from './refusals.js';
-import { Streams } from './streams.js';
+import { SocketSplices } from './socket-splices.js';
+import { type StreamHandlers, Streams } from './streams.js';
 
 type Post = (message: FromWorker) => void;
 
@@ -26,7 +27,8 @@ export class WorkerRuntime {
   readonly #post: Post;
   readonly #engine: WorkerEngine;
   readonly #sockets: NodeSockets;
-  readonly #streams: Streams | undefined;
+  /** Without a `stream` in the definition: of sockets that are spliced. */
+  #streams: Streams | undefined;
   readonly #context: WorkerContext;
   #placements: readonly WorkerPlacement[];
   #config: RssConfig;
@@ -49,7 +51,12 @@ export class WorkerRuntime {
       refusedRows(allCounters, init.workerIndex, init.placements.length, buckets),
       init.stream.checked,
     );
-    this.#streams = this.#openStreams(counters, refusals);
+    const { stream: handlers } = definition;
+    if (handlers === undefined && init.tls !== undefined)
+      throw argumentValueError('"tcp.tls" needs a worker module with "stream"');
+    const openStreams = (handlers: StreamHandlers) =>
+      this.#openStreams(handlers, counters, refusals);
+    this.#streams = handlers === undefined ? undefined : openStreams(handlers);
     const pending = pendingTable();
     const memory = new DatagramMemory(init.datagramSize);
     this.#engine = new native.WorkerEngine(
@@ -92,6 +99,10 @@ export class WorkerRuntime {
     const datagrams = new Datagrams(this.#engine, memory, definition, buckets, refusals);
     this.#context = workerContext(init, {
       streams: this.#streams,
+      socketSplices: new SocketSplices(
+        () => (this.#streams ??= openStreams({ data: () => undefined })),
+        this.#sockets,
+      ),
       datagrams: definition.datagrams === undefined ? undefined : datagrams,
       counters,
       allCounters,
@@ -150,14 +161,8 @@ export class WorkerRuntime {
     return connectionPage(workerIndex, after, this.#streams, this.#sockets, bucketMap);
   }
 
-  #openStreams(counters: Float64Array, refusals: Refusals): Streams | undefined {
+  #openStreams(handlers: StreamHandlers, counters: Float64Array, refusals: Refusals): Streams {
     const { table, workerIndex, config, stream: settings, tls } = this.#init;
-    const { stream: handlers } = this.#definition;
-    if (handlers === undefined) {
-      if (tls !== undefined)
-        throw argumentValueError('"tcp.tls" needs a worker module with "stream"');
-      return undefined;
-    }
     const streams = new Streams(
       handlers,
       { table, worker: workerIndex, counters },

@@ -67,7 +67,7 @@ export const spliceTable = {
 } satisfies OptionTable<SpliceOptions>;
 
 interface Waiting {
-  resolve: (end: SpliceEnd) => void;
+  ended: (end: SpliceEnd) => void;
   onHalfEnd: OnHalfEnd | undefined;
 }
 
@@ -82,10 +82,18 @@ export class Splices {
     this.#rows = rows;
   }
 
-  begin(first: number, second: number, options: SpliceOptions): Promise<SpliceEnd> {
+  /** `onEnd` makes the result, within the turn: before either connection has new input. */
+  begin<Result>(
+    first: number,
+    second: number,
+    options: SpliceOptions,
+    onEnd: (end: SpliceEnd) => Result,
+  ): Promise<Result> {
     const { idle, max, onHalfEnd } = checkTable('splice()', spliceTable, options);
     const token = unwrap(this.#engine.splice(first, second, idle, max));
-    return new Promise((resolve) => this.#waiting.set(token, { resolve, onHalfEnd }));
+    return new Promise((resolve) => {
+      this.#waiting.set(token, { ended: (end) => resolve(onEnd(end)), onHalfEnd });
+    });
   }
 
   /** Serves the rows of a turn. */
@@ -96,7 +104,7 @@ export class Splices {
   #report(row: number): void {
     const rows = this.#rows;
     const token = rows[row + splicedToken]!;
-    const { resolve, onHalfEnd } = this.#waiting.get(token)!;
+    const { ended, onHalfEnd } = this.#waiting.get(token)!;
     const reason = spliceEventNames[rows[row + splicedEvent]!]!;
     const connection = rows[row + splicedConnection]!;
     if (reason === 'halfEnd') {
@@ -109,7 +117,7 @@ export class Splices {
     }
     this.#waiting.delete(token);
     const errno = rows[row + splicedError]! | 0;
-    resolve({
+    ended({
       reason,
       bytes: [this.#bytes(row + splicedForth), this.#bytes(row + splicedBack)],
       ...(connection === 0 ? {} : { connection }),

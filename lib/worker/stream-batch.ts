@@ -124,7 +124,7 @@ export class StreamBatch extends RowBatch {
    * refused, as if it had not been made.
    */
   consume(i: number, bytes: number, needed = 0): void {
-    if (i >>> 0 !== i || i >= this.count) return void this.refuse(i);
+    if (!this.has(i)) return;
     const at = i * inputWords;
     const { words } = this;
     const length = words[at + inputLength]!;

@@ -116,13 +116,14 @@ export class StreamDispatch {
 
   #close(row: number): void {
     const handlers = this.#handlers;
-    if (handlers.close === undefined) return;
     const { closed } = this.#memory;
-    if (closed[row + closedConnection] === 0) return; // its handshake has failed: no open() either
+    const connection = closed[row + closedConnection]!;
+    if (connection === 0) return; // its handshake has failed: no open() either
+    if (this.#streams.forget(connection) || handlers.close === undefined) return;
     const errno = closed[row + closedError]! | 0;
     try {
       handlers.close(
-        closed[row + closedConnection]!,
+        connection,
         errno === 0 ? undefined : systemError({ errno, syscall: 'stream' }),
         this.#streams,
       );

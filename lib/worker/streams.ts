@@ -54,6 +54,8 @@ export interface StreamHandlers {
 /** Where to connect to: a TCP peer, or a Unix socket's path. */
 export type ConnectOptions = PeerOptions | { path: string };
 
+const plainFile = checkTable('sendFile()', fileTable, {});
+
 type Adopt = (socket: Socket, bucket: number, accepted: boolean) => void;
 
 /** The stream connections of one worker. */
@@ -64,6 +66,8 @@ export class Streams {
   readonly #buckets: number;
   readonly #adopt: Adopt;
   readonly #splices: Splices;
+  /** Connections of attach(). */
+  readonly #attached = new Set<number>();
   /** Source numbers of the open segments, by the segments' ids. */
   readonly #segments = new Map<number, number>();
   /** Unsettled promises of sendSegment(), by the tokens of its marks. */
@@ -141,6 +145,7 @@ export class Streams {
     const first = unread === undefined ? undefined : Buffer.from(unread); // the slab is reused
     this.out.flush();
     const detached = unwrap(this.#engine.detach(connection, first === undefined));
+    this.#attached.delete(connection);
     const socket = new Socket({ fd: detached.fd, readable: true, writable: true });
     if (detached.input.length > 0) socket.unshift(detached.input);
     if (first !== undefined && first.length > 0) socket.unshift(first);
@@ -161,7 +166,33 @@ export class Streams {
    */
   splice(first: number, second: number, options: SpliceOptions = {}): Promise<SpliceEnd> {
     this.out.flush();
-    return this.#splices.begin(first, second, options);
+    return this.#splices.begin(first, second, options, (end) => end);
+  }
+
+  /**
+   * @internal Takes over the connection of a socket, for spliceAttached(). The handlers are not
+   * called for it.
+   */
+  attach(fd: number, bucket: number, accepted: boolean, input: Uint8Array): number {
+    const connection = unwrap(this.#engine.attach(fd, bucket, accepted, input));
+    this.#attached.add(connection);
+    return connection;
+  }
+
+  /** @internal Whether the end of this connection is not reported to the handlers. */
+  forget(connection: number): boolean {
+    return this.#attached.delete(connection);
+  }
+
+  /** @internal splice() of attached connections. They leave it closed, or as sockets. */
+  spliceAttached(
+    pair: readonly [number, number],
+    options: SpliceOptions,
+  ): Promise<SpliceEnd & { sockets?: [Socket, Socket] }> {
+    return this.#splices.begin(...pair, options, (end) => {
+      const open = end.reason === 'idle' || end.reason === 'max';
+      return open ? { ...end, sockets: [this.detach(pair[0]), this.detach(pair[1])] } : end;
+    });
   }
 
   /**
@@ -205,7 +236,7 @@ export class Streams {
     const flags = checkTable('addFile()', fileTable, options);
     const file = checkFile(source);
     checkInteger('base', base, 0, Number.MAX_SAFE_INTEGER);
-    return unwrap(this.#engine.addFile(file, base, flags), { fd: file });
+    return unwrap(this.#engine.addFile(file, base, flags, false), { fd: file });
   }
 
   /** Forgets a file of addFile(). Output of earlier calls of refer() is still sent. */
@@ -230,18 +261,47 @@ export class Streams {
     const range = checkRange(source, offset, length);
     checkInteger('length', range.length, 1, 2 ** 31 - 1);
     return pinned(source, () => {
-      if (range.segment !== undefined) {
+      if (range.segment !== undefined)
         this.out.refer(connection, this.addSegment(range.segment), range.offset, range.length);
-      } else {
-        const file = this.addFile(range.file, range.offset, options);
-        this.out.refer(connection, file, 0, range.length);
-        this.removeBuffer(file);
-      }
-      const token = this.#nextToken;
-      this.#nextToken = token === 0xffffffff ? firstOwnToken : token + 1;
-      this.out.markOwn(connection, token, 'acknowledged');
-      return new Promise((resolve) => this.#promised.set(token, resolve));
+      else
+        this.#referOnce(connection, this.addFile(range.file, range.offset, options), range.length);
+      return this.#acknowledged(connection);
     });
+  }
+
+  /**
+   * Sends `length` bytes (1 to 2^31 - 1) at `offset` of a regular file, in order with other output,
+   * and never waits for the disk: what is not in memory is read by other threads first. The
+   * descriptor is duplicated, so it may be closed at once. The promise resolves as that of
+   * sendSegment(). A file that ends earlier, or cannot be read, closes the connection with EIO,
+   * since its peer may have been promised all bytes. Throws EINVAL when it is no regular file.
+   */
+  sendFile(
+    connection: number,
+    file: number | { readonly fd: number },
+    offset: number,
+    length: number,
+  ): Promise<SendResult> {
+    const { file: fd } = checkRange(checkFile(file), offset, length);
+    checkInteger('length', length, 1, 2 ** 31 - 1);
+    const number = unwrap(this.#engine.addFile(fd, offset, plainFile, true), { fd });
+    this.#referOnce(connection, number, length);
+    return this.#acknowledged(connection);
+  }
+
+  #referOnce(connection: number, file: number, length: number): void {
+    try {
+      this.out.refer(connection, file, 0, length);
+    } finally {
+      this.removeBuffer(file);
+    }
+  }
+
+  #acknowledged(connection: number): Promise<SendResult> {
+    const token = this.#nextToken;
+    this.#nextToken = token === 0xffffffff ? firstOwnToken : token + 1;
+    this.out.markOwn(connection, token, 'acknowledged');
+    return new Promise((resolve) => this.#promised.set(token, resolve));
   }
 
   /**

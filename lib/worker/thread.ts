@@ -15,7 +15,8 @@ if (main === null) throw new RssError('ERR_RSS_STATE', 'this module is the entry
 
 const init = workerData as WorkerInit;
 const post = (message: FromWorker) => main.postMessage(message);
-// The thread is pinned before it allocates memory, which then lies in this CPU's NUMA domain.
+// The thread is pinned before it loads the user's module and allocates its buffers, which then lie
+// in this CPU's NUMA domain.
 const pinTo = init.pin ? keepPinned(init, post) : () => undefined;
 
 const { buffer: counters } = ShmSegment.open(init.counters);

@@ -1,7 +1,6 @@
 // RangeSender for JavaScript.
 #include "engine/range_sender.h"
 
-#include <fcntl.h>
 #include <math.h>
 
 #include "bindings/callback.h"
@@ -29,8 +28,7 @@ class Sender : public Napi::ObjectWrap<Sender>, public RangeSenderSink {
     SendSource& source = range.source;
     source.segment = Segment::Find(static_cast<uint32_t>(IntFromJs(options.Get("segment"))));
     if (source.segment == nullptr)
-      source.file.reset(fcntl(IntFromJs(options.Get("file")), F_DUPFD_CLOEXEC, 0));
-    if (source.segment == nullptr && !source.file) failure_ = LastError("dup");
+      failure_ = source.OpenFile(IntFromJs(options.Get("file")), false).failure;
     range.share = !BoolFromJs(options.Get("copy"));
     range.offset = static_cast<uint64_t>(NumberFromJs(options.Get("offset")));
     range.length = static_cast<size_t>(NumberFromJs(options.Get("length")));

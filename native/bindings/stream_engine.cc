@@ -1,8 +1,6 @@
 // StreamEngine for JavaScript: tables of rows both ways, one call per turn.
 #include "bindings/stream_engine.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
 
 #include "bindings/bucket_table.h"
@@ -52,6 +50,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
                         InstanceMethod<&Streams::Retire>("retire"),
                         InstanceMethod<&Streams::Passed>("passed"),
                         InstanceMethod<&Streams::Detach>("detach"),
+                        InstanceMethod<&Streams::Attach>("attach"),
                         InstanceMethod<&Streams::Splice>("splice"),
                         InstanceMethod<&Streams::Unsplice>("unsplice"),
                         InstanceMethod<&Streams::Addresses>("addresses"),
@@ -185,13 +184,13 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     source->segment = std::move(*segment);
     return Napi::Number::New(info.Env(), engine_->AddSource(std::move(source)));
   }
-  // addFile(fd, base, flags): the same; the descriptor is duplicated
+  // addFile(fd, base, flags, background): the same; the descriptor is duplicated
   Napi::Value AddFile(const Napi::CallbackInfo& info) {
     auto source = std::make_shared<SendSource>();
-    source->file.reset(fcntl(IntFromJs(info[0]), F_DUPFD_CLOEXEC, 0));
-    if (!source->file) return ToJs(info.Env(), LastError("dup"));
     source->base = static_cast<uint64_t>(NumberFromJs(info[1]));
     ReadFileFlags(info[2].As<Napi::Object>(), &source->how);
+    Status opened = source->OpenFile(IntFromJs(info[0]), BoolFromJs(info[3]));
+    if (!opened.ok()) return ToJs(info.Env(), opened.failure);
     return Napi::Number::New(info.Env(), engine_->AddSource(std::move(source)));
   }
   Napi::Value RemoveSource(const Napi::CallbackInfo& info) {
@@ -246,6 +245,13 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     out.Set("accepted", detached.accepted);
     out.Set("fd", detached.fd.release());
     return out;
+  }
+
+  // attach(fd, bucket, accepted, input): the connection's id, or a failure
+  Napi::Value Attach(const Napi::CallbackInfo& info) {
+    auto input = ElementsFromJs<uint8_t>(info[3]);
+    return ToJs(info.Env(), engine_->Attach(IntFromJs(info[0]), IntFromJs(info[1]),
+                                            BoolFromJs(info[2]), input.data, input.length));
   }
 
   // splice(first, second, idle, max): the token of its rows, or a failure
@@ -316,6 +322,7 @@ class Streams : public Napi::ObjectWrap<Streams>, public StreamSink {
     out.Set("splices", now.splices);
     out.Set("pipes", now.pipes);
     out.Set("bytesSpliced", now.bytes_spliced);
+    out.Set("fileReads", now.file_reads);
     return out;
   }
 

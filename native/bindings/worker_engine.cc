@@ -64,6 +64,7 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
                         InstanceMethod<&Worker::Take>("take"),
                         InstanceMethod<&Worker::Arrived>("arrived"),
                         InstanceMethod<&Worker::Hold>("hold"),
+                        InstanceMethod<&Worker::Moved>("moved"),
                         InstanceMethod<&Worker::Ended>("ended"),
                         InstanceMethod<&Worker::Facts>("facts"),
                         InstanceMethod<&Worker::Peer>("peer"),
@@ -301,9 +302,14 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
     return info.Env().Undefined();
   }
   // hold(bucket): the stream engine has given up a connection, which is now a socket of Node
+  // moved(bucket): the other way round
   // ended(bucket): a socket of take() or hold() has ended
   Napi::Value Hold(const Napi::CallbackInfo& info) {
     engine_->sockets().Add(IntFromJs(info[0]));
+    return info.Env().Undefined();
+  }
+  Napi::Value Moved(const Napi::CallbackInfo& info) {
+    engine_->sockets().Moved(IntFromJs(info[0]));
     return info.Env().Undefined();
   }
   Napi::Value Ended(const Napi::CallbackInfo& info) {

@@ -43,6 +43,8 @@ class AckTracker {
   // do not end the first wait. `orderly`: the end of the peer's stream has just been read, so the
   // peer has not reset the connection.
   double Acknowledged(int fd, const AckWaits& waits, bool orderly);
+  // Whether the peer has acknowledged all that the socket has taken.
+  bool HasAll(int fd) { return empty_.Rest(fd) == 0; }
   void Close() {
     poll_.Close();
     timer_.Close();

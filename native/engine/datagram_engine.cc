@@ -38,6 +38,15 @@ ForwardedDatagram ForwardedOf(const ReceivedDatagram& row) {
   return datagram;
 }
 
+// Describes a datagram of a promoted flow.
+void DescribeAs(const ReceivedDatagram& flow, ReceivedDatagram* row) {
+  row->flow = flow.flow;
+  row->endpoint = flow.endpoint;
+  row->connected = 0;
+  row->peer = flow.peer;
+  row->info = flow.info;
+}
+
 }  // namespace
 
 struct DatagramEngine::BoundSocket final : PolledSocket {
@@ -232,7 +241,7 @@ void DatagramEngine::Receive(BoundSocket* socket) {
 int DatagramEngine::ReceiveBatch(const BoundSocket& socket, int fd,
                                  const SocketAddress* destination) {
   int received =
-      batcher_.Receive(fd, options_.slab, options_.stride, options_.cell_size, rows_.data());
+      batcher_.Receive(fd, 0, options_.slab, options_.stride, options_.cell_size, rows_.data());
   size_t count = 0;
   uint32_t moves = context_.table->moves();
   for (int i = 0; i < received; ++i) {
@@ -436,6 +445,7 @@ void DatagramEngine::OnPromotedReadable(PromotedSocket* socket) {
   if (options_.forward && !context_.owns(socket->flow.flow.bucket)) socket = PassOn(socket);
   if (socket == nullptr) return;
   promoted_->Touch(socket);
+  socket->WatchEdges(context_.loop);
   (void)ReadPromoted(*socket);  // an ICMP error is cleared
 }
 
@@ -452,38 +462,57 @@ PromotedSocket* DatagramEngine::PassOn(PromotedSocket* socket) {
 // Returns the number of datagrams, or -errno.
 int DatagramEngine::ReadPromoted(const PromotedSocket& socket) {
   const ReceivedDatagram& flow = socket.flow;
-  size_t first = waiting_;
-  int received = batcher_.ReceiveConnected(socket.fd(), static_cast<int>(first), options_.slab,
-                                           options_.stride, options_.cell_size, rows_.data());
+  const bool named = TakesAllUntilConnected();
+  const int first = static_cast<int>(waiting_);
+  int received = named
+                     ? batcher_.Receive(socket.fd(), first, options_.slab, options_.stride,
+                                        options_.cell_size, rows_.data())
+                     : batcher_.ReceiveConnected(socket.fd(), first, options_.slab, options_.stride,
+                                                 options_.cell_size, rows_.data());
+  bool full = received == kDatagramBatch - first;
+  if (full || (received < 0 && !IsEmpty(received))) socket.ReportAgain(context_.loop);
   if (received <= 0) return received;
   sampler_->OnBatch(socket.fd(), flow.flow);
-  auto end = first + static_cast<size_t>(received);
-  for (size_t i = first; i < end; ++i) {
-    rows_[i].connected = 0;
-    rows_[i].endpoint = flow.endpoint;
-    rows_[i].peer = flow.peer;
-    rows_[i].flow = flow.flow;
-    rows_[i].info = flow.info;
-  }
   bool direct =
       !options_.forward || context_.table->ServesDirectly(flow.flow.bucket, context_.worker);
   // What waits may be of this flow, and is older than what is forwarded now.
   if (!direct) DeliverConnected();
   if (closed_) return received;
+  const size_t end = static_cast<size_t>(first + received);
+  const SocketAddress peer = flow.peer.Unmapped();
   size_t served = waiting_;
-  for (size_t i = first; i < end; ++i) {
-    if (!direct && Forward(rows_[i])) continue;
-    CountReceived(rows_[i]);
-    if (served != i) rows_[served] = rows_[i];
+  for (size_t i = static_cast<size_t>(first); i < end; ++i) {
+    ReceivedDatagram& row = rows_[i];
+    bool served_here = direct;
+    if (named && row.peer != peer)
+      served_here = ClassifyStray(&row, flow);
+    else
+      DescribeAs(flow, &row);
+    if (!served_here && Forward(row)) continue;
+    CountReceived(row);
+    if (served != i) rows_[served] = row;
     ++served;
   }
-  if (!direct) context_.table->WakeOwners(context_.worker);
+  if (served < end) context_.table->WakeOwners(context_.worker);
   if (served == waiting_) return received;
   if (waiting_ == 0) uv_check_start(turn_end_.get(), OnTurnEnd);
   waiting_ = served;
   // The cells of rows that have changed their place may not be read into.
-  if (!direct || waiting_ == kDatagramBatch) DeliverConnected();
+  if (served < end || waiting_ == kDatagramBatch) DeliverConnected();
   return received;
+}
+
+// Another peer's datagram has come to a promoted socket: the kernel chose the socket before it was
+// connected, and queued the datagram afterwards. Returns false when it must be forwarded.
+bool DatagramEngine::ClassifyStray(ReceivedDatagram* row, const ReceivedDatagram& flow) {
+  const BoundSocket& socket = *BoundOf(flow.endpoint);
+  row->endpoint = flow.endpoint;
+  row->connected = 0;
+  row->info = DatagramInfo();
+  row->info.has_destination = flow.info.has_destination;
+  row->info.destination = flow.info.destination;
+  if (socket.address.family() == AF_INET6) row->peer = row->peer.Mapped();
+  return Classify(row, socket);
 }
 
 void DatagramEngine::ReadRest(const PromotedSocket& socket) {

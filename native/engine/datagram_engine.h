@@ -129,6 +129,7 @@ class DatagramEngine final : private DatagramReceiver, private PromotedReader {
   void OnPromotedReadable(PromotedSocket* socket) override;
   PromotedSocket* PassOn(PromotedSocket* socket);
   int ReadPromoted(const PromotedSocket& socket);
+  bool ClassifyStray(ReceivedDatagram* row, const ReceivedDatagram& flow);
   void ReadRest(const PromotedSocket& socket) override;
   void NoteError(uint32_t connected, int error);
   void DeliverErrors();

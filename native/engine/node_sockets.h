@@ -22,6 +22,11 @@ class NodeSockets {
   void Add(int bucket) {
     if (!closed_) Add(bucket, context_.table->limit().Force());
   }
+  // The socket's connection has moved to the stream engine.
+  void Moved(int bucket) {
+    auto& places = places_[static_cast<size_t>(bucket)];
+    if (!places.empty()) places.pop_back();
+  }
   void Ended(int bucket) {
     auto& places = places_[static_cast<size_t>(bucket)];
     if (places.empty()) return;

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "platform/platform.h"
-
 namespace rss {
 namespace {
 
@@ -31,8 +29,8 @@ PromotedSockets::PromotedSockets(const EngineContext& context, const PromotionOp
 void PromotedSockets::CountForwarded(const ReceivedDatagram& row) {
   FlowKey key = KeyOf(row);
   if (forwarded_.Add(key) < options_.after || due_.size() == kMostDue) return;
-  forwarded_.Forget(key);
-  due_.push_back(row);
+  auto same = [&](const ReceivedDatagram& due) { return KeyOf(due) == key; };
+  if (std::none_of(due_.begin(), due_.end(), same)) due_.push_back(row);
 }
 
 std::vector<ReceivedDatagram> PromotedSockets::TakeDue() {

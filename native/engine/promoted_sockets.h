@@ -18,6 +18,7 @@
 #include "core/promotion_counts.h"
 #include "engine/engine_context.h"
 #include "engine/polled_socket.h"
+#include "platform/platform.h"
 #include "platform/posix/datagrams.h"
 
 namespace rss {
@@ -37,6 +38,15 @@ class PromotedSocket final : public PolledSocket {
   PromotedSocket(PromotedReader* reader, PassedSocket&& passed, const ReceivedDatagram& flow)
       : PolledSocket(std::move(passed.fd)), flow(flow), reader_(reader), dropped_(passed.dropped) {}
 
+  // Called before each read. From the first one on, the kernel reports new datagrams once.
+  void WatchEdges(uv_loop_t* loop) {
+    if (!edges_) edges_ = rss::WatchEdges(uv_backend_fd(loop), fd());
+  }
+  // A read has not emptied the socket: asks for another report.
+  void ReportAgain(uv_loop_t* loop) const {
+    if (edges_) (void)rss::WatchEdges(uv_backend_fd(loop), fd());
+  }
+
   const ReceivedDatagram flow;  // what its datagrams have in common
 
  private:
@@ -47,6 +57,7 @@ class PromotedSocket final : public PolledSocket {
   std::list<std::unique_ptr<PromotedSocket>>::iterator place_;
   uint64_t last_read_ = 0;  // uv_now()
   uint32_t dropped_;        // datagrams, as far as they have been counted
+  bool edges_ = false;
 };
 
 struct PromotionOptions {

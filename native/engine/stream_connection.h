@@ -81,12 +81,13 @@ struct StreamConnection {
   Splicing splicing = Splicing::kNo;
   AckReports ack_reports = AckReports::kUnasked;
   bool is_unix = false;
-  bool hung_up = false;   // the poll handle has reported UV_DISCONNECT
-  bool unread = false;    // there may be input in the kernel that no event will report
-  bool has_row = false;   // has a row in this turn's table
-  bool requeued = false;  // queued for the next turn
-  bool shared = false;    // pages of a source have been sent since the last mark
-  uint32_t needed = 0;    // bytes of input before the next row
+  bool hung_up = false;      // the poll handle has reported UV_DISCONNECT
+  bool unread = false;       // there may be input in the kernel that no event will report
+  bool has_row = false;      // has a row in this turn's table
+  bool requeued = false;     // queued for the next turn
+  bool shared = false;       // pages of a source have been sent since the last mark
+  bool awaits_disk = false;  // a FileReader reads what comes next in the output
+  uint32_t needed = 0;       // bytes of input before the next row
   int bucket = 0;
   Place place;                      // of an accepted connection
   ByteQueue input;                  // what JavaScript has not consumed

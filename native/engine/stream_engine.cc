@@ -1,5 +1,7 @@
 #include "engine/stream_engine.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 
 namespace rss {
@@ -13,6 +15,7 @@ StreamEngine::StreamEngine(uv_loop_t* loop, std::shared_ptr<BucketTable> table,
       check_(this),
       idle_(this),
       ack_tracker_(loop, this),
+      file_reader_(loop, this),
       idle_timer_(loop,
                   options.idle_timeout == 0 ? kLingerMs : std::min(options.idle_timeout, kLingerMs),
                   this),
@@ -38,6 +41,7 @@ void StreamEngine::Close() {
   check_.Close();
   idle_.Close();
   ack_tracker_.Close();
+  file_reader_.Close();
   idle_timer_.Close();
   splice_timer_.Close();
   pairs_.clear();
@@ -124,6 +128,30 @@ Result<uint32_t> StreamEngine::Connect(const Connecting& how) {
   return id;
 }
 
+Result<uint32_t> StreamEngine::Attach(int fd, int bucket, bool accepted, const uint8_t* input,
+                                      size_t size) {
+  if (closed_ || ending_) return MakeFailure(ECANCELED, "splice", "the worker is closing");
+  SocketAddress local, peer;
+  Status status = ConnectionAddresses(fd, &local, &peer);
+  if (!status.ok()) return status.failure;
+  UniqueFd own(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!own) return LastError("dup");
+  auto added = Add(std::move(own));
+  if (!added.ok()) return added.failure;
+  StreamConnection* c = *added;
+  c->is_unix = local.family() == AF_UNIX;
+  c->bucket = bucket;
+  if (bucket < 0 && c->is_unix) c->bucket = 0;
+  if (bucket < 0 && !c->is_unix) {
+    const FlowClassifier& classifier = table_->classifier();
+    KernelFlow kernel = classifier.uses_ids() ? GetKernelFlow(fd).value : KernelFlow();
+    c->bucket = classifier.Classify(Transport::kTcp, kernel, peer, local).bucket;
+  }
+  if (accepted) c->place = table_->limit().Force();
+  c->input.Append(input, size);
+  return c->id;
+}
+
 // False: the connection is as wanted, or cannot be had.
 bool StreamEngine::TryAnotherPort(StreamConnection* c, const Flow& flow) {
   auto found = wanted_.find(c->id);
@@ -185,6 +213,7 @@ void StreamEngine::UpdatePoll(StreamConnection* c) {
     events = UV_WRITABLE;
   else if (c->takes_input() && !CanDeliver(c))  // input that has been read comes first
     events = UV_READABLE | UV_DISCONNECT;
+  if (c->awaits_disk) events &= ~UV_WRITABLE;
   if (events == c->events) return;
   c->events = events;
   if (c->readiness == StreamConnection::Readiness::kEdge)

@@ -18,6 +18,7 @@
 #include "core/refusal.h"
 #include "core/rows.h"
 #include "engine/connection_receiver.h"
+#include "engine/file_reader.h"
 #include "engine/handle.h"
 #include "engine/idle_timer.h"
 #include "engine/send_source.h"
@@ -76,10 +77,12 @@ struct StreamStatistics {
   double splices = 0;       // pairs of connections
   double pipes = 0;
   double bytes_spliced = 0;  // forwarded without passing through this process
+  double file_reads = 0;     // for output that would have waited for the disk
 };
 
 class StreamEngine final : public ConnectionReceiver,
                            private AckTrackerOwner,
+                           private FileReaderOwner,
                            private IdleTimerOwner {
  public:
   // The most bytes read from a connection per turn: usually, and within a large request.
@@ -143,6 +146,10 @@ class StreamEngine final : public ConnectionReceiver,
   };
   // With `with_row`, the input includes what JavaScript has not consumed of this turn's row.
   Result<Detached> Detach(uint32_t id, bool with_row);
+  // Takes over a duplicate of a connected socket, and `size` bytes that have been read of it. It is
+  // not reported as opened, and nothing is read from it before it is spliced. Bucket -1: it is
+  // found.
+  Result<uint32_t> Attach(int fd, int bucket, bool accepted, const uint8_t* input, size_t size);
   Status Addresses(uint32_t id, SocketAddress* local, SocketAddress* peer) const;
 
   // Joins two connections: what is received on one is sent on the other, after their input that has
@@ -250,6 +257,8 @@ class StreamEngine final : public ConnectionReceiver,
   ssize_t Transfer(StreamConnection* c, iovec* parts, int count, const Reference* reference,
                    bool marked);
   bool Shares(StreamConnection* c, const Reference& reference);
+  ssize_t AwaitDisk(StreamConnection* c, const Reference& reference);
+  void OnFileRead(uint32_t connection, int result) override;
   void SendQueued(StreamConnection* c);
   void CloseSlowest();
   StreamConnection::Peer PeerOf(StreamConnection* c);
@@ -275,6 +284,7 @@ class StreamEngine final : public ConnectionReceiver,
   void ReportCompleted(uint32_t token, uint32_t flags);
 
   // Ends
+  void EndQuiet(StreamConnection* c);
   void Finish(StreamConnection* c);
   void Linger(StreamConnection* c);
   void Remove(StreamConnection* c, int error);
@@ -324,6 +334,7 @@ class StreamEngine final : public ConnectionReceiver,
   Handle<uv_check_t> check_;
   Handle<uv_idle_t> idle_;
   AckTracker ack_tracker_;
+  FileReader file_reader_;
   IdleTimer idle_timer_;
   Handle<uv_timer_t> splice_timer_;
 

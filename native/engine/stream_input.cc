@@ -79,7 +79,7 @@ void StreamEngine::Read(uint32_t id) {
   } else if (c->unread) {
     Requeue(c);  // a part of a record
   } else if (ending_) {
-    Finish(c);
+    EndQuiet(c);
   }
 }
 

@@ -197,6 +197,8 @@ ssize_t StreamEngine::Transfer(StreamConnection* c, iovec* parts, int count,
       c->shared = true;
     }
   }
+  if (sent == -EBUSY && reference != nullptr && reference->source->background)
+    return AwaitDisk(c, *reference);
   if (sent > 0) {
     options_.counters[c->bucket].bytes_out += static_cast<double>(sent);
     if (CountsBytes(c)) BytesOf(c).sent += static_cast<double>(sent);
@@ -215,6 +217,24 @@ bool StreamEngine::Shares(StreamConnection* c, const Reference& reference) {
   if (options_.zero_copy == ZeroCopy::kNever || reference.source->segment == nullptr) return false;
   return options_.zero_copy == ZeroCopy::kAlways || reference.length <= kMostPaced ||
          PeerOf(c) != StreamConnection::Peer::kPaced;
+}
+
+// Returns -EAGAIN, or why the file cannot be read.
+ssize_t StreamEngine::AwaitDisk(StreamConnection* c, const Reference& reference) {
+  int error = file_reader_.Read(c->id, reference.source, reference.offset, reference.length);
+  if (error != 0) return error;
+  statistics_.file_reads += 1;
+  c->awaits_disk = true;
+  UpdatePoll(c);
+  return -EAGAIN;
+}
+
+void StreamEngine::OnFileRead(uint32_t connection, int result) {
+  StreamConnection* c = Find(connection);
+  if (c == nullptr) return;
+  c->awaits_disk = false;
+  if (result < 0) return Remove(c, result);
+  UpdatePoll(c);  // the next event goes on
 }
 
 void StreamEngine::SendQueued(StreamConnection* c) {
@@ -329,6 +349,17 @@ void StreamEngine::ReportCompleted(uint32_t token, uint32_t flags) {
 }
 
 // --- Ends ----------------------------------------------------------------------------------------
+
+// Ends a connection without new input and without waiting output. Nothing can be lost where no part
+// of a request is here and the peer has all answers: then the socket is closed at once, because a
+// silent peer would be waited for. A peer with TLS answers the close_notify.
+void StreamEngine::EndQuiet(StreamConnection* c) {
+  bool idle = c->input.empty() && c->acks == nullptr && c->tls == nullptr;
+  if (idle && ack_tracker_.HasAll(c->fd.get()))
+    Remove(c, 0);
+  else
+    Finish(c);
+}
 
 void StreamEngine::Finish(StreamConnection* c) {
   if (c->is_finishing()) return;

@@ -1,6 +1,5 @@
 // TLS in StreamEngine: handshakes, and the ciphertext between sockets and rows.
 #include <string.h>
-#include <unistd.h>
 
 #include <algorithm>
 
@@ -39,9 +38,9 @@ class PlainOutput {
       if (data != nullptr) {
         memcpy(buffer + used, data, wanted);
       } else {
-        FileRange range = reference_->source->Range(reference_->offset + referred_, wanted);
-        ssize_t got = pread(range.fd, buffer + used, wanted, static_cast<off_t>(range.offset));
-        if (got <= 0) return got < 0 ? -errno : -EIO;  // the file is shorter than the reference
+        ssize_t got =
+            reference_->source->Read(buffer + used, reference_->offset + referred_, wanted);
+        if (got < 0) return got;
         wanted = static_cast<size_t>(got);
       }
       used += Advance(wanted);
@@ -241,11 +240,14 @@ ssize_t StreamEngine::TransferSealed(StreamConnection* c, const iovec* parts, in
   size_t done = std::exchange(tls.sealed, 0);
   PlainOutput output(parts, count, reference);
   output.Skip(done);
-  while (!output.empty() && done < kMostSent) {
+  bool waits = false;
+  while (!output.empty() && !waits && done < kMostSent) {
     size_t sealed = 0;
     while (!output.empty() && sealed < kSealedAtOnce) {
       const uint8_t* bytes = nullptr;
       ssize_t length = output.Next(tls_->gathered.get(), &bytes);
+      waits = length == -EBUSY && done + sealed > 0;  // the next call says so
+      if (waits) break;
       if (length > 0 && !tls.Seal(bytes, static_cast<size_t>(length))) length = -EPROTO;
       if (length < 0) {
         tls_->buffers.out.clear();

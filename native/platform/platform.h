@@ -236,7 +236,7 @@ struct FileRange {
   int fd = -1;
   uint64_t offset = 0;
   size_t length = 0;        // at least 1
-  bool no_disk_io = false;  // SF_NODISKIO: EBUSY instead of waiting for the disk
+  bool no_disk_io = false;  // EBUSY instead of waiting for the disk: see CanAvoidDiskIo()
   bool no_cache = false;    // SF_NOCACHE: the pages are dropped once they are sent
   bool sync = false;        // SF_SYNC: blocks until nothing refers to the pages
   bool report_ack = false;  // AckQueue reports the acknowledgement of the last byte
@@ -249,6 +249,16 @@ struct FileRange {
 ssize_t SendFile(int socket, const iovec* headers, int count, const FileRange& range);
 // Whether this kernel has FileRange::sync.
 bool HasSyncSend();
+
+// Whether SendFile() of this file with `no_disk_io` never waits for the disk. Linux: the file
+// system has RWF_NOWAIT. FreeBSD: it is UFS, which sendfile(2) reads without waiting; SF_NODISKIO
+// then refuses pages that are in use. From other file systems sendfile(2) reads at once.
+bool CanAvoidDiskIo(int file);
+// How many bytes at the beginning of the range are certainly in memory. FreeBSD does not tell: 0.
+size_t BytesInMemory(const FileRange& range);
+// Reads the range into memory, and waits for it. Also starts to read what follows, as much again.
+// Returns 0, also where the file ends before the range, or -errno.
+int ReadIntoMemory(const FileRange& range);
 
 // Bytes that a stream socket has taken and its peer has not acknowledged, never too few: SIOCOUTQ,
 // FIONSPACE. For a Unix socket on Linux, the memory of what the peer has not read.

@@ -42,6 +42,7 @@ void TestCardFlows();
 void TestBucketTable();
 void TestConfiguration();
 void TestSystemValues();
+void TestWatchedValues();
 void TestAffinity();
 void TestOptions();
 void TestTcpGroups();

@@ -201,7 +201,7 @@ Tally RunUdp(const Kernel& kernel, const Family& family, std::vector<OpenedListe
     (void)!sendto(client.get(), &i, sizeof i, 0, &target.sa, target.length());
     int listener = WaitReadable(group, 2000);
     int count = listener < 0 ? -ETIMEDOUT
-                             : batcher.Receive(group[listener].fd.get(), slab.data(), 128, 100,
+                             : batcher.Receive(group[listener].fd.get(), 0, slab.data(), 128, 100,
                                                received.data());
     if (count != 1 || received[0].length != sizeof i || memcmp(slab.data(), &i, sizeof i) != 0) {
       ++tally.lost;
@@ -325,7 +325,7 @@ double ReceiveCost(bool flows) {
       if (!Await(server.value.fd.get(), POLLIN)) return 0;
       auto begun = std::chrono::steady_clock::now();
       count += std::max(
-          0, batcher.Receive(server.value.fd.get(), slab.data(), 128, 100, received.data()));
+          0, batcher.Receive(server.value.fd.get(), 0, slab.data(), 128, 100, received.data()));
       spent += std::chrono::steady_clock::now() - begun;
     }
   }
@@ -359,7 +359,7 @@ void TestReply(const char* bind_host, const char* target_host) {
   DatagramBatcher batcher;
   std::vector<uint8_t> slab(kDatagramBatch * 128);
   std::vector<ReceivedDatagram> received(kDatagramBatch);
-  int count = batcher.Receive(server.value.fd.get(), slab.data(), 128, 100, received.data());
+  int count = batcher.Receive(server.value.fd.get(), 0, slab.data(), 128, 100, received.data());
   if (count != 1) return Check(false, name, "received " + std::to_string(count));
   OutgoingDatagram reply;
   reply.data = slab.data();
@@ -437,8 +437,8 @@ void TestReplies() {
   (void)!sendto(client.get(), large, 0, 0, &target.sa, target.length());
   int count = 0;
   while (count < 2 && Await(server.value.fd.get(), POLLIN)) {
-    int more = batcher.Receive(server.value.fd.get(), slab.data() + count * 128, 128, 100,
-                               received.data() + count);
+    int more =
+        batcher.Receive(server.value.fd.get(), count, slab.data(), 128, 100, received.data());
     if (more < 0) break;
     count += more;
   }
@@ -446,8 +446,9 @@ void TestReplies() {
             !received[1].truncated && received[1].length == 0,
         "a datagram larger than its cell is cut and marked, an empty one is one",
         std::to_string(count));
-  Check(batcher.Receive(server.value.fd.get(), slab.data(), 128, 100, received.data()) == -EAGAIN,
-        "no datagram is EAGAIN");
+  Check(
+      batcher.Receive(server.value.fd.get(), 0, slab.data(), 128, 100, received.data()) == -EAGAIN,
+      "no datagram is EAGAIN");
 
   // A datagram that answers none, by a flow of its own.
   SocketAddress peer;

@@ -30,6 +30,7 @@ int main() {
   TestBucketTable();
   TestConfiguration();
   TestSystemValues();
+  TestWatchedValues();
   TestInterfaces();
   TestCardFlows();
   TestAffinity();

@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 
@@ -23,6 +24,39 @@ using namespace rss;
 
 UniqueFd Socket(int family, int type) {
   return UniqueFd(socket(family, type | SOCK_CLOEXEC, 0));
+}
+
+bool EndsWith(const std::string& text, const std::string& end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+// The only value of a name; empty: there is none.
+std::string SystemText(const std::string& name) {
+  auto values = ReadSystemValues(name);
+  return values.value.size() == 1 ? values.value[0].text : "";
+}
+
+// The values of a card that count packets of a queue: cli/watch/queue-packets.ts.
+void CheckQueueCounters(const NetworkInterface& card) {
+  const size_t unit = card.device.find_last_not_of("0123456789") + 1;
+  const std::string node = "dev." + card.device.substr(0, unit) + "." + card.device.substr(unit);
+  auto values = ReadSystemValues(node);
+  if (!CheckOk(values, "values of " + node + " are read")) return;
+  std::string wrong;
+  int counters = 0;
+  for (const SystemValue& value : values.value) {
+    if (value.name.find('q', node.size()) == std::string::npos) continue;
+    bool counts = false;
+    for (const char* end : {"packets", "_pkts", ".count", ".rxcsum", "r_enqueues"})
+      counts = counts || EndsWith(value.name, end);
+    if (!counts) continue;
+    ++counters;
+    bool number =
+        !value.text.empty() && value.text.find_first_not_of("0123456789") == std::string::npos;
+    if (!number) wrong += " " + value.name + "=" + value.text;
+  }
+  Check(wrong.empty(),
+        std::to_string(counters) + " values of " + node + " count packets of its queues", wrong);
 }
 
 }  // namespace
@@ -71,6 +105,33 @@ void TestSystemValues() {
   Check(tree.ok() && dispatch, "all values beneath a name are read",
         std::to_string(tree.value.size()));
   CheckFails(ReadSystemValues("hw.no_such_name"), ENOENT, "an absent name is refused");
+}
+
+// What freebsd-rss watch reads with sysctl(8).
+void TestWatchedValues() {
+  auto interfaces = ReadInterfaces();
+  if (interfaces.failure.error == -ENOTSUP)
+    return Skip("watched values", Describe(interfaces.failure));
+  std::string ticks = SystemText("kern.cp_times");
+  long numbers = 1 + std::count(ticks.begin(), ticks.end(), ' ');
+  long cpus = std::stol("0" + SystemText("hw.ncpu"));
+  Check(!ticks.empty() && numbers % 5 == 0 && numbers >= 5 * cpus,
+        "kern.cp_times has five numbers for each CPU", ticks);
+  std::string switches = SystemText("vm.stats.sys.v_swtch");
+  Check(std::stol("0" + switches) > 0, "vm.stats.sys.v_swtch counts context switches", switches);
+  std::string interrupts = SystemText("hw.intrs");
+  if (interrupts.empty())
+    Skip("hw.intrs", "releases before 12.2 have none");
+  else
+    Check(interrupts.find(" @cpu") != std::string::npos, "hw.intrs says the CPU of interrupts",
+          interrupts);
+  bool found = false;
+  for (const NetworkInterface& one : interfaces.value) {
+    if (!one.kind.empty()) continue;
+    found = true;
+    CheckQueueCounters(one);
+  }
+  if (!found) Skip("packets of queues", "no network card");
 }
 
 void TestInterfaces() {

@@ -1,9 +1,12 @@
 // sendfile(2) from shared memory: parts and headers, how its progress is seen, and what a late
-// receiver gets when memory is used again at each stage.
+// receiver gets when memory is used again at each stage. Files that are not in memory.
+#include <fcntl.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 
@@ -243,6 +246,56 @@ void TestSync() {
   Check(before < 0 && returned >= 0, "SF_SYNC: it waits for the receiver");
 }
 
+// Sends a cold file without waiting for the disk, and reads it into memory where that is refused.
+void TestColdFile() {
+  constexpr size_t kFileSize = 4 * 1024 * 1024 + 100;
+  std::string content(kFileSize, '\0');
+  for (size_t i = 0; i < kFileSize; ++i) content[i] = static_cast<char>(i * 31 + i / 4096);
+  char path[] = "/tmp/rss-selftest-XXXXXX";
+  UniqueFd file(mkstemp(path));
+  unlink(path);
+  Pair pair = Connect(false);
+  if (!file || !pair.sender ||
+      write(file.get(), content.data(), kFileSize) != static_cast<ssize_t>(kFileSize))
+    return Check(false, "a file and a connection");
+  fsync(file.get());
+  posix_fadvise(file.get(), 0, 0, POSIX_FADV_DONTNEED);
+  FileRange range;
+  range.fd = file.get();
+  range.no_disk_io = true;
+  bool avoids = CanAvoidDiskIo(range.fd);
+  printf("        sends from this file system can%s avoid waiting for the disk\n",
+         avoids ? "" : "not");
+  std::string got;
+  int refused = 0, failed = 0;
+  for (int idle = 0; range.offset < kFileSize && failed == 0 && idle < 1000;) {
+    range.length = kFileSize - range.offset;
+    ssize_t sent = SendFile(pair.sender.get(), nullptr, 0, range);
+    if (sent == -EBUSY) {
+      ++refused;
+      range.length = std::min<size_t>(range.length, 1024 * 1024);
+      failed = ReadIntoMemory(range);
+    } else if (sent == -EAGAIN) {
+      ++idle;
+    } else if (sent < 0) {
+      failed = static_cast<int>(sent);
+    } else {
+      range.offset += static_cast<size_t>(sent);
+    }
+    if (sent > 0) idle = 0;
+    got += ReadAll(pair.receiver.get(), static_cast<size_t>(range.offset) - got.size());
+  }
+  Check(failed == 0 && got == content, "a file is sent whole without waiting for the disk",
+        std::to_string(got.size()) + " bytes, refused " + std::to_string(refused) + " times");
+  range.offset = 0;
+  range.length = 1000;
+  Check(SendFile(pair.sender.get(), nullptr, 0, range) == 1000, "and is then in memory");
+  range.offset = kFileSize;
+  ssize_t behind = SendFile(pair.sender.get(), nullptr, 0, range);
+  Check(behind == -EIO, "a range behind the end is EIO", std::to_string(behind));
+  Check(ReadIntoMemory(range) == 0, "and reads nothing into memory");
+}
+
 }  // namespace
 
 void TestSendFile() {
@@ -252,6 +305,7 @@ void TestSendFile() {
   TestRoutes();
   TestEmptyProbe();
   TestCounting();
+  TestColdFile();
   TestSync();
 }
 

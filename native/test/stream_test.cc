@@ -273,7 +273,7 @@ void TestUdp() {
   std::vector<ReceivedDatagram> rows(kDatagramBatch);
   int received = 0;
   while (received < 4 && Await(socket.get(), POLLIN)) {
-    int more = batcher.Receive(socket.get(), slab.data(), kCell, kCell, rows.data());
+    int more = batcher.Receive(socket.get(), 0, slab.data(), kCell, kCell, rows.data());
     for (int i = 0; i < more; ++i, ++received) {
       OutgoingDatagram back;
       back.data = slab.data() + rows[i].cell * kCell;

@@ -6,6 +6,8 @@ import { existsSync } from 'node:fs';
 import { affinity, capabilities, openListener, type Steering } from 'freebsd-rss';
 
 import { findChromium } from './chromium.js';
+import { canCool } from './cold-file.js';
+import { CpuGroup } from './cpu-group.js';
 import { debianSource } from './debian.js';
 
 const required = new Set((process.env['RSS_REQUIRE'] ?? '').split(',').filter(Boolean));
@@ -30,6 +32,9 @@ function isLocal(host: string): boolean {
 }
 /** Whether every address of 127/8 belongs to this host. */
 export const loopbackNet = isLocal('127.1.2.3');
+
+/** Runs a command that may not pin threads. */
+export const noAffinity = 'test/fixtures/no-affinity.py';
 
 /** Debian's place for it. */
 export const memcachedTool = '/usr/share/memcached/scripts/memcached-tool';
@@ -61,6 +66,14 @@ const present: Record<string, () => boolean> = {
   setpriv: () => process.geteuid?.() === 0 && spawnSync('setpriv', ['--version']).status === 0,
   // script(1) of util-linux gives a program a terminal.
   terminal: () => linux && spawnSync('script', ['--version']).status === 0,
+  // Files on a disk: dd(1) of coreutils and fincore(1) of util-linux.
+  'cold-files': () => linux && canCool(),
+  // A control group with CPUs of its own.
+  cpuset: () => {
+    const group = CpuGroup.make();
+    group?.remove();
+    return group !== undefined;
+  },
   chromium: () => findChromium() !== undefined,
   root: () => process.geteuid?.() === 0,
   // The checkout, as node-gyp has built it.
@@ -72,6 +85,11 @@ const present: Record<string, () => boolean> = {
     const [command, ...args] = (process.env['ZIG'] ?? 'python3 -m ziglang').split(' ');
     return spawnSync(command!, [...args, 'version']).status === 0;
   },
+  // A mount namespace: unshare(1), mount(8), and the privilege to use them.
+  mountns: () =>
+    linux && spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'none', '/sys']).status === 0,
+  // A filter of system calls: python3 installs one.
+  seccomp: () => linux && spawnSync('python3', [noAffinity, 'true']).status === 0,
   // A network namespace with a slow link: unshare(1), tc(8), and the privilege to use them.
   netns: () =>
     linux &&

@@ -5,8 +5,10 @@ export const gateAt = 0;
 export const blockedAt = 1;
 export const servedAt = 2;
 export const disorderAt = 3;
+/** Datagrams that name another port than that of their peer. */
+export const wrongPeerAt = 4;
 /** Of each worker: datagrams that it has served out of its own order. */
-export const ownDisorderAt = 4;
+export const ownDisorderAt = 5;
 export const mostWorkers = 4;
 /** From here on, a bit for each worker that has served the flow. */
 export const workersAt = ownDisorderAt + mostWorkers;
@@ -17,11 +19,12 @@ export const lastAt = workersAt + mostFlows;
 export const sharedWords = () =>
   new Int32Array(new SharedArrayBuffer((lastAt + mostFlows) * Int32Array.BYTES_PER_ELEMENT));
 
-/** A datagram of at least eight bytes. */
-export function numbered(flow: number, number: number, length = 8): Buffer {
+/** A datagram of at least eight bytes; with ten it names its sender's port. */
+export function numbered(flow: number, number: number, length = 8, port = 0): Buffer {
   const bytes = Buffer.alloc(length);
   bytes.writeUInt32BE(flow, 0);
   bytes.writeUInt32BE(number, 4);
+  if (port > 0) bytes.writeUInt16BE(port, 8);
   return bytes;
 }
 

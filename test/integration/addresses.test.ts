@@ -6,6 +6,7 @@ import { describe, it } from 'node:test';
 
 import { capabilities, createServer, openListener, type RssServer } from 'freebsd-rss';
 
+import type { Finding } from '../../cli/checks.js';
 import { checkServerOptions } from '../../lib/server/options.js';
 import { skipWithout } from '../helpers/features.js';
 import { datagram, report } from '../helpers/net.js';
@@ -69,7 +70,7 @@ describe('host names', () => {
   });
 });
 
-describe('freebsd-rss info', () => {
+describe('freebsd-rss info and doctor', () => {
   for (const host of ['127.0.0.1', '0.0.0.0', 'localhost'])
     it(`--listen ${host}: as plan() and as a server there`, async () => {
       const server = createServer({ worker, tcp: { host }, udp: { host } });
@@ -80,6 +81,10 @@ describe('freebsd-rss info', () => {
       const shown = JSON.parse(stdout) as ReturnType<RssServer['plan']>;
       assert.deepEqual([shown.steering, shown.reason], [steering, reason]);
       assert.deepEqual(shown.workers, workers);
+      const doctor = ['dist/cli/main.js', 'doctor', '--json', '--listen', host];
+      const found = JSON.parse(spawnSync(process.execPath, doctor).stdout.toString()) as Finding[];
+      const { message } = found.find(({ check }) => check === 'steering')!;
+      assert.ok(message.startsWith(`${steering}: ${reason}`), message);
       await server.listen();
       assert.deepEqual([server.steering, server.steeringReason], [steering, reason]);
       await server.close({ timeout: 0 });

@@ -12,6 +12,13 @@ function command(...args: string[]) {
   return spawnSync(process.execPath, ['dist/cli/main.js', ...args], { encoding: 'utf8' });
 }
 
+/** The command on another host, which a fixture pretends. */
+function commandOn(host: string, ...args: string[]) {
+  const imported = new URL(`../fixtures/${host}.js`, import.meta.url).href;
+  const line = ['--import', imported, 'dist/cli/main.js', ...args];
+  return spawnSync(process.execPath, line, { encoding: 'utf8' });
+}
+
 describe('freebsd-rss', () => {
   for (const args of [
     ['--help'],
@@ -79,6 +86,21 @@ describe('freebsd-rss', () => {
     assert.equal(doctor.status, exitStatus(JSON.parse(doctor.stdout)));
     const text = command('info').stdout;
     assert.ok(text.includes(steering) && text.split('\n').every((line) => line.length < 80));
+  });
+
+  it('flows and learn do without the list of interfaces', () => {
+    const flows = ['flows', '--server', '10.0.0.2:80', '--from', '10.1.0.0/16'];
+    const { status, stderr } = commandOn('no-interfaces', ...flows);
+    assert.deepEqual([status, stderr], [0, '']);
+    if (process.platform !== 'linux') return;
+    const learn = commandOn('no-interfaces', 'learn', '127.0.0.1:9');
+    assert.equal(learn.stderr, 'unknown: its driver tells no hash key\n');
+  });
+
+  it('info says that a quota leaves fewer workers', () => {
+    const { stdout } = commandOn('half-cpu', 'info');
+    assert.match(stdout, /^CPU quota +the time of 0.5 CPUs/m);
+    assert.equal(stdout.match(/^worker \d/gm)?.length, 1);
   });
 
   it('flows end quietly when the reader closes the pipe', () => {

@@ -34,9 +34,7 @@ class Peer {
   }
 
   async received(count: number): Promise<Peer['got']> {
-    const deadline = performance.now() + 5000;
-    while (this.got.length < count && performance.now() < deadline)
-      await new Promise((resolve) => setTimeout(resolve, 5));
+    await until(`${count} datagrams are received`, () => this.got.length >= count);
     assert.equal(this.got.length, count, 'datagrams received');
     return this.got;
   }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import os, { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -11,9 +11,12 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 
 import { affinity, createServer, type RssServer, type ServerOptions } from 'freebsd-rss';
 
+import { native } from '../../lib/native.js';
 import type { Masks } from '../fixtures/mask-worker.js';
-import { skipWithout } from '../helpers/features.js';
-import { harmVictim, inParallel, portOf, report, request } from '../helpers/net.js';
+import { CpuGroup } from '../helpers/cpu-group.js';
+import { noAffinity, skipWithout } from '../helpers/features.js';
+import { inNamespace } from '../helpers/namespace.js';
+import { harmVictim, inParallel, portOf, randomLoopback, report, request } from '../helpers/net.js';
 import { firstOutput, limitMs, soon, until } from '../helpers/wait.js';
 
 const host = '127.0.0.1';
@@ -49,9 +52,11 @@ async function failure(worker: URL): Promise<Error & { code: string; cause: Erro
   return error;
 }
 
-function plainServer(args: string[], env: NodeJS.ProcessEnv = {}) {
+/** `under`: a command that runs another one. */
+function plainServer(args: string[], env: NodeJS.ProcessEnv = {}, under: string[] = []) {
   const main = fileURLToPath(fixture('plain-server'));
-  return spawn(process.execPath, [main, ...args], {
+  const [command, ...line] = [...under, process.execPath, main, ...args];
+  return spawn(command!, line, {
     timeout: limitMs,
     env: { ...process.env, ...env },
   });
@@ -66,8 +71,9 @@ async function stderrOf(
   expected: RegExp,
   work: (port: number) => unknown,
   env: NodeJS.ProcessEnv = {},
+  under: string[] = [],
 ): Promise<string> {
-  const child = plainServer(args, env);
+  const child = plainServer(args, env, under);
   let written = '';
   child.stderr.on('data', (chunk: Buffer) => (written += chunk.toString()));
   const closed = once(child, 'close');
@@ -152,14 +158,20 @@ describe('a start that fails', () => {
   });
 });
 
-it('a worker that does not start is named after 5 s', async () => {
-  const starting = server(fixture('slow-start-worker'));
-  const listening = assert.rejects(starting.listen(), { code: 'ERR_RSS_CLOSED' });
-  const [warning] = (await once(starting, 'warning', soon())) as [Error & { code: string }];
-  assert.equal(warning.code, 'RSS_SLOW_START');
-  assert.match(warning.message, /^worker 1 does not serve after 5 s/);
-  await starting.close({ timeout: 0 });
-  await listening;
+describe('a worker is named after 5 s', { concurrency: true }, () => {
+  for (const [what, worker] of [
+    ['start() does not return', fixture('slow-start-worker')],
+    ['its module does not finish', moduleFile('endless.mjs', ['await new Promise(() => {});'])],
+  ] as const)
+    it(`when ${what}`, async () => {
+      const starting = server(worker);
+      const listening = assert.rejects(starting.listen(), { code: 'ERR_RSS_CLOSED' });
+      const [warning] = (await once(starting, 'warning', soon())) as [Error & { code: string }];
+      assert.equal(warning.code, 'RSS_SLOW_START');
+      assert.match(warning.message, /^worker [01] does not serve after 5 s/);
+      await starting.close({ timeout: 0 });
+      await listening;
+    });
 });
 
 it('a CommonJS module that a compiler made is taken', async () => {
@@ -174,13 +186,62 @@ it('a CommonJS module that a compiler made is taken', async () => {
   await served.close({ timeout: 0 });
 });
 
-it('a system that refuses to pin threads is warned about once', async () => {
+describe('a system that refuses to pin threads is warned about once', () => {
   const refusal = /Warning: workers are not pinned: sched_setaffinity EPERM/;
-  const said = await stderrOf(['report-worker'], refusal, () => undefined, {
-    NODE_OPTIONS: `--import=${fixture('no-pinning').href}`,
-  });
-  assert.equal(said.split(refusal).length, 2, said);
+  const said = async (env: NodeJS.ProcessEnv, under: string[]) => {
+    const text = await stderrOf(['report-worker'], refusal, () => undefined, env, under);
+    assert.equal(text.split(refusal).length, 2, text);
+  };
+
+  it('when the addon says so', () =>
+    said({ NODE_OPTIONS: `--import=${fixture('no-pinning').href}` }, []));
+
+  it('when a filter of system calls does so', { skip: skipWithout('seccomp') }, () =>
+    said({}, ['python3', noAffinity]),
+  );
 });
+
+it('CPUs without buckets are listed', async (t) => {
+  t.mock.method(native, 'processCpus', () => Array.from({ length: 200 }, (_, cpu) => cpu));
+  const large = server(fixture('report-worker'), { workers: 'cpu', steering: 'single' });
+  const warnings: string[] = [];
+  large.on('warning', (warning) => warnings.push(warning.message));
+  const bound = () => {
+    throw new Error('this host has fewer CPUs');
+  };
+  await assert.rejects(large.listen({ bound }), { message: 'this host has fewer CPUs' });
+  assert.deepEqual(warnings, ['CPUs 128-199 have no worker: there are 128 buckets']);
+});
+
+it(
+  'a worker that loses its CPU moves, and its death does not end the server',
+  { skip: skipWithout('cpuset') || skipWithout('two-cpus') },
+  async (t) => {
+    const group = CpuGroup.make();
+    assert.ok(group !== undefined);
+    t.after(() => group.remove());
+    const [left, lost] = affinity.process();
+    group.allow([left!, lost!]);
+    const options = { workers: 2, steering: 'single', handoff: 'always', restartLimit: 1 };
+    const child = plainServer(['report-worker', JSON.stringify(options)]);
+    group.add(child.pid!);
+    const closed = once(child, 'close', soon());
+    let said = '';
+    child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    const port = Number(await firstOutput(child));
+    group.allow([left!]);
+    await until('it moves', () => said.includes(`worker 1 has moved to CPU ${left}: `), child);
+    assert.match(said, /RSS_CPU_LOST/);
+    await harmVictim(port, 'exit');
+    const served = async () => {
+      const { report: by } = await report({ host, port, localAddress: randomLoopback() });
+      return by.workerIndex === 1 && by.generation === 1;
+    };
+    await until('its successor serves', served, child);
+    child.stdin.end();
+    assert.deepEqual(await closed, [0, null]);
+  },
+);
 
 it('a host that does not list its interfaces is served, and the reason is known', async (t) => {
   t.mock.method(os, 'networkInterfaces', () => {
@@ -199,6 +260,21 @@ it('a host that does not list its interfaces is served, and the reason is known'
   }
 });
 
+describe('a host that hides', { skip: skipWithout('mountns') }, () => {
+  for (const [directory, missing] of [
+    ['/sys', '/sys/class/net'],
+    ['/proc', '/proc/irq'],
+  ] as const)
+    it(`${directory} is served, and the reason is known`, () => {
+      const hide = `mount -t tmpfs none ${directory}`;
+      const { steering, reason } = inNamespace(hide, 'hidden-host', 'mount');
+      assert.equal(steering, 'bpf-toeplitz');
+      const unknown = `the CPUs that process packets are unknown: ENOENT: `;
+      assert.ok(String(reason).includes(unknown), String(reason));
+      assert.ok(String(reason).includes(missing), String(reason));
+    });
+});
+
 it('the process and its workers survive closed stdout and stderr', async () => {
   const child = plainServer(['talking-worker']);
   const exited = once(child, 'exit', soon());
@@ -212,8 +288,8 @@ it('the process and its workers survive closed stdout and stderr', async () => {
 });
 
 describe('the CPUs of a worker', () => {
-  const masksOf = async (options: string): Promise<Masks[]> => {
-    const child = plainServer(['mask-worker', options]);
+  const masksOf = async (options: string, env: NodeJS.ProcessEnv = {}): Promise<Masks[]> => {
+    const child = plainServer(['mask-worker', options], env);
     const exited = once(child, 'exit', soon());
     const [port] = (await once(child.stdout, 'data', soon())) as [Buffer];
     const answers = await inParallel(4, 1, () => request({ host, port: Number(port) }));
@@ -224,9 +300,16 @@ describe('the CPUs of a worker', () => {
   const all = affinity.process();
 
   it('are not those of its child processes and of libuv’s threads', async () => {
-    for (const { own, child, pool } of await masksOf('{}')) {
+    const procfs = existsSync('/proc/thread-self');
+    // Node's loader of modules may be the first that uses the pool.
+    const listing = moduleFile('tasks.cjs', [
+      "process.env.FIRST_TASKS ??= require('node:fs').readdirSync('/proc/self/task').join();",
+    ]);
+    const env = procfs ? { NODE_OPTIONS: `--require=${fileURLToPath(listing)}` } : {};
+    for (const { own, child, pool } of await masksOf('{"workers":1}', env)) {
       assert.equal(own.length, 1);
       assert.deepEqual(child, all);
+      assert.ok(!procfs || pool.length >= 4, `${pool.length} threads`);
       for (const mask of pool) assert.deepEqual(mask, all);
     }
   });

@@ -68,9 +68,9 @@ describe('serveHttp', () => {
   });
 
   it('close() lets a request finish', async () => {
+    const begun = once(server, 'message', soon());
     const answer = get(agent, port, '/slow');
-    while (server.stats().total.served === 0) await new Promise((r) => setTimeout(r, 10));
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await begun;
     await server.close({ timeout: 20_000 });
     assert.equal(await answer, 'late');
   });
@@ -80,6 +80,10 @@ describe('serveHttp', () => {
       readableHighWaterMark: 1234,
       writableHighWaterMark: 1234,
     });
+  });
+
+  it('sets noDelay and keepAliveInitialDelay', { skip: skipWithout('python3') }, async () => {
+    assert.equal(await get(agent, port, '/options'), 'False True 600\n');
   });
 
   it('answers a client that has closed its side, if the HTTP server allows that', async () => {

@@ -249,10 +249,12 @@ it(
       const client = new RawClient(server.port);
       assert.equal(await client.ask('set k 0 0 1\r\n1\r\n'), 'STORED\r\n');
       client.close();
+      // Such a user is missed before anything is bound.
+      const args = [main, '-u', 'no-such-user', '-p', String(server.port)];
+      const unknown = spawnSync(process.execPath, args, { encoding: 'utf8' });
+      assert.equal(unknown.status, 67);
+      assert.match(unknown.stderr, / error: there is no user "no-such-user"\n$/);
     });
-    const unknown = spawnSync(process.execPath, [main, '-u', 'no-such-user'], { encoding: 'utf8' });
-    assert.equal(unknown.status, 67);
-    assert.match(unknown.stderr, / error: there is no user "no-such-user"\n$/);
   },
 );
 

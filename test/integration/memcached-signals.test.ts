@@ -1,4 +1,5 @@
-// The memcached example survives signals at any moment from its first answer on.
+// The memcached example survives signals at any moment from its first answer on, and the end of
+// those who read its output.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,7 +9,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
 
-import { main } from '../helpers/memcached.js';
+import { freePort, main } from '../helpers/memcached.js';
 import { limitMs } from '../helpers/wait.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'rss-signals-'));
@@ -24,23 +25,26 @@ interface Started {
 
 let started = 0;
 
-function start(): Started {
+/** `listen`: instead of the Unix socket. */
+function start(listen?: string[]): Started {
   const socket = path.join(folder, `${++started}.sock`);
   const pidFile = path.join(folder, `${started}.pid`);
-  const child = spawn(process.execPath, [main, '-u', 'root', '-s', socket, '-P', pidFile], {
-    stdio: ['ignore', 'ignore', 'pipe'],
+  const args = ['-u', 'root', ...(listen ?? ['-s', socket]), '-P', pidFile];
+  const child = spawn(process.execPath, [main, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
     timeout: limitMs,
     killSignal: 'SIGKILL',
   });
+  child.stdout.resume();
   let written = '';
   child.stderr.on('data', (chunk: Buffer) => (written += chunk.toString()));
   return { child, socket, pidFile, exited: once(child, 'exit'), stderr: () => written };
 }
 
 /** The answer to "version", from a connection that stays open. */
-async function ask(file: string): Promise<string> {
+async function ask(server: string | number): Promise<string> {
   for (;;) {
-    const client = net.connect(file);
+    const client = net.connect(typeof server === 'string' ? { path: server } : { port: server });
     client.on('error', () => client.destroy());
     after(() => client.destroy());
     client.write('version\r\n');
@@ -76,4 +80,20 @@ describe('at the first answer', () => {
       assert.ok(!existsSync(socket) && !existsSync(pidFile));
       assert.doesNotMatch(stderr(), /Debugger/);
     });
+});
+
+describe('with a closed output', () => {
+  for (const name of ['stdout', 'stderr'] as const)
+    for (const listen of ['-s', '-l localhost'])
+      it(`${name}, ${listen}: it serves, and ends in order`, async () => {
+        const port = listen === '-s' ? undefined : await freePort();
+        const given = port === undefined ? undefined : ['-l', 'localhost', '-p', `${port}`];
+        const { child, socket, pidFile, exited } = start(given);
+        child[name]!.destroy();
+        const answer = await Promise.race([ask(port ?? socket), exited]);
+        assert.match(String(answer), /^VERSION /);
+        child.kill('SIGTERM');
+        assert.deepEqual(await exited, [0, null]);
+        assert.ok(!existsSync(socket) && !existsSync(pidFile));
+      });
 });

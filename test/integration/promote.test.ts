@@ -11,7 +11,16 @@ import { describe, it } from 'node:test';
 import { capabilities, createServer, type RssServer, type UdpOptions } from 'freebsd-rss';
 
 import { skipWithout } from '../helpers/features.js';
-import { disorderAt, lastAt, numbered, servedAt, sharedWords } from '../helpers/gate.js';
+import {
+  blockedAt,
+  disorderAt,
+  lastAt,
+  numbered,
+  openGate,
+  servedAt,
+  sharedWords,
+  wrongPeerAt,
+} from '../helpers/gate.js';
 import { assertNoLeak, openDescriptors, portOf, type Report } from '../helpers/net.js';
 import { soon, until } from '../helpers/wait.js';
 
@@ -66,7 +75,8 @@ class Flows {
     const all = [...flows];
     for (let i = 0; i < count; i++)
       for (const flow of all) {
-        this.#sockets[flow]!.send(numbered(flow, ++this.#numbers[flow]!));
+        const socket = this.#sockets[flow]!;
+        socket.send(numbered(flow, ++this.#numbers[flow]!, 10, socket.address().port));
         this.#sent++;
       }
   }
@@ -81,6 +91,7 @@ class Flows {
     for (const [flow, number] of this.#numbers.entries())
       assert.equal(this.#words[lastAt + flow], number);
     assert.equal(this.#words[disorderAt], 0, 'in order');
+    assert.equal(this.#words[wrongPeerAt], 0, 'with their peers');
   }
 
   /** Sends until each flow has a socket. Not all of them get one at once. */
@@ -146,6 +157,20 @@ describe('promoted flows', { skip: !linux && 'under `single` on Linux alone' }, 
     await assertNoLeak(before);
   });
 
+  it('are read to the end where more waits than is read at once', async () => {
+    const words = sharedWords();
+    const server = await serve(words, { promote: 1 });
+    const flows = await Flows.open(server, words, 2);
+    await flows.promoted(server);
+    server.post('block');
+    await until('all workers are blocked', () => words[blockedAt] === workers);
+    flows.send(150);
+    openGate(words);
+    await flows.served();
+    await server.close();
+    flows.close();
+  });
+
   it('at the limit, the flow that was read least recently is forwarded again', async () => {
     const words = sharedWords();
     const server = await createServer({
@@ -183,6 +208,23 @@ describe('promoted flows', { skip: !linux && 'under `single` on Linux alone' }, 
     const { now, evicted } = server.stats().promoted;
     assert.equal(now, 2);
     assert.ok(evicted > 2, `${evicted}`);
+    await server.close();
+    flows.close();
+  });
+
+  it('keep their peers while sockets come and go', async () => {
+    const words = sharedWords();
+    const server = await serve(words, { promote: 1, promoteLimit: 1 });
+    const flows = await Flows.open(server, words, 16);
+    for (let round = 0; round < 500; round++) {
+      flows.send();
+      await until('few are left', () => flows.left < 64);
+    }
+    await flows.served();
+    await until('each socket is read or closed', () => {
+      const { now, ever, idle, evicted } = server.stats().promoted;
+      return ever > 100 && ever === now + idle + evicted;
+    });
     await server.close();
     flows.close();
   });

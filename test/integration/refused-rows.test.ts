@@ -1,12 +1,16 @@
 // Impossible rows of batches: each kind is counted, and thrown by checked workers. What would send
 // bytes that are not the caller's is not sent.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 
 import { createServer, type RefusalName, type RssServer } from 'freebsd-rss';
 
 import { datagram, portOf, request } from '../helpers/net.js';
 import { eventually, StreamClient } from '../helpers/streams.js';
+import { firstOutput, limitMs, soon } from '../helpers/wait.js';
 
 const host = '127.0.0.1';
 const worker = new URL('../fixtures/mistakes-worker.js', import.meta.url);
@@ -32,7 +36,10 @@ const streams: Case[] = [
   ['consume row 99', 'notInBatch', /^"i" must be a row of the batch \(0 to 0\), got 99$/],
   ['consume half a row', 'notInBatch', /^"i" .* got 0.5$/],
   ['read row 99', 'notInBatch', /^"i" .* got 99$/],
+  ['read row -1', 'notInBatch', /^"i" .* got -1$/],
+  ['read half a row', 'notInBatch', /^"i" .* got 0.5$/],
   ['read a row too late', 'notInBatch', /^"i" .* \(its callback has returned\), got 0$/],
+  ['read a mark too late', 'notInBatch', /^"i" .* \(its callback has returned\), got 0$/],
   ['commit without reserve', 'unreserved', /^"offset" .* reserve\(\), got 0$/],
   ['commit NaN', 'unreserved', /^"offset" .* got NaN$/],
   ['commit too much', 'unreserved', /^"offset" .* got \d+$/],
@@ -49,6 +56,9 @@ const datagrams: Case[] = [
   ['answer row 99', 'notInBatch', /^"i" .* got 99$/],
   ['answer half a row', 'notInBatch', /^"i" .* got 0.5$/],
   ['read row 99', 'notInBatch', /^"i" .* got 99$/],
+  ['read row -1', 'notInBatch', /^"i" .* got -1$/],
+  ['read half a row', 'notInBatch', /^"i" .* got 0.5$/],
+  ['read a row too late', 'notInBatch', /^"i" .* \(its callback has returned\), got 0$/],
   ['echo beyond', 'outOfRange', /^"offset" .* got 0$/],
   ['echo from NaN', 'outOfRange', /^"offset" .* got NaN$/],
   ['commit without reserve', 'unreserved', /^"offset" .* got 0$/],
@@ -106,4 +116,20 @@ for (const checked of [false, true])
       client.close();
       assert.deepEqual(server.stats().refusedRows, before);
     });
+  });
+
+for (const [value, expected] of [
+  ['1', /^"i" must be a row of the batch/],
+  ['', /^no error$/],
+] as const)
+  it(`FREEBSD_RSS_CHECKED=${value} in the environment decides`, async () => {
+    const main = fileURLToPath(new URL('../fixtures/plain-server.js', import.meta.url));
+    const env = { ...process.env, FREEBSD_RSS_CHECKED: value };
+    const child = spawn(process.execPath, [main, 'mistakes-worker'], { env, timeout: limitMs });
+    const exited = once(child, 'exit', soon());
+    const port = Number(await firstOutput(child));
+    const { text } = await request({ host, port }, 'read row 99');
+    assert.match(text.trim(), expected);
+    child.stdin.end();
+    await exited;
   });

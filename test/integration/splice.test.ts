@@ -15,6 +15,7 @@ import type { StreamStatistics } from 'freebsd-rss/worker';
 import { connectionPage } from '../../cli/admin-socket.js';
 import type { SpliceCommand, SpliceData, SpliceReport } from '../fixtures/splice-worker.js';
 import { assertNoLeak, inParallel, openDescriptors, portOf } from '../helpers/net.js';
+import { read, text } from '../helpers/reading.js';
 import { long, times } from '../helpers/repeat.js';
 import { atMost, soon, until } from '../helpers/wait.js';
 
@@ -107,35 +108,6 @@ async function connected(
   const splicer = await Splicer.start({ target: { port }, when: 'at-once', ...data }, options);
   return { splicer, client: await splicer.client(), target: await arrival };
 }
-
-/** The next `length` bytes, or what comes before the end. */
-async function read(socket: net.Socket, length: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for (let left = length; left > 0;) {
-    const chunk = socket.read(Math.min(left, Math.max(1, socket.readableLength))) as Buffer | null;
-    if (chunk !== null) {
-      chunks.push(chunk);
-      left -= chunk.length;
-    } else if (socket.readableEnded || socket.destroyed) break;
-    else await change(socket);
-  }
-  return Buffer.concat(chunks);
-}
-
-/** Waits for input, or the end. */
-function change(socket: net.Socket): Promise<void> {
-  const events = ['readable', 'end', 'close'];
-  return new Promise((resolve) => {
-    const happened = () => {
-      for (const event of events) socket.off(event, happened);
-      resolve();
-    };
-    for (const event of events) socket.on(event, happened);
-  });
-}
-
-const text = async (socket: net.Socket, length: number) =>
-  (await read(socket, length)).toString('latin1');
 
 /** Sends `length` pseudo-random bytes in pieces of random size. Returns their digest. */
 async function sendRandom(socket: net.Socket, length: number): Promise<string> {
@@ -242,6 +214,47 @@ describe('every byte arrives', () => {
     await closeAll();
     await assertNoLeak(before);
   });
+
+  it(
+    'when receivers that stall hold all pipes: by copies',
+    { skip: process.platform !== 'linux' && 'only Linux has pipes' },
+    async () => {
+      const before = openDescriptors();
+      const pipes = 256; // PipePool::kMost
+      const count = pipes + 64;
+      const length = mebibyte;
+      const pieces = Array.from({ length: count }, () => randomBytes(length));
+      let targets = 0;
+      const port = await listen((socket) => socket.resume().end(pieces[targets++]!));
+      // With a small buffer, the kernel does not hold a piece.
+      const splicer = await Splicer.start(
+        { target: { port }, when: 'at-once' },
+        { tcp: { host, sendBuffer: 65_536 } },
+      );
+      const clients: net.Socket[] = [];
+      for (let i = 0; i < count; i++) {
+        clients.push(await splicer.client());
+        await until('the target is connected', () => targets > i);
+      }
+      await until('all pipes are held, and others copy', async () => {
+        const { pipes: open, queued } = await splicer.statistics();
+        return open === pipes && queued > 0;
+      });
+      assert.ok(openDescriptors() >= before + 2 * pipes, 'the pipes are counted');
+      for (const i of [count - 1, ...clients.keys()].slice(0, count)) {
+        const client = clients[i]!;
+        assert.ok((await read(client, length)).equals(pieces[i]!), `connection ${i}`);
+        client.end();
+      }
+      for (let i = 0; i < count; i++) {
+        const { reason, bytes } = await splicer.next('reason');
+        assert.deepEqual([reason, ...bytes], ['end', 0, length]);
+      }
+      assert.ok((await splicer.statistics()).pipes <= 16);
+      await closeAll();
+      await assertNoLeak(before);
+    },
+  );
 
   it('what has been read before the splice, and consumed only in part, comes first', async () => {
     const { splicer, client, target } = await connected({ when: 'after-line' });

@@ -13,8 +13,9 @@ import { after, describe, it } from 'node:test';
 import { createServer, type RssServer, ShmSegment } from 'freebsd-rss';
 
 import { pieceSize, type ProxyData } from '../fixtures/proxy-worker.js';
+import { blockedAt, goAt } from '../fixtures/upgrade-worker.js';
 import { assertNoLeak, openDescriptors, portOf } from '../helpers/net.js';
-import { soon } from '../helpers/wait.js';
+import { soon, until } from '../helpers/wait.js';
 import { echoOf, eventually, serveStreams, StreamClient } from '../helpers/streams.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'rss-'));
@@ -175,18 +176,19 @@ for (const unread of [false, true])
     await once(orders, 'listening');
     const connected = once(orders, 'connection');
     const worker = new URL('../fixtures/upgrade-worker.js', import.meta.url);
-    const workerData = { port: (orders.address() as net.AddressInfo).port, unread };
+    const shared = new Int32Array(new SharedArrayBuffer(8));
+    const workerData = { port: (orders.address() as net.AddressInfo).port, unread, shared };
     const tcp = { host: '127.0.0.1' };
     const server = await createServer({ worker, tcp, workers: 1, workerData }).listen();
     const [order] = (await connected) as [net.Socket];
     const client = await StreamClient.to(server);
     assert.equal((await client.ask(Buffer.from('one'), 10)).toString(), 'stream one');
     order.write('block');
-    await once(order, 'data');
-    await new Promise((resolve) => setTimeout(resolve, 150));
-    client.socket.write('two');
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    order.write('detach');
+    await until('the worker is blocked', () => Atomics.load(shared, blockedAt) === 1);
+    await new Promise((resolve) => client.socket.write('two', resolve));
+    await new Promise((resolve) => order.write('detach', resolve));
+    Atomics.store(shared, goAt, 1);
+    Atomics.notify(shared, goAt);
     assert.equal((await client.read(10)).toString(), 'socket two');
     assert.equal((await client.ask(Buffer.from('three'), 12)).toString(), 'socket three');
     client.close();

@@ -10,6 +10,7 @@ import type { RssServer } from 'freebsd-rss';
 
 import { assertNoLeak, openDescriptors, portOf } from '../helpers/net.js';
 import { echoOf, eventually, request, serveStreams, StreamClient } from '../helpers/streams.js';
+import { soon } from '../helpers/wait.js';
 
 const megabyte = 2 ** 20;
 let server: RssServer;
@@ -369,6 +370,19 @@ describe('closing', () => {
     await assertNoLeak(before);
   });
 
+  it('does not wait for idle clients that never end', async () => {
+    const closing = await serveStreams();
+    const { port } = closing.addresses[0]!;
+    const silent = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    const ended = once(silent.resume(), 'end', soon());
+    await eventually(() => closing.stats().total.accepted === 1);
+    const closed = closing.close({ timeout: 600_000 });
+    await ended;
+    assert.equal(closing.stats().total.closed, 1);
+    await closed;
+    silent.destroy();
+  });
+
   it('waits for connections that have left the engine, too', async () => {
     const closing = await serveStreams();
     const client = await StreamClient.to(closing);
@@ -376,7 +390,7 @@ describe('closing', () => {
       (await client.ask(Buffer.concat([request('u'), Buffer.from('a')]), 1)).toString(),
       'A',
     );
-    const closed = closing.close({ timeout: 3000 });
+    const closed = closing.close({ timeout: 600_000 });
     await new Promise((resolve) => setTimeout(resolve, 200));
     assert.equal((await client.ask(Buffer.from('b'), 1)).toString(), 'B');
     client.socket.end();

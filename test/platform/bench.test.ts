@@ -94,6 +94,14 @@ describe(
       assert.match(stderr, /get-1: .* has no such server/);
     });
 
+    it('measures what counting costs', () => {
+      const program = ['dist/bench/counting.js', '--seconds', '0.1'];
+      const { status, stdout, stderr } = spawnSync(process.execPath, program, { encoding: 'utf8' });
+      assert.equal(status, 0, stderr);
+      assert.match(stdout, /^\| get-1 \| \d+\.\d+ \| 3\.\d\d( \| \d+\.\d+ %){4} \|$/m);
+      assert.match(stdout, /^\| udp-get \|/m);
+    });
+
     it('refuses works that there are not', () => {
       const { status, stderr } = bench('--only', 'everything');
       assert.equal(status, 64);

@@ -1,5 +1,4 @@
-// Mixed load on the memcached example with faults at random, every reply checked against a model:
-// npm run soak -- --minutes N
+// Mixed load on the memcached example with faults at random, every reply checked against a model.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,12 +8,21 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 
+import { commandLine, positive } from '../../bench/command-line.js';
 import { freePort, RawClient } from '../helpers/memcached.js';
 import { Model } from './model.js';
 
-const { minutes } = parseArgs({ options: { minutes: { type: 'string', default: '1' } } }).values;
+const usage = `Mixed load on the memcached example with deaths of workers, upgrades and resets
+at random. Every reply is checked against a model.
+
+  npm run soak -- [--minutes N]
+
+  --minutes N   how long (default: 1)
+`;
+
+const options = commandLine(usage, { minutes: { type: 'string', default: '1' } });
+const minutes = positive('minutes', options.minutes);
 const clients = 20;
 const keysEach = 15;
 const reportMs = 2000;
@@ -243,7 +251,7 @@ async function end(): Promise<void> {
 
 const child = start();
 while (!output.includes('serving:')) await once(child.stdout!, 'data');
-const ends = performance.now() + Number(minutes) * 60_000;
+const ends = performance.now() + minutes * 60_000;
 const memory: number[] = [];
 const everyone = Array.from({ length: clients }, (_, i) => new Client(`client-${i}`).run());
 const working = Promise.all([...everyone, askStatistics(), injectFaults()]);

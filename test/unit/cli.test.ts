@@ -405,8 +405,15 @@ describe('doctor', () => {
     for (const release of ['12.1-RELEASE', '13.2-RELEASE'])
       for (const card of [i350, i82574]) assert.equal(grade(card, { release }), 'problem');
     assert.equal(grade(i82574, { rssConfig: no }), undefined);
-    for (const driver of ['vmx', 'ix', 'ixl', 'cxgbe', 'cxl', 'cc', 'mce', 'sfxge', 'hn'])
+    for (const driver of [
+      ...['vmx', 'ix', 'ixv', 'ixl', 'iavf', 'ice', 'igc', 'cxgbe', 'cxl', 'cc', 'mce', 'ena'],
+      ...['sfxge', 'hn'],
+    ])
       assert.equal(grade({ name: `${driver}0`, driver, description: '' }, {}), 'ok', driver);
+    for (const driver of ['ax', 'bnxt'])
+      assert.equal(grade({ name: `${driver}0`, driver, description: '' }, {}), 'warning', driver);
+    const ax = { name: 'ax0', driver: 'ax', description: '' };
+    assert.equal(grade(ax, { release: '15.0-RELEASE' }), 'ok');
     const other = { name: 'xyz0', driver: 'xyz', description: '' };
     assert.match(
       examine(facts({ cards: [other] })).find(({ check }) => check === 'hash key of xyz0')!.message,

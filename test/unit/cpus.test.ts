@@ -10,7 +10,7 @@ import { followMap, planWorkers } from '../../lib/rss/topology.js';
 import { cpuQuota } from '../../lib/server/cpu-quota.js';
 import { cpuUse, useCpus } from '../../lib/server/cpu-use.js';
 import type { FromWorker } from '../../lib/server/messages.js';
-import { leftIdle } from '../../lib/server/plan.js';
+import { leftIdle, workersUnder } from '../../lib/server/plan.js';
 import { keepPinned } from '../../lib/worker/pin.js';
 
 const virtual = (cpus: number[]): RssConfig => {
@@ -75,6 +75,13 @@ describe('cpuQuota', () => {
     assert.equal(quota(files), 0.5);
     const unlimited = { ...files, '/sys/fs/cgroup/cpu,cpuacct/docker/x/cpu.cfs_quota_us': '-1' };
     assert.equal(quota(unlimited), undefined);
+  });
+
+  it('leaves as many workers as have CPU time', () => {
+    assert.equal(workersUnder(0.5, 4), 1);
+    assert.equal(workersUnder(1.5, 4), 2);
+    assert.equal(workersUnder(4, 2), 'cpu');
+    assert.equal(workersUnder(undefined, 2), 'cpu');
   });
 });
 

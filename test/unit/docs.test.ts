@@ -1,7 +1,8 @@
 // The documents agree with the code: blocks are copies of files, drawings are current, paths exist.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import path from 'node:path';
 import { it } from 'node:test';
 
 import { documents } from '../helpers/documents.js';
@@ -18,6 +19,24 @@ for (const text of documents) {
     assert.equal(blocks, copies, 'every block names its file');
   });
 }
+
+it('docs/troubleshooting.md lists the codes of all warnings', () => {
+  const sources = execFileSync('git', ['ls-files', 'lib'], { encoding: 'utf8' }).trim().split('\n');
+  const emitted = sources.flatMap((file) =>
+    [...readFileSync(file, 'utf8').matchAll(/'(RSS_[A-Z_]+)'/g)].map(([, code]) => code!),
+  );
+  const text = readFileSync('docs/troubleshooting.md', 'utf8');
+  const listed = [...text.matchAll(/^- \*\*`(RSS_[A-Z_]+)`\*\* .*/gm)].map(([, code]) => code!);
+  assert.deepEqual(listed, [...new Set(emitted)].sort());
+  // The codes that other documents name.
+  const named = documents.flatMap((file) =>
+    [...readFileSync(file, 'utf8').matchAll(/`(RSS_[A-Z_]+)`/g)].map(([, code]) => code!),
+  );
+  assert.deepEqual(
+    named.filter((code) => !listed.includes(code)),
+    [],
+  );
+});
 
 it('the README has at most 150 lines', () => {
   assert.ok(readFileSync('README.md', 'utf8').split('\n').length <= 150);
@@ -40,6 +59,20 @@ it('CONTRIBUTING.md: every path exists', () => {
   for (const row of rows) paths.push(...row.map((name, i) => `${head![i]!}/${name}`));
   assert.deepEqual(
     paths.filter((name) => !existsSync(name)),
+    [],
+  );
+});
+
+// The name is not the package's until it is published.
+it('no text tells a user to install freebsd-rss from a registry', () => {
+  const folders = ['cli', 'docs', 'examples', 'lib', 'man', 'scripts'].flatMap((folder) =>
+    readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .map((name) => path.join(folder, name))
+      .filter((name) => statSync(name).isFile()),
+  );
+  const install = /\b(npm|pnpm|yarn|bun) (i|install|add) (-\S+ )*freebsd-rss\b(?!-\d)/;
+  assert.deepEqual(
+    [...documents, ...folders].filter((name) => install.test(readFileSync(name, 'utf8'))),
     [],
   );
 });

@@ -24,7 +24,14 @@ const plain = ifconfig('', '1000baseT <full-duplex>');
 function card(name: string, changes: Partial<CardTexts> = {}): Card {
   const file = readFileSync(`test/fixtures/cards/${name}.json`, 'utf8');
   const facts = recordedCard(parseRecording(file))!;
-  const texts = { facts, flowControl: '0', domain: '0', ifconfig: plain, masks: {}, ...changes };
+  const texts = {
+    facts,
+    flowControl: { fc: '0' },
+    domain: '0',
+    ifconfig: plain,
+    masks: {},
+    ...changes,
+  };
   return { name: `${facts.driver}${facts.unit}`, driver: facts.driver, description: '', texts };
 }
 
@@ -97,14 +104,58 @@ describe('doctor on FreeBSD', () => {
     assert.equal(found(two, 'interrupts of igb0')!.message, 'each on the CPU of its buckets');
   });
 
+  it('compares what cards hash of UDP with what the kernel wants', () => {
+    const of = (driver: string, sysctls = {}) => {
+      const one = { ...card('igb-14.0'), name: 'lan0', driver };
+      return found(facts([one], sysctls), 'UDP hash of lan0');
+    };
+    const tunable = (value: string) => ({ 'net.inet.rss.udp_4tuple': value });
+    for (const driver of ['igb', 'igc', 'ena', 'bnxt', 'ax']) {
+      const { grade, message, fix } = of(driver)!;
+      assert.equal(grade, 'warning', driver);
+      assert.match(message, /^by the 4-tuple, where the kernel wants the 2-tuple: /);
+      assert.equal(fix, undefined, 'releases before 16 cannot be told');
+      const lines = of(driver, tunable('0'))!.fix!.lines;
+      assert.deepEqual(lines, ['net.inet.rss.udp_4tuple="1"']);
+      assert.equal(of(driver, tunable('1'))!.grade, 'ok');
+    }
+    for (const driver of ['em', 'vmx']) {
+      assert.equal(of(driver)!.message, 'by the 2-tuple, as the kernel’s');
+      const lines = of(driver, tunable('1'))!.fix!.lines;
+      assert.deepEqual(lines, ['net.inet.rss.udp_4tuple="0"']);
+    }
+    for (const driver of ['ix', 'ixv', 'ixl', 'iavf', 'ice', 'mce', 'cxgbe', 'cxl', 'cc'])
+      for (const sysctls of [{}, tunable('0'), tunable('1')])
+        assert.equal(of(driver, sysctls)!.grade, 'ok', driver);
+    // The host of a virtual machine decides.
+    assert.equal(of('hn'), undefined);
+    const generic = facts([card('igb-14.0')]);
+    const rssConfig = { available: false, code: 'ENOENT' };
+    const capabilities = { ...generic.capabilities, rssConfig } as typeof generic.capabilities;
+    assert.equal(found({ ...generic, capabilities }, 'UDP hash of igb0'), undefined);
+  });
+
   it('warns of flow control, by the driver or by the medium', () => {
     const check = 'flow control of igb0';
     const one = (changes: Partial<CardTexts>) => found(facts([card('igb-14.0', changes)]), check)!;
     assert.equal(one({}).grade, 'ok');
-    assert.deepEqual(one({ flowControl: '3' }).fix!.lines, ['dev.igb.0.fc=0']);
+    const lines = (values: CardTexts['flowControl']) => one({ flowControl: values }).fix?.lines;
+    // As ix sets it by default: dev.ix.0.fc in https://github.com/MonkWho/pfatt/issues/67
+    assert.deepEqual(lines({ fc: '3' }), ['dev.igb.0.fc=0']);
+    // As ice, cxgbe and bnxt print it.
+    assert.deepEqual(lines({ fc: '3<Full>' }), ['dev.igb.0.fc=0']);
+    assert.equal(lines({ fc: '0<None>' }), undefined);
+    assert.deepEqual(lines({ pause_settings: '7<RX,TX,AUTO>' }), ['dev.igb.0.pause_settings=0']);
+    assert.equal(lines({ pause_settings: '4<AUTO>' }), undefined);
+    const bnxt = { fc: '1\n0\n1', 'fc.rx': '0', 'fc.tx': '1' };
+    assert.deepEqual(lines(bnxt), ['dev.igb.0.fc.tx=0']);
     const paused = ifconfig('', '10Gbase-T <full-duplex,rxpause,txpause>');
-    const medium = one({ flowControl: undefined, ifconfig: paused });
+    const medium = one({ flowControl: {}, ifconfig: paused });
     assert.deepEqual([medium.grade, medium.fix], ['warning', undefined]);
+    const mce = { ...card('igb-14.0', { flowControl: {}, ifconfig: paused }), driver: 'mce' };
+    assert.deepEqual(found(facts([mce]), check)!.fix!.lines, [
+      'ifconfig_igb0="... -mediaopt rxpause,txpause"',
+    ]);
   });
 
   it('warns of LRO in a host that forwards', () => {
@@ -149,8 +200,10 @@ describe('doctor on FreeBSD', () => {
     assert.equal(grade('hyper-threads', { 'kern.smp.threads_per_core': '2' }), 'ok');
     assert.equal(grade('hyper-threads', { 'kern.smp.threads_per_core': '1' }), undefined);
     const udp = found(facts([], { 'net.inet.rss.udp_4tuple': '1' }), 'UDP hash')!;
-    assert.match(udp.message, /^by the 4-tuple in the kernel/);
-    assert.match(found(facts([]), 'UDP hash')!.message, /^by the 2-tuple/);
+    assert.equal(udp.message, 'by the 4-tuple in the kernel');
+    assert.equal(found(facts([]), 'UDP hash')!.message, 'by the 2-tuple in the kernel');
+    const vtnet = facts([card('vtnet-14.0')]);
+    assert.match(found(vtnet, 'UDP hash')!.message, /; what vtnet1 hashes is unknown: /);
   });
 
   it('warns of powerd, unless it keeps the frequency', () => {

@@ -7,6 +7,8 @@ import { constants, tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
 
+import { UsageError } from '../../cli/command.js';
+import { commands } from '../../cli/commands.js';
 import { gather } from '../../cli/record.js';
 import { native } from '../../lib/native.js';
 import { isWrong, replay, type Replay } from '../../lib/rss/card/replay.js';
@@ -45,7 +47,7 @@ describe('replay of made-up cards', () => {
     ['igb', 128],
     ['ix', 512],
     ['iavf', 64],
-    ['axgbe', 256],
+    ['ax', 256],
   ] as const;
   for (let seed = 1; seed <= times(2, 40); seed++) {
     const random = randomNumbers(seed * 15_485_863);
@@ -360,10 +362,21 @@ describe('freebsd-rss replay FILE', () => {
   ];
   for (const [what, content, message] of rows)
     it(`refuses ${what}`, () => {
-      const { status, stdout, stderr } = command(content);
-      assert.equal(status, 64);
-      assert.equal(stdout, '');
-      assert.match(stderr, message);
-      assert.equal(stderr.trimEnd().split('\n').length, 2, stderr);
+      writeFileSync(file, content);
+      assert.throws(
+        () => commands['replay']!.run([file]),
+        (error) => {
+          assert.ok(error instanceof UsageError);
+          assert.match(error.message, message);
+          assert.doesNotMatch(error.message, /\n/);
+          return true;
+        },
+      );
     });
+
+  it('ends with one line and status 64', () => {
+    const { status, stdout, stderr } = command('');
+    assert.deepEqual([status, stdout], [64, '']);
+    assert.equal(stderr.trimEnd().split('\n').length, 2, stderr);
+  });
 });

@@ -9,7 +9,7 @@ import { describe, it } from 'node:test';
 import { rssConfig, type WorkerStats } from 'freebsd-rss';
 
 import type { Finding } from '../../cli/checks.js';
-import { interruptRows, netisrRows, rows } from '../../cli/watch.js';
+import { interruptRows, netisrRows, queueRows, rows } from '../../cli/watch.js';
 import { findingsOf } from '../../cli/watch/findings.js';
 import * as freebsd from '../../cli/watch/freebsd.js';
 import * as linux from '../../cli/watch/linux.js';
@@ -22,16 +22,18 @@ import {
   shownProfile,
 } from '../../cli/watch/profile.js';
 import { freebsdQueues, type QueueInterrupt } from '../../cli/watch/queue-interrupts.js';
-import { difference, type Reading } from '../../cli/watch/reading.js';
+import { packetsOf, queueCounters } from '../../cli/watch/queue-packets.js';
+import { difference, type QueuePackets, type Reading } from '../../cli/watch/reading.js';
+import type { CardFacts } from '../../lib/rss/card/drivers.js';
 import { parseRecording, recordedCard } from '../../lib/rss/card/recording.js';
 
-const recorded = (name: string) => readFileSync(`test/fixtures/watch/linux/${name}.txt`, 'latin1');
+const recorded = (name: string) => readFileSync(`test/fixtures/watch/${name}.txt`, 'latin1');
 const files = {
-  softnet: recorded('softnet_stat'),
-  stat: recorded('stat'),
-  interrupts: recorded('interrupts'),
-  snmp: recorded('snmp'),
-  netstat: recorded('netstat'),
+  softnet: recorded('linux/softnet_stat'),
+  stat: recorded('linux/stat'),
+  interrupts: recorded('linux/interrupts'),
+  snmp: recorded('linux/snmp'),
+  netstat: recorded('linux/netstat'),
 };
 
 const softnet = files.softnet
@@ -69,6 +71,7 @@ WSID CPU   Name     Len WMark   Disp'd  HDisp'd   QDrops   Queued  Handled
 irq24: igb0:rxq0:52 @cpu0(domain0): 511
 irq25: igb0:rxq1:53 @cpu1(domain0): 9007
 `,
+  queues: '',
   udp: `udp:
 \t404885 datagrams received
 \t13567 dropped due to no socket
@@ -139,7 +142,7 @@ describe('readings of FreeBSD', () => {
     );
     const counts = { dispatched: 1000, hybrid: 200, queued: 50, dropped: 3, handled: 1250 };
     assert.deepEqual(work[0], { cpu: 0, protocol: 'ip', ...counts });
-    const reading = freebsd.readingOf(outputs, 1);
+    const reading = freebsd.readingOf(outputs, [], 1);
     assert.equal(reading.dispatch, 'hybrid');
     assert.deepEqual(
       reading.cpus.map(({ cpu, packets, dropped, queued }) => [cpu, packets, dropped, queued]),
@@ -155,7 +158,7 @@ describe('readings of FreeBSD', () => {
     const texts = (name: string, masks: Record<number, string>) => {
       const file = readFileSync(`test/fixtures/cards/${name}.json`, 'utf8');
       const facts = recordedCard(parseRecording(file))!;
-      return { facts, flowControl: undefined, domain: undefined, ifconfig: '', masks };
+      return { facts, flowControl: {}, domain: undefined, ifconfig: '', masks };
     };
     const card = (name: string, driver: string, masks: Record<number, string>) => ({
       ...{ name, driver, description: '', texts: texts(`${driver}-14.0`, masks) },
@@ -196,7 +199,7 @@ describe('readings of FreeBSD', () => {
   });
 
   it('times, losses and switches', () => {
-    const { cpus, losses, contextSwitches } = freebsd.readingOf(outputs, 1);
+    const { cpus, losses, contextSwitches } = freebsd.readingOf(outputs, [], 1);
     assert.deepEqual(cpus[1], {
       cpu: 1,
       ...{ packets: 2000, queued: 0, dropped: 0, squeezed: 0, time: 1000, busy: 440, softirq: 40 },
@@ -207,7 +210,7 @@ describe('readings of FreeBSD', () => {
 
   it('one thread does not say where packets were processed', () => {
     const netisr = outputs.netisr.replace(/^ {3}1 {3}1[\s\S]*/m, '');
-    const { cpus } = freebsd.readingOf({ ...outputs, netisr }, 1);
+    const { cpus } = freebsd.readingOf({ ...outputs, netisr }, [], 1);
     assert.deepEqual(
       cpus.map(({ packets, dropped }) => [packets, dropped]),
       [
@@ -216,10 +219,114 @@ describe('readings of FreeBSD', () => {
       ],
     );
   });
+
+  it('under direct dispatch, the queues of cards do', () => {
+    const netisr = outputs.netisr
+      .replace(/^ {3}1 {3}1[\s\S]*/m, '')
+      .replace(/(Dispatch policy +)hybrid/, '$1direct');
+    const counters = [0, 1, 2].map((queue) => ({
+      ...{ name: `dev.ix.0.queue${queue}.rx_packets`, card: 'ix0', queue },
+      ...{ cpu: queue % 2, direction: 'received' as const },
+    }));
+    const queues = counters.map(({ name }, i) => `${name}: ${100 + i}\n`).join('');
+    const packets = (known: typeof counters, more = {}) =>
+      freebsd
+        .readingOf({ ...outputs, netisr, queues, ...more }, known, 1)
+        .cpus.map((one) => one.packets);
+    assert.deepEqual(packets(counters), [202, 101]);
+    // Packets of a queue may be anywhere if its CPU is unknown, or if netisr queues them.
+    const unknown = counters.map((one) => ({ ...one, cpu: undefined }));
+    assert.deepEqual(packets(unknown as unknown as typeof counters), [0, 0]);
+    const hybrid = { netisr: netisr.replace('direct', 'hybrid') };
+    assert.deepEqual(packets(counters, hybrid), [0, 0]);
+  });
+});
+
+describe('packets of each queue of a card', () => {
+  const cardFacts = (driver: string, unit: number, sysctl = {}): CardFacts => ({
+    ...{ driver, unit, sysctl, interrupts: [], allowedCpus: [0, 1, 2, 3] },
+  });
+  /** `text`: what sysctl(8) prints. */
+  const queues = (card: string, facts: CardFacts, text: string) =>
+    packetsOf(queueCounters(card, facts, text.replaceAll(/:.*$/gm, '')), text);
+  const counts = (rows: QueuePackets[]) =>
+    rows.map(({ queue, received, sent }) => [queue, received, sent]);
+
+  it('are those of a recorded card', () => {
+    const text = recorded('freebsd/ix-queues');
+    const cpus = Object.fromEntries(
+      [0, 1, 2, 3].map((queue) => [`dev.ix.0.iflib.rxq${queue}.cpu`, `${3 - queue}`]),
+    );
+    const receiving = queues('wan', cardFacts('ix', 0, cpus), text);
+    assert.deepEqual(receiving[1], {
+      ...{ card: 'wan', queue: 1, cpu: 2, received: 140_704_642, sent: undefined },
+    });
+    assert.deepEqual(
+      counts(queues('ix1', cardFacts('ix', 1), text)).map(([, , sent]) => sent),
+      [139_301_734, 140_704_643, 141_867_655, 143_762_837],
+    );
+  });
+
+  it('have the CPUs of a recorded card of a virtual machine', () => {
+    const facts = recordedCard(
+      parseRecording(readFileSync('test/fixtures/cards/vtnet-14.0.json', 'utf8')),
+    )!;
+    const text = Object.entries(facts.sysctl)
+      .map(([name, value]) => `${name}: ${value}\n`)
+      .join('');
+    assert.deepEqual(
+      queues('vtnet1', facts, text).map(({ queue, cpu, received }) => [queue, cpu, received]),
+      [0, 1, 2, 3].map((queue) => [queue, 0, 0]),
+    );
+  });
+
+  // Names as the sources of the drivers have them. Those of hn and mce are also in
+  // https://github.com/microsoft/lisa/blob/main/lisa/tools/ethtool.py
+  for (const [driver, text, expected] of [
+    ['ixv', 'queue0.tx_packets: 5\ndev.ixv.0.queue0.rx_packets: 6', [[0, 6, 5]]],
+    [
+      'ixl',
+      'pf.rxq00.packets: 7\ndev.ixl.0.pf.txq11.packets: 8',
+      [
+        [0, 7, undefined],
+        [11, undefined, 8],
+      ],
+    ],
+    ['iavf', 'vsi.rxq01.packets: 7\ndev.iavf.0.vsi.txq01.packets: 8', [[1, 7, 8]]],
+    ['ice', 'vsi.0.rxqs.1.rx_packets: 7\ndev.ice.0.vsi.0.txqs.1.tx_packets: 8', [[1, 7, 8]]],
+    [
+      'vmx',
+      'rxq0.hstats.ucast_packets: 7\ndev.vmx.0.rxq0.hstats.bcast_packets: 2',
+      [[0, 9, undefined]],
+    ],
+    ['mce', 'rxstat0.packets: 7\ndev.mce.0.txstat0tc0.packets: 8', [[0, 7, 8]]],
+    ['ena', 'queue0.rx_ring.count: 7\ndev.ena.0.queue0.tx_ring.count: 8', [[0, 7, 8]]],
+    ['hn', 'rx.0.packets: 7\ndev.hn.0.tx.0.packets: 8', [[0, 7, 8]]],
+    [
+      'bnxt',
+      'hwstats.rxq0.ucast_pkts: 7\ndev.bnxt.0.hwstats.rxq0.mcast_pkts: 1',
+      [[0, 8, undefined]],
+    ],
+    [
+      'cxl',
+      'rxq.2.rxcsum: 7\ndev.cxl.0.txq.2.txpkts0_pkts: 8\ndev.cxl.0.txq.2.txpkt_wrs: 1',
+      [[2, 7, 9]],
+    ],
+    // These count only what they send, as every driver of iflib(4) does.
+    ['igb', 'iflib.txq0.r_enqueues: 8\ndev.igb.0.queue_rx_0.rx_irq: 3', [[0, undefined, 8]]],
+  ] as const)
+    it(`are counted by ${driver}`, () => {
+      const facts = cardFacts(driver, 0);
+      assert.deepEqual(counts(queues(`${driver}0`, facts, `dev.${driver}.0.${text}\n`)), expected);
+      // Another card's values, and a value that has gone.
+      assert.deepEqual(queues(`${driver}1`, { ...facts, unit: 1 }, `dev.${driver}.0.${text}`), []);
+      const [counter] = queueCounters(`${driver}0`, facts, `dev.${driver}.0.${text}`);
+      assert.equal(packetsOf([{ ...counter!, name: 'gone' }], text)[0]!.received, undefined);
+    });
 });
 
 describe('an activity', () => {
-  const before = freebsd.readingOf(outputs, 1000);
+  const before = freebsd.readingOf(outputs, [], 1000);
   /** `packets` of CPU 0 and 1 in a second. */
   const after = (packets: [number, number], more: Partial<Reading> = {}): Reading => ({
     ...before,
@@ -310,6 +417,23 @@ describe('an activity', () => {
     assert.deepEqual(judge(withFired(load, [7, 0]), fixed)[0]![1], undefined);
   });
 
+  it('whose card puts most packets into one queue is found', () => {
+    const received = (...packets: number[]) => ({
+      queuePackets: packets.map((count, queue) => ({
+        ...{ card: 'ix0', queue, cpu: queue, received: count, sent: undefined },
+      })),
+    });
+    const ix = (before: Reading, now: Reading) =>
+      findingsOf(difference(now, before), [], new Set([0, 1]), []).map(({ message }) => message);
+    const start = { ...before, ...received(50, 60) };
+    const crowd = ix(start, after([0, 0], received(50, 2060)));
+    assert.match(crowd.join(), /^queue 1 of 2 receives 100 % of packets: /);
+    assert.deepEqual(ix(start, after([0, 0], received(1050, 1060))), []);
+    assert.deepEqual(ix(start, after([0, 0], received(50, 160))), [], 'few packets say nothing');
+    const single = { ...before, ...received(50) };
+    assert.deepEqual(ix(single, after([0, 0], received(9050))), []);
+  });
+
   it('that netisr’s threads take over is found', () => {
     const work = (queued: number) => ({
       netisr: before.netisr.map((one) => {
@@ -347,6 +471,31 @@ describe('an activity', () => {
     assert.deepEqual(fix([])?.lines, ['net.core.netdev_max_backlog=10000']);
   });
 
+  it('marks the rows that a finding is about', () => {
+    const [placement] = found(after([3000, 6000]), [1]);
+    assert.deepEqual(placement!.rows, ['CPU 0']);
+    const marks = new Set(['CPU 1', 'irq 7', 'ix0 queue 1', 'ip on CPU 0']);
+    const config = { ...rssConfig({ source: 'virtual', buckets: 2 }), bucketMap: [0, 1] };
+    const firsts = (table: string[][]) => table.slice(1).map(([first]) => first);
+    const activity = withFired([0, 0], [7, 0]);
+    assert.deepEqual(firsts(rows(activity, { config }, marks)), ['0', '1!']);
+    assert.deepEqual(firsts(interruptRows(activity, [queue(7, 0), queue(8, 1)], marks)), [
+      '7!',
+      '8',
+    ]);
+    assert.deepEqual(firsts(netisrRows({ ...before, time: 1000 }, marks)).slice(0, 2), [
+      ...['CPU 0!', 'CPU 0'],
+    ]);
+    const queuePackets = [0, 1].map((number) => ({
+      ...{ card: 'ix0', queue: number, cpu: 0, received: 1, sent: 1 },
+    }));
+    assert.deepEqual(firsts(queueRows({ ...activity, queuePackets }, marks)), ['ix0', 'ix0!']);
+    const queues = [queue(7, 0), queue(8, 2)];
+    const busy = withFired([4000, 4000], [7, 0], [8, 2]);
+    const strayed = findingsOf(busy, queues, new Set([0, 1]), []);
+    assert.deepEqual(strayed[0]!.rows, ['irq 8']);
+  });
+
   it('losses are found', () => {
     const losses = { udpFull: 20, listenFull: 6, tcpBacklog: 2, tcpTimeouts: 1000 };
     const cpus = before.cpus.map((one) => ({ ...one, dropped: 4, squeezed: 1 }));
@@ -378,6 +527,10 @@ describe('an activity', () => {
         ['8', 'eth0', '0', '-', '1'],
       ],
     );
+    const queue1 = { card: 'ix0', queue: 1, cpu: 3, received: 5000, sent: undefined };
+    assert.deepEqual(queueRows({ ...activity, queuePackets: [queue1] })[1], [
+      ...['ix0', '1', '3', '5,000', '-'],
+    ]);
     assert.deepEqual(netisrRows({ ...before, time: 1000 }).slice(1), [
       ['CPU 0', 'ip', '1,000', '200', '50', '1,250', '3'],
       ['CPU 0', 'ip6', '7', '0', '0', '7', '0'],

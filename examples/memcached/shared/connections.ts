@@ -1,7 +1,7 @@
 // All workers' connections, for `stats conns`: a table in shared memory, of which each worker
 // writes its own part. Records that were never used are not read, since reading would allocate
 // their memory.
-import { ShmSegment } from 'freebsd-rss';
+import { ShmSegment } from 'freebsd-rss/shm';
 
 import { mostWorkers } from '../store/layout.js';
 

@@ -1,6 +1,6 @@
 // Counters of the protocol, a record per worker in shared memory. Each worker counts in its own.
 // `stats reset` zeroes all of them, and may miss what is counted at that moment.
-import { ShmSegment } from 'freebsd-rss';
+import { ShmSegment } from 'freebsd-rss/shm';
 
 export const counterNames = [
   'curr_connections',

@@ -3,7 +3,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
-import { ShmSegment } from 'freebsd-rss';
+import { ShmSegment } from 'freebsd-rss/shm';
 
 const digestSize = 32;
 const mostLines = 1000;

@@ -1,6 +1,6 @@
 // Counts by key prefix, for `stats detail`: a hash table in shared memory. The first worker to need
 // a record for a prefix claims it for good.
-import { ShmSegment } from 'freebsd-rss';
+import { ShmSegment } from 'freebsd-rss/shm';
 
 const enum Word {
   State = 0, // see below

@@ -1,5 +1,5 @@
 // A few numbers in shared memory: what all workers share besides items and counters.
-import { ShmSegment } from 'freebsd-rss';
+import { ShmSegment } from 'freebsd-rss/shm';
 
 /** Each a double; `stats settings` shows most of them. */
 export const enum Field {

@@ -2,12 +2,13 @@
 import { Memory } from './memory.js';
 
 const afterSpace = 0x21;
+const nothing = new Memory(Buffer.alloc(0));
 /** `(word - lows) & ~word & highs` is 0 if no byte of the word is below 0x21. */
 const lows = 0x21212121;
 const highs = 0x80808080;
 
 export class Key {
-  input = new Memory(Buffer.alloc(0));
+  input = nothing;
   at = 0;
   length = 0;
   hash = 0;

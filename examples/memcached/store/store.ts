@@ -2,7 +2,7 @@
 // connection. The hash of a key chooses its shard.
 import { randomInt } from 'node:crypto';
 
-import { ShmSegment } from 'freebsd-rss';
+import { ShmSegment } from 'freebsd-rss/shm';
 
 import { type Geometry, Head, type Statistic } from './layout.js';
 import { workerOf } from './lock.js';

@@ -1,5 +1,6 @@
 // The protocol on stream connections, one batch at a time.
-import { type Flow, ShmSegment, type SystemError } from 'freebsd-rss';
+import type { Flow, SystemError } from 'freebsd-rss';
+import { ShmSegment } from 'freebsd-rss/shm';
 import {
   type CompletedBatch,
   slotOf,

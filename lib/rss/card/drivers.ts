@@ -64,7 +64,7 @@ export const drivers: Readonly<Record<string, Driver>> = {
   ice: iflib(undefined), // ice/ice_lib.c:6836, the capability rss_table_size
   vmx: iflib(128), // vmware/vmxnet3/if_vmxreg.h:330, if_vmx.c:1191
   bnxt: iflib(undefined), // bnxt/if_bnxt.c:1769: 128 entries, 64 pairs of them on P5 chips
-  axgbe: iflib(256), // axgbe/xgbe.h:292, if_axgbe_pci.c:1457
+  ax: iflib(256), // axgbe/xgbe.h:292, if_axgbe_pci.c:193, 1457
   // virtio/network/if_vtnet.c:2016: the host chooses the queue, its number is the flow id.
   vtnet: { queues: 'virtio', tableSize: () => undefined, opaque: 'queue' },
   mce: {

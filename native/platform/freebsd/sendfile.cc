@@ -1,11 +1,13 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <sys/types.h>
 // sys/event.h needs sys/types.h first
 #include <sys/event.h>
 #include <sys/filio.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysctl.h>
@@ -48,6 +50,16 @@ ssize_t SendFile(int socket, const iovec* headers, int count, const FileRange& r
   if (sent > 0) return sent;
   if (result == 0) return range.sync && !EndsBefore(range) ? -EAGAIN : -EIO;
   return errno == ENOBUFS || errno == EWOULDBLOCK ? -EAGAIN : -errno;
+}
+
+// Only UFS has a VOP_GETPAGES_ASYNC of its own (12.1 to 15.0); the pager waits for others.
+bool CanAvoidDiskIo(int file) {
+  struct statfs system;
+  return fstatfs(file, &system) == 0 && strcmp(system.f_fstypename, "ufs") == 0;
+}
+
+size_t BytesInMemory(const FileRange&) {
+  return 0;
 }
 
 // sendfile(2) ignores flags that it does not know, so only the release tells.

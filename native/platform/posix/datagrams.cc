@@ -49,6 +49,12 @@ int ReceiveBatch(int fd, mmsghdr* headers, int first, size_t cell_size, Received
   return count;
 }
 
+// The kernel replaces these lengths by those that it has used.
+void SetLengths(msghdr* header) {
+  header->msg_namelen = sizeof(sockaddr_in6);
+  header->msg_controllen = kControlSize;
+}
+
 }  // namespace
 
 Status ReportFlows(int fd, bool on) {
@@ -83,7 +89,7 @@ Result<KernelFlow> NextFlow(int fd) {
 }
 
 struct DatagramBatcher::State {
-  int used = kDatagramBatch;  // headers of `receive` that the kernel has changed
+  bool prepared = false;  // for receiving
   mmsghdr receive[kDatagramBatch];
   mmsghdr receive_connected[kDatagramBatch];  // the kernel changes only results in these
   iovec receive_iov[kDatagramBatch];
@@ -103,41 +109,42 @@ DatagramBatcher::DatagramBatcher() : state_(std::make_unique<State>()) {
 
 DatagramBatcher::~DatagramBatcher() = default;
 
-int DatagramBatcher::Receive(int fd, uint8_t* slab, size_t stride, size_t cell_size,
-                             ReceivedDatagram* out) {
+// Sets all that the kernel never changes.
+void DatagramBatcher::Prepare(uint8_t* slab, size_t stride, size_t cell_size,
+                              ReceivedDatagram* out) {
   State& s = *state_;
-  // Only headers that the kernel has changed need to be set again.
-  for (int i = 0; i < s.used; ++i) {
+  if (s.prepared) return;
+  s.prepared = true;
+  for (int i = 0; i < kDatagramBatch; ++i) {
     s.receive_iov[i] = {slab + i * stride, cell_size};
-    msghdr& header = s.receive[i].msg_hdr;
-    header.msg_name = &out[i].peer.sa;
-    header.msg_namelen = sizeof out[i].peer.v6;
-    header.msg_iov = &s.receive_iov[i];
-    header.msg_iovlen = 1;
-    header.msg_control = s.receive_control[i];
-    header.msg_controllen = kControlSize;
-    header.msg_flags = 0;
-    s.receive[i].msg_len = 0;
+    for (msghdr* header : {&s.receive[i].msg_hdr, &s.receive_connected[i].msg_hdr}) {
+      header->msg_iov = &s.receive_iov[i];
+      header->msg_iovlen = 1;
+    }
+    s.receive[i].msg_hdr.msg_name = &out[i].peer.sa;
+    s.receive[i].msg_hdr.msg_control = s.receive_control[i];
+    SetLengths(&s.receive[i].msg_hdr);
   }
-  int count = ReceiveBatch(fd, s.receive, 0, cell_size, out);
-  s.used = count < 0 ? 1 : count;
-  for (int i = 0; i < count; ++i) {
-    const msghdr& header = s.receive[i].msg_hdr;
+}
+
+int DatagramBatcher::Receive(int fd, int first, uint8_t* slab, size_t stride, size_t cell_size,
+                             ReceivedDatagram* out) {
+  Prepare(slab, stride, cell_size, out);
+  mmsghdr* headers = state_->receive;
+  int count = ReceiveBatch(fd, headers, first, cell_size, out);
+  for (int i = first; i < first + count; ++i) {
+    const msghdr& header = headers[i].msg_hdr;
     out[i].info = header.msg_controllen == 0 ? DatagramInfo() : ParseControl(header);
+    SetLengths(&headers[i].msg_hdr);
   }
+  if (count < 0) SetLengths(&headers[first].msg_hdr);
   return count;
 }
 
 int DatagramBatcher::ReceiveConnected(int fd, int first, uint8_t* slab, size_t stride,
                                       size_t cell_size, ReceivedDatagram* out) {
-  State& s = *state_;
-  if (s.receive_connected[0].msg_hdr.msg_iov == nullptr)
-    for (int i = 0; i < kDatagramBatch; ++i) {
-      s.receive_iov[i] = {slab + i * stride, cell_size};
-      s.receive_connected[i].msg_hdr.msg_iov = &s.receive_iov[i];
-      s.receive_connected[i].msg_hdr.msg_iovlen = 1;
-    }
-  return ReceiveBatch(fd, s.receive_connected, first, cell_size, out);
+  Prepare(slab, stride, cell_size, out);
+  return ReceiveBatch(fd, state_->receive_connected, first, cell_size, out);
 }
 
 int DatagramBatcher::Send(int fd, const OutgoingDatagram* datagrams, int count) {

@@ -45,12 +45,12 @@ class DatagramBatcher {
   DatagramBatcher();
   ~DatagramBatcher();
 
-  // Reads up to kDatagramBatch datagrams, the i-th into slab + i * stride (cell_size bytes of it),
-  // and describes it in out[i]. `slab` and `out` must be the same in every call. Returns the number
-  // of datagrams, or -errno; -EAGAIN when there are none.
-  int Receive(int fd, uint8_t* slab, size_t stride, size_t cell_size, ReceivedDatagram* out);
-  // The same for a connected socket, into cells and rows from `first` on. Leaves out peers and
-  // info, which cost as much as the payload.
+  // Reads datagrams into the rows of `out` from `first` on, kDatagramBatch in all; that of row i
+  // into slab + i * stride (cell_size bytes of it). `slab` and `out` must be the same in every
+  // call. Returns the number of datagrams, or -errno; -EAGAIN when there are none.
+  int Receive(int fd, int first, uint8_t* slab, size_t stride, size_t cell_size,
+              ReceivedDatagram* out);
+  // The same for a connected socket. Leaves out peers and info, which cost as much as the payload.
   int ReceiveConnected(int fd, int first, uint8_t* slab, size_t stride, size_t cell_size,
                        ReceivedDatagram* out);
 
@@ -59,6 +59,7 @@ class DatagramBatcher {
 
  private:
   struct State;
+  void Prepare(uint8_t* slab, size_t stride, size_t cell_size, ReceivedDatagram* out);
   int Send(int fd, const OutgoingDatagram* datagrams, int count, bool segments);
   std::unique_ptr<State> state_;
 };

@@ -220,6 +220,15 @@ ssize_t SendFile(int, const iovec*, int, const FileRange&) {
 bool HasSyncSend() {
   return false;
 }
+bool CanAvoidDiskIo(int) {
+  return false;
+}
+size_t BytesInMemory(const FileRange&) {
+  return 0;
+}
+int ReadIntoMemory(const FileRange&) {
+  return -ENOTSUP;
+}
 ssize_t Unacknowledged(int) {
   return -ENOTSUP;
 }
