@@ -205,6 +205,8 @@ export function makePlan(options: CheckedOptions): ServerPlan {
     ...receiving(hosts, usable),
   });
   const forward = decideForward(options.forward, mode, config);
+  // With a card that comes up later, datagrams are forwarded, and flows promoted.
+  const mayForward = forward || (options.forward === 'auto' && options.promote === 'auto');
   return {
     config,
     workers,
@@ -213,7 +215,7 @@ export function makePlan(options: CheckedOptions): ServerPlan {
     kernelSpreads: mode.spreads,
     handoff: decideHandoff(options.handoff, mode, config),
     forward,
-    promote: decidePromote(options.promote, forward, mode, capabilities()),
+    promote: decidePromote(options.promote, mayForward, mode, capabilities()),
     ...(quota === undefined ? {} : { cpuQuota: quota }),
   };
 }

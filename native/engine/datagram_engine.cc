@@ -478,7 +478,7 @@ int DatagramEngine::ReadPromoted(const PromotedSocket& socket) {
   // What waits may be of this flow, and is older than what is forwarded now.
   if (!direct) DeliverConnected();
   if (closed_) return received;
-  const size_t end = static_cast<size_t>(first + received);
+  const size_t end = static_cast<size_t>(first) + static_cast<size_t>(received);
   const SocketAddress peer = flow.peer.Unmapped();
   size_t served = waiting_;
   for (size_t i = static_cast<size_t>(first); i < end; ++i) {
