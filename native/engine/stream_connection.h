@@ -73,7 +73,7 @@ struct StreamConnection {
   StreamEngine* engine;
   uint32_t id;
   UniqueFd fd;
-  int events = 0;  // what the poll handle waits for
+  uint8_t events = 0;  // uv_poll_event that the poll handle waits for
   Phase phase = Phase::kOpen;
   InputEnd input_end = InputEnd::kOpen;
   Readiness readiness = Readiness::kUnread;

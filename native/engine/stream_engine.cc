@@ -215,7 +215,7 @@ void StreamEngine::UpdatePoll(StreamConnection* c) {
     events = UV_READABLE | UV_DISCONNECT;
   if (c->awaits_disk) events &= ~UV_WRITABLE;
   if (events == c->events) return;
-  c->events = events;
+  c->events = static_cast<uint8_t>(events);
   if (c->readiness == StreamConnection::Readiness::kEdge)
     c->readiness = StreamConnection::Readiness::kLevel;  // libuv registers it level-triggered
   if (events == 0)
