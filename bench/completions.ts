@@ -1,28 +1,31 @@
-// npm run bench:completions -- [--connections 50000] [--seconds 5]
-//
 // How soon a server learns that its answers are acknowledged while many connections wait for that,
-// and what waiting costs. Prints memory, CPU time and latencies. Servers are as many as the limit of
-// descriptors demands, with one worker each. Needs Linux and a C++ compiler.
+// and what waiting costs. Servers are as many as the limit of descriptors demands.
 import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 
 import { createServer } from 'freebsd-rss';
 
+import { commandLine, count, positive } from './command-line.js';
 import { native } from './native.js';
 import type { Completions } from './servers/completions-worker.js';
 
-const { values } = parseArgs({
-  options: {
-    connections: { type: 'string', default: '50000' },
-    seconds: { type: 'string', default: '5' },
-  },
+const usage = `How soon a server learns that answers are acknowledged while many connections
+wait for that, and what waiting costs.
+
+  npm run bench:completions -- [--connections 50000] [--seconds 5]
+
+Prints memory, CPU time and latencies. Needs Linux and a C++ compiler.
+`;
+
+const values = commandLine(usage, {
+  connections: { type: 'string', default: '50000' },
+  seconds: { type: 'string', default: '5' },
 });
-const connections = Number(values.connections);
-const seconds = Number(values.seconds);
+const connections = count('connections', values.connections);
+const seconds = positive('seconds', values.seconds);
 /** Of the default limit of a login on Linux and BSD, in thousands, less what Node needs. */
 const mostPerServer = 18_000;
 const length = 12_288;

@@ -4,7 +4,9 @@ import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 
 const programs = [
-  ...['index', 'proof', 'client', 'cache', 'counting'].map((name) => `dist/bench/${name}.js`),
+  ...['index', 'proof', 'client', 'cache', 'completions', 'counting'].map(
+    (name) => `dist/bench/${name}.js`,
+  ),
   'dist/test/soak/soak.js',
   ...['asan', 'check-freebsd', 'check-nodes', 'clang-tidy', 'fuzz', 'prebuild', 'test-on'].map(
     (name) => `scripts/${name}.mjs`,
