@@ -234,7 +234,7 @@ describe('freebsd-rss top', () => {
       assert.ok(lockWaits >= 0 && lockWaitUs >= 0);
     }
     const [, totals, load, late, , lost] = (await top('--count', '1')).split('\n');
-    assert.match(totals!, /^up \d+ s; \d+ connections; in \d+\w?\/s; out .*; memory \d+M; busy/);
+    assert.match(totals!, /^up \d+ s; \d+ connections; in \d+\w?\/s; out .*; memory \d+[kM]; busy/);
     assert.match(load!, /^load +.*[▁▂▃▄▅▆▇█] \d+k?\/s$/);
     assert.match(late!, /^delay .* \d+\w? us$/);
     assert.match(lost!, /^misplaced \d+ of \d+; inbox \d+, most \d+; dropped \d+; lock waits/);
