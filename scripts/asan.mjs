@@ -56,8 +56,8 @@ symlinkSync(path.join(root, 'node_modules'), path.join(copy, 'node_modules'));
 /** Tests of JavaScript, over native code that the other tests run as well. */
 const others = [
   ...['addresses', 'cli', 'clients', 'conns', 'examples', 'failures', 'http', 'load', 'memcached'],
-  ...['memcached-binary', 'memcached-options', 'memcached-signals', 'memcached-tls', 'messages'],
-  ...['metrics', 'overload', 'page', 'rebalance', 'sticky', 'store-death', 'supervise', 'top'],
+  ...['memcached-tls', 'messages', 'metrics', 'overload', 'page', 'rebalance', 'sticky'],
+  ...['store-death', 'supervise', 'top'],
   'upgrade',
 ];
 const tests = readdirSync('dist/test/integration')

@@ -29,6 +29,7 @@ const parts = [
 /** Tests of the checkout: they compile, or read the sources. */
 const left = [
   'platform/docs',
+  'platform/first-server',
   'platform/package',
   'platform/reuse-control',
   'platform/selftest',
