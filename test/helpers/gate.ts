@@ -14,10 +14,12 @@ export const mostWorkers = 4;
 export const workersAt = ownDisorderAt + mostWorkers;
 export const mostFlows = 256;
 export const lastAt = workersAt + mostFlows;
+/** From here on, how many datagrams had been served before the last one of each flow. */
+export const earlierAt = lastAt + mostFlows;
 
 /** The memory that the test shares with the workers. */
 export const sharedWords = () =>
-  new Int32Array(new SharedArrayBuffer((lastAt + mostFlows) * Int32Array.BYTES_PER_ELEMENT));
+  new Int32Array(new SharedArrayBuffer((earlierAt + mostFlows) * Int32Array.BYTES_PER_ELEMENT));
 
 /** A datagram of at least eight bytes; with ten it names its sender's port. */
 export function numbered(flow: number, number: number, length = 8, port = 0): Buffer {

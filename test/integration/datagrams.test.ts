@@ -45,6 +45,14 @@ class Peer {
 }
 
 describe('replies', () => {
+  it('of a server without flow ids', async () => {
+    await using server = await serve({ host: '127.0.0.1', flowInfo: false });
+    const peer = await Peer.bind();
+    peer.socket.send('hello', portOf(server), '127.0.0.1');
+    assert.equal(String((await peer.received(1))[0]!.payload), 'hello');
+    peer.close();
+  });
+
   for (const [host, target, family] of [
     ['0.0.0.0', '127.0.0.2', 'udp4'],
     ['::', '127.0.0.2', 'udp4'],

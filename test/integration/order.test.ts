@@ -17,6 +17,7 @@ import {
   ownDisorderAt,
   servedAt,
   sharedWords,
+  workersAt,
 } from '../helpers/gate.js';
 import { inNamespace } from '../helpers/namespace.js';
 import { portOf } from '../helpers/net.js';
@@ -87,6 +88,30 @@ for (const steering of ['listen-bucket', 'reuseport-lb', 'single', 'bpf-toeplitz
       await server.close();
     });
   });
+
+it(
+  'what waits in a socket when its bucket moves is forwarded, in order',
+  { skip: skipWithout('bpf-toeplitz') },
+  async () => {
+    const words = sharedWords();
+    const server = await serve('bpf-toeplitz', words);
+    const own = (worker: number) => server.rebalance(server.stats().buckets.map(() => worker));
+    own(0);
+    const [flow] = await openFlows(server, 1);
+    server.post('block', 0);
+    await until('the owner is blocked', () => words[blockedAt] === 1);
+    const count = 100;
+    for (let number = 1; number <= count; number++) flow!.send(numbered(0, number));
+    own(1);
+    openGate(words);
+    await until('the next owner serves them', () => words[servedAt] === count);
+    assert.equal(server.stats().total.datagramsForwarded, count);
+    assert.equal(words[workersAt], 1 << 1);
+    assert.equal(words[disorderAt], 0);
+    flow!.close();
+    await server.close();
+  },
+);
 
 /** What the inbox of a bucket holds of datagrams as short as these. */
 const inboxSize = 2048;

@@ -14,6 +14,7 @@ import { skipWithout } from '../helpers/features.js';
 import {
   blockedAt,
   disorderAt,
+  earlierAt,
   lastAt,
   numbered,
   openGate,
@@ -167,6 +168,27 @@ describe('promoted flows', { skip: !linux && 'under `single` on Linux alone' }, 
     flows.send(150);
     openGate(words);
     await flows.served();
+    await server.close();
+    flows.close();
+  });
+
+  it('are read in turns: a long queue does not hold up others', async () => {
+    const words = sharedWords();
+    const server = await serve(words, { promote: 1 });
+    const flows = await Flows.open(server, words, 2);
+    await flows.promoted(server);
+    server.rebalance(server.stats().buckets.map(() => 1));
+    flows.send();
+    await flows.served(); // by worker 1
+    server.post('block');
+    await until('all workers are blocked', () => words[blockedAt] === workers);
+    const served = words[servedAt]!;
+    flows.send(250, [0]);
+    flows.send(1, [1]);
+    openGate(words);
+    await flows.served();
+    const before = words[earlierAt + 1]! - served;
+    assert.ok(before < 250, `${before} of 250`);
     await server.close();
     flows.close();
   });
