@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import net from 'node:net';
-import { afterEach, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 
 import { createServer, type RssServer } from 'freebsd-rss';
 
@@ -11,17 +11,10 @@ import type { SocketSpliceData, SocketSpliceReport } from '../fixtures/socket-sp
 import { assertNoLeak, inParallel, openDescriptors, portOf } from '../helpers/net.js';
 import { text } from '../helpers/reading.js';
 import { times } from '../helpers/repeat.js';
+import { closeOpened, connect, host, listen, opened } from '../helpers/splice-ends.js';
 import { soon, until } from '../helpers/wait.js';
 
-const host = '127.0.0.1';
 const mebibyte = 2 ** 20;
-
-/** Ends what a test has opened, in reverse order. */
-const opened: (() => unknown)[] = [];
-async function closeAll(): Promise<void> {
-  for (const close of opened.splice(0).reverse()) await close();
-}
-afterEach(closeAll);
 
 /** A server of fixtures/socket-splice-worker.ts, its target, and what it has reported. */
 class Splicer {
@@ -42,26 +35,11 @@ class Splicer {
 
   static async start(data: Omit<SocketSpliceData, 'target'> = {}): Promise<Splicer> {
     const targets: net.Socket[] = [];
-    const server = net.createServer({ allowHalfOpen: true }, (socket) => {
-      socket.on('error', () => undefined);
-      opened.push(() => socket.destroy());
-      targets.push(socket);
-    });
-    await once(server.listen(0, host), 'listening');
-    const { port } = server.address() as net.AddressInfo;
-    opened.push(() => new Promise((resolve) => server.close(resolve)));
-    const splicer = new Splicer({ target: port, ...data }, targets);
+    const target = await listen((socket) => targets.push(socket));
+    const splicer = new Splicer({ target, ...data }, targets);
     await splicer.server.listen();
     opened.push(() => splicer.server.close({ timeout: 0 }));
     return splicer;
-  }
-
-  async client(): Promise<net.Socket> {
-    const socket = net.connect({ port: portOf(this.server), host, allowHalfOpen: true });
-    socket.on('error', () => undefined);
-    opened.push(() => socket.destroy());
-    await once(socket, 'connect', soon());
-    return socket;
   }
 
   async target(): Promise<net.Socket> {
@@ -79,7 +57,7 @@ describe('spliced sockets', () => {
   it('every byte, behind what was written, and with what was read before', async () => {
     const before = 8 * mebibyte;
     const splicer = await Splicer.start({ before });
-    const client = await splicer.client();
+    const client = await connect(splicer.server);
     const forth = randomBytes(8 * mebibyte);
     const back = randomBytes(8 * mebibyte);
     client.write('a line\nand the rest,');
@@ -108,7 +86,7 @@ describe('spliced sockets', () => {
     const splicer = await Splicer.start();
     const count = times(40, 400);
     await inParallel(count, 1, async () => {
-      const client = await splicer.client();
+      const client = await connect(splicer.server);
       client.write('x\nhello');
       const target = await splicer.target();
       assert.equal(await text(target, 7), 'X\nhello');
@@ -123,13 +101,13 @@ describe('spliced sockets', () => {
       });
     });
     assert.equal(splicer.server.stats().total.closed, count);
-    await closeAll();
+    await closeOpened();
     await assertNoLeak(descriptors);
   });
 
   it('a reset of one resets the other', async () => {
     const splicer = await Splicer.start();
-    const client = await splicer.client();
+    const client = await connect(splicer.server);
     client.write('x\ny');
     const target = await splicer.target();
     assert.equal(await text(target, 3), 'X\ny');
@@ -147,7 +125,7 @@ describe('spliced sockets', () => {
     it(`${reason}: two sockets go on`, async () => {
       const options = reason === 'idle' ? { idle: 50 } : { max: 5 };
       const splicer = await Splicer.start({ options });
-      const client = await splicer.client();
+      const client = await connect(splicer.server);
       client.write('x\n12345');
       const target = await splicer.target();
       assert.equal(await text(target, 7), 'X\n12345');
@@ -183,7 +161,7 @@ describe('spliced sockets', () => {
 
   it('close() ends them', async () => {
     const splicer = await Splicer.start();
-    const client = await splicer.client();
+    const client = await connect(splicer.server);
     client.write('x\ny');
     const target = await splicer.target();
     assert.equal(await text(target, 3), 'X\ny');
@@ -196,7 +174,7 @@ describe('spliced sockets', () => {
 
   it('wrong arguments', async () => {
     const splicer = await Splicer.start();
-    const client = await splicer.client();
+    const client = await connect(splicer.server);
     client.write('mistakes\n');
     assert.deepEqual(await splicer.next(), {
       mistakes: [

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterEach, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 
 import { createServer, type RssServer, type ServerOptions } from 'freebsd-rss';
@@ -17,37 +17,10 @@ import type { SpliceCommand, SpliceData, SpliceReport } from '../fixtures/splice
 import { assertNoLeak, inParallel, openDescriptors, portOf } from '../helpers/net.js';
 import { read, text } from '../helpers/reading.js';
 import { long, times } from '../helpers/repeat.js';
+import { closeOpened, connect, host, listen, opened } from '../helpers/splice-ends.js';
 import { atMost, soon, until } from '../helpers/wait.js';
 
-const host = '127.0.0.1';
 const mebibyte = 2 ** 20;
-
-/** Ends what a test has opened, in reverse order. */
-const opened: (() => unknown)[] = [];
-async function closeAll(): Promise<void> {
-  for (const close of opened.splice(0).reverse()) await close();
-}
-afterEach(closeAll);
-
-/** A server that gives each of its connections to `serve`. */
-async function listen(
-  serve: (socket: net.Socket) => void,
-  at: net.ListenOptions = { port: 0, host },
-): Promise<number> {
-  const sockets = new Set<net.Socket>();
-  const server = net.createServer({ allowHalfOpen: true, ...at }, (socket) => {
-    sockets.add(socket);
-    socket.on('error', () => undefined);
-    socket.on('close', () => sockets.delete(socket));
-    serve(socket);
-  });
-  await once(server.listen(at), 'listening');
-  opened.push(() => {
-    for (const socket of sockets) socket.destroy();
-    return new Promise((resolve) => server.close(resolve));
-  });
-  return (server.address() as net.AddressInfo).port;
-}
 
 /** A worker that splices, and what it has reported. */
 class Splicer {
@@ -70,14 +43,6 @@ class Splicer {
     await splicer.server.listen();
     opened.push(() => splicer.server.close({ timeout: 0 }));
     return splicer;
-  }
-
-  async client(): Promise<net.Socket> {
-    const socket = net.connect({ port: portOf(this.server), host, allowHalfOpen: true });
-    socket.on('error', () => undefined);
-    opened.push(() => socket.destroy());
-    await once(socket, 'connect', soon());
-    return socket;
   }
 
   /** The next report that has this property; earlier ones are dropped. */
@@ -106,7 +71,7 @@ async function connected(
   const arrival = new Promise<net.Socket>((resolve) => (arrived = resolve));
   const port = await listen((socket) => arrived(socket));
   const splicer = await Splicer.start({ target: { port }, when: 'at-once', ...data }, options);
-  return { splicer, client: await splicer.client(), target: await arrival };
+  return { splicer, client: await connect(splicer.server), target: await arrival };
 }
 
 /** Sends `length` pseudo-random bytes in pieces of random size. Returns their digest. */
@@ -181,7 +146,7 @@ describe('every byte arrives', () => {
     });
     const admin = path.join(folder, 'admin.sock');
     const splicer = await Splicer.start({ target: { path: file }, when: 'at-once' }, { admin });
-    const client = await splicer.client();
+    const client = await connect(splicer.server);
     const target = await arrival;
     client.write('hello');
     assert.equal(await text(target, 5), 'hello');
@@ -202,7 +167,7 @@ describe('every byte arrives', () => {
     const splicer = await Splicer.start({ target: { port }, when: 'at-once' });
     const count = times(40, 400);
     await inParallel(count, 20, async () => {
-      const client = await splicer.client();
+      const client = await connect(splicer.server);
       const length = randomInt(1, 2 * mebibyte);
       const [sent, got] = await Promise.all([sendRandom(client, length), receive(client)]);
       assert.deepEqual(got, [length, sent]);
@@ -211,7 +176,7 @@ describe('every byte arrives', () => {
     const { splices, pipes } = await splicer.statistics();
     assert.equal(splices, 0);
     assert.ok(pipes <= 16, `${pipes} pipes`);
-    await closeAll();
+    await closeOpened();
     await assertNoLeak(before);
   });
 
@@ -233,7 +198,7 @@ describe('every byte arrives', () => {
       );
       const clients: net.Socket[] = [];
       for (let i = 0; i < count; i++) {
-        clients.push(await splicer.client());
+        clients.push(await connect(splicer.server));
         await until('the target is connected', () => targets > i);
       }
       await until('all pipes are held, and others copy', async () => {
@@ -251,7 +216,7 @@ describe('every byte arrives', () => {
         assert.deepEqual([reason, ...bytes], ['end', 0, length]);
       }
       assert.ok((await splicer.statistics()).pipes <= 16);
-      await closeAll();
+      await closeOpened();
       await assertNoLeak(before);
     },
   );
@@ -455,7 +420,7 @@ describe('mistakes', () => {
 describe('under load', () => {
   /** Clients that send and receive until their connections end. */
   async function load(splicer: Splicer): Promise<net.Socket[]> {
-    const clients = await Promise.all(Array.from({ length: 20 }, () => splicer.client()));
+    const clients = await Promise.all(Array.from({ length: 20 }, () => connect(splicer.server)));
     const piece = Buffer.alloc(mebibyte, 'load');
     for (const client of clients) {
       const send = () => {
@@ -484,7 +449,7 @@ describe('under load', () => {
         } else await splicer.server.close({ timeout: 0 });
         await allClosed(clients);
       }
-      await closeAll();
+      await closeOpened();
       await assertNoLeak(before);
     });
 
