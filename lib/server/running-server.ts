@@ -109,6 +109,7 @@ export class RunningServer {
         this.#warnings.workerExit(this.#info(workerIndex), exit);
       },
       gaveUp: (workerIndex, { error }) => giveUp(workerIndex, error),
+      slowStart: (slow) => this.#warnings.slowStart(slow),
       warning: this.#warnings.warn,
       misdirected: (samples) => this.misdirections.add(samples),
       pinned: (workerIndex, cpu, reason) => this.#pinned(workerIndex, cpu, reason),

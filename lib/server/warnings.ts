@@ -5,7 +5,7 @@ import type { EventEmitter } from 'node:events';
 import { affinity } from '../affinity.js';
 import type { WorkerPlacement } from '../rss/topology.js';
 import type { ServerEvents, WorkerInfo } from './events.js';
-import type { ThreadExit } from './worker-thread.js';
+import { slowStartMs, type ThreadExit } from './worker-thread.js';
 
 /** "worker 1 (CPU 3, buckets 1 5)". */
 export function describeWorker({ workerIndex, cpu, buckets }: WorkerPlacement): string {
@@ -35,6 +35,15 @@ export class Warnings {
   idleCpus(cpus: number[], buckets: number): void {
     const message = `CPUs ${affinity.format(cpus)} have no worker: there are ${buckets} buckets`;
     this.warn(message, 'RSS_IDLE_CPUS');
+  }
+
+  slowStart(workers: number[]): void {
+    const many = workers.length > 1;
+    const message =
+      `${many ? 'workers' : 'worker'} ${affinity.format(workers)} ${many ? 'do' : 'does'} not ` +
+      `serve after ${slowStartMs / 1000} s: a module is still loading, or its start() has not ` +
+      'returned';
+    this.warn(message, 'RSS_SLOW_START');
   }
 
   noAdmin(error: Error): void {

@@ -11,6 +11,8 @@ import { type ThreadExit, type ThreadSettings, WorkerThread } from './worker-thr
 /** Reports of workers. */
 export interface PoolEvents {
   online(workerIndex: number): void;
+  /** These do not serve, `slowStartMs` after their start. */
+  slowStart(workers: number[]): void;
   /** A worker has ended after all had served once. It is restarted, unless gaveUp() follows. */
   exit(workerIndex: number, exit: ThreadExit): void;
   /** The worker is not restarted any more. */
@@ -21,6 +23,9 @@ export interface PoolEvents {
   pinned(workerIndex: number, cpu: number | undefined, reason: string | undefined): void;
   message(message: unknown, workerIndex: number): void;
 }
+
+/** Workers that were started together are late together: one warning names them. */
+const gatherMs = 500;
 
 /**
  * libuv starts its threads for files, DNS, zlib and crypto at the first request, and with the CPUs
@@ -34,6 +39,8 @@ export class WorkerPool {
   readonly #threads: WorkerThread[];
   /** Workers that have not served yet. */
   readonly #starting: Set<number>;
+  /** Slow starters, until they are reported together. */
+  readonly #slow: number[] = [];
   #started: () => void = () => undefined;
   #failed: (reason: unknown) => void = () => undefined;
 
@@ -53,6 +60,13 @@ export class WorkerPool {
             events.online(workerIndex);
             this.#starting.delete(workerIndex);
             if (this.#starting.size === 0) this.#started();
+          },
+          slowStart: () => {
+            if (this.#slow.push(workerIndex) > 1) return;
+            setTimeout(() => {
+              const slow = this.#slow.splice(0).filter((late) => this.#threads[late]!.starting);
+              if (slow.length > 0) events.slowStart(slow);
+            }, gatherMs).unref();
           },
           exit: (exit) => {
             if (this.#starting.size > 0) this.#failed(exitError(init(workerIndex), exit));

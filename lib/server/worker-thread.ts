@@ -20,6 +20,8 @@ export interface ThreadExit {
 
 export interface ThreadEvents {
   online(): void;
+  /** The thread does not serve yet, `slowStartMs` after its start. */
+  slowStart(): void;
   warning(message: string, code: string): void;
   /** The thread, which had been asked to end, ended by an error; or could not be restarted. */
   failedClosing(message: string): void;
@@ -44,7 +46,7 @@ export function restartDelay(deaths: number): number {
 }
 
 /** A worker that has not served after this time is reported. */
-const slowStartMs = 5000;
+export const slowStartMs = 5000;
 
 /** The earlier deaths of a worker that has lived this long do not count. */
 const stableMs = 10_000;
@@ -87,6 +89,11 @@ export class WorkerThread {
     return this.#online;
   }
 
+  /** Whether the thread runs and does not serve yet. */
+  get starting(): boolean {
+    return this.#worker !== undefined && !this.#online;
+  }
+
   start(): void {
     this.#restart = undefined;
     this.#startedAt = performance.now();
@@ -100,7 +107,7 @@ export class WorkerThread {
     surviveClosedOutput(worker);
     this.#worker = worker;
     this.#killed = undefined;
-    this.#watchStart(init.workerIndex);
+    this.#slowStart = setTimeout(() => this.#events.slowStart(), slowStartMs).unref();
     let error: Error | undefined;
     worker.on('message', (message: FromWorker) => this.#receive(message));
     worker.on('error', (cause: Error) => (error = cause));
@@ -188,19 +195,6 @@ export class WorkerThread {
     this.#closing = true;
     clearTimeout(this.#restart);
     await this.kill();
-  }
-
-  #watchStart(workerIndex: number): void {
-    this.#slowStart = setTimeout(
-      () =>
-        this.#events.warning(
-          `worker ${workerIndex} does not serve after ${slowStartMs / 1000} s: ` +
-            'its module is still loading, or its start() has not returned',
-          'RSS_SLOW_START',
-        ),
-      slowStartMs,
-    );
-    this.#slowStart.unref();
   }
 
   /** The system may refuse another thread. */
