@@ -328,7 +328,7 @@ bool IsConnection(int, const SocketAddress&, const SocketAddress&) {
 struct DatagramBatcher::State {};
 DatagramBatcher::DatagramBatcher() = default;
 DatagramBatcher::~DatagramBatcher() = default;
-int DatagramBatcher::Receive(int, uint8_t*, size_t, size_t, ReceivedDatagram*) {
+int DatagramBatcher::Receive(int, int, uint8_t*, size_t, size_t, ReceivedDatagram*) {
   return -ENOTSUP;
 }
 int DatagramBatcher::ReceiveConnected(int, int, uint8_t*, size_t, size_t, ReceivedDatagram*) {
