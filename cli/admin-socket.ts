@@ -16,7 +16,9 @@ const answerMs = 1000;
 async function ask(path: string, request: string): Promise<unknown> {
   const socket = net.connect(path);
   socket.end(`${request}\n`);
-  return JSON.parse(await text(socket)) as unknown;
+  const answer = await text(socket);
+  if (answer === '') throw new Error(`${path}: the server has ended, or this is no admin socket`);
+  return JSON.parse(answer) as unknown;
 }
 
 export async function snapshot(path: string): Promise<ServerSnapshot> {

@@ -67,7 +67,7 @@ export interface AdminAnswers {
   keys(): LearntKeys;
 }
 
-/** How long to wait for a client that neither reads nor disconnects. */
+/** How long to wait for a client that neither reads its answer nor disconnects. */
 const clientTimeoutMs = 5000;
 /** A client that sends no request in this time gets the snapshot. */
 const requestWaitMs = 100;
@@ -110,7 +110,6 @@ export class AdminSocket {
       socket.on('error', () => socket.destroy());
       // No client keeps the process alive.
       socket.unref();
-      socket.setTimeout(clientTimeoutMs, () => socket.destroy());
       void answer(socket, answers);
     });
     this.#server.listen({ fd: this.#listener.release() }).unref();
@@ -125,6 +124,8 @@ export class AdminSocket {
 async function answer(socket: net.Socket, answers: AdminAnswers): Promise<void> {
   const request = await requestOf(socket);
   socket.end(`${JSON.stringify(await documentFor(request, answers))}\n`);
+  // Not earlier: the answer of a blocked worker may take longer.
+  socket.setTimeout(clientTimeoutMs, () => socket.destroy());
 }
 
 async function documentFor(request: string, answers: AdminAnswers): Promise<unknown> {

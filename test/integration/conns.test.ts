@@ -7,11 +7,13 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 import { createServer, type RssServer } from 'freebsd-rss';
 
 import { connectionPage } from '../../cli/admin-socket.js';
+import { AdminSocket } from '../../lib/server/admin.js';
 import type { ConnectionInfo } from '../../lib/server/connections.js';
 import { soon, until } from '../helpers/wait.js';
 
@@ -158,7 +160,31 @@ describe('freebsd-rss conns, of connections whose bytes the kernel does not coun
     });
 });
 
+it('the answer of a worker that is blocked is waited for', async () => {
+  const file = path.join(folder, 'blocked');
+  const page = { connections: [], next: null };
+  const answers = {
+    // Longer than the socket waits for a client that does not read.
+    connections: () => setTimeout(5500, page),
+    snapshot: () => assert.fail('the request was a line'),
+    keys: () => assert.fail('the request was another one'),
+  };
+  const socket = new AdminSocket(file, answers, false);
+  assert.deepEqual(await connectionPage(file, 0, 0), page);
+  socket.close();
+});
+
 describe('freebsd-rss conns', () => {
+  it('says that a server has ended without an answer', async () => {
+    const file = path.join(folder, 'silent');
+    const silent = net.createServer((socket) => socket.end()).listen(file);
+    await once(silent, 'listening', soon());
+    await assert.rejects(run(process.execPath, ['dist/cli/main.js', 'conns', file]), {
+      stderr: `freebsd-rss: ${file}: the server has ended, or this is no admin socket\n`,
+    });
+    silent.close();
+  });
+
   it('refuses what it does not understand', async () => {
     for (const [args, message] of [
       [[], /takes the path of an admin socket or the id/],
