@@ -32,6 +32,8 @@ export interface Subject {
   command(place: Place): string[];
   /** Serves only UDP. */
   udp?: boolean;
+  /** Has the work's data from the start. */
+  filled?: true;
   /** The server that a proxy forwards to. It runs on the clients' CPUs. */
   target?: Subject;
   /** A file without which the subject is left out. */
@@ -224,14 +226,16 @@ export const values = (
 
 export const valuesCeiling = (
   size: number,
-  how: 'writev' | 'sendfile',
+  how: 'writev' | 'sendfile' | 'sendfile-3',
   count = usualValues,
+  work: 'raw' | 'get' = 'raw',
 ): Subject => ({
   name: `c ${how}`,
+  filled: true,
   command: ({ host, port, cpus }) => [
     native('ceiling_values'),
     ...[`host=${host}`, `port=${port}`, `cpu=${cpus[0]!}`],
-    ...[`size=${size}`, `how=${how}`, `keys=${count}`],
+    ...[`size=${size}`, `how=${how}`, `keys=${count}`, `work=${work}`],
   ],
 });
 

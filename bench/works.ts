@@ -182,7 +182,13 @@ function coldWorks(cpu: number): Work[] {
         const keys = Math.ceil(set / size);
         return {
           ...work(`get-cold-${name}`, congestion, `get, ${size}-byte values,`),
-          subjects: [ours(1, store), memcached(1, false, store)],
+          subjects: [
+            ours(1, store),
+            memcached(1, false, store),
+            ...(['writev', 'sendfile', 'sendfile-3'] as const).map((how) =>
+              valuesCeiling(size, how, keys, 'get'),
+            ),
+          ],
           goals: { memcached: congestion === 'cubic' ? { cpu: 1.5 } : { rate: 0.97, cpu: 0.97 } },
           load: { client: 'load_values', args: { work: 'get', size, keys, copy: 1 } },
           data: { client: 'load_values', args: { work: 'set', size, keys } },

@@ -100,13 +100,21 @@ const interrupts: CardCheck = ({ name }, texts, { plan }) => {
  */
 export const flowControlNames = ['fc', 'pause_settings', 'fc.rx', 'fc.tx'];
 
-/** ifconfig: "media: Ethernet autoselect (10Gbase-T <full-duplex,rxpause,txpause>)". */
+/**
+ * ifconfig: "media: Ethernet autoselect (10Gbase-T <full-duplex,rxpause,txpause>)". What is in use
+ * is in parentheses, if it differs from what is set.
+ */
+function isPaused(ifconfig: string): boolean {
+  const media = /^\s*media: (.*)$/m.exec(ifconfig)?.[1] ?? '';
+  return /\b[rt]xpause\b/.test(/\(.*\)/.exec(media)?.[0] ?? media);
+}
+
 const flowControl: CardCheck = ({ name, driver }, { facts, flowControl: values, ifconfig }) => {
   const check = `flow control of ${name}`;
   // What sysctl(8) prints of a node has several lines.
   const known = Object.entries(values).filter(([, value]) => /^\d+(<.*>)?$/.test(value));
   const on = known.filter(([, value]) => (parseInt(value) & 3) !== 0);
-  const media = known.length === 0 && /^\s*media: .*\b[rt]xpause\b/m.test(ifconfig);
+  const media = known.length === 0 && isPaused(ifconfig);
   if (on.length === 0 && !media) return [{ check, grade: 'ok', message: 'off' }];
   const message = 'on: when one receive queue is full, the card stops the senders of all queues';
   const lines = on.map(([value]) => `dev.${driver}.${facts.unit}.${value}=0`);

@@ -1,5 +1,5 @@
 // The screen of top: totals, the last minute and the keys around the table. A pure function.
-import type { ServerSnapshot } from 'freebsd-rss';
+import type { ServerSnapshot, WorkerStats } from 'freebsd-rss';
 
 import { age, bytes } from './command.js';
 import { type Sorting, table, widest } from './table.js';
@@ -57,6 +57,21 @@ export function totals(now: ServerSnapshot, before: ServerSnapshot): string {
     .slice(0, widest);
 }
 
+/** What the threads of all workers used, and how often they were switched. */
+export function threads(now: ServerSnapshot, before: ServerSnapshot): string {
+  const grown = (of: (worker: WorkerStats) => number) =>
+    Math.max(0, total(now.workers.map(of)) - total(before.workers.map(of))) /
+    secondsBetween(now, before);
+  const percent = (of: (worker: WorkerStats) => number) => `${count(grown(of) / 1e4)} %`;
+  return [
+    `CPU ${percent((one) => one.userCPUTime)} user, ${percent((one) => one.systemCPUTime)} system`,
+    `${count(grown((one) => one.voluntaryContextSwitches))} waits/s`,
+    `${count(grown((one) => one.involuntaryContextSwitches))} forced switches/s`,
+  ]
+    .join('; ')
+    .slice(0, widest);
+}
+
 /** A block for each value, the highest for the largest of them. */
 export function sparkline(values: readonly number[]): string {
   const most = Math.max(...values);
@@ -94,7 +109,7 @@ export function screen({ history, back, sorting, lines, keys }: View): string[] 
   const at = Math.max(1, history.length - 1 - back);
   const [now, before] = [history[at]!, history[at - 1]!];
   if (lines < fewestLines) return table(now, before, sorting, lines);
-  const above = [totals(now, before), ...lastMinute(history, at)];
+  const above = [totals(now, before), threads(now, before), ...lastMinute(history, at)];
   const below = keys ? [keysLine] : [];
   const [title, ...rest] = table(now, before, sorting, lines - above.length - below.length);
   const ago = back === 0 ? '' : `, ${age(history.at(-1)!.time - now.time)} ago`;

@@ -8,9 +8,10 @@ import { examine, exitStatus, notServed } from './checks.js';
 import { columns, type Command, number, parse, printJson, UsageError } from './command.js';
 import { printFindings } from './doctor.js';
 import { gather } from './facts.js';
+import { interfaceAddresses } from './interfaces.js';
 import { findingsOf, type WatchFinding } from './watch/findings.js';
 import { freebsdReader } from './watch/freebsd.js';
-import { readLinux } from './watch/linux.js';
+import { linuxReader } from './watch/linux.js';
 import { profileServer, shownProfile } from './watch/profile.js';
 import { freebsdQueues, linuxQueues, type QueueInterrupt } from './watch/queue-interrupts.js';
 import { difference, type Reading, rowOf } from './watch/reading.js';
@@ -28,10 +29,10 @@ SECONDS is 5 by default. The columns are packets per second, those that another
 CPU or netisr has queued, those dropped as a queue was full, rounds that were
 cut short (Linux), the share of time in software interrupts (FreeBSD: in all
 interrupts) and of all work, the buckets of a server here, and the busiest
-interrupt with its rate. Below are, on FreeBSD, the packets of each queue of a
-card, the interrupts of receive queues and where they may run, on FreeBSD the
-work of netisr, and what costs placement or packets, with the lines to add; its
-rows have an exclamation mark.
+interrupt with its rate. Below are the packets of each queue of a card, the
+interrupts of receive queues and where they may run, on FreeBSD the work of
+netisr, and what costs placement or packets, with the lines to add; its rows
+have an exclamation mark.
 
 Exit status: 0 all is well, 1 something is below the table.
 
@@ -108,7 +109,7 @@ export function interruptRows(
   ];
 }
 
-/** A row for each queue of a card whose driver counts packets, below a head. */
+/** A row for each queue of a card that counts packets, below a head. */
 export function queueRows({ queuePackets, time }: Reading, marks: Marked = none): string[][] {
   const rate = (count: number | undefined) => (count === undefined ? '-' : perSecond(count, time));
   return [
@@ -158,7 +159,8 @@ async function run(args: string[]): Promise<number> {
     return exitStatus([notServed]);
   }
   const facts = await gather([]);
-  const read = platform === 'freebsd' ? freebsdReader(facts.cards) : readLinux;
+  const own = Object.keys(interfaceAddresses()).filter((name) => name !== 'lo');
+  const read = platform === 'freebsd' ? freebsdReader(facts.cards) : linuxReader(own);
   const server =
     values.profile === undefined
       ? undefined
@@ -181,6 +183,8 @@ async function run(args: string[]): Promise<number> {
     process.stdout.write(columns(rows(activity, facts.plan, marks)));
     console.log(`${switches} context switches a second; ${timeouts} TCP timeouts`);
     printTable(queueRows(activity, marks));
+    if (activity.uncounted.length > 0)
+      console.log(`\npackets of the queues of ${activity.uncounted.join(', ')}: not counted`);
     printTable(interruptRows(activity, queues, marks));
     printTable(netisrRows(activity, marks));
     if (profile !== undefined) process.stdout.write(`\n${shownProfile(profile)}`);

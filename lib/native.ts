@@ -461,6 +461,10 @@ export interface Native {
   networkInterfaces(): NetworkInterface[] | Failure;
   /** `queues`: 0, and the others empty, where the driver does not say. */
   cardHash(name: string): { key: Uint8Array; table: number[]; queues: number } | Failure;
+  /** Packets of queues that Linux counts itself; empty for drivers without that. */
+  queueCounters(name: string): { receive: boolean; queue: number; packets: number }[] | Failure;
+  /** Names and values of the counters that a driver of Linux has. */
+  cardCounters(name: string): [string, number][] | Failure;
   /**
    * Connects, and says whether the card's hash of the peer's answer is by this key: Linux. It waits
    * for seconds if it is not.

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import { createRequire } from 'node:module';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, isIPv6 } from 'node:net';
 
 import type { ServerSnapshot } from 'freebsd-rss';
 
@@ -63,6 +63,27 @@ async function answerTo(url: string, snapshot: () => Promise<ServerSnapshot>): P
   }
 }
 
+/**
+ * Whether a request names this server by the address that it has reached, or as localhost. A page
+ * of another site can make its own name resolve to this address (DNS rebinding), and would then
+ * read what is served here.
+ */
+function isForUs({ headers, socket }: http.IncomingMessage): boolean {
+  const url = `http://${headers.host ?? ''}/`;
+  if (!URL.canParse(url)) return false;
+  const own = (socket.localAddress ?? '').replace('::ffff:', '');
+  return ['localhost', isIPv6(own) ? `[${own}]` : own].includes(new URL(url).hostname);
+}
+
+async function answer(
+  request: http.IncomingMessage,
+  snapshot: () => Promise<ServerSnapshot>,
+): Promise<Answer> {
+  const { method, url = '/' } = request;
+  if (!isForUs(request)) return text(421, 'only by address, or as localhost\n');
+  return method === 'GET' || method === 'HEAD' ? answerTo(url, snapshot) : text(405, 'GET only\n');
+}
+
 /** Serves until the process ends. Returns where. */
 export async function serve(
   address: string,
@@ -70,10 +91,7 @@ export async function serve(
   snapshot: () => Promise<ServerSnapshot>,
 ): Promise<AddressInfo> {
   const server = http.createServer((request, response) => {
-    const { method, url = '/' } = request;
-    const known = method === 'GET' || method === 'HEAD';
-    const answer = known ? answerTo(url, snapshot) : Promise.resolve(text(405, 'GET only\n'));
-    void answer.then(({ status, type, body }) => {
+    void answer(request, snapshot).then(({ status, type, body }) => {
       response.writeHead(status, {
         'Content-Type': type.startsWith('text/plain;') ? type : `${type}; charset=utf-8`,
         'Content-Length': Buffer.byteLength(body),
@@ -83,7 +101,7 @@ export async function serve(
           "default-src 'none'; connect-src 'self'; script-src 'self'; " +
           "style-src 'self' 'unsafe-inline'",
       });
-      response.end(method === 'HEAD' ? '' : body);
+      response.end(request.method === 'HEAD' ? '' : body);
     });
   });
   server.listen(port, address);

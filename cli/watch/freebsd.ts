@@ -49,9 +49,9 @@ function byThread(
   });
 }
 
-/** hw.intrs: "irq25: igb0:rxq1:53 @cpu1(domain0): 1234" */
+/** hw.intrs: "irq25: igb0:rxq1:53 @cpu1(domain0): 1234". Devices that share one have spaces. */
 export function parseInterrupts(text: string): Interrupt[] {
-  return [...text.matchAll(/^(irq(\d+): \S+):\d+ @cpu(\d+)\(domain\d+\): (\d+)$/gm)].map(
+  return [...text.matchAll(/^(irq(\d+): .+):\d+ @cpu(\d+)\(domain\d+\): (\d+)$/gm)].map(
     ([, name, irq, cpu, count]) => ({
       irq: Number(irq),
       name: name!,
@@ -100,10 +100,12 @@ export type Outputs = Record<
   string
 >;
 
+/** `uncounted`: cards without such counters. */
 export function readingOf(
   outputs: Outputs,
   counters: readonly QueueCounter[],
   time: number,
+  uncounted: string[] = [],
 ): Reading {
   const netisr = parseNetisr(outputs.netisr);
   const dispatch = parseDispatch(outputs.netisr);
@@ -127,6 +129,7 @@ export function readingOf(
     ...(dispatch === undefined ? {} : { dispatch }),
     interrupts: parseInterrupts(outputs.interrupts),
     queuePackets,
+    uncounted,
     losses: lossesOf(outputs.udp, outputs.tcp),
     contextSwitches: Number(outputs.switches),
   };
@@ -156,6 +159,8 @@ function countersOf(cards: readonly Card[]): QueueCounter[] {
 /** Reads the counters of this host and of these cards. */
 export function freebsdReader(cards: readonly Card[]): () => Reading {
   const counters = countersOf(cards);
+  const counted = new Set(counters.map(({ card }) => card));
+  const uncounted = cards.map(({ name }) => name).filter((name) => !counted.has(name));
   const names = counters.map(({ name }) => name);
   return () =>
     readingOf(
@@ -171,5 +176,6 @@ export function freebsdReader(cards: readonly Card[]): () => Reading {
       },
       counters,
       Math.round(performance.now()),
+      uncounted,
     );
 }

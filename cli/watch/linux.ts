@@ -1,7 +1,18 @@
-// Linux: counters of /proc. The parsers are pure.
+// Linux: counters of /proc and of network cards. The parsers are pure.
 import { readFileSync } from 'node:fs';
 
-import { type CpuCounts, emptyCpu, type Interrupt, type Losses, type Reading } from './reading.js';
+import { isFailure } from '../../lib/errors.js';
+import { native } from '../../lib/native.js';
+import { isDevice, queueCpus } from '../../lib/server/receive-cpus.js';
+import { packetsByEthtool, packetsByKernel } from './linux-queues.js';
+import {
+  type CpuCounts,
+  emptyCpu,
+  type Interrupt,
+  type Losses,
+  type QueuePackets,
+  type Reading,
+} from './reading.js';
 
 const words = (line: string) => line.trim().split(/\s+/);
 
@@ -80,7 +91,10 @@ export function lossesOf(snmp: string, netstat: string): Losses {
 /** The names of the files that a reading is made of. */
 export type Files = Record<'softnet' | 'stat' | 'interrupts' | 'snmp' | 'netstat', string>;
 
-export function readingOf(files: Files, time: number): Reading {
+/** What is known of packets of queues. */
+type Queues = Pick<Reading, 'queuePackets' | 'uncounted'>;
+
+export function readingOf(files: Files, queues: Queues, time: number): Reading {
   const { cpus, contextSwitches } = parseStat(files.stat);
   const softnet = parseSoftnet(files.softnet);
   return {
@@ -92,22 +106,45 @@ export function readingOf(files: Files, time: number): Reading {
     })),
     netisr: [],
     interrupts: parseInterrupts(files.interrupts),
-    queuePackets: [],
+    ...queues,
     losses: lossesOf(files.snmp, files.netstat),
     contextSwitches,
   };
 }
 
-export function readLinux(): Reading {
+/** Linux 6.9 counts the packets of some drivers' queues, and other drivers count themselves. */
+function packetsOfQueues(card: string): QueuePackets[] {
+  const cpus = queueCpus(card);
+  const counted = native.queueCounters(card);
+  const rows = isFailure(counted) ? [] : packetsByKernel(card, counted, cpus);
+  if (rows.length > 0) return rows;
+  const counters = native.cardCounters(card);
+  return isFailure(counters) ? [] : packetsByEthtool(card, counters, cpus);
+}
+
+/** Only hardware and what has counters of queues have rows; other interfaces have no queues. */
+function queuesOf(interfaces: readonly string[]): Queues {
+  const rows = interfaces.map((card) => ({ card, own: packetsOfQueues(card) }));
+  const uncounted = rows.filter(({ card, own }) => own.length === 0 && isDevice(card));
+  return {
+    queuePackets: rows.flatMap(({ own }) => own),
+    uncounted: uncounted.map(({ card }) => card),
+  };
+}
+
+/** Reads the counters of this host and of these interfaces. */
+export function linuxReader(interfaces: readonly string[]): () => Reading {
   const read = (name: string) => readFileSync(`/proc/${name}`, 'latin1');
-  return readingOf(
-    {
-      softnet: read('net/softnet_stat'),
-      stat: read('stat'),
-      interrupts: read('interrupts'),
-      snmp: read('net/snmp'),
-      netstat: read('net/netstat'),
-    },
-    Math.round(performance.now()),
-  );
+  return () =>
+    readingOf(
+      {
+        softnet: read('net/softnet_stat'),
+        stat: read('stat'),
+        interrupts: read('interrupts'),
+        snmp: read('net/snmp'),
+        netstat: read('net/netstat'),
+      },
+      queuesOf(interfaces),
+      Math.round(performance.now()),
+    );
 }

@@ -39,9 +39,9 @@ export interface Interrupt {
   count: number;
 }
 
-/** FreeBSD: packets of a network card's queue, as its driver counts them. */
+/** Packets of a network card's queue, as its driver or the kernel counts them. */
 export interface QueuePackets {
-  /** As ifconfig(8) names it. */
+  /** As ifconfig(8) or ip(8) names it. */
   card: string;
   queue: number;
   /** The CPU that serves it as a receive queue; undefined: unknown. */
@@ -72,8 +72,9 @@ export interface Reading {
   /** net.isr.dispatch; undefined outside FreeBSD. */
   dispatch?: string;
   interrupts: Interrupt[];
-  /** Empty outside FreeBSD. */
   queuePackets: QueuePackets[];
+  /** Cards that count no packets of their queues. */
+  uncounted: string[];
   losses: Losses;
   contextSwitches: number;
 }

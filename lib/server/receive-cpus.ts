@@ -105,7 +105,7 @@ function interfaceCpus(name: string): number[] {
 }
 
 /** The CPU of each receive queue's interrupt. Empty: unknown, or packets are steered (RPS). */
-function queueCpus(name: string): number[] {
+export function queueCpus(name: string): number[] {
   const cpus: number[] = [];
   if (queues(name, 'rx').some(({ steeredTo }) => steeredTo.length > 0)) return cpus;
   for (const { handlers, cpus: own } of receiveInterrupts(name)) {

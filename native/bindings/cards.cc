@@ -65,6 +65,37 @@ Napi::Value CardHashOf(const Napi::CallbackInfo& info) {
   return out;
 }
 
+// cardCounters(interface): [name, value] of each
+Napi::Value CardCounters(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  auto counters = ReadCardCounters(TextFromJs(info[0]));
+  if (!counters.ok()) return ToJs(env, counters.failure);
+  Napi::Array out = Napi::Array::New(env, counters->size());
+  for (size_t i = 0; i < counters->size(); ++i) {
+    Napi::Array pair = Napi::Array::New(env, 2);
+    pair.Set(0u, (*counters)[i].name);
+    pair.Set(1u, (*counters)[i].value);
+    out.Set(static_cast<uint32_t>(i), pair);
+  }
+  return out;
+}
+
+// queueCounters(interface): see lib/native.ts
+Napi::Value QueueCounters(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  auto counters = ReadQueueCounters(TextFromJs(info[0]));
+  if (!counters.ok()) return ToJs(env, counters.failure);
+  Napi::Array out = Napi::Array::New(env);
+  for (const QueueCounter& one : *counters) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("receive", one.receive);
+    object.Set("queue", one.queue);
+    object.Set("packets", one.packets);
+    out.Set(out.Length(), object);
+  }
+  return out;
+}
+
 // hasReceiveHash(local, peer, peerPort, key)
 Napi::Value HasHash(const Napi::CallbackInfo& info) {
   auto local = ParseAddress(TextFromJs(info[0]), 0);
@@ -134,6 +165,8 @@ void RegisterCards(Napi::Env env, Napi::Object exports) {
   Export(env, exports, "systemValues", SystemValues);
   Export(env, exports, "networkInterfaces", NetworkInterfaces);
   Export(env, exports, "cardHash", CardHashOf);
+  Export(env, exports, "cardCounters", CardCounters);
+  Export(env, exports, "queueCounters", QueueCounters);
   Export(env, exports, "hasReceiveHash", HasHash);
   Export(env, exports, "acceptFlow", AcceptFlow);
   Export(env, exports, "receiveFlow", ReceiveFlow);

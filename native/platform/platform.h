@@ -93,6 +93,24 @@ struct CardHash {
 // SIOCGIFRSSKEY; Linux: ETHTOOL_GRSSH, ETHTOOL_GRXFHINDIR, ETHTOOL_GRXRINGS.
 Result<CardHash> ReadCardHash(const std::string& interface);
 
+struct QueueCounter {
+  bool receive = false;
+  int queue = 0;
+  double packets = 0;
+};
+// Packets of an interface's queues, where the kernel counts them: Linux 6.9, for some drivers.
+// Empty: for others. ENOTSUP elsewhere.
+Result<std::vector<QueueCounter>> ReadQueueCounters(const std::string& interface);
+
+// A counter of an interface by the name that its driver gives it: "rx_queue_0_packets".
+struct CardCounter {
+  std::string name;
+  double value = 0;
+};
+// What `ethtool -S` prints: ETHTOOL_GSTATS of Linux. ENOTSUP where the driver has none, and
+// elsewhere.
+Result<std::vector<CardCounter>> ReadCardCounters(const std::string& interface);
+
 // Connects from a local address and returns whether the hash that the card has given to the peer's
 // answer is by this key. Linux, which tells no hash of a connection; ENOTSUP elsewhere. Waits: a
 // second for an answer, and five more if the hash differs.

@@ -90,6 +90,8 @@ const present: Record<string, () => boolean> = {
     linux && spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'none', '/sys']).status === 0,
   // A filter of system calls: python3 installs one.
   seccomp: () => linux && spawnSync('python3', [noAffinity, 'true']).status === 0,
+  // An interface that counts packets of its queues.
+  ifb: () => linux && spawnSync('unshare', ['-n', 'ip', 'link', 'add', 'type', 'ifb']).status === 0,
   // A network namespace with a slow link: unshare(1), tc(8), and the privilege to use them.
   netns: () =>
     linux &&

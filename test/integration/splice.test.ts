@@ -1,6 +1,6 @@
 // Spliced connections: every byte in order, and the ends, limits and errors that are reported.
 import assert from 'node:assert/strict';
-import { createCipheriv, createHash, randomBytes, randomInt } from 'node:crypto';
+import { type Cipher, createCipheriv, createHash, randomBytes, randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
@@ -122,6 +122,59 @@ async function exchange(one: net.Socket, other: net.Socket, length: number): Pro
   assert.deepEqual(atOne, [length, back]);
 }
 
+/** One end of a connection that sends what its first bytes determine, then ends or resets. */
+class RandomPeer {
+  static readonly #key = randomBytes(16);
+  static readonly #zeros = Buffer.alloc(256 * 1024);
+  readonly resets = randomInt(4) === 0;
+  readonly name = randomBytes(16);
+  sent = 0;
+  received = 0;
+  /** The name of the other end, as far as it has come. */
+  peer = Buffer.alloc(0);
+  readonly done: Promise<unknown>;
+  readonly #socket: net.Socket;
+  readonly #closed: Promise<void>;
+
+  constructor(socket: net.Socket) {
+    this.#socket = socket;
+    this.#closed = new Promise((resolve) => socket.once('close', () => resolve()));
+    let expected: Cipher | undefined;
+    socket.on('data', (chunk) => {
+      const rest = chunk.subarray(this.name.length - this.peer.length);
+      this.peer = Buffer.concat([this.peer, chunk]).subarray(0, this.name.length);
+      if (this.peer.length < this.name.length) return;
+      expected ??= RandomPeer.#stream(this.peer);
+      const right = expected.update(RandomPeer.#zeros.subarray(0, rest.length)).equals(rest);
+      assert.ok(right, `other bytes after ${this.received}`);
+      this.received += rest.length;
+      if (randomInt(16) > 0) return;
+      socket.pause();
+      setImmediate(() => setImmediate(() => socket.resume()));
+    });
+    this.done = Promise.all([this.#send(randomInt(2 * mebibyte)), this.#closed]);
+  }
+
+  static #stream(name: Buffer): Cipher {
+    return createCipheriv('aes-128-ctr', RandomPeer.#key, name);
+  }
+
+  async #send(length: number): Promise<void> {
+    const stream = RandomPeer.#stream(this.name);
+    const socket = this.#socket;
+    socket.write(this.name);
+    while (this.sent < length && !socket.destroyed) {
+      const most = Math.min(length - this.sent, randomInt(1, RandomPeer.#zeros.length));
+      const piece = stream.update(RandomPeer.#zeros.subarray(0, most));
+      this.sent += piece.length;
+      if (socket.write(piece)) continue;
+      await Promise.race([once(socket, 'drain').catch(() => undefined), this.#closed]);
+    }
+    if (this.resets) socket.resetAndDestroy();
+    else socket.end();
+  }
+}
+
 describe('every byte arrives', () => {
   const size = (long ? 1024 : 64) * mebibyte;
 
@@ -135,6 +188,43 @@ describe('every byte arrives', () => {
     if (process.platform === 'linux') assert.ok(bytesSpliced > 0, 'pipes are used');
     const { bytesIn, bytesOut } = splicer.server.stats().total;
     assert.deepEqual([bytesIn, bytesOut], [2 * size, 2 * size], 'counters go on');
+  });
+
+  it('as long as both go on, with stalls, half-closes and resets at random', async () => {
+    const before = openDescriptors();
+    const targets: RandomPeer[] = [];
+    const port = await listen((socket) => targets.push(new RandomPeer(socket)));
+    const splicer = await Splicer.start({ target: { port }, when: 'at-once' });
+    const clients: RandomPeer[] = [];
+    const count = times(60, 600);
+    await inParallel(count, 20, async () => {
+      const client = new RandomPeer(await splicer.client());
+      clients.push(client);
+      await client.done;
+    });
+    await Promise.all(targets.map(({ done }) => done));
+    const byName = new Map([...clients, ...targets].map((one) => [one.name.toString('hex'), one]));
+    let orderly = 0;
+    for (const one of byName.values()) {
+      const other = byName.get(one.peer.toString('hex'));
+      if (other === undefined) continue; // reset before anything has come
+      assert.ok(one.received <= other.sent);
+      if (one.resets || other.resets) continue;
+      assert.equal(one.received, other.sent);
+      orderly++;
+    }
+    const ends: string[] = [];
+    for (let i = 0; i < count; i++) ends.push((await splicer.next('reason')).reason);
+    const inOrder = ends.filter((reason) => reason === 'end').length;
+    assert.deepEqual(
+      [inOrder, ends.filter((reason) => reason === 'error').length],
+      [orderly / 2, count - orderly / 2],
+    );
+    const { splices, pipes, queued } = await splicer.statistics();
+    assert.deepEqual([splices, queued], [0, 0]);
+    assert.ok(pipes <= 16, `${pipes} pipes`);
+    await closeAll();
+    await assertNoLeak(before);
   });
 
   it('to a Unix socket', async () => {

@@ -6,6 +6,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } 
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -219,6 +220,26 @@ describe('freebsd-rss top', () => {
       assert.equal((await get('healthz')).status, 200);
       assert.equal((await get('other')).status, 404);
       assert.equal((await get('metrics', 'POST')).status, 405);
+      // Names that others can make resolve to this address are refused: DNS rebinding.
+      const { port } = new URL(url);
+      const statusFor = async (...headers: string[]) => {
+        const client = net.connect(Number(port), '127.0.0.1');
+        client.write(['GET /snapshot HTTP/1.0', ...headers, '', ''].join('\r\n'));
+        return Number(/^HTTP\/1\.1 (\d+) /.exec(await text(client.setEncoding('latin1')))?.[1]);
+      };
+      for (const [host, status] of [
+        [`127.0.0.1:${port}`, 200],
+        [`localhost:${port}`, 200],
+        ['LOCALHOST', 200],
+        [`rebound.example.com:${port}`, 421],
+        [`127.0.0.1.example.com:${port}`, 421],
+        ['127.0.0.2', 421],
+        ['[::1]', 421],
+        ['[', 421],
+        ['', 421],
+      ] as const)
+        assert.equal(await statusFor(`Host: ${host}`), status, host);
+      assert.equal(await statusFor(), 421);
     } finally {
       child.kill();
       await once(child, 'exit', soon());
@@ -233,15 +254,19 @@ describe('freebsd-rss top', () => {
       assert.ok(0 <= inboxLength && inboxLength <= inboxPeak);
       assert.ok(lockWaits >= 0 && lockWaitUs >= 0);
     }
-    const [, totals, load, late, , lost] = (await top('--count', '1')).split('\n');
+    const [, totals, threads, load, late, , lost] = (await top('--count', '1')).split('\n');
     assert.match(totals!, /^up \d+ s; \d+ connections; in \d+\w?\/s; out .*; memory \d+[kM]; busy/);
+    assert.match(threads!, /^CPU \d+ % user, \d+ % system; [\d,]+ waits\/s; \d+ forced/);
     assert.match(load!, /^load +.*[▁▂▃▄▅▆▇█] \d+k?\/s$/);
     assert.match(late!, /^delay .* \d+\w? us$/);
     assert.match(lost!, /^misplaced \d+ of \d+; inbox \d+, most \d+; dropped \d+; lock waits/);
     const client = new RawClient(server.port);
     const stats = await client.ask('stats rss\r\n', 'END\r\n');
     client.close();
-    for (const name of ['0:placement_samples', '0:inbox_peak', 'worker:0:lock_waits'])
+    for (const name of [
+      ...['0:placement_samples', '0:inbox_peak', '0:bytes_read', '0:bytes_written'],
+      ...['worker:0:lock_waits', 'worker:0:loop_busy'],
+    ])
       assert.match(stats, new RegExp(`^STAT ${name} \\d+`, 'm'));
   });
 

@@ -86,9 +86,13 @@ it('an interface without queues is refused', { skip: process.platform !== 'linux
     ['no-such-name0', 'ENODEV'],
     ['a-name-that-is-too-long', 'ENODEV'],
   ] as const) {
-    const hash = native.cardHash(name);
-    assert.ok(isFailure(hash));
-    assert.equal(systemError(hash).code, code);
+    for (const answer of [native.cardHash(name), native.cardCounters(name)]) {
+      assert.ok(isFailure(answer));
+      assert.equal(systemError(answer).code, code);
+    }
+    const counters = native.queueCounters(name);
+    if (name === 'lo') assert.ok(isFailure(counters) || counters.length === 0);
+    else assert.equal(isFailure(counters) && systemError(counters).code, code);
   }
 });
 

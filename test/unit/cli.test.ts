@@ -251,7 +251,13 @@ describe('the screen of top', () => {
       pid: 1,
       steering: 'single',
       rss: { source: 'virtual', buckets: 0, reason: 'none', cards: [], queueCpus: [] },
-      workers: [{ loopDelayP99Us: 1000, loopUtilization: 0.5, inboxLength: 0, inboxPeak: 0 }],
+      workers: [
+        {
+          ...{ loopDelayP99Us: 1000, loopUtilization: 0.5, inboxLength: 0, inboxPeak: 0 },
+          ...{ userCPUTime: 200 * requests, systemCPUTime: 500 * requests },
+          ...{ voluntaryContextSwitches: 2 * requests, involuntaryContextSwitches: requests / 10 },
+        },
+      ],
       total: { served: 9, closed: 4, requests, bytesIn: 0, bytesOut: 2 * requests },
       buckets: [],
       kernelDrops: { of: 'server', datagrams: 0, connections: 0 },
@@ -263,7 +269,8 @@ describe('the screen of top', () => {
   it('has totals, the last minute and the keys', () => {
     const lines = screen(view);
     assert.equal(lines[1], 'up 3 s; 5 connections; in 0/s; out 2000/s; memory 200M; busy 50 %');
-    assert.equal(lines[2], `load  ${' '.repeat(58)}▄█ 1000/s`);
+    assert.equal(lines[2], 'CPU 20 % user, 50 % system; 2,000 waits/s; 100 forced switches/s');
+    assert.equal(lines[3], `load  ${' '.repeat(58)}▄█ 1000/s`);
     assert.match(lines.at(-1)!, /q quits$/);
     assert.equal(sparkline([0, 1, 8]), ' ▁█');
     assert.equal(sparkline([0, 0]), '  ');

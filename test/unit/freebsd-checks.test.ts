@@ -152,6 +152,16 @@ describe('doctor on FreeBSD', () => {
     const paused = ifconfig('', '10Gbase-T <full-duplex,rxpause,txpause>');
     const medium = one({ flowControl: {}, ifconfig: paused });
     assert.deepEqual([medium.grade, medium.fix], ['warning', undefined]);
+    // What is set and what the link has can differ.
+    for (const [media, grade] of [
+      ['autoselect <full-duplex,rxpause,txpause> (100GBase-CR4 <full-duplex>)', 'ok'],
+      ['autoselect <full-duplex> (100GBase-CR4 <full-duplex,rxpause>)', 'warning'],
+      ['100GBase-SR4 <full-duplex,txpause>', 'warning'],
+      ['autoselect', 'ok'],
+    ] as const) {
+      const text = plain.replace(/media: .*/, `media: Ethernet ${media}`);
+      assert.equal(one({ flowControl: {}, ifconfig: text }).grade, grade, media);
+    }
     const mce = { ...card('igb-14.0', { flowControl: {}, ifconfig: paused }), driver: 'mce' };
     assert.deepEqual(found(facts([mce]), check)!.fix!.lines, [
       'ifconfig_igb0="... -mediaopt rxpause,txpause"',
@@ -163,6 +173,13 @@ describe('doctor on FreeBSD', () => {
     const lro = card('igb-14.0', { ifconfig: ifconfig('LRO,', '1000baseT') });
     assert.equal(found(facts([card('igb-14.0')]), check)!.message, 'off');
     assert.equal(found(facts([lro]), check)!.grade, 'ok');
+    // Options as ix has them in 13 and in 14, indented by spaces where they were copied.
+    const options = 'RXCSUM,TXCSUM,VLAN_MTU,TSO4,TSO6,LRO,WOL_MAGIC,RXCSUM_IPV6';
+    for (const more of ['NOMAP', 'HWSTATS,MEXTPG']) {
+      const text = plain.replace(/\toptions=.*/, `        options=4e53fbb<${options},${more}>`);
+      const ix = card('igb-14.0', { ifconfig: text });
+      assert.equal(found(facts([ix]), check)!.message, 'on', more);
+    }
     const router = facts([lro], { 'net.inet.ip.forwarding': '1' });
     assert.deepEqual(found(router, check)!.fix!.lines, ['ifconfig_igb0="... -lro"']);
   });

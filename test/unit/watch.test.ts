@@ -21,11 +21,14 @@ import {
   pinnedTo,
   shownProfile,
 } from '../../cli/watch/profile.js';
+import { packetsByEthtool, packetsByKernel } from '../../cli/watch/linux-queues.js';
 import { freebsdQueues, type QueueInterrupt } from '../../cli/watch/queue-interrupts.js';
 import { packetsOf, queueCounters } from '../../cli/watch/queue-packets.js';
 import { difference, type QueuePackets, type Reading } from '../../cli/watch/reading.js';
 import type { CardFacts } from '../../lib/rss/card/drivers.js';
 import { parseRecording, recordedCard } from '../../lib/rss/card/recording.js';
+import { skipWithout } from '../helpers/features.js';
+import { inNamespace } from '../helpers/namespace.js';
 
 const recorded = (name: string) => readFileSync(`test/fixtures/watch/${name}.txt`, 'latin1');
 const files = {
@@ -88,7 +91,7 @@ irq25: igb0:rxq1:53 @cpu1(domain0): 9007
 };
 
 describe('readings of Linux', () => {
-  const reading = linux.readingOf(files, 5);
+  const reading = linux.readingOf(files, { queuePackets: [], uncounted: ['eth0'] }, 5);
 
   it('packets of each CPU', () => {
     assert.deepEqual(linux.parseSoftnet(files.softnet), softnet);
@@ -196,6 +199,22 @@ describe('readings of FreeBSD', () => {
       cpu: 1,
       count: 9007,
     });
+    // Names as drivers of several releases have them, and two devices that share an interrupt.
+    const names = [
+      'uhci0 ehci0',
+      'igb1:que 5',
+      'ixl0:aq',
+      'ixl0:rxq10',
+      't5nex0:0a1',
+      'mlx5_core0',
+      'virtio_pci1',
+      'em0:irq0',
+    ];
+    const text = names.map((name, i) => `irq${i}: ${name}:9 @cpu${i % 2}(domain0): ${i}00\n`);
+    assert.deepEqual(
+      freebsd.parseInterrupts(text.join('')),
+      names.map((name, i) => ({ irq: i, name: `irq${i}: ${name}`, cpu: i % 2, count: i * 100 })),
+    );
   });
 
   it('times, losses and switches', () => {
@@ -323,6 +342,134 @@ describe('packets of each queue of a card', () => {
       const [counter] = queueCounters(`${driver}0`, facts, `dev.${driver}.0.${text}`);
       assert.equal(packetsOf([{ ...counter!, name: 'gone' }], text)[0]!.received, undefined);
     });
+});
+
+describe('packets of each queue of a card of Linux', () => {
+  const cpus = [1, undefined, 0];
+  const counts = (text: string) => {
+    const counters = [...text.matchAll(/^ *(\S.*): (\d+)$/gm)];
+    const pairs = counters.map(([, name, value]) => [name!, Number(value)] as const);
+    return packetsByEthtool('eth0', pairs, cpus).map((row) => [row.queue, row.received, row.sent]);
+  };
+
+  it('are those that the kernel counts', () => {
+    const count = (receive: boolean, queue: number, packets: number) => ({
+      ...{ receive, queue, packets },
+    });
+    const rows = packetsByKernel(
+      'eth0',
+      [count(true, 0, 13_542), count(true, 1, 7), count(false, 0, 9887)],
+      cpus,
+    );
+    assert.deepEqual(rows, [
+      { card: 'eth0', queue: 0, cpu: 1, received: 13_542, sent: 9887 },
+      { card: 'eth0', queue: 1, cpu: undefined, received: 7, sent: undefined },
+    ]);
+  });
+
+  // In the form in which ethtool -S prints them, with some of the lines around.
+  const rows: [string, string, [number, number | undefined, number | undefined][]][] = [
+    [
+      'ixgbe, igb, igc, ice and hv_netvsc',
+      `rx_packets: 99
+     tx_queue_0_packets: 11
+     tx_queue_0_bytes: 1100
+     tx_queue_10_packets: 12
+     rx_queue_0_packets: 13
+     rx_queue_0_drops: 5
+     rx_queue_10_packets: 14`,
+      [
+        [0, 13, 11],
+        [10, 14, 12],
+      ],
+    ],
+    [
+      'virtio_net of Linux 6.6',
+      `rx_queue_0_packets: 857
+     rx_queue_0_xdp_packets: 3
+     rx_queue_0_kicks: 1
+     tx_queue_0_packets: 668
+     tx_queue_0_xdp_tx: 2`,
+      [[0, 857, 668]],
+    ],
+    [
+      'i40e and iavf',
+      `port.rx_unicast: 44
+     tx-0.packets: 4
+     tx-0.bytes: 400
+     rx-0.packets: 5
+     rx-1.packets: 6`,
+      [
+        [0, 5, 4],
+        [1, 6, undefined],
+      ],
+    ],
+    [
+      'mlx5 and mlx4',
+      `rx_packets: 99
+     rx_packets_phy: 99
+     ch0_events: 7
+     rx0_packets: 21
+     rx0_csum_complete: 20
+     rx1_packets: 22
+     tx0_packets: 23
+     tx0_tso_packets: 1`,
+      [
+        [0, 21, 23],
+        [1, 22, undefined],
+      ],
+    ],
+    [
+      'ena',
+      `interface_up: 1
+     queue_0_tx_cnt: 2005
+     queue_0_tx_napi_comp: 1070
+     queue_0_rx_cnt: 9300
+     queue_0_rx_rx_copybreak_pkt: 187`,
+      [[0, 9300, 2005]],
+    ],
+    [
+      'bnxt and bnx2x',
+      `[0]: rx_ucast_packets: 10
+     [0]: rx_mcast_packets: 2
+     [0]: tx_ucast_packets: 5
+     [1]: rx_bcast_packets: 1`,
+      [
+        [0, 12, 5],
+        [1, 1, undefined],
+      ],
+    ],
+    ['mana', 'rx_0_packets: 3\ntx_0_packets: 4\ntx_0_xdp_xmit: 1', [[0, 3, 4]]],
+    ['sfc', 'rx-0.rx_packets: 3\ntx-0.tx_packets: 4\ntx-0.tx_bytes: 1', [[0, 3, 4]]],
+    ['be2net', 'rxq0: rx_pkts: 3\nrxq0: rx_mcast_pkts: 1\ntxq0: tx_pkts: 4', [[0, 3, 4]]],
+    [
+      'veth with GRO',
+      `peer_ifindex: 4
+     rx_queue_0_xdp_packets: 31
+     rx_queue_0_xdp_drops: 1
+     rx_queue_1_xdp_packets: 0
+     tx_queue_0_xdp_xmit: 0`,
+      [
+        [0, 31, undefined],
+        [1, 0, undefined],
+      ],
+    ],
+    ['veth without, which counts nothing', 'peer_ifindex: 4\nrx_queue_0_xdp_packets: 0', []],
+    ['virtio_net of Linux 6.18', 'rx_kicks: 9\nrx0_xdp_packets: 0\nrx0_kicks: 9', []],
+  ];
+  for (const [driver, text, expected] of rows)
+    it(`are counted by ${driver}`, () => assert.deepEqual(counts(text), expected));
+
+  it('are read from this host', { skip: skipWithout('ifb') }, () => {
+    const card =
+      'ip link add card0 type ifb && ip address add 10.9.0.1/24 dev card0 && ' +
+      'ip link set card0 up && ip neighbour replace 10.9.0.2 lladdr 2:0:0:0:0:2 dev card0';
+    const { queuePackets, uncounted } = inNamespace(card, 'queue-packets') as unknown as Reading;
+    const received = queuePackets.reduce((sum, one) => sum + (one.received ?? 0), 0);
+    assert.ok(received >= 50, `${received} of 50 packets`);
+    assert.ok(queuePackets.every((one) => one.card === 'card0'));
+    assert.deepEqual(uncounted, []);
+  });
 });
 
 describe('an activity', () => {

@@ -183,6 +183,8 @@ export class Statistics {
       yield [name('connections'), bucket.served - bucket.closed];
       yield [name('accepted'), bucket.accepted];
       yield [name('requests'), bucket.requests];
+      yield [name('bytes_read'), bucket.bytesIn];
+      yield [name('bytes_written'), bucket.bytesOut];
       yield [name('datagrams'), bucket.datagramsIn];
       yield [name('datagrams_out'), bucket.datagramsOut];
       yield [name('misdirected'), bucket.misdirected];
@@ -198,6 +200,7 @@ export class Statistics {
       const name = (text: string) => `worker:${worker.workerIndex}:${text}`;
       yield [name('rusage_user'), (worker.userCPUTime / 1e6).toFixed(6)];
       yield [name('rusage_system'), (worker.systemCPUTime / 1e6).toFixed(6)];
+      yield [name('loop_busy'), worker.loopUtilization.toFixed(3)];
       yield [name('voluntary_switches'), worker.voluntaryContextSwitches];
       yield [name('involuntary_switches'), worker.involuntaryContextSwitches];
       yield [name('lock_waits'), worker.lockWaits];

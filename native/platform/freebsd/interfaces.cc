@@ -123,6 +123,14 @@ Result<CardHash> ReadCardHash(const std::string& interface) {
   return hash;
 }
 
+Result<std::vector<QueueCounter>> ReadQueueCounters(const std::string&) {
+  return MakeFailure(ENOTSUP, "netlink", "drivers of FreeBSD count below dev in sysctl(8)");
+}
+
+Result<std::vector<CardCounter>> ReadCardCounters(const std::string&) {
+  return MakeFailure(ENOTSUP, "ioctl", "drivers of FreeBSD count below dev in sysctl(8)");
+}
+
 Result<bool> HasReceiveHash(SocketAddress, const SocketAddress&, const RssKey&) {
   return MakeFailure(ENOTSUP, "setsockopt", "FreeBSD tells the hash itself");
 }

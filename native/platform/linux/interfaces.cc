@@ -1,4 +1,5 @@
-// What ethtool(8) prints with -x and -l: keys, redirection tables and queues of network cards.
+// What ethtool(8) prints with -x, -l and -S: keys, redirection tables, queues and counters of
+// network cards.
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 #include <net/if.h>
@@ -80,6 +81,45 @@ Result<CardHash> ReadCardHash(const std::string& interface) {
   if (reinterpret_cast<const uint8_t*>(&head)[offsetof(ethtool_rxfh, hfunc) + 1] != 0) return out;
   auto* key = reinterpret_cast<const uint8_t*>(values + entries);
   out.key.assign(key, key + head.key_size);
+  return out;
+}
+
+Result<std::vector<CardCounter>> ReadCardCounters(const std::string& interface) {
+  UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!fd) return LastError("socket");
+  ethtool_drvinfo driver{};
+  driver.cmd = ETHTOOL_GDRVINFO;
+  Status status = Ask(fd.get(), interface, &driver);  // asks for the number of counters
+  if (!status.ok()) return status.failure;
+  if (driver.n_stats == 0) return MakeFailure(ENOTSUP, "ioctl", "the driver has no counters");
+  // The kernel writes as many as there are by then: queues can be added meanwhile.
+  const size_t room = 2 * size_t{driver.n_stats} + 256;
+  ethtool_gstrings names{};
+  names.cmd = ETHTOOL_GSTRINGS;
+  names.string_set = ETH_SS_STATS;
+  names.len = driver.n_stats;
+  auto texts = WithValues(names, room * ETH_GSTRING_LEN);
+  status = Ask(fd.get(), interface, texts.data());
+  if (!status.ok()) return status.failure;
+  memcpy(&names, texts.data(), sizeof names);
+  ethtool_stats numbers{};
+  numbers.cmd = ETHTOOL_GSTATS;
+  numbers.n_stats = names.len;
+  auto values = WithValues(numbers, room * sizeof(uint64_t));
+  status = Ask(fd.get(), interface, values.data());
+  if (!status.ok()) return status.failure;
+  memcpy(&numbers, values.data(), sizeof numbers);
+  // Names and numbers of different moments do not belong together.
+  if (numbers.n_stats != names.len || names.len > room) return MakeFailure(EAGAIN, "ioctl");
+  auto* text = reinterpret_cast<const char*>(texts.data()) + sizeof names;
+  auto* number = reinterpret_cast<const uint8_t*>(values.data()) + sizeof numbers;
+  std::vector<CardCounter> out(names.len);
+  for (size_t i = 0; i < out.size(); ++i) {
+    const char* name = text + i * ETH_GSTRING_LEN;
+    uint64_t value = 0;
+    memcpy(&value, number + i * sizeof value, sizeof value);
+    out[i] = {std::string(name, strnlen(name, ETH_GSTRING_LEN)), static_cast<double>(value)};
+  }
   return out;
 }
 

@@ -36,6 +36,14 @@ Result<CardHash> ReadCardHash(const std::string&) {
   return Unsupported("ioctl");
 }
 
+Result<std::vector<QueueCounter>> ReadQueueCounters(const std::string&) {
+  return Unsupported("netlink");
+}
+
+Result<std::vector<CardCounter>> ReadCardCounters(const std::string&) {
+  return Unsupported("ioctl");
+}
+
 Result<bool> HasReceiveHash(SocketAddress, const SocketAddress&, const RssKey&) {
   return Unsupported("setsockopt");
 }
