@@ -64,14 +64,16 @@ async function answerTo(url: string, snapshot: () => Promise<ServerSnapshot>): P
 }
 
 /**
- * Whether a request names this server by the address that it has reached, or as localhost. A page
- * of another site can make its own name resolve to this address (DNS rebinding), and would then
- * read what is served here.
+ * Whether a request may be answered that has come to this address of the host. On loopback it has
+ * to name the address, or localhost: a page of another site can make its own name resolve to it
+ * (DNS rebinding), and would then read what only this host may. Other addresses are for others,
+ * under any name.
  */
-function isForUs({ headers, socket }: http.IncomingMessage): boolean {
-  const url = `http://${headers.host ?? ''}/`;
+export function isForUs(host: string | undefined, localAddress: string): boolean {
+  const own = localAddress.replace('::ffff:', '');
+  if (!own.startsWith('127.') && own !== '::1') return true;
+  const url = `http://${host ?? ''}/`;
   if (!URL.canParse(url)) return false;
-  const own = (socket.localAddress ?? '').replace('::ffff:', '');
   return ['localhost', isIPv6(own) ? `[${own}]` : own].includes(new URL(url).hostname);
 }
 
@@ -79,8 +81,9 @@ async function answer(
   request: http.IncomingMessage,
   snapshot: () => Promise<ServerSnapshot>,
 ): Promise<Answer> {
-  const { method, url = '/' } = request;
-  if (!isForUs(request)) return text(421, 'only by address, or as localhost\n');
+  const { method, url = '/', headers, socket } = request;
+  if (!isForUs(headers.host, socket.localAddress ?? ''))
+    return text(421, 'only by address, or as localhost\n');
   return method === 'GET' || method === 'HEAD' ? answerTo(url, snapshot) : text(405, 'GET only\n');
 }
 

@@ -17,6 +17,7 @@ import { configuration, addressAndPort } from '../../cli/command.js';
 import type { Facts } from '../../cli/facts.js';
 import { findFlows, keyWarning } from '../../cli/flows.js';
 import { hashes } from '../../cli/hash.js';
+import { isForUs } from '../../cli/http/server.js';
 import { screen, sparkline } from '../../cli/screen.js';
 import { table } from '../../cli/table.js';
 import { addressBytes } from '../../lib/rss/tuple.js';
@@ -44,6 +45,20 @@ root     syslogd    611   6   dgram  /var/run/log
 `;
     assert.deepEqual(pathsOfSockstat(table, 4711), ['/var/run/server.sock']);
   });
+});
+
+it('requests of top --http name what they reach, except from other hosts', () => {
+  for (const [host, local, answered] of [
+    ['localhost:9150', '::1', true],
+    ['[::1]', '::1', true],
+    ['127.0.0.1', '::ffff:127.0.0.1', true],
+    ['site.example', '127.0.0.1', false],
+    ['site.example', '::1', false],
+    [undefined, '127.0.0.1', false],
+    ['server.example', '192.0.2.1', true],
+    ['server.example', '2001:db8::1', true],
+  ] as const)
+    assert.equal(isForUs(host, local), answered, `${host} ${local}`);
 });
 
 describe('hash', () => {
