@@ -28,6 +28,7 @@ const help: Record<CounterName, string> = {
   placementSamples: 'Sampled connections and batches whose packets’ CPU is known.',
   misplaced: 'Of the placement samples, those whose packets another CPU processed.',
   connectedDrops: 'Datagrams that full UDP sockets of connect() have lost.',
+  promotedDrops: 'Datagrams that full sockets of promoted flows have lost.',
   handshakes: 'TLS handshakes that have been completed.',
   handshakesFailed: 'TLS connections that have ended before their handshake was complete.',
   mispredicted: 'Outgoing connections with a flow id by another key than the kernel’s.',
@@ -114,12 +115,6 @@ const ofWorkers: WorkerFamily[] = [
       [',event="no address"', given.withoutAddress],
       [',event="inbox full"', given.withoutRoom],
     ],
-  },
-  {
-    name: 'promoted_drops_total',
-    text: 'Datagrams that full sockets of promoted flows have lost.',
-    type: 'counter',
-    samples: ({ promoted }) => [['', promoted.dropped]],
   },
 ];
 

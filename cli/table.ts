@@ -115,8 +115,7 @@ function drops(now: ServerSnapshot, before: ServerSnapshot): string[] {
   const [most] = sockets
     .filter(({ dropped = 0 }) => dropped > 0)
     .sort((a, b) => b.dropped! - a.dropped!);
-  const connected = now.total.connectedDrops;
-  const promoted = now.promoted.dropped;
+  const { connectedDrops: connected, promotedDrops: promoted } = now.total;
   if (Math.max(connected, promoted) > (most?.dropped ?? 0))
     return [
       summary,

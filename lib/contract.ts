@@ -183,6 +183,7 @@ export const counterNames = [
   'connectedDrops',
   'handshakes',
   'handshakesFailed',
+  'promotedDrops',
 ] as const;
 /** Doubles of one bucket's counters. */
 export const counterStride = 24;
@@ -209,7 +210,6 @@ export const promotionNames = [
   'withoutDescriptor',
   'withoutAddress',
   'withoutRoom',
-  'dropped',
 ] as const;
 
 /** enum Steering of native/steering/steering.h. */

@@ -333,7 +333,7 @@ export interface WorkerEngine {
   start(): Failure | undefined;
   /** Replaces `handOff`, `handOffUnhashed` and `forward`, unless it has stopped accepting. */
   setHandOff(connections: boolean, unhashed: boolean, datagrams: boolean): void;
-  /** With `queued`, first accepts what is queued. */
+  /** With `queued`, first accepts what is queued, and goes on reading datagrams. */
   stopAccepting(queued: boolean): void;
   drain(): boolean;
   close(): void;

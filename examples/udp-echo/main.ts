@@ -20,7 +20,7 @@ function report(): void {
   for (const row of server.stats().buckets)
     console.log(
       `bucket ${row.bucket}, CPU ${row.cpu}: ${row.datagramsIn} in, ${row.datagramsOut} out, ` +
-        `${row.misdirected} misdirected`,
+        `${row.misdirected} misdirected, ${row.datagramsForwarded} forwarded`,
     );
 }
 

@@ -52,7 +52,7 @@ function cause(protocol: Protocol, now: ServerStats, before: ServerStats): strin
   const lossesOf = (of: (worker: WorkerStats) => number) =>
     workers.map((worker, i) => of(worker) - of(before.workers[i]!));
   const connected = lossesOf(({ connectedDrops }) => connectedDrops);
-  const promoted = lossesOf(({ promoted: { dropped } }) => dropped);
+  const promoted = lossesOf(({ promotedDrops }) => promotedDrops);
   const [mostConnected, mostPromoted] = [Math.max(...connected), Math.max(...promoted)];
   return mostPromoted > mostConnected
     ? `sockets of promoted flows of worker ${promoted.indexOf(mostPromoted)} were full`

@@ -144,10 +144,10 @@ export class RssServer extends EventEmitter<ServerEvents> {
   /**
    * Starts a new process that takes this one's place. It inherits the listeners, so no connection
    * is refused, and `segments` and `data`. Resolves when it serves. Both processes serve until this
-   * server is closed; close() then leaves queued connections to the new process. `ended` resolves
-   * when the new process ends before that, and this server serves alone again. Rejects with
-   * ERR_RSS_UPGRADE when the new process fails or close() is called: the new process has ended
-   * then, and nothing has changed.
+   * server is closed; close() then leaves queued connections and datagrams to the new process.
+   * `ended` resolves when the new process ends before that, and this server serves alone again.
+   * Rejects with ERR_RSS_UPGRADE when the new process fails or close() is called: the new process
+   * has ended then, and nothing has changed.
    */
   async upgrade(options: UpgradeOptions = {}): Promise<Successor> {
     return this.#begun('upgrade()').upgrade(options);

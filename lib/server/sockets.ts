@@ -51,11 +51,11 @@ export interface KernelDrops {
 const unknown = -1;
 const known = (value: number) => (value === unknown ? undefined : value);
 
-/** Reads what SocketWatch has written. `connectedDrops`: what sockets of connect() have lost. */
+/** Reads what SocketWatch has written. `ofWorkers`: what sockets that workers open have lost. */
 export function readSockets(
   rows: Float64Array,
   sockets: readonly ServerSocket[],
-  connectedDrops: number,
+  ofWorkers: number,
 ): { sockets: SocketStats[]; kernelDrops: KernelDrops } {
   const all = sockets.map((socket, i) => ({
     ...socket,
@@ -69,7 +69,7 @@ export function readSockets(
       .reduce((total, { dropped = 0 }) => total + dropped, 0);
   const kernelDrops: KernelDrops =
     datagrams === unknown
-      ? { of: 'server', datagrams: sum('udp') + connectedDrops, connections: sum('tcp') }
+      ? { of: 'server', datagrams: sum('udp') + ofWorkers, connections: sum('tcp') }
       : { of: 'host', datagrams: datagrams!, connections: connections! };
   return { sockets: all, kernelDrops };
 }

@@ -31,9 +31,10 @@ import { type KernelDrops, readSockets, type ServerSocket, type SocketStats } fr
  * connections and datagrams a network card that places flows gave no flow id. `placementSamples` is
  * a sample: one in 16 connections, and one in 16 batches of datagrams, if the system says which CPU
  * processed its packets (on Linux not those of bound UDP sockets). `misplaced` of these were served
- * on another CPU. `connectedDrops` datagrams were lost because sockets of connect() were full (not
- * on FreeBSD, which counts for the whole host). With `tcp: { tls }`, `handshakes` have been
- * completed, and `handshakesFailed` have ended before; those connections are not `served`.
+ * on another CPU. `connectedDrops` datagrams were lost because sockets of connect() were full, and
+ * `promotedDrops` because those of promoted flows were (not on FreeBSD, which counts for the whole
+ * host). With `tcp: { tls }`, `handshakes` have been completed, and `handshakesFailed` have ended
+ * before; those connections are not `served`.
  */
 export type Counters = Record<CounterName, number>;
 
@@ -54,8 +55,7 @@ export type RefusedRows = Record<RefusalName, number>;
  * sockets that have been opened. `idle` of them were closed because nothing had come for
  * `promoteIdle`, and `evicted` because another flow needed one of the `promoteLimit`. Given up:
  * `withoutDescriptor` because the process had none left, `withoutAddress` because the socket could
- * not be bound or connected, `withoutRoom` because the inbox of the owner was full. `dropped`:
- * datagrams that their sockets could not take.
+ * not be bound or connected, `withoutRoom` because the inbox of the owner was full.
  */
 export type PromotedFlows = Record<PromotionName, number>;
 
@@ -196,14 +196,11 @@ export function readStats(
       add(total, rows, entry.bucket);
     }
   }
-  const inAll = promoted(promotions);
   const read = readSockets(
     socketRows(buffer, placements.length, bucketMap.length, sockets.length),
     sockets,
-    total.connectedDrops,
+    total.connectedDrops + total.promotedDrops,
   );
-  // Figures of the host have them already, and sockets count none.
-  read.kernelDrops.datagrams += inAll.dropped;
   const [moved, compared, wrong] = mainRecord(buffer, placements.length, bucketMap.length);
   return {
     buckets,
@@ -214,6 +211,6 @@ export function readStats(
     comparedFlowIds: compared!,
     wrongFlowIds: wrong!,
     refusedRows: refused(refusals),
-    promoted: inAll,
+    promoted: promoted(promotions),
   };
 }

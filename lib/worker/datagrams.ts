@@ -93,6 +93,7 @@ export class Datagrams {
   /** @internal The engine has received a batch. */
   serve(): void {
     this.#batch.count = this.#received[0]!;
+    this.#received[0] = 0; // seen
     let served = false;
     this.#rows.beginTurn();
     try {

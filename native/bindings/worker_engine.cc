@@ -149,7 +149,7 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
     return callback_.Call(on_connections_, static_cast<double>(count));
   }
 
-  void OnDatagrams(size_t count) override {
+  bool OnDatagrams(size_t count) override {
     auto* rows = reinterpret_cast<DatagramRow*>(datagrams_.data);
     for (size_t i = 0; i < count; ++i) {
       const ReceivedDatagram& from = engine_->datagrams().row(i);
@@ -166,6 +166,7 @@ class Worker : public Napi::ObjectWrap<Worker>, public WorkerSink {
     received_.data[0] = static_cast<uint32_t>(count);
     if (callback_.Call(on_datagrams_)) Send();
     rows_ = 0;
+    return received_.data[0] == 0;
   }
 
   void OnDatagramError(uint32_t connected, int error) override {

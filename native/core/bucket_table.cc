@@ -9,6 +9,23 @@ void BucketTable::Bucket::NoteLength() {
   }
 }
 
+// A push calls this without the mutex. Each of these two functions writes one of `settled_at` and
+// `route` before it reads the other. So either the flag is seen here to be gone, or the push is
+// seen in Settle().
+void BucketTable::Bucket::Unsettle() {
+  const uint64_t tail = datagrams.tail();
+  uint64_t before = settled_at.load();
+  while (before < tail && !settled_at.compare_exchange_weak(before, tail)) {
+  }
+  if ((route.load() & kSettling) == 0) route.fetch_or(kSettling);
+}
+
+void BucketTable::Bucket::Settle() {
+  if (!settled()) return;
+  route.fetch_and(~kSettling);
+  if (!settled()) route.fetch_or(kSettling);
+}
+
 BucketTable::BucketTable(RssConfig config, const std::vector<int>& bucket_to_worker, int workers,
                          int most_connections, bool placed)
     : classifier_(std::move(config)),
@@ -37,11 +54,10 @@ void BucketTable::SetOwners(const std::vector<int>& bucket_to_worker) {
   for (size_t i = 0; i < bucket_to_worker.size(); ++i) {
     Bucket& bucket = *buckets_[i];
     if (owner(static_cast<int>(i)) == bucket_to_worker[i]) continue;
-    const int route = bucket_to_worker[i] * kRouteOfWorker;
     std::lock_guard<std::mutex> lock(bucket.mutex);
-    bucket.route.store(route + kSettling);
-    bucket.settled_at = bucket.datagrams.tail();
-    if (bucket.settled()) bucket.route.store(route);
+    bucket.route.store(bucket_to_worker[i] * kRouteOfWorker + kSettling);
+    bucket.Unsettle();
+    bucket.Settle();
   }
   for (int worker = 0; worker < workers(); ++worker) Wake(worker);
 }
@@ -94,10 +110,7 @@ bool BucketTable::PushDatagram(int bucket, int from, const ForwardedDatagram& da
   const int to = target.route.load() / kRouteOfWorker;
   NotePush(from, to);
   target.NoteLength();
-  if (!placed_ && to != from) return true;
-  std::lock_guard<std::mutex> lock(target.mutex);
-  target.settled_at = target.datagrams.tail();
-  if (!target.settled()) target.route.fetch_or(kSettling, std::memory_order_release);
+  if (placed_ || to == from) target.Unsettle();
   return true;
 }
 
@@ -169,13 +182,17 @@ bool BucketTable::DrainDatagrams(int worker, size_t limit, DatagramReceiver* rec
   return more;
 }
 
-void BucketTable::Delivered(int worker) {
+void BucketTable::EndDelivery(int worker, bool served) {
   for (Bucket* bucket : workers_[worker]->delivering) {
     int waiting = worker;  // the worker for which datagrams wait
     {
       std::lock_guard<std::mutex> lock(bucket->mutex);
+      if (served)
+        bucket->datagrams.Free();
+      else
+        bucket->datagrams.Return();
       bucket->deliverer = -1;
-      if (bucket->settled()) bucket->route.fetch_and(~kSettling, std::memory_order_release);
+      bucket->Settle();
       if (!bucket->datagrams.empty())
         waiting = bucket->route.load(std::memory_order_relaxed) / kRouteOfWorker;
     }

@@ -1,8 +1,9 @@
 // Who owns each RSS bucket, and the inbox through which its flows reach the owner.
 //
 // A BucketTable belongs to the process, not to a worker. What waits in an inbox survives the death
-// of its worker and is drained by the worker's replacement. The queues need no lock. The mutex of a
-// bucket is for what a move changes: the route, and who may take datagrams.
+// of its worker and is drained by the worker's replacement. The queues need no lock, and no push
+// takes one. The mutex of a bucket is for what a move changes: the owner, and who may take
+// datagrams.
 #pragma once
 
 #include <atomic>
@@ -100,7 +101,9 @@ class BucketTable {
   // order.
   bool DrainDatagrams(int worker, size_t limit, DatagramReceiver* receiver);
   // The worker has served the datagrams that it has drained.
-  void Delivered(int worker);
+  void Delivered(int worker) { EndDelivery(worker, true); }
+  // It cannot serve them: they are drained again, by the worker that replaces it.
+  void Undelivered(int worker) { EndDelivery(worker, false); }
 
  private:
   // A bucket's route: the number of its owner, and kSettling.
@@ -113,16 +116,21 @@ class BucketTable {
     BoundedQueue<Connection, kMaxConnections> connections;
     DatagramRing datagrams;
 
-    std::mutex mutex;    // for what follows, and for changing the route
-    int deliverer = -1;  // the worker that serves datagrams that it has drained
     // The bucket is settled once the datagrams before this position of the ring have been served.
-    uint64_t settled_at = 0;
+    std::atomic<uint64_t> settled_at{0};
+
+    std::mutex mutex;    // for what follows, for the owner in `route`, and for Settle()
+    int deliverer = -1;  // the worker that serves datagrams that it has drained
     std::vector<Connection> returned;  // the first to be drained is the last
     std::atomic<bool> has_returned{false};
 
     size_t length() const { return connections.length() + datagrams.length(); }
     void NoteLength();
-    bool settled() const { return deliverer < 0 && datagrams.head() >= settled_at; }
+    // The owner serves what it reads behind all that the ring has now.
+    void Unsettle();
+    // Ends that, if it can.
+    void Settle();
+    bool settled() const { return deliverer < 0 && datagrams.head() >= settled_at.load(); }
   };
   struct Worker {
     std::mutex mutex;
@@ -135,6 +143,7 @@ class BucketTable {
   };
 
   Bucket* OwnedBy(int worker, size_t i) const;
+  void EndDelivery(int worker, bool served);
   void NotePush(int from, int to);
   void Wake(int worker);
 

@@ -31,7 +31,7 @@ struct BucketCounters {
   double connected_drops;      // datagrams that full sockets of connect() have lost
   double handshakes;           // of TLS that are complete: these connections are served
   double handshakes_failed;    // of TLS that have ended or timed out before
-  double unused[1];
+  double promoted_drops;       // datagrams that sockets of promoted flows have lost
 };
 static_assert(sizeof(BucketCounters) % 64 == 0, "whole cache lines, so that workers share none");
 
@@ -47,7 +47,7 @@ constexpr const char* kCounterNames[] = {"accepted",           "served",
                                          "mispredicted",       "withoutId",
                                          "placementSamples",   "misplaced",
                                          "connectedDrops",     "handshakes",
-                                         "handshakesFailed"};
+                                         "handshakesFailed",   "promotedDrops"};
 constexpr size_t kCounterStride = sizeof(BucketCounters) / sizeof(double);
 
 }  // namespace rss

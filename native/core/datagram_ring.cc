@@ -4,6 +4,7 @@
 
 #include <new>
 #include <type_traits>
+#include <utility>
 
 namespace rss {
 namespace {
@@ -52,7 +53,7 @@ bool DatagramRing::Push(const ForwardedDatagram& datagram, const uint8_t* payloa
 }
 
 size_t DatagramRing::Take(size_t most, DatagramReceiver* receiver) {
-  uint64_t at = head_.load(std::memory_order_relaxed);
+  uint64_t at = next_.load(std::memory_order_relaxed);
   size_t taken = 0;
   for (; taken < most && sequences_[IndexOf(at)].load() == at + 1; ++taken) {
     const uint8_t* record = blocks_.get() + IndexOf(at) * kBlockSize;
@@ -61,13 +62,24 @@ size_t DatagramRing::Take(size_t most, DatagramReceiver* receiver) {
     at += BlocksOf(datagram->length);
   }
   if (taken == 0) return 0;
-  head_.store(at, std::memory_order_release);
+  next_.store(at, std::memory_order_relaxed);
+  taken_ += taken;
   length_.fetch_sub(static_cast<int64_t>(taken), std::memory_order_relaxed);
   return taken;
 }
 
+void DatagramRing::Free() {
+  taken_ = 0;
+  head_.store(next_.load(std::memory_order_relaxed), std::memory_order_release);
+}
+
+void DatagramRing::Return() {
+  length_.fetch_add(static_cast<int64_t>(std::exchange(taken_, 0)), std::memory_order_relaxed);
+  next_.store(head_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+}
+
 bool DatagramRing::empty() const {
-  uint64_t at = head_.load(std::memory_order_relaxed);
+  uint64_t at = next_.load(std::memory_order_relaxed);
   return sequences_[IndexOf(at)].load() != at + 1;
 }
 

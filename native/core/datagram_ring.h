@@ -3,7 +3,8 @@
 // This is Dmitry Vyukov's bounded queue with records of different lengths. A datagram takes as many
 // adjacent blocks of the ring as it needs. A producer claims them by advancing the tail, and
 // publishes them by the sequence number of the first. The consumer frees them by advancing the
-// head. Those behind a producer that has claimed but not published wait for it.
+// head, once it has done with them. Those behind a producer that has claimed but not published wait
+// for it.
 #pragma once
 
 #include <stddef.h>
@@ -49,12 +50,15 @@ class DatagramRing {
   // loads next are sequentially consistent.
   bool Push(const ForwardedDatagram& datagram, const uint8_t* payload);
 
-  // Gives up to `most` datagrams to `receiver` and returns their number. One thread at a time.
+  // For one thread at a time. Take() gives up to `most` datagrams to `receiver` and returns their
+  // number. They keep their place until Free(); or else Return() has them taken again.
   size_t Take(size_t most, DatagramReceiver* receiver);
+  void Free();
+  void Return();
 
   // Whether there is nothing to take, or its producer has not finished.
   bool empty() const;
-  // Positions, in blocks since the beginning: up to here, datagrams were claimed, and taken.
+  // Positions, in blocks since the beginning: up to here, datagrams were claimed, and freed.
   uint64_t tail() const { return tail_.load(); }
   uint64_t head() const { return head_.load(std::memory_order_acquire); }
   // The number of datagrams. Approximate while others push and take.
@@ -66,6 +70,8 @@ class DatagramRing {
   std::unique_ptr<uint8_t[]> blocks_;
   alignas(64) std::atomic<uint64_t> tail_{0};
   alignas(64) std::atomic<uint64_t> head_{0};
+  std::atomic<uint64_t> next_{0};  // the position of the next one to take
+  size_t taken_ = 0;               // datagrams between the two
   alignas(64) std::atomic<int64_t> length_{0};
 };
 

@@ -17,14 +17,14 @@ struct PassedSocket {
 
 class PassedSockets {
  public:
-  // The most at once: a worker that is blocked takes none.
+  // The most new ones at once: a worker that is blocked takes none.
   static constexpr size_t kMost = 256;
 
-  // Returns the ticket for Take(), or 0 when there are too many; the socket then stays with the
+  // Returns the ticket for Take(), or 0 when there are `most`; the socket then stays with the
   // caller.
-  uint32_t Put(PassedSocket&& socket) {
+  uint32_t Put(PassedSocket&& socket, size_t most) {
     std::lock_guard<std::mutex> lock(mutex_);
-    if (sockets_.size() >= kMost) return 0;
+    if (sockets_.size() >= most) return 0;
     if (++last_ == 0) ++last_;
     sockets_[last_] = std::move(socket);
     return last_;

@@ -14,13 +14,11 @@ struct PromotionCounts {
   double without_descriptor;  // given up: the process has no descriptor left
   double without_address;     // given up: the socket could not be bound or connected
   double without_room;        // given up: the owner's inbox was full
-  double dropped;             // datagrams that the sockets could not take
 };
 
 // Names of the fields above, in order, for the readers in JavaScript.
 constexpr const char* kPromotionNames[] = {
-    "now",         "ever",   "idle", "evicted", "withoutDescriptor", "withoutAddress",
-    "withoutRoom", "dropped"};
+    "now", "ever", "idle", "evicted", "withoutDescriptor", "withoutAddress", "withoutRoom"};
 constexpr size_t kPromotionCounts = sizeof(PromotionCounts) / sizeof(double);
 static_assert(sizeof kPromotionNames / sizeof *kPromotionNames == kPromotionCounts);
 

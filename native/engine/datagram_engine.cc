@@ -130,22 +130,36 @@ Status DatagramEngine::Start() {
   return Nothing{};
 }
 
+// The process that reads a promoted flow next may be another one. So what its socket has is served
+// before it leaves the flow.
 void DatagramEngine::SetForwarding(bool forward) {
   options_.forward = forward;
-  while (!forward && promoted_ != nullptr && !closed_ && promoted_->oldest() != nullptr)
+  if (forward || promoted_ == nullptr) return;
+  while (!closed_ && promoted_->oldest() != nullptr) {
+    ReadRest(*promoted_->oldest());
+    DeliverConnected();
+    if (closed_) return;
     promoted_->Close(promoted_->oldest());
+    DeliverConnected();
+  }
 }
 
-// Promoted sockets go back to their buckets' inboxes, for the worker that replaces this one.
+void DatagramEngine::StopReceiving() {
+  for (auto& socket : bound_) socket->Pause();
+}
+
+// Promoted sockets go back to their buckets' inboxes, for the worker that replaces this one, behind
+// what has been read of their flows.
 void DatagramEngine::Close() {
   if (closed_) return;
   closed_ = true;
   if (promoted_ != nullptr) {
     promoted_->Stop();
+    ReturnRows(waiting_);
     while (PromotedSocket* socket = promoted_->oldest()) {
       ReceivedDatagram flow = socket->flow;
       PassedSocket passed = promoted_->Release(socket);
-      (void)Pass(flow, &passed);
+      if (!Pass(flow, &passed)) Abandon(flow, passed.fd.get());
     }
   }
   turn_end_.Close();
@@ -244,6 +258,7 @@ int DatagramEngine::ReceiveBatch(const BoundSocket& socket, int fd,
       batcher_.Receive(fd, 0, options_.slab, options_.stride, options_.cell_size, rows_.data());
   size_t count = 0;
   uint32_t moves = context_.table->moves();
+  bool alive = true;
   for (int i = 0; i < received; ++i) {
     ReceivedDatagram& row = rows_[i];
     row.endpoint = socket.endpoint;
@@ -253,11 +268,11 @@ int DatagramEngine::ReceiveBatch(const BoundSocket& socket, int fd,
       row.info.destination = *destination;
       if (socket.address.family() == AF_INET6) row.peer = row.peer.Mapped();
     }
-    if (!Classify(&row, socket)) {
+    if (!Classify(&row, socket) || !alive) {
       // Its bucket may have moved since the rows before were classified. They come first.
       if (count > 0 && context_.table->moves() != moves) {
         context_.table->WakeOwners(context_.worker);
-        sink_->OnDatagrams(count);
+        alive = Serve(count);
         if (closed_) return received;
         count = 0;
       }
@@ -266,16 +281,43 @@ int DatagramEngine::ReceiveBatch(const BoundSocket& socket, int fd,
         continue;
       }
     }
-    CountReceived(row);
     if (count != static_cast<size_t>(i)) rows_[count] = row;
     ++count;
   }
   context_.table->WakeOwners(context_.worker);
   if (count > 0) {
     sampler_->OnBatch(-1, rows_[0].flow);
-    sink_->OnDatagrams(count);
+    alive = Serve(count) && alive;
   }
+  if (!alive) Close();
   return received;
+}
+
+// False when the thread is being terminated, and JavaScript has not seen the rows: they are put
+// into the inboxes, for the worker that replaces this one.
+bool DatagramEngine::Serve(size_t count) {
+  CountServed(count, 1);
+  if (sink_->OnDatagrams(count)) return true;
+  CountServed(count, -1);
+  ReturnRows(count);
+  return false;
+}
+
+void DatagramEngine::ReturnRows(size_t count) {
+  for (size_t i = 0; i < count; ++i)
+    if (rows_[i].connected == 0) (void)Forward(rows_[i]);
+  context_.table->WakeOwners(context_.worker);
+}
+
+// `times`: -1 takes it back.
+void DatagramEngine::CountServed(size_t count, int times) {
+  for (size_t i = 0; i < count; ++i) {
+    const ReceivedDatagram& row = rows_[i];
+    BucketCounters& counter = context_.counter(row.flow.bucket);
+    if (row.truncated) counter.datagrams_truncated += times;
+    counter.datagrams_in += times;
+    counter.bytes_in += static_cast<double>(row.length) * times;
+  }
 }
 
 // Finds the flow of a datagram. False when it must go through the inbox of its bucket.
@@ -308,7 +350,6 @@ bool DatagramEngine::Forward(const ReceivedDatagram& row) {
     return false;
   }
   if (!own) counter.datagrams_forwarded += 1;
-  if (row.truncated) counter.datagrams_truncated += 1;
   return true;
 }
 
@@ -319,11 +360,18 @@ bool DatagramEngine::DeliverForwarded() {
     if (closed_) break;
     more = context_.table->DrainDatagrams(context_.worker, kDatagramBatch, this);
     size_t count = std::exchange(forwarded_, 0);
-    if (count > 0) sink_->OnDatagrams(count);
+    CountServed(count, 1);
+    if (count > 0 && !sink_->OnDatagrams(count)) {
+      CountServed(count, -1);
+      passed_.clear();
+      context_.table->Undelivered(context_.worker);
+      Close();
+      return false;
+    }
     if (!passed_.empty()) AdoptPassed();
     context_.table->Delivered(context_.worker);
   }
-  return more;
+  return more && !closed_;
 }
 
 void DatagramEngine::OnForwarded(const ForwardedDatagram& datagram, const uint8_t* payload) {
@@ -337,9 +385,6 @@ void DatagramEngine::OnForwarded(const ForwardedDatagram& datagram, const uint8_
   row.length = datagram.length;
   row.truncated = datagram.truncated;
   if (row.length > 0) memcpy(options_.slab + row.cell * options_.stride, payload, row.length);
-  BucketCounters& counter = context_.counter(row.flow.bucket);
-  counter.datagrams_in += 1;
-  counter.bytes_in += row.length;
   ++forwarded_;
 }
 
@@ -419,7 +464,7 @@ void DatagramEngine::GiveUp(const Failure& failure) {
 bool DatagramEngine::Pass(const ReceivedDatagram& flow, PassedSocket* passed) {
   PassedSockets& sockets = context_.table->passed();
   ForwardedDatagram stand_in = ForwardedOf(flow);
-  stand_in.passed = sockets.Put(std::move(*passed));
+  stand_in.passed = sockets.Put(std::move(*passed), closed_ ? SIZE_MAX : PassedSockets::kMost);
   if (stand_in.passed == 0) return false;
   uint32_t ticket = stand_in.passed;
   if (!context_.table->PushDatagram(flow.flow.bucket, context_.worker, stand_in, nullptr)) {
@@ -430,14 +475,27 @@ bool DatagramEngine::Pass(const ReceivedDatagram& flow, PassedSocket* passed) {
   return true;
 }
 
+// The worker ends, and no other one can take the socket: what waits in it is lost.
+void DatagramEngine::Abandon(const ReceivedDatagram& flow, int fd) {
+  LeaveFlow(fd);
+  for (int left = MostQueued(fd); left > 0;) {
+    int received = batcher_.ReceiveConnected(fd, 0, options_.slab, options_.stride,
+                                             options_.cell_size, rows_.data());
+    if (received <= 0) return;
+    context_.counter(flow.flow.bucket).promoted_drops += received;
+    left -= received;
+  }
+}
+
 void DatagramEngine::AdoptPassed() {
   for (const ForwardedDatagram& one : std::exchange(passed_, {})) {
     PassedSocket passed = context_.table->passed().Take(one.passed);
     ReceivedDatagram flow;
     ReadForwarded(one, &flow);
-    if (passed.fd) (void)promoted_->Add(std::move(passed), flow);
+    if (passed.fd) (void)promoted_->Add(&passed, flow);
+    if (closed_ && passed.fd && !Pass(flow, &passed)) Abandon(flow, passed.fd.get());
   }
-  if (!options_.forward) SetForwarding(false);
+  if (!options_.forward && !closed_) SetForwarding(false);
 }
 
 // Reads one batch, so that no flow starves another.
@@ -456,7 +514,7 @@ PromotedSocket* DatagramEngine::PassOn(PromotedSocket* socket) {
   if (closed_) return nullptr;
   ReceivedDatagram flow = socket->flow;
   PassedSocket passed = promoted_->Release(socket);
-  return Pass(flow, &passed) ? nullptr : promoted_->Add(std::move(passed), flow);
+  return Pass(flow, &passed) ? nullptr : promoted_->Add(&passed, flow);
 }
 
 // Returns the number of datagrams, or -errno.
@@ -489,7 +547,6 @@ int DatagramEngine::ReadPromoted(const PromotedSocket& socket) {
     else
       DescribeAs(flow, &row);
     if (!served_here && Forward(row)) continue;
-    CountReceived(row);
     if (served != i) rows_[served] = row;
     ++served;
   }
@@ -564,7 +621,6 @@ void DatagramEngine::ReceiveConnected(ConnectedSocket* socket) {
       row.peer = socket->peer;
       row.flow = socket->flow;
       row.info = DatagramInfo();
-      CountReceived(row);
     }
     if (waiting_ < kDatagramBatch) return;
     DeliverConnected();
@@ -586,7 +642,7 @@ void DatagramEngine::DeliverConnected() {
                             });
   waiting_ = 0;
   auto count = static_cast<size_t>(end - rows_.begin());
-  if (count > 0) sink_->OnDatagrams(count);
+  if (count > 0 && !Serve(count)) Close();
 }
 
 // Errors come while datagrams are read or sent, also by JavaScript, and are delivered in the next
@@ -606,13 +662,6 @@ void DatagramEngine::DeliverErrors() {
   for (const SocketError& one : errors)
     if (!closed_ && ConnectedOf(one.connected) != nullptr)
       sink_->OnDatagramError(one.connected, one.error);
-}
-
-void DatagramEngine::CountReceived(const ReceivedDatagram& row) {
-  BucketCounters& counter = context_.counter(row.flow.bucket);
-  if (row.truncated) counter.datagrams_truncated += 1;
-  counter.datagrams_in += 1;
-  counter.bytes_in += row.length;
 }
 
 SocketAddress DatagramEngine::Destination(size_t i) const {

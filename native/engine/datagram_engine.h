@@ -43,8 +43,8 @@ class DatagramSink {
  public:
   virtual ~DatagramSink() = default;
   // The first `count` rows are valid, and Send() may answer them, until this returns. Their
-  // payloads lie in the slab.
-  virtual void OnDatagrams(size_t count) = 0;
+  // payloads lie in the slab. False when the thread is being terminated, and nothing has seen them.
+  virtual bool OnDatagrams(size_t count) = 0;
   // The kernel has reported an error for a connected socket, -errno, which stays open: an ICMP
   // message has arrived.
   virtual void OnDatagramError(uint32_t connected, int error) = 0;
@@ -77,6 +77,8 @@ class DatagramEngine final : private DatagramReceiver, private PromotedReader {
   // Without, all datagrams are served here from now on: the owners of their buckets may end before
   // this worker.
   void SetForwarding(bool forward);
+  // Another process reads the bound sockets from now on. This one still answers by them.
+  void StopReceiving();
   // Idempotent.
   void Close();
 
@@ -115,7 +117,9 @@ class DatagramEngine final : private DatagramReceiver, private PromotedReader {
   void ReceiveConnected(ConnectedSocket* socket);
   static void OnTurnEnd(uv_check_t* check);
   void DeliverConnected();
-  void CountReceived(const ReceivedDatagram& row);
+  bool Serve(size_t count);
+  void ReturnRows(size_t count);
+  void CountServed(size_t count, int times);
   bool Classify(ReceivedDatagram* row, const BoundSocket& socket);
   bool Forward(const ReceivedDatagram& row);
   void OnForwarded(const ForwardedDatagram& datagram, const uint8_t* payload) override;
@@ -125,6 +129,7 @@ class DatagramEngine final : private DatagramReceiver, private PromotedReader {
   void ReadQueued(const BoundSocket& socket, int fd, const SocketAddress* destination);
   void GiveUp(const Failure& failure);
   bool Pass(const ReceivedDatagram& flow, PassedSocket* passed);
+  void Abandon(const ReceivedDatagram& flow, int fd);
   void AdoptPassed();
   void OnPromotedReadable(PromotedSocket* socket) override;
   PromotedSocket* PassOn(PromotedSocket* socket);

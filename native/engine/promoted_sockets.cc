@@ -47,7 +47,7 @@ void PromotedSockets::Forget(const ReceivedDatagram& flow) {
 
 // --- Sockets that this worker reads --------------------------------------------------------------
 
-PromotedSocket* PromotedSockets::Add(PassedSocket&& passed, const ReceivedDatagram& flow) {
+PromotedSocket* PromotedSockets::Add(PassedSocket* passed, const ReceivedDatagram& flow) {
   // During an upgrade both processes may promote a flow. What the older socket has comes first.
   auto same = by_flow_.find(KeyOf(flow));
   if (same != by_flow_.end()) {
@@ -57,7 +57,7 @@ PromotedSocket* PromotedSockets::Add(PassedSocket&& passed, const ReceivedDatagr
     Close(oldest());
   }
   if (stopped()) return nullptr;  // by JavaScript, while the rest was served
-  auto socket = std::make_unique<PromotedSocket>(reader_, std::move(passed), flow);
+  auto socket = std::make_unique<PromotedSocket>(reader_, std::move(*passed), flow);
   Status status = socket->Register(context_.loop);
   if (status.ok()) status = socket->Watch();
   if (!status.ok()) {
@@ -106,7 +106,8 @@ void PromotedSockets::Leave(std::unique_ptr<PromotedSocket> socket) {
 void PromotedSockets::CountDropped(PromotedSocket* socket) {
   auto dropped = DroppedBySocket(socket->fd());
   if (!dropped.ok()) return;
-  options_.counts->dropped += *dropped - socket->dropped_;  // modulo 2^32
+  const uint32_t lost = *dropped - socket->dropped_;  // modulo 2^32
+  context_.counter(socket->flow.flow.bucket).promoted_drops += lost;
   socket->dropped_ = *dropped;
 }
 

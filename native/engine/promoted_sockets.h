@@ -86,8 +86,8 @@ class PromotedSockets {
   // --- Sockets that this worker reads ---
 
   // Closes the socket that was read least recently if there is no room for one more. Null when the
-  // socket cannot be watched.
-  PromotedSocket* Add(PassedSocket&& passed, const ReceivedDatagram& flow);
+  // socket cannot be watched, and is closed, or after Stop(), and is left to the caller.
+  PromotedSocket* Add(PassedSocket* passed, const ReceivedDatagram& flow);
   // The socket is about to be read.
   void Touch(PromotedSocket* socket);
   PassedSocket Release(PromotedSocket* socket);

@@ -52,6 +52,7 @@ void WorkerEngine::StopAccepting(bool queued) {
   if (closed_) return;
   stopping_ = true;
   acceptor_.Stop(queued);
+  if (!queued) datagrams_.StopReceiving();
   // The owners of other buckets may end before this worker.
   datagrams_.SetForwarding(false);
 }

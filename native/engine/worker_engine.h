@@ -36,7 +36,8 @@ class WorkerEngine {
   Status Start();
   // Which connections and datagrams go to the owners of their buckets, as in the options.
   void SetHandOff(bool connections, bool unhashed, bool datagrams);
-  // Closes the listeners. With `queued`, first accepts what is queued. UDP and the inbox go on.
+  // Closes the listeners. With `queued`, first accepts what is queued, and bound UDP sockets are
+  // read on; otherwise another process reads them. The inbox goes on.
   void StopAccepting(bool queued);
   bool Drain() { return inbox_.Drain(); }
   // Connections that JavaScript has not taken go back to their buckets' inboxes. Idempotent.

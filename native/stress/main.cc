@@ -3,9 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <memory>
+#include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -22,8 +25,8 @@ using namespace rss;
 
 int failures = 0;
 
-void Expect(bool holds, const char* what) {
-  printf("%s  %s\n", holds ? "ok    " : "FAILED", what);
+void Expect(bool holds, const std::string& what) {
+  printf("%s  %s\n", holds ? "ok    " : "FAILED", what.c_str());
   if (!holds) ++failures;
 }
 
@@ -39,13 +42,20 @@ class Bell final : public Waker {
   std::atomic<bool> rung_{false};
 };
 
-// Checks that the datagrams of each sender come in the order of their numbers.
+// Checks that the datagrams of each flow come in the order of their numbers, and that sockets are
+// those that were passed with them.
 class Served final : public DatagramReceiver {
  public:
-  explicit Served(uint32_t each, size_t flows) : each_(each), last_(flows) {}
+  Served(uint32_t each, size_t flows, PassedSockets* passed = nullptr)
+      : each_(each), last_(flows), passed_(passed) {}
 
   void OnForwarded(const ForwardedDatagram& datagram, const uint8_t* payload) override {
     const uint32_t name = datagram.flow.flow_id;
+    if (datagram.passed != 0) {
+      PassedSocket socket = passed_->Take(datagram.passed);
+      if (!socket.fd || socket.dropped != name) abort();
+      sockets.fetch_add(1);
+    }
     for (uint32_t i = 0; i < datagram.length; ++i)
       if (payload[i] != static_cast<uint8_t>(name)) abort();
     auto flow = static_cast<size_t>(datagram.endpoint);
@@ -54,12 +64,13 @@ class Served final : public DatagramReceiver {
     count.fetch_add(1);
   }
 
-  std::atomic<int> disorder{0}, count{0};
+  std::atomic<int> disorder{0}, count{0}, sockets{0};
   std::atomic<uint64_t> sum{0};
 
  private:
   uint32_t each_;
   std::vector<std::atomic<uint32_t>> last_;  // by the endpoint of the datagrams
+  PassedSockets* passed_;
 };
 
 ForwardedDatagram Named(uint32_t name, size_t flow, uint32_t length) {
@@ -70,14 +81,43 @@ ForwardedDatagram Named(uint32_t name, size_t flow, uint32_t length) {
   return datagram;
 }
 
-void StressInboxes() {
-  constexpr int kWorkers = 4, kBuckets = 8, kEach = 20000;
+// Each worker reads a flow of its own in each bucket. Where datagrams are `placed`, all of them
+// read the same one, in turns: while a bucket moves, its datagrams are in the sockets of both
+// owners.
+void StressInboxes(bool placed) {
+  constexpr int kWorkers = 4, kBuckets = 8, kEach = 20000, kAll = kWorkers * kEach;
+  const std::string part = placed ? "inboxes of placed datagrams: " : "inboxes: ";
   std::vector<int> owners;
   for (int bucket = 0; bucket < kBuckets; ++bucket) owners.push_back(bucket % kWorkers);
-  BucketTable table(VirtualRssConfig({0, 1, 2, 3}, 3, "stress"), owners, kWorkers);
+  BucketTable table(VirtualRssConfig({0, 1, 2, 3}, 3, "stress"), owners, kWorkers, 0, placed);
   std::atomic<int> sent{0}, received{0}, senders{kWorkers};
   std::atomic<uint64_t> sum_sent{0}, sum_received{0};
-  Served served(kEach, kWorkers * kBuckets);
+  Served served(placed ? kAll : kEach, kWorkers * kBuckets, &table.passed());
+  std::atomic<int> passed{0};
+  struct SharedFlow {
+    std::mutex reading;
+    uint32_t next = 0;
+  };
+  std::vector<SharedFlow> shared(kBuckets);
+  auto read = [&](int me, int bucket, uint32_t name, int flow) {
+    uint8_t payload[600];
+    uint32_t length = name * 7 % sizeof payload;
+    memset(payload, static_cast<uint8_t>(name), length);
+    ForwardedDatagram datagram = Named(name, static_cast<size_t>(flow), length);
+    if (table.ServesDirectly(bucket, me)) {
+      served.OnForwarded(datagram, payload);
+      return true;
+    }
+    if (name % 64 == 63)
+      datagram.passed = table.passed().Put({UniqueFd(dup(STDOUT_FILENO)), name}, 256);
+    bool pushed = table.PushDatagram(bucket, me, datagram, payload);
+    if (datagram.passed == 0) return pushed;
+    if (pushed)
+      passed.fetch_add(1);
+    else
+      (void)table.passed().Take(datagram.passed);
+    return pushed;
+  };
   auto worker = [&](int me) {
     auto bell = std::make_unique<Bell>();
     table.Attach(me, bell.get());
@@ -95,18 +135,14 @@ void StressInboxes() {
           connection.flow.flow_id = name;
           connection.flow.bucket = bucket;
           pushed = table.PushConnection(bucket, me, std::move(connection));
+        } else if (!placed) {
+          pushed = read(me, bucket, name, me * kBuckets + bucket);
         } else {
-          // Each sender counts up in each bucket.
-          auto flow = static_cast<size_t>(me * kBuckets + bucket);
-          uint8_t payload[600];
-          uint32_t length = name * 7 % sizeof payload;
-          memset(payload, static_cast<uint8_t>(name), length);
-          ForwardedDatagram datagram = Named(name, flow, length);
-          pushed = true;
-          if (table.ServesDirectly(bucket, me))
-            served.OnForwarded(datagram, payload);
-          else
-            pushed = table.PushDatagram(bucket, me, datagram, payload);
+          SharedFlow& flow = shared[static_cast<size_t>(bucket)];
+          std::lock_guard<std::mutex> lock(flow.reading);
+          name = static_cast<uint32_t>(bucket * kAll) + flow.next;
+          pushed = read(me, bucket, name, bucket);
+          if (pushed) ++flow.next;
         }
         if (!pushed) break;  // full: again later
         sent.fetch_add(1);
@@ -144,12 +180,10 @@ void StressInboxes() {
     std::this_thread::yield();
   }
   for (std::thread& thread : threads) thread.join();
-  Expect(sent == kWorkers * kEach && received + served.count == sent,
-         "inboxes: what is pushed is drained");
-  Expect(sum_sent == sum_received + served.sum,
-         "inboxes: nothing is lost, and nothing comes twice");
-  Expect(served.disorder == 0,
-         "inboxes: datagrams are served in the order in which they were read");
+  Expect(sent == kAll && received + served.count == sent, part + "what is pushed is drained");
+  Expect(sum_sent == sum_received + served.sum, part + "nothing is lost, and nothing comes twice");
+  Expect(served.disorder == 0, part + "datagrams are served in the order in which they were read");
+  Expect(passed > 0 && served.sockets == passed, part + "sockets arrive as they were passed");
 }
 
 // --- The rings of one inbox: several producers, and a consumer that another replaces half-way
@@ -175,7 +209,7 @@ void StressRings() {
   };
   auto consume = [&](int until) {
     while (served.count.load() < until || count < until) {
-      if (served.count.load() < until) ring->Take(7, &served);
+      if (served.count.load() < until && ring->Take(7, &served) > 0) ring->Free();
       uint32_t name;
       if (count < until && queue->Pop(&name)) {
         if (popped[name / kEach]++ != name % kEach) ++disorder;
@@ -274,7 +308,8 @@ void StressLock() {
 }  // namespace
 
 int main() {
-  StressInboxes();
+  StressInboxes(false);
+  StressInboxes(true);
   StressRings();
   StressEpochs();
   StressLock();

@@ -150,7 +150,12 @@ void TestRing() {
                         payload + part))
           ++wrong;
       if (ring->length() != 3 || ring->empty()) ++wrong;
+      if (ring->Take(3, &got) != 3 || !ring->empty() || ring->length() != 0) ++wrong;
+      ring->Return();
+      got = Collector();
+      if (ring->length() != 3 || ring->empty()) ++wrong;
       if (ring->Take(2, &got) != 2 || ring->Take(2, &got) != 1 || !ring->empty()) ++wrong;
+      ring->Free();
       for (size_t part = 0; part < 3; ++part)
         if (got.payloads[part] != bytes.substr(part, length / (part + 1))) ++wrong;
       number += 3;
@@ -235,8 +240,11 @@ void TestOrder() {
   table.Delivered(0);
   Check(second.count == woken + 1, "and is woken");
   Check(Drained(&table, 1) == "4 ", "then it drains");
+  table.Undelivered(1);
+  Check(!table.ServesDirectly(1, 1) && Drained(&table, 1) == "4 ",
+        "what a dying owner cannot serve is drained again, and comes first");
   table.Detach(1);
-  Check(table.ServesDirectly(1, 1), "what a dying owner has drained holds nothing up");
+  Check(table.ServesDirectly(1, 1), "what it has served holds nothing up");
 
   BucketTable placed(VirtualRssConfig({0, 1}, 1, ""), {0, 1}, 2, 0, true);
   (void)placed.PushDatagram(1, 0, Datagram(1), nullptr);

@@ -32,6 +32,8 @@ constexpr int kPatienceMs = 10000;
 // Waits until poll(2) reports one of `events`, kPatienceMs at most.
 bool Await(int fd, short events);
 
+size_t Allocations();  // calls of operator new so far
+
 int Summary();  // prints "N passed, N failed, N skipped"; the exit status
 
 // One file each.
@@ -48,6 +50,7 @@ void TestOptions();
 void TestTcpGroups();
 void TestUdpGroups();
 void TestReplies();
+void TestAllocations();
 void TestFlowSockets();
 void TestStreams();
 void TestDrops();

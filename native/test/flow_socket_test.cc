@@ -58,14 +58,15 @@ void TestFlowCounts() {
 void TestPassedSockets() {
   PassedSockets passed;
   std::vector<uint32_t> tickets;
-  for (size_t i = 0; i < PassedSockets::kMost; ++i) tickets.push_back(passed.Put({}));
+  const size_t most = PassedSockets::kMost;
+  for (size_t i = 0; i < most; ++i) tickets.push_back(passed.Put({}, most));
   PassedSocket kept;
   kept.dropped = 7;
-  bool full = passed.Put(std::move(kept)) == 0 && kept.dropped == 7;
+  bool full = passed.Put(std::move(kept), most) == 0 && kept.dropped == 7;
   for (uint32_t ticket : tickets) (void)passed.Take(ticket);
   kept.fd.reset(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   int fd = kept.fd.get();
-  uint32_t ticket = passed.Put(std::move(kept));
+  uint32_t ticket = passed.Put(std::move(kept), most);
   PassedSocket taken = passed.Take(ticket);
   Check(
       full && ticket != 0 && taken.fd.get() == fd && taken.dropped == 7 && !passed.Take(ticket).fd,

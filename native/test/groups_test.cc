@@ -379,6 +379,41 @@ void TestReply(const char* bind_host, const char* target_host) {
             from.Host());
 }
 
+// A datagram that answers none, to an IPv4 peer, by a flow of its own. udp_output() takes a flow of
+// IPv4, from a socket of either family.
+void TestUnasked(const char* bind_host) {
+  std::string name = std::string("a datagram from ") + bind_host + " leaves with the flow given";
+  ListenerOptions options;
+  options.transport = Transport::kUdp;
+  options.address = ParseAddress(bind_host, 0).value;
+  auto server = OpenListener(options);
+  if (!server.ok()) return Skip(name, Describe(server.failure));
+  const SocketAddress local = ParseAddress("127.0.0.1", server->address.port()).value;
+  UniqueFd client(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  SocketAddress peer = ParseAddress("127.0.0.1", 0).value;
+  socklen_t length = sizeof peer.v6;
+  if (bind(client.get(), &peer.sa, peer.length()) != 0 ||
+      getsockname(client.get(), &peer.sa, &length) != 0)
+    return Check(false, name, strerror(errno));
+  Kernel kernel;
+  Flow flow = kernel.classifier.Hash(Transport::kUdp, peer, local);
+  if (server->address.family() == AF_INET6) peer = peer.Mapped();
+  OutgoingDatagram unasked;
+  unasked.data = "unasked";
+  unasked.length = 7;
+  unasked.peer = &peer;
+  unasked.flow = {flow.flow_id, flow.hash_type};
+  alignas(cmsghdr) char control[kControlSize];
+  bool hinted = BuildReplyControl(nullptr, peer, unasked.flow, control) > 0;
+  Check(hinted == (std::string(kernel.can.platform) == "freebsd"), name + ": in its messages");
+  DatagramBatcher batcher;
+  int sent = batcher.Send(server->fd.get(), &unasked, 1);
+  char text[8];
+  Check(sent == 1 && Await(client.get(), POLLIN) &&
+            recv(client.get(), text, sizeof text, MSG_DONTWAIT) == 7,
+        name, std::to_string(sent));
+}
+
 // All members have domain 0, which exists on every kernel.
 void TestDomains() {
   Kernel kernel;
@@ -422,7 +457,6 @@ void TestReplies() {
   TestReply("::", "::1");
   TestReply("::", "127.0.0.1");
   TestReply("::", "127.0.0.2");
-  Kernel kernel;
   DatagramBatcher batcher;
   std::vector<uint8_t> slab(2 * kDatagramBatch * 128);
   std::vector<ReceivedDatagram> received(2 * kDatagramBatch);
@@ -450,21 +484,8 @@ void TestReplies() {
       batcher.Receive(server.value.fd.get(), 0, slab.data(), 128, 100, received.data()) == -EAGAIN,
       "no datagram is EAGAIN");
 
-  // A datagram that answers none, by a flow of its own.
-  SocketAddress peer;
-  socklen_t length = sizeof peer.v6;
-  getsockname(client.get(), &peer.sa, &length);
-  peer.v4.sin_addr = target.v4.sin_addr;
-  OutgoingDatagram unasked;
-  unasked.data = "unasked";
-  unasked.length = 7;
-  unasked.peer = &peer;
-  Flow flow = kernel.classifier.Hash(Transport::kUdp, peer, target);
-  unasked.flow = {flow.flow_id, flow.hash_type};
-  int sent = batcher.Send(server.value.fd.get(), &unasked, 1);
-  Check(sent == 1 && Await(client.get(), POLLIN) &&
-            recv(client.get(), large, sizeof large, MSG_DONTWAIT) == 7,
-        "a datagram leaves with the flow that is given", std::to_string(sent));
+  TestUnasked("127.0.0.1");
+  TestUnasked("::");
 }
 
 }  // namespace rss_test

@@ -38,6 +38,7 @@ int main() {
   TestTcpGroups();
   TestUdpGroups();
   TestReplies();
+  TestAllocations();
   TestFlowSockets();
   TestStreams();
   TestDrops();

@@ -24,6 +24,13 @@ function run(command: string, args: readonly string[]): void {
   if (status !== 0) throw error ?? new Error(`${command} ${args.join(' ')}: ${stderr}`);
 }
 
+/** What native/pretend replaces. */
+const wrapped = [
+  '_ZN3rss13GetKernelFlowEi',
+  '_ZN3rss12ParseControlERK6msghdr',
+  '_ZN3rss17BuildReplyControlEPKNS_13SocketAddressERS1_RKNS_10KernelFlowEPv',
+];
+
 /** Links the addon's objects, as the build has left them. */
 export function buildPretendedAddon(): void {
   const system = process.platform === 'freebsd' ? 'freebsd' : 'linux';
@@ -38,6 +45,6 @@ export function buildPretendedAddon(): void {
   mkdirSync(path.dirname(own), { recursive: true });
   const flags = ['-std=c++17', '-O1', '-fPIC', '-fno-exceptions', '-Inative'];
   run(compiler, [...flags, '-c', 'native/pretend/flow_ids.cc', '-o', own]);
-  const wrap = '-Wl,--wrap=_ZN3rss13GetKernelFlowEi';
-  run(compiler, ['-shared', wrap, '-o', pretendedAddon, own, ...compiled, '-lrt']);
+  const wrap = wrapped.map((name) => `-Wl,--wrap=${name}`);
+  run(compiler, ['-shared', ...wrap, '-o', pretendedAddon, own, ...compiled, '-lrt']);
 }

@@ -12,13 +12,18 @@ import tls from 'node:tls';
 
 import { certificate } from '../helpers/certificate.js';
 import { skipWithout } from '../helpers/features.js';
-import { inParallel, randomLoopback } from '../helpers/net.js';
+import { datagram, inParallel, randomLoopback } from '../helpers/net.js';
 import { soon, until } from '../helpers/wait.js';
 
 /** Runs an example on a free port; returns the port, and a function that ends it. */
-async function example(name: string, ...args: string[]) {
+const example = (name: string, ...args: string[]) => exampleOn([], name, ...args);
+
+/** The same, with options of Node. */
+async function exampleOn(options: string[], name: string, ...args: string[]) {
   const main = `dist/examples/${name}${name.includes('/') ? '' : '/main'}.js`;
-  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [...options, main, ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
   await until('it printed its port', () => output.includes('\n'), child);
@@ -58,6 +63,31 @@ it('udp-echo counts by flow and bucket', async () => {
   );
   assert.match(output, new RegExp(`^bucket ${flows[0]![2]}, CPU \\d+: 20 in`, 'm'));
 });
+
+it(
+  'udp-echo forwards datagrams to the owners of their buckets',
+  {
+    skip:
+      skipWithout('two-cpus') ||
+      skipWithout('loopback-net') ||
+      (process.platform !== 'linux' && 'elsewhere the kernel decides'),
+  },
+  async () => {
+    const noProgram = new URL('../fixtures/no-bpf.js', import.meta.url).href;
+    const { port, end } = await exampleOn([`--import=${noProgram}`], 'udp-echo', '0');
+    const count = 64;
+    await inParallel(count, 8, () =>
+      datagram({ host: '127.0.0.1', port, localAddress: randomLoopback() }),
+    );
+    const counts = [
+      ...(await end()).matchAll(/ (\d+) in, \d+ out, (\d+) misdirected, (\d+) forwarded$/gm),
+    ];
+    const sum = (column: number) => counts.reduce((total, row) => total + Number(row[column]), 0);
+    assert.equal(sum(1), count);
+    assert.ok(sum(3) > 0);
+    assert.equal(sum(2), sum(3));
+  },
+);
 
 /** Sends a line; returns the answer. */
 async function echoed(port: number, line: string): Promise<string> {

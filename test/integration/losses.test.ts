@@ -5,11 +5,11 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { it } from 'node:test';
 
-import { createServer, type KernelDrops, type ServerSnapshot } from 'freebsd-rss';
+import { createServer, type KernelDrops } from 'freebsd-rss';
 
-import { prometheus } from '../../cli/prometheus.js';
 import type { ErrorReport } from '../fixtures/refused-worker.js';
 import { blockedAt, openGate, servedAt, sharedWords } from '../helpers/gate.js';
+import { samplesOf } from '../helpers/metrics.js';
 import { portOf } from '../helpers/net.js';
 import { soon, until } from '../helpers/wait.js';
 
@@ -54,12 +54,14 @@ it('datagrams to a blocked worker: all are served, or counted as dropped', async
     assert.deepEqual([words[servedAt]! + dropped!, drops().datagrams], [count, dropped]);
     assert.match(warning.message, /receive buffer \(100000 bytes\) of udp 127.0.0.1 port \d+, wor/);
   }
-  const text = prometheus({
-    ...server.stats(),
-    rss: { source: 'virtual', cards: [], queueCpus: [] },
-    metrics: [],
-  } as unknown as ServerSnapshot);
-  assert.match(text, /^freebsd_rss_kernel_drops_total\{protocol="udp",of="\w+"\} \d{4}$/m);
+  const stats = server.stats();
+  const { of, datagrams } = stats.kernelDrops;
+  assert.deepEqual(samplesOf(stats, 'kernel_drops_total', { protocol: 'udp', of }), [datagrams]);
+  const { protocol, address, bucket } = stats.sockets[0]!;
+  assert.equal(bucket, undefined);
+  const labels = { protocol, address, port: `${portOf(server)}`, worker: '0' };
+  const ofSocket = of === 'server' ? [datagrams] : [];
+  assert.deepEqual(samplesOf(stats, 'socket_drops_total', labels), ofSocket);
   server.post('stats');
   const [ofWorker] = (await once(server, 'message', soon())) as [KernelDrops];
   assert.deepEqual(ofWorker, drops(), 'context.stats()');
@@ -115,8 +117,11 @@ it('connection attempts that a full accept queue refuses', async () => {
   const clients = Array.from({ length: 10 }, () => net.connect(portOf(server), host));
   for (const client of clients) client.on('error', () => client.destroy());
   await until('attempts are dropped', () => server.stats().kernelDrops.connections > 0);
-  const [socket] = server.stats().sockets;
+  const stats = server.stats();
+  const [socket] = stats.sockets;
   assert.ok(socket!.waiting! > 0 && socket!.waiting! < clients.length);
+  const labels = { protocol: 'tcp', worker: '0' };
+  assert.deepEqual(samplesOf(stats, 'accept_queue_length', labels), [socket!.waiting]);
   const [warning] = (await warned) as [NodeJS.ErrnoException];
   assert.equal(warning.code, 'RSS_DROPS');
   assert.match(warning.message, /connection attempts/);

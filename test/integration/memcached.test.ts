@@ -10,7 +10,10 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
+import { snapshot } from '../../cli/admin-socket.js';
+import { skipWithout } from '../helpers/features.js';
 import { freeUdpPort, RawClient, serveExample } from '../helpers/memcached.js';
+import { datagram, inParallel, randomLoopback } from '../helpers/net.js';
 import { soon, until } from '../helpers/wait.js';
 
 const main = fileURLToPath(new URL('../../examples/memcached/main.js', import.meta.url));
@@ -284,6 +287,27 @@ describe('the memcached example', { concurrency: 2 }, () => {
     assert.match(await frames('version\r\n', 9), /^VERSION/);
     socket.close();
     client.close();
+    assert.equal(await server.stop(), 0);
+  });
+
+  it('serves UDP by the owners of buckets', { skip: skipWithout('loopback-net') }, async (t) => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'rss-memcached-'));
+    t.after(() => rmSync(folder, { recursive: true }));
+    const admin = path.join(folder, 'admin');
+    const udpPort = await freeUdpPort();
+    const options = ['-o', `steering=single,admin=${admin}`];
+    const server = await serveExample('-t', '2', '-U', String(udpPort), ...options);
+    const request = Buffer.from('\0\x01\0\0\0\x01\0\0version\r\n', 'latin1');
+    const count = 64;
+    await inParallel(count, 8, async () => {
+      const source = { host: '127.0.0.1', port: udpPort, localAddress: randomLoopback() };
+      const { text } = await datagram(source, request);
+      assert.match(text, /VERSION/);
+    });
+    const { total } = await snapshot(admin);
+    assert.equal(total.datagramsIn, count);
+    assert.ok(total.datagramsForwarded > 0);
+    assert.equal(total.misdirected, total.datagramsForwarded);
     assert.equal(await server.stop(), 0);
   });
 

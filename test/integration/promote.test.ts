@@ -1,14 +1,24 @@
 // Flows with a socket of their own, under `single` on Linux: order, limits, and the ends of flows,
 // buckets, workers and servers.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
 
-import { capabilities, createServer, type RssServer, type UdpOptions } from 'freebsd-rss';
+import {
+  bucketOf,
+  capabilities,
+  createServer,
+  openListener,
+  type PromotedFlows,
+  type RssServer,
+  type UdpOptions,
+} from 'freebsd-rss';
 
 import { skipWithout } from '../helpers/features.js';
 import {
@@ -22,10 +32,12 @@ import {
   sharedWords,
   wrongPeerAt,
 } from '../helpers/gate.js';
+import { samplesOf } from '../helpers/metrics.js';
 import { assertNoLeak, openDescriptors, portOf, type Report } from '../helpers/net.js';
-import { soon, until } from '../helpers/wait.js';
+import { limitMs, soon, until } from '../helpers/wait.js';
 
 const gated = new URL('../fixtures/gated-worker.js', import.meta.url);
+const echoing = new URL('../fixtures/echo-worker.js', import.meta.url);
 const reporting = new URL('../fixtures/report-worker.js', import.meta.url);
 const host = '127.0.0.1';
 const workers = 3;
@@ -106,8 +118,60 @@ class Flows {
     await this.served();
   }
 
+  /** The bucket of a flow. */
+  bucket(server: RssServer, flow: number): number {
+    const { address: source, port: sourcePort } = this.#sockets[flow]!.address();
+    const [destination, destinationPort] = [host, portOf(server)];
+    const tuple = { protocol: 'udp', source, sourcePort, destination, destinationPort } as const;
+    return bucketOf(tuple, server.config).bucket;
+  }
+
   close(): void {
     for (const socket of this.#sockets) socket.close();
+  }
+}
+
+/** Numbers datagrams, which fixtures/echo-worker.ts sends back. Few are on their way at a time. */
+class Echoes {
+  readonly #sockets: dgram.Socket[];
+  readonly #sent: number[];
+  readonly #back: number[];
+  readonly #of = new Map<number, number>();
+  #wrong: string[] = [];
+
+  constructor(sockets: dgram.Socket[]) {
+    this.#sockets = sockets;
+    this.#sent = sockets.map(() => 0);
+    this.#back = sockets.map(() => 0);
+    sockets.forEach((socket, flow) => socket.on('message', (echo) => this.#receive(flow, echo)));
+  }
+
+  #receive(flow: number, echo: Buffer): void {
+    const [number, pid] = [echo.readUInt32BE(4), echo.readUInt32BE(8)];
+    const expected = ++this.#back[flow]!;
+    if (number !== expected) this.#wrong.push(`${number} of flow ${flow}, not ${expected}`);
+    this.#of.set(pid, (this.#of.get(pid) ?? 0) + 1);
+  }
+
+  /** How many have come back from a process. */
+  of(pid: number): number {
+    return this.#of.get(pid) ?? 0;
+  }
+
+  /** Sends until it is enough, and waits for what has not come back. */
+  async exchange(what: string, enough: () => boolean): Promise<void> {
+    const left = () =>
+      this.#sent.reduce((sum, sent) => sum + sent, 0) -
+      this.#back.reduce((sum, back) => sum + back, 0);
+    const end = performance.now() + limitMs;
+    while (!enough()) {
+      if (performance.now() > end) throw new Error(`not within the limit: ${what}`);
+      if (left() < 4 * this.#sockets.length)
+        this.#sockets.forEach((socket, flow) => socket.send(numbered(flow, ++this.#sent[flow]!)));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await until('all have come back', () => left() === 0);
+    assert.deepEqual(this.#wrong, []);
   }
 }
 
@@ -227,9 +291,15 @@ describe('promoted flows', { skip: !linux && 'under `single` on Linux alone' }, 
       flows.send(5);
       await flows.served();
     }
-    const { now, evicted } = server.stats().promoted;
+    const stats = server.stats();
+    const { now, ever, evicted } = stats.promoted;
     assert.equal(now, 2);
     assert.ok(evicted > 2, `${evicted}`);
+    // Worker 0 opens the sockets, and worker 1 reads them.
+    const promotions = (event: string) => samplesOf(stats, 'promotions_total', { event });
+    assert.deepEqual(promotions('opened'), [ever, 0]);
+    assert.deepEqual(promotions('evicted'), [0, evicted]);
+    assert.deepEqual(samplesOf(stats, 'promoted_flows'), [0, 2]);
     await server.close();
     flows.close();
   });
@@ -292,6 +362,111 @@ describe('promoted flows', { skip: !linux && 'under `single` on Linux alone' }, 
     flows.close();
   });
 
+  it('that are full lose datagrams, which are counted for their bucket', async () => {
+    const words = sharedWords();
+    const server = await serve(words, { promote: 1 });
+    const flows = await Flows.open(server, words, 2);
+    await flows.promoted(server);
+    const warned = once(server, 'warning', soon());
+    server.post('block');
+    await until('all workers are blocked', () => words[blockedAt] === workers);
+    const count = 2000;
+    flows.send(count, [0]);
+    openGate(words);
+    const lost = () => server.stats().total.promotedDrops;
+    await until('all are accounted for', () => flows.left === lost());
+    assert.ok(lost() > count / 2);
+    const stats = server.stats();
+    const { buckets, kernelDrops } = stats;
+    const bucket = flows.bucket(server, 0);
+    assert.deepEqual(
+      buckets.map(({ promotedDrops }) => promotedDrops),
+      buckets.map((row) => (row.bucket === bucket ? lost() : 0)),
+    );
+    const labels = { bucket: `${bucket}` };
+    assert.deepEqual(samplesOf(stats, 'promoted_drops_total', labels), [lost()]);
+    assert.deepEqual(kernelDrops, { of: 'server', datagrams: lost(), connections: 0 });
+    const [warning] = (await warned) as [NodeJS.ErrnoException];
+    assert.equal(warning.code, 'RSS_DROPS');
+    assert.match(warning.message, /sockets of promoted flows of worker [12] were full/);
+    assert.equal(words[disorderAt], 0);
+    flows.close();
+    await server.close();
+  });
+
+  it('stay forwarded while the inbox of their owner is full', async () => {
+    const words = sharedWords();
+    const inboxSize = 2048;
+    const server = await serve(words, { promote: inboxSize });
+    const flows = await Flows.open(server, words, 1);
+    server.post('block');
+    server.rebalance(server.stats().buckets.map(() => 1));
+    await until('all workers are blocked', () => words[blockedAt] === workers);
+    openGate(words, [0]);
+    const fill = async () => {
+      const { datagramsForwarded } = server.stats().total;
+      for (let sent = 0; sent < inboxSize; sent += 64) {
+        flows.send(64);
+        const read = datagramsForwarded + sent + 64;
+        await until('they are read', () => server.stats().total.datagramsForwarded === read);
+      }
+    };
+    await fill();
+    await until('it is given up', () => server.stats().promoted.withoutRoom === 1);
+    openGate(words);
+    await flows.served();
+    assert.equal(server.stats().promoted.ever, 0);
+    await fill();
+    await until('it is promoted', () => server.stats().promoted.now === 1);
+    await flows.served();
+    assert.equal(server.stats().total.inboxFull, 0);
+    flows.close();
+    await server.close();
+  });
+
+  it('stay forwarded where no socket can be bound beside', async () => {
+    const words = sharedWords();
+    // Another socket of the port, which takes no part in sharing it with a flow's.
+    const options = { protocol: 'udp', host, steering: 'reuseport-lb' } as const;
+    const served = openListener(options);
+    const other = openListener({ ...options, port: served.port });
+    const server = await createServer({
+      worker: gated,
+      workers,
+      udp: { fd: served.release().fd, promote: 4 },
+      udpHash: '4-tuple',
+      workerData: words,
+    }).listen();
+    toOthers(server);
+    // Half of the flows come to the other socket.
+    const flows = await Flows.open(server, words, 32);
+    flows.send();
+    await until('one is served', () => words[servedAt]! > 0);
+    const flow = words.subarray(lastAt, lastAt + 32).findIndex((number) => number > 0);
+    flows.send(4, [flow]);
+    await until('it is given up', () => server.stats().promoted.withoutAddress > 0);
+    other.close();
+    await until('it is promoted', () => {
+      flows.send(1, [flow]);
+      return server.stats().promoted.now > 0;
+    });
+    assert.equal(words[disorderAt], 0);
+    flows.close();
+    await server.close();
+  });
+
+  it('have a share of the descriptors, and wait for one when there is none', () => {
+    const script = fileURLToPath(new URL('../fixtures/flow-sockets.js', import.meta.url));
+    const command = `ulimit -n 256 && exec "${process.execPath}" "${script}"`;
+    const { stdout, stderr, status } = spawnSync('sh', ['-c', command], { encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
+    const { atLimit, without } = JSON.parse(stdout) as Record<string, PromotedFlows>;
+    const none = { idle: 0, withoutDescriptor: 0, withoutAddress: 0, withoutRoom: 0 };
+    // A quarter of 256, for two workers.
+    assert.deepEqual(atLimit, { ...none, now: 32, ever: 40, evicted: 8 });
+    assert.deepEqual(without, { ...atLimit, withoutDescriptor: 1 });
+  });
+
   it('keep their sockets when their worker dies', async () => {
     const before = openDescriptors();
     const words = sharedWords();
@@ -314,6 +489,52 @@ describe('promoted flows', { skip: !linux && 'under `single` on Linux alone' }, 
     await server.close();
     flows.close();
     await assertNoLeak(before);
+  });
+
+  it('keep their sockets, however many they are', async () => {
+    const words = sharedWords();
+    // More than may be on their way to a living worker.
+    const count = 320;
+    const server = await serve(words, { promote: 1, promoteLimit: count });
+    server.rebalance(server.stats().buckets.map(() => 1));
+    const flows = await Flows.open(server, words, count);
+    await flows.promoted(server);
+    const { ever } = server.stats().promoted;
+    const exited = once(server, 'worker-exit', soon());
+    server.on('warning', () => undefined);
+    server.post('throw', 1);
+    await exited;
+    flows.send(4);
+    await flows.served();
+    const { promoted } = server.stats();
+    assert.deepEqual([promoted.now, promoted.ever], [count, ever]);
+    flows.close();
+    await server.close();
+  });
+
+  it('lose nothing that waits when their worker dies', async () => {
+    const words = sharedWords();
+    const server = await serve(words, { promote: 1 });
+    server.on('warning', () => undefined);
+    const flows = await Flows.open(server, words, 32);
+    await flows.promoted(server);
+    for (const end of ['terminated', 'in the turn that reads']) {
+      server.post('block', 1);
+      const before = words[blockedAt]!;
+      await until('the owner is blocked', () => words[blockedAt] === before + 1);
+      flows.send(8);
+      const exited = once(server, 'worker-exit', soon());
+      if (end === 'terminated') await server.terminateWorker(1);
+      else server.post('throw', 1);
+      openGate(words);
+      await exited;
+      await flows.served();
+    }
+    const { total, kernelDrops } = server.stats();
+    assert.equal(total.datagramsIn, words[servedAt]);
+    assert.deepEqual([total.inboxFull, kernelDrops.datagrams], [0, 0]);
+    flows.close();
+    await server.close();
   });
 
   it('go on when the reader dies', async () => {
@@ -388,9 +609,10 @@ describe('promoted flows', { skip: !linux && 'under `single` on Linux alone' }, 
       },
     );
 
-  it('go to the successor when a process is replaced', async (t) => {
+  /** A server, the command of its successor, and flows that are promoted. */
+  async function replaceable(t: TestContext, worker: URL) {
     const options = {
-      worker: reporting.href,
+      worker: worker.href,
       workers: 2,
       steering: 'single',
       udp: { host, promote: 3 },
@@ -406,14 +628,22 @@ describe('promoted flows', { skip: !linux && 'under `single` on Linux alone' }, 
        await createServer({ ...${JSON.stringify(options)}, predecessor: predecessor() }).listen();`,
     );
     const server = await createServer(options).listen();
-    const port = portOf(server);
     server.rebalance(server.stats().buckets.map(() => 1));
-    const peers = await Promise.all(Array.from({ length: 8 }, () => bind()));
+    const upgrade = async () => {
+      const { pid } = await server.upgrade({ command: [process.execPath, file] });
+      t.after(() => process.kill(pid, 'SIGKILL'));
+      return pid;
+    };
+    const peers = await Promise.all(Array.from({ length: 16 }, () => bind()));
+    return { server, port: portOf(server), upgrade, peers };
+  }
+
+  it('go to the successor when a process is replaced', async (t) => {
+    const { server, port, upgrade, peers } = await replaceable(t, reporting);
     const askAll = () => Promise.all(peers.map((peer) => ask(peer, port)));
     for (let i = 0; i < 4; i++) await askAll();
     await until('all are promoted', () => server.stats().promoted.now === peers.length);
-    const { pid } = await server.upgrade({ command: [process.execPath, file] });
-    t.after(() => process.kill(pid, 'SIGKILL'));
+    await upgrade();
     const { datagramsIn } = server.stats().total;
     await askAll();
     assert.equal(server.stats().total.datagramsIn, datagramsIn + peers.length, 'served here');
@@ -423,6 +653,27 @@ describe('promoted flows', { skip: !linux && 'under `single` on Linux alone' }, 
     assert.equal(server.stats().promoted.now, 0);
     const reports = await askAll();
     assert.deepEqual(new Set(reports.map(({ workerIndex }) => workerIndex)), new Set([1]));
+    for (const peer of peers) peer.close();
+  });
+
+  it('keep their order when a process is replaced', async (t) => {
+    const { server, port, upgrade, peers } = await replaceable(t, echoing);
+    for (const peer of peers) {
+      peer.connect(port, host);
+      await once(peer, 'connect');
+    }
+    const echoes = new Echoes(peers);
+    const allPromoted = () => server.stats().promoted.now === peers.length;
+    await echoes.exchange('all are promoted', allPromoted);
+    const successor = await upgrade();
+    let closed: Promise<void> | undefined;
+    const before = echoes.of(process.pid);
+    await echoes.exchange('the successor serves', () => {
+      if (echoes.of(process.pid) > before + 1000) closed ??= server.close();
+      return echoes.of(successor) > 10_000;
+    });
+    await closed;
+    t.diagnostic(`${echoes.of(process.pid)} served before, ${echoes.of(successor)} after`);
     for (const peer of peers) peer.close();
   });
 

@@ -202,6 +202,7 @@ describe('top', () => {
         placementSamples: 1e15,
         datagramsDropped: 1e15,
         connectedDrops: 1e9,
+        promotedDrops: 0,
       },
       buckets: Array.from({ length: 128 }, (_, bucket) => ({
         bucket,
@@ -216,7 +217,6 @@ describe('top', () => {
         handedOff: 1e9,
       })),
       kernelDrops: { of: 'server', datagrams: time * 1e9, connections: time * 1e9 },
-      promoted: { dropped: 0 },
       sockets: [{ protocol: 'udp', address: '::1', port: 7, workerIndex: 0, dropped: 0 }, longest],
       misdirections: [
         {
@@ -241,8 +241,9 @@ describe('top', () => {
       lines.includes('dropped by the kernel: 2000000M datagrams, 2000000M connections, 2000000M/s'),
     );
     assert.ok(lines.some((line) => line.startsWith(`  udp ${longest.address} port 65535`)));
-    const promoted = { dropped: 1e12 } as ServerSnapshot['promoted'];
-    const most = table({ ...snapshot(2000), promoted }, snapshot(1000), 'bucket', 24);
+    const now = snapshot(2000);
+    now.total.promotedDrops = 1e12;
+    const most = table(now, snapshot(1000), 'bucket', 24);
     assert.ok(most.includes('  sockets of promoted flows: 1000000M'));
   });
 

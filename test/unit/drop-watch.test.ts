@@ -27,15 +27,15 @@ function stats(
   second: number,
   listener: number,
   connected = 0,
-  dropped = 0,
+  promoted = 0,
 ): ServerStats {
-  const datagrams = first + second + connected + dropped;
+  const datagrams = first + second + connected + promoted;
   return {
     sockets: [socket('udp', 0, first), socket('udp', 1, second), socket('tcp', 0, listener)],
     kernelDrops: { of: 'server', datagrams, connections: listener },
     workers: [
-      { connectedDrops: 0, promoted: { dropped: 0 } },
-      { connectedDrops: connected, promoted: { dropped } },
+      { connectedDrops: 0, promotedDrops: 0 },
+      { connectedDrops: connected, promotedDrops: promoted },
     ],
   } as unknown as ServerStats;
 }

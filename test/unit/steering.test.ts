@@ -334,7 +334,10 @@ describe('what follows from the steering', () => {
     const forward = (wanted: Forward, steering: Steering, config: RssConfig) =>
       decideForward(wanted, steeringMode(steering), config);
     assert.equal(forward('auto', 'reuseport-lb', kernel), true);
+    assert.equal(forward('auto', 'reuseport-lb', card), true);
     assert.equal(forward('auto', 'reuseport-lb', virtual), false);
+    assert.equal(forward('auto', 'single', virtual), true);
+    assert.equal(forward('auto', 'bpf-toeplitz', virtual), true);
     assert.equal(forward(true, 'reuseport-lb', virtual), true);
     assert.equal(forward(false, 'single', virtual), false);
     assert.equal(forward('auto', 'bpf-cpu', virtual), false);

@@ -64,7 +64,7 @@ size_t BuildReplyControl(const SocketAddress* source, const SocketAddress& peer,
   auto* at = static_cast<char*>(buffer);
   if (source != nullptr) at += BuildSource(*source, at);
   // udp_output() takes the flow with or without RSS, but of IPv4 alone.
-  if (flow.hash_type != 0 && peer.family() == AF_INET) {
+  if (flow.hash_type != 0 && peer.Unmapped().family() == AF_INET) {
     at += WriteControl(at, IPPROTO_IP, kIpFlowId, flow.flow_id);
     at += WriteControl(at, IPPROTO_IP, kIpFlowType, flow.hash_type);
   }
