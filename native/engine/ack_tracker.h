@@ -37,6 +37,8 @@ class AckTracker {
   // Calls OnAckCheck() once the peer has acknowledged what has been sent. `reported`: the last of
   // it was sent with `report_ack`.
   void Watch(int fd, uint32_t connection, bool reported, AckWaits* waits);
+  // Calls OnAckCheck() from time to time, as the kernel reports nothing.
+  void Poll(uint32_t connection, AckWaits* waits);
   // The connection has sent more, after it began to wait.
   void Written(uint32_t connection, size_t bytes, AckWaits* waits);
   // Returns how many bytes of `written` the peer has acknowledged, or a negative number when they
@@ -53,7 +55,6 @@ class AckTracker {
  private:
   bool IsOpen();
   void TakeReports();
-  void Poll(uint32_t connection, AckWaits* waits);
   void Check();
 
   uv_loop_t* loop_;

@@ -235,7 +235,9 @@ void StreamEngine::Join(SpliceWay& way) {
   way.joined = JoinSockets(way.from->fd.get(), way.to->fd.get(), way.left);
   way.joinable = way.joined;
   way.joined_bytes = 0;
-  if (way.joined) CheckSplicesAt(uv_now(loop_) + JoinedCheckMs());
+  if (!way.joined) return;
+  CheckSplicesAt(uv_now(loop_) + JoinedCheckMs());
+  if (way.to->acks != nullptr) ack_tracker_.Poll(way.to->id, way.to->acks.get());
 }
 
 // How often the kernel's counts are read: in time for idleTimeout.

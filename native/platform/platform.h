@@ -363,7 +363,8 @@ class Pipe {
 // FreeBSD 15+.
 bool CanJoinSockets();
 // Begins that, up to `most` bytes. From then on, `from` is readable only once the kernel has
-// stopped, for input that it does not forward or the end of the stream. False: it does not.
+// stopped, for input that it does not forward or the end of the stream. Until then AckQueue reports
+// nothing about `to`: sowwakeup_locked() wakes the splice alone (15.0). False: it does not.
 bool JoinSockets(int from, int to, double most);
 // Stops it. Harmless when the kernel has stopped.
 void LeaveSockets(int from);
