@@ -25,6 +25,7 @@ import {
   blockedAt,
   disorderAt,
   earlierAt,
+  gatesAt,
   lastAt,
   numbered,
   openGate,
@@ -519,8 +520,9 @@ describe('promoted flows', { skip: !linux && 'under `single` on Linux alone' }, 
     const flows = await Flows.open(server, words, 32);
     await flows.promoted(server);
     for (const end of ['terminated', 'in the turn that reads']) {
-      server.post('block', 1);
+      words.fill(0, gatesAt);
       const before = words[blockedAt]!;
+      server.post('block', 1);
       await until('the owner is blocked', () => words[blockedAt] === before + 1);
       flows.send(8);
       const exited = once(server, 'worker-exit', soon());
@@ -529,6 +531,7 @@ describe('promoted flows', { skip: !linux && 'under `single` on Linux alone' }, 
       openGate(words);
       await exited;
       await flows.served();
+      await until('the next worker is known to serve', () => server.workers[1]!.online);
     }
     const { total, kernelDrops } = server.stats();
     assert.equal(total.datagramsIn, words[servedAt]);
