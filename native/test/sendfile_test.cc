@@ -246,6 +246,26 @@ void TestSync() {
   Check(before < 0 && returned >= 0, "SF_SYNC: it waits for the receiver");
 }
 
+// Makes the system forget the file's pages, if it can. Advice does that on Linux. On UFS, direct
+// reads do: they release what they have read, and advice alone leaves pages to the buffer cache.
+void Cool(int file, size_t size) {
+  fsync(file);
+  posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
+  alignas(4096) static char page[65536];
+  int flags = fcntl(file, F_GETFL);
+  if (fcntl(file, F_SETFL, flags | O_DIRECT) != 0) return;
+  for (size_t at = 0; at < size; at += sizeof page)
+    (void)!pread(file, page, sizeof page, static_cast<off_t>(at));
+  fcntl(file, F_SETFL, flags);
+}
+
+// Pages of files that FreeBSD has read from disks, as it does not refuse those of UFS: sendfile(2)
+// reads them without waiting.
+double PagesRead() {
+  auto values = ReadSystemValues("vm.stats.vm.v_vnodepgsin");
+  return values.ok() && !values.value.empty() ? strtod(values.value[0].text.c_str(), nullptr) : 0;
+}
+
 // Sends a cold file without waiting for the disk, and reads it into memory where that is refused.
 void TestColdFile() {
   constexpr size_t kFileSize = 4 * 1024 * 1024 + 100;
@@ -258,8 +278,7 @@ void TestColdFile() {
   if (!file || !pair.sender ||
       write(file.get(), content.data(), kFileSize) != static_cast<ssize_t>(kFileSize))
     return Check(false, "a file and a connection");
-  fsync(file.get());
-  posix_fadvise(file.get(), 0, 0, POSIX_FADV_DONTNEED);
+  Cool(file.get(), kFileSize);
   FileRange range;
   range.fd = file.get();
   range.no_disk_io = true;
@@ -267,6 +286,7 @@ void TestColdFile() {
   printf("        sends from this file system can%s avoid waiting for the disk\n",
          avoids ? "" : "not");
   std::string got;
+  double before = PagesRead();
   int refused = 0, failed = 0;
   for (int idle = 0; range.offset < kFileSize && failed == 0 && idle < 1000;) {
     range.length = kFileSize - range.offset;
@@ -285,8 +305,14 @@ void TestColdFile() {
     if (sent > 0) idle = 0;
     got += ReadAll(pair.receiver.get(), static_cast<size_t>(range.offset) - got.size());
   }
-  Check(failed == 0 && got == content, "a file is sent whole without waiting for the disk",
-        std::to_string(got.size()) + " bytes, refused " + std::to_string(refused) + " times");
+  double read = PagesRead() - before;
+  bool cold = refused > 0 || read >= kFileSize / 4096 / 2;  // the program's own pages count, too
+  printf("        refused %d times, %.0f pages read by sendfile(2)\n", refused, read);
+  if (!cold) Skip("a cold file", "this file system keeps its pages in memory");
+  Check(failed == 0 && got == content,
+        (cold ? "a cold file" : "a file") +
+            std::string(" is sent whole without waiting for the disk"),
+        std::to_string(got.size()) + " bytes");
   range.offset = 0;
   range.length = 1000;
   Check(SendFile(pair.sender.get(), nullptr, 0, range) == 1000, "and is then in memory");
