@@ -49,9 +49,9 @@ function byThread(
   });
 }
 
-/** hw.intrs: "irq25: igb0:rxq1:53 @cpu1(domain0): 1234" */
+/** hw.intrs: "irq25: igb0:rxq1:53 @cpu1(domain0): 1234". Devices may share an interrupt. */
 export function parseInterrupts(text: string): Interrupt[] {
-  return [...text.matchAll(/^(irq(\d+): \S+):\d+ @cpu(\d+)\(domain\d+\): (\d+)$/gm)].map(
+  return [...text.matchAll(/^(irq(\d+): .+):\d+ @cpu(\d+)\(domain\d+\): (\d+)$/gm)].map(
     ([, name, irq, cpu, count]) => ({
       irq: Number(irq),
       name: name!,
