@@ -49,7 +49,7 @@ function byThread(
   });
 }
 
-/** hw.intrs: "irq25: igb0:rxq1:53 @cpu1(domain0): 1234". Devices that share one have spaces. */
+/** hw.intrs: "irq25: igb0:rxq1:53 @cpu1(domain0): 1234". Devices may share an interrupt. */
 export function parseInterrupts(text: string): Interrupt[] {
   return [...text.matchAll(/^(irq(\d+): .+):\d+ @cpu(\d+)\(domain\d+\): (\d+)$/gm)].map(
     ([, name, irq, cpu, count]) => ({

@@ -59,6 +59,27 @@ void CheckQueueCounters(const NetworkInterface& card) {
         std::to_string(counters) + " values of " + node + " count packets of its queues", wrong);
 }
 
+// Each line as parseInterrupts() of cli/watch/freebsd.ts takes it: "irq25: igb0:rxq1:53
+// @cpu1(domain0): 1234".
+void CheckInterrupts(const std::string& text) {
+  std::string wrong;
+  int right = 0;
+  for (size_t at = 0, end; at < text.size(); at = end + 1) {
+    end = std::min(text.find('\n', at), text.size());
+    std::string line = text.substr(at, end - at);
+    int irq, number, cpu, domain;
+    long count;
+    size_t after = line.rfind(':', line.rfind(" @cpu"));
+    bool whole = after != std::string::npos && sscanf(line.c_str(), "irq%d: ", &irq) == 1 &&
+                 sscanf(line.c_str() + after, ":%d @cpu%d(domain%d): %ld", &number, &cpu, &domain,
+                        &count) == 4;
+    right += whole ? 1 : 0;
+    if (!whole) wrong += " " + line;
+  }
+  Check(right > 0 && wrong.empty(),
+        "hw.intrs says the CPU of interrupts, of " + std::to_string(right), wrong);
+}
+
 }  // namespace
 
 void TestConfiguration() {
@@ -123,8 +144,7 @@ void TestWatchedValues() {
   if (interrupts.empty())
     Skip("hw.intrs", "releases before 12.2 have none");
   else
-    Check(interrupts.find(" @cpu") != std::string::npos, "hw.intrs says the CPU of interrupts",
-          interrupts);
+    CheckInterrupts(interrupts);
   bool found = false;
   for (const NetworkInterface& one : interfaces.value) {
     if (!one.kind.empty()) continue;

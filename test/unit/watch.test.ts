@@ -73,6 +73,8 @@ WSID CPU   Name     Len WMark   Disp'd  HDisp'd   QDrops   Queued  Handled
   interrupts: `irq1: atkbd0:1 @cpu0(domain0): 2
 irq24: igb0:rxq0:52 @cpu0(domain0): 511
 irq25: igb0:rxq1:53 @cpu1(domain0): 9007
+irq16: ohci0 ehci0:16 @cpu0(domain0): 3
+irq5::5 @cpu0(domain0): 0
 `,
   queues: '',
   udp: `udp:
@@ -193,15 +195,12 @@ describe('readings of FreeBSD', () => {
   });
 
   it('interrupts with their CPUs', () => {
-    assert.deepEqual(freebsd.parseInterrupts(outputs.interrupts)[2], {
-      irq: 25,
-      name: 'irq25: igb0:rxq1',
-      cpu: 1,
-      count: 9007,
-    });
-    // Names as drivers of several releases have them, and two devices that share an interrupt.
+    const [, , queue, shared, ...more] = freebsd.parseInterrupts(outputs.interrupts);
+    assert.deepEqual(queue, { irq: 25, name: 'irq25: igb0:rxq1', cpu: 1, count: 9007 });
+    assert.deepEqual(shared, { irq: 16, name: 'irq16: ohci0 ehci0', cpu: 0, count: 3 });
+    assert.deepEqual(more, [], 'an interrupt without a device');
+    // Names as drivers of several releases have them.
     const names = [
-      'uhci0 ehci0',
       'igb1:que 5',
       'ixl0:aq',
       'ixl0:rxq10',
