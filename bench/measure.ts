@@ -116,9 +116,11 @@ async function runGroup(
     for (const subject of shuffled(work.subjects, random))
       servers.push(await start(subject, stage.servers, stage, stage.clients));
     const inOrder = work.subjects.map(({ name }) => servers.find((one) => one.name === name)!);
-    for (const server of inOrder) {
+    for (const [i, server] of inOrder.entries()) {
       if (work.data !== undefined) await fill(work.data, server);
-      const load = new Load(work.load, server, stage.clients);
+      const { client, args } = work.load;
+      const own = { client, args: { ...args, ...work.subjects[i]!.load } };
+      const load = new Load(own, server, stage.clients);
       loads.push(load);
       await load.slice(Math.min(1, 10 * slice)); // warms up: code is compiled
     }
