@@ -7,6 +7,13 @@ import type { ShardMemory } from './shard-memory.js';
 
 /** In words. */
 const cacheLine = 16;
+/** Buckets of an empty index. */
+const fewestBuckets = 256;
+/**
+ * Buckets for each item, while the index has one page. With all buckets of the page from the start,
+ * the chains of few items would begin in as many cache lines as there are items.
+ */
+const bucketsPerItem = 4;
 
 export class HashIndex {
   readonly #content: Memory;
@@ -37,7 +44,7 @@ export class HashIndex {
 
   /** Takes the first page. */
   start(): void {
-    this.#words[Head.IndexMask] = this.#bucketsPerPage - 1;
+    this.#words[Head.IndexMask] = fewestBuckets - 1;
     this.#addPage(0);
   }
 
@@ -92,9 +99,11 @@ export class HashIndex {
 
   // --- Growth -----------------------------------------------------------------------------------
 
-  /** Whether items outnumber buckets, so that the index should grow. */
+  /** Whether there are many items for the buckets, so that the index should grow. */
   get isCrowded(): boolean {
-    return this.#words[Head.Items]! > this.size;
+    const { size } = this;
+    const items = this.#words[Head.Items]!;
+    return items > size || (size < this.#bucketsPerPage && items * bucketsPerItem > size);
   }
 
   /** Whether chains have become long. */
@@ -107,8 +116,15 @@ export class HashIndex {
     return this.#words[this.#directoryOf(this.size)] === 0;
   }
 
-  /** Splits one bucket. Where that needs a page, one is available. */
+  /** Grows by as many buckets as an item takes. Where that needs a page, one is available. */
   grow(): void {
+    this.#grow();
+    for (let more = 1; more < bucketsPerItem && this.isCrowded && !this.needsPage; more++)
+      this.#grow();
+  }
+
+  /** Splits one bucket. */
+  #grow(): void {
     const words = this.#words;
     const buckets = this.size;
     if (this.needsPage) this.#addPage(buckets);
