@@ -4,6 +4,7 @@
 // scanned once.
 import { Key } from '../store/key.js';
 import { type Memory, wordOf } from '../store/memory.js';
+import { Prefetch } from '../store/prefetch.js';
 import type { Store } from '../store/store.js';
 import { endsLine } from './plain.js';
 
@@ -29,20 +30,19 @@ export interface Rows {
 }
 
 export class Lookahead {
-  readonly #store: Store;
+  readonly #prefetch: Prefetch;
   readonly #key: Key;
   /** Where the batch lies, while it is served. */
   #input: Memory | undefined;
-  /** The keys: the next one that is taken, where each begins and ends, its hash and its item. */
+  /** The keys: the next one that is taken, where each begins and ends, and its hash. */
   #count = 0;
   #next = 0;
   readonly #starts = new Int32Array(mostKeys + 1);
   readonly #stops = new Int32Array(mostKeys);
   readonly #hashes = new Int32Array(mostKeys);
-  readonly #items = new Int32Array(mostKeys);
 
   constructor(store: Store) {
-    this.#store = store;
+    this.#prefetch = new Prefetch(store, mostKeys);
     this.#key = new Key(store.seed);
   }
 
@@ -146,16 +146,10 @@ export class Lookahead {
     return stop;
   }
 
-  /** Reads first the beginnings of all keys' chains, then their items. */
+  /** Reads what the keys lead to. */
   #read(): void {
     const count = this.#count;
     this.#starts[count] = nowhere;
-    if (count < 2) return;
-    const store = this.#store;
-    const hashes = this.#hashes;
-    const items = this.#items;
-    for (let i = 0; i < count; i++) items[i] = store.shard(hashes[i]!).hint(hashes[i]!);
-    // Storing what is read keeps the compiler from leaving the reading out.
-    for (let i = 0; i < count; i++) items[i] = store.shard(hashes[i]!).touch(items[i]!, hashes[i]!);
+    if (count > 1) this.#prefetch.run(this.#hashes, count);
   }
 }

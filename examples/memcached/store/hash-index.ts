@@ -5,8 +5,6 @@ import { equal, type Memory } from './memory.js';
 import type { Pages } from './pages.js';
 import type { ShardMemory } from './shard-memory.js';
 
-/** In words. */
-const cacheLine = 16;
 /** Buckets of an empty index. */
 const fewestBuckets = 256;
 /**
@@ -22,8 +20,6 @@ export class HashIndex {
   readonly #bucketsPerPage: number;
   readonly #shift: number;
   readonly #directory: number;
-  /** Items in front of this word can be read without looking at their length. */
-  readonly #touchable: number;
 
   constructor(memory: ShardMemory, pages: Pages) {
     const g = memory.geometry;
@@ -33,7 +29,6 @@ export class HashIndex {
     this.#bucketsPerPage = g.pageSize / 4;
     this.#shift = Math.log2(this.#bucketsPerPage);
     this.#directory = g.directory;
-    this.#touchable = memory.words.length - 2 * cacheLine;
   }
 
   /** Number of buckets. */
@@ -52,7 +47,7 @@ export class HashIndex {
   find(key: Key): number {
     const words = this.#words;
     const { hash, length } = key;
-    let item = words[this.#head(hash)]!;
+    let item = words[this.head(hash)]!;
     while (item !== 0) {
       const w = item >> 2;
       if (
@@ -66,24 +61,17 @@ export class HashIndex {
     return 0;
   }
 
-  /** The first item of the hash's chain; 0 if there is none. */
-  first(hash: number): number {
-    return this.#words[this.#head(hash)]!;
-  }
-
-  /** Reads the first two cache lines of an item, or of the next one if its hash is another. */
-  touch(item: number, hash: number): number {
+  /** The word that holds the head of the hash's chain. */
+  head(hash: number): number {
     const words = this.#words;
-    const w = item >>> 2;
-    if (item === 0 || w >= this.#touchable) return 0;
-    if (words[w + Item.Hash] === hash) return words[w + cacheLine]!;
-    const next = words[w + Item.Next]! >>> 2;
-    return next < this.#touchable ? words[next + Item.Hash]! ^ words[next + cacheLine]! : 0;
+    const mask = words[Head.IndexMask]!;
+    const bucket = hash & mask;
+    return this.#headOf(bucket < words[Head.IndexSplit]! ? hash & (2 * mask + 1) : bucket);
   }
 
   insert(item: number): void {
     const words = this.#words;
-    const head = this.#head(words[(item >> 2) + Item.Hash]!);
+    const head = this.head(words[(item >> 2) + Item.Hash]!);
     words[(item >> 2) + Item.Next] = words[head]!;
     words[head] = item;
     words[Head.Items]!++;
@@ -91,7 +79,7 @@ export class HashIndex {
 
   remove(item: number): void {
     const words = this.#words;
-    let at = this.#head(words[(item >> 2) + Item.Hash]!);
+    let at = this.head(words[(item >> 2) + Item.Hash]!);
     while (words[at] !== item) at = (words[at]! >> 2) + Item.Next;
     words[at] = words[(item >> 2) + Item.Next]!;
     words[Head.Items]!--;
@@ -137,14 +125,6 @@ export class HashIndex {
       words[Head.IndexSplit] = 0;
       words[Head.IndexMask] = 2 * mask + 1;
     }
-  }
-
-  /** The word that holds the head of the hash's chain. */
-  #head(hash: number): number {
-    const words = this.#words;
-    const mask = words[Head.IndexMask]!;
-    const bucket = hash & mask;
-    return this.#headOf(bucket < words[Head.IndexSplit]! ? hash & (2 * mask + 1) : bucket);
   }
 
   #directoryOf(bucket: number): number {
