@@ -22,6 +22,7 @@ export default tseslint.config(
       ],
       '@typescript-eslint/no-misused-promises': 'error',
       '@typescript-eslint/await-thenable': 'error',
+      '@typescript-eslint/consistent-type-imports': ['error', { fixStyle: 'inline-type-imports' }],
       // Typed arrays indexed within checked bounds, on hot paths.
       '@typescript-eslint/no-non-null-assertion': 'off',
     },

@@ -119,7 +119,9 @@ async function runGroup(
     for (const [i, server] of inOrder.entries()) {
       if (work.data !== undefined && work.subjects[i]!.filled !== true)
         await fill(work.data, server);
-      const load = new Load(work.load, server, stage.clients);
+      const { client, args } = work.load;
+      const own = { client, args: { ...args, ...work.subjects[i]!.load } };
+      const load = new Load(own, server, stage.clients);
       loads.push(load);
       await load.slice(Math.min(1, 10 * slice)); // warms up: code is compiled
     }

@@ -44,6 +44,8 @@ export interface Subject {
   slowed?: number;
   /** Its workers run on other CPUs than those that process their packets. */
   displaced?: true;
+  /** Arguments of its clients, besides those of the work. */
+  load?: Record<string, string | number>;
 }
 
 /** How clients reach a server. */

@@ -4,8 +4,11 @@
 //
 //   load_memcached [host=ADDRESS] port=N pid=N
 //                  work=get|multiget|set|mixed|touch|incr|cas|delete|echo|http
-//                  [connections=50] [depth=1] [keys=16] [cpu=1] [spin=1]
+//                  [connections=50] [depth=1] [keys=16] [key=any|same|own] [cpu=1] [spin=1]
 //   load_memcached [host=ADDRESS] port=N work=fill|fill-numbers: stores the data set, and ends
+//
+// key=same: all requests are for one key, which is that of all clients. key=own: it is the client's
+// own.
 #include <errno.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -98,7 +101,8 @@ void Fill(const sockaddr_in& server, std::string (*set)(unsigned)) {
 // not even copied.
 class Requests {
  public:
-  Requests(const std::string& work, unsigned depth, unsigned keys)
+  // The keys are `range` ones from number `first` on.
+  Requests(const std::string& work, unsigned depth, unsigned keys, unsigned first, unsigned range)
       : multi_(work == "multiget"),
         echo_(work == "echo"),
         change_(ChangeOf(work)),
@@ -106,7 +110,9 @@ class Requests {
                         : work == "get" || echo_ || multi_ ? 0
                                                            : 100),
         depth_(depth),
-        keys_(keys) {
+        keys_(keys),
+        first_(first),
+        range_(range) {
     for (unsigned n = 0; n < kKeys; ++n) {
       gets_ += "get " + KeyOf(n) + "\r\n";
       changes_ += change_.request(n);
@@ -131,20 +137,20 @@ class Requests {
     if (multi_) {
       request_ += "get";
       for (unsigned i = 0; i < keys_; ++i) {
-        unsigned n = random_.Next() % kKeys;
+        unsigned n = NextKey();
         request_ += Part(gets_, n).substr(3, 10);
         own->append(Part(items_, n).substr(0, Part(items_, n).size() - kEnd.size()));
       }
       request_ += "\r\n";
       own->append(kEnd);
     } else if (depth_ == 1) {
-      unsigned n = random_.Next() % kKeys;
+      unsigned n = NextKey();
       bool change = IsChange();
       *expected = change ? change_.answer : Part(echo_ ? gets_ : items_, n);
       return Part(change ? changes_ : gets_, n);
     }
     for (unsigned i = 0; i < depth_ && !multi_; ++i) {
-      unsigned n = random_.Next() % kKeys;
+      unsigned n = NextKey();
       bool change = IsChange();
       request_ += Part(change ? changes_ : gets_, n);
       own->append(change ? change_.answer : Part(echo_ ? gets_ : items_, n));
@@ -161,11 +167,12 @@ class Requests {
     size_t length = all.size() / kKeys;
     return std::string_view(all).substr(n * length, length);
   }
+  unsigned NextKey() { return first_ + random_.Next() % range_; }
   bool IsChange() { return change_percent_ > 0 && random_.Next() % 100 < change_percent_; }
 
   bool multi_, echo_;
   Change change_;
-  unsigned change_percent_, depth_, keys_;
+  unsigned change_percent_, depth_, keys_, first_, range_;
   std::string gets_, changes_, items_, request_;
   std::string_view fixed_request_;
   std::string fixed_answer_;
@@ -295,14 +302,16 @@ int main(int count, char** words) {
   auto depth = static_cast<unsigned>(arguments.Number("depth", 1));
   auto keys = static_cast<unsigned>(arguments.Number("keys", 16));
   bool spin = arguments.Number("spin", 1) != 0;
-  PinTo(static_cast<int>(arguments.Number("cpu", 1)));
+  std::string key = arguments.Text("key", "any");
+  auto cpu = static_cast<unsigned>(arguments.Number("cpu", 1));
+  PinTo(static_cast<int>(cpu));
   arguments.End();
 
   if (work == "fill" || work == "fill-numbers") {
     Fill(server, work == "fill" ? Set : SetNumber);
     return 0;
   }
-  Requests requests(work, depth, keys);
+  Requests requests(work, depth, keys, key == "own" ? cpu % kKeys : 0, key == "any" ? kKeys : 1);
   if (work == "http") requests.Fix(kHttpRequest, FirstAnswer(server, kHttpRequest));
   Slices slices(pid);
   Load load(&requests, &slices, server, connections, spin);

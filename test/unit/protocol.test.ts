@@ -5,13 +5,14 @@ import { describe, it } from 'node:test';
 import { Memory } from '../../examples/memcached/store/memory.js';
 import { ItemView } from '../../examples/memcached/store/item-view.js';
 import { Shard } from '../../examples/memcached/store/shard.js';
-import { Lookahead } from '../../examples/memcached/protocol/lookahead.js';
+import type { Rows } from '../../examples/memcached/protocol/lookahead.js';
 import { Output } from '../../examples/memcached/protocol/output.js';
 import { Protocol } from '../../examples/memcached/protocol/protocol.js';
 import { Session } from '../../examples/memcached/protocol/session.js';
 import { Tokens } from '../../examples/memcached/protocol/tokens.js';
 import { type Options, parseOptions, usage, UsageError } from '../../examples/memcached/options.js';
 import { makeEnvironment } from '../helpers/protocol.js';
+import { randomNumbers } from '../helpers/random.js';
 
 const out = new Output();
 const environment = makeEnvironment('-m', '4', '-I', '1m');
@@ -81,6 +82,81 @@ describe('gets with blanks and long keys', () => {
       Buffer.from(`set big 0 0 300000\r\n${value}\r\nget big ${long}\r\nset c 0 0 1\r\nz\r\n`),
     ]);
     assert.match(got, /^STORED\r\nVALUE big 0 300000\r\nv+\r\nCLIENT_ERROR [a-z ]+\r\nSTORED\r\n$/);
+  });
+});
+
+// Two blanks behind the command's name make the request one that is read word by word.
+describe('a request in its usual form is served as in any other', () => {
+  const key = 'k'.repeat(250);
+  const data =
+    'set n 0 0 2\r\n41\r\nset full 0 0 2\r\n99\r\nset word 0 0 1\r\nx\r\n' +
+    `set ${key} 3 0 1\r\n7\r\n`;
+  const counted = ['incr_hits', 'incr_misses', 'decr_hits', 'decr_misses', 'delete_hits'] as const;
+  const more = ['delete_misses', 'cmd_set', 'cmd_get', 'cas_hits', 'cas_misses'] as const;
+  const all = [...counted, ...more, 'cas_badval', 'get_hits', 'get_misses'] as const;
+  const totals = () => all.map((name) => counters.total(name));
+
+  /** The answers to the request, and what it counts. */
+  function serve(request: string): [string, number[]] {
+    const before = totals();
+    const then = 'gets n full word\r\n';
+    const answers = feed([Buffer.from(`${data}${request}${then}`)]);
+    const [first, ...rest] = answers.slice('STORED\r\n'.length * 4).split(/ \d+\r\n/);
+    assert.ok(first !== undefined && rest.length > 0, answers);
+    return [[first, ...rest].join(), totals().map((total, i) => total - before[i]!)];
+  }
+
+  const numbers = ['1', '0', '7', '999999999', '1000000000', '18446744073709551616', '-1', '', 'x'];
+  const casNumbers = ['1', '999999999999999', '9999999999999999', '18446744073709551615', '', '1x'];
+  const ends = ['\r\n', '\n', ' \r\n', ' noreply\r\n', '\0\r\n', '\r\r\n'];
+  const requests = [
+    ...['incr', 'decr'].flatMap((name) =>
+      ['n', 'full', 'word', 'absent', key, `${key}k`, ''].flatMap((k) =>
+        numbers.map((number) => [name, ` ${k} ${number}`] as const),
+      ),
+    ),
+    ...['n', 'absent', key, `${key}k`, '', 'n 0', 'n noreply', 'n x'].map(
+      (words) => ['delete', ` ${words}`] as const,
+    ),
+    ...['n', 'absent'].flatMap((k) =>
+      casNumbers.map((number) => ['cas', ` ${k} 1 0 1 ${number}`] as const),
+    ),
+    ...['n', 'absent', key, `${key}k`, 'n word', 'n absent full'].map(
+      (words) => ['get', ` ${words}`] as const,
+    ),
+  ];
+  for (const [name, words] of requests)
+    it(JSON.stringify(`${name}${words}`.slice(0, 40)), () => {
+      for (const end of ends) {
+        const value = name === 'cas' ? 'v\r\n' : '';
+        const usual = serve(`${name}${words}${end}${value}`);
+        const other = serve(`${name} ${words}${end}${value}`);
+        assert.deepEqual(usual, other, JSON.stringify(end));
+      }
+    });
+
+  it('cas stores over the number that gets has said, and over no other', () => {
+    feed([Buffer.from('set n 0 0 2\r\n41\r\n')]);
+    const session = new Session();
+    const ask = (request: string) => {
+      const bytes = Buffer.from(request);
+      assert.equal(protocol.execute(new Memory(bytes), 0, bytes.length, session), bytes.length);
+      return taken(out).toString('latin1');
+    };
+    const unique = / (\d+)\r\n41/.exec(ask('gets n\r\n'))![1]!;
+    assert.equal(ask(`cas n 0 0 2 ${Number(unique) + 1}\r\n42\r\n`), 'EXISTS\r\n');
+    assert.equal(ask(`cas n 0 0 2 ${unique}\r\n42\r\n`), 'STORED\r\n');
+    assert.equal(ask(`cas n 0 0 2 ${unique} noreply\r\n43\r\n`), '');
+    assert.equal(ask('set n 0 0 2\r\n44\r\n'), 'STORED\r\n', 'a set compares nothing');
+    assert.equal(ask('get n\r\n'), 'VALUE n 0 2\r\n44\r\nEND\r\n');
+  });
+
+  it('also where the input ends within the request behind it', () => {
+    const requests = ['incr n 1\r\n', 'delete word\r\n', 'get n\r\n', 'incr n 1\r\n'];
+    const input = Buffer.from(`${data}${requests.join('')}`);
+    const whole = feed([input]);
+    for (let at = data.length; at < input.length; at++)
+      assert.equal(feed([input.subarray(0, at), input.subarray(at)]), whole, `cut at ${at}`);
   });
 });
 
@@ -219,29 +295,91 @@ describe('listing the store', () => {
 });
 
 describe('Lookahead', () => {
-  const lookahead = new Lookahead(store);
+  const { lookahead } = protocol;
+
+  /** A batch of these rows, one behind the other in one memory. */
+  function batchOf(texts: readonly string[], head = 0) {
+    const input = new Memory(Buffer.from(texts.join(''), 'latin1'));
+    const lengths = texts.map((text) => text.length);
+    const offsets = lengths.map((_, i) => lengths.slice(0, i).reduce((sum, n) => sum + n, 0));
+    const rows: Rows = {
+      count: texts.length,
+      offset: (i) => offsets[i]!,
+      length: (i) => lengths[i]!,
+    };
+    return { input, rows, head };
+  }
+
+  /** Serves the batch as the transports do. Returns each row's answers. */
+  function serve({ input, rows, head }: ReturnType<typeof batchOf>, ahead: boolean): string[] {
+    if (ahead) lookahead.open(input);
+    const answers = [];
+    for (let i = 0, next = ahead ? 0 : -1; i < rows.count; i++) {
+      if (i === next) next = lookahead.rows(rows, i, head);
+      const session = new Session();
+      const end = rows.offset(i) + rows.length(i);
+      for (let at = rows.offset(i) + head, done = 1; done > 0 && at < end; at += done)
+        done = protocol.execute(input, at, end, session);
+      answers.push(taken(out).toString('latin1'));
+    }
+    if (ahead) lookahead.close();
+    return answers;
+  }
 
   it('reads no byte behind the input, wherever that ends', () => {
-    feed([Buffer.from('set a 0 0 1\r\nx\r\nset b 0 0 1\r\ny\r\n')]);
     const text = 'get a\r\nget b a none\r\nget b\r\nset a 0 0 1\r\nx\r\n';
-    for (let length = 0; length <= text.length; length++) {
-      const bytes = Buffer.allocUnsafeSlow(length);
-      bytes.write(text);
-      lookahead.addLines(new Memory(bytes), 0, length);
-      lookahead.finish();
+    for (const line of [text, 'set a 0 0 1\r\nx\r\n', 'delete a\r\n', 'mg a v\r\n', '\x80'])
+      for (let length = 0; length <= line.length; length++) {
+        const bytes = Buffer.allocUnsafeSlow(length);
+        bytes.write(line, 'latin1');
+        lookahead.open(new Memory(bytes));
+        lookahead.rows({ count: 1, offset: () => 0, length: () => length }, 0, 0);
+        lookahead.close();
+      }
+  });
+
+  it('changes no answer', () => {
+    const below = randomNumbers(1);
+    const pick = <T>(from: readonly T[]): T => from[below(from.length)]!;
+    const keys = ['a', 'b', 'c', 'none', 'k'.repeat(250), 'k'.repeat(251), '', 'a\0b', '\x80'];
+    const request = () => {
+      const key = pick(keys);
+      const others = Array.from({ length: pick([0, 1, 40]) }, () => pick(keys));
+      return pick([
+        `get ${[key, ...others].join(' ')}${pick(['\r\n', '\n', ' \r\n'])}`,
+        `gat 100 ${[key, ...others].join(' ')}\r\n`,
+        `set ${key} ${pick([0, 70])} 0 2\r\n${pick(['get ', 'xy\r\n'])}`,
+        `incr ${key} 1\r\n`,
+        `delete ${key}\r\n`,
+        `mg ${key} v\r\n`,
+        pick(['version\r\n', 'get ', ' ', 'x', '\r\n', '']),
+      ]);
+    };
+    for (let round = 0; round < 300; round++) {
+      const head = pick([0, 8]);
+      const texts = Array.from({ length: pick([1, 3, 40]) }, () => {
+        const requests = Array.from({ length: pick([1, 2, 50]) }, request).join('');
+        return 'h'.repeat(head) + requests.slice(0, requests.length - pick([0, 0, 1, 5]));
+      });
+      const batch = batchOf(texts, head);
+      store.forEach((shard) => shard.clear());
+      const plain = serve(batch, false);
+      store.forEach((shard) => shard.clear());
+      const ahead = serve(batch, true);
+      assert.deepEqual(ahead, plain);
     }
   });
 
-  it('adds 32 keys at most, and says where the next keys of a line begin', () => {
-    const line = `get ${'k '.repeat(40)}k\r\n`;
-    const input = new Memory(Buffer.from(line));
-    assert.equal(lookahead.keys(input, 4, line.length), 4 + 2 * 32);
-    assert.equal(lookahead.keys(input, 4 + 2 * 32, line.length), line.length - 1);
-    const lines = Buffer.from('get k\r\n'.repeat(40));
-    lookahead.addLines(new Memory(lines), 0, lines.length);
-    assert.ok(lookahead.full);
-    lookahead.finish();
-    assert.ok(!lookahead.full);
+  it('keeps nothing of a batch that has ended, in memory that the next one overwrites', () => {
+    feed([Buffer.from('set a 0 0 1\r\nx\r\nset b 0 0 1\r\ny\r\n')]);
+    const batch = batchOf(['get a\r\n', 'get a\r\n']);
+    lookahead.open(batch.input);
+    lookahead.rows(batch.rows, 0, 0);
+    lookahead.close();
+    batch.input.bytes.write('get b\r\nget b\r\n');
+    const found = 'VALUE b 0 1\r\ny\r\nEND\r\n';
+    assert.deepEqual(serve(batch, false), [found, found]);
+    assert.deepEqual(serve(batch, true), [found, found]);
   });
 
   it('answers long lines of present and missing keys in their order', () => {

@@ -18,6 +18,7 @@ import {
 } from '../../examples/memcached/store/layout.js';
 import { lockToken } from '../../examples/memcached/store/lock.js';
 import { NewItem } from '../../examples/memcached/store/new-item.js';
+import { Prefetch } from '../../examples/memcached/store/prefetch.js';
 import { Shard } from '../../examples/memcached/store/shard.js';
 import { shardCount, Store, StoreMemory } from '../../examples/memcached/store/store.js';
 import { randomNumbers } from '../helpers/random.js';
@@ -148,6 +149,33 @@ describe('the index', () => {
     for (let i = 0; i < count; i++)
       assert.equal(get(shard, Buffer.from(`k${i}`))?.toString(), `v${i}`);
   });
+});
+
+it('prefetching leaves memory as it is, whatever stands there', () => {
+  const memory = StoreMemory.create({
+    megabytes: 4,
+    itemSize: 2 ** 20,
+    evict: true,
+    trackSizes: false,
+    lockMemory: false,
+    largePages: false,
+  });
+  const store = new Store(memory.handle, lockToken(0, 0));
+  const prefetch = new Prefetch(store, 32);
+  const random = randomNumbers(3);
+  const { words, geometry } = store.shards[0]!.memory;
+  const [first, last] = [geometry.firstPage / 4, (geometry.firstPage + geometry.pageSize * 8) / 4];
+  for (let round = 0; round < 20; round++) {
+    for (let at = first; at < last; at++)
+      words[at] = random(2) === 0 ? random(2 ** 32) : random(last) * 4;
+    const before = words.slice(0, last);
+    prefetch.run(
+      Int32Array.from({ length: 32 }, () => random(2 ** 32)),
+      32,
+    );
+    assert.deepEqual(words.subarray(0, last), before);
+  }
+  memory.close();
 });
 
 it('a reset that a death has cut short, at any of its steps, is made whole by the next', () => {

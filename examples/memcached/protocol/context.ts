@@ -14,6 +14,7 @@ import { NewItem } from '../store/new-item.js';
 import type { Shard } from '../store/shard.js';
 import type { Store } from '../store/store.js';
 import { ItemFacts } from './item-facts.js';
+import { Lookahead } from './lookahead.js';
 import type { Output } from './output.js';
 import * as reply from './replies.js';
 import { Request } from './request.js';
@@ -56,6 +57,8 @@ export class Context {
   readonly tokens = new Tokens();
   /** The key that the command is about. */
   readonly key: Key;
+  /** Finds keys in a batch's input. */
+  readonly lookahead: Lookahead;
   /** The item that the command stores. */
   readonly item: NewItem;
   /** What the answer says of an item. */
@@ -73,6 +76,7 @@ export class Context {
     this.fields = environment.state.fields;
     this.count = environment.counters.record;
     this.key = new Key(this.store.seed);
+    this.lookahead = new Lookahead(this.store);
     this.item = new NewItem(this.key);
     this.out = out;
   }

@@ -1,14 +1,20 @@
 // delete, touch, incr and decr.
 import { prefixDelete } from '../shared/prefixes.js';
+import { type Memory, wordOf } from '../store/memory.js';
 import { type Arithmetic, Change } from './arithmetic.js';
-import type { Context } from './context.js';
+import { type Context, longestKey } from './context.js';
+import { endsLine, PlainNumber } from './plain.js';
 import * as reply from './replies.js';
 import { Removal, type Writer } from './writer.js';
+
+const deleteEnd = wordOf('ete ');
+const space = 32;
 
 export class Items {
   readonly #context: Context;
   readonly #writer: Writer;
   readonly #arithmetic: Arithmetic;
+  readonly #number = new PlainNumber();
 
   constructor(context: Context, writer: Writer, arithmetic: Arithmetic) {
     this.#context = context;
@@ -72,5 +78,35 @@ export class Items {
         return context.answer(reply.noMemoryForNumber);
     }
     if (!context.noreply) out.line(this.#arithmetic.text);
+  }
+
+  /** 'delete' with nothing but a key. Returns the bytes taken, -1 if it is another. */
+  plainDelete(input: Memory, start: number, end: number): number {
+    const { key, lookahead, out } = this.#context;
+    const { view } = input;
+    if (view.getInt32(start + 3, true) !== deleteEnd) return -1;
+    const at = lookahead.take(key, input, start + 7, end);
+    if ((key.length - 1) >>> 0 >= longestKey || !endsLine(view, at, end)) return -1;
+    out.text(this.#writer.remove() === Removal.Removed ? reply.deleted : reply.notFound);
+    return at + 2 - start;
+  }
+
+  /**
+   * 'incr' or 'decr' with a key and a plain number, of a number that changeSmall() changes. Returns
+   * the bytes taken, -1 if it is another.
+   */
+  plainArithmetic(input: Memory, start: number, end: number, increment: boolean): number {
+    const { key, lookahead, out } = this.#context;
+    const { view } = input;
+    if (view.getUint8(start + 4) !== space) return -1;
+    let at = lookahead.take(key, input, start + 5, end);
+    if ((key.length - 1) >>> 0 >= longestKey || view.getUint8(at) !== space) return -1;
+    at = this.#number.read(view, at + 1, end);
+    if (at < 0 || !endsLine(view, at, end)) return -1;
+    const result = this.#arithmetic.changeSmall(this.#number.value, increment);
+    if (result < 0) return -1;
+    out.number(result);
+    out.crlf();
+    return at + 2 - start;
   }
 }

@@ -1,80 +1,155 @@
-// Brings what several gets will read into the CPU's cache, before the first of them takes a lock:
-// loads that do not depend on each other wait for memory together, but not across a lock.
+// Looks ahead at the keys of several requests, before the first of them takes a lock. What is read
+// for one key does not depend on what is read for another, so the CPU waits for memory once for
+// many of them: but not across a lock. The requests take their keys from here, so that each is
+// scanned once.
 import { Key } from '../store/key.js';
 import { type Memory, wordOf } from '../store/memory.js';
+import { Prefetch } from '../store/prefetch.js';
 import type { Store } from '../store/store.js';
+import { endsLine } from './plain.js';
 
-export const getWord = wordOf('get ');
+const getWord = wordOf('get ');
+const getLength = 4;
 /** With more keys, some could push others out of the cache. */
 const mostKeys = 32;
-/** In a smaller store most lines are in the cache already, and looking ahead only costs. */
-const leastStore = 2 ** 24;
+/** No request with a key is shorter: "mg k" and a line end. */
+const shortest = 6;
+/** The shortest and the longest name in front of a key. */
+const leastName = 2;
+const longestName = 8;
 
 const space = 32;
-const carriageReturn = 13;
+/** No key begins here. */
+const nowhere = -1;
+
+/** A batch of input. */
+export interface Rows {
+  readonly count: number;
+  offset(i: number): number;
+  length(i: number): number;
+}
 
 export class Lookahead {
-  readonly #store: Store;
+  readonly #prefetch: Prefetch;
   readonly #key: Key;
+  /** Where the batch lies, while it is served. */
+  #input: Memory | undefined;
+  /** The keys: the next one that is taken, where each begins and ends, and its hash. */
   #count = 0;
+  #next = 0;
+  readonly #starts = new Int32Array(mostKeys + 1);
+  readonly #stops = new Int32Array(mostKeys);
   readonly #hashes = new Int32Array(mostKeys);
-  readonly #items = new Int32Array(mostKeys);
 
   constructor(store: Store) {
-    this.#store = store;
+    this.#prefetch = new Prefetch(store, mostKeys);
     this.#key = new Key(store.seed);
   }
 
-  /** Whether the store is so large that looking ahead pays. */
-  get pays(): boolean {
-    return this.#store.used > leastStore;
+  /** A batch begins. Its bytes do not change before close(). */
+  open(input: Memory): void {
+    this.#input = input;
+    this.#restart();
   }
 
-  get full(): boolean {
-    return this.#count === mostKeys;
+  close(): void {
+    this.#input = undefined;
   }
 
-  /** Adds the keys of the gets of one key that the input begins with. */
-  addLines(input: Memory, start: number, end: number): void {
-    const { view } = input;
-    let at = start;
-    while (!this.full && end - at > 4 && view.getInt32(at, true) === getWord) {
-      const stop = this.#add(input, at + 4, end);
-      if (stop >= end || view.getUint8(stop) !== carriageReturn) return;
-      at = stop + 2;
+  /**
+   * Looks at the keys of the rows from `first` on, as many as there is room for. Each row has
+   * `head` bytes in front of its requests. Returns the row to go on from.
+   */
+  rows(batch: Rows, first: number, head: number): number {
+    this.#restart();
+    let i = first;
+    for (; i < batch.count && this.#count < mostKeys; i++) {
+      const start = batch.offset(i);
+      this.#addRow(start + head, start + batch.length(i));
+    }
+    this.#read();
+    return i;
+  }
+
+  /**
+   * Sets the key to the one at `at` in input[..., end). Returns where it ends. As Key.scan(), but
+   * the last byte of the input does not belong to it: it is behind any key.
+   */
+  take(key: Key, input: Memory, at: number, end: number): number {
+    const next = this.#next;
+    if (this.#starts[next] !== at || input !== this.#input) return this.#scan(key, input, at, end);
+    this.#next = next + 1;
+    return key.take(input, at, this.#stops[next]!, this.#hashes[next]!);
+  }
+
+  /** A key that is not the next one. Those in front of it are not asked for any more. */
+  #scan(key: Key, input: Memory, at: number, end: number): number {
+    if (input === this.#input)
+      while (this.#next < this.#count && this.#starts[this.#next]! <= at) this.#next++;
+    return key.scan(input, at, end - 1);
+  }
+
+  /** The same for a key of a get. Looks at the keys behind it if there is none left. */
+  takeOfGet(key: Key, input: Memory, at: number, end: number): number {
+    if (this.#next === this.#count && input === this.#input) {
+      this.#restart();
+      this.#addKeys(at, end);
+      this.#read();
+    }
+    return this.take(key, input, at, end);
+  }
+
+  #restart(): void {
+    this.#count = 0;
+    this.#next = 0;
+    this.#starts[0] = nowhere;
+  }
+
+  /** Adds the keys of the gets that a row begins with, or the key of its first request. */
+  #addRow(start: number, end: number): void {
+    if (end - start < shortest) return;
+    const { bytes, view } = this.#input!;
+    if (view.getInt32(start, true) === getWord) {
+      this.#addKeys(start + getLength, end);
+      return;
+    }
+    const last = Math.min(start + longestName, end - 2);
+    for (let at = start + leastName; at <= last; at++)
+      if (bytes[at] === space) {
+        this.#add(at + 1, end);
+        return;
+      }
+  }
+
+  /** Adds the keys of a get from `at` on, and those of the gets behind it. */
+  #addKeys(first: number, end: number): void {
+    const { view } = this.#input!;
+    for (let at = first; at < end && this.#count < mostKeys;) {
+      const stop = this.#add(at, end);
+      if (view.getUint8(stop) === space) at = stop + 1;
+      else if (!endsLine(view, stop, end)) return;
+      else {
+        at = stop + 2 + getLength;
+        if (at >= end || view.getInt32(stop + 2, true) !== getWord) return;
+      }
     }
   }
 
-  /** Looks ahead for the next keys of a line. Returns where the keys behind them begin. */
-  keys(input: Memory, start: number, end: number): number {
-    let at = start;
-    while (!this.full) {
-      const stop = this.#add(input, at, end);
-      at = stop + 1;
-      if (stop >= end || input.view.getUint8(stop) !== space) break;
-    }
-    this.finish();
-    return at;
-  }
-
-  /** Adds a key: reads the beginning of its chain. Returns where the key ends. */
-  #add(input: Memory, at: number, end: number): number {
+  /** Returns where the key ends, before the last byte. */
+  #add(at: number, end: number): number {
     const key = this.#key;
-    const stop = key.scan(input, at, end);
+    const stop = key.scan(this.#input!, at, end - 1);
     const i = this.#count++;
+    this.#starts[i] = at;
+    this.#stops[i] = stop;
     this.#hashes[i] = key.hash;
-    this.#items[i] = this.#store.shard(key.hash).hint(key.hash);
     return stop;
   }
 
-  /** Reads the items of the keys that have been added. */
-  finish(): void {
-    const hashes = this.#hashes;
-    const items = this.#items;
+  /** Reads what the keys lead to. */
+  #read(): void {
     const count = this.#count;
-    this.#count = 0;
-    // Storing what is read keeps the compiler from leaving the reading out.
-    for (let i = 0; i < count; i++)
-      items[i] = this.#store.shard(hashes[i]!).touch(items[i]!, hashes[i]!);
+    this.#starts[count] = nowhere;
+    if (count > 1) this.#prefetch.run(this.#hashes, count);
   }
 }

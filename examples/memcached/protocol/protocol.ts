@@ -10,7 +10,7 @@ import { commandName } from './command-name.js';
 import { Context, type Environment } from './context.js';
 import { dumpItems } from './item-dump.js';
 import { Items } from './items.js';
-import { getWord } from './lookahead.js';
+import type { Lookahead } from './lookahead.js';
 import { Meta } from './meta.js';
 import type { Output } from './output.js';
 import * as reply from './replies.js';
@@ -21,7 +21,12 @@ import { Storage } from './storage.js';
 import { protocolVersion } from './version.js';
 import { Mode, Writer } from './writer.js';
 
+const getWord = wordOf('get ');
 const setWord = wordOf('set ');
+const casWord = wordOf('cas ');
+const incrWord = wordOf('incr');
+const decrWord = wordOf('decr');
+const deleteWord = wordOf('dele');
 const newline = 10;
 const carriageReturn = 13;
 const space = 32;
@@ -62,6 +67,10 @@ export class Protocol {
     this.#statistics = new Statistics(context);
   }
 
+  get lookahead(): Lookahead {
+    return this.#context.lookahead;
+  }
+
   /** The slot of the connection whose requests come next. */
   set slot(slot: number) {
     this.#context.slot = slot;
@@ -81,16 +90,29 @@ export class Protocol {
     const stranger = this.#credentials !== undefined && !session.authenticated;
     // The usual forms are recognised before the end of the line is looked for.
     if (end - start > 8 && !session.getting && !stranger && context.fields[Field.Watched] === 0) {
-      const word = input.view.getInt32(start, true);
-      if (word === getWord && bytes[end - 1] === newline) {
-        const taken = this.#retrieval.plainGet(input, start, end);
-        if (taken > 0) return taken;
-      } else if (word === setWord) {
-        const taken = this.#storage.plainSet(input, start, end);
-        if (taken >= 0) return taken;
-      }
+      const taken = this.#plain(input, start, end);
+      if (taken >= 0) return taken;
     }
     return this.#line(input, start, end, stranger);
+  }
+
+  /** Serves a request in its usual form. Returns the bytes taken, -1 if it has another. */
+  #plain(input: Memory, start: number, end: number): number {
+    switch (input.view.getInt32(start, true)) {
+      case getWord:
+        return this.#retrieval.plainGet(input, start, end);
+      case setWord:
+        return this.#storage.plainSet(input, start, end, false);
+      case casWord:
+        return this.#storage.plainSet(input, start, end, true);
+      case incrWord:
+        return this.#items.plainArithmetic(input, start, end, true);
+      case decrWord:
+        return this.#items.plainArithmetic(input, start, end, false);
+      case deleteWord:
+        return this.#items.plainDelete(input, start, end);
+    }
+    return -1;
   }
 
   /** Answers an error in place of an answer. */

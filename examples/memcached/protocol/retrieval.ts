@@ -3,7 +3,7 @@ import { prefixGet, prefixHit } from '../shared/prefixes.js';
 import { type Memory, wordOf } from '../store/memory.js';
 import type { Shard } from '../store/shard.js';
 import { type Context, longestKey } from './context.js';
-import { Lookahead } from './lookahead.js';
+import { endsLine } from './plain.js';
 import * as reply from './replies.js';
 import { restOfLine } from './session.js';
 
@@ -18,7 +18,6 @@ const leastRoom = 64;
 export const enoughOutput = 256 * 1024;
 
 const newline = 10;
-const carriageReturn = 13;
 const space = 32;
 
 function hasLongKey(bytes: Buffer, at: number, stop: number): boolean {
@@ -32,13 +31,11 @@ function hasLongKey(bytes: Buffer, at: number, stop: number): boolean {
 
 export class Retrieval {
   readonly #context: Context;
-  readonly #lookahead: Lookahead;
   /** Whether the last key was a hit. */
   #found = false;
 
   constructor(context: Context) {
     this.#context = context;
-    this.#lookahead = new Lookahead(context.store);
   }
 
   /** A line of get or gets. Returns the bytes taken. */
@@ -82,19 +79,18 @@ export class Retrieval {
   /**
    * 'get' with its keys, if they are short and separated by single blanks, and the line is
    * complete: it is, if the input ends with a newline. Otherwise #keys() does the rest, or all of
-   * it if this returns 0.
+   * it if this returns -1.
    */
   plainGet(input: Memory, start: number, end: number): number {
-    const { key, out } = this.#context;
-    const { view } = input;
+    const { key, lookahead, out } = this.#context;
+    const { bytes, view } = input;
     const { begin, taken, end: written } = out;
-    let ahead = 0;
     for (let at = start + 4; ;) {
-      const stop = key.scan(input, at, end);
-      const after = view.getUint8(stop);
-      const last = after === carriageReturn && view.getUint8(stop + 1) === newline;
-      if ((key.length - 1) >>> 0 >= longestKey || (after !== space && !last)) {
-        if (at === start + 4) return 0;
+      const stop = lookahead.takeOfGet(key, input, at, end);
+      const last = endsLine(view, stop, end);
+      const more = !last && view.getUint8(stop) === space && bytes[end - 1] === newline;
+      if ((key.length - 1) >>> 0 >= longestKey || (!last && !more)) {
+        if (at === start + 4) return -1;
         // The keys before have been answered. A key that is too long makes the whole line an error:
         // the answers are taken back if they have not left.
         if (key.length > longestKey && out.begin === begin && out.taken === taken)
@@ -108,7 +104,6 @@ export class Retrieval {
       }
       at = stop + 1;
       if (out.answered >= enoughOutput) return this.#pause(at - start, false, -1);
-      if (at >= ahead) ahead = this.#lookahead.pays ? this.#lookahead.keys(input, at, end) : end;
     }
   }
 

@@ -4,11 +4,11 @@ import { crlf } from '../store/item-text.js';
 import { prefixSet } from '../shared/prefixes.js';
 import { counter } from '../shared/counters.js';
 import { type Context, longestKey, longestValue } from './context.js';
+import { endsLine, PlainNumber } from './plain.js';
 import * as reply from './replies.js';
 import { Mode, Outcome, type Writer } from './writer.js';
 
 const space = 32;
-const zero = 48;
 /** ' noreply' as two words. */
 const noreplyWords = [wordOf(' nor'), wordOf('eply')] as const;
 const noreplyLength = 8;
@@ -25,8 +25,7 @@ const answers: Record<Outcome, Memory> = {
 export class Storage {
   readonly #context: Context;
   readonly #writer: Writer;
-  /** What #plainNumber() has read. */
-  #number = 0;
+  readonly #number = new PlainNumber();
 
   constructor(context: Context, writer: Writer) {
     this.#context = context;
@@ -81,24 +80,31 @@ export class Storage {
   }
 
   /**
-   * 'set' with a plain number for each of its words, and at most noreply behind them. Returns -1 if
-   * it is another: store() serves that.
+   * 'set' or, with `withCas`, 'cas' with a plain number for each of its words, and at most noreply
+   * behind them. Returns -1 if it is another: store() serves that.
    */
-  plainSet(input: Memory, start: number, end: number): number {
-    const { key, session, count, out, clock, item } = this.#context;
+  plainSet(input: Memory, start: number, end: number, withCas: boolean): number {
+    const { key, lookahead, session, count, out, clock, item } = this.#context;
     const { view } = input;
+    const number = this.#number;
+    const writer = this.#writer;
     // Numbers are read only while there is a byte behind them.
-    let at = key.scan(input, start + 4, end - 1);
+    let at = lookahead.take(key, input, start + 4, end);
     if ((key.length - 1) >>> 0 >= longestKey || view.getUint8(at) !== space) return -1;
-    at = this.#plainNumber(view, at + 1, end - 1);
-    const flags = this.#number;
+    at = number.read(view, at + 1, end - 1);
+    const flags = number.value;
     if (at < 0 || view.getUint8(at) !== space) return -1;
-    at = this.#plainNumber(view, at + 1, end - 1);
-    const exptime = this.#number;
+    at = number.read(view, at + 1, end - 1);
+    const exptime = number.value;
     if (at < 0 || view.getUint8(at) !== space) return -1;
-    at = this.#plainNumber(view, at + 1, end - 1);
-    const length = this.#number;
-    if (at < 0 || !this.#writer.fits(length)) return -1;
+    at = number.read(view, at + 1, end - 1);
+    const length = number.value;
+    if (at < 0 || !writer.fits(length)) return -1;
+    if (withCas) {
+      if (view.getUint8(at) !== space) return -1;
+      at = number.readLong(view, at + 1, end - 1);
+      if (at < 0) return -1;
+    }
     const quiet = view.getUint16(at) !== crlf;
     if (quiet && !this.#isNoreply(view, at, end)) return -1;
     const value = at + (quiet ? noreplyLength : 0) + 2;
@@ -115,7 +121,13 @@ export class Storage {
     item.flags = flags | 0;
     item.expires = clock.expires(exptime);
     item.setValue(input, value, length);
-    const outcome = this.#writer.put(Mode.Set);
+    if (withCas) {
+      writer.compare = true;
+      writer.uniqueHigh = (number.value / 2 ** 32) | 0;
+      writer.uniqueLow = number.value | 0;
+    }
+    const outcome = writer.put(Mode.Set);
+    if (withCas) writer.reset();
     if (!quiet) out.text(answers[outcome]);
     return taken;
   }
@@ -123,26 +135,9 @@ export class Storage {
   /** Whether " noreply\r\n" stands at `at`. */
   #isNoreply(view: DataView, at: number, end: number): boolean {
     return (
-      at + noreplyLength + 2 <= end &&
+      endsLine(view, at + noreplyLength, end) &&
       view.getInt32(at, true) === noreplyWords[0] &&
-      view.getInt32(at + 4, true) === noreplyWords[1] &&
-      view.getUint16(at + noreplyLength) === crlf
+      view.getInt32(at + 4, true) === noreplyWords[1]
     );
-  }
-
-  /**
-   * Reads up to nine digits before `end` into #number; returns where they end, -1 if there are
-   * none.
-   */
-  #plainNumber(view: DataView, at: number, end: number): number {
-    let number = 0;
-    let i = at;
-    for (; i < end; i++) {
-      const digit = view.getUint8(i) - zero;
-      if (digit < 0 || digit > 9) break;
-      number = number * 10 + digit;
-    }
-    this.#number = number;
-    return i === at || i === end || i - at > 9 ? -1 : i;
   }
 }

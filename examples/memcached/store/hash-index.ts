@@ -5,8 +5,13 @@ import { equal, type Memory } from './memory.js';
 import type { Pages } from './pages.js';
 import type { ShardMemory } from './shard-memory.js';
 
-/** In words. */
-const cacheLine = 16;
+/** Buckets of an empty index. */
+const fewestBuckets = 256;
+/**
+ * Buckets for each item, while the index has one page. With all buckets of the page from the start,
+ * the chains of few items would begin in as many cache lines as there are items.
+ */
+const bucketsPerItem = 4;
 
 export class HashIndex {
   readonly #content: Memory;
@@ -15,8 +20,6 @@ export class HashIndex {
   readonly #bucketsPerPage: number;
   readonly #shift: number;
   readonly #directory: number;
-  /** Items in front of this word can be read without looking at their length. */
-  readonly #touchable: number;
 
   constructor(memory: ShardMemory, pages: Pages) {
     const g = memory.geometry;
@@ -26,7 +29,6 @@ export class HashIndex {
     this.#bucketsPerPage = g.pageSize / 4;
     this.#shift = Math.log2(this.#bucketsPerPage);
     this.#directory = g.directory;
-    this.#touchable = memory.words.length - 2 * cacheLine;
   }
 
   /** Number of buckets. */
@@ -37,7 +39,7 @@ export class HashIndex {
 
   /** Takes the first page. */
   start(): void {
-    this.#words[Head.IndexMask] = this.#bucketsPerPage - 1;
+    this.#words[Head.IndexMask] = fewestBuckets - 1;
     this.#addPage(0);
   }
 
@@ -45,7 +47,7 @@ export class HashIndex {
   find(key: Key): number {
     const words = this.#words;
     const { hash, length } = key;
-    let item = words[this.#head(hash)]!;
+    let item = words[this.head(hash)]!;
     while (item !== 0) {
       const w = item >> 2;
       if (
@@ -59,24 +61,17 @@ export class HashIndex {
     return 0;
   }
 
-  /** The first item of the hash's chain; 0 if there is none. */
-  first(hash: number): number {
-    return this.#words[this.#head(hash)]!;
-  }
-
-  /** Reads the first two cache lines of an item, or of the next one if its hash is another. */
-  touch(item: number, hash: number): number {
+  /** The word that holds the head of the hash's chain. */
+  head(hash: number): number {
     const words = this.#words;
-    const w = item >>> 2;
-    if (item === 0 || w >= this.#touchable) return 0;
-    if (words[w + Item.Hash] === hash) return words[w + cacheLine]!;
-    const next = words[w + Item.Next]! >>> 2;
-    return next < this.#touchable ? words[next + Item.Hash]! ^ words[next + cacheLine]! : 0;
+    const mask = words[Head.IndexMask]!;
+    const bucket = hash & mask;
+    return this.#headOf(bucket < words[Head.IndexSplit]! ? hash & (2 * mask + 1) : bucket);
   }
 
   insert(item: number): void {
     const words = this.#words;
-    const head = this.#head(words[(item >> 2) + Item.Hash]!);
+    const head = this.head(words[(item >> 2) + Item.Hash]!);
     words[(item >> 2) + Item.Next] = words[head]!;
     words[head] = item;
     words[Head.Items]!++;
@@ -84,7 +79,7 @@ export class HashIndex {
 
   remove(item: number): void {
     const words = this.#words;
-    let at = this.#head(words[(item >> 2) + Item.Hash]!);
+    let at = this.head(words[(item >> 2) + Item.Hash]!);
     while (words[at] !== item) at = (words[at]! >> 2) + Item.Next;
     words[at] = words[(item >> 2) + Item.Next]!;
     words[Head.Items]!--;
@@ -92,9 +87,11 @@ export class HashIndex {
 
   // --- Growth -----------------------------------------------------------------------------------
 
-  /** Whether items outnumber buckets, so that the index should grow. */
+  /** Whether there are many items for the buckets, so that the index should grow. */
   get isCrowded(): boolean {
-    return this.#words[Head.Items]! > this.size;
+    const { size } = this;
+    const items = this.#words[Head.Items]!;
+    return items > size || (size < this.#bucketsPerPage && items * bucketsPerItem > size);
   }
 
   /** Whether chains have become long. */
@@ -107,8 +104,15 @@ export class HashIndex {
     return this.#words[this.#directoryOf(this.size)] === 0;
   }
 
-  /** Splits one bucket. Where that needs a page, one is available. */
+  /** Grows by as many buckets as an item takes. Where that needs a page, one is available. */
   grow(): void {
+    this.#grow();
+    for (let more = 1; more < bucketsPerItem && this.isCrowded && !this.needsPage; more++)
+      this.#grow();
+  }
+
+  /** Splits one bucket. */
+  #grow(): void {
     const words = this.#words;
     const buckets = this.size;
     if (this.needsPage) this.#addPage(buckets);
@@ -121,14 +125,6 @@ export class HashIndex {
       words[Head.IndexSplit] = 0;
       words[Head.IndexMask] = 2 * mask + 1;
     }
-  }
-
-  /** The word that holds the head of the hash's chain. */
-  #head(hash: number): number {
-    const words = this.#words;
-    const mask = words[Head.IndexMask]!;
-    const bucket = hash & mask;
-    return this.#headOf(bucket < words[Head.IndexSplit]! ? hash & (2 * mask + 1) : bucket);
   }
 
   #directoryOf(bucket: number): number {

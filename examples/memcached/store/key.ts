@@ -55,6 +55,15 @@ export class Key {
     return i;
   }
 
+  /** Sets the key to the bytes from `at` to `stop`, whose hash is known. Returns where it ends. */
+  take(input: Memory, at: number, stop: number, hash: number): number {
+    this.input = input;
+    this.at = at;
+    this.length = stop - at;
+    this.hash = hash;
+    return stop;
+  }
+
   #found(input: Memory, at: number, stop: number, h: number): void {
     this.input = input;
     this.at = at;

@@ -211,7 +211,8 @@ export function geometry(size: number, limit = size, start = 0): Geometry {
     queues.push(ghostTable);
     ghostTable += length;
   }
-  const ghosts = 2 ** Math.floor(Math.log2(limit / bytesPerGhost));
+  // An integer for V8, too, in which all offsets behind it can be calculated.
+  const ghosts = (2 ** Math.floor(Math.log2(limit / bytesPerGhost))) | 0;
   const pageTable = ghostTable + ghosts;
   const directory = pageTable + most * Page.Words;
   const firstPage = Math.ceil((start + (directory + most) * 4) / pageSize) * pageSize - start;

@@ -123,16 +123,9 @@ export class Shard {
     this.unlock();
   }
 
-  // --- Lookahead. The lock is not held, so what is read may be anything ------------------------
-
-  /** The first item of the hash's chain, perhaps. */
-  hint(hash: number): number {
-    return this.#index.first(hash);
-  }
-
-  /** Reads what find() and a get would read if `item` is the first of the hash's chain. */
-  touch(item: number, hash: number): number {
-    return this.#index.touch(item, hash);
+  /** The word that holds the first item of the hash's chain; without the lock, perhaps. */
+  headOf(hash: number): number {
+    return this.#index.head(hash);
   }
 
   // --- Items. The lock is held ------------------------------------------------------------------

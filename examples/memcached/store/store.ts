@@ -4,7 +4,7 @@ import { randomInt } from 'node:crypto';
 
 import { ShmSegment } from 'freebsd-rss/shm';
 
-import { type Geometry, Head, type Statistic } from './layout.js';
+import type { Geometry, Statistic } from './layout.js';
 import { workerOf } from './lock.js';
 import { Shard } from './shard.js';
 
@@ -164,6 +164,7 @@ export class Store {
   /** Seed of the keys' hashes. */
   readonly seed: number;
   readonly #bytesPerShard: number;
+  readonly #shardMask: number;
 
   /** `token` identifies this life of this worker. */
   constructor(handle: StoreHandle, token: number) {
@@ -174,13 +175,8 @@ export class Store {
     if (first === undefined) throw new Error('a store has at least one shard');
     this.geometry = first.memory.geometry;
     this.seed = first.seed;
+    this.#shardMask = this.shards.length - 1;
     this.#bytesPerShard = first.memory.words.buffer.byteLength;
-  }
-
-  /** Estimated bytes of the items' pages: every shard is taken to have as many as the first. */
-  get used(): number {
-    const { words, geometry } = this.shards[0]!.memory;
-    return words[Head.TakenPages]! * geometry.pageSize * this.shards.length;
   }
 
   /** Gives back what the worker before this one held when it died. */
@@ -188,9 +184,14 @@ export class Store {
     for (const shard of this.shards) shard.reclaim();
   }
 
-  /** The shard of a hash. The high bits choose it, since the shard's index uses the low ones. */
+  /** The shard of a hash. */
   shard(hash: number): Shard {
-    return this.shards[(hash >>> 24) & (this.shards.length - 1)]!;
+    return this.shards[this.shardNumber(hash)]!;
+  }
+
+  /** The high bits of a hash choose its shard, since the shard's index uses the low ones. */
+  shardNumber(hash: number): number {
+    return (hash >> 24) & this.#shardMask;
   }
 
   /** Runs `work` on every shard under its lock, one after the other. */

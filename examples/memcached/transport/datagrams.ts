@@ -44,7 +44,11 @@ export class DatagramClients {
     const input = (this.#input ??= new Memory(batch.bytes));
     const { bytes, view } = input;
     const target = (this.#replies ??= new Memory(replies.bytes));
+    const { lookahead } = this.#dialects.text;
+    lookahead.open(input);
+    let ahead = 0;
     for (let i = 0; i < batch.count; i++) {
+      if (i === ahead) ahead = lookahead.rows(batch, i, headerSize);
       const start = batch.offset(i);
       const length = batch.length(i);
       if (length <= headerSize || batch.truncated(i)) continue;
@@ -57,6 +61,7 @@ export class DatagramClients {
       this.#reply(replies, target, i, view.getUint16(start));
       this.#out.rewind();
     }
+    lookahead.close();
   }
 
   /** Returns the number of requests. */

@@ -13,7 +13,7 @@ import { ConnectionState, socketText } from '../shared/connections.js';
 import { Memory } from '../store/memory.js';
 import type { Environment } from '../protocol/context.js';
 import { Dialects } from '../protocol/dialects.js';
-import { Lookahead } from '../protocol/lookahead.js';
+import type { Lookahead } from '../protocol/lookahead.js';
 import { Output, type Sink } from '../protocol/output.js';
 import { enoughOutput } from '../protocol/retrieval.js';
 import { Session } from '../protocol/session.js';
@@ -90,7 +90,7 @@ export class StreamClients implements Sink {
     this.#memories = environment.store.segments.map((segment) => streams.addSegment(segment));
     this.#answers = new Output(streams.out.bytes, this);
     this.#dialects = new Dialects(environment, this.#answers);
-    this.#lookahead = new Lookahead(environment.store);
+    this.#lookahead = this.#dialects.text.lookahead;
     this.#count = environment.counters.record;
     this.#requestsPerTurn = environment.options.requestsPerTurn;
     this.#onRequests = onRequests;
@@ -124,26 +124,16 @@ export class StreamClients implements Sink {
   }
 
   data(batch: StreamBatch): void {
-    this.#input ??= new Memory(batch.bytes);
+    const lookahead = this.#lookahead;
+    lookahead.open((this.#input ??= new Memory(batch.bytes)));
     this.#answers.rewind(this.#out.reserve(this.#out.bytes.length));
     this.#environment.clock.follow();
-    let ahead = this.#lookahead.pays ? 0 : batch.count;
+    let ahead = 0;
     for (let i = 0; i < batch.count; i++) {
-      if (i === ahead) ahead = this.#lookAhead(batch, i);
+      if (i === ahead) ahead = lookahead.rows(batch, i, 0);
       this.#serve(batch, i);
     }
-  }
-
-  /** Looks ahead for the gets of the rows from `first` on. Returns the row to go on from. */
-  #lookAhead(batch: StreamBatch, first: number): number {
-    const lookahead = this.#lookahead;
-    let i = first;
-    for (; i < batch.count && !lookahead.full; i++) {
-      const start = batch.offset(i);
-      lookahead.addLines(this.#input!, start, start + batch.length(i));
-    }
-    lookahead.finish();
-    return i;
+    lookahead.close();
   }
 
   completed(batch: CompletedBatch): void {
