@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
@@ -15,6 +16,7 @@ import {
   capabilities,
   createServer,
   openListener,
+  type Promote,
   type PromotedFlows,
   type RssServer,
   type UdpOptions,
@@ -137,11 +139,13 @@ class Echoes {
   readonly #sockets: dgram.Socket[];
   readonly #sent: number[];
   readonly #back: number[];
+  readonly #ordered: boolean;
   readonly #of = new Map<number, number>();
   #wrong: string[] = [];
 
-  constructor(sockets: dgram.Socket[]) {
+  constructor(sockets: dgram.Socket[], ordered = true) {
     this.#sockets = sockets;
+    this.#ordered = ordered;
     this.#sent = sockets.map(() => 0);
     this.#back = sockets.map(() => 0);
     sockets.forEach((socket, flow) => socket.on('message', (echo) => this.#receive(flow, echo)));
@@ -150,7 +154,8 @@ class Echoes {
   #receive(flow: number, echo: Buffer): void {
     const [number, pid] = [echo.readUInt32BE(4), echo.readUInt32BE(8)];
     const expected = ++this.#back[flow]!;
-    if (number !== expected) this.#wrong.push(`${number} of flow ${flow}, not ${expected}`);
+    if (this.#ordered && number !== expected)
+      this.#wrong.push(`${number} of flow ${flow}, not ${expected}`);
     this.#of.set(pid, (this.#of.get(pid) ?? 0) + 1);
   }
 
@@ -612,13 +617,14 @@ describe('promoted flows', { skip: !linux && 'under `single` on Linux alone' }, 
       },
     );
 
-  /** A server, the command of its successor, and flows that are promoted. */
-  async function replaceable(t: TestContext, worker: URL) {
+  /** A server, how to upgrade it, and peers. */
+  async function replaceable(t: TestContext, worker: URL, promote: Promote = 3) {
     const options = {
       worker: worker.href,
       workers: 2,
       steering: 'single',
-      udp: { host, promote: 3 },
+      udp: { host, promote },
+      tcp: { host },
       udpHash: '4-tuple',
     } as const;
     const folder = mkdtempSync(path.join(tmpdir(), 'rss-promote-'));
@@ -638,7 +644,8 @@ describe('promoted flows', { skip: !linux && 'under `single` on Linux alone' }, 
       return pid;
     };
     const peers = await Promise.all(Array.from({ length: 16 }, () => bind()));
-    return { server, port: portOf(server), upgrade, peers };
+    const { port } = server.addresses.find(({ protocol }) => protocol === 'udp')!;
+    return { server, port, upgrade, peers };
   }
 
   it('go to the successor when a process is replaced', async (t) => {
@@ -665,6 +672,9 @@ describe('promoted flows', { skip: !linux && 'under `single` on Linux alone' }, 
       peer.connect(port, host);
       await once(peer, 'connect');
     }
+    // While this connection is open, the predecessor lives.
+    const client = net.connect(portOf(server), host);
+    await until('it is served', () => server.stats().total.served === 1);
     const echoes = new Echoes(peers);
     const allPromoted = () => server.stats().promoted.now === peers.length;
     await echoes.exchange('all are promoted', allPromoted);
@@ -672,11 +682,36 @@ describe('promoted flows', { skip: !linux && 'under `single` on Linux alone' }, 
     let closed: Promise<void> | undefined;
     const before = echoes.of(process.pid);
     await echoes.exchange('the successor serves', () => {
-      if (echoes.of(process.pid) > before + 1000) closed ??= server.close();
+      if (echoes.of(process.pid) > before + 1000) closed ??= server.close({ timeout: limitMs });
       return echoes.of(successor) > 10_000;
     });
+    client.destroy();
     await closed;
     t.diagnostic(`${echoes.of(process.pid)} served before, ${echoes.of(successor)} after`);
+    for (const peer of peers) peer.close();
+  });
+
+  it('and all others are left to the successor by a predecessor that drains', async (t) => {
+    const { server, port, upgrade, peers } = await replaceable(t, echoing, false);
+    const client = net.connect(portOf(server), host);
+    await until('it is served', () => server.stats().total.served === 1);
+    for (const peer of peers) {
+      peer.connect(port, host);
+      await once(peer, 'connect');
+    }
+    // Without sockets of their own, flows may change their order while both processes read.
+    const echoes = new Echoes(peers, false);
+    await echoes.exchange('it serves', () => echoes.of(process.pid) > 100);
+    const successor = await upgrade();
+    const closed = server.close({ timeout: limitMs });
+    await until('the predecessor serves no more', async () => {
+      const before = echoes.of(process.pid);
+      const enough = echoes.of(successor) + 1000;
+      await echoes.exchange('the successor serves', () => echoes.of(successor) >= enough);
+      return echoes.of(process.pid) === before;
+    });
+    client.destroy();
+    await closed;
     for (const peer of peers) peer.close();
   });
 
