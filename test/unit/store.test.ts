@@ -569,11 +569,23 @@ describe('the geometry', () => {
     for (const page of [2 ** 14, 2 ** 16]) {
       const sizes = chunkSizes(page);
       assert.equal(sizes.at(-1), page);
+      for (const size of sizes) assert.ok(page % size < 8 * Math.floor(page / size), `${size}`);
       for (let i = 1; i < sizes.length; i++) {
         assert.ok(sizes[i]! > sizes[i - 1]!);
         assert.equal(sizes[i]! % 8, 0);
       }
     }
+  });
+
+  it('an item with a value of 32 bytes takes at most 100', () => {
+    const shard = makeShard(2 ** 25, false);
+    const count = 200_000;
+    for (let i = 0; i < count; i++) {
+      const key = Buffer.from(`key:${String(i).padStart(8, '0')}`);
+      assert.ok(put(shard, key, Buffer.alloc(32, 'v')));
+    }
+    const taken = shard.memory.words[Head.TakenPages]! * shard.memory.geometry.pageSize;
+    assert.ok(taken / count <= 100, `${taken / count} bytes`);
   });
 
   it('shards begin in different cache lines, their pages at whole pages of the segment', () => {

@@ -9,7 +9,9 @@ import {
   headShift,
   Item,
   itemHeader,
+  pageNumber,
   stateItem,
+  stateLarge,
   stateNewcomer,
   stateUsed,
   Statistic,
@@ -71,15 +73,16 @@ export class Items {
     const words = this.#words;
     const { key } = from;
     const suffix = suffixLength(from.flags, from.length);
-    const tail = Math.max(0, from.length - from.pages * this.#pageSize);
+    const large = from.pages > 0;
+    const tail = Math.max(0, from.length - from.pages * this.#pageSize) + (large ? pageNumber : 0);
     const item = this.#chunk(itemHeader + key.length + suffix + tail + 2, now);
     if (item === 0) return 0;
     const w = item >> 2;
     words[w + Item.Next] = 0;
     words[w + Item.Hash] = key.hash;
-    words[w + Item.Pages] = from.pages === 0 ? 0 : this.#holdings.adopt(this.#worker, item);
+    if (large) this.#holdings.adopt(this.#worker, item);
     copy(key.input, key.at, this.#content, item + itemHeader, key.length);
-    this.#describe(item, key.length, suffix, from, stateItem, now);
+    this.#describe(item, key.length, suffix, from, large ? stateItem | stateLarge : stateItem, now);
     return item;
   }
 
@@ -99,7 +102,7 @@ export class Items {
    * False: the value needs a chunk of another size.
    */
   reuse(item: number, from: NewItem, now: number): boolean {
-    if (this.#view.firstPage(item) !== 0) return false;
+    if (this.#view.isLarge(item)) return false;
     const keyLength = this.#view.keyLength(item);
     const suffix = suffixLength(from.flags, from.length);
     const size = itemHeader + keyLength + suffix + from.length + 2;
@@ -125,7 +128,6 @@ export class Items {
     const w = item >> 2;
     words[w + Item.Length] = from.length;
     words[w + Item.Expires] = from.expires;
-    words[w + Item.Flags] = from.flags;
     words[w + Item.State] = state | keyLength | ((keyLength + suffix) << headShift);
     words[w + Item.Accessed] = now;
     this.#text.writeSuffix(item, keyLength, from.flags, from.length);
@@ -133,7 +135,7 @@ export class Items {
 
   /** Puts an allocated item into the index, with a new CAS number. No item has its key. */
   link(item: number, now: number): void {
-    if (this.#view.firstPage(item) === 0) this.#newcomers.add(this.#pages.classOf(item), item);
+    if (!this.#view.isLarge(item)) this.#newcomers.add(this.#pages.classOf(item), item);
     this.#insert(item, now);
   }
 

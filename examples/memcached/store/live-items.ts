@@ -48,7 +48,7 @@ export class LiveItems {
     this.count(c, Statistic.Items, -1);
     this.count(c, Statistic.Bytes, -size);
     this.#countSize(size, -1);
-    const first = this.#view.firstPage(item);
+    const first = this.#values.of(item);
     if (first !== 0) this.#values.release(first);
     this.#pages.freeChunk(item);
   }

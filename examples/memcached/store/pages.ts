@@ -59,6 +59,11 @@ export class Pages {
     return this.start(page) + number * this.#g.classes[c]!;
   }
 
+  /** The last word of a chunk. */
+  lastWord(chunk: number): number {
+    return ((chunk + this.#g.classes[this.classOf(chunk)]!) >> 2) - 1;
+  }
+
   /** 1 for the class of large values, which has no chunks. */
   chunksPerPage(c: number): number {
     const size = this.#g.classes[c];

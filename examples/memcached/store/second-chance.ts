@@ -95,7 +95,7 @@ export class SecondChance {
         continue;
       }
       if (c === this.#values.class)
-        this.#words[k + Class.Pressure]! += this.#values.count(this.#view.firstPage(item)) - 1;
+        this.#words[k + Class.Pressure]! += this.#values.count(this.#values.of(item)) - 1;
       this.#evict(item, now);
       return true;
     }
@@ -135,7 +135,7 @@ export class SecondChance {
 
   /** Its pages would not become free with the item. */
   #isRead(item: number): boolean {
-    const first = this.#view.firstPage(item);
+    const first = this.#values.of(item);
     return first !== 0 && this.#values.isRead(first);
   }
 
