@@ -1,4 +1,5 @@
 // Makes, changes and removes items. The shard's lock is held.
+import type { EvictedKeys } from './evicted-keys.js';
 import type { Eviction } from './eviction.js';
 import type { HashIndex } from './hash-index.js';
 import type { Holdings } from './holdings.js';
@@ -40,6 +41,7 @@ export class Items {
   readonly #holdings: Holdings;
   readonly #live: LiveItems;
   readonly #eviction: Eviction;
+  readonly #evictedKeys: EvictedKeys;
   readonly #newcomers: Newcomers;
   readonly #text: ItemText;
   readonly #worker: number;
@@ -58,6 +60,7 @@ export class Items {
     this.#holdings = parts.holdings;
     this.#live = parts.live;
     this.#eviction = parts.eviction;
+    this.#evictedKeys = parts.evictedKeys;
     this.#newcomers = parts.newcomers;
     this.#text = parts.text;
     this.#worker = worker;
@@ -135,7 +138,13 @@ export class Items {
 
   /** Puts an allocated item into the index, with a new CAS number. No item has its key. */
   link(item: number, now: number): void {
-    if (!this.#view.isLarge(item)) this.#newcomers.add(this.#pages.classOf(item), item);
+    if (this.#view.isLarge(item))
+      this.#evictedKeys.recall(
+        this.#values.class,
+        this.#view.hash(item),
+        this.#values.count(this.#values.of(item)),
+      );
+    else this.#newcomers.add(this.#pages.classOf(item), item);
     this.#insert(item, now);
   }
 

@@ -32,6 +32,7 @@ export const enum Head {
   LostPages = 16, // pages in use that can never be written again
   FreeBlocks = 17, // head of the list of free blocks
   UsedBlocks = 18, // blocks that have ever been in use; the rest is untouched memory
+  EvictedBytes = 19, // since the classes' counts were halved, and 1 more; 0 before the first
   Words = 64,
 }
 
@@ -75,14 +76,18 @@ export const enum Class {
   Partial = 2, // first page of the list of pages with free chunks
   HandPage = 3, // the clock's hand, in the circle of all pages of the class
   HandChunk = 4, // and the chunk in that page
-  Pressure = 5, // chunks evicted, halved now and then
+  Rooms = 5, // chunks that room was made for; halved now and then
   Newcomers = 6, // number of them
   OldestBlock = 7, // of the newcomers' list, and the word of the oldest in it
   OldestWord = 8,
   YoungestBlock = 9,
   YoungestWord = 10, // behind the youngest
-  Words = 11,
+  Evicted = 11, // chunks and pages of values
+  Missed = 12, // keys stored again soon after their eviction, each for missWeight; halved as well
+  Words = 13,
 }
+/** What a key counts that was missed. A value in pages of its own counts so much less. */
+export const missWeight = 16;
 
 /** Words of a block of the lists of newcomers. Blocks are given as number + 1; 0 means none. */
 export const enum Block {
@@ -165,9 +170,9 @@ export function chunkSizes(pageSize: number): number[] {
 }
 
 /** Chunks of a class for each newcomer. */
-export const chunksPerNewcomer = 20;
+export const chunksPerNewcomer = 5;
 /** Bytes of a shard for each place in the lists of newcomers. */
-const bytesPerNewcomer = 512;
+const bytesPerNewcomer = 256;
 /** Bytes of a shard for each evicted key that is remembered. */
 const bytesPerGhost = 256;
 

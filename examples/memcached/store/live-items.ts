@@ -42,6 +42,21 @@ export class LiveItems {
 
   /** Takes an item out of the index and frees its memory. */
   remove(item: number): void {
+    this.#forget(item);
+    this.#pages.freeChunk(item);
+  }
+
+  /** Moves an item to the chunk of another one of the same size, which is removed. */
+  move(item: number, place: number): void {
+    this.#forget(place);
+    this.#pages.copyChunk(item, place);
+    this.#index.move(item, place);
+    const first = this.#values.of(place);
+    if (first !== 0) this.#values.rename(first, place);
+    this.#pages.freeChunk(item);
+  }
+
+  #forget(item: number): void {
     const c = this.#values.classOf(item);
     const size = this.footprint(item);
     this.#index.remove(item);
@@ -50,7 +65,6 @@ export class LiveItems {
     this.#countSize(size, -1);
     const first = this.#values.of(item);
     if (first !== 0) this.#values.release(first);
-    this.#pages.freeChunk(item);
   }
 
   /** An item of class `c` gets another value in the same chunk. */

@@ -1,10 +1,11 @@
-// The items of each slab class that are new: the twentieth part of it that was stored last. One
+// The items of each slab class that are new: the fifth part of it that was stored last. One
 // that has not been used when it leaves that part is evicted, so that what is asked for once takes
 // little memory. The others stay until the clock's hand finds them unused.
 //
 // Their offsets are in a list per class, of blocks that all classes share. An item that is removed
 // meanwhile leaves its offset behind, and the memory there may become anything: who takes an offset
 // checks it.
+import type { EvictedKeys } from './evicted-keys.js';
 import type { ItemView } from './item-view.js';
 import { Block, chunksPerNewcomer, Class, type Geometry, Head, Page } from './layout.js';
 import type { Pages } from './pages.js';
@@ -15,14 +16,14 @@ export class Newcomers {
   readonly #g: Geometry;
   readonly #view: ItemView;
   readonly #pages: Pages;
-  readonly #ghostMask: number;
+  readonly #evictedKeys: EvictedKeys;
 
-  constructor(memory: ShardMemory, pages: Pages) {
+  constructor(memory: ShardMemory, pages: Pages, evictedKeys: EvictedKeys) {
     this.#words = memory.words;
     this.#g = memory.geometry;
     this.#view = memory.view;
     this.#pages = pages;
-    this.#ghostMask = memory.geometry.ghosts - 1;
+    this.#evictedKeys = evictedKeys;
   }
 
   /**
@@ -30,7 +31,7 @@ export class Newcomers {
    * short while ago, it is stored among the others.
    */
   add(c: number, item: number): void {
-    if (this.#wasEvicted(this.#view.hash(item))) return;
+    if (this.#evictedKeys.recall(c, this.#view.hash(item), 1)) return;
     const words = this.#words;
     const k = this.#pages.classEntry(c);
     // Where nothing is evicted, nothing else takes them out of the list.
@@ -41,7 +42,7 @@ export class Newcomers {
     if (this.#append(k, item)) this.#view.markNewcomer(item);
   }
 
-  /** Whether class `c` has more newcomers than its twentieth part. */
+  /** Whether class `c` has more newcomers than its fifth part. */
   areMany(c: number): boolean {
     const words = this.#words;
     const k = this.#pages.classEntry(c);
@@ -121,23 +122,5 @@ export class Newcomers {
 
   #entry(block: number): number {
     return this.#g.blockTable + (block - 1) * Block.Words;
-  }
-
-  // --- Keys of newcomers that have been evicted: a table that forgets ---------------------------
-
-  remember(hash: number): void {
-    this.#words[this.#ghost(hash)] = hash;
-  }
-
-  #wasEvicted(hash: number): boolean {
-    const words = this.#words;
-    const at = this.#ghost(hash);
-    if (words[at] !== hash) return false;
-    words[at] = 0;
-    return true;
-  }
-
-  #ghost(hash: number): number {
-    return this.#g.ghostTable + (hash & this.#ghostMask);
   }
 }

@@ -164,6 +164,12 @@ export class Pages {
     return chunk;
   }
 
+  /** Copies a chunk to another one of the same class. */
+  copyChunk(chunk: number, place: number): void {
+    const size = this.#g.classes[this.classOf(chunk)]!;
+    this.#words.copyWithin(place >> 2, chunk >> 2, (chunk + size) >> 2);
+  }
+
   /** Frees a chunk, and its page if that becomes empty. */
   freeChunk(chunk: number): void {
     const words = this.#words;

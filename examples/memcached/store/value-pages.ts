@@ -88,6 +88,11 @@ export class ValuePages {
     words[this.#pages.classEntry(this.class) + Class.Pages]! += words[p + ValuePage.Count]!;
   }
 
+  /** The value's item has moved. */
+  rename(first: number, item: number): void {
+    this.#words[this.#entry(first) + ValuePage.Item] = item;
+  }
+
   /** The item is gone: gives the pages back, now or when their last reader leaves. */
   release(first: number): void {
     const words = this.#words;
