@@ -156,7 +156,7 @@ export const stateLarge = 1 << 15; // the value lies in pages of its own
 export const headShift = 16;
 
 export const growth = 1.125;
-const smallestChunk = 48;
+const smallestChunk = 64;
 
 /** Chunk sizes for a page size: geometric, each as large as it can be without fewer in a page. */
 export function chunkSizes(pageSize: number): number[] {
