@@ -62,6 +62,8 @@ const present: Record<string, () => boolean> = {
   // procfs(5), and no sanitizer, which keeps freed memory.
   'resident-memory': () =>
     existsSync('/proc/self/status') && process.env['ASAN_OPTIONS'] === undefined,
+  // Which pages of this process are in memory: Linux's procfs.
+  pagemap: () => existsSync('/proc/self/pagemap'),
   // setpriv(1) of util-linux takes a capability from a program that root starts.
   setpriv: () => process.geteuid?.() === 0 && spawnSync('setpriv', ['--version']).status === 0,
   // script(1) of util-linux gives a program a terminal.

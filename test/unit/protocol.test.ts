@@ -213,13 +213,28 @@ describe('a get line of any length', () => {
   });
 });
 
+describe('the client’s flags', () => {
+  const large = 'l'.repeat(100_000);
+  for (const flags of [0, 7, 65_536, 2 ** 31, 2 ** 32 - 1])
+    it(`${flags}: of small and large items, also once they are appended to`, () => {
+      const set = (key: string, value: string) =>
+        `set ${key} ${flags} 0 ${value.length} noreply\r\n${value}\r\n`;
+      const read = 'mg small f\r\nmg large f\r\n';
+      const append = (key: string) => `append ${key} 0 0 3 noreply\r\nabc\r\n`;
+      const requests = [set('small', 'x'), set('large', large), read];
+      requests.push(append('small'), append('large'), read, 'incr number 999\r\nmg number f\r\n');
+      const answer = feed([Buffer.from(`${set('number', '5')}${requests.join('')}`)]);
+      assert.equal(answer, `${`HD f${flags}\r\n`.repeat(4)}1004\r\nHD f${flags}\r\n`);
+    });
+});
+
 describe('stats cachedump', () => {
   it('lists the items of a class, small and large', () => {
     const large = 'l'.repeat(100_000);
     const answer = feed([
       Buffer.from(
         `set small 0 0 3\r\nabc\r\nset large 0 0 100000\r\n${large}\r\n` +
-          Array.from({ length: 40 }, (_, i) => `stats cachedump ${i + 1} 0\r\n`).join(''),
+          Array.from({ length: 60 }, (_, i) => `stats cachedump ${i + 1} 0\r\n`).join(''),
       ),
     ]);
     const items = answer.split('\r\n').filter((line) => line.startsWith('ITEM'));

@@ -1,5 +1,6 @@
 // The store against a model: random operations, every byte checked.
 import assert from 'node:assert/strict';
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
@@ -21,6 +22,7 @@ import { NewItem } from '../../examples/memcached/store/new-item.js';
 import { Prefetch } from '../../examples/memcached/store/prefetch.js';
 import { Shard } from '../../examples/memcached/store/shard.js';
 import { shardCount, Store, StoreMemory } from '../../examples/memcached/store/store.js';
+import { skipWithout } from '../helpers/features.js';
 import { randomNumbers } from '../helpers/random.js';
 import { find, get, keyOf, makeShard, now, ownedPages, put, total } from '../helpers/store.js';
 
@@ -250,6 +252,86 @@ describe('newcomers', () => {
       if (value) assert.ok(value.equals(Buffer.alloc(value.length, key)));
     }
     assert.equal(shard.memory.words[Head.TakenPages], ownedPages(shard));
+  });
+});
+
+describe('pages of slab classes', () => {
+  const step = (shard: Shard, name: string, size: number): boolean => {
+    const key = Buffer.from(name);
+    if (get(shard, key) !== undefined) return true;
+    put(shard, key, Buffer.alloc(size, name));
+    return false;
+  };
+
+  it('go to the class whose evicted items are missed', () => {
+    const shard = makeShard(2 ** 22, true);
+    for (let i = 0; i < 8000; i++) put(shard, Buffer.from(`old-${i}`), Buffer.alloc(1000));
+    const random = randomNumbers(3);
+    let hits = 0;
+    const count = 200_000;
+    for (let i = 0; i < count; i++) {
+      if (step(shard, `again-${random(8000)}`, 300) && i >= count / 2) hits++;
+      step(shard, `once-${i}`, 1000);
+    }
+    assert.ok(hits > 0.95 * (count / 2), `${hits} hits`);
+  });
+
+  it('stay where both classes are missed alike', () => {
+    const shard = makeShard(2 ** 22, true);
+    const random = randomNumbers(4);
+    const run = (count: number) => {
+      const before = total(shard, Statistic.PagesMoved);
+      for (let i = 0; i < count; i++) {
+        step(shard, `a-${random(8000)}`, 400);
+        step(shard, `b-${random(8000)}`, 430);
+      }
+      return total(shard, Statistic.PagesMoved) - before;
+    };
+    run(100_000);
+    const moved = run(100_000);
+    assert.ok(moved <= 10, `${moved} pages moved`);
+  });
+});
+
+describe('the table of evicted keys', { skip: skipWithout('pagemap') }, () => {
+  const mapped = () =>
+    readFileSync('/proc/self/maps', 'latin1')
+      .split('\n')
+      .filter((line) => line.includes('memfd:freebsd-rss'))
+      .map((line) => parseInt(line, 16));
+
+  /** Number of pages of 4 KiB within these bytes of memory that are present. */
+  function present(address: number, length: number): number {
+    const first = Math.ceil(address / 4096);
+    const count = Math.floor((address + length) / 4096) - first;
+    const entries = Buffer.alloc(count * 8);
+    const pagemap = openSync('/proc/self/pagemap', 'r');
+    assert.equal(readSync(pagemap, entries, 0, entries.length, first * 8), entries.length);
+    closeSync(pagemap);
+    let pages = 0;
+    for (let i = 7; i < entries.length; i += 8) if (entries[i]! >= 0x80) pages++;
+    return pages;
+  }
+
+  it('takes no memory before the first eviction', () => {
+    const limit = 2 ** 24;
+    const before = new Set(mapped());
+    using segment = ShmSegment.create({ size: limit });
+    const [start] = mapped().filter((address) => !before.has(address));
+    const shard = new Shard(segment.buffer, lockToken(0, 0), { evict: true, limit });
+    shard.format(1, limit);
+    const { ghostTable, ghosts } = shard.memory.geometry;
+    const table = () => present(start! + ghostTable * 4, ghosts * 4);
+    const fill = (from: number, count: number) => {
+      for (let i = from; i < from + count; i++)
+        put(shard, Buffer.from(`key-${i}`), Buffer.alloc(32, 'v'));
+    };
+    fill(0, 50_000);
+    assert.equal(table(), 0);
+    assert.equal(total(shard, Statistic.Evicted), 0);
+    fill(50_000, 200_000);
+    assert.ok(total(shard, Statistic.Evicted) > 0);
+    assert.ok(table() > 0);
   });
 });
 
@@ -597,11 +679,23 @@ describe('the geometry', () => {
     for (const page of [2 ** 14, 2 ** 16]) {
       const sizes = chunkSizes(page);
       assert.equal(sizes.at(-1), page);
+      for (const size of sizes) assert.ok(page % size < 8 * Math.floor(page / size), `${size}`);
       for (let i = 1; i < sizes.length; i++) {
         assert.ok(sizes[i]! > sizes[i - 1]!);
         assert.equal(sizes[i]! % 8, 0);
       }
     }
+  });
+
+  it('an item with a value of 32 bytes takes at most 100', () => {
+    const shard = makeShard(2 ** 25, false);
+    const count = 200_000;
+    for (let i = 0; i < count; i++) {
+      const key = Buffer.from(`key:${String(i).padStart(8, '0')}`);
+      assert.ok(put(shard, key, Buffer.alloc(32, 'v')));
+    }
+    const taken = shard.memory.words[Head.TakenPages]! * shard.memory.geometry.pageSize;
+    assert.ok(taken / count <= 100, `${taken / count} bytes`);
   });
 
   it('shards begin in different cache lines, their pages at whole pages of the segment', () => {

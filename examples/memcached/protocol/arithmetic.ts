@@ -173,7 +173,7 @@ export class Arithmetic {
         text.writeValue(old, item.value, 0);
         items.renew(old);
       } else {
-        item.flags = view.flags(old);
+        item.flags = text.flags(old);
         item.expires = view.expires(old);
         item.pages = 0;
         const binaryKey = view.hasBinaryKey(old);

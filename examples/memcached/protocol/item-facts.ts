@@ -19,9 +19,9 @@ export class ItemFacts {
   wins = false;
 
   take(shard: Shard, item: number, created = false): void {
-    const { view } = shard;
+    const { view, text } = shard;
     this.length = view.length(item);
-    this.flags = view.flags(item);
+    this.flags = text.flags(item);
     this.expires = view.expires(item);
     this.accessed = view.accessed(item);
     this.casHigh = view.casHigh(item);

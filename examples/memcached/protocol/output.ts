@@ -129,7 +129,7 @@ export class Output {
    * lock is held. finishValue() does the rest once it is not.
    */
   value(shard: Shard, item: number, more: number): void {
-    const shares = shard.view.firstPage(item) !== 0 && this.#sink?.shares === true;
+    const shares = shard.view.isLarge(item) && this.#sink?.shares === true;
     this.#pin = shares ? shard.values.pin(item) : 0;
     if (this.#pin === 0) {
       shard.values.copy(item, this.memory, this.end, more);

@@ -187,8 +187,7 @@ export class Retrieval {
     const at = out.end;
     view.setInt32(at, valueWord, true);
     view.setUint16(at + 4, eSpace);
-    if (withCas || shard.view.firstPage(item) !== 0)
-      return this.#writeParts(shard, item, at + 6, withCas);
+    if (withCas || shard.view.isLarge(item)) return this.#writeParts(shard, item, at + 6, withCas);
     shard.text.copyAll(item, length, out.memory, at + 6);
     out.end = at + 6 + length;
     return undefined;

@@ -1,5 +1,6 @@
 // `stats settings`: the options, with what commands have changed.
 import { Field } from '../shared/state.js';
+import { growth } from '../store/layout.js';
 import { tlsVersions } from '../tls.js';
 import type { Environment } from './context.js';
 import type { Line } from './statistics.js';
@@ -23,7 +24,7 @@ export function* settings(environment: Environment): Generator<Line> {
   yield ['domain_socket', options.unixSocket ?? 'NULL'];
   yield ['umask', options.unixMode.toString(8)];
   yield ['shutdown_command', yesNo(options.shutdownCommand)];
-  yield ['growth_factor', '1.25'];
+  yield ['growth_factor', String(growth)];
   yield ['chunk_size', geometry.classes[0] ?? 0];
   yield ['num_threads', workers];
   yield ['stat_key_prefix', options.prefixDelimiter];

@@ -279,7 +279,7 @@ export class Writer {
         if (room > scratch.bytes.length) continue;
         this.#oldHigh = view.casHigh(old);
         this.#oldLow = view.casLow(old);
-        item.flags = view.flags(old);
+        item.flags = shard.text.flags(old);
         item.expires = view.expires(old);
         shard.values.copy(old, scratch, mode === Mode.Append ? 0 : length, 0);
         return Outcome.Stored;

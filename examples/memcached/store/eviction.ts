@@ -1,5 +1,9 @@
 // Makes room for new items: evicts items of the same slab class, or frees a page of another one.
-import { Class, Head, Statistic } from './layout.js';
+//
+// Pages go to the classes that miss them. A class misses a page as often as a key is stored that
+// was among its last evictions, as many as a page has chunks. Where none of two classes is missed,
+// the one that makes room much faster gets the pages.
+import { Class, Head, missWeight, Statistic } from './layout.js';
 import type { LiveItems } from './live-items.js';
 import type { Pages } from './pages.js';
 import { mostSpared, type SecondChance } from './second-chance.js';
@@ -8,9 +12,18 @@ import type { ValuePages } from './value-pages.js';
 
 /** Chunks that are looked at for an expired item where nothing may be evicted. */
 const expirySteps = 256;
+/** The counts of rooms and misses are halved when so large a part of the shard was evicted. */
+const memoryOfCounts = 1 / 3;
+/** A page is worth moving for more than twice as many misses, and these. */
+const leastMissed = 8 * missWeight;
+/** A class with so few misses is not missed. */
+const notMissed = 2 * missWeight;
+
+const none: ReadonlySet<number> = new Set();
 
 export class Eviction {
   readonly #words: Int32Array;
+  readonly #pageSize: number;
   readonly #pages: Pages;
   readonly #values: ValuePages;
   readonly #live: LiveItems;
@@ -27,6 +40,7 @@ export class Eviction {
     evict: boolean,
   ) {
     this.#words = memory.words;
+    this.#pageSize = memory.geometry.pageSize;
     this.#pages = pages;
     this.#values = values;
     this.#live = live;
@@ -40,29 +54,21 @@ export class Eviction {
     const words = this.#words;
     const k = this.#pages.classEntry(c);
     const perPage = this.#pages.chunksPerPage(c);
-    const pressure = ++words[k + Class.Pressure]!;
-    // After as many evictions as a page has chunks: does another class need one of its pages less?
-    if (pressure % perPage === 0 && this.#rebalance(c, now)) return true;
+    // Once for as many chunks as a page has: does another class miss one of its pages less?
+    if (++words[k + Class.Rooms]! % perPage === 0 && this.#rebalance(c, now)) return true;
     const steps = words[k + Class.Pages]! * perPage + mostSpared;
     return this.#secondChance.removeNext(c, 0, now, steps, true) || this.makePage(c, 0, now);
   }
 
-  /**
-   * Frees a page of any class but `c`, of those with the most pages first. Spares the item `keep`.
-   */
+  /** Frees a page of any class but `c`, where it is missed least. Spares the item `keep`. */
   makePage(c: number, keep: number, now: number): boolean {
     if (!this.#evict) return false;
-    for (let most = Infinity; ;) {
-      let next = 0;
-      for (let other = 0; other <= this.#values.class; other++) {
-        const pages = this.#pagesOf(other);
-        if (other !== c && pages < most && pages > next) next = pages;
-      }
-      if (next === 0) return false;
-      for (let other = 0; other <= this.#values.class; other++)
-        if (other !== c && this.#pagesOf(other) === next && this.#freePage(other, keep, now))
-          return true;
-      most = next;
+    const tried = new Set([c]);
+    for (;;) {
+      const least = this.#leastMissed(tried, 0);
+      if (least < 0) return false;
+      if (this.#freePage(least, keep, now)) return true;
+      tried.add(least);
     }
   }
 
@@ -72,30 +78,55 @@ export class Eviction {
     if (words[Head.TakenPages]! > words[Head.PageLimit]!) this.makePage(-1, 0, now);
   }
 
+  /**
+   * The class that misses its pages least, of those with more than `pages` and besides `others`; -1
+   * if there is none.
+   */
+  #leastMissed(others: ReadonlySet<number>, pages: number): number {
+    let least = -1;
+    for (let c = 0; c <= this.#values.class; c++) {
+      if (this.#pagesOf(c) <= pages || others.has(c)) continue;
+      const less = least < 0 ? -1 : this.#missed(c) - this.#missed(least);
+      if (less < 0 || (less === 0 && this.#turnover(c) < this.#turnover(least))) least = c;
+    }
+    return least;
+  }
+
   #pagesOf(c: number): number {
     return this.#words[this.#pages.classEntry(c) + Class.Pages]!;
   }
 
-  /** Recent evictions for each chunk of the class. */
-  #turnover(c: number): number {
-    const pressure = this.#words[this.#pages.classEntry(c) + Class.Pressure]!;
-    return pressure / (this.#pagesOf(c) * this.#pages.chunksPerPage(c));
+  #missed(c: number): number {
+    return this.#words[this.#pages.classEntry(c) + Class.Missed]!;
   }
 
-  /**
-   * Frees a page of the class with the lowest turnover, if it has more pages and far less turnover.
-   */
+  /** How often room was made, for each chunk of the class. */
+  #turnover(c: number): number {
+    const rooms = this.#words[this.#pages.classEntry(c) + Class.Rooms]!;
+    return rooms / (this.#pagesOf(c) * this.#pages.chunksPerPage(c));
+  }
+
+  /** Frees a page of the class that misses it least, if that is far less than class `c` would. */
   #rebalance(c: number, now: number): boolean {
+    this.#forget();
+    const least = this.#leastMissed(none, 1);
+    if (least >= 0 && 2 * this.#missed(least) + leastMissed < this.#missed(c))
+      return this.#freePage(least, 0, now);
+    const calm = this.#leastMissed(none, this.#pagesOf(c));
+    const calmer = calm >= 0 && 2 * this.#turnover(calm) < this.#turnover(c);
+    return calmer && this.#missed(calm) <= notMissed && this.#freePage(calm, 0, now);
+  }
+
+  #forget(): void {
     const words = this.#words;
-    let calmest = c;
-    for (let other = 0; other <= this.#values.class; other++) {
-      const more = this.#pagesOf(other) > this.#pagesOf(c);
-      if (more && this.#turnover(other) < this.#turnover(calmest)) calmest = other;
+    const limit = words[Head.PageLimit]! * this.#pageSize;
+    if (words[Head.EvictedBytes]! < limit * memoryOfCounts) return;
+    words[Head.EvictedBytes] = 1;
+    for (let c = 0; c <= this.#values.class; c++) {
+      const k = this.#pages.classEntry(c);
+      words[k + Class.Rooms]! >>= 1;
+      words[k + Class.Missed]! >>= 1;
     }
-    const worthwhile = calmest !== c && this.#turnover(calmest) * 2 < this.#turnover(c);
-    for (let other = 0; other <= this.#values.class; other++)
-      words[this.#pages.classEntry(other) + Class.Pressure]! >>= 1;
-    return worthwhile && this.#freePage(calmest, 0, now);
   }
 
   #freePage(c: number, keep: number, now: number): boolean {

@@ -85,6 +85,14 @@ export class HashIndex {
     words[Head.Items]!--;
   }
 
+  /** The item has been copied to another place. */
+  move(item: number, place: number): void {
+    const words = this.#words;
+    let at = this.head(words[(item >> 2) + Item.Hash]!);
+    while (words[at] !== item) at = (words[at]! >> 2) + Item.Next;
+    words[at] = place;
+  }
+
   // --- Growth -----------------------------------------------------------------------------------
 
   /** Whether there are many items for the buckets, so that the index should grow. */

@@ -45,12 +45,11 @@ export class Holdings {
     return pages;
   }
 
-  /** The value that the worker has filled becomes the item's; returns the value. */
-  adopt(worker: number, item: number): number {
+  /** The value that the worker has filled becomes the item's. */
+  adopt(worker: number, item: number): void {
     const first = this.filling(worker);
     this.#words[this.#record(worker) + Held.Filling] = 0;
     this.#values.adopt(first, item);
-    return first;
   }
 
   /** Gives back what the worker fills. */

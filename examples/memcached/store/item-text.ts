@@ -39,6 +39,15 @@ export class ItemText {
     view.setUint16(writeNumber(view, next + 1, valueLength), crlf);
   }
 
+  /** The client's flags, as a signed number. */
+  flags(item: number): number {
+    const { view } = this.#content;
+    let flags = 0;
+    let at = item + itemHeader + this.#view.keyLength(item) + 1;
+    for (let byte; (byte = view.getUint8(at)) !== space; at++) flags = flags * 10 + byte - zero;
+    return flags | 0;
+  }
+
   copyKey(item: number, to: Memory, at: number): void {
     copy(this.#content, item + itemHeader, to, at, this.#view.keyLength(item));
   }

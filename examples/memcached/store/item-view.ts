@@ -7,6 +7,7 @@ import {
   stateBinaryKey,
   stateFetched,
   stateItem,
+  stateLarge,
   stateNewcomer,
   stateStale,
   stateUsed,
@@ -43,21 +44,16 @@ export class ItemView {
     return (this.words[w + Item.State]! >>> headShift) + this.words[w + Item.Length]! + 2;
   }
 
-  /** First page of a value in pages of its own, + 1. 0: the whole value stands in the text. */
-  firstPage(item: number): number {
-    return this.words[(item >> 2) + Item.Pages]!;
+  /** Whether the value lies in pages of its own. Otherwise all of it stands in the text. */
+  isLarge(item: number): boolean {
+    return this.#has(item, stateLarge);
   }
 
   hash(item: number): number {
     return this.words[(item >> 2) + Item.Hash]!;
   }
 
-  // --- Content ----------------------------------------------------------------------------------
-
-  /** The client's flags, as a signed number. */
-  flags(item: number): number {
-    return this.words[(item >> 2) + Item.Flags]!;
-  }
+  // --- Expiry -----------------------------------------------------------------------------------
 
   /** Second of the server's clock, 0 for never. */
   expires(item: number): number {

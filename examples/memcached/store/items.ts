@@ -1,4 +1,5 @@
 // Makes, changes and removes items. The shard's lock is held.
+import type { EvictedKeys } from './evicted-keys.js';
 import type { Eviction } from './eviction.js';
 import type { HashIndex } from './hash-index.js';
 import type { Holdings } from './holdings.js';
@@ -9,7 +10,9 @@ import {
   headShift,
   Item,
   itemHeader,
+  pageNumber,
   stateItem,
+  stateLarge,
   stateNewcomer,
   stateUsed,
   Statistic,
@@ -38,6 +41,7 @@ export class Items {
   readonly #holdings: Holdings;
   readonly #live: LiveItems;
   readonly #eviction: Eviction;
+  readonly #evictedKeys: EvictedKeys;
   readonly #newcomers: Newcomers;
   readonly #text: ItemText;
   readonly #worker: number;
@@ -56,6 +60,7 @@ export class Items {
     this.#holdings = parts.holdings;
     this.#live = parts.live;
     this.#eviction = parts.eviction;
+    this.#evictedKeys = parts.evictedKeys;
     this.#newcomers = parts.newcomers;
     this.#text = parts.text;
     this.#worker = worker;
@@ -71,15 +76,16 @@ export class Items {
     const words = this.#words;
     const { key } = from;
     const suffix = suffixLength(from.flags, from.length);
-    const tail = Math.max(0, from.length - from.pages * this.#pageSize);
+    const large = from.pages > 0;
+    const tail = Math.max(0, from.length - from.pages * this.#pageSize) + (large ? pageNumber : 0);
     const item = this.#chunk(itemHeader + key.length + suffix + tail + 2, now);
     if (item === 0) return 0;
     const w = item >> 2;
     words[w + Item.Next] = 0;
     words[w + Item.Hash] = key.hash;
-    words[w + Item.Pages] = from.pages === 0 ? 0 : this.#holdings.adopt(this.#worker, item);
+    if (large) this.#holdings.adopt(this.#worker, item);
     copy(key.input, key.at, this.#content, item + itemHeader, key.length);
-    this.#describe(item, key.length, suffix, from, stateItem, now);
+    this.#describe(item, key.length, suffix, from, large ? stateItem | stateLarge : stateItem, now);
     return item;
   }
 
@@ -99,7 +105,7 @@ export class Items {
    * False: the value needs a chunk of another size.
    */
   reuse(item: number, from: NewItem, now: number): boolean {
-    if (this.#view.firstPage(item) !== 0) return false;
+    if (this.#view.isLarge(item)) return false;
     const keyLength = this.#view.keyLength(item);
     const suffix = suffixLength(from.flags, from.length);
     const size = itemHeader + keyLength + suffix + from.length + 2;
@@ -125,7 +131,6 @@ export class Items {
     const w = item >> 2;
     words[w + Item.Length] = from.length;
     words[w + Item.Expires] = from.expires;
-    words[w + Item.Flags] = from.flags;
     words[w + Item.State] = state | keyLength | ((keyLength + suffix) << headShift);
     words[w + Item.Accessed] = now;
     this.#text.writeSuffix(item, keyLength, from.flags, from.length);
@@ -133,7 +138,13 @@ export class Items {
 
   /** Puts an allocated item into the index, with a new CAS number. No item has its key. */
   link(item: number, now: number): void {
-    if (this.#view.firstPage(item) === 0) this.#newcomers.add(this.#pages.classOf(item), item);
+    if (this.#view.isLarge(item))
+      this.#evictedKeys.recall(
+        this.#values.class,
+        this.#view.hash(item),
+        this.#values.count(this.#values.of(item)),
+      );
+    else this.#newcomers.add(this.#pages.classOf(item), item);
     this.#insert(item, now);
   }
 

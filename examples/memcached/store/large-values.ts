@@ -5,8 +5,7 @@ import type { OwnerLock } from 'freebsd-rss/shm';
 import type { Eviction } from './eviction.js';
 import type { Holdings } from './holdings.js';
 import { type ItemText, suffixLength } from './item-text.js';
-import type { ItemView } from './item-view.js';
-import { Head, Held, itemHeader, Statistic } from './layout.js';
+import { Head, Held, itemHeader, pageNumber, Statistic } from './layout.js';
 import type { LiveItems } from './live-items.js';
 import { Memory } from './memory.js';
 import type { NewItem } from './new-item.js';
@@ -30,7 +29,6 @@ export const mostPins = Held.Words;
 
 export class LargeValues {
   readonly #words: Int32Array;
-  readonly #view: ItemView;
   readonly #pageSize: number;
   readonly #lock: OwnerLock;
   readonly #worker: number;
@@ -49,7 +47,6 @@ export class LargeValues {
   constructor(parts: Parts, lock: OwnerLock, worker: number) {
     const { memory } = parts;
     this.#words = memory.words;
-    this.#view = memory.view;
     this.#pageSize = memory.geometry.pageSize;
     this.#lock = lock;
     this.#worker = worker;
@@ -68,7 +65,8 @@ export class LargeValues {
     const rest = itemHeader + item.key.length + suffixLength(item.flags, item.length) + 2;
     if (rest + item.length <= this.#pageSize) return 0;
     const pages = Math.floor(item.length / this.#pageSize);
-    return rest + (item.length % this.#pageSize) <= this.#pageSize ? pages : pages + 1;
+    const tail = item.length % this.#pageSize;
+    return rest + tail + pageNumber <= this.#pageSize ? pages : pages + 1;
   }
 
   /**
@@ -127,7 +125,7 @@ export class LargeValues {
     const inPages = this.#values.bytesOf(item);
     this.#text.copyValue(item, to, at + inPages, more);
     if (inPages === 0) return;
-    this.#first = this.#view.firstPage(item);
+    this.#first = this.#values.of(item);
     this.#to = to;
     this.#at = at;
     this.#length = inPages;
@@ -155,7 +153,7 @@ export class LargeValues {
    */
   pin(item: number): number {
     if (this.#values.bytesOf(item) < leastShared || this.#pageSize < leastShared) return 0;
-    const first = this.#view.firstPage(item);
+    const first = this.#values.of(item);
     const pin = this.#holdings.placeToSend(this.#worker, first);
     if (pin > 0) this.#holdings.enter(this.#worker, pin, first);
     return pin;

@@ -9,7 +9,8 @@
 // The text of an item follows its words, in the form in which a get answers it after "VALUE ":
 // <key> <flags> <length>\r\n<value>\r\n
 // A value too large for a page lies in pages of its own as far as it fills them. The rest of it
-// stands in the text.
+// stands in the text, and the last word of the item's chunk is the number of its first page + 1.
+// The client's flags have no word: the text has them.
 /** Words of the shard's header. Those before FlushAt survive a reset of the shard. */
 export const enum Head {
   Lock = 0,
@@ -29,6 +30,9 @@ export const enum Head {
   SweepChunk = 14,
   ReadPages = 15, // pages of values that are read without the lock
   LostPages = 16, // pages in use that can never be written again
+  FreeBlocks = 17, // head of the list of free blocks
+  UsedBlocks = 18, // blocks that have ever been in use; the rest is untouched memory
+  EvictedBytes = 19, // since the classes' counts were halved, and 1 more; 0 before the first
   Words = 64,
 }
 
@@ -72,10 +76,24 @@ export const enum Class {
   Partial = 2, // first page of the list of pages with free chunks
   HandPage = 3, // the clock's hand, in the circle of all pages of the class
   HandChunk = 4, // and the chunk in that page
-  Pressure = 5, // chunks evicted, halved now and then
-  Newcomers = 6, // length of their queue
-  OldestNewcomer = 7, // its place in the queue
-  Words = 8,
+  Rooms = 5, // chunks that room was made for; halved now and then
+  Newcomers = 6, // number of them
+  OldestBlock = 7, // of the newcomers' list, and the word of the oldest in it
+  OldestWord = 8,
+  YoungestBlock = 9,
+  YoungestWord = 10, // behind the youngest
+  Evicted = 11, // chunks and pages of values
+  Missed = 12, // keys stored again soon after their eviction, each for missWeight; halved as well
+  Words = 13,
+}
+/** What a key counts that was missed. A value in pages of its own counts so much less. */
+export const missWeight = 16;
+
+/** Words of a block of the lists of newcomers. Blocks are given as number + 1; 0 means none. */
+export const enum Block {
+  Next = 0, // in the list of newcomers, or that of free blocks
+  Items = 1, // offsets of items from here on
+  Words = 64,
 }
 
 /** Words of a page that is cut into chunks. */
@@ -111,16 +129,16 @@ export const enum Item {
   Next = 0, // in its hash chain; a free chunk's next
   Hash = 1,
   Expires = 2, // second of the server's clock, 0 for never
-  Flags = 3,
-  CasLow = 4,
-  CasHigh = 5,
-  Length = 6, // of the value
-  State = 7, // key length and the bits listed below
-  Pages = 8, // first page of the value + 1; 0 if it has none
-  Accessed = 9, // second in which it was last used
-  Words = 10,
+  CasLow = 3,
+  CasHigh = 4,
+  Length = 5, // of the value
+  State = 6, // key length and the bits listed below
+  Accessed = 7, // second in which it was last used
+  Words = 8,
 }
 export const itemHeader = Item.Words * 4;
+/** Number of bytes behind the text that name the first page of a large value. */
+export const pageNumber = 4;
 
 /**
  * Bits of Item.State above the key's length. The top bits are the length of <key> <flags>
@@ -134,22 +152,27 @@ export const stateWon = 1 << 11; // one client has been asked to refresh the ite
 export const stateBinaryKey = 1 << 12; // the key came in base64
 export const stateNewcomer = 1 << 13; // see newcomers.ts
 export const stateUsed = 1 << 14; // as a newcomer, or since the clock's hand passed last
-export const headShift = 15;
+export const stateLarge = 1 << 15; // the value lies in pages of its own
+export const headShift = 16;
 
-const growth = 1.25;
+export const growth = 1.125;
 const smallestChunk = 64;
 
-/** Chunk sizes for a page size: geometric, then whole fractions of a page. */
+/** Chunk sizes for a page size: geometric, each as large as it can be without fewer in a page. */
 export function chunkSizes(pageSize: number): number[] {
   const sizes: number[] = [];
-  for (let size = smallestChunk; size < pageSize / 4; size = Math.ceil((size * growth) / 8) * 8)
+  for (let least = smallestChunk; least <= pageSize;) {
+    const size = Math.floor(pageSize / Math.floor(pageSize / least) / 8) * 8;
     sizes.push(size);
-  for (const parts of [4, 3, 2, 1]) sizes.push(Math.floor(pageSize / parts / 8) * 8);
+    least = Math.ceil((size * growth) / 8) * 8;
+  }
   return sizes;
 }
 
 /** Chunks of a class for each newcomer. */
-export const chunksPerNewcomer = 10;
+export const chunksPerNewcomer = 5;
+/** Bytes of a shard for each place in the lists of newcomers. */
+const bytesPerNewcomer = 256;
 /** Bytes of a shard for each evicted key that is remembered. */
 const bytesPerGhost = 256;
 
@@ -178,9 +201,9 @@ export interface Geometry {
    */
   heldTable: number;
   classTable: number;
-  /** By class: the first word of the queue of newcomers, and the length of it. */
-  queues: number[];
-  queueSizes: number[];
+  /** First word of the blocks of the lists of newcomers, and their number. */
+  blockTable: number;
+  blocks: number;
   /** First word of the table of evicted keys, and its length, a power of two. */
   ghostTable: number;
   ghosts: number;
@@ -204,13 +227,9 @@ export function geometry(size: number, limit = size, start = 0): Geometry {
   const heldTable = Head.Words;
   const statistics = (heldTable + mostWorkers * Held.Words) / 2;
   const classTable = statistics * 2 + records * Statistic.Count * 2;
-  const queueSizes = classes.map((chunk) => Math.ceil(limit / chunk / chunksPerNewcomer));
-  const queues: number[] = [];
-  let ghostTable = classTable + records * Class.Words;
-  for (const length of queueSizes) {
-    queues.push(ghostTable);
-    ghostTable += length;
-  }
+  const blockTable = classTable + records * Class.Words;
+  const blocks = 2 * records + Math.ceil(limit / bytesPerNewcomer / Block.Words);
+  const ghostTable = blockTable + blocks * Block.Words;
   // An integer for V8, too, in which all offsets behind it can be calculated.
   const ghosts = (2 ** Math.floor(Math.log2(limit / bytesPerGhost))) | 0;
   const pageTable = ghostTable + ghosts;
@@ -224,8 +243,8 @@ export function geometry(size: number, limit = size, start = 0): Geometry {
     statistics,
     heldTable,
     classTable,
-    queues,
-    queueSizes,
+    blockTable,
+    blocks,
     ghostTable,
     ghosts,
     pageTable,

@@ -42,15 +42,29 @@ export class LiveItems {
 
   /** Takes an item out of the index and frees its memory. */
   remove(item: number): void {
+    this.#forget(item);
+    this.#pages.freeChunk(item);
+  }
+
+  /** Moves an item to the chunk of another one of the same size, which is removed. */
+  move(item: number, place: number): void {
+    this.#forget(place);
+    this.#pages.copyChunk(item, place);
+    this.#index.move(item, place);
+    const first = this.#values.of(place);
+    if (first !== 0) this.#values.rename(first, place);
+    this.#pages.freeChunk(item);
+  }
+
+  #forget(item: number): void {
     const c = this.#values.classOf(item);
     const size = this.footprint(item);
     this.#index.remove(item);
     this.count(c, Statistic.Items, -1);
     this.count(c, Statistic.Bytes, -size);
     this.#countSize(size, -1);
-    const first = this.#view.firstPage(item);
+    const first = this.#values.of(item);
     if (first !== 0) this.#values.release(first);
-    this.#pages.freeChunk(item);
   }
 
   /** An item of class `c` gets another value in the same chunk. */

@@ -1,11 +1,13 @@
-// The items of each slab class that are new: the tenth part of the class that was stored last. One
+// The items of each slab class that are new: the fifth part of it that was stored last. One
 // that has not been used when it leaves that part is evicted, so that what is asked for once takes
 // little memory. The others stay until the clock's hand finds them unused.
 //
-// Their offsets are in a queue per class. An item that is removed meanwhile leaves its offset
-// behind, and the memory there may become anything: the queue's readers check it.
+// Their offsets are in a list per class, of blocks that all classes share. An item that is removed
+// meanwhile leaves its offset behind, and the memory there may become anything: who takes an offset
+// checks it.
+import type { EvictedKeys } from './evicted-keys.js';
 import type { ItemView } from './item-view.js';
-import { chunksPerNewcomer, Class, type Geometry, Page } from './layout.js';
+import { Block, chunksPerNewcomer, Class, type Geometry, Head, Page } from './layout.js';
 import type { Pages } from './pages.js';
 import type { ShardMemory } from './shard-memory.js';
 
@@ -14,14 +16,14 @@ export class Newcomers {
   readonly #g: Geometry;
   readonly #view: ItemView;
   readonly #pages: Pages;
-  readonly #ghostMask: number;
+  readonly #evictedKeys: EvictedKeys;
 
-  constructor(memory: ShardMemory, pages: Pages) {
+  constructor(memory: ShardMemory, pages: Pages, evictedKeys: EvictedKeys) {
     this.#words = memory.words;
     this.#g = memory.geometry;
     this.#view = memory.view;
     this.#pages = pages;
-    this.#ghostMask = memory.geometry.ghosts - 1;
+    this.#evictedKeys = evictedKeys;
   }
 
   /**
@@ -29,39 +31,39 @@ export class Newcomers {
    * short while ago, it is stored among the others.
    */
   add(c: number, item: number): void {
-    if (this.#wasEvicted(this.#view.hash(item))) return;
+    if (this.#evictedKeys.recall(c, this.#view.hash(item), 1)) return;
     const words = this.#words;
     const k = this.#pages.classEntry(c);
-    const size = this.#g.queueSizes[c]!;
-    if (words[k + Class.Newcomers] === size) {
-      const oldest = this.#take(c, k, size);
+    // Where nothing is evicted, nothing else takes them out of the list.
+    if (words[k + Class.Newcomers]! * chunksPerNewcomer > 2 * words[k + Class.Used]!) {
+      const oldest = this.take(c);
       if (oldest !== 0) this.#view.settle(oldest);
     }
-    const at = (words[k + Class.OldestNewcomer]! + words[k + Class.Newcomers]!++) % size;
-    words[this.#g.queues[c]! + at] = item;
-    this.#view.markNewcomer(item);
+    if (this.#append(k, item)) this.#view.markNewcomer(item);
   }
 
-  /** Whether class `c` has more newcomers than its tenth part, or the queue is full. */
+  /** Whether class `c` has more newcomers than its fifth part. */
   areMany(c: number): boolean {
     const words = this.#words;
     const k = this.#pages.classEntry(c);
-    const count = words[k + Class.Newcomers]!;
-    const full = count === this.#g.queueSizes[c];
-    return full || (count > 0 && count * chunksPerNewcomer > words[k + Class.Used]!);
+    return words[k + Class.Newcomers]! * chunksPerNewcomer > words[k + Class.Used]!;
   }
 
-  /** Takes the oldest out of the queue; 0 if it has been removed. */
+  /** Takes the oldest out of the list; 0 if it has been removed. */
   take(c: number): number {
-    return this.#take(c, this.#pages.classEntry(c), this.#g.queueSizes[c]!);
-  }
-
-  #take(c: number, k: number, size: number): number {
     const words = this.#words;
-    const oldest = words[k + Class.OldestNewcomer]!;
-    const item = words[this.#g.queues[c]! + oldest]!;
-    words[k + Class.OldestNewcomer] = oldest + 1 === size ? 0 : oldest + 1;
-    words[k + Class.Newcomers]!--;
+    const k = this.#pages.classEntry(c);
+    const block = words[k + Class.OldestBlock]!;
+    const next = words[k + Class.OldestWord]! + 1;
+    const item = words[this.#entry(block) + next - 1]!;
+    const empty = --words[k + Class.Newcomers]! === 0;
+    words[k + Class.OldestWord] = next;
+    if (empty || next === Block.Words) {
+      words[k + Class.OldestWord] = Block.Items;
+      words[k + Class.OldestBlock] = words[this.#entry(block) + Block.Next]!;
+      if (empty) words[k + Class.YoungestBlock] = 0;
+      this.#give(block);
+    }
     return this.#isNewcomer(c, item) ? item : 0;
   }
 
@@ -77,21 +79,48 @@ export class Newcomers {
     );
   }
 
-  // --- Keys of newcomers that have been evicted: a table that forgets ---------------------------
+  // --- Blocks -----------------------------------------------------------------------------------
 
-  remember(hash: number): void {
-    this.#words[this.#ghost(hash)] = hash;
-  }
-
-  #wasEvicted(hash: number): boolean {
+  /** Appends an item to the list of a class. False: there is no block left. */
+  #append(k: number, item: number): boolean {
     const words = this.#words;
-    const at = this.#ghost(hash);
-    if (words[at] !== hash) return false;
-    words[at] = 0;
+    let block = words[k + Class.YoungestBlock]!;
+    if (block === 0 || words[k + Class.YoungestWord] === Block.Words) {
+      const more = this.#take();
+      if (more === 0) return false;
+      if (block !== 0) {
+        words[this.#entry(block) + Block.Next] = more;
+      } else {
+        words[k + Class.OldestBlock] = more;
+        words[k + Class.OldestWord] = Block.Items;
+      }
+      block = more;
+      words[k + Class.YoungestBlock] = block;
+      words[k + Class.YoungestWord] = Block.Items;
+    }
+    words[this.#entry(block) + words[k + Class.YoungestWord]!++] = item;
+    words[k + Class.Newcomers]!++;
     return true;
   }
 
-  #ghost(hash: number): number {
-    return this.#g.ghostTable + (hash & this.#ghostMask);
+  /** A block that follows no other; 0 if there is none. */
+  #take(): number {
+    const words = this.#words;
+    const free = words[Head.FreeBlocks]!;
+    if (free === 0 && words[Head.UsedBlocks] === this.#g.blocks) return 0;
+    const block = free === 0 ? ++words[Head.UsedBlocks]! : free;
+    if (free !== 0) words[Head.FreeBlocks] = words[this.#entry(free) + Block.Next]!;
+    words[this.#entry(block) + Block.Next] = 0;
+    return block;
+  }
+
+  #give(block: number): void {
+    const words = this.#words;
+    words[this.#entry(block) + Block.Next] = words[Head.FreeBlocks]!;
+    words[Head.FreeBlocks] = block;
+  }
+
+  #entry(block: number): number {
+    return this.#g.blockTable + (block - 1) * Block.Words;
   }
 }

@@ -59,6 +59,11 @@ export class Pages {
     return this.start(page) + number * this.#g.classes[c]!;
   }
 
+  /** The last word of a chunk. */
+  lastWord(chunk: number): number {
+    return ((chunk + this.#g.classes[this.classOf(chunk)]!) >> 2) - 1;
+  }
+
   /** 1 for the class of large values, which has no chunks. */
   chunksPerPage(c: number): number {
     const size = this.#g.classes[c];
@@ -157,6 +162,12 @@ export class Pages {
     if (words[p + Page.Free] === 0 && words[p + Page.Cut] === this.chunksPerPage(c))
       this.#leavePartial(k, p);
     return chunk;
+  }
+
+  /** Copies a chunk to another one of the same class. */
+  copyChunk(chunk: number, place: number): void {
+    const size = this.#g.classes[this.classOf(chunk)]!;
+    this.#words.copyWithin(place >> 2, chunk >> 2, (chunk + size) >> 2);
   }
 
   /** Frees a chunk, and its page if that becomes empty. */

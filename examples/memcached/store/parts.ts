@@ -1,4 +1,5 @@
 // The parts that a shard is made of, each on those before it.
+import { EvictedKeys } from './evicted-keys.js';
 import { Eviction } from './eviction.js';
 import { Expiry } from './expiry.js';
 import { HashIndex } from './hash-index.js';
@@ -29,6 +30,7 @@ export class Parts {
   readonly text: ItemText;
   readonly live: LiveItems;
   readonly expiry: Expiry;
+  readonly evictedKeys: EvictedKeys;
   readonly newcomers: Newcomers;
   readonly secondChance: SecondChance;
   readonly eviction: Eviction;
@@ -42,7 +44,8 @@ export class Parts {
     this.text = new ItemText(memory, this.valuePages);
     this.live = new LiveItems(memory, this.index, this.pages, this.valuePages, sizes);
     this.expiry = new Expiry(memory, this.pages, this.valuePages, this.live);
-    this.newcomers = new Newcomers(memory, this.pages);
+    this.evictedKeys = new EvictedKeys(memory, this.pages);
+    this.newcomers = new Newcomers(memory, this.pages, this.evictedKeys);
     this.secondChance = new SecondChance(
       memory,
       this.pages,
@@ -50,6 +53,7 @@ export class Parts {
       this.live,
       this.expiry,
       this.newcomers,
+      this.evictedKeys,
     );
     this.eviction = new Eviction(
       memory,

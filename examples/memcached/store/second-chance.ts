@@ -1,6 +1,7 @@
 // Chooses the item of a slab class to evict. A newcomer that has not been used goes first. The
 // clock's hand goes round the class's pages for the others: an item that was used since the hand
 // passed last gets a second chance.
+import type { EvictedKeys } from './evicted-keys.js';
 import type { Expiry } from './expiry.js';
 import type { ItemView } from './item-view.js';
 import { Class, Page, Statistic } from './layout.js';
@@ -21,6 +22,7 @@ export class SecondChance {
   readonly #live: LiveItems;
   readonly #expiry: Expiry;
   readonly #newcomers: Newcomers;
+  readonly #evictedKeys: EvictedKeys;
 
   constructor(
     memory: ShardMemory,
@@ -29,6 +31,7 @@ export class SecondChance {
     live: LiveItems,
     expiry: Expiry,
     newcomers: Newcomers,
+    evictedKeys: EvictedKeys,
   ) {
     this.#words = memory.words;
     this.#view = memory.view;
@@ -37,6 +40,7 @@ export class SecondChance {
     this.#live = live;
     this.#expiry = expiry;
     this.#newcomers = newcomers;
+    this.#evictedKeys = evictedKeys;
   }
 
   /** The item under the hand of class `c`. 0: there is none, or its chunk is free. */
@@ -67,7 +71,6 @@ export class SecondChance {
         this.#view.settle(item);
         continue;
       }
-      this.#newcomers.remember(this.#view.hash(item));
       this.#evict(item, now);
       return true;
     }
@@ -95,7 +98,7 @@ export class SecondChance {
         continue;
       }
       if (c === this.#values.class)
-        this.#words[k + Class.Pressure]! += this.#values.count(this.#view.firstPage(item)) - 1;
+        this.#words[k + Class.Rooms]! += this.#values.count(this.#values.of(item)) - 1;
       this.#evict(item, now);
       return true;
     }
@@ -103,39 +106,68 @@ export class SecondChance {
   }
 
   /**
-   * Evicts all items of one page of class `c`: the first from the hand on that does not hold
-   * `keep`.
+   * Empties one page of class `c`: the first from the hand on that does not hold `keep`. Its items
+   * are evicted. One that was used or is read takes the place of one elsewhere that was not.
    */
   emptyPage(c: number, keep: number, now: number): boolean {
     const words = this.#words;
     const k = this.#pages.classEntry(c);
     let page = words[k + Class.HandPage]! - 1;
-    for (let i = words[k + Class.Pages]!; i > 0; i--) {
-      if (keep === 0 || this.#pages.pageOf(keep) !== page) {
-        const cut = words[this.#pages.entry(page) + Page.Cut]!;
-        for (let number = 0; number < cut; number++) {
-          const item = this.#itemAt(c, page, number);
-          if (item !== 0) this.#evict(item, now);
-        }
-        return true;
-      }
+    if (keep !== 0 && this.#pages.pageOf(keep) === page) {
       page = words[this.#pages.entry(page) + Page.Next]! - 1;
+      if (this.#pages.pageOf(keep) === page) return false;
     }
-    return false;
+    const cut = words[this.#pages.entry(page) + Page.Cut]!;
+    for (let number = 0; number < cut; number++) {
+      const item = this.#itemAt(c, page, number);
+      if (item === 0) continue;
+      const stays = this.#view.isUsed(item) || this.#isRead(item);
+      const place = stays ? this.#unusedItem(c, page, keep) : 0;
+      if (place === 0) {
+        this.#evict(item, now);
+      } else {
+        this.#count(place, now);
+        this.#view.settle(item);
+        this.#live.move(item, place);
+      }
+    }
+    return true;
+  }
+
+  /** The next item of class `c` in another page that was not used; 0 if there is none nearby. */
+  #unusedItem(c: number, page: number, keep: number): number {
+    const k = this.#pages.classEntry(c);
+    for (let step = 0; step < mostSpared && this.#words[k + Class.Pages]! > 1; step++) {
+      const item = this.peek(c);
+      this.#advance(c, k);
+      if (item === 0 || item === keep || this.#pages.pageOf(item) === page) continue;
+      if (this.#view.isNewcomer(item) || this.#isRead(item)) continue;
+      if (!this.#view.isUsed(item)) return item;
+      this.#view.clearUsed(item);
+    }
+    return 0;
   }
 
   #evict(item: number, now: number): void {
+    this.#count(item, now);
+    this.#live.remove(item);
+  }
+
+  /** The item is about to be evicted. */
+  #count(item: number, now: number): void {
     const c = this.#values.classOf(item);
+    const first = this.#values.of(item);
+    const pages = first === 0 ? 1 : this.#values.count(first);
+    this.#evictedKeys.remember(c, this.#view.hash(item), this.#view.isNewcomer(item), pages);
     this.#live.count(c, Statistic.Evicted);
     if (this.#view.expires(item) !== 0) this.#live.count(c, Statistic.EvictedNonzero);
     if (!this.#view.isFetched(item)) this.#live.count(c, Statistic.EvictedUnfetched);
     this.#live.set(c, Statistic.EvictedTime, now - this.#view.accessed(item));
-    this.#live.remove(item);
   }
 
   /** Its pages would not become free with the item. */
   #isRead(item: number): boolean {
-    const first = this.#view.firstPage(item);
+    const first = this.#values.of(item);
     return first !== 0 && this.#values.isRead(first);
   }
 

@@ -151,7 +151,7 @@ export class Shard {
    */
   clear(): void {
     const words = this.#words;
-    const { classTable, queues, directory } = this.memory.geometry;
+    const { classTable, blockTable, directory } = this.memory.geometry;
     const { statistics } = this.memory;
     const { holdings, pages } = this.#parts;
     const held = new Set<number>();
@@ -161,7 +161,7 @@ export class Shard {
     // clear() runs again.
     words.fill(0, Head.FlushAt, Head.UsedPages);
     words.fill(0, Head.UsedPages + 1, Head.Words);
-    words.fill(0, classTable, queues[0]!);
+    words.fill(0, classTable, blockTable);
     // The whole directory, whatever the index's size says: the index may have been about to grow.
     words.fill(0, directory, directory + used);
     for (let c = 0; c < statistics.length; c += Statistic.Count)

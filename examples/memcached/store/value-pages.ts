@@ -32,12 +32,17 @@ export class ValuePages {
 
   /** The slab class of an item. */
   classOf(item: number): number {
-    return this.#view.firstPage(item) === 0 ? this.#pages.classOf(item) : this.class;
+    return this.#view.isLarge(item) ? this.class : this.#pages.classOf(item);
+  }
+
+  /** The value of an item; 0 if it stands in the text. */
+  of(item: number): number {
+    return this.#view.isLarge(item) ? this.#words[this.#pages.lastWord(item)]! : 0;
   }
 
   /** Number of the item's first bytes of value that lie in pages. */
   bytesOf(item: number): number {
-    const first = this.#view.firstPage(item);
+    const first = this.of(item);
     if (first === 0) return 0;
     return Math.min(this.#view.length(item), this.count(first) * this.#pageSize);
   }
@@ -77,9 +82,15 @@ export class ValuePages {
   adopt(first: number, item: number): void {
     const words = this.#words;
     const p = this.#entry(first);
+    words[this.#pages.lastWord(item)] = first;
     words[p + ValuePage.Item] = item;
     this.#pages.join(this.class, first - 1);
     words[this.#pages.classEntry(this.class) + Class.Pages]! += words[p + ValuePage.Count]!;
+  }
+
+  /** The value's item has moved. */
+  rename(first: number, item: number): void {
+    this.#words[this.#entry(first) + ValuePage.Item] = item;
   }
 
   /** The item is gone: gives the pages back, now or when their last reader leaves. */
