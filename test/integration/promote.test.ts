@@ -625,6 +625,7 @@ describe('promoted flows', { skip: !linux && 'under `single` on Linux alone' }, 
       steering: 'single',
       udp: { host, promote },
       tcp: { host },
+      handoff: 'never', // the worker that reads datagrams keeps connections
       udpHash: '4-tuple',
     } as const;
     const folder = mkdtempSync(path.join(tmpdir(), 'rss-promote-'));
@@ -710,6 +711,18 @@ describe('promoted flows', { skip: !linux && 'under `single` on Linux alone' }, 
       await echoes.exchange('the successor serves', () => echoes.of(successor) >= enough);
       return echoes.of(process.pid) === before;
     });
+    // Also while the successor stands still.
+    const before = echoes.of(process.pid);
+    const reader = () => server.stats().workers[0]!;
+    process.kill(successor, 'SIGSTOP');
+    const { voluntaryContextSwitches: slept } = reader();
+    let enough = false;
+    const exchanged = echoes.exchange('the successor goes on', () => enough);
+    await until('the reader sleeps', () => reader().voluntaryContextSwitches > slept + 1);
+    process.kill(successor, 'SIGCONT');
+    enough = true;
+    await exchanged;
+    assert.equal(echoes.of(process.pid), before);
     client.destroy();
     await closed;
     for (const peer of peers) peer.close();
