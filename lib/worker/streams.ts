@@ -20,7 +20,7 @@ import { type FileOptions, fileTable } from '../shm/options.js';
 import { checkInteger, checkOptions } from '../validate.js';
 import { checkPeer, endOf, type PeerOptions } from './connect.js';
 import { OutputRows } from './output-rows.js';
-import { Refusals } from './refusals.js';
+import { type Refusals } from './refusals.js';
 import { type SpliceEnd, type SpliceOptions, Splices } from './splices.js';
 import {
   type CompletedBatch,
