@@ -3,7 +3,13 @@ import assert from 'node:assert/strict';
 
 import { Memory } from '../../examples/memcached/store/memory.js';
 import { Key } from '../../examples/memcached/store/key.js';
-import { Head, Held, mostWorkers, Page, type Statistic } from '../../examples/memcached/store/layout.js';
+import {
+  Head,
+  Held,
+  mostWorkers,
+  Page,
+  type Statistic,
+} from '../../examples/memcached/store/layout.js';
 import { lockToken } from '../../examples/memcached/store/lock.js';
 import { NewItem } from '../../examples/memcached/store/new-item.js';
 import { Shard } from '../../examples/memcached/store/shard.js';
