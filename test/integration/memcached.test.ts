@@ -307,7 +307,8 @@ describe('the memcached example', { concurrency: 2 }, () => {
     const { total } = await snapshot(admin);
     assert.equal(total.datagramsIn, count);
     assert.ok(total.datagramsForwarded > 0);
-    assert.equal(total.misdirected, total.datagramsForwarded);
+    // The connection that showed that the server listens may have been handed off.
+    assert.equal(total.misdirected, total.datagramsForwarded + total.handedOff);
     assert.equal(await server.stop(), 0);
   });
 
