@@ -29,7 +29,10 @@ export interface ThreadEvents {
   /** See FromWorker. */
   pinned(cpu: number | undefined, reason: string | undefined): void;
   message(message: unknown): void;
-  /** The thread died without having been asked to. It is restarted, unless gaveUp() follows. */
+  /**
+   * The thread died without having been asked to. It is restarted, unless the server closes or
+   * gaveUp() follows.
+   */
   exit(exit: ThreadExit): void;
   /** It has died too often, and is not restarted. */
   gaveUp(exit: ThreadExit): void;
@@ -62,6 +65,8 @@ export class WorkerThread {
   #restart: NodeJS.Timeout | undefined;
   #slowStart: NodeJS.Timeout | undefined;
   #closing = false;
+  /** terminate() was called. */
+  #ended = false;
   #online = false;
   #wasOnline = false;
   #killed: 'terminated' | 'blocked' | undefined;
@@ -121,9 +126,12 @@ export class WorkerThread {
         for (const question of this.#answers.keys()) this.#answer(question, undefined);
         resolve();
         const reason = this.#killed ?? (error === undefined ? 'exit' : 'error');
-        if (!this.#closing) this.#died({ reason, code, error });
+        if (!this.#closing) return this.#died({ reason, code, error });
+        // The program may have to recover what a thread held that has died while the server closes.
+        if (this.#killed !== undefined && !this.#ended) this.#events.exit({ reason, code, error });
         else if (error !== undefined)
           this.#events.failedClosing(`a worker failed while closing: ${error.message}`);
+        return undefined;
       });
     });
   }
@@ -193,6 +201,7 @@ export class WorkerThread {
   /** Terminates the thread at once, for good. */
   async terminate(): Promise<void> {
     this.#closing = true;
+    this.#ended = true;
     clearTimeout(this.#restart);
     await this.kill();
   }

@@ -211,6 +211,16 @@ describe('a worker that dies', () => {
     });
   });
 
+  it('by terminateWorker() is reported also when the server closes meanwhile', async () => {
+    const server = await start({});
+    const exit = once(server, 'worker-exit', soon());
+    const killed = server.terminateWorker(0);
+    const closed = server.close();
+    const [{ workerIndex, reason }] = (await exit) as [WorkerExit];
+    assert.deepEqual([workerIndex, reason], [0, 'terminated']);
+    await Promise.all([killed, closed]);
+  });
+
   it('by terminateWorker() is restarted without a limit', async () => {
     const server = await start({ restartLimit: 0 });
     for (let generation = 1; generation <= 3; generation++) {

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 
 const programs = [
-  ...['index', 'proof', 'client', 'cache', 'completions', 'counting'].map(
+  ...['index', 'proof', 'beside', 'client', 'cache', 'completions', 'counting'].map(
     (name) => `dist/bench/${name}.js`,
   ),
   'dist/test/soak/soak.js',
