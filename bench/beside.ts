@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import os from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 
 import { affinity } from 'freebsd-rss';
@@ -55,15 +56,14 @@ async function ask({ port, clients, seconds }: Asking): Promise<Times> {
     let next = 0;
     const timer = setInterval(() => {
       const now = performance.now();
-      if (now > end) {
-        clearInterval(timer);
-        return resolve();
-      }
       const i = next++ % clients;
-      if (begun[i] !== 0) return undefined; // it still waits
-      begun[i] = now;
-      sockets[i]!.write(request);
-      return undefined;
+      if (begun[i] === 0) {
+        begun[i] = now;
+        sockets[i]!.write(request);
+      }
+      if (now <= end) return;
+      clearInterval(timer);
+      resolve();
     }, 1);
   });
   for (const socket of sockets) socket.destroy();
@@ -77,11 +77,9 @@ async function store(port: number, stopped: () => boolean): Promise<number> {
   const batch = 1000;
   const socket = net.connect(port, '127.0.0.1');
   await once(socket, 'connect');
-  socket.write(`set asked 0 0 32\r\n${'a'.repeat(32)}\r\n`);
-  await once(socket, 'data');
   let stored = 0;
   while (!stopped()) {
-    let sets = '';
+    let sets = `set asked 0 0 32 noreply\r\n${'a'.repeat(32)}\r\n`;
     for (let i = stored; i < stored + batch; i++)
       sets += `set key:${String(i).padStart(8, '0')} 0 0 32 noreply\r\n${'v'.repeat(32)}\r\n`;
     stored += batch;
@@ -94,6 +92,9 @@ async function store(port: number, stopped: () => boolean): Promise<number> {
 
 // --- The whole ----------------------------------------------------------------------------------
 
+/** Then the server's code is compiled. */
+const warmUpMs = 2000;
+
 interface Turn {
   p50: number;
   p99: number;
@@ -104,15 +105,17 @@ interface Turn {
 async function turn(subject: Subject, cpu: number, seconds: number, clients: number) {
   const server = await start(subject, [cpu]);
   const { port } = server;
+  let asked = false;
+  const begun = performance.now();
+  const storing = store(port, () => asked);
+  await sleep(warmUpMs);
   const worker = new Worker(new URL(import.meta.url), {
     workerData: { port, clients, seconds } satisfies Asking,
   });
-  let times: Times | undefined;
-  const done = once(worker, 'message').then(([message]) => (times = message as Times));
-  const begun = performance.now();
-  const stored = await store(port, () => times !== undefined);
-  const rate = (stored / (performance.now() - begun)) * 1000;
-  const sorted = (await done).sort((a, b) => a - b);
+  const [times] = (await once(worker, 'message')) as [Times];
+  asked = true;
+  const rate = ((await storing) / (performance.now() - begun)) * 1000;
+  const sorted = times.sort((one, other) => one - other);
   const at = (share: number) => sorted[Math.floor(share * (sorted.length - 1))]!;
   await server.stop();
   return { p50: at(0.5), p99: at(0.99), most: at(1), rate };
