@@ -91,7 +91,7 @@ export function lossesOf(snmp: string, netstat: string): Losses {
 /** The names of the files that a reading is made of. */
 export type Files = Record<'softnet' | 'stat' | 'interrupts' | 'snmp' | 'netstat', string>;
 
-/** What is known of packets of queues. */
+/** Packets of queues, and the cards that do not count them. */
 type Queues = Pick<Reading, 'queuePackets' | 'uncounted'>;
 
 export function readingOf(files: Files, queues: Queues, time: number): Reading {
@@ -122,7 +122,7 @@ function packetsOfQueues(card: string): QueuePackets[] {
   return isFailure(counters) ? [] : packetsByEthtool(card, counters, cpus);
 }
 
-/** Only hardware and what has counters of queues have rows; other interfaces have no queues. */
+/** Interfaces that are no hardware, and count nothing, are left out: they have no queues. */
 function queuesOf(interfaces: readonly string[]): Queues {
   const rows = interfaces.map((card) => ({ card, own: packetsOfQueues(card) }));
   const uncounted = rows.filter(({ card, own }) => own.length === 0 && isDevice(card));

@@ -126,12 +126,12 @@ export class WorkerThread {
         for (const question of this.#answers.keys()) this.#answer(question, undefined);
         resolve();
         const reason = this.#killed ?? (error === undefined ? 'exit' : 'error');
-        if (!this.#closing) return this.#died({ reason, code, error });
+        if (!this.#closing) this.#died({ reason, code, error });
         // The program may have to recover what a thread held that has died while the server closes.
-        if (this.#killed !== undefined && !this.#ended) this.#events.exit({ reason, code, error });
+        else if (this.#killed !== undefined && !this.#ended)
+          this.#events.exit({ reason, code, error });
         else if (error !== undefined)
           this.#events.failedClosing(`a worker failed while closing: ${error.message}`);
-        return undefined;
       });
     });
   }

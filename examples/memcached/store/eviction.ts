@@ -16,7 +16,7 @@ const expirySteps = 256;
 const memoryOfCounts = 1 / 3;
 /** A page is worth moving for more than twice as many misses, and these. */
 const leastMissed = 8 * missWeight;
-/** A class with so few misses is not missed. */
+/** A class with no more misses than this counts as one that has none. */
 const notMissed = 2 * missWeight;
 
 const none: ReadonlySet<number> = new Set();
