@@ -123,7 +123,6 @@ class DatagramEngine final : private DatagramReceiver, private PromotedReader {
   bool Classify(ReceivedDatagram* row, const BoundSocket& socket);
   bool Forward(const ReceivedDatagram& row);
   void OnForwarded(const ForwardedDatagram& datagram, const uint8_t* payload) override;
-  void ReadForwarded(const ForwardedDatagram& from, ReceivedDatagram* row) const;
   void PromoteDue(const BoundSocket& socket);
   void Promote(const BoundSocket& socket, const ReceivedDatagram& flow);
   void ReadQueued(const BoundSocket& socket, int fd, const SocketAddress* destination);
