@@ -54,12 +54,14 @@ it('samples, one of each bucket', { skip: skipWithout('reuseport-lb') }, async (
   ports.clear();
   const spread = udpHash === '4-tuple' ? count : 0;
   const sockets = Array.from({ length: spread }, () => dgram.createSocket('udp4'));
-  for (const socket of sockets)
-    socket.send('x', udp!, '127.0.0.1', () => ports.add(socket.address().port));
+  await Promise.all(sockets.map((socket) => once(socket.bind(0, '127.0.0.1'), 'listening')));
+  for (const socket of sockets) ports.add(socket.address().port);
   if (spread > 0) {
-    await until('each sample is a datagram', () =>
-      server.misdirections().every(({ protocol }) => protocol === 'udp'),
-    );
+    // Again, because the first sample of a time may still be a connection.
+    await until('each sample is a datagram', () => {
+      for (const socket of sockets) socket.send('x', udp!, '127.0.0.1');
+      return server.misdirections().every(({ protocol }) => protocol === 'udp');
+    });
     check('udp', udp!);
   }
   for (const socket of sockets) socket.close();
