@@ -103,10 +103,14 @@ class Flows {
   }
 
   async served(): Promise<void> {
-    await until('all are served', () => this.left === 0);
+    await this.servedInAnyOrder();
     for (const [flow, number] of this.#numbers.entries())
       assert.equal(this.#words[lastAt + flow], number);
     assert.equal(this.#words[disorderAt], 0, 'in order');
+  }
+
+  async servedInAnyOrder(): Promise<void> {
+    await until('all are served', () => this.left === 0);
     assert.equal(this.#words[wrongPeerAt], 0, 'with their peers');
   }
 
@@ -318,7 +322,9 @@ describe('promoted flows', { skip: !linux && 'under `single` on Linux alone' }, 
       flows.send();
       await until('few are left', () => flows.left < 64);
     }
-    await flows.served();
+    // Thousands of sockets have each taken the datagrams of all peers for microseconds. What the
+    // kernel queues after that may be overtaken.
+    await flows.servedInAnyOrder();
     await until('each socket is read or closed', () => {
       const { now, ever, idle, evicted } = server.stats().promoted;
       return ever > 100 && ever === now + idle + evicted;
