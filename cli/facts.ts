@@ -7,13 +7,12 @@ import { affinity, capabilities, type Capabilities, type ServerPlan } from 'free
 
 import { isFailure } from '../lib/errors.js';
 import { native } from '../lib/native.js';
-import { type CardFacts, driverOf } from '../lib/rss/card/drivers.js';
 import { cardFactReader } from '../lib/rss/card/host.js';
-import { queuesOf, receiveInterrupts } from '../lib/rss/card/queues.js';
 import { interruptCpus, isDevice, queues, type Queue } from '../lib/server/receive-cpus.js';
+import { type CardTexts, readCardTexts } from './card-texts.js';
 import { planHere } from './command.js';
-import { type CardTexts, flowControlNames } from './freebsd-checks.js';
 import { interfaceAddresses } from './interfaces.js';
+import { existing, printed, sysctlValue } from './programs.js';
 
 export interface NetworkInterface {
   name: string;
@@ -60,7 +59,8 @@ export interface Facts {
   powerd?: string;
 }
 
-const names = {
+/** What doctor reads with sysctl(8). */
+export const checkedNames = {
   freebsd: [
     'net.isr.bindthreads',
     'net.isr.dispatch',
@@ -78,20 +78,8 @@ const names = {
   stub: [],
 };
 
-/** What a program prints; undefined: it has failed. */
-function printed(command: string, ...args: string[]): string | undefined {
-  try {
-    return execFileSync(command, args, {
-      encoding: 'latin1',
-      stdio: ['ignore', 'pipe', 'ignore'],
-    }).trim();
-  } catch {
-    return undefined;
-  }
-}
-
 function sysctl(name: string): string | undefined {
-  if (process.platform !== 'linux') return printed('sysctl', '-n', name);
+  if (process.platform !== 'linux') return sysctlValue(name);
   try {
     return readFileSync(`/proc/sys/${name.replaceAll('.', '/')}`, 'latin1').trim();
   } catch {
@@ -133,36 +121,6 @@ function interfaces(names: string[]): NetworkInterface[] {
   }));
 }
 
-/** The values that there are, by name. */
-function existing(
-  wanted: readonly string[],
-  valueOf: (name: string) => string | undefined,
-): Record<string, string> {
-  return Object.fromEntries(
-    wanted.flatMap((name) => {
-      const value = valueOf(name);
-      return value === undefined ? [] : [[name, value] as const];
-    }),
-  );
-}
-
-function textsOf(name: string, facts: CardFacts): CardTexts {
-  const own = (value: string) => sysctl(`dev.${facts.driver}.${facts.unit}.${value}`);
-  const source = driverOf(facts)?.queues;
-  const queues = source === undefined ? [] : queuesOf(facts, source);
-  const masks = receiveInterrupts(facts, queues).flatMap(({ irq }) => {
-    const mask = printed('cpuset', '-g', '-x', `${irq}`);
-    return mask === undefined ? [] : [[irq, mask] as const];
-  });
-  return {
-    facts,
-    flowControl: existing(flowControlNames, own),
-    domain: own('%domain'),
-    ifconfig: printed('ifconfig', name) ?? '',
-    masks: Object.fromEntries(masks),
-  };
-}
-
 /** Empty outside FreeBSD. */
 export function cards(): Card[] {
   const found = native.networkInterfaces();
@@ -183,7 +141,7 @@ function examined(found: readonly Card[]): Card[] {
     const device = devices.find(({ name }) => name === card.name)?.device ?? '';
     const unit = Number(/\d+$/.exec(device)?.[0]);
     const facts = factsOf({ driver: card.driver, unit, interface: card.name });
-    return { ...card, texts: textsOf(card.name, facts) };
+    return { ...card, texts: readCardTexts(card.name, facts) };
   });
 }
 
@@ -201,7 +159,7 @@ export async function gather(listen: readonly string[]): Promise<Facts> {
     allowedCpus: affinity.process().length,
     descriptors: limit('-n'),
     lockableKilobytes: limit('-l'),
-    sysctls: existing(names[can.platform], sysctl),
+    sysctls: existing(checkedNames[can.platform], sysctl),
     ...(pinningRefused === undefined ? {} : { pinningRefused }),
     ...(interfacesUnknown === undefined ? {} : { interfacesUnknown }),
     interfaces: process.platform === 'linux' ? interfaces(own) : [],

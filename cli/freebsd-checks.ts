@@ -1,24 +1,11 @@
 // The checks of doctor for FreeBSD's network cards and settings: pure functions of what sysctl(8),
 // ifconfig(8), cpuset(1) and pgrep(1) print.
-import { type CardFacts, driverOf } from '../lib/rss/card/drivers.js';
+import { driverOf } from '../lib/rss/card/drivers.js';
 import { queuesOf } from '../lib/rss/card/queues.js';
+import { type CardTexts, parseMask } from './card-texts.js';
 import { udpFields } from './cards.js';
 import type { Finding } from './checks.js';
 import type { Card, Facts } from './facts.js';
-
-/** What doctor reads of a card. */
-export interface CardTexts {
-  /** Queues and interrupts. */
-  facts: CardFacts;
-  /** Those of flowControlNames that the driver has, below dev.igb.0. */
-  flowControl: Readonly<Record<string, string>>;
-  /** dev.igb.0.%domain */
-  domain: string | undefined;
-  /** ifconfig igb0 */
-  ifconfig: string;
-  /** cpuset -g -x IRQ, by interrupt. */
-  masks: Readonly<Record<number, string>>;
-}
 
 type CardCheck = (card: Card, texts: CardTexts, facts: Facts) => Finding[];
 
@@ -55,12 +42,6 @@ const queueCount: CardCheck = ({ name, driver }, texts, { plan }) => {
   ];
 };
 
-/** cpuset -g -x IRQ: "irq 25 mask: 0, 1". Undefined: no such line. */
-export function parseMask(text: string): number[] | undefined {
-  const cpus = /^irq \d+ mask: ([\d, ]+)$/m.exec(text)?.[1];
-  return cpus?.split(',').map(Number);
-}
-
 /** Under options RSS queue n has the buckets n, n + queues, ..., and should interrupt their CPU. */
 const interrupts: CardCheck = ({ name }, texts, { plan }) => {
   const { source, bucketMap } = plan.config;
@@ -93,12 +74,6 @@ const interrupts: CardCheck = ({ name }, texts, { plan }) => {
     },
   ];
 };
-
-/**
- * Values of flow control, of which bit 0 and 1 turn it on: `fc` of Intel's drivers ("3", and of ice
- * "3<Full>"), `pause_settings` of cxgbe ("7<RX,TX,AUTO>"), and two of bnxt, whose `fc` is a node.
- */
-export const flowControlNames = ['fc', 'pause_settings', 'fc.rx', 'fc.tx'];
 
 /**
  * ifconfig: "media: Ethernet autoselect (10Gbase-T <full-duplex,rxpause,txpause>)". What is in use

@@ -44,6 +44,9 @@ const widestBuckets = 20;
 
 const perSecond = (count: number, ms: number) =>
   Math.round((count * 1000) / ms).toLocaleString('en-US');
+/** A dash: not counted. */
+const rate = (count: number | undefined, ms: number) =>
+  count === undefined ? '-' : perSecond(count, ms);
 const share = (part: number, all: number) => `${all === 0 ? 0 : Math.round((100 * part) / all)}`;
 
 function bucketsOf(cpu: number, { config }: Pick<ServerPlan, 'config'>): string {
@@ -73,7 +76,7 @@ export function rows(
         .sort((a, b) => b.count - a.count)[0];
       return [
         marked(marks, rowOf.cpu(one), `${one.cpu}`),
-        perSecond(one.packets, time),
+        rate(one.packets, time),
         perSecond(one.queued, time),
         `${one.dropped}`,
         `${one.squeezed}`,
@@ -111,15 +114,14 @@ export function interruptRows(
 
 /** A row for each queue of a card that counts packets, below a head. */
 export function queueRows({ queuePackets, time }: Reading, marks: Marked = none): string[][] {
-  const rate = (count: number | undefined) => (count === undefined ? '-' : perSecond(count, time));
   return [
     ['card', 'queue', 'CPU', 'received/s', 'sent/s'],
     ...queuePackets.map(({ card, queue, cpu, received, sent }) => [
       marked(marks, rowOf.queue({ card, queue }), card),
       `${queue}`,
       `${cpu ?? '-'}`,
-      rate(received),
-      rate(sent),
+      rate(received, time),
+      rate(sent, time),
     ]),
   ];
 }

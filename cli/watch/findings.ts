@@ -37,7 +37,8 @@ function remedies(doctor: readonly Finding[]): Remedy {
 const program = (...lines: string[]): Fix => ({ file: 'the program', lines });
 const sysctlConf = (...lines: string[]): Fix => ({ file: '/etc/sysctl.conf', lines });
 
-const packetsOf = ({ cpus }: Reading) => cpus.reduce((sum, one) => sum + one.packets, 0);
+const packetsOf = ({ packets }: CpuCounts) => packets ?? 0;
+const allPackets = ({ cpus }: Reading) => cpus.reduce((sum, one) => sum + packetsOf(one), 0);
 
 function placement(
   activity: Reading,
@@ -45,10 +46,12 @@ function placement(
   remedy: Remedy,
 ): WatchFinding[] {
   const { cpus } = activity;
-  const packets = packetsOf(activity);
+  const packets = allPackets(activity);
   const findings: WatchFinding[] = [];
-  const elsewhere = cpus.filter((one) => !workers.has(one.cpu) && one.packets > 0);
-  const misplaced = elsewhere.reduce((sum, one) => sum + one.packets, 0) / packets;
+  // Shares of what is not known can be anything.
+  if (cpus.some((one) => one.packets === undefined)) return findings;
+  const elsewhere = cpus.filter((one) => !workers.has(one.cpu) && packetsOf(one) > 0);
+  const misplaced = elsewhere.reduce((sum, one) => sum + packetsOf(one), 0) / packets;
   if (misplaced > tooManyElsewhere)
     findings.push({
       check: 'placement',
@@ -59,39 +62,40 @@ function placement(
       rows: elsewhere.map(rowOf.cpu),
       ...remedy(/^(queues of|receive queues|netisr)/),
     });
-  const busiest = cpus.reduce((most, one) => (one.packets > most.packets ? one : most));
-  if (workers.size > 1 && busiest.packets / packets > tooManyOnOneCpu)
+  const busiest = cpus.reduce((most, one) => (packetsOf(one) > packetsOf(most) ? one : most));
+  const share = packetsOf(busiest) / packets;
+  if (workers.size > 1 && share > tooManyOnOneCpu)
     findings.push({
       check: 'one CPU',
       grade: 'warning',
-      message: `CPU ${busiest.cpu} processes ${percent(busiest.packets / packets)} of packets`,
+      message: `CPU ${busiest.cpu} processes ${percent(share)} of packets`,
       rows: [rowOf.cpu(busiest)],
       ...remedy(/^(queues of|receive queues|netisr)/),
     });
   return findings;
 }
 
-/** Packets that netisr's threads take over, unless dispatch is direct and only loopback's are. */
+/**
+ * Packets of cards that netisr's threads take over. Each passes "ether" where it comes in. Packets
+ * of loopback do not, and are always left to the threads.
+ */
 function handedOver({ netisr, dispatch, time }: Reading, remedy: Remedy): WatchFinding[] {
   if (dispatch === undefined || dispatch === 'direct') return [];
-  const handled = netisr.reduce((sum, one) => sum + one.handled, 0);
-  if ((handled * 1000) / time < fewestPackets) return [];
-  return [...new Set(netisr.map(({ protocol }) => protocol))].flatMap(
-    (protocol): WatchFinding[] => {
-      const own = netisr.filter((one) => one.protocol === protocol);
-      const queued = own.reduce((sum, one) => sum + one.queued, 0);
-      const all = own.reduce((sum, one) => sum + one.dispatched + one.hybrid + one.queued, 0);
-      // Protocols with few packets do not matter.
-      if (Math.min(queued / all || 0, queued / handled) <= tooManyElsewhere) return [];
-      const message =
-        `${percent(queued / all)} of packets were left to netisr’s threads, as those of loopback ` +
-        `always are: net.isr.dispatch is ${dispatch}`;
-      const direct = dispatch === 'deferred' ? sysctlConf('net.isr.dispatch=direct') : undefined;
-      const fix = remedy(/^(interrupts of|queues of|placement|netisr)/, direct);
-      const rows = own.filter((one) => one.queued > 0).map(rowOf.netisr);
-      return [{ check: `netisr ${protocol}`, grade: 'warning', message, rows, ...fix }];
-    },
-  );
+  const frames = netisr.filter(({ protocol }) => protocol === 'ether');
+  const above = netisr.filter(({ protocol }) => protocol !== 'ether');
+  const received = frames.reduce((sum, one) => sum + one.handled, 0);
+  if ((received * 1000) / time < fewestPackets) return [];
+  const atOnce = above.reduce((sum, one) => sum + one.dispatched + one.hybrid, 0);
+  const queued = above.reduce((sum, one) => sum + one.queued, 0);
+  const left = Math.min(queued, received - atOnce);
+  if (left / received <= tooManyElsewhere) return [];
+  const message =
+    `${percent(left / received)} of the packets of cards were left to netisr’s threads: ` +
+    `dispatch is ${dispatch}`;
+  const direct = dispatch === 'deferred' ? sysctlConf('net.isr.dispatch=direct') : undefined;
+  const fix = remedy(/^(interrupts of|queues of|placement|netisr)/, direct);
+  const rows = above.filter((one) => one.queued > 0).map(rowOf.netisr);
+  return [{ check: 'netisr', grade: 'warning', message, rows, ...fix }];
 }
 
 /** Interrupts of receive queues away from the workers, on changing CPUs, or on too few. */
@@ -180,7 +184,7 @@ export function findingsOf(
   workers: ReadonlySet<number>,
   doctor: readonly Finding[],
 ): WatchFinding[] {
-  const busy = (packetsOf(activity) * 1000) / activity.time >= fewestPackets;
+  const busy = (allPackets(activity) * 1000) / activity.time >= fewestPackets;
   const remedy = remedies(doctor);
   const { cpus, losses } = activity;
   const { udpFull, listenFull, tcpBacklog } = losses;

@@ -3,6 +3,7 @@
 import { execFileSync } from 'node:child_process';
 
 import type { Card } from '../facts.js';
+import { printed } from '../programs.js';
 import { packetsOf, type QueueCounter, queueCounters } from './queue-packets.js';
 import {
   type CpuCounts,
@@ -34,18 +35,37 @@ export function parseNetisr(text: string): NetisrWork[] {
 
 type Row = [number, number, number, number, number];
 
-/** netstat -Q: net.isr.dispatch. */
-const parseDispatch = (text: string) => /^Dispatch policy +(\w+)/m.exec(text)?.[1];
+/**
+ * netstat -Q: what happens to IP packets where they come in. The kernel may have a policy of its
+ * own for a protocol: with options RSS hybrid, whatever net.isr.dispatch says.
+ */
+function parseDispatch(text: string): string | undefined {
+  const own = /^ip +\d+ +\d+ +\w+ +(\w+) /m.exec(text)?.[1];
+  if (own !== undefined && own !== 'default') return own;
+  return /^Dispatch policy +(\w+)/m.exec(text)?.[1];
+}
 
-/** The work of each thread, over all protocols. */
+/** netstat -Q: net.isr.bindthreads. */
+const areBound = (text: string) => /^Threads bound to CPUs +enabled/m.test(text);
+
+/**
+ * The work of each thread, over all protocols. A packet of a card is counted once: it passes
+ * "ether" before its own protocol. A thread that is not bound takes packets from its queue on any
+ * CPU.
+ */
 function byThread(
   work: readonly NetisrWork[],
+  bound: boolean,
 ): Pick<CpuCounts, 'cpu' | 'packets' | 'dropped' | 'queued'>[] {
   return [...new Set(work.map(({ cpu }) => cpu))].map((cpu) => {
     const own = work.filter((one) => one.cpu === cpu);
-    const sum = (name: 'handled' | 'dropped' | 'queued') =>
-      own.reduce((total, one) => total + one[name], 0);
-    return { cpu, packets: sum('handled'), dropped: sum('dropped'), queued: sum('queued') };
+    const sum = (count: (one: NetisrWork) => number) =>
+      own.reduce((total, one) => total + count(one), 0);
+    const processed = sum(({ protocol, dispatched, hybrid, handled }) =>
+      protocol === 'ether' ? 0 : bound ? handled : dispatched + hybrid,
+    );
+    const [dropped, queued] = [sum((one) => one.dropped), sum((one) => one.queued)];
+    return { cpu, packets: processed, dropped, queued };
   });
 }
 
@@ -109,22 +129,18 @@ export function readingOf(
 ): Reading {
   const netisr = parseNetisr(outputs.netisr);
   const dispatch = parseDispatch(outputs.netisr);
-  const threads = byThread(netisr);
-  const times = parseTimes(outputs.times);
+  const bound = areBound(outputs.netisr);
+  const threads = byThread(netisr, bound);
   const queuePackets = packetsOf(counters, outputs.queues);
-  // A single thread's counters have the packets that other CPUs dispatch directly, too: they do not
-  // say where packets were processed. The queues do.
-  const single = threads.length === 1 && times.length > 1;
-  const ofQueues = (cpu: number) =>
-    (dispatch === 'direct' ? byQueue(queuePackets, cpu) : undefined) ?? 0;
+  // The kernel counts direct dispatch on every CPU, but shows the counters of threads only.
+  const withoutThread = (cpu: number) =>
+    dispatch === 'direct' ? byQueue(queuePackets, cpu) : bound ? 0 : undefined;
   return {
     time,
-    cpus: times.map((own) => ({
-      ...emptyCpu(own.cpu),
-      ...threads.find(({ cpu }) => cpu === own.cpu),
-      ...(single ? { packets: ofQueues(own.cpu) } : {}),
-      ...own,
-    })),
+    cpus: parseTimes(outputs.times).map((own) => {
+      const thread = threads.find(({ cpu }) => cpu === own.cpu);
+      return { ...emptyCpu(own.cpu), packets: withoutThread(own.cpu), ...thread, ...own };
+    }),
     netisr,
     ...(dispatch === undefined ? {} : { dispatch }),
     interrupts: parseInterrupts(outputs.interrupts),
@@ -139,20 +155,14 @@ const run = (command: string, ...args: string[]) =>
   execFileSync(command, args, { encoding: 'latin1', stdio: ['ignore', 'pipe', 'ignore'] });
 
 /** Empty where a release has no such value. Releases before 12.2 have no hw.intrs. */
-function optional(...args: string[]): string {
-  try {
-    return run('sysctl', ...args);
-  } catch {
-    return '';
-  }
-}
+const optional = (...args: string[]) => printed('sysctl', ...args) ?? '';
 
 /** The values of these cards that count packets. Their names are read, and no value of a card. */
 function countersOf(cards: readonly Card[]): QueueCounter[] {
   return cards.flatMap(({ name, texts }) => {
     if (texts === undefined) return [];
-    const { facts } = texts;
-    return queueCounters(name, facts, optional('-N', `dev.${facts.driver}.${facts.unit}`));
+    const { driver, unit } = texts.facts;
+    return queueCounters(name, texts, optional('-N', `dev.${driver}.${unit}`));
   });
 }
 

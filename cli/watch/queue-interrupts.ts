@@ -2,8 +2,8 @@
 import { driverOf } from '../../lib/rss/card/drivers.js';
 import { queuesOf, receiveInterrupts as ofCard } from '../../lib/rss/card/queues.js';
 import { receiveInterrupts } from '../../lib/server/receive-cpus.js';
+import { parseMask } from '../card-texts.js';
 import type { Facts } from '../facts.js';
-import { parseMask } from '../freebsd-checks.js';
 
 export interface QueueInterrupt {
   /** As ifconfig(8) or ip(8) names it. */

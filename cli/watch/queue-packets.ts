@@ -1,6 +1,7 @@
 // FreeBSD: the packets of each queue of a network card, by the counters of its driver. Pure.
-import { type CardFacts, driverOf } from '../../lib/rss/card/drivers.js';
-import { queuesOf } from '../../lib/rss/card/queues.js';
+import { driverOf } from '../../lib/rss/card/drivers.js';
+import { type CardQueue, queuesOf } from '../../lib/rss/card/queues.js';
+import { type CardTexts, parseMask } from '../card-texts.js';
 import type { QueuePackets } from './reading.js';
 
 /** Which values below dev.DRIVER.UNIT count packets. The group is the queue's number. */
@@ -20,7 +21,11 @@ const intel10G: Counters = {
   sent: /^queue(\d+)\.tx_packets$/, // ixgbe/if_ix.c:1645, if_ixv.c:1836
 };
 
-/** Files and lines are those of FreeBSD 14 (stable/14). */
+/**
+ * Files and lines are those of FreeBSD 14 (stable/14). em, igb and igc count no packets of a queue,
+ * only interrupts. r_enqueues of iflib(4) is no substitute: a queue also enqueues itself, to have
+ * its doorbell rung (net/iflib.c:4100).
+ */
 const drivers: Readonly<Record<string, Counters>> = {
   ix: intel10G,
   ixv: intel10G,
@@ -56,9 +61,6 @@ const drivers: Readonly<Record<string, Counters>> = {
   cxl: chelsio,
 };
 
-/** net/iflib.c:6903. em, igb and igc count nothing else: of received packets only interrupts. */
-const iflib: Counters = { sent: /^iflib\.txq(\d+)\.r_enqueues$/ };
-
 /** A sysctl(8) value that counts packets of a queue. */
 export interface QueueCounter {
   name: string;
@@ -68,12 +70,27 @@ export interface QueueCounter {
   direction: 'received' | 'sent';
 }
 
+type QueueTexts = Pick<CardTexts, 'facts' | 'masks'>;
+
+/**
+ * The CPU that does the work of a queue. Undefined also where its interrupt may run on several:
+ * while the CPU of the interrupt is busy, the scheduler gives its thread to another one.
+ */
+function cpuOf({ cpu, irq }: CardQueue, masks: QueueTexts['masks']): number | undefined {
+  const allowed = irq === undefined ? undefined : parseMask(masks[irq] ?? '');
+  return allowed === undefined || allowed.length === 1 ? cpu : undefined;
+}
+
 /** `names`: what sysctl -N prints of the card. */
-export function queueCounters(card: string, facts: CardFacts, names: string): QueueCounter[] {
+export function queueCounters(
+  card: string,
+  { facts, masks }: QueueTexts,
+  names: string,
+): QueueCounter[] {
   const node = `dev.${facts.driver}.${facts.unit}.`;
-  const patterns = { ...iflib, ...drivers[facts.driver] };
+  const patterns = drivers[facts.driver] ?? {};
   const source = driverOf(facts)?.queues;
-  const queues = source === undefined ? [] : queuesOf(facts, source);
+  const cpus = source === undefined ? [] : queuesOf(facts, source).map((one) => cpuOf(one, masks));
   return names.split('\n').flatMap((name) => {
     if (!name.startsWith(node)) return [];
     const value = name.slice(node.length);
@@ -81,7 +98,7 @@ export function queueCounters(card: string, facts: CardFacts, names: string): Qu
       const number = patterns[direction]?.exec(value)?.[1];
       if (number === undefined) return [];
       const queue = Number(number);
-      return [{ name, card, queue, cpu: queues[queue]?.cpu, direction }];
+      return [{ name, card, queue, cpu: cpus[queue], direction }];
     });
   });
 }

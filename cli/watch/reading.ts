@@ -3,8 +3,8 @@
 /** Counters of a CPU since the host started. A system leaves at 0 what it does not count. */
 export interface CpuCounts {
   cpu: number;
-  /** Packets that the network stack has processed there. */
-  packets: number;
+  /** Packets that the network stack has processed there; undefined: the system does not say. */
+  packets: number | undefined;
   /** Linux: packets that another CPU has handed over (RPS). FreeBSD: packets queued by netisr. */
   queued: number;
   /** Packets that found the CPU's queue full. */
@@ -69,7 +69,7 @@ export interface Reading {
   cpus: CpuCounts[];
   /** Empty outside FreeBSD. */
   netisr: NetisrWork[];
-  /** net.isr.dispatch; undefined outside FreeBSD. */
+  /** FreeBSD: whether netisr dispatches IP packets where they come in, as net.isr.dispatch says. */
   dispatch?: string;
   interrupts: Interrupt[];
   queuePackets: QueuePackets[];

@@ -36,27 +36,50 @@ std::string SystemText(const std::string& name) {
   return values.value.size() == 1 ? values.value[0].text : "";
 }
 
-// The values of a card that count packets of a queue: cli/watch/queue-packets.ts.
-void CheckQueueCounters(const NetworkInterface& card) {
+bool IsNumber(const std::string& text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+}
+
+// What lib/rss/card/queues.ts and cli/watch/queue-packets.ts need of a card: the CPU of each
+// receive queue of iflib(4), and the values that count packets of a queue.
+void CheckQueues(const NetworkInterface& card, long cpus) {
   const size_t unit = card.device.find_last_not_of("0123456789") + 1;
   const std::string node = "dev." + card.device.substr(0, unit) + "." + card.device.substr(unit);
   auto values = ReadSystemValues(node);
   if (!CheckOk(values, "values of " + node + " are read")) return;
+  Check(!SystemText(node + ".%desc").empty(), "one of them describes the card");
   std::string wrong;
-  int counters = 0;
+  int counters = 0, queues = 0;
   for (const SystemValue& value : values.value) {
     if (value.name.find('q', node.size()) == std::string::npos) continue;
     bool counts = false;
-    for (const char* end : {"packets", "_pkts", ".count", ".rxcsum", "r_enqueues"})
+    for (const char* end : {"packets", "_pkts", ".count", ".rxcsum"})
       counts = counts || EndsWith(value.name, end);
-    if (!counts) continue;
-    ++counters;
-    bool number =
-        !value.text.empty() && value.text.find_first_not_of("0123456789") == std::string::npos;
-    if (!number) wrong += " " + value.name + "=" + value.text;
+    bool places = value.name.find(".iflib.rxq") == node.size() && EndsWith(value.name, ".cpu");
+    counters += counts ? 1 : 0;
+    queues += places ? 1 : 0;
+    bool right = IsNumber(value.text) && (counts || std::stol(value.text) < cpus);
+    if ((counts || places) && !right) wrong += " " + value.name + "=" + value.text;
   }
   Check(wrong.empty(),
-        std::to_string(counters) + " values of " + node + " count packets of its queues", wrong);
+        std::to_string(counters) + " values of " + node + " count packets of its queues, " +
+            std::to_string(queues) + " say their CPU",
+        wrong);
+}
+
+// Most drivers do not know the question.
+void CheckKey(const std::string& card) {
+  auto hash = ReadCardHash(card);
+  if (!hash.ok()) {
+    const int error = hash.failure.error;
+    Check(error == -EINVAL || error == -EOPNOTSUPP || error == -ENXIO, card + " tells no hash key",
+          Describe(hash.failure));
+    printf("        %s\n", Describe(hash.failure).c_str());
+    return;
+  }
+  const size_t length = hash.value.key.size();
+  Check(length == 0 || length >= sizeof(RssKey), card + " tells its hash key",
+        std::to_string(length) + " bytes");
 }
 
 // Each line as parseInterrupts() of cli/watch/freebsd.ts takes it: "irq25: igb0:rxq1:53
@@ -149,7 +172,8 @@ void TestWatchedValues() {
   for (const NetworkInterface& one : interfaces.value) {
     if (!one.kind.empty()) continue;
     found = true;
-    CheckQueueCounters(one);
+    CheckQueues(one, cpus);
+    CheckKey(one.name);
   }
   if (!found) Skip("packets of queues", "no network card");
 }

@@ -6,8 +6,9 @@ import { describe, it } from 'node:test';
 
 import { capabilities, rssConfig } from 'freebsd-rss';
 
+import { type CardTexts, parseMask } from '../../cli/card-texts.js';
 import type { Card, Facts } from '../../cli/facts.js';
-import { type CardTexts, examineFreebsd, parseMask } from '../../cli/freebsd-checks.js';
+import { examineFreebsd } from '../../cli/freebsd-checks.js';
 import { parseRecording, recordedCard } from '../../lib/rss/card/recording.js';
 
 const ifconfig = (options: string, media: string) =>

@@ -23,7 +23,7 @@ import {
 } from '../../cli/watch/profile.js';
 import { packetsByEthtool, packetsByKernel } from '../../cli/watch/linux-queues.js';
 import { freebsdQueues, type QueueInterrupt } from '../../cli/watch/queue-interrupts.js';
-import { packetsOf, queueCounters } from '../../cli/watch/queue-packets.js';
+import { packetsOf, type QueueCounter, queueCounters } from '../../cli/watch/queue-packets.js';
 import { difference, type QueuePackets, type Reading } from '../../cli/watch/reading.js';
 import type { CardFacts } from '../../lib/rss/card/drivers.js';
 import { parseRecording, recordedCard } from '../../lib/rss/card/recording.js';
@@ -226,37 +226,35 @@ describe('readings of FreeBSD', () => {
     assert.equal(contextSwitches, 4711);
   });
 
-  it('one thread does not say where packets were processed', () => {
-    const netisr = outputs.netisr.replace(/^ {3}1 {3}1[\s\S]*/m, '');
-    const { cpus } = freebsd.readingOf({ ...outputs, netisr }, [], 1);
-    assert.deepEqual(
-      cpus.map(({ packets, dropped }) => [packets, dropped]),
-      [
-        [0, 3],
-        [0, 0],
-      ],
-    );
+  // One thread, on CPU 0 of two.
+  const single = outputs.netisr.replace(/^ {3}1 {3}1[\s\S]*/m, '');
+  const unbound = single.replace(/(CPUs +)enabled/, '$1disabled');
+  const packetsBy = (netisr: string, queues = '', counters: QueueCounter[] = []) =>
+    freebsd.readingOf({ ...outputs, netisr, queues }, counters, 1).cpus.map((one) => one.packets);
+
+  it('a thread that is not bound may take packets from its queue on any CPU', () => {
+    assert.deepEqual(packetsBy(single), [1257, 0]);
+    assert.deepEqual(packetsBy(unbound), [1207, undefined]);
   });
 
-  it('under direct dispatch, the queues of cards do', () => {
-    const netisr = outputs.netisr
-      .replace(/^ {3}1 {3}1[\s\S]*/m, '')
-      .replace(/(Dispatch policy +)hybrid/, '$1direct');
+  it('under direct dispatch, the queues of cards say more than a single thread', () => {
+    const direct = single.replace(/(Dispatch policy +)hybrid/, '$1direct');
+    // The kernel's own policy for IP goes first, as under options RSS.
+    assert.deepEqual(packetsBy(direct), [1257, 0]);
+    const generic = direct.replaceAll(/cpu {3}hybrid/g, 'flow  default');
     const counters = [0, 1, 2].map((queue) => ({
       ...{ name: `dev.ix.0.queue${queue}.rx_packets`, card: 'ix0', queue },
       ...{ cpu: queue % 2, direction: 'received' as const },
     }));
     const queues = counters.map(({ name }, i) => `${name}: ${100 + i}\n`).join('');
-    const packets = (known: typeof counters, more = {}) =>
-      freebsd
-        .readingOf({ ...outputs, netisr, queues, ...more }, known, 1)
-        .cpus.map((one) => one.packets);
-    assert.deepEqual(packets(counters), [202, 101]);
-    // Packets of a queue may be anywhere if its CPU is unknown, or if netisr queues them.
+    assert.deepEqual(packetsBy(generic, queues, counters), [1257, 101]);
     const unknown = counters.map((one) => ({ ...one, cpu: undefined }));
-    assert.deepEqual(packets(unknown as unknown as typeof counters), [0, 0]);
-    const hybrid = { netisr: netisr.replace('direct', 'hybrid') };
-    assert.deepEqual(packets(counters, hybrid), [0, 0]);
+    assert.deepEqual(packetsBy(generic, queues, unknown), [1257, undefined]);
+  });
+
+  it('a packet of a card passes ether first, and is counted once', () => {
+    const ether = '   0   0   ether      0     0      900        0        0        0      900\n';
+    assert.deepEqual(packetsBy(single + ether), [1257, 0]);
   });
 });
 
@@ -265,8 +263,8 @@ describe('packets of each queue of a card', () => {
     ...{ driver, unit, sysctl, interrupts: [], allowedCpus: [0, 1, 2, 3] },
   });
   /** `text`: what sysctl(8) prints. */
-  const queues = (card: string, facts: CardFacts, text: string) =>
-    packetsOf(queueCounters(card, facts, text.replaceAll(/:.*$/gm, '')), text);
+  const queues = (card: string, facts: CardFacts, text: string, masks = {}) =>
+    packetsOf(queueCounters(card, { facts, masks }, text.replaceAll(/:.*$/gm, '')), text);
   const counts = (rows: QueuePackets[]) =>
     rows.map(({ queue, received, sent }) => [queue, received, sent]);
 
@@ -292,9 +290,21 @@ describe('packets of each queue of a card', () => {
     const text = Object.entries(facts.sysctl)
       .map(([name, value]) => `${name}: ${value}\n`)
       .join('');
+    const found = (masks = {}) =>
+      queues('vtnet1', facts, text, masks).map(({ queue, cpu, received }) => [
+        queue,
+        cpu,
+        received,
+      ]);
     assert.deepEqual(
-      queues('vtnet1', facts, text).map(({ queue, cpu, received }) => [queue, cpu, received]),
+      found(),
       [0, 1, 2, 3].map((queue) => [queue, 0, 0]),
+    );
+    // The interrupt of queue 0 may run elsewhere.
+    const free = { 33: 'irq 33 mask: 0, 1, 2, 3', 35: 'irq 35 mask: 0' };
+    assert.deepEqual(
+      found(free).map(([, cpu]) => cpu),
+      [undefined, 0, 0, 0],
     );
   });
 
@@ -330,17 +340,24 @@ describe('packets of each queue of a card', () => {
       'rxq.2.rxcsum: 7\ndev.cxl.0.txq.2.txpkts0_pkts: 8\ndev.cxl.0.txq.2.txpkt_wrs: 1',
       [[2, 7, 9]],
     ],
-    // These count only what they send, as every driver of iflib(4) does.
-    ['igb', 'iflib.txq0.r_enqueues: 8\ndev.igb.0.queue_rx_0.rx_irq: 3', [[0, undefined, 8]]],
   ] as const)
     it(`are counted by ${driver}`, () => {
       const facts = cardFacts(driver, 0);
       assert.deepEqual(counts(queues(`${driver}0`, facts, `dev.${driver}.0.${text}\n`)), expected);
       // Another card's values, and a value that has gone.
       assert.deepEqual(queues(`${driver}1`, { ...facts, unit: 1 }, `dev.${driver}.0.${text}`), []);
-      const [counter] = queueCounters(`${driver}0`, facts, `dev.${driver}.0.${text}`);
+      const [counter] = queueCounters(
+        `${driver}0`,
+        { facts, masks: {} },
+        `dev.${driver}.0.${text}`,
+      );
       assert.equal(packetsOf([{ ...counter!, name: 'gone' }], text)[0]!.received, undefined);
     });
+
+  it('are not counted by igb, which counts interrupts and what a queue enqueues', () => {
+    const text = 'dev.igb.0.iflib.txq0.r_enqueues: 8\ndev.igb.0.queue_rx_0.rx_irq: 3\n';
+    assert.deepEqual(queues('igb0', cardFacts('igb', 0), text), []);
+  });
 });
 
 describe('packets of each queue of a card of Linux', () => {
@@ -472,12 +489,16 @@ describe('packets of each queue of a card of Linux', () => {
 });
 
 describe('an activity', () => {
-  const before = freebsd.readingOf(outputs, [], 1000);
+  const ether = {
+    ...{ cpu: 0, protocol: 'ether', dispatched: 0, hybrid: 0, queued: 0, dropped: 0, handled: 0 },
+  };
+  const begin = freebsd.readingOf(outputs, [], 1000);
+  const before = { ...begin, netisr: [...begin.netisr, ether] };
   /** `packets` of CPU 0 and 1 in a second. */
   const after = (packets: [number, number], more: Partial<Reading> = {}): Reading => ({
     ...before,
     time: 2000,
-    cpus: before.cpus.map((one, i) => ({ ...one, packets: one.packets + packets[i]! })),
+    cpus: before.cpus.map((one, i) => ({ ...one, packets: one.packets! + packets[i]! })),
     ...more,
   });
   const doctor: Finding[] = [
@@ -581,18 +602,29 @@ describe('an activity', () => {
   });
 
   it('that netisr’s threads take over is found', () => {
-    const work = (queued: number) => ({
-      netisr: before.netisr.map((one) => {
-        if (one.protocol !== 'ip') return one;
-        const hybrid = one.hybrid + 4000 - queued;
-        return { ...one, hybrid, queued: one.queued + queued, handled: one.handled + 4000 };
-      }),
+    // 4,000 packets of a card, and others of loopback.
+    const work = (queued: number, local = 0) => ({
+      netisr: [
+        ...begin.netisr.map((one) => {
+          if (one.protocol !== 'ip') return one;
+          const hybrid = one.hybrid + (4000 - queued) / 2;
+          return { ...one, hybrid, queued: one.queued + queued / 2 + local };
+        }),
+        { ...ether, dispatched: 4000, handled: 4000 },
+      ],
     });
     assert.deepEqual(found(after([4000, 4000], work(100))), []);
-    const [finding, ...more] = found(after([4000, 4000], work(1000)));
+    assert.deepEqual(found(after([4000, 4000], work(100, 9000))), [], 'loopback');
+    const [finding, ...more] = found(after([4000, 4000], work(1000, 9000)));
     assert.deepEqual(more, []);
-    assert.equal(finding!.check, 'netisr ip');
-    assert.match(finding!.message, /^25 % of packets .* net\.isr\.dispatch is hybrid$/);
+    assert.deepEqual(
+      [finding!.check, finding!.message, finding!.rows],
+      [
+        'netisr',
+        '25 % of the packets of cards were left to netisr’s threads: dispatch is hybrid',
+        ['ip on CPU 0', 'ip on CPU 1'],
+      ],
+    );
     const all = { ...after([4000, 4000], work(4000)), dispatch: 'deferred' };
     const [deferred] = found(all, [0, 1], [], []);
     assert.deepEqual(deferred!.fix?.lines, ['net.isr.dispatch=direct']);
