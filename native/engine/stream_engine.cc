@@ -230,11 +230,12 @@ void StreamEngine::OnPoll(uv_poll_t* poll, int status, int events) {
   StreamEngine* engine = c->engine;
   engine->statistics_.callbacks += 1;
   // libuv stops a handle on POLLERR: an error, which the next call on the socket returns, or a
-  // report of an acknowledgement.
+  // report of an acknowledgement. The peer's end is reported again.
   if (status < 0) {
-    events = c->events;
+    events = c->events & ~UV_DISCONNECT;
     c->readiness = std::min(c->readiness, StreamConnection::Readiness::kLevel);
-    uv_poll_start(poll, c->events, OnPoll);
+    c->events = 0;
+    engine->UpdatePoll(c);
   }
   if (c->acks != nullptr) engine->CheckAcknowledged(c, false);
   if (c->is_handshaking())
