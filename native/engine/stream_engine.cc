@@ -370,13 +370,13 @@ StreamConnection::Peer StreamEngine::PeerOf(uint32_t id) {
 StreamConnection::Peer StreamEngine::PeerOf(StreamConnection* c) {
   using Peer = StreamConnection::Peer;
   if (c->peer != Peer::kUnknown) return c->peer;
-  int fd = c->fd.get();
-  Route route = PeerRoute(fd);
+  Route route = PeerRoute(c->fd.get());
   if (route == Route::kPending) return Peer::kUnknown;
+  c->paced = IsPaced(c->fd.get());
   if (route == Route::kElsewhere)
     c->peer = Peer::kElsewhere;
   else
-    c->peer = IsPaced(fd) ? Peer::kPaced : Peer::kPerhapsHere;
+    c->peer = route == Route::kHere ? Peer::kHere : Peer::kPerhapsHere;
   return c->peer;
 }
 

@@ -92,7 +92,7 @@ class StreamEngine final : public ConnectionReceiver,
   static constexpr size_t kMostExtra = kReadSize + TlsSession::kRecord;
   // The most bytes of waiting output sent to a peer per turn, so that it does not starve others.
   static constexpr size_t kMostSent = 2 * 1024 * 1024;
-  // Larger output to a paced connection on this host is copied, even where sendfile(2) would do.
+  // Larger output of a paced connection over loopback is copied, even where sendfile(2) would do.
   static constexpr size_t kMostPaced = 64 * 1024;
   // The most bytes read from a spliced connection at once without a pipe, and per event.
   static constexpr size_t kForwardSize = 64 * 1024;
@@ -264,6 +264,7 @@ class StreamEngine final : public ConnectionReceiver,
   void SendQueued(StreamConnection* c);
   void CloseSlowest();
   StreamConnection::Peer PeerOf(StreamConnection* c);
+  bool HoldsBack(StreamConnection* c);
 
   // TLS
   bool BeginHandshake(StreamConnection* c, const Flow& flow);
