@@ -35,8 +35,8 @@ struct StreamConnection {
   };
   enum class Peer : uint8_t {
     kUnknown,
-    kPerhapsHere,  // by its route, the peer may be on this host
-    kPaced,        // the same, and IsPaced()
+    kHere,         // its address is one of this host
+    kPerhapsHere,  // by its route, it may be on this host
     kElsewhere,
   };
 
@@ -78,6 +78,7 @@ struct StreamConnection {
   InputEnd input_end = InputEnd::kOpen;
   Readiness readiness = Readiness::kUnread;
   Peer peer = Peer::kUnknown;
+  bool paced = false;  // IsPaced(), once `peer` is known
   Splicing splicing = Splicing::kNo;
   AckReports ack_reports = AckReports::kUnasked;
   bool is_unix = false;

@@ -230,11 +230,12 @@ void StreamEngine::OnPoll(uv_poll_t* poll, int status, int events) {
   StreamEngine* engine = c->engine;
   engine->statistics_.callbacks += 1;
   // libuv stops a handle on POLLERR: an error, which the next call on the socket returns, or a
-  // report of an acknowledgement.
+  // report of an acknowledgement. The peer's end is reported again.
   if (status < 0) {
-    events = c->events;
+    events = c->events & ~UV_DISCONNECT;
     c->readiness = std::min(c->readiness, StreamConnection::Readiness::kLevel);
-    uv_poll_start(poll, c->events, OnPoll);
+    c->events = 0;
+    engine->UpdatePoll(c);
   }
   if (c->acks != nullptr) engine->CheckAcknowledged(c, false);
   if (c->is_handshaking())
@@ -369,13 +370,13 @@ StreamConnection::Peer StreamEngine::PeerOf(uint32_t id) {
 StreamConnection::Peer StreamEngine::PeerOf(StreamConnection* c) {
   using Peer = StreamConnection::Peer;
   if (c->peer != Peer::kUnknown) return c->peer;
-  int fd = c->fd.get();
-  Route route = PeerRoute(fd);
+  Route route = PeerRoute(c->fd.get());
   if (route == Route::kPending) return Peer::kUnknown;
+  c->paced = IsPaced(c->fd.get());
   if (route == Route::kElsewhere)
     c->peer = Peer::kElsewhere;
   else
-    c->peer = IsPaced(fd) ? Peer::kPaced : Peer::kPerhapsHere;
+    c->peer = route == Route::kHere ? Peer::kHere : Peer::kPerhapsHere;
   return c->peer;
 }
 

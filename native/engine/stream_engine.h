@@ -92,7 +92,7 @@ class StreamEngine final : public ConnectionReceiver,
   static constexpr size_t kMostExtra = kReadSize + TlsSession::kRecord;
   // The most bytes of waiting output sent to a peer per turn, so that it does not starve others.
   static constexpr size_t kMostSent = 2 * 1024 * 1024;
-  // Larger output to a paced connection on this host is copied, even where sendfile(2) would do.
+  // Larger output of a paced connection over loopback is copied, even where sendfile(2) would do.
   static constexpr size_t kMostPaced = 64 * 1024;
   // The most bytes read from a spliced connection at once without a pipe, and per event.
   static constexpr size_t kForwardSize = 64 * 1024;
@@ -208,6 +208,7 @@ class StreamEngine final : public ConnectionReceiver,
   bool MakeRoom(uint32_t id, size_t bytes);
   void AddRow(StreamConnection* c, size_t length);
   bool CanDeliver(const StreamConnection* c) const;
+  void PreferEdges(StreamConnection* c);
   void ApplyConsumed(const InputRow& row);
   void Requeue(StreamConnection* c);
   void ServeRequeued();
@@ -218,11 +219,12 @@ class StreamEngine final : public ConnectionReceiver,
     return slot < pair_at_.size() ? pair_at_[slot] : nullptr;
   }
   void KeepRow(StreamConnection* c);
+  bool TakesInput(SplicedPair& pair, const StreamConnection* c) const;
   int SplicedEvents(const StreamConnection* c) const;
   void OnSplicedPoll(StreamConnection* c, int events);
   void Advance(SplicedPair& pair);
   bool Forward(SplicedPair& pair, SpliceWay& way);
-  ssize_t Take(SplicedPair& pair, SpliceWay& way, size_t* wanted);
+  ssize_t Take(SplicedPair& pair, SpliceWay& way, bool* dry);
   bool Pass(SplicedPair& pair, SpliceWay& way, const uint8_t* data, size_t size);
   bool PassEnd(SplicedPair& pair, SpliceWay& way);
   void CountTaken(SplicedPair& pair, SpliceWay& way, size_t bytes);
@@ -262,6 +264,7 @@ class StreamEngine final : public ConnectionReceiver,
   void SendQueued(StreamConnection* c);
   void CloseSlowest();
   StreamConnection::Peer PeerOf(StreamConnection* c);
+  bool HoldsBack(StreamConnection* c);
 
   // TLS
   bool BeginHandshake(StreamConnection* c, const Flow& flow);

@@ -77,10 +77,7 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
     }
     total += row.length;
   }
-  // Otherwise the end of a message would be a packet of its own. Paced connections are excluded,
-  // because their packets would wait for timers.
-  if (c != nullptr && reference.length > 0 && !holding_ &&
-      PeerOf(c) != StreamConnection::Peer::kPaced &&
+  if (c != nullptr && reference.length > 0 && !holding_ && HoldsBack(c) &&
       std::any_of(rows + at, rows + count,
                   [](const OutputRow& row) { return row.source < OutputRow::kAcknowledged; })) {
     HoldBack(c->fd.get(), true);
@@ -90,6 +87,12 @@ size_t StreamEngine::FlushOne(const OutputRow* rows, size_t count) {
   if (c != nullptr && (used > 0 || reference.length > 0))
     Send(c, parts, used, total, std::move(reference), marked);
   return at;
+}
+
+// Whether output is held back while more follows a reference: otherwise the end of a message would
+// be a packet of its own. Paced connections are excluded, because their packets wait for timers.
+bool StreamEngine::HoldsBack(StreamConnection* c) {
+  return PeerOf(c) == StreamConnection::Peer::kUnknown || !c->paced;
 }
 
 Refusal StreamEngine::Check(const OutputRow& row) const {
@@ -216,7 +219,7 @@ ssize_t StreamEngine::Transfer(StreamConnection* c, iovec* parts, int count,
 bool StreamEngine::Shares(StreamConnection* c, const Reference& reference) {
   if (options_.zero_copy == ZeroCopy::kNever || reference.source->segment == nullptr) return false;
   return options_.zero_copy == ZeroCopy::kAlways || reference.length <= kMostPaced ||
-         PeerOf(c) != StreamConnection::Peer::kPaced;
+         PeerOf(c) != StreamConnection::Peer::kHere || !c->paced;
 }
 
 // Returns -EAGAIN, or why the file cannot be read.

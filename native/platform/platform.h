@@ -244,8 +244,9 @@ ssize_t SendNow(int fd, const void* bytes, size_t size);
 
 // Makes an event queue (libuv's epoll(7) descriptor) report new input on `fd` once, instead of in
 // every round until it is read. That saves the kernel two looks at the socket per round. The reader
-// must then read until nothing is left. False, and nothing changed, where the system cannot do it.
-bool WatchEdges(int queue, int fd);
+// must then read until nothing is left. `room`: the same for room to send, after the kernel has not
+// taken all. False, and nothing changed, where the system cannot do it.
+bool WatchEdges(int queue, int fd, bool room = false);
 
 // --- Sending files and shared memory ------------------------------------------------------------
 
@@ -371,18 +372,18 @@ void LeaveSockets(int from);
 // Bytes forwarded since JoinSockets().
 double JoinedBytes(int from);
 
-// Whether the kernel paces this connection's packets by a timer (Linux: BBR). To a peer on this
-// host, the bursts of sendfile(2) then wait for timers, which costs more than to copy them.
+// Whether the kernel paces this connection's packets by a timer (Linux: BBR). Over loopback, the
+// bursts of sendfile(2) then wait for timers, which costs more than to copy them.
 bool IsPaced(int socket);
 
 // Makes a TCP connection hold back what does not fill a packet, or send it: TCP_CORK, TCP_NOPUSH.
 void HoldBack(int socket, bool hold);
 
 // Where packets to an address go. kElsewhere: by a physical device to another machine, so that no
-// process of this host can still refer to pages once they are acknowledged. kHere: perhaps to this
-// host; every virtual interface (veth, bridge, epair, VLAN) counts as that. kUnknown: there is no
-// route, or the kernel does not say. kPending: it has not answered yet.
-enum class Route { kUnknown, kPending, kHere, kElsewhere };
+// process of this host can still refer to pages once they are acknowledged. kHere: the address is
+// one of this host. kVirtual: by a virtual interface (veth, bridge, epair, VLAN), perhaps to this
+// host. kUnknown: there is no route, or the kernel does not say. kPending: it has not answered yet.
+enum class Route { kUnknown, kPending, kHere, kVirtual, kElsewhere };
 // Waits for the kernel's answer for `wait_ms` at most; -1 has no limit. After kPending, a later
 // call with the same peer on the same thread finds the answer.
 Route RouteTo(const SocketAddress& peer, int wait_ms);

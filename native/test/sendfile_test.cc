@@ -172,7 +172,8 @@ void TestRoutes() {
     while ((route = RouteTo(address, 0)) == Route::kPending) usleep(1000);
     Check(route == Route::kHere, name + " is found by looking again, without waiting");
   }
-  const char* names[] = {"not known", "pending", "on this host", "by a physical device"};
+  const char* names[] = {"not known", "pending", "on this host", "by a virtual interface",
+                         "by a physical device"};
   printf("        192.0.2.1 is reached: %s\n",
          names[static_cast<int>(RouteTo(ParseAddress("192.0.2.1", 1).value, -1))]);
 }

@@ -1,7 +1,7 @@
 // Skips tests that need something this machine lacks, with its name. Tests fail instead when
 // RSS_REQUIRE lists it, as .ci/run does.
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 
 import { affinity, capabilities, openListener, type Steering } from 'freebsd-rss';
 
@@ -38,6 +38,12 @@ export const noAffinity = 'test/fixtures/no-affinity.py';
 
 /** Debian's place for it. */
 export const memcachedTool = '/usr/share/memcached/scripts/memcached-tool';
+
+/** What TCP connections can use on Linux. */
+function congestionControls(): string[] {
+  const file = '/proc/sys/net/ipv4/tcp_available_congestion_control';
+  return existsSync(file) ? readFileSync(file, 'utf8').trim().split(' ') : [];
+}
 
 const present: Record<string, () => boolean> = {
   // The memcached test suite.
@@ -92,6 +98,8 @@ const present: Record<string, () => boolean> = {
     linux && spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'none', '/sys']).status === 0,
   // A filter of system calls: python3 installs one.
   seccomp: () => linux && spawnSync('python3', [noAffinity, 'true']).status === 0,
+  cubic: () => congestionControls().includes('cubic'),
+  bbr: () => congestionControls().includes('bbr'),
   // An interface that counts packets of its queues.
   ifb: () => linux && spawnSync('unshare', ['-n', 'ip', 'link', 'add', 'type', 'ifb']).status === 0,
   // A network namespace with a slow link: unshare(1), tc(8), and the privilege to use them.

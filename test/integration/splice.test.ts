@@ -74,6 +74,16 @@ async function connected(
   return { splicer, client: await connect(splicer.server), target: await arrival };
 }
 
+/** Resolves once receivers that do not read keep a splicer from forwarding. */
+async function stalled(splicer: Splicer): Promise<void> {
+  await until('nothing is forwarded any more', async () => {
+    const before = (await splicer.statistics()).callbacks;
+    await setTimeout(100);
+    const { callbacks, bytesSpliced, queued } = await splicer.statistics();
+    return bytesSpliced + queued > 0 && callbacks === before;
+  });
+}
+
 /** Sends `length` pseudo-random bytes in pieces of random size. Returns their digest. */
 async function sendRandom(socket: net.Socket, length: number): Promise<string> {
   const stream = createCipheriv('aes-128-ctr', randomBytes(16), randomBytes(16));
@@ -225,6 +235,26 @@ describe('every byte arrives', () => {
     assert.ok(pipes <= 16, `${pipes} pipes`);
     await closeOpened();
     await assertNoLeak(before);
+  });
+
+  it('both ways at once, though neither end reads before both are full', async () => {
+    const { splicer, client, target } = await connected();
+    const [forth, back] = [randomBytes(16 * mebibyte), randomBytes(16 * mebibyte)];
+    client.write(forth);
+    target.write(back);
+    await stalled(splicer);
+    assert.ok((await read(target, forth.length)).equals(forth));
+    assert.ok((await read(client, back.length)).equals(back));
+  });
+
+  it('behind more output than is sent at once', async () => {
+    const ahead = 8 * mebibyte;
+    const { splicer, client, target } = await connected({ ahead });
+    const bytes = randomBytes(4 * mebibyte);
+    client.write(bytes);
+    await stalled(splicer);
+    assert.ok((await read(target, ahead)).equals(Buffer.alloc(ahead, 'a')));
+    assert.ok((await read(target, bytes.length)).equals(bytes));
   });
 
   it('to a Unix socket', async () => {
@@ -384,12 +414,7 @@ describe('ends', () => {
   it('the worker ends one while the target does not read: its input is not polled', async () => {
     const { splicer, client, target } = await connected();
     client.write(Buffer.alloc(16 * mebibyte));
-    await until('the target takes no more', async () => {
-      const before = (await splicer.statistics()).callbacks;
-      await setTimeout(100);
-      const { callbacks, bytesSpliced } = await splicer.statistics();
-      return bytesSpliced > 0 && callbacks === before;
-    });
+    await stalled(splicer);
     splicer.server.post('end-client');
     assert.equal((await splicer.next('reason')).reason, 'closed');
     await new Promise<void>((resolve) => target.write('unread', () => resolve()));

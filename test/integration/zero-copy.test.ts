@@ -55,17 +55,30 @@ describe('values that are rewritten while they are sent', () => {
       assert.equal(sharedMappings(), mappings);
     });
 
-  it('over a veth pair to another network namespace', { skip: skipWithout('netns') }, async () => {
-    const script = fileURLToPath(new URL('../fixtures/veth-values.js', import.meta.url));
-    const child = spawn('unshare', ['-n', process.execPath, script, String(share)], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    const [output, [status]] = await Promise.all([child.stdout.toArray(), once(child, 'exit')]);
-    assert.equal(status, 0);
-    const { bytes, wrong } = JSON.parse(Buffer.concat(output as Buffer[]).toString()) as Read;
-    assert.ok(bytes >= share, `${bytes} bytes`);
-    assert.equal(wrong, 0);
-  });
+  for (const [zeroCopy, congestion] of [
+    ['always', 'cubic'],
+    ['auto', 'cubic'],
+    ['auto', 'bbr'],
+  ] as const) {
+    const skip = skipWithout('netns') || skipWithout(congestion);
+    it(
+      `over a veth pair to another network namespace, zeroCopy ${zeroCopy}, ${congestion}`,
+      { skip },
+      async () => {
+        const script = fileURLToPath(new URL('../fixtures/veth-values.js', import.meta.url));
+        const args = ['-n', process.execPath, script, String(share), zeroCopy, congestion];
+        const child = spawn('unshare', args, { stdio: ['ignore', 'pipe', 'inherit'] });
+        const [output, [status]] = await Promise.all([child.stdout.toArray(), once(child, 'exit')]);
+        assert.equal(status, 0);
+        const { bytes, wrong, shared } = JSON.parse(
+          Buffer.concat(output as Buffer[]).toString(),
+        ) as Read & { shared: number };
+        assert.ok(bytes >= share, `${bytes} bytes`);
+        assert.equal(wrong, 0);
+        assert.ok(shared > bytes / 2, `${shared} bytes by sendfile(2)`);
+      },
+    );
+  }
 
   it(
     'memory stays bounded when a client does not read, and others are served',

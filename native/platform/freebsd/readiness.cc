@@ -3,7 +3,7 @@
 
 namespace rss {
 
-bool WatchEdges(int, int) {
+bool WatchEdges(int, int, bool) {
   return false;
 }
 

@@ -187,7 +187,7 @@ Route RouteTo(const SocketAddress& address, int wait_ms) {
   if (!FindInterface(peer, wait_ms, &found)) return Route::kPending;
   if (found.name.empty() || found.name.size() >= IFNAMSIZ) return Route::kUnknown;
   if (found.local) return Route::kHere;
-  return IsPhysical(found.name) ? Route::kElsewhere : Route::kHere;
+  return IsPhysical(found.name) ? Route::kElsewhere : Route::kVirtual;
 }
 
 }  // namespace rss

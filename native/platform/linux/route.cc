@@ -44,7 +44,7 @@ Route RouteTo(const SocketAddress& address, int) {
   if (answer == nullptr || answer->nlmsg_type != RTM_NEWLINK) return Route::kUnknown;
   bool physical = FindAttribute<ifinfomsg>(answer, kParentDevice) != nullptr &&
                   FindAttribute<ifinfomsg>(answer, IFLA_LINKINFO) == nullptr;
-  return physical ? Route::kElsewhere : Route::kHere;
+  return physical ? Route::kElsewhere : Route::kVirtual;
 }
 
 }  // namespace rss
