@@ -7,7 +7,8 @@ namespace rss {
 
 bool WatchEdges(int queue, int fd, bool room) {
   epoll_event event{};
-  event.events = EPOLLIN | EPOLLRDHUP | EPOLLET | (room ? EPOLLOUT : 0);
+  event.events = EPOLLIN | EPOLLRDHUP | EPOLLET;
+  if (room) event.events |= EPOLLOUT;
   event.data.fd = fd;  // as libuv registers it
   return epoll_ctl(queue, EPOLL_CTL_MOD, fd, &event) == 0;
 }
