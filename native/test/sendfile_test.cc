@@ -298,6 +298,7 @@ void TestColdFile() {
       failed = ReadIntoMemory(range);
     } else if (sent == -EAGAIN) {
       ++idle;
+      Await(pair.sender.get(), POLLOUT);
     } else if (sent < 0) {
       failed = static_cast<int>(sent);
     } else {
