@@ -232,7 +232,7 @@ void StreamEngine::OnPoll(uv_poll_t* poll, int status, int events) {
   // libuv stops a handle on POLLERR: an error, which the next call on the socket returns, or a
   // report of an acknowledgement.
   if (status < 0) {
-    events = c->events;
+    events = c->events & ~UV_DISCONNECT;  // reported again
     c->readiness = std::min(c->readiness, StreamConnection::Readiness::kLevel);
     uv_poll_start(poll, c->events, OnPoll);
   }
