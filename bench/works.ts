@@ -113,7 +113,6 @@ const proxies = (
   [
     ['1k', 2 ** 10, 1],
     ['64k', 2 ** 16, 1.3],
-    ['1m', 2 ** 20, 1.3],
   ] as const
 ).map(([name, size, cpu]): Work => ({
   name: `proxy-${name}`,

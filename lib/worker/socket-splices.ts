@@ -75,7 +75,8 @@ export class SocketSplices {
     const both = [first, second] as const;
     for (const socket of both) socket.pause();
     do {
-      for (const socket of both) descriptorOf(socket);
+      // One that connects may have no descriptor yet.
+      for (const socket of both) if (!socket.connecting) descriptorOf(socket);
       await Promise.all(both.map(written));
     } while (first.writableLength > 0 || second.writableLength > 0);
     for (const socket of both) descriptorOf(socket);

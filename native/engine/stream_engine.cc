@@ -230,12 +230,11 @@ void StreamEngine::OnPoll(uv_poll_t* poll, int status, int events) {
   StreamEngine* engine = c->engine;
   engine->statistics_.callbacks += 1;
   // libuv stops a handle on POLLERR: an error, which the next call on the socket returns, or a
-  // report of an acknowledgement. The peer's end is reported again.
+  // report of an acknowledgement.
   if (status < 0) {
-    events = c->events & ~UV_DISCONNECT;
+    events = c->events & ~UV_DISCONNECT;  // reported again
     c->readiness = std::min(c->readiness, StreamConnection::Readiness::kLevel);
-    c->events = 0;
-    engine->UpdatePoll(c);
+    uv_poll_start(poll, c->events, OnPoll);
   }
   if (c->acks != nullptr) engine->CheckAcknowledged(c, false);
   if (c->is_handshaking())

@@ -208,7 +208,6 @@ class StreamEngine final : public ConnectionReceiver,
   bool MakeRoom(uint32_t id, size_t bytes);
   void AddRow(StreamConnection* c, size_t length);
   bool CanDeliver(const StreamConnection* c) const;
-  void PreferEdges(StreamConnection* c);
   void ApplyConsumed(const InputRow& row);
   void Requeue(StreamConnection* c);
   void ServeRequeued();
@@ -219,12 +218,11 @@ class StreamEngine final : public ConnectionReceiver,
     return slot < pair_at_.size() ? pair_at_[slot] : nullptr;
   }
   void KeepRow(StreamConnection* c);
-  bool TakesInput(SplicedPair& pair, const StreamConnection* c) const;
   int SplicedEvents(const StreamConnection* c) const;
   void OnSplicedPoll(StreamConnection* c, int events);
   void Advance(SplicedPair& pair);
   bool Forward(SplicedPair& pair, SpliceWay& way);
-  ssize_t Take(SplicedPair& pair, SpliceWay& way, bool* dry);
+  ssize_t Take(SplicedPair& pair, SpliceWay& way, size_t* wanted);
   bool Pass(SplicedPair& pair, SpliceWay& way, const uint8_t* data, size_t size);
   bool PassEnd(SplicedPair& pair, SpliceWay& way);
   void CountTaken(SplicedPair& pair, SpliceWay& way, size_t bytes);

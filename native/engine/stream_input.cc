@@ -38,7 +38,14 @@ void StreamEngine::Read(uint32_t id) {
   if (Find(id)->is_lingering()) return Discard(Find(id));
   if (!MakeRoom(id, kReadSize + (tls_ == nullptr ? 0 : TlsSession::kRecord))) return;
   StreamConnection* c = Find(id);
-  PreferEdges(c);
+  // WatchEdges() does not pay for the first read, because many connections make a single request.
+  // Unix sockets are excluded: a read of theirs stops after a message that carries descriptors.
+  using Readiness = StreamConnection::Readiness;
+  if (c->readiness == Readiness::kUnread)
+    c->readiness = Readiness::kLevel;
+  else if (c->readiness == Readiness::kLevel && !c->is_unix &&
+           WatchEdges(uv_backend_fd(loop_), c->fd.get()))
+    c->readiness = Readiness::kEdge;
   statistics_.reads += 1;
   size_t size = kReadSize;
   size_t taken;  // from the kernel
@@ -54,8 +61,7 @@ void StreamEngine::Read(uint32_t id) {
     if (received > 0) c->input.Commit(static_cast<size_t>(received));
   }
   // After a short read nothing is left (epoll(7)).
-  c->unread = c->readiness == StreamConnection::Readiness::kEdge && taken > 0 &&
-              (c->hung_up || taken == size);
+  c->unread = c->readiness == Readiness::kEdge && taken > 0 && (c->hung_up || taken == size);
   if (received > 0) {
     options_.counters[c->bucket].bytes_in += static_cast<double>(received);
     if (CountsBytes(c)) BytesOf(c).received += static_cast<double>(received);
@@ -75,18 +81,6 @@ void StreamEngine::Read(uint32_t id) {
   } else if (ending_) {
     EndQuiet(c);
   }
-}
-
-// Called for each event. WatchEdges() does not pay for the first one, because many connections make
-// a single request. Unix sockets are excluded: a read of theirs stops after a message that carries
-// descriptors.
-void StreamEngine::PreferEdges(StreamConnection* c) {
-  using Readiness = StreamConnection::Readiness;
-  if (c->readiness == Readiness::kUnread)
-    c->readiness = Readiness::kLevel;
-  else if (c->readiness == Readiness::kLevel && !c->is_unix &&
-           WatchEdges(uv_backend_fd(loop_), c->fd.get(), (c->events & UV_WRITABLE) != 0))
-    c->readiness = Readiness::kEdge;
 }
 
 // Returns as ReceiveStream() does. `*taken`: bytes that the kernel has given.
@@ -137,7 +131,7 @@ void StreamEngine::ServeRequeued() {
     if (c == nullptr) continue;
     c->requeued = false;
     if (c->splicing != StreamConnection::Splicing::kNo) {
-      if (c->is_spliced()) Advance(*PairAt(id));
+      if (c->is_spliced() && ending_) Advance(*PairAt(id));
       continue;
     }
     // A connection with a row or unsent output is requeued once the row is done or it is sent.

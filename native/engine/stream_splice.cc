@@ -1,6 +1,5 @@
-// The spliced connections of StreamEngine. A connection is watched for input while its partner
-// takes some, and for room while there is something to send. Where edges are reported
-// (WatchEdges()), both are only added: the descriptor is not registered anew each time.
+// The spliced connections of StreamEngine. They are watched level-triggered: a connection for input
+// while its partner takes some, and for room while there is something to send.
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -46,7 +45,7 @@ Result<uint32_t> StreamEngine::Splice(uint32_t first, uint32_t second, uint64_t 
     way.joinable = !way.copies && CanJoinSockets();
     StreamConnection* c = way.from;
     c->splicing = Splicing::kYes;
-    c->unread = false;  // Forward() reads it
+    c->unread = false;  // UpdatePoll() makes it level-triggered
     pair_at_[ConnectionIds::SlotOf(c->id)] = pair.get();
     KeepRow(c);
   }
@@ -73,36 +72,24 @@ void StreamEngine::KeepRow(StreamConnection* c) {
   }
 }
 
-// Whether input of a spliced connection would be forwarded now.
-bool StreamEngine::TakesInput(SplicedPair& pair, const StreamConnection* c) const {
-  const SpliceWay& out = pair.from(c);
-  return !c->has_row && !c->has_ended() && !out.to->is_connecting() && out.to->output.empty() &&
-         out.pipe.held() == 0;
-}
-
 int StreamEngine::SplicedEvents(const StreamConnection* c) const {
   if (c->is_connecting()) return UV_WRITABLE;
   SplicedPair& pair = *PairAt(c->id);
-  bool has_output = !c->output.empty() || pair.into(c).pipe.held() > 0;
-  int events =
-      (has_output ? UV_WRITABLE : 0) | (TakesInput(pair, c) ? UV_READABLE | UV_DISCONNECT : 0);
-  return c->readiness == StreamConnection::Readiness::kEdge ? events | c->events : events;
+  const SpliceWay &in = pair.into(c), &out = pair.from(c);
+  bool has_output = !c->output.empty() || in.pipe.held() > 0;
+  bool takes_input = !c->has_row && !c->has_ended() && !out.to->is_connecting() &&
+                     out.to->output.empty() && out.pipe.held() == 0;
+  return (has_output ? UV_WRITABLE : 0) | (takes_input ? UV_READABLE : 0);
 }
 
 void StreamEngine::OnSplicedPoll(StreamConnection* c, int events) {
   uint32_t id = c->id;
   SplicedPair* pair = PairAt(id);
-  if ((events & UV_DISCONNECT) != 0) c->hung_up = true;
-  // What SendQueued() does not send at once needs another event.
-  if ((c->events & UV_READABLE) != 0 && c->output.size() <= kMostSent) PreferEdges(c);
   if ((events & UV_WRITABLE) != 0) {
-    if (!c->output.empty())
-      SendQueued(c);  // continues in Advance()
-    else if (pair->into(c).pipe.held() > 0)
-      (void)Forward(*pair, pair->into(c));
-    if (PairAt(id) != pair) return;
+    if (!c->output.empty()) return SendQueued(c);  // continues in Advance()
+    if (!Forward(*pair, pair->into(c))) return;
   }
-  if ((events & UV_READABLE) != 0 && TakesInput(*pair, c) && !Forward(*pair, pair->from(c))) return;
+  if ((events & UV_READABLE) != 0 && !Forward(*pair, pair->from(c))) return;
   UpdatePoll(c);
   UpdatePoll(pair->other(c));
 }
@@ -154,12 +141,9 @@ bool StreamEngine::Forward(SplicedPair& pair, SpliceWay& way) {
       continue;
     }
     if (from->has_ended()) return PassEnd(pair, way);
-    if (dry) break;
-    if (forwarded >= kMostForwarded) {
-      if (from->readiness == StreamConnection::Readiness::kEdge) Requeue(from);
-      break;
-    }
-    ssize_t taken = Take(pair, way, &dry);
+    if (dry || forwarded >= kMostForwarded) break;
+    size_t wanted;
+    ssize_t taken = Take(pair, way, &wanted);
     if (taken == -EAGAIN) {
       if (ending_) return PassEnd(pair, way);
       dry = true;
@@ -170,6 +154,7 @@ bool StreamEngine::Forward(SplicedPair& pair, SpliceWay& way) {
       from->input_end = StreamConnection::InputEnd::kReported;
     } else {
       forwarded += static_cast<size_t>(taken);
+      dry = static_cast<size_t>(taken) < wanted && !ending_;
       if (way.pipe.held() == 0 &&
           !Pass(pair, way, forward_buffer_.get(), static_cast<size_t>(taken)))
         return false;
@@ -179,35 +164,28 @@ bool StreamEngine::Forward(SplicedPair& pair, SpliceWay& way) {
   return true;
 }
 
-// Takes input of a connection into a pipe, or into the buffer. Returns as ReceiveStream(). `*dry`:
-// nothing is left, or an event will tell.
-ssize_t StreamEngine::Take(SplicedPair& pair, SpliceWay& way, bool* dry) {
-  StreamConnection* from = way.from;
-  int fd = from->fd.get();
+// Takes input of a connection into a pipe, or into the buffer. Returns as ReceiveStream().
+ssize_t StreamEngine::Take(SplicedPair& pair, SpliceWay& way, size_t* wanted) {
+  int fd = way.from->fd.get();
   ssize_t taken = -EINVAL;
-  size_t wanted = 0;
   if (way.large) {
     way.pipe = pipes_.Take();
     if (way.pipe) {
-      wanted = static_cast<size_t>(std::min(static_cast<double>(kMostForwarded), way.left));
-      taken = way.pipe.Fill(fd, wanted);
-      // It may be full of small pieces, and no edge will tell what is left.
-      bool edge = from->readiness == StreamConnection::Readiness::kEdge;
-      wanted = edge ? 0 : std::min(wanted, kDry);
+      *wanted = static_cast<size_t>(std::min(static_cast<double>(kMostForwarded), way.left));
+      taken = way.pipe.Fill(fd, *wanted);
+      *wanted = std::min(*wanted, kDry);
       if (taken <= 0) pipes_.Give(std::move(way.pipe));
       if (taken == -EINVAL) way.copies = true;
     }
   }
   if (taken == -EINVAL) {
-    wanted = static_cast<size_t>(std::min(static_cast<double>(kForwardSize), way.left));
-    taken = ReceiveStream(fd, forward_buffer_.get(), wanted);
+    *wanted = static_cast<size_t>(std::min(static_cast<double>(kForwardSize), way.left));
+    taken = ReceiveStream(fd, forward_buffer_.get(), *wanted);
   }
   statistics_.reads += 1;
   if (taken > 0) {
-    auto size = static_cast<size_t>(taken);
-    *dry = size < wanted && !from->hung_up && !ending_;
-    way.large = size >= kLeastSpliced && !way.copies;
-    CountTaken(pair, way, size);
+    way.large = static_cast<size_t>(taken) >= kLeastSpliced && !way.copies;
+    CountTaken(pair, way, static_cast<size_t>(taken));
   }
   return taken;
 }

@@ -244,9 +244,8 @@ ssize_t SendNow(int fd, const void* bytes, size_t size);
 
 // Makes an event queue (libuv's epoll(7) descriptor) report new input on `fd` once, instead of in
 // every round until it is read. That saves the kernel two looks at the socket per round. The reader
-// must then read until nothing is left. `room`: the same for room to send, after the kernel has not
-// taken all. False, and nothing changed, where the system cannot do it.
-bool WatchEdges(int queue, int fd, bool room = false);
+// must then read until nothing is left. False, and nothing changed, where the system cannot do it.
+bool WatchEdges(int queue, int fd);
 
 // --- Sending files and shared memory ------------------------------------------------------------
 

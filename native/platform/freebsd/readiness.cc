@@ -3,7 +3,7 @@
 
 namespace rss {
 
-bool WatchEdges(int, int, bool) {
+bool WatchEdges(int, int) {
   return false;
 }
 

@@ -5,10 +5,9 @@
 
 namespace rss {
 
-bool WatchEdges(int queue, int fd, bool room) {
+bool WatchEdges(int queue, int fd) {
   epoll_event event{};
   event.events = EPOLLIN | EPOLLRDHUP | EPOLLET;
-  if (room) event.events |= EPOLLOUT;
   event.data.fd = fd;  // as libuv registers it
   return epoll_ctl(queue, EPOLL_CTL_MOD, fd, &event) == 0;
 }

@@ -98,7 +98,7 @@ ssize_t SendNow(int, const void*, size_t) {
   errno = ENOTSUP;
   return -1;
 }
-bool WatchEdges(int, int, bool) {
+bool WatchEdges(int, int) {
   return false;
 }
 
