@@ -42,18 +42,27 @@ const queueCount: CardCheck = ({ name, driver }, texts, { plan }) => {
   ];
 };
 
-/** Under options RSS queue n has the buckets n, n + queues, ..., and should interrupt their CPU. */
+/**
+ * Under options RSS queue n has the buckets n, n + queues, ..., and should interrupt their CPU.
+ * Otherwise a card with several queues places flows by their CPUs, and each should have one: the
+ * scheduler gives the thread of an interrupt that may run on several to another while the first is
+ * busy.
+ */
 const interrupts: CardCheck = ({ name }, texts, { plan }) => {
   const { source, bucketMap } = plan.config;
   const queues = receiveQueues(texts);
-  if (source !== 'kernel') return [];
+  if (source === 'virtual' || (source === 'card' && queues.length < 2)) return [];
   const check = `interrupts of ${name}`;
   const found = queues.flatMap(({ cpu, irq }, queue) => {
     const mask = irq === undefined ? undefined : parseMask(texts.masks[irq] ?? '');
     const cpus = mask ?? (cpu === undefined ? [] : [cpu]);
-    const wanted = unique(bucketMap.filter((_, bucket) => bucket % queues.length === queue));
+    if (cpus.length === 0) return [];
+    const wanted =
+      source === 'card'
+        ? [cpu ?? cpus[0]!]
+        : unique(bucketMap.filter((_, bucket) => bucket % queues.length === queue));
     // A queue beyond the buckets gets no packets.
-    return cpus.length === 0 || wanted.length === 0 ? [] : [{ queue, irq, cpus, wanted }];
+    return wanted.length === 0 ? [] : [{ queue, irq, cpus, wanted }];
   });
   if (found.length === 0) return [];
   const wrong = found.filter(({ cpus, wanted }) => cpus.some((cpu) => !wanted.includes(cpu)));

@@ -98,6 +98,19 @@ describe('doctor on FreeBSD', () => {
     );
   });
 
+  it('wants one CPU for the interrupt of a queue that places flows', () => {
+    const config = { ...facts([]).plan.config, source: 'card' as const };
+    const placed = (masks: Record<number, string>) => {
+      const one = facts([card('vtnet-14.0', { masks })]);
+      return found({ ...one, plan: { ...one.plan, config } }, 'interrupts of vtnet1')!;
+    };
+    const bound = placed({});
+    assert.equal(bound.grade, 'ok');
+    const free = placed({ 33: 'irq 33 mask: 0, 1' });
+    assert.equal(free.message, 'queue 0 on CPU 0, 1 instead of 0');
+    assert.deepEqual(free.fix!.lines, ['cpuset -l 0 -x 33']);
+  });
+
   it('says nothing of interrupts of queues that have no bucket', () => {
     const four = facts([card('igb-14.0')]);
     const config = { ...four.plan.config, buckets: 2, bucketMap: [0, 1] };
