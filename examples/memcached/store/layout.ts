@@ -33,6 +33,9 @@ export const enum Head {
   FreeBlocks = 17, // head of the list of free blocks
   UsedBlocks = 18, // blocks that have ever been in use; the rest is untouched memory
   EvictedBytes = 19, // since the classes' counts were halved, and 1 more; 0 before the first
+  EmptyingPage = 20, // page that is being emptied, as page number + 1; 0 for none
+  EmptyingChunk = 21, // and its next chunk
+  EmptyingFor = 22, // class + 1 that is to have the page; 0 for none
   Words = 64,
 }
 

@@ -1,4 +1,5 @@
 // The parts that a shard is made of, each on those before it.
+import { Emptying } from './emptying.js';
 import { EvictedKeys } from './evicted-keys.js';
 import { Eviction } from './eviction.js';
 import { Expiry } from './expiry.js';
@@ -33,6 +34,7 @@ export class Parts {
   readonly evictedKeys: EvictedKeys;
   readonly newcomers: Newcomers;
   readonly secondChance: SecondChance;
+  readonly emptying: Emptying;
   readonly eviction: Eviction;
 
   constructor(memory: ShardMemory, { evict, renew, sizes }: PartsOptions) {
@@ -55,12 +57,14 @@ export class Parts {
       this.newcomers,
       this.evictedKeys,
     );
+    this.emptying = new Emptying(memory, this.pages, this.secondChance);
     this.eviction = new Eviction(
       memory,
       this.pages,
       this.valuePages,
       this.live,
       this.secondChance,
+      this.emptying,
       evict,
     );
   }
