@@ -238,6 +238,49 @@ describe('newcomers', () => {
     assert.ok(present(shard, keys) >= 40, `${present(shard, keys)} of 50`);
   });
 
+  it('take more of their class where new items come back late, and less where others do', () => {
+    const shard = makeShard(2 ** 20, true);
+    const ask = (name: string): boolean => {
+      const key = Buffer.from(name);
+      if (get(shard, key) !== undefined) return true;
+      put(shard, key, Buffer.alloc(100, 'v'));
+      return false;
+    };
+    cold(shard, 0, 20_000);
+    const capacity = shard.memory.words[Head.Items]!;
+    const random = randomNumbers(8);
+
+    // Each key is asked for twice, within 0.45 of what the shard holds.
+    const count = 20 * capacity;
+    const again = new Map<number, string[]>();
+    let hits = 0;
+    let asked = 0;
+    for (let i = 0; i < count; i++) {
+      const at = i + 1 + random(Math.floor(0.45 * capacity));
+      again.set(at, [...(again.get(at) ?? []), `twice-${i}`]);
+      ask(`twice-${i}`);
+      for (const name of again.get(i) ?? []) {
+        const hit = ask(name);
+        if (i < count / 2) continue;
+        asked++;
+        if (hit) hits++;
+      }
+    }
+    assert.ok(hits > 0.8 * asked, `${hits} of ${asked}`);
+
+    // As many keys as nearly fill the shard are asked for again and again, others once.
+    hits = 0;
+    asked = 0;
+    for (let i = 0; i < count; i++) {
+      ask(`once-${i}`);
+      const hit = ask(`often-${random(Math.floor(0.8 * capacity))}`);
+      if (i < count / 2) continue;
+      asked++;
+      if (hit) hits++;
+    }
+    assert.ok(hits > 0.8 * asked, `${hits} of ${asked}`);
+  });
+
   it('may be removed, replaced and flushed, and their pages taken by other classes', () => {
     const shard = makeShard(2 ** 20, true);
     const random = randomNumbers(1);

@@ -8,6 +8,7 @@ import { Holdings } from './holdings.js';
 import { ItemText } from './item-text.js';
 import { LiveItems } from './live-items.js';
 import { Newcomers } from './newcomers.js';
+import { NewcomersPart } from './newcomers-part.js';
 import { Pages, type Renew } from './pages.js';
 import { SecondChance } from './second-chance.js';
 import type { ShardMemory } from './shard-memory.js';
@@ -31,6 +32,7 @@ export class Parts {
   readonly text: ItemText;
   readonly live: LiveItems;
   readonly expiry: Expiry;
+  readonly newcomersPart: NewcomersPart;
   readonly evictedKeys: EvictedKeys;
   readonly newcomers: Newcomers;
   readonly secondChance: SecondChance;
@@ -46,7 +48,8 @@ export class Parts {
     this.text = new ItemText(memory, this.valuePages);
     this.live = new LiveItems(memory, this.index, this.pages, this.valuePages, sizes);
     this.expiry = new Expiry(memory, this.pages, this.valuePages, this.live);
-    this.evictedKeys = new EvictedKeys(memory, this.pages);
+    this.newcomersPart = new NewcomersPart(memory, this.pages);
+    this.evictedKeys = new EvictedKeys(memory, this.pages, this.newcomersPart);
     this.newcomers = new Newcomers(memory, this.pages, this.evictedKeys);
     this.secondChance = new SecondChance(
       memory,
@@ -55,6 +58,7 @@ export class Parts {
       this.live,
       this.expiry,
       this.newcomers,
+      this.newcomersPart,
       this.evictedKeys,
     );
     this.emptying = new Emptying(memory, this.pages, this.secondChance);

@@ -7,6 +7,7 @@ import type { ItemView } from './item-view.js';
 import { Class, Page, Statistic } from './layout.js';
 import type { LiveItems } from './live-items.js';
 import type { Newcomers } from './newcomers.js';
+import type { NewcomersPart } from './newcomers-part.js';
 import type { Pages } from './pages.js';
 import type { ShardMemory } from './shard-memory.js';
 import type { ValuePages } from './value-pages.js';
@@ -22,6 +23,7 @@ export class SecondChance {
   readonly #live: LiveItems;
   readonly #expiry: Expiry;
   readonly #newcomers: Newcomers;
+  readonly #newcomersPart: NewcomersPart;
   readonly #evictedKeys: EvictedKeys;
 
   constructor(
@@ -31,6 +33,7 @@ export class SecondChance {
     live: LiveItems,
     expiry: Expiry,
     newcomers: Newcomers,
+    newcomersPart: NewcomersPart,
     evictedKeys: EvictedKeys,
   ) {
     this.#words = memory.words;
@@ -40,6 +43,7 @@ export class SecondChance {
     this.#live = live;
     this.#expiry = expiry;
     this.#newcomers = newcomers;
+    this.#newcomersPart = newcomersPart;
     this.#evictedKeys = evictedKeys;
   }
 
@@ -60,7 +64,7 @@ export class SecondChance {
    * False: it has removed none.
    */
   #removeNewcomer(c: number, now: number): boolean {
-    for (let i = 0; i < mostSpared && this.#newcomers.areMany(c); i++) {
+    for (let i = 0; i < mostSpared && this.#newcomersPart.isExceeded(c); i++) {
       const item = this.#newcomers.take(c);
       if (item === 0) continue;
       const expired = this.#view.isExpired(item, now);
