@@ -6,14 +6,16 @@ import { affinity } from 'freebsd-rss';
 import { CacheClient } from './cache-client.js';
 import { commandLine, count, fail, positive } from './command-line.js';
 import { fill as store, Load } from './load.js';
+import { missRatioWithForesight } from './foresight.js';
 import { megabytesFor, missRatio } from './replay.js';
 import { describeMachine, table } from './report.js';
 import { memcached, ours, type Running, start, type Subject } from './subjects.js';
 import { makeTrace, readTrace, type Trace, traceNames } from './traces.js';
 
 const usage = `Compares what the memcached example keeps, and at which cost, with memcached:
-the miss ratios of several workloads at the same -m, resident bytes per item,
-and the delay of the worker's loop under load. Prints Markdown.
+the miss ratios of several workloads at the same -m, also those of an eviction
+that knows the future, resident bytes per item, and the delay of the worker's
+loop under load. Prints Markdown.
 
   npm run bench:cache -- [options]
 
@@ -135,8 +137,11 @@ async function compareMisses(trace: Trace): Promise<[row: string[], ratio: numbe
     const megabytes = megabytesFor(trace, share);
     const own = await missRatio(ours(1, `-m${megabytes}`), first!, trace);
     const peer = await missRatio(memcached(1, false, `-m${megabytes}`), first!, trace);
-    const cells = [`${text} %`, `${megabytes} MB`, percent(own), percent(peer)];
-    rows.push([[trace.name, ...cells, (own / peer).toFixed(3)], own / peer]);
+    const best = missRatioWithForesight(trace, megabytes) / peer.ratio;
+    const ratio = own.ratio / peer.ratio;
+    const cells = [`${text} %`, `${megabytes} MB`, percent(own.ratio), percent(peer.ratio)];
+    const memory = `${peer.megabytes.toFixed(0)} MB`;
+    rows.push([[trace.name, ...cells, memory, ratio.toFixed(3), best.toFixed(3)], ratio]);
   }
   return rows;
 }
@@ -156,7 +161,10 @@ async function printMisses(): Promise<void> {
       ratios.push(ratio);
     }
   }
-  const header = ['workload', 'of its bytes', '-m', 'ours', 'memcached', 'ratio'];
+  const header = [
+    ...['workload', 'of its bytes', '-m', 'ours', 'memcached', 'which takes', 'ratio'],
+    'ratio with foresight',
+  ];
   console.log(`\nMiss ratios:\n\n${table(header, rows)}\n`);
   ratios.sort((a, b) => a - b);
   const median = ratios[ratios.length >> 1]!;

@@ -12,7 +12,7 @@ const warmUp = 1 / 3;
 /** About what memcached needs for an item besides its key and value, in bytes. */
 const overhead = 60;
 
-const keyName = (key: number) => `k${key}`;
+export const keyName = (key: number) => `k${key}`;
 const filler = 'v'.repeat(2 ** 20);
 
 /** Megabytes that hold this share of the working set, at least 1. */
@@ -23,8 +23,18 @@ export function megabytesFor(trace: Trace, share: number): number {
   return Math.max(1, Math.round((bytes * share) / 2 ** 20));
 }
 
-/** Returns the share of requests that the server has no value for. */
-export async function missRatio(subject: Subject, cpu: number, trace: Trace): Promise<number> {
+/** Whether the cache is full, so that request `i` counts. */
+export const isCounted = (trace: Trace, i: number) => i >= trace.keys.length * warmUp;
+
+/**
+ * Returns the share of requests that the server has no value for, and the megabytes of its slab
+ * pages, where it says that.
+ */
+export async function missRatio(
+  subject: Subject,
+  cpu: number,
+  trace: Trace,
+): Promise<{ ratio: number; megabytes: number }> {
   const server = await start(subject, [cpu]);
   const client = new CacheClient(server.port);
   const { keys, rate, sizeOf, ttlOf } = trace;
@@ -43,7 +53,7 @@ export async function missRatio(subject: Subject, cpu: number, trace: Trace): Pr
       misses++;
       missing.add(key);
     }
-    if (from >= keys.length * warmUp) {
+    if (isCounted(trace, from)) {
       counted += asked.length;
       missed += misses;
     }
@@ -55,7 +65,8 @@ export async function missRatio(subject: Subject, cpu: number, trace: Trace): Pr
     }
     if (sets !== '') await client.ask(sets);
   }
+  const bytes = await client.statistic('total_malloced', ' slabs');
   client.close();
   await server.stop();
-  return missed / counted;
+  return { ratio: missed / counted, megabytes: bytes / 2 ** 20 };
 }

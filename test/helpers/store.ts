@@ -42,23 +42,36 @@ export function makeShard(size: number, evict: boolean): Shard {
   return shard;
 }
 
-export function put(shard: Shard, key: Buffer, value: Buffer, expires = 0): boolean {
+/** `afterLock` is called each time that the lock has been released. */
+export function put(
+  shard: Shard,
+  key: Buffer,
+  value: Buffer,
+  expires = 0,
+  afterLock = () => {},
+): boolean {
   const item = new NewItem(briefly(key));
   item.expires = expires;
   item.setValue(new Memory(value), 0, value.length);
   item.pages = shard.values.pagesFor(item);
   const filled = item.pages === 0 || shard.values.fill(item, now);
-  const stored = shard.locked(() => {
+  const held = (): boolean => {
     const made = filled ? shard.items.allocate(item, now) : 0;
     if (made !== 0) {
       shard.text.writeValue(made, item.value, 0);
       shard.items.replace(made, item, now);
       return true;
     }
+    if (filled && shard.items.mustRepeat) return false;
     const old = shard.find(item.key, now);
     if (old !== 0) shard.items.remove(old);
     return false;
-  });
+  };
+  let stored = false;
+  do {
+    stored = shard.locked(held);
+    afterLock();
+  } while (!stored && filled && shard.items.mustRepeat);
   if (!stored && filled && item.pages > 0) shard.values.abandon();
   return stored;
 }

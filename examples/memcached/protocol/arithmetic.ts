@@ -108,7 +108,7 @@ export class Arithmetic {
     return shard.locked(() => {
       if (shard.find(key, clock.now) !== 0) return Change.Again;
       const created = this.#writer.create(shard, this.binaryKey);
-      if (created === 0) return Change.NoRoom;
+      if (created === 0) return shard.items.mustRepeat ? Change.Again : Change.NoRoom;
       facts.take(shard, created, true);
       return Change.Created;
     });
@@ -178,7 +178,7 @@ export class Arithmetic {
         item.pages = 0;
         const binaryKey = view.hasBinaryKey(old);
         changed = items.allocate(item, clock.now);
-        if (changed === 0) return Change.NoMemory;
+        if (changed === 0) return items.mustRepeat ? Change.Again : Change.NoMemory;
         text.writeValue(changed, item.value, 0);
         if (binaryKey) view.markBinaryKey(changed);
         items.replace(changed, item, clock.now);

@@ -47,6 +47,7 @@ export class MetaGet {
       let item = shard.find(key, clock.now);
       if (item === 0 && flags.vivify >= 0) {
         item = this.#vivify(shard);
+        if (item === 0 && shard.items.mustRepeat) return lineRoom;
         this.#created = item !== 0;
       }
       const needed = item === 0 || !flags.value ? 0 : shard.view.textLength(item) + lineRoom;

@@ -22,6 +22,9 @@ export const enum Outcome {
   NoMemory,
 }
 
+/** Room is being made: the same again, with the lock taken anew. */
+const again = -1;
+
 export const enum Removal {
   Removed,
   NotFound,
@@ -58,6 +61,8 @@ export class Writer {
   #oldHigh = 0;
   #oldLow = 0;
   #oldLength = 0;
+  /** Times that the request has been counted as one whose CAS number was that of the item. */
+  #matches = 0;
 
   constructor(context: Context) {
     this.#context = context;
@@ -83,11 +88,14 @@ export class Writer {
     if (mode >= Mode.Append) return this.#join(shard, mode);
     item.pages = item.length < this.#surelySmall ? 0 : shard.values.pagesFor(item);
     if (item.pages > 0) return this.#putLarge(shard, mode);
-    shard.lock();
-    try {
-      return this.#replace(shard, mode, clock.now);
-    } finally {
-      shard.unlock();
+    for (;;) {
+      shard.lock();
+      try {
+        const outcome = this.#replace(shard, mode, clock.now);
+        if (outcome !== again) return outcome;
+      } finally {
+        shard.unlock();
+      }
     }
   }
 
@@ -125,7 +133,10 @@ export class Writer {
     return removal;
   }
 
-  /** Makes the context's item under the lock, when there is none with its key. 0: no memory. */
+  /**
+   * Makes the context's item under the lock, when there is none with its key. 0: there is no
+   * memory, or none yet, as with Items.allocate().
+   */
   create(shard: Shard, binaryKey: boolean): number {
     const { item, clock } = this.#context;
     item.pages = 0;
@@ -138,7 +149,7 @@ export class Writer {
   }
 
   /** Under the lock. The item's pages, if it has any, are filled. */
-  #replace(shard: Shard, mode: Mode, now: number): Outcome {
+  #replace(shard: Shard, mode: Mode, now: number): Outcome | typeof again {
     const { key, item } = this.#context;
     const { items, view } = shard;
     const old = shard.find(key, now);
@@ -152,7 +163,7 @@ export class Writer {
       this.#finish(shard, stored);
     } else {
       stored = items.allocate(item, now);
-      if (stored === 0) return this.#noMemory(shard, mode, now);
+      if (stored === 0) return items.mustRepeat ? this.#repeat() : this.#noMemory(shard, mode, now);
       this.#finish(shard, stored);
       if (old === 0) items.link(stored, now);
       else items.replace(stored, item, now);
@@ -160,6 +171,13 @@ export class Writer {
     this.casHigh = view.casHigh(stored);
     this.casLow = view.casLow(stored);
     return Outcome.Stored;
+  }
+
+  /** The request will be looked at again, and its match counted then. */
+  #repeat(): typeof again {
+    this.#context.count[counter.cas_hits]! -= this.#matches;
+    this.#matches = 0;
+    return again;
   }
 
   /** Writes the value and the marks. */
@@ -174,6 +192,7 @@ export class Writer {
   /** Under the lock: Stored if the item may be stored. */
   #refusal(shard: Shard, mode: Mode, old: number, now: number): Outcome {
     this.#stale = false;
+    this.#matches = 0;
     if (this.#joining)
       return old !== 0 && shard.view.hasCas(old, this.#oldHigh, this.#oldLow)
         ? Outcome.Stored
@@ -196,10 +215,12 @@ export class Writer {
     const { uniqueHigh: high, uniqueLow: low } = this;
     if (view.hasCas(old, high, low)) {
       count[counter.cas_hits]!++;
+      this.#matches = 1;
       return Outcome.Stored;
     }
     if (this.invalidate && (high !== 0 || low !== 0) && view.isNewer(old, high, low)) {
       count[counter.cas_hits]!++;
+      this.#matches = 1;
       this.#stale = true;
       this.#oldWon = view.isWon(old);
       this.#oldExpires = view.expires(old);
@@ -225,14 +246,13 @@ export class Writer {
     const { item, clock } = this.#context;
     const { now } = clock;
     const filled = shard.values.fill(item, now);
-    let outcome = Outcome.NoMemory;
+    if (!filled) return shard.locked(() => this.#noMemory(shard, mode, now));
+    let outcome: Outcome | typeof again = again;
     try {
-      outcome = shard.locked(() =>
-        filled ? this.#replace(shard, mode, now) : this.#noMemory(shard, mode, now),
-      );
+      while (outcome === again) outcome = shard.locked(() => this.#replace(shard, mode, now));
       return outcome;
     } finally {
-      if (filled && outcome !== Outcome.Stored) shard.values.abandon();
+      if (outcome !== Outcome.Stored) shard.values.abandon();
     }
   }
 

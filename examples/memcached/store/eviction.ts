@@ -3,6 +3,7 @@
 // Pages go to the classes that miss them. A class misses a page as often as a key is stored that
 // was among its last evictions, as many as a page has chunks. Where none of two classes is missed,
 // the one that makes room much faster gets the pages.
+import type { Emptying } from './emptying.js';
 import { Class, Head, missWeight, Statistic } from './layout.js';
 import type { LiveItems } from './live-items.js';
 import type { Pages } from './pages.js';
@@ -21,6 +22,16 @@ const notMissed = 2 * missWeight;
 
 const none: ReadonlySet<number> = new Set();
 
+/** What an attempt to make room has done. */
+export const enum Room {
+  /** Nothing: nothing may be evicted. */
+  None,
+  /** A page has been emptied in part. Others should have the lock before that goes on. */
+  Emptying,
+  /** A chunk of the class is free, or a page. */
+  Made,
+}
+
 export class Eviction {
   readonly #words: Int32Array;
   readonly #pageSize: number;
@@ -28,6 +39,7 @@ export class Eviction {
   readonly #values: ValuePages;
   readonly #live: LiveItems;
   readonly #secondChance: SecondChance;
+  readonly #emptying: Emptying;
   readonly #evict: boolean;
 
   /** `evict`: false if only expired items may be removed (-M). */
@@ -37,6 +49,7 @@ export class Eviction {
     values: ValuePages,
     live: LiveItems,
     secondChance: SecondChance,
+    emptying: Emptying,
     evict: boolean,
   ) {
     this.#words = memory.words;
@@ -45,29 +58,40 @@ export class Eviction {
     this.#values = values;
     this.#live = live;
     this.#secondChance = secondChance;
+    this.#emptying = emptying;
     this.#evict = evict;
   }
 
-  /** Frees a chunk of the class, or a page. False: nothing may be evicted. */
-  makeRoom(c: number, now: number): boolean {
-    if (!this.#evict) return this.#secondChance.removeNext(c, 0, now, expirySteps, false);
+  /** Frees a chunk of the class, or a page. */
+  makeRoom(c: number, now: number): Room {
+    if (!this.#evict) {
+      const removed = this.#secondChance.removeNext(c, 0, now, expirySteps, false);
+      return removed ? Room.Made : Room.None;
+    }
+    if (this.#emptying.isFor(c)) return this.#emptyMore(0, now);
     const words = this.#words;
     const k = this.#pages.classEntry(c);
     const perPage = this.#pages.chunksPerPage(c);
     // Once for as many chunks as a page has: does another class miss one of its pages less?
-    if (++words[k + Class.Rooms]! % perPage === 0 && this.#rebalance(c, now)) return true;
+    if (++words[k + Class.Rooms]! % perPage === 0 && !this.#emptying.isUnderWay) {
+      const room = this.#rebalance(c, now);
+      if (room !== Room.None) return room;
+    }
     const steps = words[k + Class.Pages]! * perPage + mostSpared;
-    return this.#secondChance.removeNext(c, 0, now, steps, true) || this.makePage(c, 0, now);
+    if (this.#secondChance.removeNext(c, 0, now, steps, true)) return Room.Made;
+    return this.makePage(c, 0, now);
   }
 
   /** Frees a page of any class but `c`, where it is missed least. Spares the item `keep`. */
-  makePage(c: number, keep: number, now: number): boolean {
-    if (!this.#evict) return false;
+  makePage(c: number, keep: number, now: number): Room {
+    if (!this.#evict) return Room.None;
+    if (this.#emptying.isUnderWay) return this.#emptyMore(keep, now);
     const tried = new Set([c]);
     for (;;) {
       const least = this.#leastMissed(tried, 0);
-      if (least < 0) return false;
-      if (this.#freePage(least, keep, now)) return true;
+      if (least < 0) return Room.None;
+      const room = this.#freePage(least, keep, c, now);
+      if (room !== Room.None) return room;
       tried.add(least);
     }
   }
@@ -107,14 +131,14 @@ export class Eviction {
   }
 
   /** Frees a page of the class that misses it least, if that is far less than class `c` would. */
-  #rebalance(c: number, now: number): boolean {
+  #rebalance(c: number, now: number): Room {
     this.#forget();
     const least = this.#leastMissed(none, 1);
     if (least >= 0 && 2 * this.#missed(least) + leastMissed < this.#missed(c))
-      return this.#freePage(least, 0, now);
+      return this.#freePage(least, 0, c, now);
     const calm = this.#leastMissed(none, this.#pagesOf(c));
     const calmer = calm >= 0 && 2 * this.#turnover(calm) < this.#turnover(c);
-    return calmer && this.#missed(calm) <= notMissed && this.#freePage(calm, 0, now);
+    return calmer && this.#missed(calm) <= notMissed ? this.#freePage(calm, 0, c, now) : Room.None;
   }
 
   #forget(): void {
@@ -129,13 +153,19 @@ export class Eviction {
     }
   }
 
-  #freePage(c: number, keep: number, now: number): boolean {
+  /** Frees a page of class `c`, for class `taker` or, if that is -1, for any. */
+  #freePage(c: number, keep: number, taker: number, now: number): Room {
     this.#live.count(c, Statistic.PagesMoved);
-    if (c !== this.#values.class) return this.#secondChance.emptyPage(c, keep, now);
+    if (c !== this.#values.class)
+      return this.#emptying.begin(c, keep, taker) ? this.#emptyMore(keep, now) : Room.None;
     const words = this.#words;
     const taken = words[Head.TakenPages]!;
     while (this.#secondChance.removeNext(c, keep, now, 2 * mostSpared, true))
-      if (words[Head.TakenPages]! < taken) return true;
-    return false; // all values that are left are being read
+      if (words[Head.TakenPages]! < taken) return Room.Made;
+    return Room.None; // all values that are left are being read
+  }
+
+  #emptyMore(keep: number, now: number): Room {
+    return this.#emptying.step(keep, now) ? Room.Made : Room.Emptying;
   }
 }

@@ -1,6 +1,6 @@
 // Makes, changes and removes items. The shard's lock is held.
 import type { EvictedKeys } from './evicted-keys.js';
-import type { Eviction } from './eviction.js';
+import { type Eviction, Room } from './eviction.js';
 import type { HashIndex } from './hash-index.js';
 import type { Holdings } from './holdings.js';
 import { type ItemText, suffixLength } from './item-text.js';
@@ -46,6 +46,7 @@ export class Items {
   readonly #text: ItemText;
   readonly #worker: number;
   readonly #casStep: number;
+  #room = Room.Made;
 
   /** `casStep`: the difference between CAS numbers, so that those of several shards differ. */
   constructor(parts: Parts, worker: number, casStep: number) {
@@ -69,8 +70,8 @@ export class Items {
 
   /**
    * Makes an item, which is not in the index yet. Its value is yet to be written, but for the pages
-   * that LargeValues.fill() has filled. Returns 0 if there is no memory. Any other item may be
-   * evicted: offsets from before are void.
+   * that LargeValues.fill() has filled. Returns 0 if there is no memory, or none yet: see
+   * mustRepeat. Any other item may be evicted: offsets from before are void.
    */
   allocate(from: NewItem, now: number): number {
     const words = this.#words;
@@ -89,13 +90,24 @@ export class Items {
     return item;
   }
 
+  /**
+   * Whether the last allocate() that returned 0 was making room. It goes on when it is called again
+   * for the same item, with the lock taken anew.
+   */
+  get mustRepeat(): boolean {
+    return this.#room === Room.Emptying;
+  }
+
   #chunk(size: number, now: number): number {
     const c = this.#pages.classFor(size);
     for (let step = 0; step < mostRooms; step++) {
       const chunk = this.#pages.chunk(c);
       if (chunk !== 0) return chunk;
-      if (!this.#eviction.makeRoom(c, now)) break;
+      this.#room = this.#eviction.makeRoom(c, now);
+      if (this.#room === Room.Emptying) return 0;
+      if (this.#room === Room.None) break;
     }
+    this.#room = Room.None;
     this.#live.count(c, Statistic.OutOfMemory);
     return 0;
   }
@@ -157,7 +169,9 @@ export class Items {
   #growIndex(item: number, now: number): void {
     // Without a page at hand the index waits until its chains are long.
     if (this.#index.needsPage && !this.#pages.available) {
-      if (!this.#index.isOvercrowded || !this.#eviction.makePage(-1, item, now)) return;
+      if (!this.#index.isOvercrowded) return;
+      this.#eviction.makePage(-1, item, now);
+      if (!this.#pages.available) return;
     }
     this.#index.grow();
   }

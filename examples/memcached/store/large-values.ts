@@ -2,7 +2,7 @@
 // the lock: it is taken only to enter and leave the worker's record.
 import type { OwnerLock } from 'freebsd-rss/shm';
 
-import type { Eviction } from './eviction.js';
+import { type Eviction, Room } from './eviction.js';
 import type { Holdings } from './holdings.js';
 import { type ItemText, suffixLength } from './item-text.js';
 import { Head, Held, itemHeader, pageNumber, Statistic } from './layout.js';
@@ -91,13 +91,19 @@ export class LargeValues {
     return true;
   }
 
+  /** Takes some of the pages. False: there is no memory. */
   #reserve(pages: number, now: number): boolean {
     this.#lock.acquire();
     try {
       for (let step = 0; step < pagesAtOnce; step++) {
         if (this.#holdings.pagesFilled(this.#worker) === pages) return true;
-        if (this.#pages.available) this.#holdings.extend(this.#worker);
-        else if (!this.#eviction.makeRoom(this.#values.class, now)) {
+        if (this.#pages.available) {
+          this.#holdings.extend(this.#worker);
+          continue;
+        }
+        const room = this.#eviction.makeRoom(this.#values.class, now);
+        if (room === Room.Emptying) return true;
+        if (room === Room.None) {
           this.#live.count(this.#values.class, Statistic.OutOfMemory);
           return false;
         }

@@ -33,6 +33,9 @@ export const enum Head {
   FreeBlocks = 17, // head of the list of free blocks
   UsedBlocks = 18, // blocks that have ever been in use; the rest is untouched memory
   EvictedBytes = 19, // since the classes' counts were halved, and 1 more; 0 before the first
+  EmptyingPage = 20, // page that is being emptied, as page number + 1; 0 for none
+  EmptyingChunk = 21, // and its next chunk
+  EmptyingFor = 22, // class + 1 that is to have the page; 0 for none
   Words = 64,
 }
 
@@ -82,9 +85,11 @@ export const enum Class {
   OldestWord = 8,
   YoungestBlock = 9,
   YoungestWord = 10, // behind the youngest
-  Evicted = 11, // chunks and pages of values
-  Missed = 12, // keys stored again soon after their eviction, each for missWeight; halved as well
-  Words = 13,
+  EvictedNewcomers = 11, // newcomers that were evicted
+  EvictedOthers = 12, // others: chunks and pages of values
+  Missed = 13, // keys stored again soon after their eviction, each for missWeight; halved as well
+  MoreNewcomers = 14, // what the newcomers' part has learnt, see newcomers.ts
+  Words = 15,
 }
 /** What a key counts that was missed. A value in pages of its own counts so much less. */
 export const missWeight = 16;
@@ -169,12 +174,11 @@ export function chunkSizes(pageSize: number): number[] {
   return sizes;
 }
 
-/** Chunks of a class for each newcomer. */
-export const chunksPerNewcomer = 5;
 /** Bytes of a shard for each place in the lists of newcomers. */
 const bytesPerNewcomer = 256;
-/** Bytes of a shard for each evicted key that is remembered. */
+/** Bytes of a shard for each evicted key that is remembered: a small shard evicts sooner. */
 const bytesPerGhost = 256;
+const bytesPerGhostIfSmall = 128;
 
 const cacheLine = 64;
 /** Cache lines of 4 KiB, the distance at which addresses share their places in the first cache. */
@@ -220,7 +224,8 @@ export interface Geometry {
  * have small pages, so that every class can have one.
  */
 export function geometry(size: number, limit = size, start = 0): Geometry {
-  const pageSize = limit <= 2 ** 21 ? 2 ** 14 : 2 ** 16;
+  const small = limit < 2 ** 23;
+  const pageSize = small ? 2 ** 14 : 2 ** 16;
   const classes = chunkSizes(pageSize);
   const records = classes.length + 1;
   const most = Math.floor(size / pageSize);
@@ -231,7 +236,8 @@ export function geometry(size: number, limit = size, start = 0): Geometry {
   const blocks = 2 * records + Math.ceil(limit / bytesPerNewcomer / Block.Words);
   const ghostTable = blockTable + blocks * Block.Words;
   // An integer for V8, too, in which all offsets behind it can be calculated.
-  const ghosts = (2 ** Math.floor(Math.log2(limit / bytesPerGhost))) | 0;
+  const ghosts =
+    (2 ** Math.floor(Math.log2(limit / (small ? bytesPerGhostIfSmall : bytesPerGhost)))) | 0;
   const pageTable = ghostTable + ghosts;
   const directory = pageTable + most * Page.Words;
   const firstPage = Math.ceil((start + (directory + most) * 4) / pageSize) * pageSize - start;

@@ -1,5 +1,5 @@
-// The items of each slab class that are new: the fifth part of it that was stored last. One
-// that has not been used when it leaves that part is evicted, so that what is asked for once takes
+// The items of each slab class that are new: the part of it that was stored last. One that has not
+// been used when it leaves that part is evicted, so that what is asked for once takes
 // little memory. The others stay until the clock's hand finds them unused.
 //
 // Their offsets are in a list per class, of blocks that all classes share. An item that is removed
@@ -7,9 +7,12 @@
 // checks it.
 import type { EvictedKeys } from './evicted-keys.js';
 import type { ItemView } from './item-view.js';
-import { Block, chunksPerNewcomer, Class, type Geometry, Head, Page } from './layout.js';
+import { Block, Class, type Geometry, Head, Page } from './layout.js';
 import type { Pages } from './pages.js';
 import type { ShardMemory } from './shard-memory.js';
+
+/** The part of a class that newcomers take while nothing is evicted. */
+const mostNewcomers = 0.5;
 
 export class Newcomers {
   readonly #words: Int32Array;
@@ -27,26 +30,19 @@ export class Newcomers {
   }
 
   /**
-   * Takes in an item that has just been stored in class `c`. If its key was evicted as a newcomer a
-   * short while ago, it is stored among the others.
+   * Takes in an item that has just been stored in class `c`. If its key was evicted a while ago, it
+   * is stored among the others.
    */
   add(c: number, item: number): void {
     if (this.#evictedKeys.recall(c, this.#view.hash(item), 1)) return;
     const words = this.#words;
     const k = this.#pages.classEntry(c);
     // Where nothing is evicted, nothing else takes them out of the list.
-    if (words[k + Class.Newcomers]! * chunksPerNewcomer > 2 * words[k + Class.Used]!) {
+    if (words[k + Class.Newcomers]! > words[k + Class.Used]! * mostNewcomers) {
       const oldest = this.take(c);
       if (oldest !== 0) this.#view.settle(oldest);
     }
     if (this.#append(k, item)) this.#view.markNewcomer(item);
-  }
-
-  /** Whether class `c` has more newcomers than its fifth part. */
-  areMany(c: number): boolean {
-    const words = this.#words;
-    const k = this.#pages.classEntry(c);
-    return words[k + Class.Newcomers]! * chunksPerNewcomer > words[k + Class.Used]!;
   }
 
   /** Takes the oldest out of the list; 0 if it has been removed. */

@@ -142,6 +142,27 @@ export class Pages {
     words[k + Class.HandChunk] = 0;
   }
 
+  /** The first page of class `c` from the hand on without this item; -1 if there is none. */
+  nextWithout(c: number, item: number): number {
+    const words = this.#words;
+    const page = words[this.classEntry(c) + Class.HandPage]! - 1;
+    if (page < 0 || item === 0 || this.pageOf(item) !== page) return page;
+    const next = words[this.entry(page) + Page.Next]! - 1;
+    return next === page ? -1 : next;
+  }
+
+  /** A page of class `c` leaves its lists: no more of its chunks are taken. */
+  close(c: number, page: number): void {
+    const p = this.entry(page);
+    this.leave(c, page);
+    if (!this.#isFull(c, p)) this.#leavePartial(this.classEntry(c), p);
+  }
+
+  /** Whether the chunk lies in a page that was closed. */
+  isClosed(chunk: number): boolean {
+    return this.#words[Head.EmptyingPage] === this.pageOf(chunk) + 1;
+  }
+
   // --- Chunks -----------------------------------------------------------------------------------
 
   /** Takes a chunk of the class; 0 if none is free. */
@@ -159,8 +180,7 @@ export class Pages {
     let chunk = words[p + Page.Free]!;
     if (chunk !== 0) words[p + Page.Free] = words[(chunk >> 2) + Item.Next]!;
     else chunk = this.start(page) + words[p + Page.Cut]!++ * this.#g.classes[c]!;
-    if (words[p + Page.Free] === 0 && words[p + Page.Cut] === this.chunksPerPage(c))
-      this.#leavePartial(k, p);
+    if (this.#isFull(c, p)) this.#leavePartial(k, p);
     return chunk;
   }
 
@@ -177,17 +197,27 @@ export class Pages {
     const p = this.entry(page);
     const c = words[p + Page.Class]! - 1;
     const k = this.classEntry(c);
-    const full = words[p + Page.Free] === 0 && words[p + Page.Cut] === this.chunksPerPage(c);
+    const closed = words[Head.EmptyingPage] === page + 1;
+    if (!closed && this.#isFull(c, p)) this.#joinPartial(k, p, page);
     words[(chunk >> 2) + Item.State] = 0;
     words[(chunk >> 2) + Item.Next] = words[p + Page.Free]!;
     words[p + Page.Free] = chunk;
     words[k + Class.Used]!--;
-    if (full) this.#joinPartial(k, p, page);
     if (--words[p + Page.Used]! > 0) return;
-    this.leave(c, page);
-    this.#leavePartial(k, p);
+    if (closed) {
+      words[Head.EmptyingPage] = 0;
+    } else {
+      this.leave(c, page);
+      this.#leavePartial(k, p);
+    }
     words[k + Class.Pages]!--;
     this.give(page);
+  }
+
+  /** Whether no chunk of a page of class `c` is free. `p`: the first word of its record. */
+  #isFull(c: number, p: number): boolean {
+    const words = this.#words;
+    return words[p + Page.Free] === 0 && words[p + Page.Cut] === this.chunksPerPage(c);
   }
 
   #add(c: number, page: number): void {

@@ -1,4 +1,5 @@
 // The parts that a shard is made of, each on those before it.
+import { Emptying } from './emptying.js';
 import { EvictedKeys } from './evicted-keys.js';
 import { Eviction } from './eviction.js';
 import { Expiry } from './expiry.js';
@@ -7,6 +8,7 @@ import { Holdings } from './holdings.js';
 import { ItemText } from './item-text.js';
 import { LiveItems } from './live-items.js';
 import { Newcomers } from './newcomers.js';
+import { NewcomersPart } from './newcomers-part.js';
 import { Pages, type Renew } from './pages.js';
 import { SecondChance } from './second-chance.js';
 import type { ShardMemory } from './shard-memory.js';
@@ -30,9 +32,11 @@ export class Parts {
   readonly text: ItemText;
   readonly live: LiveItems;
   readonly expiry: Expiry;
+  readonly newcomersPart: NewcomersPart;
   readonly evictedKeys: EvictedKeys;
   readonly newcomers: Newcomers;
   readonly secondChance: SecondChance;
+  readonly emptying: Emptying;
   readonly eviction: Eviction;
 
   constructor(memory: ShardMemory, { evict, renew, sizes }: PartsOptions) {
@@ -44,7 +48,8 @@ export class Parts {
     this.text = new ItemText(memory, this.valuePages);
     this.live = new LiveItems(memory, this.index, this.pages, this.valuePages, sizes);
     this.expiry = new Expiry(memory, this.pages, this.valuePages, this.live);
-    this.evictedKeys = new EvictedKeys(memory, this.pages);
+    this.newcomersPart = new NewcomersPart(memory, this.pages);
+    this.evictedKeys = new EvictedKeys(memory, this.pages, this.newcomersPart);
     this.newcomers = new Newcomers(memory, this.pages, this.evictedKeys);
     this.secondChance = new SecondChance(
       memory,
@@ -53,14 +58,17 @@ export class Parts {
       this.live,
       this.expiry,
       this.newcomers,
+      this.newcomersPart,
       this.evictedKeys,
     );
+    this.emptying = new Emptying(memory, this.pages, this.secondChance);
     this.eviction = new Eviction(
       memory,
       this.pages,
       this.valuePages,
       this.live,
       this.secondChance,
+      this.emptying,
       evict,
     );
   }

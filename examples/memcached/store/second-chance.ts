@@ -7,6 +7,7 @@ import type { ItemView } from './item-view.js';
 import { Class, Page, Statistic } from './layout.js';
 import type { LiveItems } from './live-items.js';
 import type { Newcomers } from './newcomers.js';
+import type { NewcomersPart } from './newcomers-part.js';
 import type { Pages } from './pages.js';
 import type { ShardMemory } from './shard-memory.js';
 import type { ValuePages } from './value-pages.js';
@@ -22,6 +23,7 @@ export class SecondChance {
   readonly #live: LiveItems;
   readonly #expiry: Expiry;
   readonly #newcomers: Newcomers;
+  readonly #newcomersPart: NewcomersPart;
   readonly #evictedKeys: EvictedKeys;
 
   constructor(
@@ -31,6 +33,7 @@ export class SecondChance {
     live: LiveItems,
     expiry: Expiry,
     newcomers: Newcomers,
+    newcomersPart: NewcomersPart,
     evictedKeys: EvictedKeys,
   ) {
     this.#words = memory.words;
@@ -40,6 +43,7 @@ export class SecondChance {
     this.#live = live;
     this.#expiry = expiry;
     this.#newcomers = newcomers;
+    this.#newcomersPart = newcomersPart;
     this.#evictedKeys = evictedKeys;
   }
 
@@ -60,19 +64,18 @@ export class SecondChance {
    * False: it has removed none.
    */
   #removeNewcomer(c: number, now: number): boolean {
-    for (let i = 0; i < mostSpared && this.#newcomers.areMany(c); i++) {
+    for (let i = 0; i < mostSpared && this.#newcomersPart.isExceeded(c); i++) {
       const item = this.#newcomers.take(c);
       if (item === 0) continue;
-      if (this.#view.isExpired(item, now)) {
-        this.#expiry.expire(item);
-        return true;
-      }
-      if (this.#view.isUsed(item)) {
+      const expired = this.#view.isExpired(item, now);
+      if (!expired && this.#view.isUsed(item)) {
         this.#view.settle(item);
         continue;
       }
-      this.#evict(item, now);
-      return true;
+      const closed = this.#pages.isClosed(item);
+      if (expired) this.#expiry.expire(item);
+      else this.#evict(item, now);
+      if (!closed) return true;
     }
     return false;
   }
@@ -106,41 +109,28 @@ export class SecondChance {
   }
 
   /**
-   * Empties one page of class `c`: the first from the hand on that does not hold `keep`. Its items
-   * are evicted. One that was used or is read takes the place of one elsewhere that was not.
+   * Takes an item out of its page, which is being emptied. It is evicted, unless it was used or is
+   * read: then it takes the place of one elsewhere in class `c` that was not, but not of `keep`.
    */
-  emptyPage(c: number, keep: number, now: number): boolean {
-    const words = this.#words;
-    const k = this.#pages.classEntry(c);
-    let page = words[k + Class.HandPage]! - 1;
-    if (keep !== 0 && this.#pages.pageOf(keep) === page) {
-      page = words[this.#pages.entry(page) + Page.Next]! - 1;
-      if (this.#pages.pageOf(keep) === page) return false;
+  expel(c: number, item: number, keep: number, now: number): void {
+    const stays = this.#view.isUsed(item) || this.#isRead(item);
+    const place = stays ? this.#unusedItem(c, keep) : 0;
+    if (place === 0) {
+      this.#evict(item, now);
+    } else {
+      this.#count(place, now);
+      this.#view.settle(item);
+      this.#live.move(item, place);
     }
-    const cut = words[this.#pages.entry(page) + Page.Cut]!;
-    for (let number = 0; number < cut; number++) {
-      const item = this.#itemAt(c, page, number);
-      if (item === 0) continue;
-      const stays = this.#view.isUsed(item) || this.#isRead(item);
-      const place = stays ? this.#unusedItem(c, page, keep) : 0;
-      if (place === 0) {
-        this.#evict(item, now);
-      } else {
-        this.#count(place, now);
-        this.#view.settle(item);
-        this.#live.move(item, place);
-      }
-    }
-    return true;
   }
 
-  /** The next item of class `c` in another page that was not used; 0 if there is none nearby. */
-  #unusedItem(c: number, page: number, keep: number): number {
+  /** The next item of class `c` under the hand that was not used; 0 if there is none nearby. */
+  #unusedItem(c: number, keep: number): number {
     const k = this.#pages.classEntry(c);
-    for (let step = 0; step < mostSpared && this.#words[k + Class.Pages]! > 1; step++) {
+    for (let step = 0; step < mostSpared && this.#words[k + Class.HandPage] !== 0; step++) {
       const item = this.peek(c);
       this.#advance(c, k);
-      if (item === 0 || item === keep || this.#pages.pageOf(item) === page) continue;
+      if (item === 0 || item === keep) continue;
       if (this.#view.isNewcomer(item) || this.#isRead(item)) continue;
       if (!this.#view.isUsed(item)) return item;
       this.#view.clearUsed(item);
