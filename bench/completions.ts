@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-import { createServer } from 'freebsd-rss';
+import { affinity, createServer } from 'freebsd-rss';
 
 import { commandLine, count, positive } from './command-line.js';
 import { native } from './native.js';
@@ -56,8 +56,12 @@ async function cpuDuring(run: () => Promise<unknown>): Promise<number> {
   return (user + system) / 1000;
 }
 
-/** One server and its client. `together` resolves when all servers are at the same point. */
-async function measure(together: () => Promise<unknown>): Promise<Figures> {
+/** Resolves when all servers are at the same point: for all of them, or for one after the other. */
+type Order = 'together' | 'in turn';
+type Meeting = (order: Order) => Promise<unknown>;
+
+/** One server and its client. */
+async function measure(meet: Meeting): Promise<Figures> {
   const completions: Completions = {
     length,
     times: new SharedArrayBuffer(connections * 8),
@@ -76,7 +80,11 @@ async function measure(together: () => Promise<unknown>): Promise<Figures> {
   }).listen();
   const client = spawn(
     native('hold_acks'),
-    [`port=${server.addresses[0]!.port}`, `connections=${connections}`, `length=${length}`],
+    [
+      ...[`port=${server.addresses[0]!.port}`, `connections=${connections}`],
+      // The first CPU is the worker's.
+      ...[`length=${length}`, `cpu=${affinity.process().at(-1)!}`],
+    ],
     { stdio: ['pipe', 'pipe', 'inherit'] },
   );
   const lines = createInterface({ input: client.stdout })[Symbol.asyncIterator]();
@@ -91,17 +99,18 @@ async function measure(together: () => Promise<unknown>): Promise<Figures> {
   };
 
   await line();
-  await together();
+  await meet('together');
   const open = process.memoryUsage.rss();
   const quiet = await cpuDuring(() => sleep(seconds * 1000));
-  await together();
+  await meet('together');
   await command('ask');
   await reached(0, connections);
   const waitingBytes = process.memoryUsage.rss() - open;
-  await together();
+  await meet('together');
   const early = Atomics.load(counts, 1);
   const idle = await cpuDuring(() => sleep(seconds * 1000));
-  await together();
+  // Several clients at once would wait for each other's CPU.
+  await meet('in turn');
   const begin = performance.now();
   const cpu = await cpuDuring(async () => {
     await command(`read 0 ${connections} ${pause}`);
@@ -112,7 +121,7 @@ async function measure(together: () => Promise<unknown>): Promise<Figures> {
   const times = new Float64Array(completions.times);
   const delays: number[] = [];
   for (const time of times) delays.push((time - Number(await line())) / 1e6);
-  await together();
+  await meet('together');
   client.stdin.end();
   await once(client, 'exit');
   await server.close({ timeout: 0 });
@@ -122,8 +131,8 @@ async function measure(together: () => Promise<unknown>): Promise<Figures> {
 
 /** In a process of its own: tells the parent when it is at a common point, and what it measured. */
 async function serve(): Promise<void> {
-  const figures = await measure(async () => {
-    process.send!('here');
+  const figures = await measure(async (order) => {
+    process.send!(order);
     await once(process, 'message');
   });
   process.send!(figures);
@@ -138,20 +147,34 @@ async function run(): Promise<void> {
   const children = Array.from({ length: servers }, () =>
     fork(fileURLToPath(import.meta.url), args),
   );
-  const next = (child: ChildProcess) => once(child, 'message') as Promise<['here' | Figures]>;
-  const all: Figures[] = [];
-  while (all.length === 0) {
-    for (const [message] of await Promise.all(children.map(next)))
-      if (message !== 'here') all.push(message);
-    if (all.length === 0) for (const child of children) child.send('go');
+  const next = async (child: ChildProcess) => {
+    const [message] = (await once(child, 'message')) as [Order | Figures];
+    return message;
+  };
+  const advance = (child: ChildProcess) => {
+    child.send('go');
+    return next(child);
+  };
+  let all = await Promise.all(children.map(next));
+  while (all.includes('together') || all.includes('in turn')) {
+    if (all[0] === 'together') {
+      all = await Promise.all(children.map(advance));
+      continue;
+    }
+    all = [];
+    for (const child of children) all.push(await advance(child));
   }
+  report(all as Figures[]);
+}
+
+function report(all: readonly Figures[]): void {
   const sum = (name: Exclude<keyof Figures, 'delays'>) =>
     all.reduce((total, figures) => total + figures[name], 0);
   const megabytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(0)} MB`;
   const delays = all.flatMap((figures) => figures.delays).sort((a, b) => a - b);
   const perSecond = (name: 'quiet' | 'idle') => `${(sum(name) / seconds).toFixed(1)} ms a second`;
   console.log(
-    `${share * servers} connections, ${servers} servers: ${megabytes(sum('open'))} resident\n` +
+    `${delays.length} connections, ${all.length} servers: ${megabytes(sum('open'))} resident\n` +
       `${sum('waiting')} wait for acknowledgements: ${megabytes(sum('waitingBytes'))} more\n` +
       `CPU time: ${perSecond('quiet')} before, ${perSecond('idle')} while they wait\n` +
       `acknowledged in ${Math.max(...all.map((figures) => figures.seconds)).toFixed(1)} s: ` +

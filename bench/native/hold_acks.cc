@@ -1,7 +1,7 @@
 // Connections whose server waits for acknowledgements. Their receive buffers are smaller than an
 // answer, so the last of it is acknowledged only once the client reads.
 //
-//   hold_acks port=N connections=N length=N
+//   hold_acks port=N connections=N length=N [cpu=1]
 //
 // Prints "open" once all are connected, then executes lines, and prints "done" after each:
 //
@@ -55,6 +55,7 @@ int main(int count, char** words) {
   sockaddr_in server = bench::ServerOf(&arguments);
   auto connections = static_cast<size_t>(arguments.Number("connections", 1000));
   auto length = static_cast<size_t>(arguments.Number("length", 8192));
+  bench::PinTo(static_cast<int>(arguments.Number("cpu", 1)));
   arguments.End();
   std::vector<int> fds;
   uint32_t first = ntohl(server.sin_addr.s_addr);
