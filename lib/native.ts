@@ -494,6 +494,16 @@ export interface Native {
   wakeWord(words: Int32Array, index: number, count: number): number;
   /** False: the lock is not free yet. */
   acquireLock(words: Int32Array, index: number, token: number): boolean;
+  /**
+   * Tables are segments from a byte on. `places`: pairs of a table's number and the offset of a
+   * word. The result begins to load so many bytes of what the words at the first places lead to,
+   * and returns the number of cache lines.
+   */
+  makePrefetch(
+    segments: readonly number[],
+    begins: readonly number[],
+    places: Uint32Array,
+  ): ((count: number, bytes: number) => number) | Failure;
 
   hasSyncSend: boolean;
   RangeSender: new (

@@ -9,6 +9,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   rss::RegisterRangeSender(env, exports);
   rss::RegisterCards(env, exports);
   rss::RegisterShm(env, exports);
+  rss::RegisterPrefetch(env, exports);
   rss::RegisterBucketTable(env, exports);
   rss::RegisterStreamEngine(env, exports);
   rss::RegisterWorkerEngine(env, exports);

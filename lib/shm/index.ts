@@ -3,6 +3,7 @@
 export { type AllocatorStatistics, SegmentAllocator } from './allocator.js';
 export { OwnerLock } from './lock.js';
 export type { AllocatorOptions } from './options.js';
+export { Prefetch, type PrefetchTable } from './prefetch.js';
 export { Region } from './region.js';
 export { waitOn, wake } from './wait.js';
 export { type Granted, ShmSegment } from './segment.js';

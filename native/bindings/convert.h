@@ -83,6 +83,7 @@ void RegisterSocket(Napi::Env env, Napi::Object exports);
 void RegisterRangeSender(Napi::Env env, Napi::Object exports);
 void RegisterCards(Napi::Env env, Napi::Object exports);
 void RegisterShm(Napi::Env env, Napi::Object exports);
+void RegisterPrefetch(Napi::Env env, Napi::Object exports);
 void RegisterBucketTable(Napi::Env env, Napi::Object exports);
 void RegisterStreamEngine(Napi::Env env, Napi::Object exports);
 void RegisterWorkerEngine(Napi::Env env, Napi::Object exports);

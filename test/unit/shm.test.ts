@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 
 import { type Granted, ShmSegment } from 'freebsd-rss';
-import { OwnerLock, type Region, SegmentAllocator } from 'freebsd-rss/shm';
+import { OwnerLock, Prefetch, type Region, SegmentAllocator } from 'freebsd-rss/shm';
 
 import { native } from '../../lib/native.js';
 import { usageLength } from '../../lib/server/layout.js';
@@ -150,6 +150,89 @@ describe('ShmSegment', () => {
     segment.renew(2 ** 16, 2 ** 16);
     assert.deepEqual([bytes[2 ** 16 - 1], bytes[2 ** 16], bytes[2 ** 17 - 1]], [1, 0, 0]);
     assert.throws(() => segment.renew(100, 2 ** 16), { code: 'ERR_OUT_OF_RANGE' });
+  });
+});
+
+describe('Prefetch', () => {
+  const size = 2 ** 16;
+  const line = 64;
+  /** Two tables in one segment. The second begins in the middle. */
+  const tablesOf = (segment: ShmSegment) => [
+    { segment, begin: 0 },
+    { segment, begin: size / 2 },
+  ];
+
+  it('follows words to what they name, and changes nothing', () => {
+    using segment = ShmSegment.create({ size });
+    const words = new Int32Array(segment.buffer);
+    const prefetch = new Prefetch(tablesOf(segment), 4);
+    const lines = (table: number, word: number, bytes: number) => {
+      prefetch.place(0, table, word);
+      const before = words.slice();
+      const loaded = prefetch.follow(1, bytes);
+      assert.deepEqual(words, before);
+      return loaded;
+    };
+    words[5] = 4 * line;
+    assert.equal(lines(0, 5, 1), 1);
+    assert.equal(lines(0, 5, line), 1);
+    assert.equal(lines(0, 5, line + 1), 2);
+    words[5] = 4 * line + 60;
+    assert.equal(lines(0, 5, 8), 2);
+    assert.equal(lines(0, 6, line), 0, 'a word that is 0 leads nowhere');
+    words[size / 8 + 7] = size / 2 - line;
+    assert.equal(lines(1, 7, 4096), 1, 'only to the end of the segment');
+    assert.equal(lines(0, size / 8 + 7, line), 1);
+    for (const outside of [size, size / 2 + 4, -8, 2 ** 31]) {
+      words[size / 8 + 7] = outside;
+      assert.equal(lines(1, 7, line), 0, `${outside} is not in the table`);
+    }
+    for (const word of [size / 4, size / 8, 2 ** 30 - 1, -1])
+      assert.equal(lines(word === size / 4 ? 0 : 1, word, line), 0, 'there is no such word');
+    assert.equal(lines(2, 7, line), 0, 'there is no such table');
+  });
+
+  it('takes as many places as there are', () => {
+    using segment = ShmSegment.create({ size });
+    new Int32Array(segment.buffer).fill(line, 0, 4);
+    const prefetch = new Prefetch(tablesOf(segment), 4);
+    for (let i = 0; i < 4; i++) prefetch.place(i, 0, i);
+    for (let count = 0; count <= 4; count++) assert.equal(prefetch.follow(count, line), count);
+  });
+
+  it('keeps a closed segment mapped', () => {
+    const segment = ShmSegment.create({ size });
+    new Int32Array(segment.buffer)[0] = line;
+    const prefetch = new Prefetch(tablesOf(segment), 1);
+    segment.close();
+    assert.equal(prefetch.follow(1, line), 1);
+  });
+
+  it('sees what is added by grow()', () => {
+    using segment = ShmSegment.create({ size, maxSize: 2 * size });
+    const prefetch = new Prefetch(tablesOf(segment), 1);
+    prefetch.place(0, 0, size / 4);
+    assert.equal(prefetch.follow(1, line), 0);
+    segment.grow(2 * size);
+    new Int32Array(segment.buffer)[size / 4] = line;
+    assert.equal(prefetch.follow(1, line), 1);
+  });
+
+  it('checks its arguments', () => {
+    using segment = ShmSegment.create({ size });
+    const prefetch = new Prefetch(tablesOf(segment), 4);
+    const outOfRange = { code: 'ERR_OUT_OF_RANGE' };
+    for (const most of [0, 4097, 1.5])
+      assert.throws(() => new Prefetch([{ segment, begin: 0 }], most), outOfRange);
+    for (const begin of [-4, 2, 2 ** 31])
+      assert.throws(() => new Prefetch([{ segment, begin }], 1), outOfRange);
+    assert.throws(() => prefetch.follow(5, 1), outOfRange);
+    for (const bytes of [0, 4097]) assert.throws(() => prefetch.follow(1, bytes), outOfRange);
+    const closed = ShmSegment.create({ size });
+    closed.close();
+    assert.throws(() => new Prefetch([{ segment: closed, begin: 0 }], 1), {
+      code: 'ERR_RSS_CLOSED',
+    });
   });
 });
 

@@ -19,7 +19,7 @@ import {
 } from '../../examples/memcached/store/layout.js';
 import { lockToken } from '../../examples/memcached/store/lock.js';
 import { NewItem } from '../../examples/memcached/store/new-item.js';
-import { Prefetch } from '../../examples/memcached/store/prefetch.js';
+import { StorePrefetch } from '../../examples/memcached/store/prefetch.js';
 import { Shard } from '../../examples/memcached/store/shard.js';
 import { shardCount, Store, StoreMemory } from '../../examples/memcached/store/store.js';
 import { skipWithout } from '../helpers/features.js';
@@ -163,7 +163,7 @@ it('prefetching leaves memory as it is, whatever stands there', () => {
     largePages: false,
   });
   const store = new Store(memory.handle, lockToken(0, 0));
-  const prefetch = new Prefetch(store, 32);
+  const prefetch = new StorePrefetch(store, 32);
   const random = randomNumbers(3);
   const { words, geometry } = store.shards[0]!.memory;
   const [first, last] = [geometry.firstPage / 4, (geometry.firstPage + geometry.pageSize * 8) / 4];

@@ -1,17 +1,18 @@
-// Looks ahead at the keys of several requests, before the first of them takes a lock. What is read
-// for one key does not depend on what is read for another, so the CPU waits for memory once for
-// many of them: but not across a lock. The requests take their keys from here, so that each is
-// scanned once.
+// Looks ahead at the keys of several requests, before the first of them takes a lock, and begins to
+// load what they lead to: the CPU then waits for memory once for many of them. The requests take
+// their keys from here, so that each is scanned once.
 import { Key } from '../store/key.js';
 import { type Memory, wordOf } from '../store/memory.js';
-import { Prefetch } from '../store/prefetch.js';
+import { StorePrefetch } from '../store/prefetch.js';
 import type { Store } from '../store/store.js';
 import { endsLine } from './plain.js';
 
 const getWord = wordOf('get ');
 const getLength = 4;
 /** With more keys, some could push others out of the cache. */
-const mostKeys = 32;
+const mostKeys = 64;
+/** For fewer keys, a call of the prefetch costs more than it saves. */
+const fewestKeys = 4;
 /** No request with a key is shorter: "mg k" and a line end. */
 const shortest = 6;
 /** The shortest and the longest name in front of a key. */
@@ -30,7 +31,7 @@ export interface Rows {
 }
 
 export class Lookahead {
-  readonly #prefetch: Prefetch;
+  readonly #prefetch: StorePrefetch;
   readonly #key: Key;
   /** Where the batch lies, while it is served. */
   #input: Memory | undefined;
@@ -42,7 +43,7 @@ export class Lookahead {
   readonly #hashes = new Int32Array(mostKeys);
 
   constructor(store: Store) {
-    this.#prefetch = new Prefetch(store, mostKeys);
+    this.#prefetch = new StorePrefetch(store, mostKeys);
     this.#key = new Key(store.seed);
   }
 
@@ -67,7 +68,7 @@ export class Lookahead {
       const start = batch.offset(i);
       this.#addRow(start + head, start + batch.length(i));
     }
-    this.#read();
+    this.#load();
     return i;
   }
 
@@ -94,7 +95,7 @@ export class Lookahead {
     if (this.#next === this.#count && input === this.#input) {
       this.#restart();
       this.#addKeys(at, end);
-      this.#read();
+      this.#load();
     }
     return this.take(key, input, at, end);
   }
@@ -146,10 +147,10 @@ export class Lookahead {
     return stop;
   }
 
-  /** Reads what the keys lead to. */
-  #read(): void {
+  /** Begins to load what the keys lead to. */
+  #load(): void {
     const count = this.#count;
     this.#starts[count] = nowhere;
-    if (count > 1) this.#prefetch.run(this.#hashes, count);
+    if (count >= fewestKeys) this.#prefetch.run(this.#hashes, count);
   }
 }

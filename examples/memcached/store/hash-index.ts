@@ -1,9 +1,13 @@
 // The hash index of a shard. Linear hashing lets it grow by one bucket at a time.
 import type { Key } from './key.js';
-import { Head, Item, itemHeader, keyLengthMask } from './layout.js';
+import { Head, Item } from './layout.js';
+import * as layout from './layout.js';
 import { equal, type Memory } from './memory.js';
 import type { Pages } from './pages.js';
 import type { ShardMemory } from './shard-memory.js';
+
+// V8 compiles a module's own constants into its code, but reads imported ones each time.
+const { itemHeader, keyLengthMask } = layout;
 
 /** Buckets of an empty index. */
 const fewestBuckets = 256;

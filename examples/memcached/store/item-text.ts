@@ -2,10 +2,13 @@
 // and value. The part of a value that fills pages of its own is not in the text.
 import { digitsOf, writeNumber } from './digits.js';
 import type { ItemView } from './item-view.js';
-import { itemHeader } from './layout.js';
+import * as layout from './layout.js';
 import { copy, type Memory } from './memory.js';
 import type { ShardMemory } from './shard-memory.js';
 import type { ValuePages } from './value-pages.js';
+
+// V8 compiles a module's own constants into its code, but reads imported ones each time.
+const { itemHeader } = layout;
 
 const space = 32;
 const zero = 48;

@@ -1,8 +1,11 @@
 // The fields of an item, by its offset. Everything outside of the store reads and changes items
 // through this class; its methods are short enough for V8 to inline.
-import {
+import { Item } from './layout.js';
+import * as layout from './layout.js';
+
+// V8 compiles a module's own constants into its code, but reads imported ones each time.
+const {
   headShift,
-  Item,
   keyLengthMask,
   stateBinaryKey,
   stateFetched,
@@ -12,7 +15,7 @@ import {
   stateStale,
   stateUsed,
   stateWon,
-} from './layout.js';
+} = layout;
 
 export class ItemView {
   // No # field: the accesses would be too long for V8 to inline the methods in any case.
