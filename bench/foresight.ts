@@ -1,6 +1,6 @@
-// The miss ratio of a cache that knows the future: what eviction could reach at the most. Of some
-// items at random it evicts the one that fills most bytes until its next request. It stores
-// nothing that will not be asked for again, and forgets what has expired at once.
+// The miss ratio of a cache that knows the future: about the lowest that eviction can reach. Of
+// some random items it evicts the one with the most bytes times requests until its next one. It
+// stores nothing that will not be asked for again, and removes what has expired at once.
 import { randomFrom } from './random.js';
 import { isCounted, keyName } from './replay.js';
 import type { Trace } from './traces.js';

@@ -1,5 +1,5 @@
 // FreeBSD: what doctor and watch read of a network card.
-import { type CardFacts, driverOf } from '../lib/rss/card/drivers.js';
+import type { CardFacts } from '../lib/rss/card/drivers.js';
 import { queuesOf, receiveInterrupts } from '../lib/rss/card/queues.js';
 import { existing, printed, sysctlValue } from './programs.js';
 
@@ -31,9 +31,7 @@ export function parseMask(text: string): number[] | undefined {
 /** `name`: as ifconfig(8) has it. */
 export function readCardTexts(name: string, facts: CardFacts): CardTexts {
   const own = (value: string) => sysctlValue(`dev.${facts.driver}.${facts.unit}.${value}`);
-  const source = driverOf(facts)?.queues;
-  const queues = source === undefined ? [] : queuesOf(facts, source);
-  const masks = receiveInterrupts(facts, queues).flatMap(({ irq }) => {
+  const masks = receiveInterrupts(facts, queuesOf(facts)).flatMap(({ irq }) => {
     const mask = printed('cpuset', '-g', '-x', `${irq}`);
     return mask === undefined ? [] : [[irq, mask] as const];
   });

@@ -16,15 +16,10 @@ const rcConf = (...lines: string[]) => ({ file: '/etc/rc.conf', lines });
 const unique = (numbers: readonly number[]) => [...new Set(numbers)].sort((a, b) => a - b);
 const list = (numbers: readonly number[]) => numbers.join(', ');
 
-function receiveQueues({ facts }: CardTexts) {
-  const driver = driverOf(facts);
-  return driver === undefined ? [] : queuesOf(facts, driver.queues);
-}
-
 /** Under options RSS a card needs a queue for each bucket; iflib(4) makes no more than that. */
 const queueCount: CardCheck = ({ name, driver }, texts, { plan }) => {
   const { source, buckets } = plan.config;
-  const queues = receiveQueues(texts).length;
+  const queues = queuesOf(texts.facts).length;
   if (source !== 'kernel' || queues === 0) return [];
   const check = `queues of ${name}`;
   const message = `${queues} to receive, for ${buckets} buckets`;
@@ -50,7 +45,7 @@ const queueCount: CardCheck = ({ name, driver }, texts, { plan }) => {
  */
 const interrupts: CardCheck = ({ name }, texts, { plan }) => {
   const { source, bucketMap } = plan.config;
-  const queues = receiveQueues(texts);
+  const queues = queuesOf(texts.facts);
   if (source === 'virtual' || (source === 'card' && queues.length < 2)) return [];
   const check = `interrupts of ${name}`;
   const found = queues.flatMap(({ cpu, irq }, queue) => {

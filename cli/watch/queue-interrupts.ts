@@ -1,5 +1,4 @@
 // The interrupts of receive queues, and the CPUs where they may run.
-import { driverOf } from '../../lib/rss/card/drivers.js';
 import { queuesOf, receiveInterrupts as ofCard } from '../../lib/rss/card/queues.js';
 import { receiveInterrupts } from '../../lib/server/receive-cpus.js';
 import { parseMask } from '../card-texts.js';
@@ -23,8 +22,7 @@ export function freebsdQueues({ cards }: Pick<Facts, 'cards'>): QueueInterrupt[]
   return cards.flatMap(({ name, texts }) => {
     if (texts === undefined) return [];
     const { facts, masks } = texts;
-    const source = driverOf(facts)?.queues;
-    const queues = source === undefined ? [] : queuesOf(facts, source);
+    const queues = queuesOf(facts);
     return ofCard(facts, queues).map(({ irq, cpu }) => ({
       ...{ card: name, irq, cpus: [cpu], allowed: parseMask(masks[irq] ?? '') ?? [cpu] },
       steered: false,

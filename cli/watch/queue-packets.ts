@@ -1,5 +1,4 @@
 // FreeBSD: the packets of each queue of a network card, by the counters of its driver. Pure.
-import { driverOf } from '../../lib/rss/card/drivers.js';
 import { type CardQueue, queuesOf } from '../../lib/rss/card/queues.js';
 import { type CardTexts, parseMask } from '../card-texts.js';
 import type { QueuePackets } from './reading.js';
@@ -89,8 +88,7 @@ export function queueCounters(
 ): QueueCounter[] {
   const node = `dev.${facts.driver}.${facts.unit}.`;
   const patterns = drivers[facts.driver] ?? {};
-  const source = driverOf(facts)?.queues;
-  const cpus = source === undefined ? [] : queuesOf(facts, source).map((one) => cpuOf(one, masks));
+  const cpus = queuesOf(facts).map((one) => cpuOf(one, masks));
   return names.split('\n').flatMap((name) => {
     if (!name.startsWith(node)) return [];
     const value = name.slice(node.length);

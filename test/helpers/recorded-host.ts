@@ -7,7 +7,7 @@ import { readCardTexts } from '../../cli/card-texts.js';
 import type { Card } from '../../cli/facts.js';
 import type { CardFacts } from '../../lib/rss/card/drivers.js';
 
-/** Prints what the program of its own name printed, at this reading or else at the last one. */
+/** Prints what the program of this name printed at the current reading, or at the last one. */
 const program = `#!/bin/sh
 exec awk -v wanted="$ \${0##*/} $*" -v reading="$READING" '
   /^\\$ / { if ($0 == wanted) found++; on = $0 == wanted; next }

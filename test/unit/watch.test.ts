@@ -239,7 +239,7 @@ describe('readings of FreeBSD', () => {
 
   it('under direct dispatch, the queues of cards say more than a single thread', () => {
     const direct = single.replace(/(Dispatch policy +)hybrid/, '$1direct');
-    // The kernel's own policy for IP goes first, as under options RSS.
+    // The kernel has a policy of its own for IP, as with options RSS. It overrides the general one.
     assert.deepEqual(packetsBy(direct), [1257, 0]);
     const generic = direct.replaceAll(/cpu {3}hybrid/g, 'flow  default');
     const counters = [0, 1, 2].map((queue) => ({

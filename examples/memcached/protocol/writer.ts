@@ -22,7 +22,7 @@ export const enum Outcome {
   NoMemory,
 }
 
-/** Room is being made: the same again, with the lock taken anew. */
+/** Items.mustRepeat: the lock must be taken anew, and the request looked at again. */
 const again = -1;
 
 export const enum Removal {

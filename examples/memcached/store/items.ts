@@ -91,8 +91,8 @@ export class Items {
   }
 
   /**
-   * Whether the last allocate() that returned 0 was making room. It goes on when it is called again
-   * for the same item, with the lock taken anew.
+   * Whether allocate() has returned 0 because a page is still being emptied. The caller releases
+   * the lock, takes it again, and calls allocate() once more.
    */
   get mustRepeat(): boolean {
     return this.#room === Room.Emptying;

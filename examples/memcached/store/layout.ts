@@ -88,7 +88,7 @@ export const enum Class {
   EvictedNewcomers = 11, // newcomers that were evicted
   EvictedOthers = 12, // others: chunks and pages of values
   Missed = 13, // keys stored again soon after their eviction, each for missWeight; halved as well
-  MoreNewcomers = 14, // what the newcomers' part has learnt, see newcomers.ts
+  MoreNewcomers = 14, // what the newcomers' part has learnt, see newcomers-part.ts
   Words = 15,
 }
 /** What a key counts that was missed. A value in pages of its own counts so much less. */

@@ -46,7 +46,7 @@ export class LiveItems {
     this.#pages.freeChunk(item);
   }
 
-  /** Moves an item to the chunk of another one of the same size, which is removed. */
+  /** Removes the item at `place`, and moves an item of the same size there. */
   move(item: number, place: number): void {
     this.#forget(place);
     this.#pages.copyChunk(item, place);

@@ -62,7 +62,7 @@ export function cardMap(facts: CardFacts): CardMap | NoCardMap {
   const name = facts.interface ?? device;
   const driver = driverOf(facts);
   if (driver === undefined) return none(`${name}: nothing is known of its driver`);
-  const queues = queuesOf(facts, driver.queues);
+  const queues = queuesOf(facts);
   if (queues.length === 0) return none(`${name}: its receive queues are not known`);
   if (queues.length === 1) return none(`${name}: it has one receive queue`);
   const table = redirectionTable(facts, driver, queues.length);

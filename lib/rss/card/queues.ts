@@ -1,5 +1,5 @@
 // The receive queues of a card, and the CPU that serves each.
-import { type CardFacts, count as countOf, type QueueSource } from './drivers.js';
+import { type CardFacts, count as countOf, driverOf, type QueueSource } from './drivers.js';
 
 /** A receive queue of a network card. */
 export interface CardQueue {
@@ -133,6 +133,8 @@ export function receiveInterrupts(facts: CardFacts, queues: readonly CardQueue[]
   );
 }
 
-export function queuesOf(facts: CardFacts, source: QueueSource): CardQueue[] {
-  return finders[source](facts, parseInterrupts(facts.interrupts));
+/** None where nothing is known of the driver. */
+export function queuesOf(facts: CardFacts): CardQueue[] {
+  const source = driverOf(facts)?.queues;
+  return source === undefined ? [] : finders[source](facts, parseInterrupts(facts.interrupts));
 }
