@@ -61,8 +61,8 @@ export class Writer {
   #oldHigh = 0;
   #oldLow = 0;
   #oldLength = 0;
-  /** Times that the request has been counted as one whose CAS number was that of the item. */
-  #matches = 0;
+  /** The CAS number lets the item be stored. Counted when the request is not looked at again. */
+  #matched = false;
 
   constructor(context: Context) {
     this.#context = context;
@@ -158,26 +158,20 @@ export class Writer {
       if (refusal !== Outcome.Stored) return refusal;
       if (this.#stale) item.expires = this.#oldExpires;
     }
-    let stored = old;
-    if (old !== 0 && items.reuse(old, item, now)) {
-      this.#finish(shard, stored);
-    } else {
-      stored = items.allocate(item, now);
-      if (stored === 0) return items.mustRepeat ? this.#repeat() : this.#noMemory(shard, mode, now);
-      this.#finish(shard, stored);
+    const reused = old !== 0 && items.reuse(old, item, now);
+    const stored = reused ? old : items.allocate(item, now);
+    if (stored === 0 && items.mustRepeat) return again;
+    if (this.#matched) this.#context.count[counter.cas_hits]!++;
+    this.#matched = false;
+    if (stored === 0) return this.#noMemory(shard, mode, now);
+    this.#finish(shard, stored);
+    if (!reused) {
       if (old === 0) items.link(stored, now);
       else items.replace(stored, item, now);
     }
     this.casHigh = view.casHigh(stored);
     this.casLow = view.casLow(stored);
     return Outcome.Stored;
-  }
-
-  /** The request will be looked at again, and its match counted then. */
-  #repeat(): typeof again {
-    this.#context.count[counter.cas_hits]! -= this.#matches;
-    this.#matches = 0;
-    return again;
   }
 
   /** Writes the value and the marks. */
@@ -192,7 +186,7 @@ export class Writer {
   /** Under the lock: Stored if the item may be stored. */
   #refusal(shard: Shard, mode: Mode, old: number, now: number): Outcome {
     this.#stale = false;
-    this.#matches = 0;
+    this.#matched = false;
     if (this.#joining)
       return old !== 0 && shard.view.hasCas(old, this.#oldHigh, this.#oldLow)
         ? Outcome.Stored
@@ -214,13 +208,11 @@ export class Writer {
     }
     const { uniqueHigh: high, uniqueLow: low } = this;
     if (view.hasCas(old, high, low)) {
-      count[counter.cas_hits]!++;
-      this.#matches = 1;
+      this.#matched = true;
       return Outcome.Stored;
     }
     if (this.invalidate && (high !== 0 || low !== 0) && view.isNewer(old, high, low)) {
-      count[counter.cas_hits]!++;
-      this.#matches = 1;
+      this.#matched = true;
       this.#stale = true;
       this.#oldWon = view.isWon(old);
       this.#oldExpires = view.expires(old);
