@@ -17,14 +17,14 @@ const shortNames = new Map(
 
 /** Word 0 of the line. */
 export function commandName(tokens: Tokens): string {
-  const { view } = tokens.input;
+  const { input } = tokens;
   const first = tokens.startOf(0);
   const length = tokens.length(0);
   if (length < 3) return tokens.text(0);
-  const word = view.getInt32(first, true); // at least a line end follows
+  const word = input.getInt32(first, true); // at least a line end follows
   if (length === 3) return shortNames.get(word & threeBytes) ?? tokens.text(0);
   const known = commonNames.get(word);
-  return known?.length === length && known.last === view.getInt32(first + length - 4, true)
+  return known?.length === length && known.last === input.getInt32(first + length - 4, true)
     ? known.name
     : tokens.text(0);
 }

@@ -106,7 +106,7 @@ export class ItemDump {
   #encode(context: Context, length: number): void {
     const { out } = context;
     for (let i = 0; i < length; i++) {
-      const byte = this.#key.view.getUint8(i);
+      const byte = this.#key.getUint8(i);
       if (plain[byte] === 1) {
         out.byte(byte);
         continue;

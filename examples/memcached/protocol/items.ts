@@ -83,10 +83,9 @@ export class Items {
   /** 'delete' with nothing but a key. Returns the bytes taken, -1 if it is another. */
   plainDelete(input: Memory, start: number, end: number): number {
     const { key, lookahead, out } = this.#context;
-    const { view } = input;
-    if (view.getInt32(start + 3, true) !== deleteEnd) return -1;
+    if (input.getInt32(start + 3, true) !== deleteEnd) return -1;
     const at = lookahead.take(key, input, start + 7, end);
-    if ((key.length - 1) >>> 0 >= longestKey || !endsLine(view, at, end)) return -1;
+    if ((key.length - 1) >>> 0 >= longestKey || !endsLine(input, at, end)) return -1;
     out.text(this.#writer.remove() === Removal.Removed ? reply.deleted : reply.notFound);
     return at + 2 - start;
   }
@@ -97,12 +96,11 @@ export class Items {
    */
   plainArithmetic(input: Memory, start: number, end: number, increment: boolean): number {
     const { key, lookahead, out } = this.#context;
-    const { view } = input;
-    if (view.getUint8(start + 4) !== space) return -1;
+    if (input.getUint8(start + 4) !== space) return -1;
     let at = lookahead.take(key, input, start + 5, end);
-    if ((key.length - 1) >>> 0 >= longestKey || view.getUint8(at) !== space) return -1;
-    at = this.#number.read(view, at + 1, end);
-    if (at < 0 || !endsLine(view, at, end)) return -1;
+    if ((key.length - 1) >>> 0 >= longestKey || input.getUint8(at) !== space) return -1;
+    at = this.#number.read(input, at + 1, end);
+    if (at < 0 || !endsLine(input, at, end)) return -1;
     const result = this.#arithmetic.changeSmall(this.#number.value, increment);
     if (result < 0) return -1;
     out.number(result);

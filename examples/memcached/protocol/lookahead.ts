@@ -109,14 +109,14 @@ export class Lookahead {
   /** Adds the keys of the gets that a row begins with, or the key of its first request. */
   #addRow(start: number, end: number): void {
     if (end - start < shortest) return;
-    const { bytes, view } = this.#input!;
-    if (view.getInt32(start, true) === getWord) {
+    const input = this.#input!;
+    if (input.getInt32(start, true) === getWord) {
       this.#addKeys(start + getLength, end);
       return;
     }
     const last = Math.min(start + longestName, end - 2);
     for (let at = start + leastName; at <= last; at++)
-      if (bytes[at] === space) {
+      if (input.bytes[at] === space) {
         this.#add(at + 1, end);
         return;
       }
@@ -124,14 +124,14 @@ export class Lookahead {
 
   /** Adds the keys of a get from `at` on, and those of the gets behind it. */
   #addKeys(first: number, end: number): void {
-    const { view } = this.#input!;
+    const input = this.#input!;
     for (let at = first; at < end && this.#count < mostKeys;) {
       const stop = this.#add(at, end);
-      if (view.getUint8(stop) === space) at = stop + 1;
-      else if (!endsLine(view, stop, end)) return;
+      if (input.getUint8(stop) === space) at = stop + 1;
+      else if (!endsLine(input, stop, end)) return;
       else {
         at = stop + 2 + getLength;
-        if (at >= end || view.getInt32(stop + 2, true) !== getWord) return;
+        if (at >= end || input.getInt32(stop + 2, true) !== getWord) return;
       }
     }
   }

@@ -60,7 +60,7 @@ export class MetaSet {
       return 0;
     }
     count[counter.cmd_set]!++;
-    if (request.input.view.getUint16(request.next + length) === crlf) this.#store(mode, length);
+    if (request.input.getUint16(request.next + length) === crlf) this.#store(mode, length);
     else out.text(reply.badChunk);
     return taken;
   }

@@ -92,20 +92,20 @@ export class Output {
 
   crlf(): void {
     this.ensure(2);
-    this.memory.view.setUint16(this.end, crlf);
+    this.memory.setUint16(this.end, crlf);
     this.end += 2;
   }
 
   /** Appends an unsigned number of 32 bits. */
   number(value: number): void {
     this.ensure(mostDigits);
-    this.end = writeNumber(this.memory.view, this.end, value);
+    this.end = writeNumber(this.memory, this.end, value);
   }
 
   /** Appends an unsigned number of 64 bits, given as two words. */
   number64(high: number, low: number): void {
     this.ensure(mostDigits);
-    this.end = writeNumber64(this.memory.view, this.end, high, low);
+    this.end = writeNumber64(this.memory, this.end, high, low);
   }
 
   /** Appends from[at, at + length) in base64. */
@@ -114,9 +114,9 @@ export class Output {
     for (let i = at; i < end; i += 3) {
       const left = end - i;
       const bits =
-        (from.view.getUint8(i) << 16) |
-        (left > 1 ? from.view.getUint8(i + 1) << 8 : 0) |
-        (left > 2 ? from.view.getUint8(i + 2) : 0);
+        (from.getUint8(i) << 16) |
+        (left > 1 ? from.getUint8(i + 1) << 8 : 0) |
+        (left > 2 ? from.getUint8(i + 2) : 0);
       this.byte(base64Digits.readUInt8(bits >> 18));
       this.byte(base64Digits.readUInt8((bits >> 12) & 63));
       this.byte(left > 1 ? base64Digits.readUInt8((bits >> 6) & 63) : padding);

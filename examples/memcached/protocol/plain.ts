@@ -7,8 +7,8 @@ const zero = 48;
 const exactDigits = 15;
 
 /** Whether a line that stands before `end` ends at `at`. */
-export function endsLine(view: DataView, at: number, end: number): boolean {
-  return at + 2 <= end && view.getUint16(at) === crlf;
+export function endsLine(input: DataView, at: number, end: number): boolean {
+  return at + 2 <= end && input.getUint16(at) === crlf;
 }
 
 export class PlainNumber {
@@ -16,11 +16,11 @@ export class PlainNumber {
   value = 0;
 
   /** Reads up to nine digits before `end`; returns where they end, -1 if there are none. */
-  read(view: DataView, at: number, end: number): number {
+  read(input: DataView, at: number, end: number): number {
     let value = 0;
     let i = at;
     for (; i < end; i++) {
-      const digit = view.getUint8(i) - zero;
+      const digit = input.getUint8(i) - zero;
       if (digit < 0 || digit > 9) break;
       value = value * 10 + digit;
     }
@@ -29,11 +29,11 @@ export class PlainNumber {
   }
 
   /** The same for up to 15 digits. Apart, because V8 calculates in read() with integers. */
-  readLong(view: DataView, at: number, end: number): number {
+  readLong(input: DataView, at: number, end: number): number {
     let value = 0;
     let i = at;
     for (; i < end && i - at <= exactDigits; i++) {
-      const digit = view.getUint8(i) - zero;
+      const digit = input.getUint8(i) - zero;
       if (digit < 0 || digit > 9) break;
       value = value * 10 + digit;
     }

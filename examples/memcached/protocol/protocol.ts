@@ -98,7 +98,7 @@ export class Protocol {
 
   /** Serves a request in its usual form. Returns the bytes taken, -1 if it has another. */
   #plain(input: Memory, start: number, end: number): number {
-    switch (input.view.getInt32(start, true)) {
+    switch (input.getInt32(start, true)) {
       case getWord:
         return this.#retrieval.plainGet(input, start, end);
       case setWord:

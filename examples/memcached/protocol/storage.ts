@@ -62,7 +62,7 @@ export class Storage {
       return 0;
     }
     context.count[counter.cmd_set]!++;
-    if (input.view.getUint16(next + length) !== crlf) {
+    if (input.getUint16(next + length) !== crlf) {
       context.answer(reply.badChunk);
       return taken;
     }
@@ -85,28 +85,27 @@ export class Storage {
    */
   plainSet(input: Memory, start: number, end: number, withCas: boolean): number {
     const { key, lookahead, session, count, out, clock, item } = this.#context;
-    const { view } = input;
     const number = this.#number;
     const writer = this.#writer;
     // Numbers are read only while there is a byte behind them.
     let at = lookahead.take(key, input, start + 4, end);
-    if ((key.length - 1) >>> 0 >= longestKey || view.getUint8(at) !== space) return -1;
-    at = number.read(view, at + 1, end - 1);
+    if ((key.length - 1) >>> 0 >= longestKey || input.getUint8(at) !== space) return -1;
+    at = number.read(input, at + 1, end - 1);
     const flags = number.value;
-    if (at < 0 || view.getUint8(at) !== space) return -1;
-    at = number.read(view, at + 1, end - 1);
+    if (at < 0 || input.getUint8(at) !== space) return -1;
+    at = number.read(input, at + 1, end - 1);
     const exptime = number.value;
-    if (at < 0 || view.getUint8(at) !== space) return -1;
-    at = number.read(view, at + 1, end - 1);
+    if (at < 0 || input.getUint8(at) !== space) return -1;
+    at = number.read(input, at + 1, end - 1);
     const length = number.value;
     if (at < 0 || !writer.fits(length)) return -1;
     if (withCas) {
-      if (view.getUint8(at) !== space) return -1;
-      at = number.readLong(view, at + 1, end - 1);
+      if (input.getUint8(at) !== space) return -1;
+      at = number.readLong(input, at + 1, end - 1);
       if (at < 0) return -1;
     }
-    const quiet = view.getUint16(at) !== crlf;
-    if (quiet && !this.#isNoreply(view, at, end)) return -1;
+    const quiet = input.getUint16(at) !== crlf;
+    if (quiet && !this.#isNoreply(input, at, end)) return -1;
     const value = at + (quiet ? noreplyLength : 0) + 2;
     const taken = value + length + 2 - start;
     if (start + taken > end) {
@@ -114,7 +113,7 @@ export class Storage {
       return 0;
     }
     count[counter.cmd_set]!++;
-    if (view.getUint16(value + length) !== crlf) {
+    if (input.getUint16(value + length) !== crlf) {
       if (!quiet) out.text(reply.badChunk);
       return taken;
     }
@@ -133,11 +132,11 @@ export class Storage {
   }
 
   /** Whether " noreply\r\n" stands at `at`. */
-  #isNoreply(view: DataView, at: number, end: number): boolean {
+  #isNoreply(input: Memory, at: number, end: number): boolean {
     return (
-      endsLine(view, at + noreplyLength, end) &&
-      view.getInt32(at, true) === noreplyWords[0] &&
-      view.getInt32(at + 4, true) === noreplyWords[1]
+      endsLine(input, at + noreplyLength, end) &&
+      input.getInt32(at, true) === noreplyWords[0] &&
+      input.getInt32(at + 4, true) === noreplyWords[1]
     );
   }
 }

@@ -70,7 +70,7 @@ export class Tokens {
 
   /** The first character of a word. */
   letter(i: number): number {
-    return this.input.view.getUint8(this.#start[i]!);
+    return this.input.getUint8(this.#start[i]!);
   }
 
   /** The word from its character `from` on. */

@@ -10,20 +10,20 @@ export function digitsOf(value: number): number {
 }
 
 /** Writes an unsigned number of up to 32 bits; returns where the next byte goes. */
-export function writeNumber(view: DataView, at: number, value: number): number {
+export function writeNumber(memory: DataView, at: number, value: number): number {
   let rest = value >>> 0;
   const end = at + digitsOf(rest);
   for (let to = end - 1; to >= at; to--) {
     const next = (rest / 10) >>> 0;
-    view.setUint8(to, zero + rest - next * 10);
+    memory.setUint8(to, zero + rest - next * 10);
     rest = next;
   }
   return end;
 }
 
 /** Writes an unsigned number of 64 bits, given as two words; returns where the next byte goes. */
-export function writeNumber64(view: DataView, at: number, high: number, low: number): number {
-  if (high === 0) return writeNumber(view, at, low);
+export function writeNumber64(memory: DataView, at: number, high: number, low: number): number {
+  if (high === 0) return writeNumber(memory, at, low);
   limbs[0] = high >>> 16;
   limbs[1] = high & 0xffff;
   limbs[2] = low >>> 16;
@@ -39,6 +39,6 @@ export function writeNumber64(view: DataView, at: number, high: number, low: num
     }
     digits[--first] = rest;
   } while ((limbs[0]! | limbs[1]! | limbs[2]! | limbs[3]!) !== 0);
-  for (let i = first; i < digits.length; i++) view.setUint8(at + i - first, zero + digits[i]!);
+  for (let i = first; i < digits.length; i++) memory.setUint8(at + i - first, zero + digits[i]!);
   return at + digits.length - first;
 }

@@ -34,20 +34,20 @@ export class ItemText {
 
   /** Writes the suffix behind a key of this length. */
   writeSuffix(item: number, keyLength: number, flags: number, valueLength: number): void {
-    const { view } = this.#content;
+    const content = this.#content;
     const at = item + itemHeader + keyLength;
-    view.setUint8(at, space);
-    const next = writeNumber(view, at + 1, flags);
-    view.setUint8(next, space);
-    view.setUint16(writeNumber(view, next + 1, valueLength), crlf);
+    content.setUint8(at, space);
+    const next = writeNumber(content, at + 1, flags);
+    content.setUint8(next, space);
+    content.setUint16(writeNumber(content, next + 1, valueLength), crlf);
   }
 
   /** The client's flags, as a signed number. */
   flags(item: number): number {
-    const { view } = this.#content;
+    const content = this.#content;
     let flags = 0;
     let at = item + itemHeader + this.#view.keyLength(item) + 1;
-    for (let byte; (byte = view.getUint8(at)) !== space; at++) flags = flags * 10 + byte - zero;
+    for (let byte; (byte = content.getUint8(at)) !== space; at++) flags = flags * 10 + byte - zero;
     return flags | 0;
   }
 
@@ -81,7 +81,7 @@ export class ItemText {
     const length = this.#view.length(item) - inPages;
     const to = item + itemHeader + this.#view.headLength(item);
     copy(from, at + inPages, this.#content, to, length);
-    this.#content.view.setUint16(to + length, crlf);
+    this.#content.setUint16(to + length, crlf);
   }
 
   /**
@@ -91,17 +91,17 @@ export class ItemText {
   changeNumber(item: number, by: number): number {
     const length = this.#view.length(item);
     if (length === 0 || length > longestNumber) return -1;
-    const { view } = this.#content;
+    const content = this.#content;
     const at = item + itemHeader + this.#view.headLength(item);
     let value = 0;
     for (let i = at; i < at + length; i++) {
-      const digit = view.getUint8(i) - zero;
+      const digit = content.getUint8(i) - zero;
       if (digit < 0 || digit > 9) return -1;
       value = value * 10 + digit;
     }
     const result = value + by;
     if (result < 0 || result > 0xffffffff || digitsOf(result) !== length) return -1;
-    writeNumber(view, at, result);
+    writeNumber(content, at, result);
     return result;
   }
 }

@@ -22,13 +22,12 @@ export class Key {
   }
 
   set(input: Memory, at: number, length: number): void {
-    const { view } = input;
     const stop = at + length;
     const factor = this.#factor;
     let h = this.#seed;
     let i = at;
-    for (; i + 4 <= stop; i += 4) h = mix(h, view.getInt32(i, true), factor);
-    for (; i < stop; i++) h = mix(h, view.getUint8(i), factor);
+    for (; i + 4 <= stop; i += 4) h = mix(h, input.getInt32(i, true), factor);
+    for (; i < stop; i++) h = mix(h, input.getUint8(i), factor);
     this.#found(input, at, stop, h);
   }
 
@@ -37,17 +36,16 @@ export class Key {
    * Returns where it ends.
    */
   scan(input: Memory, at: number, end: number): number {
-    const { view } = input;
     const factor = this.#factor;
     let h = this.#seed;
     let i = at;
     for (; i + 4 <= end; i += 4) {
-      const word = view.getInt32(i, true);
+      const word = input.getInt32(i, true);
       if (((word - lows) & ~word & highs) !== 0) break;
       h = mix(h, word, factor);
     }
     for (; i < end; i++) {
-      const byte = view.getUint8(i);
+      const byte = input.getUint8(i);
       if (byte < afterSpace) break;
       h = mix(h, byte, factor);
     }
@@ -57,7 +55,8 @@ export class Key {
 
   /** Sets the key to the bytes from `at` to `stop`, whose hash is known. Returns where it ends. */
   take(input: Memory, at: number, stop: number, hash: number): number {
-    this.input = input;
+    // Mostly the same one: reading costs less than the garbage collector's write barrier.
+    if (this.input !== input) this.input = input;
     this.at = at;
     this.length = stop - at;
     this.hash = hash;

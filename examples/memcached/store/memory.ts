@@ -6,13 +6,12 @@
  */
 const longCopy = 160;
 
-export class Memory {
+export class Memory extends DataView<ArrayBufferLike> {
   readonly bytes: Buffer;
-  readonly view: DataView;
 
   constructor(bytes: Buffer) {
+    super(bytes.buffer, bytes.byteOffset, bytes.length);
     this.bytes = bytes;
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 }
 
@@ -21,33 +20,29 @@ export function copy(from: Memory, at: number, to: Memory, target: number, lengt
     from.bytes.copy(to.bytes, target, at, at + length);
     return;
   }
-  const source = from.view;
-  const destination = to.view;
   const last = length - 4;
   if (last < 0) {
-    for (let i = 0; i < length; i++) destination.setUint8(target + i, source.getUint8(at + i));
+    for (let i = 0; i < length; i++) to.setUint8(target + i, from.getUint8(at + i));
     return;
   }
   // Two at a time: V8 checks both views again behind each write.
   let i = 0;
   for (; i < last - 4; i += 8) {
-    const first = source.getInt32((at + i) | 0, true);
-    const second = source.getInt32((at + i + 4) | 0, true);
-    destination.setInt32((target + i) | 0, first, true);
-    destination.setInt32((target + i + 4) | 0, second, true);
+    const first = from.getInt32((at + i) | 0, true);
+    const second = from.getInt32((at + i + 4) | 0, true);
+    to.setInt32((target + i) | 0, first, true);
+    to.setInt32((target + i + 4) | 0, second, true);
   }
-  if (i < last) destination.setInt32(target + i, source.getInt32(at + i, true), true);
+  if (i < last) to.setInt32(target + i, from.getInt32(at + i, true), true);
   // The last word may overlap the one before by up to three bytes.
-  destination.setInt32(target + last, source.getInt32(at + last, true), true);
+  to.setInt32(target + last, from.getInt32(at + last, true), true);
 }
 
 export function equal(a: Memory, at: number, b: Memory, bt: number, length: number): boolean {
-  const x = a.view;
-  const y = b.view;
   let i = 0;
   for (; i <= length - 4; i += 4)
-    if (x.getInt32(at + i, true) !== y.getInt32(bt + i, true)) return false;
-  for (; i < length; i++) if (x.getUint8(at + i) !== y.getUint8(bt + i)) return false;
+    if (a.getInt32(at + i, true) !== b.getInt32(bt + i, true)) return false;
+  for (; i < length; i++) if (a.getUint8(at + i) !== b.getUint8(bt + i)) return false;
   return true;
 }
 

@@ -12,6 +12,7 @@ import { LargeValues, leastPages } from './large-values.js';
 import { firstEvent, Head, shardStart, Statistic } from './layout.js';
 import { tokenMask, workerOf } from './lock.js';
 import { Parts, type PartsOptions } from './parts.js';
+import { QuickGet } from './quick-get.js';
 import { ShardMemory } from './shard-memory.js';
 
 export interface ShardOptions extends PartsOptions {
@@ -36,6 +37,7 @@ export class Shard {
   readonly values: LargeValues;
   /** Counts for the stats command. */
   readonly census: Census;
+  readonly quickGet: QuickGet;
   readonly sizes: Int32Array | undefined;
   readonly #words: Int32Array;
   readonly #lock: OwnerLock;
@@ -56,6 +58,7 @@ export class Shard {
     this.items = new Items(parts, worker, options.casStep ?? 1);
     this.values = new LargeValues(parts, lock, worker);
     this.census = new Census(parts);
+    this.quickGet = new QuickGet(memory, parts.index, lock);
     this.sizes = options.sizes;
     this.#words = memory.words;
     this.#lock = lock;

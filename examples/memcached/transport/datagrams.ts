@@ -42,7 +42,7 @@ export class DatagramClients {
    */
   serve(batch: DatagramBatch, replies: DatagramReplies): void {
     const input = (this.#input ??= new Memory(batch.bytes));
-    const { bytes, view } = input;
+    const { bytes } = input;
     const target = (this.#replies ??= new Memory(replies.bytes));
     const { lookahead } = this.#dialects.text;
     lookahead.open(input);
@@ -52,13 +52,13 @@ export class DatagramClients {
       const start = batch.offset(i);
       const length = batch.length(i);
       if (length <= headerSize || batch.truncated(i)) continue;
-      if (view.getUint32(start + 2) !== firstOfOne) continue;
+      if (input.getUint32(start + 2) !== firstOfOne) continue;
       const protocol = this.#dialects.of(bytes[start + headerSize]!);
       if (protocol === undefined) continue;
       const requests = this.#execute(protocol, input, start + headerSize, start + length);
       this.#onRequests(batch.bucket(i), requests);
       this.#limit(protocol, batch, i);
-      this.#reply(replies, target, i, view.getUint16(start));
+      this.#reply(replies, target, i, input.getUint16(start));
       this.#out.rewind();
     }
     lookahead.close();
@@ -95,16 +95,15 @@ export class DatagramClients {
   }
 
   #reply(replies: DatagramReplies, target: Memory, i: number, requestId: number): void {
-    const { view } = target;
     const { memory, length } = this.#out;
     const total = Math.ceil(length / payloadSize);
     for (let sequence = 0; sequence < total; sequence++) {
       const from = sequence * payloadSize;
       const size = Math.min(payloadSize, length - from);
       const at = replies.reserve(headerSize + size);
-      view.setUint16(at, requestId);
-      view.setUint16(at + 2, sequence);
-      view.setUint32(at + 4, total * 0x10000);
+      target.setUint16(at, requestId);
+      target.setUint16(at + 2, sequence);
+      target.setUint32(at + 4, total * 0x10000);
       copy(memory, from, target, at + headerSize, size);
       replies.commit(i, at, headerSize + size);
     }

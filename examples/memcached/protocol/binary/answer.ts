@@ -36,18 +36,18 @@ export class BinaryAnswer {
   ): void {
     const { out } = this.#context;
     const { input, start, opcode } = this.#request;
-    const { view } = out.memory;
+    const { memory } = out;
     const at = out.end;
-    view.setUint8(at, answerMagic);
-    view.setUint8(at + 1, opcode);
-    view.setUint16(at + 2, keyLength);
-    view.setUint8(at + 4, extrasLength);
-    view.setUint8(at + 5, 0);
-    view.setUint16(at + 6, status);
-    view.setUint32(at + 8, extrasLength + keyLength + valueLength);
-    view.setInt32(at + 12, input.view.getInt32(start + 12)); // the client's opaque number
-    view.setInt32(at + 16, casHigh);
-    view.setInt32(at + 20, casLow);
+    memory.setUint8(at, answerMagic);
+    memory.setUint8(at + 1, opcode);
+    memory.setUint16(at + 2, keyLength);
+    memory.setUint8(at + 4, extrasLength);
+    memory.setUint8(at + 5, 0);
+    memory.setUint16(at + 6, status);
+    memory.setUint32(at + 8, extrasLength + keyLength + valueLength);
+    memory.setInt32(at + 12, input.getInt32(start + 12)); // the client's opaque number
+    memory.setInt32(at + 16, casHigh);
+    memory.setInt32(at + 20, casLow);
     out.end = at + headerSize;
   }
 
@@ -64,9 +64,9 @@ export class BinaryAnswer {
     const { out } = this.#context;
     out.ensure(headerSize + 8);
     this.header(Status.Done, 0, 0, 8, casHigh, casLow);
-    const { view } = out.memory;
-    view.setInt32(out.end, high);
-    view.setInt32(out.end + 4, low);
+    const { memory } = out;
+    memory.setInt32(out.end, high);
+    memory.setInt32(out.end + 4, low);
     out.end += 8;
   }
 

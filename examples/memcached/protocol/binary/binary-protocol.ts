@@ -59,7 +59,7 @@ export class BinaryProtocol {
   execute(input: Memory, start: number, end: number, session: Session): number {
     this.#context.session = session;
     if (session.swallow !== 0) return session.discard(end - start);
-    if (input.view.getUint8(start) !== requestMagic) {
+    if (input.getUint8(start) !== requestMagic) {
       session.closing = true;
       return end - start;
     }

@@ -69,15 +69,14 @@ export class BinaryRequest {
 
   /** Reads the header. */
   read(input: Memory, start: number, end: number): void {
-    const { view } = input;
     this.input = input;
     this.start = start;
     this.end = end;
-    this.opcode = view.getUint8(start + 1);
+    this.opcode = input.getUint8(start + 1);
     this.command = loud[this.opcode]!;
-    this.keyLength = view.getUint16(start + 2);
-    this.extrasLength = view.getUint8(start + 4);
-    this.bodyLength = view.getUint32(start + 8);
+    this.keyLength = input.getUint16(start + 2);
+    this.extrasLength = input.getUint8(start + 4);
+    this.bodyLength = input.getUint32(start + 8);
   }
 
   get quiet(): boolean {
@@ -102,11 +101,11 @@ export class BinaryRequest {
   }
 
   get casHigh(): number {
-    return this.input.view.getInt32(this.start + 16);
+    return this.input.getInt32(this.start + 16);
   }
 
   get casLow(): number {
-    return this.input.view.getInt32(this.start + 20);
+    return this.input.getInt32(this.start + 20);
   }
 
   /** Makes the writer compare CAS numbers if the request has one. */
@@ -118,12 +117,12 @@ export class BinaryRequest {
 
   /** A number of 32 bits at byte `at` of the extras. */
   extra(at: number): number {
-    return this.input.view.getUint32(this.start + headerSize + at);
+    return this.input.getUint32(this.start + headerSize + at);
   }
 
   /** The same with a sign. */
   signedExtra(at: number): number {
-    return this.input.view.getInt32(this.start + headerSize + at);
+    return this.input.getInt32(this.start + headerSize + at);
   }
 
   /** The key as a text. */

@@ -61,7 +61,7 @@ export class BinaryRetrieval {
       if (item === 0) return 0;
       const high = view.casHigh(item);
       this.#answer.header(Status.Done, extrasSize, keyLength, valueLength, high, view.casLow(item));
-      out.memory.view.setInt32(out.end, shard.text.flags(item));
+      out.memory.setInt32(out.end, shard.text.flags(item));
       out.end += extrasSize;
       out.copy(key.input, key.at, keyLength);
       if (withValue) out.value(shard, item, 0);

@@ -1,0 +1,58 @@
+// The most frequent request, a get of a small item, as one function: V8 then keeps in registers
+// what several methods would each read again. What is out of the ordinary is left to them.
+import type { OwnerLock } from 'freebsd-rss/shm';
+
+import type { HashIndex } from './hash-index.js';
+import type { Key } from './key.js';
+import { Head, Item } from './layout.js';
+import * as layout from './layout.js';
+import { copy, type Memory } from './memory.js';
+import type { ShardMemory } from './shard-memory.js';
+
+// V8 compiles a module's own constants into its code, but reads imported ones each time.
+const { headShift, itemHeader, stateFetched, stateLarge, stateUsed } = layout;
+
+const fetched = stateFetched | stateUsed;
+
+export class QuickGet {
+  // No # fields: the accesses would be too long for V8 to inline copyText() in any case.
+  private readonly words: Int32Array;
+  private readonly content: Memory;
+  private readonly index: HashIndex;
+  private readonly lock: OwnerLock;
+
+  constructor(memory: ShardMemory, index: HashIndex, lock: OwnerLock) {
+    this.words = memory.words;
+    this.content = memory.content;
+    this.index = index;
+    this.lock = lock;
+  }
+
+  /**
+   * Copies the text of the item with this key to to[at, ...), and marks the item as read. Takes
+   * the lock. Returns the text's length, 0 if there is no item, and -1 if it has done nothing: the
+   * item has expired, is large or finds no room, or all items are to be removed.
+   */
+  copyText(key: Key, now: number, to: Memory, at: number): number {
+    const { words } = this;
+    this.lock.acquire();
+    try {
+      if (words[Head.FlushAt] !== 0) return -1;
+      const item = this.index.find(key);
+      if (item === 0) return 0;
+      const w = item >> 2;
+      const state = words[w + Item.State]!;
+      const length = (state >>> headShift) + words[w + Item.Length]! + 2;
+      // An expiry of 0, which is never, becomes the largest number.
+      const expired = (words[w + Item.Expires]! - 1) >>> 0 < now;
+      if (expired || (state & stateLarge) !== 0 || at + length > to.bytes.length) return -1;
+      copy(this.content, item + itemHeader, to, at, length);
+      // The memory is not written where nothing changes: other CPUs keep it in their caches.
+      if ((state & fetched) !== fetched) words[w + Item.State] = state | fetched;
+      if (words[w + Item.Accessed] !== now) words[w + Item.Accessed] = now;
+      return length;
+    } finally {
+      this.lock.release();
+    }
+  }
+}
