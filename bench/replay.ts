@@ -2,7 +2,8 @@
 import { setTimeout } from 'node:timers/promises';
 
 import { CacheClient } from './cache-client.js';
-import { start, type Subject } from './subjects.js';
+import { residentBytes } from './resident.js';
+import { type Running, start, type Subject } from './subjects.js';
 import type { Trace } from './traces.js';
 
 /** Requests that are sent before their answers are read. */
@@ -26,15 +27,24 @@ export function megabytesFor(trace: Trace, share: number): number {
 /** Whether the cache is full, so that request `i` counts. */
 export const isCounted = (trace: Trace, i: number) => i >= trace.keys.length * warmUp;
 
+export interface Replayed {
+  /** The share of requests that the server had no value for. */
+  ratio: number;
+  /** What its store took in the end. */
+  megabytes: number;
+}
+
 /**
- * Returns the share of requests that the server has no value for, and the megabytes of its slab
- * pages, where it says that.
+ * Bytes of a server's store. Ours is shared memory, and all that is resident of it counts: pages,
+ * index, tables, lists. memcached says what its slab pages and its hash table take.
  */
-export async function missRatio(
-  subject: Subject,
-  cpu: number,
-  trace: Trace,
-): Promise<{ ratio: number; megabytes: number }> {
+async function bytesTaken(client: CacheClient, server: Running): Promise<number> {
+  if (server.name === 'ours') return residentBytes(server, 'RssShmem');
+  const pages = await client.statistic('total_malloced', ' slabs');
+  return pages + (await client.statistic('hash_bytes'));
+}
+
+export async function replay(subject: Subject, cpu: number, trace: Trace): Promise<Replayed> {
   const server = await start(subject, [cpu]);
   const client = new CacheClient(server.port);
   const { keys, rate, sizeOf, ttlOf } = trace;
@@ -65,8 +75,8 @@ export async function missRatio(
     }
     if (sets !== '') await client.ask(sets);
   }
-  const bytes = await client.statistic('total_malloced', ' slabs');
+  const megabytes = (await bytesTaken(client, server)) / 2 ** 20;
   client.close();
   await server.stop();
-  return { ratio: missed / counted, megabytes: bytes / 2 ** 20 };
+  return { ratio: missed / counted, megabytes };
 }

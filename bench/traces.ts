@@ -1,5 +1,5 @@
 // The workloads of bench:cache: sequences of keys with the properties that traces of caches have.
-// They are the same in every run.
+// With the same seed they are the same in every run.
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 
@@ -58,77 +58,99 @@ function fill(requests: number, next: (i: number) => number): Int32Array {
 /** What a workload says itself; makeTrace() has the rest. */
 type Made = Pick<Trace, 'about' | 'keys'> & Partial<Trace>;
 
-type Maker = (keys: number, requests: number, random: Random) => Made;
+interface Maker {
+  /** What a workload varies, where its name does not say it. */
+  standard: number;
+  make(working: number, requests: number, random: Random, varied: number): Made;
+}
 
 const makers: Record<string, Maker> = {
-  zipf: (working, requests, random) => ({
-    about: 'Zipf 0.99',
-    keys: fill(requests, zipf(working, 0.99, random)),
-  }),
-
-  flat: (working, requests, random) => ({
-    about: 'Zipf 0.7',
-    keys: fill(requests, zipf(working, 0.7, random)),
-  }),
-
-  scan: (working, requests, random) => {
-    const next = zipf(working, 0.9, random);
-    // Every 50,000 requests, 15,000 go through the keys in order.
-    let scanned = 0;
-    const keys = fill(requests, (i) => (i % 50_000 < 15_000 ? scanned++ % working : next()));
-    return {
-      about: 'Zipf 0.9 with scans, 30 % of the requests',
-      keys,
-    };
+  zipf: {
+    standard: 0.99,
+    make: (working, requests, random, exponent) => ({
+      about: `Zipf ${exponent}`,
+      keys: fill(requests, zipf(working, exponent, random)),
+    }),
   },
 
-  wonders: (working, requests, random) => {
-    const next = zipf(working, 0.9, random);
-    let wonder = working;
-    return {
-      about: 'Zipf 0.9 with keys that are asked for once, 25 % of the requests',
-      keys: fill(requests, () => (random() < 0.25 ? wonder++ : next())),
-    };
+  scan: {
+    standard: 30,
+    make(working, requests, random, percent) {
+      const next = zipf(working, 0.9, random);
+      const period = 50_000;
+      // Of each period, the first requests go through the keys in order.
+      const scanning = (period * percent) / 100;
+      let scanned = 0;
+      return {
+        about: `Zipf 0.9 with scans, ${percent} % of the requests`,
+        keys: fill(requests, (i) => (i % period < scanning ? scanned++ % working : next())),
+      };
+    },
   },
 
-  drift: (working, requests, random) => {
-    const next = zipf(working, 0.99, random);
-    // Every 20 requests, all ranks move to the next key.
-    const shift = (i: number) => Math.floor(i / 20);
-    return {
-      about: 'Zipf 0.99 whose ranks move from key to key',
-      keys: fill(requests, (i) => (next() + shift(i)) % working),
-    };
+  wonders: {
+    standard: 25,
+    make(working, requests, random, percent) {
+      const next = zipf(working, 0.9, random);
+      let wonder = working;
+      return {
+        about: `Zipf 0.9 with keys that are asked for once, ${percent} % of the requests`,
+        keys: fill(requests, () => (random() < percent / 100 ? wonder++ : next())),
+      };
+    },
   },
 
-  ttl: (working, requests, random) => ({
-    about: 'Zipf 0.9; a third of the values expires after 2 s, a third after 10 s',
-    keys: fill(requests, zipf(working, 0.9, random)),
-    ttlOf: (key) => [0, 2, 10][Math.floor(share(key, 2) * 3)]!,
-    rate: 100_000,
-  }),
+  drift: {
+    standard: 20,
+    make(working, requests, random, every) {
+      const next = zipf(working, 0.99, random);
+      const shift = (i: number) => Math.floor(i / every);
+      return {
+        about: `Zipf 0.99 whose ranks move to the next key every ${every} requests`,
+        keys: fill(requests, (i) => (next() + shift(i)) % working),
+      };
+    },
+  },
 
-  sizes: (working, requests, random) => {
-    const next = zipf(working, 0.9, random);
-    // Keys of the second half of the trace are others, whose values are larger.
-    return {
-      about: 'Zipf 0.9; values of 50 to 5,000 bytes, which become larger half way',
-      keys: fill(requests, (i) => (next() >> 1) + (i < requests / 2 ? 0 : working >> 1)),
-      sizeOf: (key) => {
-        const size = Math.floor(50 * 100 ** share(key, 3));
-        return key < working >> 1 ? Math.ceil(size / 4) : size;
-      },
-    };
+  ttl: {
+    standard: 2,
+    make: (working, requests, random, seconds) => ({
+      about: `Zipf 0.9; a third of the values expires after ${seconds} s, a third after 10 s`,
+      keys: fill(requests, zipf(working, 0.9, random)),
+      ttlOf: (key) => [0, seconds, 10][Math.floor(share(key, 2) * 3)]!,
+      rate: 100_000,
+    }),
+  },
+
+  sizes: {
+    standard: 4,
+    make(working, requests, random, times) {
+      const next = zipf(working, 0.9, random);
+      // Keys of the second half of the trace are others.
+      return {
+        about: `Zipf 0.9; values of up to 5,000 bytes, ${times} times as large from half way on`,
+        keys: fill(requests, (i) => (next() >> 1) + (i < requests / 2 ? 0 : working >> 1)),
+        sizeOf(key) {
+          const size = Math.floor(50 * 100 ** share(key, 3));
+          return key < working >> 1 ? Math.ceil(size / times) : size;
+        },
+      };
+    },
   },
 };
 
-export const traceNames = Object.keys(makers);
+export const traceNames = ['zipf', 'zipf:0.7', 'scan', 'wonders', 'drift', 'ttl', 'sizes'];
 
-export function makeTrace(name: string, keys: number, requests: number): Trace {
-  const make = makers[name];
-  if (make === undefined) throw new Error(`there is no workload "${name}"`);
-  const made = make(keys, requests, randomFrom(12345));
-  return { name, working: keys, sizeOf: mixedSize, ttlOf: never, rate: 0, ...made };
+/** `name`: a workload and, behind a colon, what it varies. Undefined: there is no such one. */
+export function maker(name: string) {
+  const [of = '', text] = name.split(':');
+  const found = makers[of];
+  const varied = text === undefined ? found?.standard : Number(text);
+  if (found === undefined || !(varied! > 0)) return undefined;
+  return (keys: number, requests: number, seed: number): Trace => {
+    const made = found.make(keys, requests, randomFrom(seed), varied!);
+    return { name, working: keys, sizeOf: mixedSize, ttlOf: never, rate: 0, ...made };
+  };
 }
 
 /**
