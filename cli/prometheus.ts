@@ -116,6 +116,12 @@ const ofWorkers: WorkerFamily[] = [
       [',event="inbox full"', given.withoutRoom],
     ],
   },
+  {
+    name: 'promoted_strays_total',
+    text: 'Datagrams of other peers that came to the sockets of promoted flows.',
+    type: 'counter',
+    samples: ({ promoted }) => [['', promoted.strays]],
+  },
 ];
 
 const counterName = (name: string) =>

@@ -210,6 +210,7 @@ export const promotionNames = [
   'withoutDescriptor',
   'withoutAddress',
   'withoutRoom',
+  'strays',
 ] as const;
 
 /** enum Steering of native/steering/steering.h. */

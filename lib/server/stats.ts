@@ -55,7 +55,9 @@ export type RefusedRows = Record<RefusalName, number>;
  * sockets that have been opened. `idle` of them were closed because nothing had come for
  * `promoteIdle`, and `evicted` because another flow needed one of the `promoteLimit`. Given up:
  * `withoutDescriptor` because the process had none left, `withoutAddress` because the socket could
- * not be bound or connected, `withoutRoom` because the inbox of the owner was full.
+ * not be bound or connected, `withoutRoom` because the inbox of the owner was full. `strays` are
+ * datagrams of other peers that the kernel has brought to such sockets: the next ones of their
+ * flows may have been served before them.
  */
 export type PromotedFlows = Record<PromotionName, number>;
 

@@ -14,11 +14,13 @@ struct PromotionCounts {
   double without_descriptor;  // given up: the process has no descriptor left
   double without_address;     // given up: the socket could not be bound or connected
   double without_room;        // given up: the owner's inbox was full
+  double strays;              // datagrams of other peers that such a socket has had
 };
 
 // Names of the fields above, in order, for the readers in JavaScript.
 constexpr const char* kPromotionNames[] = {
-    "now", "ever", "idle", "evicted", "withoutDescriptor", "withoutAddress", "withoutRoom"};
+    "now",         "ever",  "idle", "evicted", "withoutDescriptor", "withoutAddress",
+    "withoutRoom", "strays"};
 constexpr size_t kPromotionCounts = sizeof(PromotionCounts) / sizeof(double);
 static_assert(sizeof kPromotionNames / sizeof *kPromotionNames == kPromotionCounts);
 

@@ -2,6 +2,7 @@
 #include "engine/datagram_engine.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/datagram_sockets.h"
 #include "platform/platform.h"
@@ -18,9 +19,12 @@ DatagramEngine::DatagramEngine(const EngineContext& context, const DatagramOptio
       sink_(sink),
       turn_end_(this),
       rows_(kDatagramBatch),
+      pass_due_(this),
       errors_due_(this) {
   uv_check_init(context_.loop, turn_end_.get());
   turn_end_.set_initialized();
+  uv_idle_init(context_.loop, pass_due_.get());
+  pass_due_.set_initialized();
   uv_idle_init(context_.loop, errors_due_.get());
   errors_due_.set_initialized();
   PromotedReader* reader = this;
@@ -55,6 +59,13 @@ Status DatagramEngine::Start() {
 void DatagramEngine::SetForwarding(bool forward) {
   options_.forward = forward;
   if (forward || promoted_ == nullptr) return;
+  DeliverConnected();
+  for (OpenedFlow& one : std::exchange(opened_, {})) {
+    ReadQueued(*one.socket, one.own.fd.get(), &one.flow.info.destination);
+    if (closed_ && PassFirst(&one)) continue;
+    LeaveFlow(one.own.fd.get());
+    ReadQueued(*one.socket, one.own.fd.get(), &one.flow.info.destination);
+  }
   while (!closed_ && promoted_->oldest() != nullptr) {
     ReadRest(*promoted_->oldest());
     DeliverConnected();
@@ -76,6 +87,7 @@ void DatagramEngine::Close() {
   if (promoted_ != nullptr) {
     promoted_->Stop();
     ReturnRows(waiting_);
+    for (OpenedFlow& one : std::exchange(opened_, {})) (void)PassFirst(&one);
     while (PromotedSocket* socket = promoted_->oldest()) {
       ReceivedDatagram flow = socket->flow;
       PassedSocket passed = promoted_->Release(socket);
@@ -83,6 +95,7 @@ void DatagramEngine::Close() {
     }
   }
   turn_end_.Close();
+  pass_due_.Close();
   errors_due_.Close();
   waiting_ = 0;
   bound_.clear();

@@ -109,6 +109,12 @@ class DatagramEngine final : private DatagramReceiver, private PromotedReader {
   struct BoundSocket;
   struct ConnectedSocket;
   struct Outlet;
+  // A promoted flow whose socket is connected. Its owner has not got it yet.
+  struct OpenedFlow {
+    const BoundSocket* socket;
+    ReceivedDatagram flow;
+    PassedSocket own;
+  };
 
   void Receive(BoundSocket* socket);
   int ReceiveBatch(const BoundSocket& socket, int fd, const SocketAddress* destination);
@@ -125,6 +131,9 @@ class DatagramEngine final : private DatagramReceiver, private PromotedReader {
   void OnForwarded(const ForwardedDatagram& datagram, const uint8_t* payload) override;
   void PromoteDue(const BoundSocket& socket);
   void Promote(const BoundSocket& socket, const ReceivedDatagram& flow);
+  void PassOpened();
+  bool PassFirst(OpenedFlow* one);
+  void ReadOpened(const OpenedFlow& one);
   void ReadQueued(const BoundSocket& socket, int fd, const SocketAddress* destination);
   void GiveUp(const Failure& failure);
   bool Pass(const ReceivedDatagram& flow, PassedSocket* passed);
@@ -161,7 +170,9 @@ class DatagramEngine final : private DatagramReceiver, private PromotedReader {
   size_t waiting_ = 0;    // rows of connected and promoted sockets that have not been delivered
   size_t forwarded_ = 0;  // rows of forwarded datagrams that have not been delivered
   std::unique_ptr<PromotedSockets> promoted_;  // null: flows are not promoted
-  std::vector<ForwardedDatagram> passed_;      // stand for sockets that have not been adopted
+  std::vector<OpenedFlow> opened_;
+  Handle<uv_idle_t> pass_due_;             // active while there are any
+  std::vector<ForwardedDatagram> passed_;  // stand for sockets that have not been adopted
   struct SocketError {
     uint32_t connected;
     int error;

@@ -55,7 +55,8 @@ int DatagramEngine::ReceiveBatch(const BoundSocket& socket, int fd,
         count = 0;
       }
       if (Forward(row)) {
-        if (promoted_ != nullptr) promoted_->CountForwarded(row);
+        // A flow is not promoted again by what its new socket has.
+        if (promoted_ != nullptr && fd == socket.fd()) promoted_->CountForwarded(row);
         continue;
       }
     }

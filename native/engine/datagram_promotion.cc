@@ -30,10 +30,8 @@ void DatagramEngine::PromoteDue(const BoundSocket& socket) {
   }
 }
 
-// Opens a socket for a flow, reads all that is older, and passes the socket to the owner. Where the
-// new socket takes the datagrams of all peers until it is connected, the bound socket gets none in
-// this time: it is read before, and the new socket afterwards. Elsewhere the flow's last datagrams
-// in the bound socket are those from before connect(2).
+// Opens a socket for a flow. Where it takes the datagrams of all peers until it is connected, the
+// bound socket gets none in this time: it is read before, and the new socket afterwards.
 void DatagramEngine::Promote(const BoundSocket& socket, const ReceivedDatagram& flow) {
   SocketAddress local = flow.info.has_destination ? flow.info.destination : socket.address;
   if (!CanBeSource(local)) return;
@@ -41,26 +39,58 @@ void DatagramEngine::Promote(const BoundSocket& socket, const ReceivedDatagram& 
   local.set_port(socket.address.port());
   auto opened = OpenFlowSocket(socket.fd(), local);
   if (!opened.ok()) return GiveUp(opened.failure);
-  PassedSocket own{std::move(*opened)};
-  const int fd = own.fd.get();
-  const bool takes_all = TakesAllUntilConnected();
-  if (takes_all) ReadQueued(socket, socket.fd(), nullptr);
+  OpenedFlow one{&socket, flow, {std::move(*opened)}};
+  const int fd = one.own.fd.get();
+  if (!opened_.empty()) ReadOpened(opened_.back());
+  if (TakesAllUntilConnected()) ReadQueued(socket, socket.fd(), nullptr);
   if (closed_) return;
   Status status = ConnectFlowSocket(fd, flow.peer.Unmapped());
   if (!status.ok()) LeaveFlow(fd);
-  if (takes_all)
-    ReadQueued(socket, fd, &flow.info.destination);
-  else
-    ReadQueued(socket, socket.fd(), nullptr);
+  if (TakesAllUntilConnected()) ReadQueued(socket, fd, &flow.info.destination);
   if (closed_) return;
   if (!status.ok()) return GiveUp(status.failure);
-  if (Pass(flow, &own)) {
-    promoted_->counts().ever += 1;
-    return;
+  uv_idle_start(pass_due_.get(), [](uv_idle_t* idle) {
+    if (idle->data != nullptr) static_cast<DatagramEngine*>(idle->data)->PassOpened();
+  });
+  opened_.push_back(std::move(one));
+}
+
+// Passes the sockets to the owners of their flows, one turn after connect(2): the kernel may queue
+// datagrams until then for which it had chosen a socket before. They are read here first.
+void DatagramEngine::PassOpened() {
+  uv_idle_stop(pass_due_.get());
+  DeliverConnected();
+  for (size_t i = 0; i < opened_.size(); ++i) ReadOpened(opened_[i]);
+  const BoundSocket* read = nullptr;
+  for (size_t i = 0; i < opened_.size(); ++i) {
+    if (opened_[i].socket == read) continue;
+    read = opened_[i].socket;
+    ReadQueued(*read, read->fd(), nullptr);
   }
-  promoted_->counts().without_room += 1;
-  LeaveFlow(fd);
-  ReadQueued(socket, fd, &flow.info.destination);
+  for (OpenedFlow& one : std::exchange(opened_, {})) {
+    if (PassFirst(&one)) continue;
+    promoted_->counts().without_room += 1;
+    LeaveFlow(one.own.fd.get());
+    ReadQueued(*one.socket, one.own.fd.get(), &one.flow.info.destination);
+  }
+  if (!closed_) (void)promoted_->TakeDue();  // they are due again with their next datagram
+}
+
+// What had been on its way to the socket before connect(2), and may be of other flows.
+void DatagramEngine::ReadOpened(const OpenedFlow& one) {
+  if (TakesAllUntilConnected())
+    ReadQueued(*one.socket, one.own.fd.get(), &one.flow.info.destination);
+}
+
+// False when there is no room. Once the engine is closed, what waits in the socket is lost then.
+bool DatagramEngine::PassFirst(OpenedFlow* one) {
+  promoted_->Forget(one->flow);  // what has been read here is older than the socket
+  if (Pass(one->flow, &one->own)) {
+    promoted_->counts().ever += 1;
+    return true;
+  }
+  if (closed_) Abandon(one->flow, one->own.fd.get());
+  return closed_;
 }
 
 // Reads what is queued by now, but no later datagrams without end.
@@ -183,6 +213,7 @@ int DatagramEngine::ReadPromoted(const PromotedSocket& socket) {
 // Another peer's datagram has come to a promoted socket: the kernel chose the socket before it was
 // connected, and queued the datagram afterwards. Returns false when it must be forwarded.
 bool DatagramEngine::ClassifyStray(ReceivedDatagram* row, const ReceivedDatagram& flow) {
+  promoted_->counts().strays += 1;
   const BoundSocket& socket = *BoundOf(flow.endpoint);
   row->endpoint = flow.endpoint;
   row->connected = 0;

@@ -4,7 +4,13 @@ import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
 
-import { createServer, type RssServer, type ServerOptions, type UdpOptions } from 'freebsd-rss';
+import {
+  bucketOf,
+  createServer,
+  type RssServer,
+  type ServerOptions,
+  type UdpOptions,
+} from 'freebsd-rss';
 
 import { skipWithout } from '../helpers/features.js';
 import { inNamespace } from '../helpers/namespace.js';
@@ -221,6 +227,26 @@ describe('datagrams that answer none', () => {
         peer.close();
       },
     );
+
+  it('count for the bucket of what their peer sends, with and without a flow', async () => {
+    await using server = await push({ host: '127.0.0.1' }, { buckets: 8, steering: 'single' });
+    const destinationPort = portOf(server);
+    const expected = Array.from(server.stats().buckets, () => 0);
+    for (let i = 0; i < 8; i++) {
+      const peer = await Peer.bind();
+      const { address: source, port: sourcePort } = peer.socket.address();
+      const tuple = { protocol: 'udp', source, sourcePort, destination: '127.0.0.1' } as const;
+      expected[bucketOf({ ...tuple, destinationPort }, server.config).bucket]! += 22;
+      peer.socket.send('subscribe', destinationPort, '127.0.0.1');
+      await peer.received(22);
+      peer.close();
+    }
+    await until('they are counted', () => server.stats().total.datagramsOut === 8 * 22);
+    assert.deepEqual(
+      server.stats().buckets.map(({ datagramsOut }) => datagramsOut),
+      expected,
+    );
+  });
 
   it(
     'leave from the address that is asked for',

@@ -228,6 +228,20 @@ describe('LoadWatch', () => {
     ]);
   });
 
+  it('UDP alone: moves buckets by the bytes of their datagrams where the numbers are even', () => {
+    const watch = new LoadWatch({ tcp: false, udp: true });
+    const [decision] = Array.from({ length: 5 }, (_, i) => {
+      const datagramsIn = [100 * i, 900 * i, 500 * i, 500 * i];
+      const bytesIn = [1e6 * i, 1e6 * i, 3e5 * i, 3e5 * i];
+      return watch.look(countersOf({ datagramsIn, bytesIn }), owners);
+    }).filter((one) => one !== undefined);
+    const { measure, moves } = decision!;
+    assert.deepEqual(
+      { measure, moves },
+      { measure: 'bytes', moves: [{ bucket: 0, from: 0, to: 1 }] },
+    );
+  });
+
   it('sees few long connections that carry the load, and reports once that they stay', () => {
     const watch = new LoadWatch(both);
     const said = Array.from({ length: 20 }, (_, i) => {
