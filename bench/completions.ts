@@ -30,8 +30,8 @@ const seconds = positive('seconds', values.seconds);
 /** Of the default limit of a login on Linux and BSD, in thousands, less what Node needs. */
 const mostPerServer = 18_000;
 /**
- * A peer whose window is closed is probed by a timer of its connection. Hundreds of these timers end
- * in one tick, and keep the server's CPU for milliseconds. So the first probes come after all.
+ * A peer whose window is closed is probed by a timer of its connection. Hundreds of these timers
+ * end in one tick, and keep the server's CPU for milliseconds. So the first ones end later.
  */
 const probesLater = 'rto_min 60s';
 const length = 12_288;
@@ -65,8 +65,10 @@ async function cpuDuring(run: () => Promise<unknown>): Promise<number> {
 /** Resolves when all servers are at the same point: for all of them, or for one after the other. */
 type Order = 'together' | 'in turn';
 type Meeting = (order: Order) => Promise<unknown>;
+
 /** One server and its client. */
-async function measure(host: string, meet: Meeting): Promise<Figures> {
+async function measure(meet: Meeting): Promise<Figures> {
+  const { host } = Loopback;
   const completions: Completions = {
     length,
     times: new SharedArrayBuffer(connections * 8),
@@ -136,8 +138,7 @@ async function measure(host: string, meet: Meeting): Promise<Figures> {
 
 /** In a process of its own: tells the parent when it is at a common point, and what it measured. */
 async function serve(): Promise<void> {
-  const [host] = (await once(process, 'message')) as [string];
-  const figures = await measure(host, async (order) => {
+  const figures = await measure(async (order) => {
     process.send!(order);
     await once(process, 'message');
   });
@@ -158,12 +159,11 @@ async function run(): Promise<void> {
     const [message] = (await once(child, 'message')) as [Order | Figures];
     return message;
   };
-  const tell = (child: ChildProcess, message: string) => {
-    child.send(message);
+  const advance = (child: ChildProcess) => {
+    child.send('go');
     return next(child);
   };
-  const advance = (child: ChildProcess) => tell(child, 'go');
-  let all = await Promise.all(children.map((child) => tell(child, network.host)));
+  let all = await Promise.all(children.map(next));
   while (all.includes('together') || all.includes('in turn')) {
     if (all[0] === 'together') {
       all = await Promise.all(children.map(advance));

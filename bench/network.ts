@@ -5,11 +5,10 @@ import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 
 import { cpusToMask } from '../lib/server/receive-cpus.js';
 
-/** Addresses for benchmarks, as the next ones: RFC 2544. */
+/** Addresses for benchmarks: RFC 2544. */
 const subnet = '198.18.0.0/30';
 const host = '198.18.0.1';
 const clientHost = '198.18.0.2';
-const local = '198.19.0.1';
 const namespace = `rss-bench-${process.pid}`;
 const near = `rssb${process.pid}`;
 const far = 'far';
@@ -67,18 +66,18 @@ export class Network {
   }
 }
 
-/** Another address of the loopback interface, whose connections have attributes of ip-route(8). */
+/** An address of the loopback interface whose connections have attributes of ip-route(8). */
 export class Loopback {
-  readonly host = local;
+  static readonly host = '198.19.0.1';
   readonly #atExit = () => this.close();
 
   constructor(attributes: string) {
-    ip(`route add local ${local} dev lo ${attributes}`);
+    ip(`route replace local ${Loopback.host} dev lo ${attributes}`);
     process.once('exit', this.#atExit);
   }
 
   close(): void {
     process.off('exit', this.#atExit);
-    ip(`route delete local ${local} dev lo`);
+    ip(`route delete local ${Loopback.host} dev lo`);
   }
 }
