@@ -18,7 +18,8 @@ wait for that, and what waiting costs.
 
   npm run bench:completions -- [--connections 50000] [--seconds 5]
 
-Prints memory, CPU time and latencies. Needs Linux, root, iproute2 and a C++ compiler.
+Prints memory, CPU time and latencies. Needs Linux, root, iproute2 and a C++
+compiler.
 `;
 
 const values = commandLine(usage, {
