@@ -65,3 +65,19 @@ export class Network {
     ip(`netns delete ${namespace}`);
   }
 }
+
+/** An address of the loopback interface whose connections have attributes of ip-route(8). */
+export class Loopback {
+  static readonly host = '198.19.0.1';
+  readonly #atExit = () => this.close();
+
+  constructor(attributes: string) {
+    ip(`route replace local ${Loopback.host} dev lo ${attributes}`);
+    process.once('exit', this.#atExit);
+  }
+
+  close(): void {
+    process.off('exit', this.#atExit);
+    ip(`route delete local ${Loopback.host} dev lo`);
+  }
+}

@@ -1,7 +1,7 @@
 // Connections whose server waits for acknowledgements. Their receive buffers are smaller than an
 // answer, so the last of it is acknowledged only once the client reads.
 //
-//   hold_acks port=N connections=N length=N [cpu=1]
+//   hold_acks [host=127.0.0.1] port=N connections=N length=N [cpu=1]
 //
 // Prints "open" once all are connected, then executes lines, and prints "done" after each:
 //
@@ -18,7 +18,6 @@
 namespace {
 
 constexpr int kBuffer = 4096;
-constexpr size_t kPerAddress = 20'000;  // of 28,000 ports that a client has for an address
 
 int Open(const sockaddr_in& server) {
   int fd = socket(AF_INET, SOCK_STREAM, 0), buffer = kBuffer, segment = 1000;
@@ -58,11 +57,7 @@ int main(int count, char** words) {
   bench::PinTo(static_cast<int>(arguments.Number("cpu", 1)));
   arguments.End();
   std::vector<int> fds;
-  uint32_t first = ntohl(server.sin_addr.s_addr);
-  for (size_t i = 0; i < connections; ++i) {
-    server.sin_addr.s_addr = htonl(first + static_cast<uint32_t>(i / kPerAddress));
-    fds.push_back(Open(server));
-  }
+  for (size_t i = 0; i < connections; ++i) fds.push_back(Open(server));
   std::vector<int64_t> times(fds.size());
   std::cout << "open" << std::endl;
   for (std::string command; std::cin >> command;) {
