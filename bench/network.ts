@@ -68,7 +68,7 @@ export class Network {
 
 /** An address of the loopback interface whose connections have attributes of ip-route(8). */
 export class Loopback {
-  static readonly host = '198.19.0.1';
+  static readonly host = '127.19.0.1';
   readonly #atExit = () => this.close();
 
   constructor(attributes: string) {
