@@ -45,7 +45,9 @@ const values = commandLine(usage, {
 });
 if (values.only !== undefined && !['misses', 'memory'].includes(values.only))
   fail(`--only must be misses or memory, not "${values.only}"`);
-const makers = values.workload.map((name) => maker(name) ?? fail(`no workload "${name}"`));
+const makers = values.workload.map(
+  (name) => maker(name) ?? fail(`no workload "${name}"; there are ${traceNames.join(', ')}`),
+);
 const seed = count('seed', values.seed);
 const shares = values.share.map((text) => [text, positive('share', text) / 100] as const);
 const sizes = {
