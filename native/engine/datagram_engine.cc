@@ -61,8 +61,12 @@ void DatagramEngine::SetForwarding(bool forward) {
   if (forward || promoted_ == nullptr) return;
   DeliverConnected();
   for (OpenedFlow& one : std::exchange(opened_, {})) {
-    ReadQueued(*one.socket, one.own.fd.get(), &one.flow.info.destination);
-    if (closed_ && PassFirst(&one)) continue;
+    // The bound sockets are gone once the engine is closed.
+    if (!closed_) ReadQueued(*one.socket, one.own.fd.get(), &one.flow.info.destination);
+    if (closed_) {
+      (void)PassFirst(&one);
+      continue;
+    }
     LeaveFlow(one.own.fd.get());
     ReadQueued(*one.socket, one.own.fd.get(), &one.flow.info.destination);
   }
