@@ -31,8 +31,9 @@ const seconds = positive('seconds', values.seconds);
 /** Of the default limit of a login on Linux and BSD, in thousands, less what Node needs. */
 const mostPerServer = 18_000;
 /**
- * A peer whose window is closed is probed by a timer of its connection. Hundreds of these timers
- * end in one tick, and keep the server's CPU for milliseconds. So the first ones end later.
+ * The kernel probes a peer whose window is closed, by a timer for each connection. Hundreds of them
+ * expire in one tick, and keep the server's CPU busy for milliseconds. The route's longer timeout
+ * puts off the first ones.
  */
 const probesLater = 'rto_min 60s';
 const length = 12_288;

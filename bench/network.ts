@@ -1,5 +1,4 @@
-// A veth pair into a network namespace for the clients. Their packets pass through the kernel's
-// receive path, and receive packet steering (RPS) gives each flow a CPU, on either side.
+// Networks for the benchmarks. They need root.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 
@@ -22,6 +21,10 @@ function run(command: readonly string[]): void {
 
 const ip = (line: string) => run(['ip', ...line.split(' ')]);
 
+/**
+ * A veth pair into a network namespace for the clients. Their packets pass through the kernel's
+ * receive path, and receive packet steering (RPS) gives each flow a CPU, on either side.
+ */
 export class Network {
   /** The server's address. */
   readonly host = host;
@@ -66,7 +69,10 @@ export class Network {
   }
 }
 
-/** An address of the loopback interface whose connections have attributes of ip-route(8). */
+/**
+ * An address of the loopback interface with a route of its own. `attributes` are those of the route
+ * in ip-route(8).
+ */
 export class Loopback {
   static readonly host = '127.19.0.1';
   readonly #atExit = () => this.close();

@@ -35,8 +35,8 @@ export interface Replayed {
 }
 
 /**
- * Bytes of a server's store. Ours is shared memory, and all that is resident of it counts: pages,
- * index, tables, lists. memcached says what its slab pages and its hash table take.
+ * Returns the bytes that a server's store takes. Ours is shared memory, and its resident bytes
+ * count, index and tables included. memcached reports its slab pages and its hash table.
  */
 async function bytesTaken(client: CacheClient, server: Running): Promise<number> {
   if (server.name === 'ours') return residentBytes(server, 'RssShmem');

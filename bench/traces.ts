@@ -55,11 +55,11 @@ function fill(requests: number, next: (i: number) => number): Int32Array {
   return keys;
 }
 
-/** What a workload says itself; makeTrace() has the rest. */
+/** What a workload says itself; maker() adds the rest. */
 type Made = Pick<Trace, 'about' | 'keys'> & Partial<Trace>;
 
 interface Maker {
-  /** What a workload varies, where its name does not say it. */
+  /** The number that `make` varies the workload by, unless the name has another one. */
   standard: number;
   make(working: number, requests: number, random: Random, varied: number): Made;
 }
@@ -126,7 +126,7 @@ const makers: Record<string, Maker> = {
     standard: 4,
     make(working, requests, random, times) {
       const next = zipf(working, 0.9, random);
-      // Keys of the second half of the trace are others.
+      // The second half of the trace has other keys.
       return {
         about: `Zipf 0.9; values of up to 5,000 bytes, ${times} times as large from half way on`,
         keys: fill(requests, (i) => (next() >> 1) + (i < requests / 2 ? 0 : working >> 1)),
@@ -141,7 +141,7 @@ const makers: Record<string, Maker> = {
 
 export const traceNames = ['zipf', 'zipf:0.7', 'scan', 'wonders', 'drift', 'ttl', 'sizes'];
 
-/** `name`: a workload and, behind a colon, what it varies. Undefined: there is no such one. */
+/** `name`: a workload and, behind a colon, what it varies. Undefined: there is no such workload. */
 export function maker(name: string) {
   const [of = '', text] = name.split(':');
   const found = makers[of];

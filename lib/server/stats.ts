@@ -56,8 +56,8 @@ export type RefusedRows = Record<RefusalName, number>;
  * `promoteIdle`, and `evicted` because another flow needed one of the `promoteLimit`. Given up:
  * `withoutDescriptor` because the process had none left, `withoutAddress` because the socket could
  * not be bound or connected, `withoutRoom` because the inbox of the owner was full. `strays` are
- * datagrams of other peers that the kernel has brought to such sockets: the next ones of their
- * flows may have been served before them.
+ * datagrams of other peers that arrived at such sockets. They may have been served after later
+ * datagrams of their flows.
  */
 export type PromotedFlows = Record<PromotionName, number>;
 

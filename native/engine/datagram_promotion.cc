@@ -30,8 +30,9 @@ void DatagramEngine::PromoteDue(const BoundSocket& socket) {
   }
 }
 
-// Opens a socket for a flow. Where it takes the datagrams of all peers until it is connected, the
-// bound socket gets none in this time: it is read before, and the new socket afterwards.
+// Opens a socket for a flow. On some kernels the new socket gets the datagrams of all peers until
+// it is connected, and the bound socket gets none. There the bound socket is read before
+// connect(2), and the new one afterwards.
 void DatagramEngine::Promote(const BoundSocket& socket, const ReceivedDatagram& flow) {
   SocketAddress local = flow.info.has_destination ? flow.info.destination : socket.address;
   if (!CanBeSource(local)) return;
@@ -76,13 +77,14 @@ void DatagramEngine::PassOpened() {
   if (!closed_) (void)promoted_->TakeDue();  // they are due again with their next datagram
 }
 
-// What had been on its way to the socket before connect(2), and may be of other flows.
+// Reads what was on its way to the socket before connect(2). It may belong to other flows.
 void DatagramEngine::ReadOpened(const OpenedFlow& one) {
   if (TakesAllUntilConnected())
     ReadQueued(*one.socket, one.own.fd.get(), &one.flow.info.destination);
 }
 
-// False when there is no room. Once the engine is closed, what waits in the socket is lost then.
+// Passes a socket to the owner of its flow. Returns false if there is no room. A closed engine
+// abandons the socket then, and returns true.
 bool DatagramEngine::PassFirst(OpenedFlow* one) {
   promoted_->Forget(one->flow);  // what has been read here is older than the socket
   if (Pass(one->flow, &one->own)) {

@@ -1,6 +1,6 @@
 // get, gets, gat and gats.
-import { prefixGet, prefixHit } from '../shared/prefixes.js';
 import { counter } from '../shared/counters.js';
+import { prefixGet, prefixHit } from '../shared/prefixes.js';
 import { type Memory, wordOf } from '../store/memory.js';
 import type { Shard } from '../store/shard.js';
 import { type Context, longestKey } from './context.js';
@@ -8,10 +8,12 @@ import { endsLine } from './plain.js';
 import * as reply from './replies.js';
 import { restOfLine } from './session.js';
 
+// V8 compiles a module's own constants into its code, but reads imported ones each time.
 const { cmd_get, get_hits, get_misses } = counter;
 
 const valueWord = wordOf('VALU');
 const eSpace = 0x4520; // 'E ', of 'VALUE '
+/** Length of 'VALUE '. */
 const valueLength = 6;
 
 /** Room for the parts of an answer besides the item's text: names, numbers, line ends. */
@@ -23,6 +25,12 @@ export const enoughOutput = 256 * 1024;
 
 const newline = 10;
 const space = 32;
+
+/** Writes 'VALUE ' at `at`. */
+function writeValueWord(memory: Memory, at: number): void {
+  memory.setInt32(at, valueWord, true);
+  memory.setUint16(at + 4, eSpace);
+}
 
 function hasLongKey(bytes: Buffer, at: number, stop: number): boolean {
   for (let key = at; key < stop; key++) {
@@ -110,8 +118,7 @@ export class Retrieval {
       const to = out.end;
       const length = store.shard(key.hash).quickGet.copyText(key, now, memory, to + valueLength);
       if (length > 0) {
-        memory.setInt32(to, valueWord, true);
-        memory.setUint16(to + 4, eSpace);
+        writeValueWord(memory, to);
         out.end = to + valueLength + length;
         hits++;
       }
@@ -212,12 +219,11 @@ export class Retrieval {
   #write(shard: Shard, item: number, length: number, withCas: boolean): void {
     const { out } = this.#context;
     const { memory } = out;
-    const at = out.end;
-    memory.setInt32(at, valueWord, true);
-    memory.setUint16(at + 4, eSpace);
-    if (withCas || shard.view.isLarge(item)) return this.#writeParts(shard, item, at + 6, withCas);
-    shard.text.copyAll(item, length, out.memory, at + 6);
-    out.end = at + 6 + length;
+    const at = out.end + valueLength;
+    writeValueWord(memory, out.end);
+    if (withCas || shard.view.isLarge(item)) return this.#writeParts(shard, item, at, withCas);
+    shard.text.copyAll(item, length, memory, at);
+    out.end = at + length;
     return undefined;
   }
 

@@ -55,7 +55,7 @@ export class Key {
 
   /** Sets the key to the bytes from `at` to `stop`, whose hash is known. Returns where it ends. */
   take(input: Memory, at: number, stop: number, hash: number): number {
-    // Mostly the same one: reading costs less than the garbage collector's write barrier.
+    // It is mostly the same input, and a comparison costs less than V8's write barrier.
     if (this.input !== input) this.input = input;
     this.at = at;
     this.length = stop - at;

@@ -1,5 +1,5 @@
-// The most frequent request, a get of a small item, as one function: V8 then keeps in registers
-// what several methods would each read again. What is out of the ordinary is left to them.
+// Serves the most frequent request, a get of a small item, in one function. V8 then keeps in
+// registers what several methods would each read again. Unusual items are left to those methods.
 import type { OwnerLock } from 'freebsd-rss/shm';
 
 import type { HashIndex } from './hash-index.js';
@@ -30,8 +30,8 @@ export class QuickGet {
 
   /**
    * Copies the text of the item with this key to to[at, ...), and marks the item as read. Takes
-   * the lock. Returns the text's length, 0 if there is no item, and -1 if it has done nothing: the
-   * item has expired, is large or finds no room, or all items are to be removed.
+   * the lock. Returns the text's length, or 0 if there is no item. Returns -1 and changes nothing
+   * if the item has expired, is large or finds no room, or if a flush_all is due or delayed.
    */
   copyText(key: Key, now: number, to: Memory, at: number): number {
     const { words } = this;

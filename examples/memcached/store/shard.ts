@@ -37,6 +37,7 @@ export class Shard {
   readonly values: LargeValues;
   /** Counts for the stats command. */
   readonly census: Census;
+  /** Answers gets of small items. */
   readonly quickGet: QuickGet;
   readonly sizes: Int32Array | undefined;
   readonly #words: Int32Array;
