@@ -440,7 +440,10 @@ export const works: Work[] = [
     about:
       'UDP echo, 64 bytes, two workers and two clients on two CPUs: all read by one worker and ' +
       'forwarded to the other, against bpf-toeplitz',
-    subjects: [misread('forwarded', {}), steered('bpf-toeplitz', 'udp', 'bpf-toeplitz', 'never')],
+    subjects: [
+      misread('forwarded', { promote: false }),
+      steered('bpf-toeplitz', 'udp', 'bpf-toeplitz', 'never'),
+    ],
     goals: { 'bpf-toeplitz': { rate: 0.75 } },
     load: { client: 'load_udp', args: { work: 'echo', length: 64, spin: 0 } },
     shared: true,
