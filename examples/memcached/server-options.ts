@@ -29,6 +29,7 @@ export function serverOptions(
       ? {}
       : { unix: { path: options.unixSocket, mode: options.unixMode, backlog } }),
     stream: {
+      zeroCopyThreshold: 1, // the store decides which values it sends from where they lie
       maxInput: options.itemSize + lineRoom,
       outputSize: Math.max(2 ** 20, options.itemSize + lineRoom),
       // A client gets at most one value more than enoughOutput a turn.

@@ -22,6 +22,7 @@ import { NewItem } from '../../examples/memcached/store/new-item.js';
 import { StorePrefetch } from '../../examples/memcached/store/prefetch.js';
 import { Shard } from '../../examples/memcached/store/shard.js';
 import { shardCount, Store, StoreMemory } from '../../examples/memcached/store/store.js';
+import { endingLength } from '../../examples/memcached/store/value-pages.js';
 import { skipWithout } from '../helpers/features.js';
 import { randomNumbers } from '../helpers/random.js';
 import { find, get, keyOf, makeShard, now, ownedPages, put, total } from '../helpers/store.js';
@@ -595,7 +596,11 @@ describe('large values', () => {
 
     const pin = (shard: Shard, name = key) =>
       shard.locked(() => shard.values.pin(find(shard, name)));
-    const inPages = Math.floor(value.length / pageSize) * pageSize;
+    const inPages = Math.floor((value.length + endingLength) / pageSize) * pageSize;
+    const sent = Buffer.concat([
+      value.subarray(value.length + endingLength - inPages),
+      Buffer.from('\r\nEND\r\n'),
+    ]);
 
     function runs(shard: Shard, pinned: number): [number, number][] {
       const all: [number, number][] = [];
@@ -623,10 +628,10 @@ describe('large values', () => {
         put(shard, key, value);
         const pinned = pin(shard);
         const parts = runs(shard, pinned);
-        assert.ok(read(shard, parts).equals(value.subarray(0, inPages)));
+        assert.ok(read(shard, parts).equals(sent));
         change(shard);
         fillUp(shard);
-        assert.ok(read(shard, parts).equals(value.subarray(0, inPages)));
+        assert.ok(read(shard, parts).equals(sent));
         assert.equal(renewed.size, 0);
         shard.values.unpin(pinned, false);
         fillUp(shard);
@@ -654,7 +659,7 @@ describe('large values', () => {
       fillUp(shard);
       shard.locked(() => shard.clear());
       fillUp(shard);
-      assert.ok(read(shard, parts).equals(value.subarray(0, inPages)));
+      assert.ok(read(shard, parts).equals(sent));
       assert.equal(shard.memory.words[Head.TakenPages], ownedPages(shard) + inPages / pageSize);
       // No more than an eighth of the pages is lost in this way.
       let sends = 0;
@@ -720,7 +725,7 @@ describe('large values', () => {
       const pinned = pins.filter((place) => place > 0).length;
       assert.equal(pinned, Math.floor(limit / 2 / (inPages / pageSize)));
       assert.ok(pin(shard, keys[0]) > 0, 'its pages are pinned already');
-      put(shard, key, Buffer.alloc(pageSize - 1));
+      put(shard, key, Buffer.alloc(pageSize - endingLength - 1));
       assert.equal(pin(shard), 0);
       assert.ok(put(shard, key, value), 'there is room for others');
     });
@@ -732,10 +737,14 @@ describe('large values', () => {
     for (const length of [
       page - 400,
       page - 64,
+      page - endingLength - 1,
+      page - endingLength,
       page - 1,
       page,
       page + 1,
+      3 * page - 400,
       3 * page - 50,
+      3 * page - endingLength,
       3 * page,
     ]) {
       const bytes = Buffer.alloc(length, `${length}.`);

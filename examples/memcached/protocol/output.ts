@@ -19,10 +19,10 @@ export interface Sink {
   /** Empties the output, whose memory is full. */
   full(): void;
   /**
-   * Sends the `length` bytes of a pinned value before the last `behind` bytes of the answers, and
-   * unpins it once it has been sent.
+   * Sends `length` bytes of a pinned value behind the answers, and unpins it once they have been
+   * sent.
    */
-  share(shard: Shard, pin: number, length: number, behind: number): void;
+  share(shard: Shard, pin: number, length: number): void;
 }
 
 export class Output {
@@ -35,8 +35,7 @@ export class Output {
   #taken = 0;
   /** The value that finishValue() sends. */
   #pin = 0;
-  #inPages = 0;
-  #behind = 0;
+  #pinned = 0;
 
   /** Writes to `bytes`, which the sink empties, or else to memory of its own that grows. */
   constructor(bytes?: Buffer, sink?: Sink) {
@@ -125,8 +124,9 @@ export class Output {
   }
 
   /**
-   * Appends an item's value and `more` bytes of the line end; there is room for them. The shard's
-   * lock is held. finishValue() does the rest once it is not.
+   * Appends an item's value and `more` bytes of what follows it in the store: the line end and,
+   * behind large values, END. There is room for them. The shard's lock is held. finishValue() does
+   * the rest once it is not.
    */
   value(shard: Shard, item: number, more: number): void {
     const shares = shard.view.isLarge(item) && this.#sink?.shares === true;
@@ -136,9 +136,8 @@ export class Output {
       this.end += shard.view.length(item) + more;
       return;
     }
-    this.#inPages = shard.values.pinnedLength(item);
-    this.#behind = shard.text.copyValue(item, this.memory, this.end, more);
-    this.end += this.#behind;
+    this.#pinned = shard.values.pinnedLength(item) + more;
+    this.end += shard.text.copyValue(item, this.memory, this.end, 0);
   }
 
   finishValue(shard: Shard): void {
@@ -146,8 +145,8 @@ export class Output {
     const pin = this.#pin;
     if (pin === 0) return undefined;
     this.#pin = 0;
-    this.#taken += this.#inPages;
-    return this.#sink!.share(shard, pin, this.#inPages, this.#behind);
+    this.#taken += this.#pinned;
+    return this.#sink!.share(shard, pin, this.#pinned);
   }
 
   /** Number of bytes of the present client's answers that the sink has taken. */
@@ -166,10 +165,10 @@ export class Output {
     this.#taken = 0;
   }
 
-  /** The sink has taken the answers but for their last `left` bytes. */
-  advance(left = 0): void {
-    this.#taken += this.length - left;
-    this.begin = this.end - left;
+  /** The sink has taken the answers. */
+  advance(): void {
+    this.#taken += this.length;
+    this.begin = this.end;
   }
 
   /** Starts over at `at`. What was written before is no longer needed. */

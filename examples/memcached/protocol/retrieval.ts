@@ -3,6 +3,7 @@ import { counter } from '../shared/counters.js';
 import { prefixGet, prefixHit } from '../shared/prefixes.js';
 import { type Memory, wordOf } from '../store/memory.js';
 import type { Shard } from '../store/shard.js';
+import { endingLength } from '../store/value-pages.js';
 import { type Context, longestKey } from './context.js';
 import { endsLine } from './plain.js';
 import * as reply from './replies.js';
@@ -45,6 +46,8 @@ export class Retrieval {
   readonly #context: Context;
   /** Whether the last key was a hit. */
   #found = false;
+  /** Whether END has been written, with a large value. */
+  #ended = false;
 
   constructor(context: Context) {
     this.#context = context;
@@ -125,12 +128,12 @@ export class Retrieval {
       if (length >= 0) {
         lookups++;
       } else {
-        this.#getOne(false, -1);
+        this.#getOne(false, -1, last);
         ({ memory } = out);
       }
       at = stop + 1;
       if (last) {
-        out.text(reply.end);
+        if (length >= 0 || !this.#ended) out.text(reply.end);
         result = stop + 2 - start;
       } else if (out.answered >= enoughOutput) {
         result = this.#pause(at - start, false, -1);
@@ -154,6 +157,7 @@ export class Retrieval {
     const { bytes } = input;
     let keys = session.getting ? 1 : 0;
     session.getting = false;
+    this.#ended = false;
     if (stop - at > longestKey && hasLongKey(bytes, at, stop)) {
       out.text(reply.badFormat);
       if (!whole) session.swallow = restOfLine;
@@ -167,12 +171,12 @@ export class Retrieval {
       while (keyEnd < stop && bytes[keyEnd] !== space) keyEnd++;
       keys++;
       key.set(input, first, keyEnd - first);
-      const found = this.#getOne(withCas, expires);
+      const found = this.#getOne(withCas, expires, whole && keyEnd === stop);
       context.countPrefix(prefixGet);
       if (found) context.countPrefix(prefixHit);
       first = keyEnd;
     }
-    if (whole) out.text(keys === 0 && expires < 0 ? reply.error : reply.end);
+    if (whole && !this.#ended) out.text(keys === 0 && expires < 0 ? reply.error : reply.end);
     return request.lineLength;
   }
 
@@ -185,20 +189,20 @@ export class Retrieval {
     return taken;
   }
 
-  /** Answers the key; a miss has no answer. Returns whether it was a hit. */
-  #getOne(withCas: boolean, expires: number): boolean {
+  /** Answers the key; a miss has no answer. `last`: END is next. Returns whether it was a hit. */
+  #getOne(withCas: boolean, expires: number, last: boolean): boolean {
     const { out, store, key } = this.#context;
     const shard = store.shard(key.hash);
     for (let room = leastRoom; room > 0;) {
       out.ensure(room); // outside of the lock: it may send
-      room = this.#tryGet(shard, withCas, expires);
+      room = this.#tryGet(shard, withCas, expires, last);
     }
     out.finishValue(shard);
     return this.#found;
   }
 
   /** Returns 0, or the room that the answer needs if there is less. */
-  #tryGet(shard: Shard, withCas: boolean, expires: number): number {
+  #tryGet(shard: Shard, withCas: boolean, expires: number, last: boolean): number {
     const context = this.#context;
     const { key, clock, out } = context;
     shard.lock();
@@ -208,6 +212,7 @@ export class Retrieval {
       if (!out.hasRoom(length + leastRoom)) return length + leastRoom;
       this.#found = item !== 0;
       context.countLookup(shard, item, expires);
+      this.#ended = last && item !== 0 && shard.view.isLarge(item);
       if (item !== 0) this.#write(shard, item, length, withCas);
       return 0;
     } finally {
@@ -238,6 +243,6 @@ export class Retrieval {
       out.number64(view.casHigh(item), view.casLow(item));
       out.crlf();
     }
-    out.value(shard, item, 2);
+    out.value(shard, item, this.#ended ? endingLength : 2);
   }
 }

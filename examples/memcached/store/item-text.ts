@@ -1,5 +1,5 @@
 // The text of an item: <key> <flags> <length>\r\n<value>\r\n. The suffix is the part between key
-// and value. The part of a value that fills pages of its own is not in the text.
+// and value. The text of an item with pages ends where these go on.
 import { digitsOf, writeNumber } from './digits.js';
 import type { ItemView } from './item-view.js';
 import * as layout from './layout.js';
@@ -66,11 +66,12 @@ export class ItemText {
   }
 
   /**
-   * Copies the part of the value that stands in the text, and `more` bytes of the line end behind
-   * it.
+   * Copies the part of the value that stands in the text, and if that is all of it, `more` bytes of
+   * the line end behind it. Returns the number of bytes.
    */
   copyValue(item: number, to: Memory, at: number, more: number): number {
-    const length = this.#view.length(item) - this.#values.bytesOf(item) + more;
+    const inPages = this.#values.bytesOf(item);
+    const length = this.#view.length(item) - inPages + (inPages === 0 ? more : 0);
     copy(this.#content, item + itemHeader + this.#view.headLength(item), to, at, length);
     return length;
   }
@@ -80,8 +81,8 @@ export class ItemText {
     const inPages = this.#values.bytesOf(item);
     const length = this.#view.length(item) - inPages;
     const to = item + itemHeader + this.#view.headLength(item);
-    copy(from, at + inPages, this.#content, to, length);
-    this.#content.setUint16(to + length, crlf);
+    copy(from, at, this.#content, to, length);
+    if (inPages === 0) this.#content.setUint16(to + length, crlf);
   }
 
   /**

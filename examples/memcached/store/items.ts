@@ -78,8 +78,10 @@ export class Items {
     const { key } = from;
     const suffix = suffixLength(from.flags, from.length);
     const large = from.pages > 0;
-    const tail = Math.max(0, from.length - from.pages * this.#pageSize) + (large ? pageNumber : 0);
-    const item = this.#chunk(itemHeader + key.length + suffix + tail + 2, now);
+    const inText = large
+      ? from.length - this.#values.bytesIn(from.pages, from.length) + pageNumber
+      : from.length + 2;
+    const item = this.#chunk(itemHeader + key.length + suffix + inText, now);
     if (item === 0) return 0;
     const w = item >> 2;
     words[w + Item.Next] = 0;

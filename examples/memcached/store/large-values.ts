@@ -11,7 +11,7 @@ import { Memory } from './memory.js';
 import type { NewItem } from './new-item.js';
 import type { Pages } from './pages.js';
 import type { Parts } from './parts.js';
-import type { ValuePages } from './value-pages.js';
+import { endingLength, type ValuePages } from './value-pages.js';
 
 /** Part of a shard that one value may take. */
 const mostOfShard = 0.5;
@@ -38,7 +38,7 @@ export class LargeValues {
   readonly #live: LiveItems;
   readonly #eviction: Eviction;
   readonly #text: ItemText;
-  /** The copy that finish() makes: of the first #length bytes of the value #first to #to at #at. */
+  /** The copy that finish() makes: of #length bytes in the pages of #first, to #to at #at. */
   #first = 0;
   #to = new Memory(Buffer.alloc(0));
   #at = 0;
@@ -62,15 +62,15 @@ export class LargeValues {
 
   /** Number of whole pages that a value takes: 0 if the item fits a chunk. */
   pagesFor(item: NewItem): number {
-    const rest = itemHeader + item.key.length + suffixLength(item.flags, item.length) + 2;
-    if (rest + item.length <= this.#pageSize) return 0;
-    const pages = Math.floor(item.length / this.#pageSize);
-    const tail = item.length % this.#pageSize;
-    return rest + tail + pageNumber <= this.#pageSize ? pages : pages + 1;
+    const head = itemHeader + item.key.length + suffixLength(item.flags, item.length);
+    if (head + item.length + 2 <= this.#pageSize) return 0;
+    const pages = Math.floor((item.length + endingLength) / this.#pageSize);
+    const beginning = (item.length + endingLength) % this.#pageSize;
+    return head + beginning + pageNumber <= this.#pageSize ? pages : pages + 1;
   }
 
   /**
-   * Takes the item's pages and writes the beginning of its value to them. The lock is not held, and
+   * Takes the item's pages and writes the end of its value to them. The lock is not held, and
    * taken only for moments. The next item that is allocated with pages gets them. False: there is
    * no memory.
    */
@@ -86,8 +86,9 @@ export class LargeValues {
         this.abandon();
         return false;
       }
-    const length = Math.min(item.length, pages * this.#pageSize);
-    this.#values.write(this.#holdings.filling(this.#worker), item.value, item.at, length);
+    const length = this.#values.bytesIn(pages, item.length);
+    const at = item.at + item.length - length;
+    this.#values.write(this.#holdings.filling(this.#worker), item.value, at, length);
     return true;
   }
 
@@ -124,17 +125,17 @@ export class LargeValues {
   // --- Copying out ------------------------------------------------------------------------------
 
   /**
-   * Copies the value, and `more` bytes of the line end behind it. The lock is held. Of a large
-   * value only the end is copied: finish() does the rest.
+   * Copies the value, and `more` bytes of the line end or the ending behind it. The lock is held.
+   * Of a large value only the beginning is copied: finish() does the rest.
    */
   copy(item: number, to: Memory, at: number, more: number): void {
+    const inText = this.#text.copyValue(item, to, at, more);
     const inPages = this.#values.bytesOf(item);
-    this.#text.copyValue(item, to, at + inPages, more);
     if (inPages === 0) return;
     this.#first = this.#values.of(item);
     this.#to = to;
-    this.#at = at;
-    this.#length = inPages;
+    this.#at = at + inText;
+    this.#length = inPages + more;
     this.#holdings.enter(this.#worker, Held.Reading, this.#first);
   }
 
@@ -154,23 +155,24 @@ export class LargeValues {
   // --- Sending ----------------------------------------------------------------------------------
 
   /**
-   * Keeps the pages of the value as they are until unpin(), so that they can be sent from where
+   * Keeps the pages of a large value as they are until unpin(), so that they can be sent from where
    * they lie. The lock is held. Returns the pin; 0: the value must be copied.
    */
   pin(item: number): number {
-    if (this.#values.bytesOf(item) < leastShared || this.#pageSize < leastShared) return 0;
+    const bytes = this.#values.bytesOf(item) + endingLength;
+    if (bytes < leastShared || this.#pageSize < leastShared) return 0;
     const first = this.#values.of(item);
     const pin = this.#holdings.placeToSend(this.#worker, first);
     if (pin > 0) this.#holdings.enter(this.#worker, pin, first);
     return pin;
   }
 
-  /** Number of bytes of the value that a pin covers. */
+  /** Number of bytes of the value that a pin covers. The ending follows them. */
   pinnedLength(item: number): number {
     return this.#values.bytesOf(item);
   }
 
-  /** Calls `run` for each part of the memory where the `length` bytes of a pinned value lie. */
+  /** Calls `run` for each part of the memory where `length` pinned bytes lie. */
   forEachRun(pin: number, length: number, run: (offset: number, length: number) => void): void {
     this.#values.forEachRun(this.#holdings.valueAt(this.#worker, pin), length, run);
   }

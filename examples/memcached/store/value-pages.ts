@@ -2,9 +2,13 @@
 // once and given back whole, so it is filled and read without the lock: see holdings.ts.
 import type { ItemView } from './item-view.js';
 import { Class, Head, Page, ValuePage } from './layout.js';
-import { copy, type Memory } from './memory.js';
+import { copy, Memory } from './memory.js';
 import type { Pages } from './pages.js';
 import type { ShardMemory } from './shard-memory.js';
+
+/** Follows a value in its pages. An answer with the value may need a part of it, or nothing. */
+const ending = new Memory(Buffer.from('\r\nEND\r\n'));
+export const endingLength = ending.bytes.length;
 
 /** A value is named by the number of its first page + 1; 0 is no value. */
 export class ValuePages {
@@ -40,11 +44,15 @@ export class ValuePages {
     return this.#view.isLarge(item) ? this.#words[this.#pages.lastWord(item)]! : 0;
   }
 
-  /** Number of the item's first bytes of value that lie in pages. */
+  /** Number of the last bytes of an item's value that lie in pages. */
   bytesOf(item: number): number {
     const first = this.of(item);
-    if (first === 0) return 0;
-    return Math.min(this.#view.length(item), this.count(first) * this.#pageSize);
+    return first === 0 ? 0 : this.bytesIn(this.count(first), this.#view.length(item));
+  }
+
+  /** The same for a value of `length` bytes in `pages` pages. */
+  bytesIn(pages: number, length: number): number {
+    return Math.min(length, pages * this.#pageSize - endingLength);
   }
 
   /** Number of pages. */
@@ -161,14 +169,18 @@ export class ValuePages {
 
   // --- Content ----------------------------------------------------------------------------------
 
-  /** Copies from[at, at + length) into the pages. */
+  /** Copies from[at, at + length) and the ending, which fits the last page, into the pages. */
   write(first: number, from: Memory, at: number, length: number): void {
     let page = first;
+    let end = 0;
     for (let done = 0; done < length; done += this.#pageSize) {
       const part = Math.min(this.#pageSize, length - done);
-      copy(from, at + done, this.#content, this.#pages.start(page - 1), part);
+      const start = this.#pages.start(page - 1);
+      copy(from, at + done, this.#content, start, part);
+      end = start + part;
       page = this.#next(page);
     }
+    copy(ending, 0, this.#content, end, endingLength);
   }
 
   /** Copies the first `length` bytes out of the pages. */

@@ -157,8 +157,8 @@ export class StreamClients implements Sink {
     return (this.#leaves[slotOf(connection)] ??= this.#streams.leavesHost(connection)) === true;
   }
 
-  share(shard: Shard, pin: number, length: number, behind: number): void {
-    this.#commit(behind);
+  share(shard: Shard, pin: number, length: number): void {
+    this.#commit();
     const out = this.#out;
     const connection = this.#connection;
     const memory = this.#memories[shard.number]!;
@@ -236,13 +236,12 @@ export class StreamClients implements Sink {
     this.#idle = new Session();
   }
 
-  /** Passes the answers to the engine, but for their last `left` bytes. */
-  #commit(left = 0): void {
-    const { begin } = this.#answers;
-    const length = this.#answers.length - left;
+  /** Passes the answers to the engine. */
+  #commit(): void {
+    const { begin, length } = this.#answers;
     if (length === 0) return;
     this.#count[counter.bytes_written]! += length;
     this.#out.commit(this.#connection, begin, length);
-    this.#answers.advance(left);
+    this.#answers.advance();
   }
 }
