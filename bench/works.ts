@@ -145,7 +145,8 @@ const largeGets = (
  */
 function coldWorks(cpu: number): Work[] {
   const set = 4 * lastLevelCache(cpu);
-  const store = `-m${Math.ceil((3 * set) / 2 ** 20)}`;
+  // No value may be evicted, though some shards get several times as many as others.
+  const store = `-m${Math.ceil((8 * set) / 2 ** 20)}`;
   const work = (name: string, congestion: string, about: string): Omit<Work, Measuring> => ({
     name: `${name}-${congestion}`,
     about: `${about} of ${set / 2 ** 20} MiB in all, 64 connections, ${congestion}`,

@@ -17,6 +17,8 @@ namespace {
 
 using namespace bench;
 
+constexpr double kPatience = 20;  // seconds without any answer
+
 struct Client {
   int fd = -1;
   size_t left = 0;  // bytes of the answer that is being read
@@ -87,10 +89,13 @@ int main(int count, char** words) {
       client.asked = Now();
     }
     size_t outstanding = connections * depth;
+    double last = Now();
     for (;;) {
       bool asking = slices.Asking(Now(), operations);
       if (!asking && outstanding == 0) break;
       int ready = epoll_wait(poll, events, 64, 100);
+      if (ready > 0) last = Now();
+      if (Now() - last > kPatience) Fail("answers are missing");
       for (int e = 0; e < ready; ++e) {
         Client& client = clients[events[e].data.u64];
         size_t most = std::min(buffer.size(), client.left);

@@ -12,7 +12,7 @@ import { readSlowly } from '../helpers/values.js';
 import { atMost } from '../helpers/wait.js';
 
 const keys = 24;
-const sizes = [2 ** 16, 70_000, 150_000, 500_000, 1_000_000];
+const sizes = [2 ** 16 - 8, 2 ** 16, 70_000, 150_000, 500_000, 1_000_000];
 /** 128 MiB in CI; ZERO_COPY_BYTES for more. */
 const wanted = Number(process.env['ZERO_COPY_BYTES'] ?? 2 ** 27);
 
@@ -105,6 +105,36 @@ describe('large values that change while they are sent', () => {
     ]);
     assert.ok(stored > 0);
     assert.ok(enough());
+    assert.equal(await server.stop(), 0);
+  });
+
+  it('the lines around a value are right, whatever its size and the keys beside it', async () => {
+    const server = await serveExample('-t', '1', '-m', '64');
+    const client = new RawClient(server.port);
+    assert.equal(await client.ask('set small 0 0 1\r\ns\r\n'), 'STORED\r\n');
+    const small = 'VALUE small 0 1\r\ns\r\n';
+    for (const size of [...sizes, 2 ** 16 - 7, 2 ** 16 + 1, 2 ** 17 - 20, 2 ** 18]) {
+      const value = 'v'.repeat(size);
+      client.send(`set large 0 0 ${size}\r\n`);
+      assert.equal(await client.ask(`${value}\r\n`), 'STORED\r\n');
+      const large = `VALUE large 0 ${size}\r\n${value}\r\n`;
+      for (const [request, answer] of [
+        ['get large', `${large}END\r\n`],
+        ['get large ', `${large}END\r\n`],
+        ['get small large', `${small}${large}END\r\n`],
+        ['get large small', `${large}${small}END\r\n`],
+        ['get large none', `${large}END\r\n`],
+        ['get large large', `${large}${large}END\r\n`],
+        ['gat 0 large', `${large}END\r\n`],
+        ['mg large v', `VA ${size}\r\n${value}\r\n`],
+      ] as const) {
+        // What follows the answer shows that nothing more does.
+        const got = await client.ask(`${request}\r\nversion\r\n`, 'VERSION ');
+        await client.until('\r\n');
+        assert.ok(got === `${answer}VERSION `, `${request}, ${size}`);
+      }
+    }
+    client.close();
     assert.equal(await server.stop(), 0);
   });
 
