@@ -73,8 +73,7 @@ double AckTracker::Acknowledged(int fd, const AckWaits& waits, bool orderly) {
   double acknowledged = rest < 0 ? -1 : waits.written - static_cast<double>(rest);
   if (waits.waits.front().position > acknowledged) return -1;
   // The send buffer of a connection that was reset is empty too.
-  SocketAddress local, peer;
-  return orderly || ConnectionAddresses(fd, &local, &peer).ok() ? acknowledged : -1;
+  return orderly || IsConnected(fd) ? acknowledged : -1;
 }
 
 }  // namespace rss

@@ -47,6 +47,8 @@ class AckTracker {
   double Acknowledged(int fd, const AckWaits& waits, bool orderly);
   // Whether the peer has acknowledged all that the socket has taken.
   bool HasAll(int fd) { return empty_.Rest(fd) == 0; }
+  // Whether a report is an error of its socket for the event loop, too.
+  bool RaisesErrors() const { return open_ && AckQueue::RaisesErrors(); }
   void Close() {
     poll_.Close();
     timer_.Close();

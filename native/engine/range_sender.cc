@@ -128,11 +128,10 @@ void RangeSender::Finish(int result) {
 
 ssize_t RangeSender::Unacknowledged() {
   static thread_local EmptyProbe empty;
-  SocketAddress local, peer;
   int fd = range_.socket.get();
   ssize_t rest = fd < 0 ? -1 : empty.Rest(fd);
   // The send buffer of a connection that was reset is empty too.
-  return rest >= 0 && ConnectionAddresses(fd, &local, &peer).ok() ? rest : -1;
+  return rest >= 0 && IsConnected(fd) ? rest : -1;
 }
 
 bool RangeSender::IsReusable() const {

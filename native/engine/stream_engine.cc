@@ -203,6 +203,16 @@ void StreamEngine::OnConnected(StreamConnection* c) {
   SendQueued(c);
 }
 
+// Makes the kernel report new input once, if it can. Unix sockets are excluded: a read of theirs
+// stops after a message that carries descriptors.
+bool StreamEngine::UseEdges(StreamConnection* c) {
+  using Readiness = StreamConnection::Readiness;
+  if (c->readiness != Readiness::kEdge && !c->is_unix &&
+      WatchEdges(uv_backend_fd(loop_), c->fd.get()))
+    c->readiness = Readiness::kEdge;
+  return c->readiness == Readiness::kEdge;
+}
+
 void StreamEngine::UpdatePoll(StreamConnection* c) {
   int events = 0;
   if (c->is_spliced())
@@ -211,8 +221,11 @@ void StreamEngine::UpdatePoll(StreamConnection* c) {
     events = UV_READABLE;
   else if (c->is_connecting() || c->has_pending() || !c->output.empty())
     events = UV_WRITABLE;
-  else if (c->takes_input() && !CanDeliver(c))  // input that has been read comes first
+  else if (c->takes_input() && !CanDeliver(c)) {  // input that has been read comes first
     events = UV_READABLE | UV_DISCONNECT;
+    // libuv does not stop such a handle for POLLERR alone, and reports all that it waits for.
+    if (ack_tracker_.RaisesErrors()) events |= UV_PRIORITIZED;
+  }
   if (c->awaits_disk) events &= ~UV_WRITABLE;
   if (events == c->events) return;
   c->events = static_cast<uint8_t>(events);
@@ -229,10 +242,16 @@ void StreamEngine::OnPoll(uv_poll_t* poll, int status, int events) {
   if (c == nullptr) return;
   StreamEngine* engine = c->engine;
   engine->statistics_.callbacks += 1;
+  // A report of an acknowledgement, which AckTracker takes, or urgent data. With edges, urgent data
+  // is not reported, and input that is there is reported again.
+  if ((events & UV_PRIORITIZED) != 0) {
+    if (!c->is_lingering() && engine->UseEdges(c)) return;
+    events = UV_READABLE;
+  }
   // libuv stops a handle on POLLERR: an error, which the next call on the socket returns, or a
-  // report of an acknowledgement.
+  // report together with input.
   if (status < 0) {
-    events = c->events & ~UV_DISCONNECT;  // reported again
+    events = c->events & ~(UV_DISCONNECT | UV_PRIORITIZED);  // reported again
     c->readiness = std::min(c->readiness, StreamConnection::Readiness::kLevel);
     uv_poll_start(poll, c->events, OnPoll);
   }

@@ -198,6 +198,7 @@ class StreamEngine final : public ConnectionReceiver,
   void ReportOpened(StreamConnection* c, const Flow& flow);
   void OnConnected(StreamConnection* c);
   static void OnPoll(uv_poll_t* poll, int status, int events);
+  bool UseEdges(StreamConnection* c);
   void UpdatePoll(StreamConnection* c);
 
   // Input

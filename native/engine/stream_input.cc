@@ -38,14 +38,12 @@ void StreamEngine::Read(uint32_t id) {
   if (Find(id)->is_lingering()) return Discard(Find(id));
   if (!MakeRoom(id, kReadSize + (tls_ == nullptr ? 0 : TlsSession::kRecord))) return;
   StreamConnection* c = Find(id);
-  // WatchEdges() does not pay for the first read, because many connections make a single request.
-  // Unix sockets are excluded: a read of theirs stops after a message that carries descriptors.
+  // Edges do not pay for the first read, because many connections make a single request.
   using Readiness = StreamConnection::Readiness;
   if (c->readiness == Readiness::kUnread)
     c->readiness = Readiness::kLevel;
-  else if (c->readiness == Readiness::kLevel && !c->is_unix &&
-           WatchEdges(uv_backend_fd(loop_), c->fd.get()))
-    c->readiness = Readiness::kEdge;
+  else
+    UseEdges(c);
   statistics_.reads += 1;
   size_t size = kReadSize;
   size_t taken;  // from the kernel

@@ -306,6 +306,8 @@ class AckQueue {
   // Whether a report comes only once all output is acknowledged (FreeBSD), and not for each output
   // that is sent with `report_ack` (Linux).
   static bool NeedsEmpty();
+  // Whether a socket has POLLERR while there is a report about it (Linux).
+  static bool RaisesErrors();
 
   // False where the kernel reports nothing.
   bool Open();

@@ -1,5 +1,6 @@
 // The stream engine against clients that send in pieces, stop reading, or disconnect.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import net from 'node:net';
@@ -8,9 +9,22 @@ import { after, before, describe, it } from 'node:test';
 
 import type { RssServer } from 'freebsd-rss';
 
+import { skipWithout } from '../helpers/features.js';
 import { assertNoLeak, openDescriptors, portOf } from '../helpers/net.js';
 import { echoOf, eventually, request, serveStreams, StreamClient } from '../helpers/streams.js';
-import { soon } from '../helpers/wait.js';
+import { firstOutput, soon } from '../helpers/wait.js';
+
+/** Sends urgent data before a request, and once its answer is there. */
+const urgentClient = `
+import socket, sys
+client = socket.create_connection(('127.0.0.1', int(sys.argv[1])))
+client.send(b'!', socket.MSG_OOB)
+client.sendall(b'e\\0\\0\\0\\1a')
+assert client.recv(1) == b'a'
+client.send(b'!', socket.MSG_OOB)
+print('answered', flush=True)
+sys.stdin.read()
+`;
 
 const megabyte = 2 ** 20;
 let server: RssServer;
@@ -172,6 +186,42 @@ describe('output', () => {
     assert.equal((await smallest.read(4 * megabyte)).length, 4 * megabyte);
     for (const client of stuck) client.close();
     other.close();
+  });
+});
+
+describe('acknowledgements', () => {
+  const rounds = 20;
+
+  it('are reported without a read of the connection', async () => {
+    const [client, control] = [await StreamClient.to(server), await StreamClient.to(server)];
+    const before = await control.statistics();
+    let asked = 0;
+    for (let round = 1; round <= rounds; round++) {
+      await client.ask(request('m', 1000), 1000);
+      await eventually(async () => {
+        asked++;
+        return (await control.statistics()).sent.length >= before.sent.length + round;
+      });
+    }
+    const { reads } = await control.statistics();
+    assert.ok(reads - before.reads <= rounds + asked + 1, `${reads - before.reads} reads`);
+    client.close();
+    control.close();
+  });
+
+  it('do not make urgent data a busy loop', { skip: skipWithout('python3') }, async () => {
+    const control = await StreamClient.to(server);
+    await control.ask(request('m', 1000), 1000); // from now on, acknowledgements are awaited
+    const child = spawn('python3', ['-c', urgentClient, `${portOf(server)}`]);
+    const exited = once(child, 'exit', soon());
+    await firstOutput(child);
+    const before = await control.statistics();
+    for (let round = 0; round < rounds; round++) await control.echo(Buffer.from('a'));
+    const callbacks = (await control.statistics()).callbacks - before.callbacks;
+    assert.ok(callbacks <= 2 * (rounds + 1), `${callbacks} callbacks`);
+    child.stdin.end();
+    await exited;
+    control.close();
   });
 });
 

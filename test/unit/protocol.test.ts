@@ -309,6 +309,46 @@ describe('listing the store', () => {
     });
 });
 
+describe('gets behind a get', () => {
+  const hit = 'VALUE a 0 1\r\nx\r\nEND\r\n';
+
+  /** Serves what one call of execute() does. Returns the rest of the text. */
+  function serveOnce(text: string, most: number): { rest: string; served: number; answer: string } {
+    feed([Buffer.from('set a 0 0 1\r\nx\r\n')]);
+    const input = new Memory(Buffer.from(text, 'latin1'));
+    const done = protocol.execute(input, 0, text.length, new Session(), most);
+    return { rest: text.slice(done), served: protocol.served, answer: taken(out).toString() };
+  }
+
+  for (const [text, most, rest, served, answer] of [
+    ['get a\r\nget none\r\nget a\r\n', 20, '', 3, `${hit}END\r\n${hit}`],
+    ['get a\r\nget a\r\nget a\r\n', 2, 'get a\r\n', 2, hit.repeat(2)],
+    ['get a\r\nget a\r\n', 1, 'get a\r\n', 1, hit],
+    ['get a\r\nget a\r\nversion\r\n', 20, 'version\r\n', 2, hit.repeat(2)],
+    ['get a\r\nget a\r\nget a', 20, 'get a', 2, hit.repeat(2)],
+    ['get a\r\nget ', 20, 'get ', 1, hit],
+    ['get a\r\nget  a\r\n', 20, 'get  a\r\n', 1, hit],
+    ['version\r\nget a\r\n', 20, 'get a\r\n', 1, 'VERSION'],
+  ] as const)
+    it(`${JSON.stringify(text)}, at most ${most}`, () => {
+      const before = counters.total('cmd_get');
+      const got = serveOnce(text, most);
+      assert.deepEqual([got.rest, got.served], [rest, served]);
+      assert.ok(answer === 'VERSION' ? got.answer.startsWith(answer) : got.answer === answer);
+      const gets = text.startsWith('get') ? served : 0;
+      assert.equal(counters.total('cmd_get') - before, gets);
+    });
+
+  it('a key that is too long takes back the answers of its own line', () => {
+    feed([Buffer.from('set a 0 0 1\r\nx\r\n')]);
+    const text = `get a\r\nget a ${'k'.repeat(251)}\r\n`;
+    const input = new Memory(Buffer.from(text, 'latin1'));
+    const session = new Session();
+    for (let at = 0; at < text.length;) at += protocol.execute(input, at, text.length, session, 20);
+    assert.equal(taken(out).toString(), `${hit}CLIENT_ERROR bad command line format\r\n`);
+  });
+});
+
 describe('Lookahead', () => {
   const { lookahead } = protocol;
 
@@ -326,7 +366,11 @@ describe('Lookahead', () => {
   }
 
   /** Serves the batch as the transports do. Returns each row's answers. */
-  function serve({ input, rows, head }: ReturnType<typeof batchOf>, ahead: boolean): string[] {
+  function serve(
+    { input, rows, head }: ReturnType<typeof batchOf>,
+    ahead: boolean,
+    most = 1,
+  ): string[] {
     if (ahead) lookahead.open(input);
     const answers = [];
     for (let i = 0, next = ahead ? 0 : -1; i < rows.count; i++) {
@@ -334,7 +378,7 @@ describe('Lookahead', () => {
       const session = new Session();
       const end = rows.offset(i) + rows.length(i);
       for (let at = rows.offset(i) + head, done = 1; done > 0 && at < end; at += done)
-        done = protocol.execute(input, at, end, session);
+        done = protocol.execute(input, at, end, session, most);
       answers.push(taken(out).toString('latin1'));
     }
     if (ahead) lookahead.close();
@@ -379,9 +423,10 @@ describe('Lookahead', () => {
       const batch = batchOf(texts, head);
       store.forEach((shard) => shard.clear());
       const plain = serve(batch, false);
-      store.forEach((shard) => shard.clear());
-      const ahead = serve(batch, true);
-      assert.deepEqual(ahead, plain);
+      for (const most of [1, 20]) {
+        store.forEach((shard) => shard.clear());
+        assert.deepEqual(serve(batch, true, most), plain);
+      }
     }
   });
 

@@ -69,6 +69,8 @@ export class Context {
   /** Values that append, prepend and incr build before they are stored. */
   scratch = new Memory(Buffer.alloc(1024));
   session = new Session();
+  /** The number of requests that execute() served last. */
+  served = 1;
   /** The slot of the client's connection, -1 for a datagram. */
   slot = -1;
 

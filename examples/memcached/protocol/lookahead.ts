@@ -2,12 +2,11 @@
 // load what they lead to: the CPU then waits for memory once for many of them. The requests take
 // their keys from here, so that each is scanned once.
 import { Key } from '../store/key.js';
-import { type Memory, wordOf } from '../store/memory.js';
+import type { Memory } from '../store/memory.js';
 import { StorePrefetch } from '../store/prefetch.js';
 import type { Store } from '../store/store.js';
-import { endsLine } from './plain.js';
+import { beginsGet, endsLine } from './plain.js';
 
-const getWord = wordOf('get ');
 const getLength = 4;
 /** With more keys, some could push others out of the cache. */
 const mostKeys = 64;
@@ -110,7 +109,7 @@ export class Lookahead {
   #addRow(start: number, end: number): void {
     if (end - start < shortest) return;
     const input = this.#input!;
-    if (input.getInt32(start, true) === getWord) {
+    if (beginsGet(input, start, end)) {
       this.#addKeys(start + getLength, end);
       return;
     }
@@ -128,11 +127,9 @@ export class Lookahead {
     for (let at = first; at < end && this.#count < mostKeys;) {
       const stop = this.#add(at, end);
       if (input.getUint8(stop) === space) at = stop + 1;
-      else if (!endsLine(input, stop, end)) return;
-      else {
+      else if (endsLine(input, stop, end) && beginsGet(input, stop + 2, end))
         at = stop + 2 + getLength;
-        if (at >= end || input.getInt32(stop + 2, true) !== getWord) return;
-      }
+      else return;
     }
   }
 

@@ -159,6 +159,14 @@ export class Output {
     return this.#taken + this.length;
   }
 
+  /**
+   * Takes back the present client's answers behind the first `answered` bytes, unless some of them
+   * have left.
+   */
+  takeBack(answered: number): void {
+    if (this.#taken <= answered) this.end = this.begin + answered - this.#taken;
+  }
+
   /** The answers that follow go to another client. */
   next(): void {
     this.begin = this.end;

@@ -1,6 +1,10 @@
 // What recognises a request in its usual form, with plain numbers and single blanks: it makes no
 // words and no strings. A request in another form is left to the tokens.
 import { crlf } from '../store/item-text.js';
+import { wordOf } from '../store/memory.js';
+
+const getWord = wordOf('get ');
+const getLength = 4;
 
 const zero = 48;
 /** Numbers of this many digits are exact as doubles. */
@@ -9,6 +13,11 @@ const exactDigits = 15;
 /** Whether a line that stands before `end` ends at `at`. */
 export function endsLine(input: DataView, at: number, end: number): boolean {
   return at + 2 <= end && input.getUint16(at) === crlf;
+}
+
+/** Whether a get with a key, or what may become one, stands at `at` before `end`. */
+export function beginsGet(input: DataView, at: number, end: number): boolean {
+  return at + getLength < end && input.getInt32(at, true) === getWord;
 }
 
 export class PlainNumber {

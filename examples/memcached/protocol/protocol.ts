@@ -76,31 +76,38 @@ export class Protocol {
     this.#context.slot = slot;
   }
 
+  /** The number of requests that execute() served last. */
+  get served(): number {
+    return this.#context.served;
+  }
+
   /**
-   * Serves the first request of input[start, end). Returns the number of bytes that it took; 0 if
-   * it is not complete, and then session.needed says how many bytes it takes at least. Also 0 if it
-   * goes on in the next turn: see Session.dump.
+   * Serves the first request of input[start, end). Behind a get, also serves the gets that follow,
+   * up to `most` requests together. Returns the number of bytes that they took; 0 if the first is
+   * not complete, and then session.needed says how many bytes it takes at least. Also 0 if it goes
+   * on in the next turn: see Session.dump.
    */
-  execute(input: Memory, start: number, end: number, session: Session): number {
+  execute(input: Memory, start: number, end: number, session: Session, most = 1): number {
     const context = this.#context;
     const { bytes } = input;
     context.session = session;
+    context.served = 1;
     if (session.swallow !== 0) return this.#swallow(bytes, start, end);
     session.needed = 1;
     const stranger = this.#credentials !== undefined && !session.authenticated;
     // The usual forms are recognised before the end of the line is looked for.
     if (end - start > 8 && !session.getting && !stranger && context.fields[Field.Watched] === 0) {
-      const taken = this.#plain(input, start, end);
+      const taken = this.#plain(input, start, end, most);
       if (taken >= 0) return taken;
     }
     return this.#line(input, start, end, stranger);
   }
 
-  /** Serves a request in its usual form. Returns the bytes taken, -1 if it has another. */
-  #plain(input: Memory, start: number, end: number): number {
+  /** Serves requests in their usual form. Returns the bytes taken, -1 if the first has another. */
+  #plain(input: Memory, start: number, end: number, most: number): number {
     switch (input.getInt32(start, true)) {
       case getWord:
-        return this.#retrieval.plainGet(input, start, end);
+        return this.#retrieval.plainGets(input, start, end, most);
       case setWord:
         return this.#storage.plainSet(input, start, end, false);
       case casWord:

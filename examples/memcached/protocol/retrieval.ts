@@ -5,13 +5,14 @@ import { type Memory, wordOf } from '../store/memory.js';
 import type { Shard } from '../store/shard.js';
 import { endingLength } from '../store/value-pages.js';
 import { type Context, longestKey } from './context.js';
-import { endsLine } from './plain.js';
+import { beginsGet, endsLine } from './plain.js';
 import * as reply from './replies.js';
 import { restOfLine } from './session.js';
 
 // V8 compiles a module's own constants into its code, but reads imported ones each time.
 const { cmd_get, get_hits, get_misses } = counter;
 
+const getLength = 4;
 const valueWord = wordOf('VALU');
 const eSpace = 0x4520; // 'E ', of 'VALUE '
 /** Length of 'VALUE '. */
@@ -86,36 +87,41 @@ export class Retrieval {
     request.stop = blank;
     request.next = blank;
     const taken = this.#keys(at, withCas, expires, false);
-    if (taken === request.lineLength && session.swallow === 0)
-      return this.#pause(taken, withCas, expires);
+    if (taken === request.lineLength && session.swallow === 0) this.#pause(withCas, expires);
     return taken;
   }
 
   /**
-   * 'get' with its keys, if they are short and separated by single blanks, and the line is
-   * complete: it is, if the input ends with a newline. Otherwise #keys() does the rest, or all of
-   * it if this returns -1.
+   * Up to `most` lines of 'get' with their keys, if these are short and separated by single blanks,
+   * and the line is complete: it is, if the input ends with a newline. Otherwise #keys() does the
+   * rest, or all of the first line if this returns -1.
    */
-  plainGet(input: Memory, start: number, end: number): number {
-    const { key, lookahead, out, store, clock, count } = this.#context;
-    const { begin, taken, end: written } = out;
+  plainGets(input: Memory, first: number, end: number, most: number): number {
+    const context = this.#context;
+    const { key, lookahead, out, store, clock, count } = context;
     const complete = input.bytes[end - 1] === newline;
     const { now } = clock;
     let { memory } = out;
+    let { answered } = out;
+    let start = first;
+    let at = first + getLength;
+    let served = 0;
     let lookups = 0;
     let hits = 0;
-    let result = 0;
-    for (let at = start + 4; result === 0;) {
+    for (;;) {
       const stop = lookahead.takeOfGet(key, input, at, end);
       const last = endsLine(input, stop, end);
       const more = !last && complete && input.getUint8(stop) === space;
       if ((key.length - 1) >>> 0 >= longestKey || (!last && !more)) {
-        if (at === start + 4) return -1;
+        if (at === start + getLength) {
+          at = start;
+          break;
+        }
         // The keys before have been answered. A key that is too long makes the whole line an error:
         // the answers are taken back if they have not left.
-        if (key.length > longestKey && out.begin === begin && out.taken === taken)
-          out.end = written;
-        result = this.#pause(at - start, false, -1);
+        if (key.length > longestKey) out.takeBack(answered);
+        served++;
+        this.#pause(false, -1);
         break;
       }
       const to = out.end;
@@ -134,15 +140,24 @@ export class Retrieval {
       at = stop + 1;
       if (last) {
         if (length >= 0 || !this.#ended) out.text(reply.end);
-        result = stop + 2 - start;
+        ({ answered } = out);
+        start = stop + 2;
+        at = start;
+        served++;
+        if (served === most || answered >= enoughOutput || !beginsGet(input, at, end)) break;
+        at += getLength;
       } else if (out.answered >= enoughOutput) {
-        result = this.#pause(at - start, false, -1);
+        served++;
+        this.#pause(false, -1);
+        break;
       }
     }
+    if (at === first) return -1;
+    context.served = served;
     count[cmd_get]! += lookups;
     count[get_hits]! += hits;
     count[get_misses]! += lookups - hits;
-    return result;
+    return at - first;
   }
 
   /**
@@ -166,7 +181,10 @@ export class Retrieval {
     for (let first = at; ;) {
       while (first < stop && bytes[first] === space) first++;
       if (first === stop) break;
-      if (out.answered >= enoughOutput) return this.#pause(first - start, withCas, expires);
+      if (out.answered >= enoughOutput) {
+        this.#pause(withCas, expires);
+        return first - start;
+      }
       let keyEnd = first + 1;
       while (keyEnd < stop && bytes[keyEnd] !== space) keyEnd++;
       keys++;
@@ -181,12 +199,11 @@ export class Retrieval {
   }
 
   /** The rest of the keys comes with the next request. */
-  #pause(taken: number, withCas: boolean, expires: number): number {
+  #pause(withCas: boolean, expires: number): void {
     const { session } = this.#context;
     session.getting = true;
     session.withCas = withCas;
     session.expires = expires;
-    return taken;
   }
 
   /** Answers the key; a miss has no answer. `last`: END is next. Returns whether it was a hit. */

@@ -54,7 +54,7 @@ export class Newcomers {
     const item = words[this.#entry(block) + next - 1]!;
     const empty = --words[k + Class.Newcomers]! === 0;
     words[k + Class.OldestWord] = next;
-    if (empty || next === Block.Words) {
+    if (next === Block.Words) {
       words[k + Class.OldestWord] = Block.Items;
       words[k + Class.OldestBlock] = words[this.#entry(block) + Block.Next]!;
       if (empty) words[k + Class.YoungestBlock] = 0;

@@ -3,27 +3,28 @@
 import type { OwnerLock } from 'freebsd-rss/shm';
 
 import type { HashIndex } from './hash-index.js';
+import type { ItemView } from './item-view.js';
 import type { Key } from './key.js';
-import { Head, Item } from './layout.js';
+import { Head } from './layout.js';
 import * as layout from './layout.js';
 import { copy, type Memory } from './memory.js';
 import type { ShardMemory } from './shard-memory.js';
 
 // V8 compiles a module's own constants into its code, but reads imported ones each time.
-const { headShift, itemHeader, stateFetched, stateLarge, stateUsed } = layout;
-
-const fetched = stateFetched | stateUsed;
+const { itemHeader } = layout;
 
 export class QuickGet {
   // No # fields: the accesses would be too long for V8 to inline copyText() in any case.
   private readonly words: Int32Array;
   private readonly content: Memory;
+  private readonly view: ItemView;
   private readonly index: HashIndex;
   private readonly lock: OwnerLock;
 
   constructor(memory: ShardMemory, index: HashIndex, lock: OwnerLock) {
     this.words = memory.words;
     this.content = memory.content;
+    this.view = memory.view;
     this.index = index;
     this.lock = lock;
   }
@@ -34,22 +35,18 @@ export class QuickGet {
    * if the item has expired, is large or finds no room, or if a flush_all is due or delayed.
    */
   copyText(key: Key, now: number, to: Memory, at: number): number {
-    const { words } = this;
+    const { view } = this;
     this.lock.acquire();
     try {
-      if (words[Head.FlushAt] !== 0) return -1;
+      if (this.words[Head.FlushAt] !== 0) return -1;
       const item = this.index.find(key);
       if (item === 0) return 0;
-      const w = item >> 2;
-      const state = words[w + Item.State]!;
-      const length = (state >>> headShift) + words[w + Item.Length]! + 2;
-      // An expiry of 0, which is never, becomes the largest number.
-      const expired = (words[w + Item.Expires]! - 1) >>> 0 < now;
-      if (expired || (state & stateLarge) !== 0 || at + length > to.bytes.length) return -1;
+      const length = view.textLength(item);
+      if (view.isExpired(item, now) || view.isLarge(item)) return -1;
+      if (at + length > to.bytes.length) return -1;
+      // First: behind a write by a DataView, V8 reads the fields again.
+      view.touch(item, now, true);
       copy(this.content, item + itemHeader, to, at, length);
-      // The memory is not written where nothing changes: other CPUs keep it in their caches.
-      if ((state & fetched) !== fetched) words[w + Item.State] = state | fetched;
-      if (words[w + Item.Accessed] !== now) words[w + Item.Accessed] = now;
       return length;
     } finally {
       this.lock.release();

@@ -71,8 +71,7 @@ export class ValuePages {
   extend(first: number): number {
     const words = this.#words;
     const page = this.#pages.take() + 1;
-    const p = this.#entry(page);
-    words.fill(0, p, p + Page.Words);
+    const p = this.#pages.clear(page - 1);
     words[p + ValuePage.Class] = this.class + 1;
     if (first === 0) {
       words[p + ValuePage.Count] = 1;

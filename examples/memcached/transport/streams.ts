@@ -185,10 +185,11 @@ export class StreamClients implements Sink {
     let requests = 0;
     let written = 0;
     while (at < end && requests < this.#requestsPerTurn) {
-      const taken = protocol.execute(input, at, end, session);
+      const left = this.#requestsPerTurn - requests;
+      const taken = protocol.execute(input, at, end, session, left);
       if (taken === 0) break;
       at += taken;
-      requests++;
+      requests += protocol.served;
       if (session.closing) break;
       written = answers.answered;
       if (written >= enoughOutput) break;

@@ -25,6 +25,10 @@ bool AckQueue::NeedsEmpty() {
   return true;
 }
 
+bool AckQueue::RaisesErrors() {
+  return false;
+}
+
 bool AckQueue::Open() {
   queue_.reset(kqueue());
   return static_cast<bool>(queue_);

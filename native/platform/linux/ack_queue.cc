@@ -72,6 +72,10 @@ bool AckQueue::NeedsEmpty() {
   return false;
 }
 
+bool AckQueue::RaisesErrors() {
+  return true;
+}
+
 bool AckQueue::Open() {
   static const bool reports = Probe();
   if (reports) queue_.reset(epoll_create1(EPOLL_CLOEXEC));

@@ -87,6 +87,12 @@ void ResetOnClose(int fd) {
   setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
+bool IsConnected(int fd) {
+  SocketAddress peer;
+  socklen_t length = sizeof peer.v6;
+  return getpeername(fd, &peer.sa, &length) == 0;
+}
+
 Status ConnectionAddresses(int fd, SocketAddress* local, SocketAddress* peer) {
   socklen_t length = sizeof local->v6;
   if (getsockname(fd, &local->sa, &length) != 0) return LastError("getsockname");

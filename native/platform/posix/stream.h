@@ -24,6 +24,8 @@ int ConnectError(int fd);
 // one.
 void ResetOnClose(int fd);
 
+// Whether the socket has a peer: false after a reset.
+bool IsConnected(int fd);
 // The addresses of both ends.
 Status ConnectionAddresses(int fd, SocketAddress* local, SocketAddress* peer);
 // RouteTo() of a connection's peer, for event loops: kPending after a millisecond without an

@@ -77,6 +77,9 @@ int ConnectError(int) {
   return -ENOTSUP;
 }
 void ResetOnClose(int) {}
+bool IsConnected(int) {
+  return false;
+}
 Status ConnectionAddresses(int, SocketAddress*, SocketAddress*) {
   return Unsupported("getsockname");
 }
@@ -244,6 +247,9 @@ size_t BuildAckControl(void*) {
   return 0;
 }
 bool AckQueue::NeedsEmpty() {
+  return false;
+}
+bool AckQueue::RaisesErrors() {
   return false;
 }
 bool AckQueue::Open() {

@@ -52,6 +52,11 @@ export class BinaryProtocol {
     this.#context.slot = slot;
   }
 
+  /** The number of requests that execute() served last. */
+  get served(): number {
+    return 1;
+  }
+
   /**
    * Serves the first request of input[start, end). Returns the number of bytes that it took; 0 if
    * it is not complete, and then session.needed says how many bytes it takes at least.
