@@ -113,16 +113,19 @@ async function runGroup(
   const servers: Running[] = [];
   const loads: Load[] = [];
   try {
-    for (const subject of shuffled(work.subjects, random))
-      servers.push(await start(subject, stage.servers, stage, stage.clients));
+    // What starts and is filled first can be slower than the others.
+    const order = shuffled([...work.subjects.keys()], random);
+    for (const i of order)
+      servers.push(await start(work.subjects[i]!, stage.servers, stage, stage.clients));
     const inOrder = work.subjects.map(({ name }) => servers.find((one) => one.name === name)!);
-    for (const [i, server] of inOrder.entries()) {
+    for (const i of order) {
+      const server = inOrder[i]!;
       if (work.data !== undefined && work.subjects[i]!.filled !== true)
         await fill(work.data, server);
       const { client, args } = work.load;
       const own = { client, args: { ...args, ...work.subjects[i]!.load } };
       const load = new Load(own, server, stage.clients);
-      loads.push(load);
+      loads[i] = load;
       await load.slice(Math.min(1, 10 * slice)); // warms up: code is compiled
     }
     const turns: Turn[] = [];
