@@ -140,7 +140,7 @@ export class Retrieval {
       at = stop + 1;
       if (last) {
         if (length >= 0 || !this.#ended) out.text(reply.end);
-        ({ answered } = out);
+        ({ answered, memory } = out); // END may have moved to larger memory
         start = stop + 2;
         at = start;
         served++;
@@ -229,8 +229,7 @@ export class Retrieval {
       if (!out.hasRoom(length + leastRoom)) return length + leastRoom;
       this.#found = item !== 0;
       context.countLookup(shard, item, expires);
-      // Behind a very large value, END in a packet of its own is faster (docs/performance.md).
-      this.#ended = last && item !== 0 && shard.view.isLarge(item) && length < enoughOutput;
+      this.#ended = last && item !== 0 && shard.view.isLarge(item);
       if (item !== 0) this.#write(shard, item, length, withCas);
       return 0;
     } finally {
