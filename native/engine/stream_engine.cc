@@ -224,7 +224,7 @@ void StreamEngine::UpdatePoll(StreamConnection* c) {
   else if (c->takes_input() && !CanDeliver(c)) {  // input that has been read comes first
     events = UV_READABLE | UV_DISCONNECT;
     // libuv does not stop such a handle for POLLERR alone, and reports all that it waits for.
-    if (ack_tracker_.RaisesErrors()) events |= UV_PRIORITIZED;
+    if (!c->is_unix && ack_tracker_.RaisesErrors()) events |= UV_PRIORITIZED;
   }
   if (c->awaits_disk) events &= ~UV_WRITABLE;
   if (events == c->events) return;
@@ -249,7 +249,7 @@ void StreamEngine::OnPoll(uv_poll_t* poll, int status, int events) {
     events = UV_READABLE;
   }
   // libuv stops a handle on POLLERR: an error, which the next call on the socket returns, or a
-  // report together with input.
+  // report that comes with input, or while UV_PRIORITIZED is not waited for.
   if (status < 0) {
     events = c->events & ~(UV_DISCONNECT | UV_PRIORITIZED);  // reported again
     c->readiness = std::min(c->readiness, StreamConnection::Readiness::kLevel);

@@ -126,12 +126,14 @@ describe('large values that change while they are sent', () => {
         ['get large none', `${large}END\r\n`],
         ['get large large', `${large}${large}END\r\n`],
         ['gat 0 large', `${large}END\r\n`],
+        ['gets large', `${large}END\r\n`],
         ['mg large v', `VA ${size}\r\n${value}\r\n`],
       ] as const) {
         // What follows the answer shows that nothing more does.
         const got = await client.ask(`${request}\r\nversion\r\n`, 'VERSION ');
         await client.until('\r\n');
-        assert.ok(got === `${answer}VERSION `, `${request}, ${size}`);
+        const plain = request.startsWith('gets') ? got.replace(/ \d+\r\n/, '\r\n') : got;
+        assert.ok(plain === `${answer}VERSION `, `${request}, ${size}`);
       }
     }
     client.close();

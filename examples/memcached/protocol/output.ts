@@ -33,7 +33,7 @@ export class Output {
   readonly #sink: Sink | undefined;
   /** Number of bytes of the present client's answers that the sink has taken. */
   #taken = 0;
-  /** The value that finishValue() sends. */
+  /** The pin of the value that finishValue() sends, and how many bytes it sends. */
   #pin = 0;
   #pinned = 0;
 
@@ -136,7 +136,7 @@ export class Output {
       this.end += shard.view.length(item) + more;
       return;
     }
-    this.#pinned = shard.values.pinnedLength(item) + more;
+    this.#pinned = shard.values.pinnedLength(item, more);
     this.end += shard.text.copyValue(item, this.memory, this.end, 0);
   }
 

@@ -15,7 +15,7 @@ export function endsLine(input: DataView, at: number, end: number): boolean {
   return at + 2 <= end && input.getUint16(at) === crlf;
 }
 
-/** Whether a get with a key, or what may become one, stands at `at` before `end`. */
+/** Whether 'get ' and at least one byte more stand at `at`, before `end`. */
 export function beginsGet(input: DataView, at: number, end: number): boolean {
   return at + getLength < end && input.getInt32(at, true) === getWord;
 }

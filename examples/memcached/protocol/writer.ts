@@ -233,7 +233,7 @@ export class Writer {
     return Outcome.NoMemory;
   }
 
-  /** The beginning of the value is written before the lock is taken. */
+  /** The end of the value, which lies in pages, is written before the lock is taken. */
   #putLarge(shard: Shard, mode: Mode): Outcome {
     const { item, clock } = this.#context;
     const { now } = clock;

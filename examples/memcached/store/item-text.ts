@@ -1,5 +1,6 @@
 // The text of an item: <key> <flags> <length>\r\n<value>\r\n. The suffix is the part between key
-// and value. The text of an item with pages ends where these go on.
+// and value. Of a large value, only the beginning stands in the text: the rest and the line end lie
+// in pages of their own.
 import { digitsOf, writeNumber } from './digits.js';
 import type { ItemView } from './item-view.js';
 import * as layout from './layout.js';

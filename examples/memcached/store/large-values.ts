@@ -167,9 +167,9 @@ export class LargeValues {
     return pin;
   }
 
-  /** Number of bytes of the value that a pin covers. The ending follows them. */
-  pinnedLength(item: number): number {
-    return this.#values.bytesOf(item);
+  /** Number of bytes to send of a pinned value, with the first `more` of the ending. */
+  pinnedLength(item: number, more: number): number {
+    return this.#values.bytesOf(item) + more;
   }
 
   /** Calls `run` for each part of the memory where `length` pinned bytes lie. */
