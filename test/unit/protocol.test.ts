@@ -339,6 +339,16 @@ describe('gets behind a get', () => {
       assert.equal(counters.total('cmd_get') - before, gets);
     });
 
+  it('those behind an END for which the output has grown are answered there', () => {
+    feed([Buffer.from('set a 0 0 1\r\nx\r\n')]);
+    const out = new Output();
+    const misses = Math.ceil(out.memory.bytes.length / 'END\r\n'.length);
+    const text = `${'get none\r\n'.repeat(misses)}get a\r\n`;
+    const input = new Memory(Buffer.from(text, 'latin1'));
+    new Protocol(environment, out).execute(input, 0, text.length, new Session(), misses + 1);
+    assert.ok(taken(out).toString() === 'END\r\n'.repeat(misses) + hit);
+  });
+
   it('a key that is too long takes back the answers of its own line', () => {
     feed([Buffer.from('set a 0 0 1\r\nx\r\n')]);
     const text = `get a\r\nget a ${'k'.repeat(251)}\r\n`;
