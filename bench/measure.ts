@@ -59,7 +59,7 @@ export interface Measured {
 }
 
 const turnsPerGroup = 32;
-/** Where the values of `cold` works lie in memory matters more than turns do: up to a third. */
+/** In `cold` works, the place of the values in memory changes rates by up to a third. */
 const turnsPerColdGroup = 6;
 /**
  * Groups that are measured even if the intervals are narrow enough before: the first few agree by
@@ -115,13 +115,12 @@ async function runGroup(
   const servers: Running[] = [];
   const loads: Load[] = [];
   try {
-    // In a new order each time: what is filled first or last can be faster than the others.
+    // Each group has an order of its own: the server that is filled last can be the fastest.
     const order = shuffled([...work.subjects.keys()], random);
     for (const i of order)
-      servers.push(await start(work.subjects[i]!, stage.servers, stage, stage.clients));
-    const inOrder = work.subjects.map(({ name }) => servers.find((one) => one.name === name)!);
+      servers[i] = await start(work.subjects[i]!, stage.servers, stage, stage.clients);
     for (const i of order) {
-      const server = inOrder[i]!;
+      const server = servers[i]!;
       if (work.data !== undefined && work.subjects[i]!.filled !== true)
         await fill(work.data, server);
       const { client, args } = work.load;
@@ -140,7 +139,7 @@ async function runGroup(
     const counts: GroupCounts = [];
     if (work.group === 'locality')
       for (const [i, load] of loads.entries())
-        counts.push(await count(inOrder[i]!.pid, (seconds) => load.slice(seconds)));
+        counts.push(await count(servers[i]!.pid, (seconds) => load.slice(seconds)));
     return { turns, counts };
   } finally {
     await Promise.all(loads.map((load) => load.close()));

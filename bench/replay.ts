@@ -35,8 +35,8 @@ export interface Replayed {
 }
 
 /**
- * Returns the bytes that a server's store takes. Ours is shared memory, and its resident bytes
- * count, index and tables included. memcached reports its slab pages and its hash table.
+ * Returns the bytes that a server's store takes. For ours, these are the resident bytes of its
+ * shared memory, index and tables included. memcached reports its slab pages and its hash table.
  */
 async function bytesTaken(client: CacheClient, server: Running): Promise<number> {
   if (server.name === 'ours') return residentBytes(server, 'RssShmem');

@@ -145,7 +145,7 @@ const largeGets = (
  */
 function coldWorks(cpu: number): Work[] {
   const set = 4 * lastLevelCache(cpu);
-  // No value may be evicted, though some shards get several times as many as others.
+  // The store evicts no value, though some shards get several times as many values as others.
   const store = `-m${Math.ceil((8 * set) / 2 ** 20)}`;
   const work = (name: string, congestion: string, about: string): Omit<Work, Measuring> => ({
     name: `${name}-${congestion}`,

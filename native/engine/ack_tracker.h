@@ -47,7 +47,7 @@ class AckTracker {
   double Acknowledged(int fd, const AckWaits& waits, bool orderly);
   // Whether the peer has acknowledged all that the socket has taken.
   bool HasAll(int fd) { return empty_.Rest(fd) == 0; }
-  // Whether a report is an error of its socket for the event loop, too.
+  // Whether the event loop sees a report as an error of its socket, too.
   bool RaisesErrors() const { return open_ && AckQueue::RaisesErrors(); }
   void Close() {
     poll_.Close();

@@ -203,8 +203,8 @@ void StreamEngine::OnConnected(StreamConnection* c) {
   SendQueued(c);
 }
 
-// Makes the kernel report new input once, if it can. Unix sockets are excluded: a read of theirs
-// stops after a message that carries descriptors.
+// Makes the kernel report new input once. Returns whether it does. Unix sockets are excluded: a
+// read of theirs stops after a message that carries descriptors.
 bool StreamEngine::UseEdges(StreamConnection* c) {
   using Readiness = StreamConnection::Readiness;
   if (c->readiness != Readiness::kEdge && !c->is_unix &&
@@ -223,7 +223,7 @@ void StreamEngine::UpdatePoll(StreamConnection* c) {
     events = UV_WRITABLE;
   else if (c->takes_input() && !CanDeliver(c)) {  // input that has been read comes first
     events = UV_READABLE | UV_DISCONNECT;
-    // libuv does not stop such a handle for POLLERR alone, and reports all that it waits for.
+    // POLLERR alone does not stop such a handle: libuv then reports all that the handle waits for.
     if (!c->is_unix && ack_tracker_.RaisesErrors()) events |= UV_PRIORITIZED;
   }
   if (c->awaits_disk) events &= ~UV_WRITABLE;
@@ -242,14 +242,14 @@ void StreamEngine::OnPoll(uv_poll_t* poll, int status, int events) {
   if (c == nullptr) return;
   StreamEngine* engine = c->engine;
   engine->statistics_.callbacks += 1;
-  // A report of an acknowledgement, which AckTracker takes, or urgent data. With edges, urgent data
-  // is not reported, and input that is there is reported again.
+  // There is a report of an acknowledgement, which AckTracker takes, or urgent data. Edges do not
+  // report urgent data. They report once more the input that is already there.
   if ((events & UV_PRIORITIZED) != 0) {
     if (!c->is_lingering() && engine->UseEdges(c)) return;
     events = UV_READABLE;
   }
-  // libuv stops a handle on POLLERR: an error, which the next call on the socket returns, or a
-  // report that comes with input, or while UV_PRIORITIZED is not waited for.
+  // libuv stops a handle on POLLERR. The cause is an error, which the next call on the socket
+  // returns, or a report. A report alone stops only handles that do not wait for UV_PRIORITIZED.
   if (status < 0) {
     events = c->events & ~(UV_DISCONNECT | UV_PRIORITIZED);  // reported again
     c->readiness = std::min(c->readiness, StreamConnection::Readiness::kLevel);

@@ -129,7 +129,7 @@ describe('large values that change while they are sent', () => {
         ['gets large', `${large}END\r\n`],
         ['mg large v', `VA ${size}\r\n${value}\r\n`],
       ] as const) {
-        // What follows the answer shows that nothing more does.
+        // The next command's answer shows that this one has no more bytes.
         const got = await client.ask(`${request}\r\nversion\r\n`, 'VERSION ');
         await client.until('\r\n');
         const plain = request.startsWith('gets') ? got.replace(/ \d+\r\n/, '\r\n') : got;

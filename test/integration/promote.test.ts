@@ -336,7 +336,7 @@ describe('promoted flows', { skip: !linux && 'under `single` on Linux alone' }, 
     const idle = openDescriptors();
     using flows = await Flows.open(server, words, 8);
     for (let round = 1; round <= 3; round++) {
-      // One flow at a time: the new socket of another could take datagrams, which do not count.
+      // Flows are promoted one at a time. What another flow's new socket takes would not count.
       for (let flow = 0; flow < 8; flow++) {
         const { ever } = server.stats().promoted;
         flows.send(4, [flow]);
@@ -646,7 +646,7 @@ describe('promoted flows', { skip: !linux && 'under `single` on Linux alone' }, 
   it('go to the successor when a process is replaced', async (t) => {
     const { server, port, upgrade, peers } = await replaceable(t, reporting);
     const askAll = () => Promise.all(peers.map((peer) => ask(peer, port)));
-    // Not all of them get a socket at once.
+    // The flows do not all get their sockets in the same round.
     await until('all are promoted', async () => {
       await askAll();
       return server.stats().promoted.now === peers.length;

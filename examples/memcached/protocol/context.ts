@@ -69,7 +69,7 @@ export class Context {
   /** Values that append, prepend and incr build before they are stored. */
   scratch = new Memory(Buffer.alloc(1024));
   session = new Session();
-  /** The number of requests that execute() served last. */
+  /** The number of requests that the last execute() served. */
   served = 1;
   /** The slot of the client's connection, -1 for a datagram. */
   slot = -1;

@@ -5,9 +5,8 @@ import { Key } from '../store/key.js';
 import type { Memory } from '../store/memory.js';
 import { StorePrefetch } from '../store/prefetch.js';
 import type { Store } from '../store/store.js';
-import { beginsGet, endsLine } from './plain.js';
+import { beginsGet, endsLine, getLength } from './plain.js';
 
-const getLength = 4;
 /** With more keys, some could push others out of the cache. */
 const mostKeys = 64;
 /** For fewer keys, a call of the prefetch costs more than it saves. */

@@ -124,9 +124,9 @@ export class Output {
   }
 
   /**
-   * Appends an item's value and `more` bytes of what follows it in the store: the line end and,
-   * behind large values, END. There is room for them. The shard's lock is held. finishValue() does
-   * the rest once it is not.
+   * Appends an item's value and `more` of the bytes that follow it in the store: the line end and,
+   * behind a large value, END. The caller has made room and holds the shard's lock. It releases the
+   * lock, and then calls finishValue().
    */
   value(shard: Shard, item: number, more: number): void {
     const shares = shard.view.isLarge(item) && this.#sink?.shares === true;
@@ -160,8 +160,8 @@ export class Output {
   }
 
   /**
-   * Takes back the present client's answers behind the first `answered` bytes, unless some of them
-   * have left.
+   * Takes back the present client's answers behind the first `answered` bytes, unless the sink has
+   * taken some of them.
    */
   takeBack(answered: number): void {
     if (this.#taken <= answered) this.end = this.begin + answered - this.#taken;

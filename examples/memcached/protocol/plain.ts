@@ -4,7 +4,8 @@ import { crlf } from '../store/item-text.js';
 import { wordOf } from '../store/memory.js';
 
 const getWord = wordOf('get ');
-const getLength = 4;
+/** Length of 'get '. */
+export const getLength = 4;
 
 const zero = 48;
 /** Numbers of this many digits are exact as doubles. */

@@ -76,16 +76,16 @@ export class Protocol {
     this.#context.slot = slot;
   }
 
-  /** The number of requests that execute() served last. */
+  /** The number of requests that the last execute() served. */
   get served(): number {
     return this.#context.served;
   }
 
   /**
    * Serves the first request of input[start, end). Behind a get, also serves the gets that follow,
-   * up to `most` requests together. Returns the number of bytes that they took; 0 if the first is
-   * not complete, and then session.needed says how many bytes it takes at least. Also 0 if it goes
-   * on in the next turn: see Session.dump.
+   * up to `most` requests together. Returns the number of bytes that they took. Returns 0 if the
+   * first is not complete; session.needed is then the least number of bytes that it takes. Also
+   * returns 0 if the first goes on in the next turn: see Session.dump.
    */
   execute(input: Memory, start: number, end: number, session: Session, most = 1): number {
     const context = this.#context;

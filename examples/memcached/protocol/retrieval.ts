@@ -5,14 +5,13 @@ import { type Memory, wordOf } from '../store/memory.js';
 import type { Shard } from '../store/shard.js';
 import { endingLength } from '../store/value-pages.js';
 import { type Context, longestKey } from './context.js';
-import { beginsGet, endsLine } from './plain.js';
+import { beginsGet, endsLine, getLength } from './plain.js';
 import * as reply from './replies.js';
 import { restOfLine } from './session.js';
 
 // V8 compiles a module's own constants into its code, but reads imported ones each time.
 const { cmd_get, get_hits, get_misses } = counter;
 
-const getLength = 4;
 const valueWord = wordOf('VALU');
 const eSpace = 0x4520; // 'E ', of 'VALUE '
 /** Length of 'VALUE '. */
@@ -47,7 +46,7 @@ export class Retrieval {
   readonly #context: Context;
   /** Whether the last key was a hit. */
   #found = false;
-  /** Whether END has been written, with a large value. */
+  /** Whether the answer to the last key includes END. That of a large value can. */
   #ended = false;
 
   constructor(context: Context) {
@@ -92,9 +91,9 @@ export class Retrieval {
   }
 
   /**
-   * Up to `most` lines of 'get' with their keys, if these are short and separated by single blanks,
-   * and the line is complete: it is, if the input ends with a newline. Otherwise #keys() does the
-   * rest, or all of the first line if this returns -1.
+   * Serves up to `most` lines of 'get' whose keys are short and separated by single blanks. A line
+   * is surely complete if the input ends with a newline. #keys() serves what is left of any other
+   * line. Returns the bytes taken, or -1 if no key of the first line was served.
    */
   plainGets(input: Memory, first: number, end: number, most: number): number {
     const context = this.#context;

@@ -159,7 +159,7 @@ export class LargeValues {
    * they lie. The lock is held. Returns the pin; 0: the value must be copied.
    */
   pin(item: number): number {
-    const bytes = this.#values.bytesOf(item) + endingLength;
+    const bytes = this.pinnedLength(item, endingLength);
     if (bytes < leastShared || this.#pageSize < leastShared) return 0;
     const first = this.#values.of(item);
     const pin = this.#holdings.placeToSend(this.#worker, first);

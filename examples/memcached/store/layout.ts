@@ -9,8 +9,8 @@
 // The text of an item follows its words, in the form in which a get answers it after "VALUE ":
 // <key> <flags> <length>\r\n<value>\r\n
 // A value too large for a page fills pages of its own, together with the end of a get's answer, so
-// that the kernel sends both at once. What these have no room for, its beginning, is the end of the
-// text, and the last word of the item's chunk is the number of its first page + 1.
+// that the kernel sends both at once. Its beginning, for which they have no room, stands at the end
+// of the text. The last word of the item's chunk is the number of its first page + 1.
 // The client's flags have no word: the text has them.
 /** Words of the shard's header. Those before FlushAt survive a reset of the shard. */
 export const enum Head {

@@ -13,7 +13,7 @@ export class NewItem {
   at = 0;
   length = 0;
   /**
-   * Whole pages that the end of the value takes. They are filled before the item is
+   * Number of whole pages that the end of the value takes. They are filled before the item is
    * allocated.
    */
   pages = 0;

@@ -44,7 +44,7 @@ export class QuickGet {
       const length = view.textLength(item);
       if (view.isExpired(item, now) || view.isLarge(item)) return -1;
       if (at + length > to.bytes.length) return -1;
-      // First: behind a write by a DataView, V8 reads the fields again.
+      // touch() precedes copy(): after a write through a DataView, V8 would load the fields again.
       view.touch(item, now, true);
       copy(this.content, item + itemHeader, to, at, length);
       return length;

@@ -6,7 +6,7 @@ import { copy, Memory } from './memory.js';
 import type { Pages } from './pages.js';
 import type { ShardMemory } from './shard-memory.js';
 
-/** Follows a value in its pages. An answer with the value may need a part of it, or nothing. */
+/** These bytes follow each value in its pages. An answer has as many of them as it needs. */
 const ending = new Memory(Buffer.from('\r\nEND\r\n'));
 export const endingLength = ending.bytes.length;
 

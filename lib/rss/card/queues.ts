@@ -133,7 +133,7 @@ export function receiveInterrupts(facts: CardFacts, queues: readonly CardQueue[]
   );
 }
 
-/** Returns none if the driver is unknown. */
+/** Finds the queues of a card. Returns an empty array if the driver is unknown. */
 export function queuesOf(facts: CardFacts): CardQueue[] {
   const source = driverOf(facts)?.queues;
   return source === undefined ? [] : finders[source](facts, parseInterrupts(facts.interrupts));

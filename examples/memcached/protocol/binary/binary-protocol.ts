@@ -52,7 +52,7 @@ export class BinaryProtocol {
     this.#context.slot = slot;
   }
 
-  /** The number of requests that execute() served last. */
+  /** The number of requests that the last execute() served. */
   get served(): number {
     return 1;
   }
