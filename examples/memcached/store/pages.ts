@@ -11,19 +11,26 @@ export type Renew = (offset: number, length: number) => void;
 export class Pages {
   readonly #words: Int32Array;
   readonly #g: Geometry;
+  readonly #firstPage: number;
+  readonly #pageShift: number;
   readonly #renew: Renew | undefined;
   readonly #classOf: Uint8Array; // by size in units of 8 bytes
+  readonly #chunksPerPage: Int32Array; // by class
 
   constructor(memory: ShardMemory, renew: Renew | undefined) {
     const g = memory.geometry;
     this.#words = memory.words;
     this.#g = g;
+    this.#firstPage = g.firstPage;
+    this.#pageShift = 31 - Math.clz32(g.pageSize);
     this.#renew = renew;
     this.#classOf = new Uint8Array(g.pageSize / 8 + 1);
     for (let unit = 0, c = 0; unit < this.#classOf.length; unit++) {
       while (g.classes[c]! < unit * 8 && c < g.classes.length - 1) c++;
       this.#classOf[unit] = c;
     }
+    const inPage = g.classes.map((size) => Math.floor(g.pageSize / size));
+    this.#chunksPerPage = Int32Array.of(...inPage, 1);
   }
 
   /** The class whose chunks hold `size` bytes; they fit a page. */
@@ -37,7 +44,7 @@ export class Pages {
   }
 
   pageOf(chunk: number): number {
-    return ((chunk - this.#g.firstPage) / this.#g.pageSize) | 0;
+    return (chunk - this.#firstPage) >> this.#pageShift;
   }
 
   /** First word of a page's record. */
@@ -66,8 +73,7 @@ export class Pages {
 
   /** 1 for the class of large values, which has no chunks. */
   chunksPerPage(c: number): number {
-    const size = this.#g.classes[c];
-    return size === undefined ? 1 : (this.#g.pageSize / size) | 0;
+    return this.#chunksPerPage[c]!;
   }
 
   // --- Free pages -------------------------------------------------------------------------------
