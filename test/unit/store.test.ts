@@ -213,6 +213,13 @@ describe('newcomers', () => {
     for (let i = from; i < from + count; i++)
       put(shard, Buffer.from(`cold-${i}`), Buffer.alloc(100, 'c'));
   };
+  /** Gets a key; if it is missing, puts it. */
+  const ask = (shard: Shard, name: string): boolean => {
+    const key = Buffer.from(name);
+    if (get(shard, key) !== undefined) return true;
+    put(shard, key, Buffer.alloc(100, 'v'));
+    return false;
+  };
   const names = (count: number) =>
     Array.from({ length: count }, (_, i) => Buffer.from(`name-${i}`));
   const present = (shard: Shard, keys: Buffer[]) => keys.filter((key) => get(shard, key)).length;
@@ -241,12 +248,6 @@ describe('newcomers', () => {
 
   it('take more of their class where new items come back late, and less where others do', () => {
     const shard = makeShard(2 ** 20, true);
-    const ask = (name: string): boolean => {
-      const key = Buffer.from(name);
-      if (get(shard, key) !== undefined) return true;
-      put(shard, key, Buffer.alloc(100, 'v'));
-      return false;
-    };
     cold(shard, 0, 20_000);
     const capacity = shard.memory.words[Head.Items]!;
     const random = randomNumbers(8);
@@ -259,9 +260,9 @@ describe('newcomers', () => {
     for (let i = 0; i < count; i++) {
       const at = i + 1 + random(Math.floor(0.45 * capacity));
       again.set(at, [...(again.get(at) ?? []), `twice-${i}`]);
-      ask(`twice-${i}`);
+      ask(shard, `twice-${i}`);
       for (const name of again.get(i) ?? []) {
-        const hit = ask(name);
+        const hit = ask(shard, name);
         if (i < count / 2) continue;
         asked++;
         if (hit) hits++;
@@ -273,13 +274,25 @@ describe('newcomers', () => {
     hits = 0;
     asked = 0;
     for (let i = 0; i < count; i++) {
-      ask(`once-${i}`);
-      const hit = ask(`often-${random(Math.floor(0.8 * capacity))}`);
+      ask(shard, `once-${i}`);
+      const hit = ask(shard, `often-${random(Math.floor(0.8 * capacity))}`);
       if (i < count / 2) continue;
       asked++;
       if (hit) hits++;
     }
     assert.ok(hits > 0.8 * asked, `${hits} of ${asked}`);
+  });
+
+  it('take more of their class soon where all keys change at once', () => {
+    const shard = makeShard(2 ** 20, true);
+    const random = randomNumbers(8);
+    for (let i = 0; i < 24_000; i++) ask(shard, `old-${random(6000)}`);
+    const capacity = shard.memory.words[Head.Items]!;
+    let hits = 0;
+    for (let i = 0; i < 2 * capacity; i++)
+      if (ask(shard, `new-${random(Math.floor(0.9 * capacity))}`) && i >= capacity) hits++;
+    // A shard with room for all would have 0.8.
+    assert.ok(hits > 0.71 * capacity, `${hits} of ${capacity}`);
   });
 
   it('may be removed, replaced and flushed, and their pages taken by other classes', () => {

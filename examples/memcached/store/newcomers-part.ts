@@ -12,7 +12,7 @@ const first = 0.2 * whole;
 const least = 0.02 * whole;
 const most = 0.5 * whole;
 /** Of a page: how much the part changes with one key. */
-const change = 0.05 * whole;
+const change = 0.14 * whole;
 
 export class NewcomersPart {
   readonly #words: Int32Array;
