@@ -249,11 +249,12 @@ void StreamEngine::OnPoll(uv_poll_t* poll, int status, int events) {
     events = UV_READABLE;
   }
   // libuv stops a handle on POLLERR. The cause is an error, which the next call on the socket
-  // returns, or a report. A report alone stops only handles that do not wait for UV_PRIORITIZED.
+  // returns, or a report. A report alone stops only handles that do not wait for UV_PRIORITIZED:
+  // those that were registered before there were reports, and now are again.
   if (status < 0) {
     events = c->events & ~(UV_DISCONNECT | UV_PRIORITIZED);  // reported again
-    c->readiness = std::min(c->readiness, StreamConnection::Readiness::kLevel);
-    uv_poll_start(poll, c->events, OnPoll);
+    c->events = 0;
+    engine->UpdatePoll(c);
   }
   if (c->acks != nullptr) engine->CheckAcknowledged(c, false);
   if (c->is_handshaking())

@@ -209,6 +209,23 @@ describe('acknowledgements', () => {
     control.close();
   });
 
+  it('are reported so on a connection that was there before the first one, too', async () => {
+    await using fresh = await serveStreams();
+    const [client, control] = [await StreamClient.to(fresh), await StreamClient.to(fresh)];
+    const before = await control.statistics();
+    client.socket.write(request('o', rounds));
+    await client.read(rounds);
+    let asked = 0;
+    await eventually(async () => {
+      asked++;
+      return (await control.statistics()).sent.length === rounds;
+    });
+    const { reads } = await control.statistics();
+    assert.ok(reads - before.reads <= rounds / 2 + asked, `${reads - before.reads} reads`);
+    client.close();
+    control.close();
+  });
+
   it('do not make urgent data a busy loop', { skip: skipWithout('python3') }, async () => {
     const control = await StreamClient.to(server);
     await control.ask(request('m', 1000), 1000); // from now on, acknowledgements are awaited
