@@ -124,7 +124,8 @@ async function runGroup(
       if (work.data !== undefined && work.subjects[i]!.filled !== true)
         await fill(work.data, server);
       const { client, args } = work.load;
-      const own = { client, args: { ...args, ...work.subjects[i]!.load } };
+      const apart = work.apart === true ? { 'server-cpu': stage.servers[0]! } : {};
+      const own = { client, args: { ...args, ...work.subjects[i]!.load, ...apart } };
       const load = new Load(own, server, stage.clients);
       loads[i] = load;
       await load.slice(Math.min(1, 10 * slice)); // warms up: code is compiled

@@ -2,8 +2,10 @@
 // reads the answers or lets the kernel discard them.
 //
 //   load_values [host=ADDRESS] port=N pid=N size=N work=raw|get [connections=64] [depth=2] [copy=0]
-//               [keys=16] [cpu=1]
+//               [keys=16] [cpu=1] [server-cpu=N]
 //   load_values [host=ADDRESS] port=N size=N work=set [keys=16]: stores the values and ends
+//
+// server-cpu: one that works for the server alone.
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -47,6 +49,7 @@ int main(int count, char** words) {
   auto depth = static_cast<size_t>(arguments.Number("depth", 2));
   bool copy = arguments.Number("copy", 0) != 0;
   auto keys = static_cast<unsigned>(arguments.Number("keys", 16));
+  int server_cpu = static_cast<int>(arguments.Number("server-cpu", -1));
   PinTo(static_cast<int>(arguments.Number("cpu", 1)));
   arguments.End();
 
@@ -80,7 +83,7 @@ int main(int count, char** words) {
     epoll_ctl(poll, EPOLL_CTL_ADD, client.fd, &event);
   }
   std::vector<char> buffer(256 * 1024);
-  Slices slices(pid);
+  Slices slices(pid, server_cpu);
   uint64_t operations = 0;
   epoll_event events[64];
   while (slices.Next()) {

@@ -102,6 +102,20 @@ inline std::string NameOf(const std::string& process) {
   return std::string(name, strcspn(name, "\n"));
 }
 
+// Seconds in which a CPU had nothing to do, in steps of 10 ms.
+inline double IdleOf(int cpu) {
+  FILE* file = fopen("/proc/stat", "r");
+  if (file == nullptr) return 0;
+  char line[4096];
+  int found;
+  unsigned long long idle, waiting, ticks = 0;
+  while (fgets(line, sizeof line, file) != nullptr)
+    if (sscanf(line, "cpu%d %*u %*u %*u %llu %llu", &found, &idle, &waiting) == 3 && found == cpu)
+      ticks = idle + waiting;
+  fclose(file);
+  return static_cast<double>(ticks) / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
 // Work of the machine between Begin() and End(), except for that of a server and its load.
 class Machine {
  public:

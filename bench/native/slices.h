@@ -48,7 +48,10 @@ class Latencies {
 // Then it receives the outstanding answers and calls Print().
 class Slices {
  public:
-  explicit Slices(pid_t server) : server_(server) {}
+  // `cpu`: one that works for this server alone, or -1. Then all of its work is the server's CPU
+  // time. Otherwise the kernel's is left out where it interrupts no process of the server: on an
+  // idle CPU, and in a thread of its own.
+  explicit Slices(pid_t server, int cpu = -1) : server_(server), cpu_(cpu) {}
 
   // Waits for the next slice. False at the end of standard input.
   bool Next() {
@@ -73,13 +76,13 @@ class Slices {
       switches_ = tree_.Switches();
       operations_ = operations;
       begin_ = Now();
-      server_cpu_ = tree_.Cpu();
+      server_cpu_ = ServerCpu();
       own_cpu_ = Seconds(CLOCK_PROCESS_CPUTIME_ID);
       return true;
     }
     if (now - begin_ < seconds_) return true;
     elapsed_ = Now() - begin_;
-    server_cpu_ = tree_.Cpu() - server_cpu_;
+    server_cpu_ = ServerCpu() - server_cpu_;
     own_cpu_ = Seconds(CLOCK_PROCESS_CPUTIME_ID) - own_cpu_;
     idle_ = idle;
     operations_ = operations - operations_;
@@ -112,7 +115,10 @@ class Slices {
   enum class Phase { kWarmUp, kCounting, kOver };
   static constexpr double kWarmUp = 0.2;  // share of the time that counts
 
+  double ServerCpu() const { return cpu_ < 0 ? tree_.Cpu() : Now() - IdleOf(cpu_); }
+
   pid_t server_;
+  int cpu_;
   ProcessTree tree_{0};
   Phase phase_ = Phase::kOver;
   double seconds_ = 0, begin_ = 0, elapsed_ = 0;

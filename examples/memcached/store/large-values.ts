@@ -5,7 +5,7 @@ import type { OwnerLock } from 'freebsd-rss/shm';
 import { type Eviction, Room } from './eviction.js';
 import type { Holdings } from './holdings.js';
 import { type ItemText, suffixLength } from './item-text.js';
-import { Head, Held, itemHeader, pageNumber, Statistic } from './layout.js';
+import { Head, Held, itemHeader, Statistic } from './layout.js';
 import type { LiveItems } from './live-items.js';
 import { Memory } from './memory.js';
 import type { NewItem } from './new-item.js';
@@ -17,6 +17,11 @@ import { endingLength, type ValuePages } from './value-pages.js';
 const mostOfShard = 0.5;
 /** Pages that no value takes: even the smallest store holds one item of a few sizes. */
 export const leastPages = 4;
+/**
+ * Part of a value that its last page may leave unused: more than an item's head takes, so that any
+ * other beginning fits a chunk. What stands in a chunk is copied, and sent in packets of its own.
+ */
+const mostUnused = 1 / 16;
 /** Pages taken or freed for a large value before other workers get the lock. */
 const pagesAtOnce = 16;
 /**
@@ -60,13 +65,17 @@ export class LargeValues {
 
   // --- Filling ----------------------------------------------------------------------------------
 
-  /** Number of whole pages that a value takes: 0 if the item fits a chunk. */
+  /**
+   * Number of whole pages that a value takes: 0 if the item fits a chunk. What they have no room
+   * for is the value's beginning, and stands in the chunk.
+   */
   pagesFor(item: NewItem): number {
     const head = itemHeader + item.key.length + suffixLength(item.flags, item.length);
     if (head + item.length + 2 <= this.#pageSize) return 0;
-    const pages = Math.floor((item.length + endingLength) / this.#pageSize);
-    const beginning = (item.length + endingLength) % this.#pageSize;
-    return head + beginning + pageNumber <= this.#pageSize ? pages : pages + 1;
+    const bytes = item.length + endingLength;
+    const pages = Math.ceil(bytes / this.#pageSize);
+    const unused = pages * this.#pageSize - bytes;
+    return unused <= item.length * mostUnused ? pages : pages - 1;
   }
 
   /**
