@@ -764,6 +764,25 @@ describe('large values', () => {
     assert.equal(shard.memory.words[Head.TakenPages], ownedPages(shard));
   });
 
+  it('of many pages, and of any length around whole ones, beside values in the pages between', () => {
+    const shard = makeShard(2 ** 23, true);
+    const page = shard.memory.geometry.pageSize;
+    const neighbours = Array.from({ length: 50 }, (_, i) => Buffer.from(`neighbour-${i}`));
+    const besides = Buffer.alloc(page - endingLength, 'n');
+    for (const name of neighbours) assert.ok(put(shard, name, besides));
+    const kept = neighbours.filter((_, i) => i % 2 === 0);
+    for (const name of neighbours)
+      if (!kept.includes(name)) shard.locked(() => shard.items.remove(find(shard, name)));
+    for (let pages = 15; pages <= 18; pages++)
+      for (let less = -1; less <= endingLength + 1; less++) {
+        const bytes = Buffer.alloc(pages * page - less, `${pages}.${less}.`);
+        assert.ok(put(shard, key, bytes));
+        assert.ok(get(shard, key)!.equals(bytes), `${pages} pages less ${less}`);
+        for (const name of kept) assert.ok(get(shard, name)!.equals(besides), `${name.toString()}`);
+      }
+    assert.equal(shard.memory.words[Head.TakenPages], ownedPages(shard));
+  });
+
   it('a value lies in whole pages if these leave a sixteenth of it unused, or less', () => {
     const shard = makeShard(2 ** 23, true);
     const page = shard.memory.geometry.pageSize;
@@ -771,7 +790,7 @@ describe('large values', () => {
       assert.ok(put(shard, key, Buffer.alloc(length)));
       const inPages = shard.locked(() => shard.values.pinnedLength(find(shard, key), endingLength));
       const unused = page - 1 - ((length + endingLength - 1) % page);
-      const all = unused <= length / 16;
+      const all = unused <= length / 16 && unused < page - endingLength;
       assert.equal(inPages, all ? length + endingLength : length + endingLength + unused - page);
     }
   });

@@ -75,7 +75,9 @@ export class LargeValues {
     const bytes = item.length + endingLength;
     const pages = Math.ceil(bytes / this.#pageSize);
     const unused = pages * this.#pageSize - bytes;
-    return unused <= item.length * mostUnused ? pages : pages - 1;
+    // The ending is never torn: a byte of the value stands before it in the last page.
+    const most = Math.min(item.length * mostUnused, this.#pageSize - endingLength - 1);
+    return unused <= most ? pages : pages - 1;
   }
 
   /**
