@@ -39,11 +39,17 @@ export async function listen(
   return (server.address() as net.AddressInfo).port;
 }
 
-/** A client of a server. */
-export async function connect(server: RssServer): Promise<net.Socket> {
+/** A client that connects. The far end may reset it before it knows that it is connected. */
+export function connecting(server: RssServer): net.Socket {
   const socket = net.connect({ port: portOf(server), host, allowHalfOpen: true });
   socket.on('error', () => undefined);
   opened.push(() => socket.destroy());
+  return socket;
+}
+
+/** A client of a server. */
+export async function connect(server: RssServer): Promise<net.Socket> {
+  const socket = connecting(server);
   await once(socket, 'connect', soon());
   return socket;
 }

@@ -17,7 +17,7 @@ import type { SpliceCommand, SpliceData, SpliceReport } from '../fixtures/splice
 import { assertNoLeak, inParallel, openDescriptors, portOf } from '../helpers/net.js';
 import { read, text } from '../helpers/reading.js';
 import { long, times } from '../helpers/repeat.js';
-import { closeOpened, connect, host, listen, opened } from '../helpers/splice-ends.js';
+import { closeOpened, connect, connecting, host, listen, opened } from '../helpers/splice-ends.js';
 import { atMost, soon, until } from '../helpers/wait.js';
 
 const mebibyte = 2 ** 20;
@@ -208,7 +208,7 @@ describe('every byte arrives', () => {
     const clients: RandomPeer[] = [];
     const count = times(60, 600);
     await inParallel(count, 20, async () => {
-      const client = new RandomPeer(await connect(splicer.server));
+      const client = new RandomPeer(connecting(splicer.server));
       clients.push(client);
       await client.done;
     });
