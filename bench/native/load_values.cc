@@ -5,7 +5,7 @@
 //               [keys=16] [cpu=1] [server-cpu=N]
 //   load_values [host=ADDRESS] port=N size=N work=set [keys=16]: stores the values and ends
 //
-// server-cpu: one that works for the server alone.
+// server-cpu is the number of a CPU that works for the server alone.
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>

@@ -48,9 +48,9 @@ class Latencies {
 // Then it receives the outstanding answers and calls Print().
 class Slices {
  public:
-  // `cpu`: one that works for this server alone, or -1. Then all of its work is the server's CPU
-  // time. Otherwise the kernel's is left out where it interrupts no process of the server: on an
-  // idle CPU, and in a thread of its own.
+  // If `cpu` is not -1, that CPU works for this server alone, and all of its work is the server's
+  // CPU time. Otherwise this is the time of the server's processes, without the kernel's work in
+  // threads of its own and in interrupts of an idle CPU.
   explicit Slices(pid_t server, int cpu = -1) : server_(server), cpu_(cpu) {}
 
   // Waits for the next slice. False at the end of standard input.

@@ -46,7 +46,7 @@ export class Retrieval {
   readonly #context: Context;
   /** Whether the last key was a hit. */
   #found = false;
-  /** Whether the answer to the last key includes END. That of a large value can. */
+  /** Whether the answer to the last key includes END. Only an answer with a large value can. */
   #ended = false;
 
   constructor(context: Context) {

@@ -18,8 +18,9 @@ const mostOfShard = 0.5;
 /** Pages that no value takes: even the smallest store holds one item of a few sizes. */
 export const leastPages = 4;
 /**
- * Part of a value that its last page may leave unused: more than an item's head takes, so that any
- * other beginning fits a chunk. What stands in a chunk is copied, and sent in packets of its own.
+ * The last page may leave this part of the value unused. Otherwise the value's beginning stands in
+ * a chunk instead, which is copied and sent in packets of its own. An item's head takes less than
+ * this part, so that the chunk has room for both.
  */
 const mostUnused = 1 / 16;
 /** Pages taken or freed for a large value before other workers get the lock. */
@@ -75,7 +76,7 @@ export class LargeValues {
     const bytes = item.length + endingLength;
     const pages = Math.ceil(bytes / this.#pageSize);
     const unused = pages * this.#pageSize - bytes;
-    // The ending is never torn: a byte of the value stands before it in the last page.
+    // The ending lies whole in the last page, behind at least one byte of the value.
     const most = Math.min(item.length * mostUnused, this.#pageSize - endingLength - 1);
     return unused <= most ? pages : pages - 1;
   }

@@ -58,7 +58,7 @@ export class Pages {
   }
 
   start(page: number): number {
-    return this.#g.firstPage + page * this.#g.pageSize;
+    return this.#firstPage + page * this.#g.pageSize;
   }
 
   /** The chunk with this number in a page of class `c`. */
