@@ -42,6 +42,21 @@ void ForEachNumber(const char* folder, Visit visit) {
   closedir(directory);
 }
 
+// Calls `visit` with every line of a file of /proc.
+template <typename Visit>
+void ForEachLine(const std::string& path, Visit visit) {
+  FILE* file = fopen(path.c_str(), "r");
+  if (file == nullptr) return;
+  char line[4096];
+  while (fgets(line, sizeof line, file) != nullptr) visit(line);
+  fclose(file);
+}
+
+// Seconds of the kernel's clock ticks.
+inline double SecondsOf(unsigned long long ticks) {
+  return static_cast<double>(ticks) / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
 // A process and its descendants.
 class ProcessTree {
  public:
@@ -63,13 +78,10 @@ class ProcessTree {
     for (pid_t pid : pids_) {
       std::string tasks = "/proc/" + std::to_string(pid) + "/task";
       ForEachNumber(tasks.c_str(), [&](int thread) {
-        FILE* file = fopen((tasks + "/" + std::to_string(thread) + "/status").c_str(), "r");
-        if (file == nullptr) return;
-        char line[256];
-        unsigned long long count = 0;
-        while (fgets(line, sizeof line, file) != nullptr)
+        ForEachLine(tasks + "/" + std::to_string(thread) + "/status", [&](const char* line) {
+          unsigned long long count;
           if (sscanf(line, "nonvoluntary_ctxt_switches: %llu", &count) == 1) switches += count;
-        fclose(file);
+        });
       });
     }
     return switches;
@@ -104,16 +116,14 @@ inline std::string NameOf(const std::string& process) {
 
 // Seconds in which a CPU had nothing to do, in steps of 10 ms.
 inline double IdleOf(int cpu) {
-  FILE* file = fopen("/proc/stat", "r");
-  if (file == nullptr) return 0;
-  char line[4096];
-  int found;
-  unsigned long long idle, waiting, ticks = 0;
-  while (fgets(line, sizeof line, file) != nullptr)
+  double seconds = 0;
+  ForEachLine("/proc/stat", [&](const char* line) {
+    int found;
+    unsigned long long idle, waiting;
     if (sscanf(line, "cpu%d %*u %*u %*u %llu %llu", &found, &idle, &waiting) == 3 && found == cpu)
-      ticks = idle + waiting;
-  fclose(file);
-  return static_cast<double>(ticks) / static_cast<double>(sysconf(_SC_CLK_TCK));
+      seconds = SecondsOf(idle + waiting);
+  });
+  return seconds;
 }
 
 // Work of the machine between Begin() and End(), except for that of a server and its load.
@@ -159,15 +169,13 @@ class Machine {
   }
 
   void ReadStat() {
-    FILE* file = fopen("/proc/stat", "r");
-    if (file == nullptr) return;
-    unsigned long long ticks = 0, started = 0;
-    if (fscanf(file, "cpu %*u %*u %*u %*u %*u %*u %*u %llu", &ticks) == 1)
-      stolen = static_cast<double>(ticks) / static_cast<double>(sysconf(_SC_CLK_TCK));
-    char line[4096];
-    while (fgets(line, sizeof line, file) != nullptr)
+    ForEachLine("/proc/stat", [&](const char* line) {
+      unsigned long long ticks, started;
+      if (strncmp(line, "cpu ", 4) == 0 &&
+          sscanf(line, "cpu %*u %*u %*u %*u %*u %*u %*u %llu", &ticks) == 1)
+        stolen = SecondsOf(ticks);
       if (sscanf(line, "processes %llu", &started) == 1) forks = started;
-    fclose(file);
+    });
   }
 
   const std::string own_name_ = NameOf("self");
