@@ -15,6 +15,7 @@ import { serverOptions } from './server-options.js';
 import { Counters } from './shared/counters.js';
 import { Credentials } from './shared/credentials.js';
 import { mostWorkersPerProcess, SharedMemory } from './shared/shared-memory.js';
+import { share } from './sharing.js';
 import { readTls } from './tls.js';
 import { refreshCertificates } from './worker-messages.js';
 
@@ -200,6 +201,7 @@ function watchRefused(): void {
 async function upgrade(): Promise<void> {
   if (before?.alive) throw new Error('the process before this one still serves clients');
   if (server.workers.length > mostWorkersPerProcess) throw new Error('there are too many workers');
+  await share(server, shared.state);
   const { pid, ended } = await server.upgrade(shared.upgradeState).catch((error: unknown) => {
     // Only this error means that a successor was started and has ended.
     if ((error as RssError).code === 'ERR_RSS_UPGRADE') shared.releaseSuccessorRecords();

@@ -8,7 +8,7 @@ import { Connections } from './shared/connections.js';
 import { counter, Counters } from './shared/counters.js';
 import { Credentials } from './shared/credentials.js';
 import { Prefixes } from './shared/prefixes.js';
-import { State } from './shared/state.js';
+import { Field, State } from './shared/state.js';
 import { lockToken } from './store/lock.js';
 import { Store, type StoreHandle } from './store/store.js';
 import { sweep } from './store/sweep.js';
@@ -16,7 +16,7 @@ import { readTls } from './tls.js';
 import { DatagramClients } from './transport/datagrams.js';
 import { measureLoopDelay } from './transport/loop-delay.js';
 import { StreamClients } from './transport/streams.js';
-import { refreshCertificates } from './worker-messages.js';
+import { refreshCertificates, shareStore, storeShared } from './worker-messages.js';
 
 /** Expiry has whole seconds: half of one keeps the error below that. */
 const tickMs = 500;
@@ -34,6 +34,7 @@ export interface WorkerData {
   firstRecord: number;
 }
 
+let share: () => void;
 let streams: StreamClients;
 let datagrams: DatagramClients;
 
@@ -70,13 +71,22 @@ function openEnvironment(context: WorkerContext): Environment {
 export default defineWorker({
   start(context) {
     const environment = openEnvironment(context);
-    const { clock, store, options, counters } = environment;
+    const { clock, store, options, counters, state } = environment;
+    share = () => {
+      store.shared = true;
+      context.post(storeShared);
+    };
     streams = new StreamClients(environment, context.streams, context.countRequests);
     datagrams = new DatagramClients(environment, context.countRequests);
+    store.shared = context.workers > 1 || state.fields[Field.Shared] !== 0;
     store.reclaim();
     setInterval(() => clock.tick(), tickMs).unref();
     if (options.loopDelay) measureLoopDelay(counters.record);
     sweep(store, () => clock.current(), context.workerIndex, context.workers);
+  },
+
+  message(message) {
+    if (message === shareStore) share();
   },
 
   stream: {

@@ -17,6 +17,12 @@ export class OwnerLock {
   readonly #words: Int32Array;
   readonly #index: number;
   readonly #token: number;
+  /**
+   * Whether other threads may want the lock: true at first. If it is false, acquire() and release()
+   * need no atomic operations, which take most of their time. The word still names the owner.
+   * Change it while this thread does not hold the lock, and before others use it.
+   */
+  shared = true;
 
   /** `token` is this owner's name, 1 to 2^29 - 1. */
   constructor(words: Int32Array, index: number, token: number) {
@@ -28,6 +34,10 @@ export class OwnerLock {
 
   /** Waits until the lock is free, and takes it. Not recursive. */
   acquire(): void {
+    if (!this.shared && this.#words[this.#index] === 0) {
+      this.#words[this.#index] = this.#token;
+      return;
+    }
     if (Atomics.compareExchange(this.#words, this.#index, 0, this.#token) === 0) return;
     // The native side returns false from time to time, because a thread can be terminated only in
     // JavaScript. It does not hold the lock there.
@@ -36,7 +46,8 @@ export class OwnerLock {
 
   /** Frees the lock, which this thread must hold, and wakes one waiting thread. */
   release(): void {
-    if ((Atomics.exchange(this.#words, this.#index, 0) & lockContended) !== 0)
+    if (!this.shared) this.#words[this.#index] = 0;
+    else if ((Atomics.exchange(this.#words, this.#index, 0) & lockContended) !== 0)
       native.wakeWord(this.#words, this.#index, 1);
   }
 

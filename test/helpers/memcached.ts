@@ -6,6 +6,7 @@ import net from 'node:net';
 import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
+import { noAffinity } from './features.js';
 import { until } from './wait.js';
 
 /** The example's program. */
@@ -64,7 +65,7 @@ async function serve(command: string, args: string[], port: number): Promise<Ser
   const ready = args.includes('syslog') ? ' serves with ' : 'serving:';
   try {
     await answering(port, child);
-    if (command === process.execPath) await until('it served', () => output.includes(ready), child);
+    if (args.includes(main)) await until('it served', () => output.includes(ready), child);
   } catch (error) {
     throw new Error(`${(error as Error).message}\n${output}`, { cause: error });
   }
@@ -91,6 +92,12 @@ export async function freeUdpPort(): Promise<number> {
 export async function serveExample(...args: string[]): Promise<Served> {
   const port = await freePort();
   return serve(process.execPath, [main, '-p', String(port), ...args], port);
+}
+
+/** The example in a process that may not pin its threads. */
+export async function serveUnpinned(...args: string[]): Promise<Served> {
+  const port = await freePort();
+  return serve('python3', [noAffinity, process.execPath, main, '-p', String(port), ...args], port);
 }
 
 export async function serveMemcached(...args: string[]): Promise<Served> {

@@ -20,6 +20,7 @@ import {
   RawClient,
   type Served,
   serveExample,
+  serveUnpinned,
 } from '../helpers/memcached.js';
 import { times } from '../helpers/repeat.js';
 import { atMost, firstOutput, limitMs, until } from '../helpers/wait.js';
@@ -56,6 +57,14 @@ function successor(name: string, options: object): string[] {
      await createServer({ ...${JSON.stringify(options)}, predecessor: predecessor() }).listen();`,
   );
   return [process.execPath, file];
+}
+
+function kill(pidFile: string): void {
+  try {
+    process.kill(readPid(pidFile), 'SIGKILL');
+  } catch {
+    // it has ended regularly, and its file is removed
+  }
 }
 
 /** Ends the last process, which is not a child of this one. */
@@ -177,11 +186,7 @@ describe('memcached, upgraded under load', () => {
         t.after(() => {
           load.stop();
           void datagrams.stop();
-          try {
-            process.kill(readPid(pidFile), 'SIGKILL');
-          } catch {
-            // it has ended regularly, and its file is removed
-          }
+          kill(pidFile);
         });
         for (let i = 0; i < upgrades; i++) {
           await upgrade(pidFile);
@@ -202,21 +207,26 @@ describe('memcached, upgraded under load', () => {
 });
 
 describe('memcached, upgraded', () => {
+  const pid = async (client: RawClient) =>
+    Number(/STAT pid (\d+)/.exec(await client.ask('stats\r\n', 'END\r\n'))![1]);
+
+  /** A client of the last process. Both accept for a moment. */
+  async function youngClient(server: Served, pidFile: string): Promise<RawClient> {
+    for (;;) {
+      const client = new RawClient(server.port);
+      if ((await pid(client)) === readPid(pidFile)) return client;
+      client.close();
+    }
+  }
+
   it('a client of the old process sees what the new one stores', async () => {
     const pidFile = path.join(folder, 'stays');
     const server = await serveExample('-t', '2', '-P', pidFile);
     const old = new RawClient(server.port);
-    const pid = async (client: RawClient) =>
-      Number(/STAT pid (\d+)/.exec(await client.ask('stats\r\n', 'END\r\n'))![1]);
     assert.equal(await pid(old), server.child.pid);
     await old.ask('set large 5 0 200000\r\n' + 'x'.repeat(200_000) + '\r\n');
     await upgrade(pidFile);
-    // Both accept for a moment.
-    let young = new RawClient(server.port);
-    while ((await pid(young)) !== readPid(pidFile)) {
-      young.close();
-      young = new RawClient(server.port);
-    }
+    const young = await youngClient(server, pidFile);
     assert.equal(await pid(old), server.child.pid);
     const large = await young.ask('get large\r\n', 'END\r\n');
     assert.equal(large.length, 'VALUE large 5 200000\r\n'.length + 200_000 + 2 + 5);
@@ -231,6 +241,31 @@ describe('memcached, upgraded', () => {
     await once(server.child, 'exit');
     assert.equal(server.child.exitCode, 0);
     assert.match(await young.ask('stats\r\n', 'END\r\n'), /STAT curr_connections 1\r\n/);
+    young.close();
+    await stop(server, pidFile);
+  });
+
+  const noTwo = skipWithout('two-cpus') || skipWithout('seccomp');
+  // Pinned, both workers would have the same CPU, and hardly ever want the same lock.
+  it('an only worker shares its locks', { skip: noTwo, ...atMost(120_000) }, async (t) => {
+    const pidFile = path.join(folder, 'alone');
+    t.after(() => kill(pidFile));
+    const server = await serveUnpinned('-t', '1', '-P', pidFile);
+    const old = new RawClient(server.port);
+    assert.equal(await old.ask('set n 0 0 10\r\n1000000000\r\n'), 'STORED\r\n');
+    await upgrade(pidFile);
+    const young = await youngClient(server, pidFile);
+    assert.equal(await pid(old), server.child.pid);
+    const [rounds, each] = [20, 20_000];
+    const increments = 'incr n 1 noreply\r\n'.repeat(each - 1) + 'incr n 1\r\n';
+    await Promise.all(
+      [old, young].map(async (client) => {
+        for (let i = 0; i < rounds; i++) await client.ask(increments);
+      }),
+    );
+    const sum = 1_000_000_000 + 2 * rounds * each;
+    assert.equal(await young.ask('incr n 0\r\n'), `${sum}\r\n`);
+    old.close();
     young.close();
     await stop(server, pidFile);
   });

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { describe, it } from 'node:test';
+import { Worker } from 'node:worker_threads';
 
 import { type Granted, ShmSegment } from 'freebsd-rss';
 import { OwnerLock, Prefetch, type Region, SegmentAllocator } from 'freebsd-rss/shm';
@@ -32,6 +34,38 @@ describe('ShmSegment', () => {
     assert.equal(lock.isHeldBy(1), false);
     segment.grow(2 ** 20);
     assert.throws(() => lock.break(), { name: 'TypeError' });
+  });
+
+  it('a lock that is not shared names its owner, and waits for that of a dead one', async () => {
+    using segment = ShmSegment.create({ size: 1000 });
+    const words = new Int32Array(segment.buffer);
+    const lock = new OwnerLock(words, 0, 1);
+    lock.shared = false;
+    lock.acquire();
+    assert.equal(lock.isHeldBy(1), true);
+    lock.release();
+    assert.equal(words[0], 0);
+
+    const dead = new OwnerLock(words, 0, 2);
+    dead.acquire();
+    const url = import.meta.resolve('freebsd-rss/shm');
+    const worker = new Worker(
+      `const { workerData: { url, id }, parentPort } = require('node:worker_threads');
+       import(url).then(({ OwnerLock, ShmSegment }) => {
+         const lock = new OwnerLock(new Int32Array(ShmSegment.open(id).buffer), 0, 1);
+         lock.shared = false;
+         parentPort.postMessage('waits');
+         lock.acquire();
+         parentPort.postMessage(lock.isHeldBy(1) ? 'holds' : 'does not hold');
+       });`,
+      { eval: true, workerData: { url, id: segment.id } },
+    );
+    const [waits] = (await once(worker, 'message')) as [string];
+    assert.equal(waits, 'waits');
+    assert.equal(dead.isHeldBy(2), true);
+    dead.break();
+    const [holds] = (await once(worker, 'message')) as [string];
+    assert.equal(holds, 'holds');
   });
 
   it('waiting for a lock is counted by the thread that waits', () => {

@@ -348,6 +348,39 @@ describe('pages of slab classes', () => {
     const moved = run(100_000);
     assert.ok(moved <= 10, `${moved} pages moved`);
   });
+
+  it('the last that became empty is kept until another does, or one is needed', () => {
+    const shard = makeShard(2 ** 22, true);
+    const { words } = shard.memory;
+    const sizes = [100, 1000, 10_000];
+    const keys = sizes.map((size) => Buffer.from(`of-${size}`));
+    const store = (i: number) => put(shard, keys[i]!, Buffer.alloc(sizes[i]!));
+    const remove = (i: number) => shard.locked(() => shard.items.remove(find(shard, keys[i]!)));
+    const taken = () => {
+      assert.equal(words[Head.TakenPages], ownedPages(shard));
+      return words[Head.TakenPages]!;
+    };
+    const index = taken();
+    for (const i of [0, 1, 2]) store(i);
+    assert.equal(taken(), index + 3);
+    for (const i of [0, 1, 2]) remove(i);
+    assert.equal(taken(), index + 1);
+    store(2);
+    assert.equal(taken(), index + 1, 'it has been kept');
+    assert.equal(words[Head.SparePage], 0);
+    remove(2);
+    store(1);
+    assert.equal(taken(), index + 1, 'another class has taken it');
+    store(0);
+    remove(1);
+    shard.locked(() => shard.limitTo(2 ** 22));
+    assert.equal(taken(), index + 1, 'a new limit takes it away');
+    store(1);
+    words[Head.PageLimit] = taken() - 1;
+    remove(0);
+    assert.equal(taken(), index + 1, 'there is none over the limit');
+    assert.equal(words[Head.SparePage], 0);
+  });
 });
 
 describe('a page that is emptied for another class', () => {
@@ -584,7 +617,7 @@ describe('large values', () => {
       limit: 2 ** 23,
     }).reclaim();
     assert.equal(other.memory.words[Head.TakenPages], ownedPages(other));
-    assert.equal(other.memory.words[Head.TakenPages], 1, 'the index');
+    assert.equal(other.memory.words[Head.TakenPages], 2, 'the index, and the spare page');
   });
 
   describe('sent from where they lie', () => {

@@ -13,7 +13,8 @@ export const enum Field {
   Flushed = 7, // second of the last flush_all, or of a delayed one
   Watched = 8, // 1 if every request is shown or counted, for Verbosity or Detail
   Start = 9, // monotonic time of the clock's second 0
-  Count = 10,
+  Shared = 10, // 1 once another process may use the store
+  Count = 11,
 }
 
 /**

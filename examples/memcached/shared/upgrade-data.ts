@@ -3,7 +3,7 @@ import type { Options } from '../options.js';
 import type { StoreHandle } from '../store/store.js';
 
 /** Grows with every change of what lies in the segments. */
-const layout = 9;
+const layout = 10;
 
 export interface UpgradeData {
   layout: number;

@@ -82,14 +82,16 @@ export class Pages {
     const { pages } = this.#g;
     const words = this.#words;
     return (
-      words[Head.TakenPages]! < words[Head.PageLimit]! &&
-      (words[Head.FreePages] !== 0 || words[Head.UsedPages]! < pages)
+      words[Head.SparePage] !== 0 ||
+      (words[Head.TakenPages]! < words[Head.PageLimit]! &&
+        (words[Head.FreePages] !== 0 || words[Head.UsedPages]! < pages))
     );
   }
 
   /** Takes a page; one is available. */
   take(): number {
     const words = this.#words;
+    this.freeSpare();
     const free = words[Head.FreePages]!;
     const page = free === 0 ? words[Head.UsedPages]! : free - 1;
     const p = this.entry(page);
@@ -189,7 +191,8 @@ export class Pages {
     }
     const page = words[k + Class.Partial]! - 1;
     const p = this.entry(page);
-    words[p + Page.Used]!++;
+    if (words[p + Page.Used]!++ === 0 && words[Head.SparePage] === page + 1)
+      words[Head.SparePage] = 0;
     words[k + Class.Used]!++;
     let chunk = words[p + Page.Free]!;
     if (chunk !== 0) words[p + Page.Free] = words[(chunk >> 2) + Item.Next]!;
@@ -204,7 +207,10 @@ export class Pages {
     this.#words.copyWithin(place >> 2, chunk >> 2, (chunk + size) >> 2);
   }
 
-  /** Frees a chunk, and its page if that becomes empty. */
+  /**
+   * Frees a chunk. If its page becomes empty, that is the shard's spare page: the class keeps it
+   * until another page becomes empty, or one is needed.
+   */
   freeChunk(chunk: number): void {
     const words = this.#words;
     const page = this.pageOf(chunk);
@@ -220,10 +226,26 @@ export class Pages {
     if (--words[p + Page.Used]! > 0) return;
     if (closed) {
       words[Head.EmptyingPage] = 0;
-    } else {
-      this.leave(c, page);
-      this.#leavePartial(k, p);
+      words[k + Class.Pages]!--;
+      this.give(page);
+      return;
     }
+    this.freeSpare();
+    words[Head.SparePage] = page + 1;
+    if (words[Head.TakenPages]! > words[Head.PageLimit]!) this.freeSpare();
+  }
+
+  /** Gives back the spare page. There is none while more pages are in use than the limit allows. */
+  freeSpare(): void {
+    const words = this.#words;
+    const page = words[Head.SparePage]! - 1;
+    if (page < 0) return;
+    words[Head.SparePage] = 0;
+    const p = this.entry(page);
+    const c = words[p + Page.Class]! - 1;
+    const k = this.classEntry(c);
+    this.leave(c, page);
+    this.#leavePartial(k, p);
     words[k + Class.Pages]!--;
     this.give(page);
   }

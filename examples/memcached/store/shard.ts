@@ -83,6 +83,11 @@ export class Shard {
 
   // --- Lock -------------------------------------------------------------------------------------
 
+  /** See OwnerLock.shared. */
+  set shared(shared: boolean) {
+    this.#lock.shared = shared;
+  }
+
   lock(): void {
     this.#lock.acquire();
   }
@@ -204,5 +209,6 @@ export class Shard {
     const { tables, pageSize, pages } = this.memory.geometry;
     const most = Math.floor((bytes - tables) / (pageSize + bytesPerPage));
     this.#words[Head.PageLimit] = Math.min(pages, Math.max(leastPages, most));
+    this.#parts.pages.freeSpare();
   }
 }

@@ -179,6 +179,11 @@ export class Store {
     this.#bytesPerShard = first.memory.words.buffer.byteLength;
   }
 
+  /** Whether other threads use the store, too: true at first. A thread that is alone is faster. */
+  set shared(shared: boolean) {
+    for (const shard of this.shards) shard.shared = shared;
+  }
+
   /** Gives back what the worker before this one held when it died. */
   reclaim(): void {
     for (const shard of this.shards) shard.reclaim();
