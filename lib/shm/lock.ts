@@ -19,8 +19,9 @@ export class OwnerLock {
   readonly #token: number;
   /**
    * Whether other threads may want the lock: true at first. If it is false, acquire() and release()
-   * need no atomic operations, which take most of their time. The word still names the owner.
-   * Change it while this thread does not hold the lock, and before others use it.
+   * need no atomic operations, which take most of their time. The word still names the owner. Set
+   * it to false while no other thread uses the lock, because release() then wakes none, and to true
+   * before one does. Meanwhile this thread must not hold the lock.
    */
   shared = true;
 

@@ -247,28 +247,32 @@ describe('memcached, upgraded', () => {
 
   const noTwo = skipWithout('two-cpus') || skipWithout('seccomp');
   // Pinned, both workers would have the same CPU, and hardly ever want the same lock.
-  it('an only worker shares its locks', { skip: noTwo, ...atMost(120_000) }, async (t) => {
-    const pidFile = path.join(folder, 'alone');
-    t.after(() => kill(pidFile));
-    const server = await serveUnpinned('-t', '1', '-P', pidFile);
-    const old = new RawClient(server.port);
-    assert.equal(await old.ask('set n 0 0 10\r\n1000000000\r\n'), 'STORED\r\n');
-    await upgrade(pidFile);
-    const young = await youngClient(server, pidFile);
-    assert.equal(await pid(old), server.child.pid);
-    const [rounds, each] = [20, 20_000];
-    const increments = 'incr n 1 noreply\r\n'.repeat(each - 1) + 'incr n 1\r\n';
-    await Promise.all(
-      [old, young].map(async (client) => {
-        for (let i = 0; i < rounds; i++) await client.ask(increments);
-      }),
-    );
-    const sum = 1_000_000_000 + 2 * rounds * each;
-    assert.equal(await young.ask('incr n 0\r\n'), `${sum}\r\n`);
-    old.close();
-    young.close();
-    await stop(server, pidFile);
-  });
+  it(
+    'an only worker shares its locks before an upgrade',
+    { skip: noTwo, ...atMost(120_000) },
+    async (t) => {
+      const pidFile = path.join(folder, 'alone');
+      t.after(() => kill(pidFile));
+      const server = await serveUnpinned('-t', '1', '-P', pidFile);
+      const old = new RawClient(server.port);
+      assert.equal(await old.ask('set n 0 0 10\r\n1000000000\r\n'), 'STORED\r\n');
+      await upgrade(pidFile);
+      const young = await youngClient(server, pidFile);
+      assert.equal(await pid(old), server.child.pid);
+      const [rounds, each] = [20, 20_000];
+      const increments = 'incr n 1 noreply\r\n'.repeat(each - 1) + 'incr n 1\r\n';
+      await Promise.all(
+        [old, young].map(async (client) => {
+          for (let i = 0; i < rounds; i++) await client.ask(increments);
+        }),
+      );
+      const sum = 1_000_000_000 + 2 * rounds * each;
+      assert.equal(await young.ask('incr n 0\r\n'), `${sum}\r\n`);
+      old.close();
+      young.close();
+      await stop(server, pidFile);
+    },
+  );
 
   it('a process that is killed leaves the store to the other', async () => {
     const pidFile = path.join(folder, 'killed');

@@ -620,6 +620,40 @@ describe('large values', () => {
     assert.equal(other.memory.words[Head.TakenPages], 2, 'the index, and the spare page');
   });
 
+  it('the page of its item is room for others while it is read', () => {
+    const size = 2 ** 22;
+    const buffer = new ArrayBuffer(size);
+    const [reader, writer] = [0, 1].map(
+      (i) => new Shard(buffer, lockToken(i, 0), { evict: true, limit: size }),
+    ) as [Shard, Shard];
+    reader.format(1, size);
+    const { words } = writer.memory;
+    const bytes = Buffer.alloc(100_000);
+    // Items in chunks as large as that of the value's item make its class the last to be chosen
+    // after that of the values.
+    const others = Array.from({ length: 12 }, (_, i) => Buffer.from(`h${i}`));
+    let stored = 0;
+    const storeSmall = () => put(writer, Buffer.from(`s${stored++}`), Buffer.alloc(1500));
+    put(writer, key, bytes, now + 1);
+    while (words[Head.TakenPages]! < words[Head.PageLimit]!) storeSmall();
+    for (const other of others) put(writer, other, Buffer.alloc(2000));
+    for (const other of others)
+      if (find(writer, other) !== 0) writer.locked(() => writer.items.remove(find(writer, other)));
+    if (get(writer, key) === undefined) put(writer, key, bytes, now + 1);
+    while (words[Head.TakenPages]! < words[Head.PageLimit]!) storeSmall();
+    for (let i = 0; i < 2000; i++) storeSmall();
+    reader.locked(() => reader.values.copy(find(reader, key), new Memory(bytes), 0, 0));
+    assert.ok(reader.values.unfinished);
+    const item = new NewItem(keyOf(Buffer.from('other')));
+    item.setValue(new Memory(bytes), 0, 5000);
+    assert.notEqual(
+      writer.locked(() => writer.items.allocate(item, now + 10)),
+      0,
+    );
+    assert.equal(words[Head.EmptyingPage], 0);
+    reader.values.finish();
+  });
+
   describe('sent from where they lie', () => {
     const pageSize = 2 ** 16;
 

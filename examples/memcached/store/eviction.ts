@@ -160,8 +160,10 @@ export class Eviction {
       return this.#emptying.begin(c, keep, taker) ? this.#emptyMore(keep, now) : Room.None;
     const words = this.#words;
     const taken = words[Head.TakenPages]!;
-    while (this.#secondChance.removeNext(c, keep, now, 2 * mostSpared, true))
+    while (this.#secondChance.removeNext(c, keep, now, 2 * mostSpared, true)) {
+      this.#pages.freeSpare(); // it may be that of the value's item
       if (words[Head.TakenPages]! < taken) return Room.Made;
+    }
     return Room.None; // all values that are left are being read
   }
 

@@ -37,7 +37,7 @@ export const enum Head {
   EmptyingPage = 20, // page that is being emptied, as page number + 1; 0 for none
   EmptyingChunk = 21, // and its next chunk
   EmptyingFor = 22, // class + 1 that is to have the page; 0 for none
-  SparePage = 23, // page of a class that became empty last, as page number + 1; 0 for none
+  SparePage = 23, // empty page that its class still has, as page number + 1; 0 for none
   Words = 64,
 }
 

@@ -232,10 +232,11 @@ export class Pages {
     }
     this.freeSpare();
     words[Head.SparePage] = page + 1;
+    // Where pages are to be freed, there is none: an emptying would choose it, and never end.
     if (words[Head.TakenPages]! > words[Head.PageLimit]!) this.freeSpare();
   }
 
-  /** Gives back the spare page. There is none while more pages are in use than the limit allows. */
+  /** Gives back the spare page, if there is one. */
   freeSpare(): void {
     const words = this.#words;
     const page = words[Head.SparePage]! - 1;

@@ -179,7 +179,7 @@ export class Store {
     this.#bytesPerShard = first.memory.words.buffer.byteLength;
   }
 
-  /** Whether other threads use the store, too: true at first. A thread that is alone is faster. */
+  /** Whether other threads use the store, too: true at first. See OwnerLock.shared. */
   set shared(shared: boolean) {
     for (const shard of this.shards) shard.shared = shared;
   }
