@@ -251,7 +251,7 @@ describe('memcached, upgraded', () => {
     'an only worker shares its locks before an upgrade',
     { skip: noTwo, ...atMost(120_000) },
     async (t) => {
-      const pidFile = path.join(folder, 'alone');
+      const pidFile = path.join(folder, 'only');
       t.after(() => kill(pidFile));
       const server = await serveUnpinned('-t', '1', '-P', pidFile);
       const old = new RawClient(server.port);
