@@ -52,7 +52,7 @@ void ForEachLine(const std::string& path, Visit visit) {
   fclose(file);
 }
 
-// Seconds of the kernel's clock ticks.
+// Converts the kernel's clock ticks to seconds.
 inline double SecondsOf(unsigned long long ticks) {
   return static_cast<double>(ticks) / static_cast<double>(sysconf(_SC_CLK_TCK));
 }

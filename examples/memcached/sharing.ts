@@ -1,5 +1,7 @@
-// The only worker of a server uses the store alone, and its locks need no atomic operations. That
-// ends before another process uses the store.
+// A server's only worker uses the store alone, so its locks need no atomic operations. Before
+// another process uses the store, the worker is told to share it.
+import { on } from 'node:events';
+
 import type { RssServer } from 'freebsd-rss';
 
 import { Field, type State } from './shared/state.js';
@@ -12,23 +14,18 @@ const answerMs = 10_000;
 export async function share(server: RssServer, state: State): Promise<void> {
   state.fields[Field.Shared] = 1; // a worker that starts now reads it
   if (server.workers.length > 1) return;
-  await new Promise<void>((resolve, reject) => {
-    const ask = () => {
-      server.post(shareStore, 0);
-    };
-    const settle = (error?: Error) => {
-      clearTimeout(timer);
-      server.off('message', hear).off('worker-online', ask);
-      if (error === undefined) resolve();
-      else reject(error);
-    };
-    const hear = (message: unknown) => {
-      if (message === storeShared) settle();
-    };
-    ask();
-    const timer = setTimeout(() => {
-      settle(new Error('the worker does not answer'));
-    }, answerMs);
-    server.on('message', hear).on('worker-online', ask);
-  });
+  const ask = () => {
+    server.post(shareStore, 0);
+  };
+  ask();
+  server.on('worker-online', ask);
+  try {
+    const signal = AbortSignal.timeout(answerMs);
+    for await (const [message] of on(server, 'message', { signal }))
+      if (message === storeShared) return;
+  } catch (error) {
+    throw new Error('the worker does not answer', { cause: error });
+  } finally {
+    server.off('worker-online', ask);
+  }
 }

@@ -20,8 +20,8 @@ export class OwnerLock {
   /**
    * Whether other threads may want the lock: true at first. If it is false, acquire() and release()
    * need no atomic operations, which take most of their time. The word still names the owner. Set
-   * it to false while no other thread uses the lock, because release() then wakes none, and to true
-   * before one does. Meanwhile this thread must not hold the lock.
+   * it to false only while no other thread uses the lock, because release() then wakes no thread.
+   * Set it to true before another thread uses the lock. Do neither while this thread holds it.
    */
   shared = true;
 

@@ -249,8 +249,8 @@ void StreamEngine::OnPoll(uv_poll_t* poll, int status, int events) {
     events = UV_READABLE;
   }
   // libuv stops a handle on POLLERR. The cause is an error, which the next call on the socket
-  // returns, or a report. A report alone stops only handles that do not wait for UV_PRIORITIZED,
-  // because they were registered before there were reports. UpdatePoll() registers them anew.
+  // returns, or a report. A report alone stops only handles that do not wait for UV_PRIORITIZED.
+  // They were registered before there were reports. UpdatePoll() registers them anew.
   if (status < 0) {
     events = c->events & ~(UV_DISCONNECT | UV_PRIORITIZED);  // reported again
     c->events = 0;

@@ -94,7 +94,7 @@ export async function serveExample(...args: string[]): Promise<Served> {
   return serve(process.execPath, [main, '-p', String(port), ...args], port);
 }
 
-/** The example in a process that may not pin its threads. */
+/** Serves the example in a process that may not pin its threads. */
 export async function serveUnpinned(...args: string[]): Promise<Served> {
   const port = await freePort();
   return serve('python3', [noAffinity, process.execPath, main, '-p', String(port), ...args], port);

@@ -336,8 +336,8 @@ describe('promoted flows', { skip: !linux && 'under `single` on Linux alone' }, 
     const idle = openDescriptors();
     using flows = await Flows.open(server, words, 8);
     for (let round = 1; round <= 3; round++) {
-      // Flows are promoted one at a time. The new socket of one could take datagrams of others,
-      // which then would not count.
+      // Flows are promoted one at a time. A new socket could take datagrams of other flows, and
+      // these datagrams would not count.
       for (let flow = 0; flow < 8; flow++) {
         const { ever } = server.stats().promoted;
         flows.send(4, [flow]);

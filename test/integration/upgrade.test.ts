@@ -63,7 +63,7 @@ function kill(pidFile: string): void {
   try {
     process.kill(readPid(pidFile), 'SIGKILL');
   } catch {
-    // it has ended regularly, and its file is removed
+    // The process has ended and removed its file.
   }
 }
 
@@ -246,7 +246,7 @@ describe('memcached, upgraded', () => {
   });
 
   const noTwo = skipWithout('two-cpus') || skipWithout('seccomp');
-  // Pinned, both workers would have the same CPU, and hardly ever want the same lock.
+  // Pinned workers would share a CPU, and would hardly ever want a lock at the same time.
   it(
     'an only worker shares its locks before an upgrade',
     { skip: noTwo, ...atMost(120_000) },

@@ -569,11 +569,11 @@ describe('large values', () => {
   const value = Buffer.alloc(950_000, '0123456789');
 
   /** The same memory for two workers. */
-  function twoWorkers(): [Shard, Shard] {
-    const buffer = new ArrayBuffer(2 ** 23);
-    const options = { evict: true, limit: 2 ** 23 };
+  function twoWorkers(size = 2 ** 23): [Shard, Shard] {
+    const buffer = new ArrayBuffer(size);
+    const options = { evict: true, limit: size };
     const [first, second] = [0, 1].map((i) => new Shard(buffer, lockToken(i, 0), options));
-    first!.format(1, 2 ** 23);
+    first!.format(1, size);
     return [first!, second!];
   }
 
@@ -621,16 +621,11 @@ describe('large values', () => {
   });
 
   it('the page of its item is room for others while it is read', () => {
-    const size = 2 ** 22;
-    const buffer = new ArrayBuffer(size);
-    const [reader, writer] = [0, 1].map(
-      (i) => new Shard(buffer, lockToken(i, 0), { evict: true, limit: size }),
-    ) as [Shard, Shard];
-    reader.format(1, size);
+    const [reader, writer] = twoWorkers(2 ** 22);
     const { words } = writer.memory;
     const bytes = Buffer.alloc(100_000);
-    // Items in chunks as large as that of the value's item make its class the last to be chosen
-    // after that of the values.
+    // Room is made for these in the class of the value's item, and never in that of the values. So
+    // a page of the values is freed first.
     const others = Array.from({ length: 12 }, (_, i) => Buffer.from(`h${i}`));
     let stored = 0;
     const storeSmall = () => put(writer, Buffer.from(`s${stored++}`), Buffer.alloc(1500));
@@ -642,8 +637,7 @@ describe('large values', () => {
     if (get(writer, key) === undefined) put(writer, key, bytes, now + 1);
     while (words[Head.TakenPages]! < words[Head.PageLimit]!) storeSmall();
     for (let i = 0; i < 2000; i++) storeSmall();
-    reader.locked(() => reader.values.copy(find(reader, key), new Memory(bytes), 0, 0));
-    assert.ok(reader.values.unfinished);
+    begin(reader);
     const item = new NewItem(keyOf(Buffer.from('other')));
     item.setValue(new Memory(bytes), 0, 5000);
     assert.notEqual(

@@ -34,9 +34,9 @@ export class Emptying {
   }
 
   /**
-   * Begins with a page of class `c`, which class `taker` is to have, or none if that is -1: the
-   * first from the hand on that does not hold `keep`. The shard has no spare page. False: there is
-   * no such page.
+   * Begins with a page of class `c`. Class `taker` is to have it; -1 means no class. The page is
+   * the first from the hand on that does not hold `keep`. The shard must not have a spare page.
+   * False: there is no such page.
    */
   begin(c: number, keep: number, taker: number): boolean {
     const words = this.#words;

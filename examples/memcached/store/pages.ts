@@ -191,8 +191,7 @@ export class Pages {
     }
     const page = words[k + Class.Partial]! - 1;
     const p = this.entry(page);
-    if (words[p + Page.Used]!++ === 0 && words[Head.SparePage] === page + 1)
-      words[Head.SparePage] = 0;
+    if (words[p + Page.Used]!++ === 0) words[Head.SparePage] = 0; // no other page is empty
     words[k + Class.Used]!++;
     let chunk = words[p + Page.Free]!;
     if (chunk !== 0) words[p + Page.Free] = words[(chunk >> 2) + Item.Next]!;
@@ -208,8 +207,8 @@ export class Pages {
   }
 
   /**
-   * Frees a chunk. If its page becomes empty, that is the shard's spare page: the class keeps it
-   * until another page becomes empty, or one is needed.
+   * Frees a chunk. A page that becomes empty is the shard's spare page: its class keeps it until
+   * another page becomes empty or the shard needs a page.
    */
   freeChunk(chunk: number): void {
     const words = this.#words;
@@ -232,7 +231,8 @@ export class Pages {
     }
     this.freeSpare();
     words[Head.SparePage] = page + 1;
-    // Where pages are to be freed, there is none: an emptying would choose it, and never end.
+    // No page is spare while more are in use than the limit allows. An emptying could choose it,
+    // and would never end, because it ends with the removal of the last item.
     if (words[Head.TakenPages]! > words[Head.PageLimit]!) this.freeSpare();
   }
 
